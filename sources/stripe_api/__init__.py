@@ -1,0 +1,1 @@
+"""Everything about Stripe's API; nothing about databases."""

@@ -1,0 +1,70 @@
+"""The exception tree: named by what the caller can do. Knows no HTTP library, no database, no column.
+
+    StripeSourceError
+    ├── StopRun                 nothing more can be done in this run (exit 2)
+    │   ├── AuthenticationFailed    401: missing, malformed, revoked or expired key
+    │   └── BadConfiguration        a setting that cannot work: message names the setting
+    │       └── UnknownResource     a resource name that the catalogue does not have
+    ├── SkipResource            the account lacks the product, or the key the permission: skip and report
+    └── RetryLater              gave up after the allowed retries: the resource is in error, the others go on
+        ├── Throttled               429
+        ├── Unreachable             connection refused, DNS, time-out, dropped connection
+        ├── ServerFailed            5xx, 409
+        └── BrokenPage              a body that is not the JSON that was asked for, or a 200 with an error in it
+    (a request that Stripe refuses for any other reason is RequestRefused, below StripeSourceError)
+"""
+
+from __future__ import annotations
+
+
+class StripeSourceError(Exception):
+    """Root of everything that the source raises. `request_id` is Stripe's, to quote to its support."""
+
+    def __init__(self, message: str, *, request_id: str | None = None, status: int | None = None) -> None:
+        super().__init__(message)
+        self.request_id = request_id
+        self.status = status
+
+
+class StopRun(StripeSourceError):
+    """Nothing more can be done in this run."""
+
+
+class AuthenticationFailed(StopRun):
+    """401: the key is missing, malformed, revoked or expired."""
+
+
+class BadConfiguration(StopRun):
+    """A setting that cannot work; the message names it."""
+
+
+class UnknownResource(BadConfiguration):
+    """A resource name that the catalogue does not have; the message suggests the nearest."""
+
+
+class SkipResource(StripeSourceError):
+    """The account lacks the product or the key lacks the permission: skip this resource and report it."""
+
+
+class RequestRefused(StripeSourceError):
+    """Stripe refused the request for a reason of its own (400, 404): this resource is in error."""
+
+
+class RetryLater(StripeSourceError):
+    """Gave up after the allowed retries: this resource is in error, the others go on."""
+
+
+class Throttled(RetryLater):
+    """429 to the last."""
+
+
+class Unreachable(RetryLater):
+    """No answer: connection refused, name not found, time-out, connection dropped."""
+
+
+class ServerFailed(RetryLater):
+    """5xx or 409 to the last."""
+
+
+class BrokenPage(RetryLater):
+    """A body that is not what was asked for: no JSON, cut off, or a 200 with an error in it."""
