@@ -1,0 +1,62 @@
+# The commands of the project. They only wrap uv, or venv and pip where there is no uv: `uv sync` and
+# `pip install -e '.[dev]'` do the same by hand.
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
+UV    := $(shell command -v uv 2>/dev/null)
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+            $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+
+PACKAGES := sources pipelines webhook_sink simulator benchmarks
+PYTEST   ?=
+
+.PHONY: help setup demo test lint bench docs lock clean
+
+help:
+	@echo "make demo    load a simulated Stripe account into DuckDB and look at it"
+	@echo "make test    lint, types, import direction, and every test on DuckDB and on a real Postgres"
+	@echo "make bench   speed and memory, beside the simulator's ceiling and the by-hand floor"
+	@echo "make lint    ruff and mypy alone"
+	@echo "make docs    write the generated reference again"
+	@echo "make lock    resolve uv.lock again (needs uv)"
+	@echo "make setup   the virtual environment alone"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml uv.lock constraints.txt
+ifneq ($(UV),)
+	@# The project's own .venv, whichever environment the caller has active.
+	env -u VIRTUAL_ENV UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --locked --quiet
+else
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found: install one, or name it with make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+endif
+	@touch $@
+
+demo: setup
+	@$(BIN)/python demo.py
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(PACKAGES)
+
+# Lint, types and import direction are tests as well (tests/test_project.py), so that one line at the end says it all.
+test: setup
+	@$(BIN)/pytest $(PYTEST)
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+docs: setup
+	$(BIN)/python docs/generate_reference.py
+
+lock:
+	@test -n "$(UV)" || { echo "make lock needs uv: https://docs.astral.sh/uv/"; exit 1; }
+	$(UV) lock --upgrade
+	$(UV) export --quiet --frozen --all-extras --no-emit-project --no-hashes --no-annotate --no-header --output-file constraints.txt
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
