@@ -8,7 +8,6 @@ UV    := $(shell command -v uv 2>/dev/null)
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
             $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-PACKAGES := sources pipelines webhook_sink simulator benchmarks
 PYTEST   ?=
 
 .PHONY: help setup demo test lint bench docs lock clean
@@ -41,7 +40,7 @@ demo: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(PACKAGES)
+	$(BIN)/mypy
 
 # Lint, types and import direction are tests as well (tests/test_project.py), so that one line at the end says it all.
 test: setup

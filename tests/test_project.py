@@ -1,0 +1,155 @@
+"""The project itself: lint and types, imports that go one way, locked public dependencies, a wheel that is whole."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.databases import Database, with_database
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = ("sources", "pipelines", "webhook_sink", "simulator")
+PACKAGES = (*SHIPPED, "benchmarks")
+
+# The rooms that a room may import from, beside itself.
+MAY_IMPORT: dict[str, set[str]] = {
+    "sources": set(),
+    "pipelines": {"sources"},
+    "webhook_sink": {"pipelines", "sources"},
+    "simulator": {"sources"},
+    "benchmarks": {"pipelines", "sources", "simulator", "webhook_sink"},
+}
+DATABASES = {"duckdb", "psycopg", "psycopg2", "psycopg_pool", "sqlalchemy", "dlt.destinations"}
+HTTP_CLIENTS = {"urllib3", "requests", "httpx", "aiohttp", "http.client", "urllib.request"}
+
+
+def python_files(*folders: str) -> Iterator[Path]:
+    for folder in folders:
+        yield from (path for path in sorted((ROOT / folder).rglob("*.py")) if "__pycache__" not in path.parts)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Absolute dotted names of a file's imports, wherever they stand: `from a import b` gives `a` and `a.b`."""
+    package = path.relative_to(ROOT).parent.parts
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def files_importing(modules: set[str], *folders: str) -> dict[str, set[str]]:
+    """Files of the folders that import one of the modules or something below it, and what they import."""
+
+    def below(name: str) -> bool:
+        return any(name == module or name.startswith(f"{module}.") for module in modules)
+
+    found = {str(path.relative_to(ROOT)): set(filter(below, imports(path))) for path in python_files(*folders)}
+    return {path: names for path, names in found.items() if names}
+
+
+def read_toml(name: str) -> dict[str, Any]:
+    return tomllib.loads((ROOT / name).read_text())
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("command", ["ruff check .", "ruff format --check .", "mypy"])
+def test_lint_and_types(command: str) -> None:
+    result = run(*command.split())
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_go_one_way(package: str) -> None:
+    assert files_importing({*PACKAGES, "tests"} - MAY_IMPORT[package] - {package}, package) == {}
+
+
+def test_sources_know_no_database() -> None:
+    assert files_importing(DATABASES, "sources") == {}
+
+
+def test_one_module_speaks_http_to_stripe() -> None:
+    assert set(files_importing(HTTP_CLIENTS, "sources", "pipelines")) <= {"sources/stripe_api/client.py"}
+
+
+def test_sink_knows_no_paging() -> None:
+    paging = {f"sources.stripe_api.{module}" for module in ("paging", "windows", "progress")}
+    assert files_importing(paging, "webhook_sink") == {}
+
+
+def test_nothing_sets_the_sdks_global_key() -> None:
+    assigned = re.compile(r"\bstripe\.api_key\s*=[^=]")
+    assert [str(path) for path in python_files(*PACKAGES, "tests") if assigned.search(path.read_text())] == []
+
+
+def test_tests_neither_mock_nor_sleep() -> None:
+    assert files_importing({"unittest.mock", "mock", "responses", "time.sleep"}, "tests") == {}
+    slept = [
+        path.name
+        for path in python_files("tests")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "time.sleep"
+    ]
+    assert slept == []
+
+
+def test_lock_names_only_public_addresses() -> None:
+    addresses = re.findall(r"https?://([^/\"]+)", (ROOT / "uv.lock").read_text())
+    assert set(addresses) == {"pypi.org", "files.pythonhosted.org"}
+
+
+def test_pip_installs_what_uv_installs() -> None:
+    locked = {(package["name"], package["version"]) for package in read_toml("uv.lock")["package"]}
+    pinned = re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE)
+    assert set(pinned) == locked - {("stripe-elt", read_toml("pyproject.toml")["project"]["version"])}
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="an unpacked archive has no list of its files")
+def test_wheel_holds_every_file_of_the_packages(tmp_path: Path) -> None:
+    tracked = subprocess.run(["git", "ls-files", *SHIPPED], cwd=ROOT, capture_output=True, text=True, check=True)
+    built = run("hatchling", "build", "-t", "wheel", "-d", str(tmp_path))
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    assert set(tracked.stdout.split()) - held == set()
+
+
+def test_the_developers_keys_are_out_of_reach() -> None:
+    assert [name for name in os.environ if name.startswith(("STRIPE_", "SOURCES__", "DESTINATION__"))] == []
+    assert os.environ.get("DATABASE_URL") is None
+    assert not (Path.home() / ".dlt").exists()
+
+
+def test_each_test_gets_an_empty_database_of_its_own(destination: Database) -> None:
+    assert destination.tables("stripe") == set()
+    destination.query("create schema stripe")
+    destination.query("create table stripe.customers (id varchar)")
+    destination.query("insert into stripe.customers values (?)", ["cus_1"])
+    assert destination.query("select id from stripe.customers where id like 'cus%' and id = ?", ["cus_1"]) == [
+        ("cus_1",)
+    ]
+    assert destination.tables("stripe") == {"customers"}
+
+
+def test_both_forms_of_a_postgres_address_take_another_database(postgres_url: str) -> None:
+    words = psycopg.conninfo.make_conninfo(postgres_url)
+    for address in (with_database(postgres_url, "postgres"), with_database(words, "postgres")):
+        assert Database("postgres", address).value("select current_database()") == "postgres"
