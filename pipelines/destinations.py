@@ -1,0 +1,184 @@
+"""dlt's own `postgres` and `duckdb` destinations with the guarded merge, real primary keys and a shared stored schema.
+
+Rests on these hooks of dlt 1.31 (`tests/pipelines/test_dlt_contract.py` fails loudly when an upgrade moves them):
+`client_class`, `create_load_job`, `_create_merge_followup_jobs`, `_get_constraints_sql`, `_make_create_table`,
+`update_stored_schema`, `complete_load`. Knows no Stripe resource: tables, keys and types come with the dlt schema.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from dlt.common.destination.client import FollowupJobRequest, LoadJob
+from dlt.common.destination.typing import PreparedTableSchema
+from dlt.common.schema import Schema
+from dlt.common.schema.typing import TColumnSchema, TSchemaTables, TTableSchema
+from dlt.common.schema.utils import get_columns_names_with_prop
+from dlt.common.storages.file_storage import FileStorage
+from dlt.destinations import duckdb as dlt_duckdb
+from dlt.destinations import postgres as dlt_postgres
+from dlt.destinations.impl.duckdb.duck import DuckDbClient
+from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresCsvCopyJob
+from dlt.destinations.job_client_impl import SqlJobClientBase
+from dlt.destinations.sql_client import SqlClientBase
+from dlt.destinations.sql_jobs import SqlMergeFollowupJob
+
+from pipelines.libpq import LibpqConfiguration
+from pipelines.merge import PARENT, Merge
+
+SCHEMA_LOCK = 0x5747_5250  # one advisory lock for every change of a dataset's tables
+
+
+class GuardedMergeJob(SqlMergeFollowupJob):
+    """dlt's merge job with the statements of `pipelines.merge` in place of its own."""
+
+    @classmethod
+    def generate_sql(cls, table_chain: Sequence[PreparedTableSchema], sql_client: SqlClientBase[Any]) -> list[str]:
+        """One merge for each table of the chain: dlt runs them in one transaction."""
+        return [statement for table in table_chain for statement in _merge_of(table, sql_client).statements()]
+
+
+def _merge_of(table: PreparedTableSchema, sql_client: SqlClientBase[Any]) -> Merge:
+    plain = cast("TTableSchema", table)
+    name = str(table["name"])
+    with sql_client.with_staging_dataset():
+        staging = sql_client.make_qualified_table_name(name)
+    return Merge(
+        target=sql_client.make_qualified_table_name(name),
+        staging=staging,
+        columns=tuple(get_columns_names_with_prop(plain, "name")),
+        key=tuple(get_columns_names_with_prop(plain, "primary_key")),
+        arrival="ctid" if sql_client.capabilities.sqlglot_dialect == "postgres" else "rowid",
+    )
+
+
+class _SharedTables(SqlJobClientBase):
+    """What both databases have in common: the merge, the keys, and a stored schema that two writers share."""
+
+    def _create_merge_followup_jobs(self, table_chain: Sequence[PreparedTableSchema]) -> list[FollowupJobRequest]:
+        return [GuardedMergeJob.from_table_chain(table_chain, self.sql_client)]
+
+    @property
+    def _is_staging(self) -> bool:
+        return self.sql_client.dataset_name == self.sql_client.staging_dataset_name
+
+    def _get_constraints_sql(self, table_name: str, new_columns: Sequence[TColumnSchema], generate_alter: bool) -> str:
+        key = [self.sql_client.escape_column_name(str(c["name"])) for c in new_columns if c.get("primary_key")]
+        if generate_alter or self._is_staging or not key:
+            return ""
+        return f",\nPRIMARY KEY ({', '.join(key)})"
+
+    def update_stored_schema(
+        self,
+        only_tables: Iterable[str] | None = None,
+        expected_update: TSchemaTables | None = None,
+        force: bool = False,
+    ) -> TSchemaTables | None:
+        """Creates what is missing under one lock, and adds it to the stored schema instead of replacing that."""
+        names = list(only_tables or self.schema.tables)
+        if self._is_staging:
+            names = [name for name in names if name not in self.schema.dlt_table_names()]
+        if not self._build_schema_update_sql(self.get_storage_tables(names))[1]:
+            return {}
+        with self.sql_client.begin_transaction():
+            self._lock_tables()
+            statements, update = self._build_schema_update_sql(self.get_storage_tables(names))
+            self.sql_client.execute_many(statements)
+            if update and not self._is_staging:
+                self._update_schema_in_storage(self._united_schema())
+        return update
+
+    def _united_schema(self) -> Schema:
+        stored = self.get_stored_schema(self.schema.name)
+        if stored is None:
+            return self.schema
+        united = Schema.from_dict(json.loads(stored.schema))
+        for name in self.schema.data_table_names():
+            united.update_table(self.schema.tables[name], normalize_identifiers=False)
+        united._bump_version()
+        return united
+
+    def _lock_tables(self) -> None:
+        """Holds every other change of tables off until the transaction ends."""
+
+    def complete_load(self, load_id: str) -> None:
+        """As dlt's, but with the version of the united stored schema, which is the one that describes the tables."""
+        loads = self.sql_client.make_qualified_table_name(self.schema.loads_table_name)
+        versions = self.sql_client.make_qualified_table_name(self.schema.version_table_name)
+        self.sql_client.execute_sql(
+            f"INSERT INTO {loads} ({self.loads_table_schema_columns}) SELECT %s, %s, %s, %s,"
+            f" (SELECT version_hash FROM {versions} WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1)",
+            load_id,
+            self.schema.name,
+            0,
+            datetime.now(UTC),
+            self.schema.name,
+        )
+
+
+class QuotedCsvCopyJob(PostgresCsvCopyJob):
+    """COPY that tells an empty string (quoted) from a null (nothing): dlt's own makes nulls of both."""
+
+    def run(self) -> None:
+        """Streams the file into the staging table; the header names the columns."""
+        sql_client = self._job_client.sql_client
+        with FileStorage.open_zipsafe_ro(self._file_path, "rb") as file:
+            header = file.readline().decode("utf-8").strip()
+            columns = ", ".join(sql_client.escape_column_name(name.strip('"')) for name in header.split(","))
+            table = sql_client.make_qualified_table_name(self.load_table_name)
+            with sql_client.begin_transaction(), sql_client.native_connection.cursor() as cursor:
+                copy = f"COPY {table} ({columns}) FROM STDIN WITH (FORMAT csv, NULL '')"
+                cursor.copy_expert(copy, file, size=262_144)
+
+
+class GuardedPostgresClient(_SharedTables, PostgresClient):
+    """Postgres: unlogged staging tables that carry JSON as text, an index on children's parents."""
+
+    def create_load_job(
+        self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False
+    ) -> LoadJob:
+        """Csv files go through `QuotedCsvCopyJob`."""
+        job = super().create_load_job(table, file_path, load_id, restore)
+        return QuotedCsvCopyJob(file_path) if isinstance(job, PostgresCsvCopyJob) else job
+
+    def _lock_tables(self) -> None:
+        self.sql_client.execute_sql(
+            "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", SCHEMA_LOCK, self.sql_client.dataset_name
+        )
+
+    def _make_create_table(self, qualified_name: str, table: PreparedTableSchema) -> str:
+        create = super()._make_create_table(qualified_name, table)
+        return create.replace("CREATE TABLE", "CREATE UNLOGGED TABLE", 1) if self._is_staging else create
+
+    def _get_table_post_update_sql(self, partial_table: Any) -> list[str]:
+        if self._is_staging or PARENT not in partial_table["columns"]:
+            return []
+        table = self.sql_client.make_qualified_table_name(partial_table["name"])
+        return [f"CREATE INDEX ON {table} ({PARENT})"]
+
+
+class GuardedDuckDbClient(_SharedTables, DuckDbClient):
+    """DuckDB: one process has the file, so that a process-wide lock is lock enough."""
+
+
+class postgres(dlt_postgres):
+    """dlt's `postgres` destination with the guarded merge. Same configuration, same name."""
+
+    spec = LibpqConfiguration  # type: ignore[assignment]  # dlt means the very class, a subclass serves
+
+    @property
+    def client_class(self) -> type[GuardedPostgresClient]:
+        """The client that dlt makes for each step."""
+        return GuardedPostgresClient
+
+
+class duckdb(dlt_duckdb):
+    """dlt's `duckdb` destination with the guarded merge. Same configuration, same name."""
+
+    @property
+    def client_class(self) -> type[GuardedDuckDbClient]:
+        """The client that dlt makes for each step."""
+        return GuardedDuckDbClient

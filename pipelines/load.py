@@ -1,0 +1,120 @@
+"""One package of Arrow tables -> one dlt load with the guarded merge.
+
+Every package gets a working folder and a dlt schema of its own, which name the tables of that package and no others:
+the cost of a package does not grow with the number of tables in the dataset, and nothing that a killed run left behind
+has to be mended. The stored schema `stripe` in the database is the union of them all (`pipelines.destinations`).
+Knows dlt and the catalogue's keys; knows no HTTP and no progress: the caller saves that after `load` has returned.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import dlt
+import pyarrow as pa
+from dlt.common.schema.typing import TColumnSchema
+from dlt.common.typing import TLoaderFileFormat
+from dlt.extract import DltResource
+from dlt.pipeline.exceptions import PipelineStepFailed
+from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.schema import OWN_COLUMNS, Columns, ColumnType
+
+from pipelines.database import Database, DatabaseProblem
+
+SCHEMA = "stripe"
+DECIMAL = {"precision": 38, "scale": 12}
+
+
+class Loader:
+    """Loads packages into one dataset of one database. Not thread-safe: one loader, one thread."""
+
+    def __init__(self, database: Database, dataset: str, columns: Columns) -> None:
+        self._database = database
+        self._destination = database.destination()
+        self._dataset = dataset
+        self._columns = columns
+        self._file_format: TLoaderFileFormat = "csv" if database.dialect == "postgres" else "parquet"
+
+    def load(self, tables: Mapping[str, pa.Table]) -> None:
+        """Merges the tables; returns when all of them are committed.
+
+        Raises `DatabaseProblem` when the database refuses; some of the tables may be merged then, which does no harm.
+        """
+        folder = tempfile.mkdtemp(prefix="stripe-elt-")
+        try:
+            self._run(Path(folder), tables)
+        except PipelineStepFailed as error:
+            raise DatabaseProblem(_message(error)) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _run(self, folder: Path, tables: Mapping[str, pa.Table]) -> None:
+        pipeline = dlt.pipeline(
+            SCHEMA, pipelines_dir=str(folder), destination=self._destination, dataset_name=self._dataset
+        )
+        pipeline.config.restore_from_destination = False
+        resources = [self._resource(name, table) for name, table in tables.items()]
+        pipeline.extract(dlt.sources.DltSource(dlt.Schema(SCHEMA), SCHEMA, resources))
+        pipeline.normalize()
+        pipeline.load()
+
+    def _resource(self, name: str, table: pa.Table) -> DltResource:
+        return dlt.resource(
+            [table],
+            name=name,
+            write_disposition={"disposition": "merge", "strategy": "upsert"},
+            columns=self.hints(name, table.schema),
+            file_format=self._file_format,
+        )
+
+    def hints(self, name: str, schema: pa.Schema) -> dict[str, TColumnSchema]:
+        """dlt's columns of a table: every known one, whether the package has it or not, in a stable order.
+
+        A row speaks for all columns: what the object no longer has becomes null.
+        """
+        key = (*TABLES[name].key, "_account_id")
+        types: dict[str, ColumnType] = {**self._columns.of(name), **OWN_COLUMNS}
+        if TABLES[name].parent:
+            types["_parent_id"] = "text"
+        types |= {field.name: _type_of(field.type) for field in schema if field.name not in types}
+        ordered = (*key, *(column for column in types if column not in key))
+        return {column: _hint(column, types[column], column in key) for column in ordered}
+
+
+def _hint(name: str, data_type: ColumnType, in_key: bool) -> TColumnSchema:
+    hint: dict[str, Any] = {"name": name, "data_type": data_type, "nullable": not in_key}
+    if data_type == "decimal":
+        hint |= DECIMAL
+    if in_key:
+        hint["primary_key"] = True
+    return cast("TColumnSchema", hint)
+
+
+def _type_of(arrow: pa.DataType) -> ColumnType:
+    """The type of a column that no schema knows: variants, which `sources.stripe_api.arrow` makes of these types."""
+    if pa.types.is_string(arrow):
+        return "text"
+    if pa.types.is_integer(arrow):
+        return "bigint"
+    if pa.types.is_floating(arrow):
+        return "double"
+    if pa.types.is_boolean(arrow):
+        return "bool"
+    raise TypeError(f"No column type for {arrow}")
+
+
+def _message(error: PipelineStepFailed) -> str:
+    """What the database said, without the rows that it said it about (`DETAIL`, `CONTEXT`)."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    said = str(cause).split("\nDETAIL")[0].split("\nCONTEXT")[0].splitlines()
+    return (
+        f"The database refused a load package at dlt's step {error.step}: {said[0] if said else type(cause).__name__}"
+        " What was committed before stays, and the next run goes on from there. Check the database's disk, permissions"
+        " and log; --debug shows the whole traceback."
+    )

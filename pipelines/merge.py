@@ -1,0 +1,107 @@
+"""The one guarded merge: SQL for Postgres and DuckDB that no stale state can win against.
+
+Pure text: this module knows tables, columns and the rules of the merge, and neither Stripe nor a connection.
+The rules (docs/merge.md):
+
+* a row changes only if the incoming `_as_of` is at least the stored one;
+* at the same `_as_of` the later arrival is kept, but a live state never revives a deleted row of the same second;
+* a tombstone (a row whose `object` is null) sets `_deleted_at` and keeps the rest of the row;
+* a set marker (`_source` = 'set') deletes those children of its parent that did not come along and are not newer.
+
+Both writers, the batch load and the webhook sink, stage rows and then run `statements()`. Keys are written in sorted
+order, so that two writers wait for one another instead of deadlocking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SET_MARKER = "set"
+ACCOUNT, PARENT, AS_OF, SOURCE, SYNCED_AT, DELETED_AT = (
+    "_account_id",
+    "_parent_id",
+    "_as_of",
+    "_source",
+    "_synced_at",
+    "_deleted_at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """One table's merge. Identifiers in `target` and `staging` are quoted and qualified already; column names are not.
+
+    `columns`: every column of the target that the incoming rows speak for, the own columns included.
+    `key`: the primary key, `_account_id` included. `arrival`: an expression that grows with the order of arrival of the
+    staged rows (`ctid` in Postgres, `rowid` in DuckDB).
+    """
+
+    target: str
+    staging: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    arrival: str
+
+    @property
+    def has_parent(self) -> bool:
+        """Whether the table holds children, whose parent's newer state can make them disappear."""
+        return PARENT in self.columns
+
+    def statements(self) -> list[str]:
+        """The statements, to be run in one transaction, in this order."""
+        return [self.upsert(), self.tombstones(), *([self.absent_children()] if self.has_parent else [])]
+
+    def upsert(self) -> str:
+        """Whole objects: insert, or replace the row unless it is newer."""
+        values = [name for name in self.columns if name not in self.key]
+        return (
+            f"INSERT INTO {self.target} AS d ({_list(self.columns)}) {self._newest(self.columns, 'object IS NOT NULL')}"
+            f" ON CONFLICT ({_list(self.key)}) DO UPDATE SET {_assign(values)}"
+            f" WHERE d.{AS_OF} IS NULL OR excluded.{AS_OF} > d.{AS_OF}"
+            f" OR (excluded.{AS_OF} = d.{AS_OF} AND (d.{DELETED_AT} IS NULL OR excluded.{DELETED_AT} IS NOT NULL))"
+        )
+
+    def tombstones(self) -> str:
+        """Deletions that say no more than the id: mark the row and keep the rest of it; insert where there is none."""
+        marks = [AS_OF, SOURCE, SYNCED_AT, DELETED_AT]
+        columns = (*self.key, *marks)
+        return (
+            f"INSERT INTO {self.target} AS d ({_list(columns)}) {self._newest(columns, 'object IS NULL')}"
+            f" ON CONFLICT ({_list(self.key)}) DO UPDATE SET {_assign(marks)}"
+            f" WHERE d.{AS_OF} IS NULL OR excluded.{AS_OF} >= d.{AS_OF}"
+        )
+
+    def absent_children(self) -> str:
+        """Children that their parent's newest whole list no longer has are deleted as of that list."""
+        same_child = " AND ".join(f"c.{_quote(name)} = d.{_quote(name)}" for name in self.key)
+        return (
+            f"UPDATE {self.target} AS d SET {DELETED_AT} = s.{AS_OF}, {AS_OF} = s.{AS_OF}, {SYNCED_AT} = now()"
+            f" FROM (SELECT {PARENT}, {ACCOUNT}, max({AS_OF}) AS {AS_OF} FROM {self.staging}"
+            f" WHERE {SOURCE} = '{SET_MARKER}' GROUP BY {PARENT}, {ACCOUNT}) AS s"
+            f" WHERE d.{PARENT} = s.{PARENT} AND d.{ACCOUNT} = s.{ACCOUNT}"
+            f" AND d.{DELETED_AT} IS NULL AND d.{AS_OF} <= s.{AS_OF}"
+            f" AND NOT EXISTS (SELECT 1 FROM {self.staging} AS c WHERE {same_child}"
+            f" AND c.{SOURCE} <> '{SET_MARKER}' AND c.{AS_OF} >= s.{AS_OF})"
+        )
+
+    def _newest(self, columns: Sequence[str], kind: str) -> str:
+        """The newest staged row of each key, of one kind, in the order of the key; written now."""
+        selected = ", ".join(f"now() AS {SYNCED_AT}" if name == SYNCED_AT else _quote(name) for name in columns)
+        return (
+            f"SELECT DISTINCT ON ({_list(self.key)}) {selected} FROM {self.staging}"
+            f" WHERE {SOURCE} <> '{SET_MARKER}' AND {kind}"
+            f" ORDER BY {_list(self.key)}, {AS_OF} DESC, {self.arrival} DESC"
+        )
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(map(_quote, names))
+
+
+def _assign(names: Sequence[str]) -> str:
+    return ", ".join(f"{_quote(name)} = excluded.{_quote(name)}" for name in names)

@@ -1,0 +1,192 @@
+"""The guarded merge against a model of its rules, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipelines.database import Database, DuckDbDatabase, PostgresDatabase
+from pipelines.merge import Merge
+
+SHARED = [HealthCheck.function_scoped_fixture]  # each example empties the table
+COLUMNS = ("id", "_account_id", "_parent_id", "object", "state", "_as_of", "_source", "_synced_at", "_deleted_at")
+TYPES = {name: "timestamptz" if name in ("_as_of", "_synced_at", "_deleted_at") else "text" for name in COLUMNS}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one writer stages: a whole object, a tombstone, or a whole set of a parent's children."""
+
+    kind: str  # object | deleted object | tombstone | set
+    id: str
+    parent: str
+    as_of: int
+    state: str
+
+    def staged(self) -> tuple[Any, ...]:
+        at = datetime.fromtimestamp(self.as_of, UTC)
+        whole = self.kind in ("object", "deleted object")
+        return (
+            self.parent if self.kind == "set" else self.id,
+            "acct_1",
+            self.parent,
+            "thing" if whole else None,
+            self.state if whole else None,
+            at,
+            "set" if self.kind == "set" else "list",
+            at,
+            at if self.kind in ("deleted object", "tombstone") else None,
+        )
+
+
+@dataclass
+class Stored:
+    as_of: int
+    parent: str | None
+    state: str | None
+    deleted: int | None
+
+
+class Model:
+    """The rules of docs/merge.md, said once more, one row at a time."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Stored] = {}
+
+    def merge(self, batch: list[Row]) -> None:
+        newest: dict[str, Row] = {}
+        for row in batch:
+            if row.kind in ("object", "deleted object") and (row.id not in newest or row.as_of >= newest[row.id].as_of):
+                newest[row.id] = row
+        for row in newest.values():
+            stored = self.rows.get(row.id)
+            deleted = row.as_of if row.kind == "deleted object" else None
+            revives = stored is not None and stored.deleted is not None and deleted is None
+            if stored is None or row.as_of > stored.as_of or (row.as_of == stored.as_of and not revives):
+                self.rows[row.id] = Stored(row.as_of, row.parent, row.state, deleted)
+        for row in batch:
+            if row.kind == "tombstone":
+                stored = self.rows.setdefault(row.id, Stored(row.as_of, None, None, row.as_of))
+                if row.as_of >= stored.as_of:
+                    stored.as_of = stored.deleted = row.as_of
+        for parent in {row.parent for row in batch if row.kind == "set"}:
+            as_of = max(row.as_of for row in batch if row.kind == "set" and row.parent == parent)
+            kept = {row.id for row in batch if row.kind != "set" and row.as_of >= as_of}
+            for id, stored in self.rows.items():
+                if stored.parent == parent and stored.deleted is None and stored.as_of <= as_of and id not in kept:
+                    stored.as_of = stored.deleted = as_of
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    opened: Database = (
+        DuckDbDatabase(str(request.getfixturevalue("duckdb_path")), "1GB")
+        if request.param == "duckdb"
+        else PostgresDatabase(request.getfixturevalue("postgres_url"))
+    )
+    columns = ", ".join(f"{name} {TYPES[name]}" for name in COLUMNS)
+    opened.execute(f"CREATE TABLE staged ({columns})")
+    opened.execute(f"CREATE TABLE things ({columns}, PRIMARY KEY (id, _account_id))")
+    yield opened
+    opened.close()
+
+
+def merge_of(database: Database) -> Merge:
+    return Merge(
+        "things", "staged", COLUMNS, ("id", "_account_id"), "ctid" if database.dialect == "postgres" else "rowid"
+    )
+
+
+def merge(database: Database, batch: list[Row]) -> None:
+    database.execute("DELETE FROM staged")
+    for row in batch:
+        database.execute(f"INSERT INTO staged VALUES ({', '.join(['%s'] * len(COLUMNS))})", row.staged())
+    with database.transaction():
+        for statement in merge_of(database).statements():
+            database.execute(statement)
+
+
+def stored(database: Database) -> dict[str, Stored]:
+    rows = database.execute("SELECT id, _as_of, _parent_id, state, _deleted_at FROM things")
+    return {
+        id: Stored(int(as_of.timestamp()), parent, state, int(deleted.timestamp()) if deleted else None)
+        for id, as_of, parent, state, deleted in rows
+    }
+
+
+ROWS = st.builds(
+    Row,
+    kind=st.sampled_from(["object", "object", "object", "deleted object", "tombstone", "set"]),
+    id=st.sampled_from(["a", "b", "c"]),
+    parent=st.sampled_from(["p", "q"]),
+    as_of=st.integers(1, 5),
+    state=st.text("xyz", min_size=1, max_size=3),
+)
+
+
+@settings(
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)  # each example empties the table
+@given(batches=st.lists(st.lists(ROWS, max_size=6), max_size=5))
+def test_merge_follows_the_rules_in_every_order(database: Database, batches: list[list[Row]]) -> None:
+    database.execute("DELETE FROM things")
+    model = Model()
+    for batch in batches:
+        merge(database, batch)
+        model.merge(batch)
+    assert stored(database) == model.rows
+
+
+@settings(
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)  # each example empties the table
+@given(rows=st.lists(ROWS, max_size=8), data=st.data())
+def test_whole_objects_with_distinct_times_end_equal_in_every_order(
+    database: Database, rows: list[Row], data: st.DataObject
+) -> None:
+    whole = list({row.as_of: row for row in rows if row.kind in ("object", "deleted object")}.values())
+    ends = []
+    for order in (whole, data.draw(st.permutations(whole))):
+        database.execute("DELETE FROM things")
+        for row in order:
+            merge(database, [row])
+        ends.append(stored(database))
+    assert ends[0] == ends[1]
+
+
+def test_older_state_keeps_the_newer_row(database: Database) -> None:
+    merge(database, [Row("object", "a", "p", 2, "new")])
+    merge(database, [Row("object", "a", "p", 1, "old")])
+    assert stored(database)["a"].state == "new"
+
+
+def test_older_state_does_not_revive_a_deleted_row(database: Database) -> None:
+    merge(database, [Row("tombstone", "a", "p", 2, "")])
+    merge(database, [Row("object", "a", "p", 1, "old")])
+    assert stored(database) == {"a": Stored(2, None, None, 2)}
+
+
+def test_tombstone_keeps_the_rest_of_the_row(database: Database) -> None:
+    merge(database, [Row("object", "a", "p", 1, "last")])
+    merge(database, [Row("tombstone", "a", "p", 2, "")])
+    assert stored(database) == {"a": Stored(2, "p", "last", 2)}
+
+
+def test_child_that_left_its_parent_is_deleted_and_others_are_kept(database: Database) -> None:
+    merge(database, [Row("object", "a", "p", 1, "x"), Row("object", "b", "p", 1, "x"), Row("object", "c", "q", 1, "x")])
+    merge(database, [Row("object", "a", "p", 2, "y"), Row("set", "", "p", 2, "")])
+    assert {id: row.deleted for id, row in stored(database).items()} == {"a": None, "b": 2, "c": None}
+
+
+def test_repeating_a_batch_changes_nothing(database: Database) -> None:
+    batch = [Row("object", "a", "p", 1, "x"), Row("tombstone", "b", "p", 1, ""), Row("set", "", "q", 1, "")]
+    merge(database, batch)
+    before = stored(database)
+    merge(database, batch)
+    assert stored(database) == before
