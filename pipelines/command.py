@@ -1,0 +1,89 @@
+"""What the scripts have in common: options, exit codes, and one paragraph instead of a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pendulum
+
+from pipelines.settings import Settings, read_settings
+from sources.stripe_api.errors import BadConfiguration, StripeSourceError
+
+ALL_WELL, SOME_FAILED, COULD_NOT_START, DRIFT = 0, 1, 2, 3
+INTERRUPTED = 130
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Where to load to and from, and how much to say."""
+    parser.add_argument("--destination", choices=("duckdb", "postgres"), help="default: duckdb")
+    parser.add_argument("--dataset", help="schema that holds the tables (default: stripe)")
+    parser.add_argument("--duckdb-path", metavar="FILE", help="DuckDB file (default: stripe_data.duckdb)")
+    parser.add_argument("--stripe-account", metavar="ACCT", help="connected account to read, acct_…")
+    parser.add_argument("--debug", action="store_true", help="log more, and show tracebacks")
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """Settings with what the command line gave on top."""
+    names = ("destination", "dataset", "duckdb_path", "stripe_account")
+    return read_settings(**{name: getattr(options, name) for name in names})
+
+
+def moment(text: str) -> datetime:
+    """A command line's point in time: a date, an RFC 3339 time, or unix seconds; UTC unless it says otherwise."""
+    try:
+        return pendulum.from_timestamp(int(text)) if text.isdigit() and len(text) > 8 else _parsed(text)
+    except (ValueError, pendulum.parsing.exceptions.ParserError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no point in time: write 2025-01-31, 2025-01-31T12:00:00Z or unix seconds"
+        ) from None
+
+
+def _parsed(text: str) -> datetime:
+    parsed = pendulum.parse(text, tz="UTC")
+    if not isinstance(parsed, datetime):
+        raise ValueError(text)
+    return parsed
+
+
+def run_command(parser: argparse.ArgumentParser, body: Callable[[argparse.Namespace], int]) -> int:
+    """Parses, runs, and turns what went wrong into one paragraph and the right exit code."""
+    options = parser.parse_args()
+    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+    os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO" if options.debug else "ERROR")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("stripe_elt").setLevel(logging.DEBUG if options.debug else logging.INFO)
+    try:
+        return body(options)
+    except StripeSourceError as error:
+        return _explain(error, options.debug, COULD_NOT_START)
+    except KeyboardInterrupt:
+        say("Interrupted. What was loaded is kept, and the next run goes on from there.")
+        return INTERRUPTED
+    except Exception as error:
+        note = BadConfiguration(
+            f"An error that should not have happened: {type(error).__name__}. What was loaded is kept. Run it again"
+            " with --debug for the traceback, and please report it."
+        )
+        note.__cause__ = error
+        return _explain(note, options.debug, COULD_NOT_START)
+
+
+def _explain(error: StripeSourceError, debug: bool, code: int) -> int:
+    if debug:
+        traceback.print_exception(error)
+    request = f" (Stripe's request id: {error.request_id})" if error.request_id else ""
+    say(f"{error}{request}")
+    return code
+
+
+def say(message: Any) -> None:
+    """One paragraph on stderr, wrapped for reading."""
+    print(textwrap.fill(str(message), 100, break_long_words=False, break_on_hyphens=False), file=sys.stderr)

@@ -1,0 +1,109 @@
+"""Shows a run: live on a terminal, a structured line now and then in a log, and the table at the end.
+
+Reads a `Board` and writes to stderr (progress) and stdout (the table). Decides nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from pipelines.board import Board, Line, Totals
+
+LOG_SECONDS = 15.0
+ACTIVE_LINES = 12
+logger = logging.getLogger("stripe_elt")
+
+
+@contextmanager
+def showing(board: Board) -> Iterator[None]:
+    """Shows the board while the block runs: on a terminal a live table, elsewhere a log line every 15 seconds."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with Live(_Active(board), console=console, refresh_per_second=4, transient=True):
+            yield
+        return
+    over = threading.Event()
+    thread = threading.Thread(target=_log_until, args=(board, over), name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _log_until(board: Board, over: threading.Event) -> None:
+    while not over.wait(LOG_SECONDS):
+        logger.info(log_line(board.totals()))
+
+
+def log_line(totals: Totals) -> str:
+    """One line of `name=value` words."""
+    left = "unknown" if totals.seconds_left is None else f"{totals.seconds_left:.0f}"
+    return (
+        f"event=progress rows={totals.rows} rows_per_s={totals.rows_per_second:.0f} requests={totals.requests}"
+        f" requests_per_s={totals.requests_per_second:.1f} resources={totals.finished}/{totals.resources}"
+        f" seconds={totals.seconds:.0f} seconds_left={left}"
+    )
+
+
+class _Active:
+    """What rich asks for at every refresh: the running resources and the totals."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def __rich__(self) -> Table:
+        totals = self._board.totals()
+        table = Table(box=None, pad_edge=False, title_justify="left", title=_title(totals))
+        for heading in ("resource", "rows", "rows/s", "requests", "window"):
+            table.add_column(heading, justify="left" if heading == "resource" else "right")
+        running = [line for line in self._board.lines() if line.status == "running"]
+        for line in running[:ACTIVE_LINES]:
+            rate = line.rows / totals.seconds if totals.seconds else 0.0
+            table.add_row(line.resource, f"{line.rows:,}", f"{rate:,.0f}", f"{line.requests:,}", f"{line.share:.0%}")
+        if len(running) > ACTIVE_LINES:
+            table.add_row(f"… and {len(running) - ACTIVE_LINES} more")
+        return table
+
+
+def _title(totals: Totals) -> str:
+    left = "" if totals.seconds_left is None else f", about {_duration(totals.seconds_left)} left"
+    return (
+        f"{totals.finished}/{totals.resources} resources, {totals.rows:,} rows ({totals.rows_per_second:,.0f}/s),"
+        f" {totals.requests:,} requests ({totals.requests_per_second:.1f}/s){left}"
+    )
+
+
+def print_summary(board: Board, *, all_lines: bool = True) -> None:
+    """The table at the end, on stdout: resource, rows, requests, seconds, and why a resource was skipped or failed."""
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("resource", "rows", "requests", "seconds", "status"):
+        table.add_column(heading, justify="right" if heading in ("rows", "requests", "seconds") else "left")
+    table.add_column("why", overflow="fold")
+    for line in board.lines():
+        if all_lines or line.rows or line.status != "complete":
+            table.add_row(*_cells(line))
+    totals = board.totals()
+    table.add_section()
+    table.add_row("total", f"{totals.rows:,}", f"{totals.requests:,}", f"{totals.seconds:.1f}", "", "")
+    console.print(table)
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    return (line.resource, f"{line.rows:,}", f"{line.requests:,}", f"{line.seconds:.1f}", line.status, line.note)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

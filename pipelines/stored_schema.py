@@ -1,0 +1,36 @@
+"""The columns that the database has, from dlt's stored schema: what earlier runs decided about unknown fields."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import cast
+
+from sources.stripe_api.schema import OWN_COLUMNS, ColumnType
+
+from pipelines.database import Database
+
+SCHEMA = "stripe"
+
+
+def stored_columns(database: Database, dataset: str) -> Mapping[str, Mapping[str, ColumnType]]:
+    """table -> column -> type, without our own columns; empty where nothing was ever loaded."""
+    known = database.execute(
+        "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = '_dlt_version'", (dataset,)
+    )
+    if not known:
+        return {}
+    rows = database.execute(
+        f'SELECT schema FROM "{dataset}"._dlt_version WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1',
+        (SCHEMA,),
+    )
+    tables = json.loads(rows[0][0])["tables"] if rows else {}
+    return {
+        name: {
+            column: cast("ColumnType", hint["data_type"])
+            for column, hint in table["columns"].items()
+            if column not in OWN_COLUMNS and "data_type" in hint
+        }
+        for name, table in tables.items()
+        if not name.startswith("_dlt")
+    }

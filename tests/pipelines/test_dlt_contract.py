@@ -1,0 +1,69 @@
+"""The parts of dlt that `pipelines.destinations` and `pipelines.load` build on, beyond its documented interface.
+
+When an upgrade of dlt fails here, read dlt's changes of the named part, adapt the project, and move the pin in
+pyproject.toml: the tests of the merge, not these, say whether it still works.
+"""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import requires, version
+from typing import Any
+
+import pytest
+from dlt.destinations import duckdb, postgres
+from dlt.destinations.impl.duckdb.duck import DuckDbClient
+from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresCsvCopyJob
+from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
+from dlt.destinations.job_client_impl import SqlJobClientBase, SqlLoadJob
+from dlt.destinations.sql_jobs import SqlMergeFollowupJob
+from dlt.pipeline.configuration import PipelineConfiguration
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+
+def test_installed_dlt_is_the_minor_that_the_hooks_were_read_in() -> None:
+    pinned = next(Requirement(line) for line in requires("stripe-elt") or [] if Requirement(line).name == "dlt")
+    assert pinned.specifier.contains(version("dlt"))
+    minors = {Version(spec.version).release[:2] for spec in pinned.specifier}
+    assert len(minors) == 2, "dlt is pinned to one minor: >= its first release, < the next minor"
+    assert Version(version("dlt")).release[:2] == (1, 31), "read the hooks below in the new dlt, then move this line"
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "parameters"),
+    [
+        (SqlJobClientBase, "_create_merge_followup_jobs", ["self", "table_chain"]),
+        (SqlJobClientBase, "_get_constraints_sql", ["self", "table_name", "new_columns", "generate_alter"]),
+        (SqlJobClientBase, "_make_create_table", ["self", "qualified_name", "table"]),
+        (SqlJobClientBase, "_get_table_post_update_sql", ["self", "partial_table"]),
+        (SqlJobClientBase, "_build_schema_update_sql", ["self", "storage_tables"]),
+        (SqlJobClientBase, "_update_schema_in_storage", ["self", "schema"]),
+        (SqlJobClientBase, "get_storage_tables", ["self", "table_names"]),
+        (SqlJobClientBase, "get_stored_schema", ["self", "schema_name"]),
+        (SqlJobClientBase, "update_stored_schema", ["self", "only_tables", "expected_update", "force"]),
+        (SqlJobClientBase, "complete_load", ["self", "load_id"]),
+        (PostgresClient, "create_load_job", ["self", "table", "file_path", "load_id", "restore"]),
+        (PostgresCsvCopyJob, "run", ["self"]),
+        (SqlMergeFollowupJob, "generate_sql", ["table_chain", "sql_client"]),
+        (SqlLoadJob, "_split_fragments", ["self", "sql"]),
+    ],
+)
+def test_hook_is_where_it_was(owner: type, name: str, parameters: list[str]) -> None:
+    assert list(inspect.signature(getattr(owner, name)).parameters) == parameters
+
+
+@pytest.mark.parametrize(("factory", "client"), [(postgres, PostgresClient), (duckdb, DuckDbClient)])
+def test_factories_name_their_client_by_a_property(factory: Any, client: type) -> None:
+    assert isinstance(factory.client_class, property)
+    assert factory().client_class is client
+
+
+def test_libpq_gets_what_the_credentials_say() -> None:
+    source = inspect.getsource(Psycopg2SqlClient.open_connection)
+    assert "dsn=self.credentials.to_native_representation()" in source
+    assert 'self.credentials.get_query().get("options", "")' in source
+
+
+def test_state_can_be_left_out_of_packages() -> None:
+    assert "restore_from_destination" in inspect.get_annotations(PipelineConfiguration)
