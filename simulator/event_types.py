@@ -1,0 +1,63 @@
+"""Names of events: which type Stripe gives to a change of an object. From the SDK's list of types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sources.stripe_api.sdk import Ref, Sdk
+
+# Objects whose events are not named `<object>.<change>`.
+STEMS: Mapping[str, str] = {
+    "bank_account": "account.external_account",
+    "card": "account.external_account",
+    "dispute": "charge.dispute",
+    "discount": "customer.discount",
+    "fee_refund": "application_fee.refund",
+    "source_transaction": "source.transaction",
+    "scheduled_query_run": "sigma.scheduled_query_run",
+    "subscription": "customer.subscription",
+    "tax_id": "customer.tax_id",
+}
+# What Stripe says of a change that has no type of the plain kind.
+INSTEAD: Mapping[str, str] = {
+    "billing.alert.created": "billing.alert.triggered",
+    "review.created": "review.opened",
+    "review.updated": "review.closed",
+    "checkout.session.updated": "checkout.session.completed",
+    "customer.source.updated": "customer.source.updated",
+    "issuing_authorization.deleted": "issuing_authorization.updated",
+    "payment_intent.updated": "payment_intent.succeeded",
+    "payment_method.created": "payment_method.attached",
+    "payment_method.deleted": "payment_method.detached",
+    "setup_intent.updated": "setup_intent.succeeded",
+    "topup.updated": "topup.succeeded",
+}
+
+
+class EventTypes:
+    """The types that the installed SDK knows."""
+
+    def __init__(self, sdk: Sdk) -> None:
+        literals = sdk.fields(Ref("stripe._event", "Event"))["type"].type.literals
+        self.all = frozenset(literals)
+
+    def of(self, object: Mapping[str, object], change: str) -> str | None:
+        """Type of the event for a `created`, `updated` or `deleted` object; None where Stripe sends none."""
+        name = str(object.get("object"))
+        if name.startswith("v2."):
+            return None
+        stem = STEMS.get(name, name)
+        if name in ("bank_account", "card", "source") and object.get("customer"):
+            stem = "customer.source"
+        if name == "charge" and change == "created":
+            return {"failed": "charge.failed", "pending": "charge.pending"}.get(
+                str(object.get("status")), "charge.succeeded"
+            )
+        if name == "subscription" and change == "updated" and object.get("status") == "canceled":
+            return "customer.subscription.deleted"
+        for candidate in (stem, stem.replace("issuing.", "issuing_")):
+            type = f"{candidate}.{change}"
+            type = type if type in self.all else INSTEAD.get(type, type)
+            if type in self.all:
+                return type
+        return None

@@ -1,0 +1,129 @@
+"""`expand[]`: which fields of an object may be expanded, and the object with them expanded.
+
+From the SDK's annotations: an ExpandableField becomes the object that its id names, a list or a value that is "not
+included by default" is included (https://docs.stripe.com/expand). Everything else is refused, as Stripe does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from simulator import refusals
+from simulator.account import Account
+from simulator.store import Row
+from sources.stripe_api.catalogue import TABLES, table_of_object
+from sources.stripe_api.sdk import Field, Ref, Sdk
+
+DEEPEST = 4
+LEFT_OUT = "not included by default"
+# Fields that stand in an object only when expanded, where the SDK's texts do not say so.
+INCLUDABLE: Mapping[str, frozenset[str]] = {
+    "charge": frozenset({"refunds"}),
+    "checkout.session": frozenset({"line_items"}),
+    "coupon": frozenset({"applies_to", "currency_options"}),
+    "customer": frozenset({"cash_balance", "invoice_credit_balance", "sources", "subscriptions", "tax", "tax_ids"}),
+    "identity.verification_session": frozenset({"verified_outputs"}),
+    "invoice": frozenset({"confirmation_secret", "payments"}),
+    "issuing.card": frozenset({"cvc", "number"}),
+    "payment_link": frozenset({"line_items"}),
+    "plan": frozenset({"tiers"}),
+    "price": frozenset({"currency_options", "tiers"}),
+    "quote": frozenset({"line_items"}),
+    "treasury.transaction": frozenset({"entries"}),
+}
+# Lists that come when expanded and that fill no table from there: the table, and the list's URL.
+ELSEWHERE: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("charges", "refunds"): ("refunds", "/v1/charges/{id}/refunds"),
+    ("customers", "subscriptions"): ("subscriptions", "/v1/customers/{id}/subscriptions"),
+    ("invoices", "payments"): ("invoice_payments", "/v1/invoice_payments?invoice={id}"),
+}
+
+
+class Expansion:
+    """The fields to expand of an object, checked: paths below the object, split at their dots."""
+
+    def __init__(self, sdk: Sdk, objects: Sequence[str], paths: Sequence[str], *, listed: bool) -> None:
+        classes = sdk.object_classes()
+        self.sdk = sdk
+        self.paths: list[list[str]] = []
+        for path in paths:
+            parts = path.split(".")
+            if len(parts) > DEEPEST:
+                raise refusals.too_deep(path)
+            if listed:
+                if parts[0] != "data" or len(parts) == 1:
+                    raise refusals.not_expandable(path)
+                parts = parts[1:]
+            if not any(_allowed(sdk, classes[name], parts, name) for name in objects if name in classes):
+                raise refusals.not_expandable(path)
+            self.paths.append(parts)
+
+    def apply(self, account: Account, table: str, row: Row) -> bytes:
+        """The JSON of a row with the fields expanded."""
+        object: dict[str, Any] = orjson.loads(account.view(table, row))
+        for parts in self.paths:
+            _expand(account, table, object, parts, parts)
+        return orjson.dumps(object)
+
+
+def left_out(field: Field, owner: str = "") -> bool:
+    """Whether a field stands in an object (of kind `owner`) only when it is expanded."""
+    return LEFT_OUT in field.doc or field.name in INCLUDABLE.get(owner, ())
+
+
+def _allowed(sdk: Sdk, ref: Ref, parts: Sequence[str], owner: str = "") -> bool:
+    field = sdk.fields(ref).get(parts[0])
+    if field is None:
+        return False
+    if len(parts) == 1:
+        return field.type.kind == "expandable" or left_out(field, owner) or "expand" in field.doc.lower()
+    rest = parts[1:]
+    if field.type.kind == "list":
+        rest = rest[1:] if rest[0] == "data" else rest
+    return bool(rest) and any(_allowed(sdk, inner, rest) for inner in field.type.refs)
+
+
+def _expand(account: Account, table: str | None, holder: Any, parts: Sequence[str], path: Sequence[str]) -> None:
+    """Expands the field at `parts` below `holder`, an object (of `table`, where it is one) or a list of objects."""
+    if isinstance(holder, list):
+        for one in holder:
+            _expand(account, table, one, parts, path)
+        return
+    if not isinstance(holder, dict):
+        return
+    name, rest = parts[0], parts[1:]
+    value = holder.get(name)
+    if isinstance(value, str):
+        value = holder[name] = _object(account, value, name)
+    elif value is None and not rest and table is not None:
+        value = holder[name] = _included(account, table, holder, path)
+    if rest:
+        inner = table_of_object(str(value["object"])) if isinstance(value, dict) and "object" in value else table
+        _expand(account, inner, value, rest, path if inner == table else rest)
+
+
+def _object(account: Account, id: str, field: str) -> Any:
+    """The object that an id names (the id where it is gone), as a retrieve would show it."""
+    for table, collection in account.tables.items():
+        row = None if collection.scoped else collection.get(id)
+        if row is not None and table != field:
+            return orjson.loads(account.view(table, row))
+        gone = account.deleted[table].get(id)
+        if gone is not None:
+            return {"id": gone.id, "object": gone.object, "deleted": True}
+    return id
+
+
+def _included(account: Account, table: str, object: dict[str, Any], path: Sequence[str]) -> Any:
+    """What a field that is left out by default holds: an embedded list, or nothing."""
+    for embedded in TABLES[table].embedded:
+        if embedded.field == ".".join(path):
+            row = account.tables[table].get(object["id"])
+            return orjson.loads(orjson.dumps(account.embedded(row, embedded))) if row else None
+    elsewhere = ELSEWHERE.get((table, ".".join(path)))
+    if elsewhere is None:
+        return None
+    return orjson.loads(orjson.dumps(account.listed(elsewhere[0], object["id"], elsewhere[1].format(id=object["id"]))))

@@ -1,0 +1,100 @@
+"""Faults that tests and benchmarks ask for: which requests go wrong, and how. Knows no table.
+
+faults.add(path_prefix="/v1/charges", status=500, times=2)       # the next two requests for charges
+faults.add(kind="cut", every=10)                                 # every tenth answer ends in the middle
+faults.add(status=500, holding="cus_123")                        # the page with this object, for good
+faults.add(kind="throttle", reason="endpoint-rate", probability=0.05)
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+Kind = Literal[
+    "status", "throttle", "lock_timeout", "drop", "reset", "cut", "error_200", "not_json", "half_json", "empty", "slow"
+]
+"""How it goes wrong: an error status; 429; lock_timeout; the connection closed or reset without an answer; a body shorter
+than its Content-Length; a 200 with an error in it; a 200 that is HTML; a 200 whose JSON ends in the middle; a 200 without
+a body; a late answer."""
+KINDS: tuple[str, ...] = get_args(Kind)
+
+
+@dataclass(slots=True)
+class Fault:
+    """Which requests it meets (all of the conditions) and what it does to them.
+
+    `skip` lets the first requests pass, then every `every`-th is met, with `probability`, at most `times` times.
+    `query` are parameters that the request must have, `holding` the id of an object that the answer must hold.
+    `met` counts what it has done.
+    """
+
+    kind: Kind = "status"
+    path_prefix: str = "/"
+    method: str | None = None
+    status: int = 500
+    times: int | None = None
+    skip: int = 0
+    every: int = 1
+    probability: float = 1.0
+    query: Mapping[str, str] = field(default_factory=dict)
+    holding: str | None = None
+    reason: str | None = "global-rate"
+    delay: float = 0.0
+    met: int = 0
+    seen: int = 0
+
+
+class Faults:
+    """The faults that are in force; `seed` decides what probabilities come out."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._lock = threading.Lock()
+        self._random = random.Random(f"faults/{seed}")
+        self._faults: list[Fault] = []
+
+    def add(self, **conditions: Any) -> Fault:
+        """Puts a fault in force: the fields of Fault by name. ValueError for an unknown kind or a wrong name."""
+        kind = conditions.get("kind", "status")
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind of fault {kind!r}: one of {', '.join(KINDS)}")
+        unknown = conditions.keys() - {name for name in Fault.__slots__ if name not in ("met", "seen")}
+        if unknown:
+            raise ValueError(f"a fault has no {', '.join(sorted(unknown))}")
+        fault = Fault(**conditions)
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        """All faults end."""
+        with self._lock:
+            self._faults = []
+
+    def __bool__(self) -> bool:
+        return bool(self._faults)
+
+    def meet(self, method: str, path: str, query: Mapping[str, object], body: bytes) -> Fault | None:
+        """The first fault that meets a request whose answer would be `body`."""
+        with self._lock:
+            return next((fault for fault in self._faults if self._meets(fault, method, path, query, body)), None)
+
+    def _meets(self, fault: Fault, method: str, path: str, query: Mapping[str, object], body: bytes) -> bool:
+        if fault.times is not None and fault.met >= fault.times:
+            return False
+        if not path.startswith(fault.path_prefix) or fault.method not in (None, method):
+            return False
+        if any(query.get(name) != value for name, value in fault.query.items()):
+            return False
+        if fault.holding is not None and b'"id":"%s"' % fault.holding.encode() not in body:
+            return False
+        fault.seen += 1
+        if fault.seen <= fault.skip or (fault.seen - fault.skip) % fault.every:
+            return False
+        if fault.probability < 1.0 and self._random.random() >= fault.probability:
+            return False
+        fault.met += 1
+        return True

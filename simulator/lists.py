@@ -1,0 +1,114 @@
+"""Answers list requests as Stripe's v1 API does: windows, cursors, limits, hidden rows, the page as JSON bytes.
+
+https://docs.stripe.com/api/pagination. Pages of /v2 are in `lists_v2.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from simulator import refusals
+from simulator.account import KEPT_EVENTS, Account
+from simulator.expand import Expansion
+from simulator.filters import CLOCKED, matcher, needs_view
+from simulator.parameters import Typed
+from simulator.routes import Match
+from simulator.store import Row, Shelf, Window
+from sources.stripe_api.catalogue import TABLES
+
+LARGEST, USUAL = 100, 10
+
+
+def page(account: Account, found: Match, values: Mapping[str, Typed], expansion: Expansion | None, url: str) -> bytes:
+    """A page of a v1 list as JSON. Raises Refusal for what Stripe refuses."""
+    route = found.route
+    assert route.resource is not None
+    single = route.resource.pagination == "single"
+    limit = len(account.tables[route.table]) or 1 if single else _limit(values)
+    shelf, parents = shelf_of(account, found, values)
+    window = _window(account, found, values, limit)
+    read = (lambda row: account.view(route.table, row)) if needs_view(route.path, values) else (lambda row: row.own)
+    match = matcher(route.path, values, read, parents)
+    rows, more = shelf.page(window, match)
+    if expansion is None:
+        shown = [account.view(route.table, row) for row in rows]
+    else:
+        shown = [expansion.apply(account, route.table, row) for row in rows]
+    tail = b'],"has_more":true,"url":"' if more else b'],"has_more":false,"url":"'
+    return b"".join((b'{"object":"list","data":[', b",".join(shown), tail, url.encode(), b'"}'))
+
+
+def shelf_of(account: Account, found: Match, values: Mapping[str, Typed]) -> tuple[Shelf, frozenset[str]]:
+    """The rows that a list is about, and the query parameters that chose them. Raises Refusal for an unknown parent."""
+    collection, resource = account.tables[found.route.table], found.route.resource
+    assert resource is not None
+    if not resource.parents:
+        if any(name in values for name in CLOCKED) or (len(collection.hidden) and "customer" in values):
+            return _both(collection.shelf, collection.hidden), frozenset(CLOCKED)
+        return collection.shelf, frozenset()
+    owner, chosen = "", set()
+    for parent in resource.parents:
+        id = found.values[parent.param] if parent.where == "path" else str(values[parent.param])
+        if account.tables[parent.table].get(id) is None:
+            name = TABLES[parent.table].objects[0]
+            raise refusals.not_found(name, id, parent.param, 404 if parent.where == "path" else 400)
+        if not owner or parent.table == TABLES[found.route.table].parent:
+            owner = id
+        chosen |= {parent.param, *(name for name, _ in parent.also)}
+    return collection.of(owner), frozenset(chosen)
+
+
+def _window(account: Account, found: Match, values: Mapping[str, Typed], limit: int) -> Window:
+    first, last = bounds(values.get("created"))
+    if found.route.table == "events":
+        first = max(first or 0, account.clock.seconds() - KEPT_EVENTS)
+    after, before = values.get("starting_after"), values.get("ending_before")
+    if after is not None and before is not None:
+        raise refusals.both_cursors()
+    return Window(
+        limit,
+        first,
+        last,
+        _cursor(account, found, "starting_after", after) if after is not None else None,
+        _cursor(account, found, "ending_before", before) if before is not None else None,
+    )
+
+
+def bounds(created: Any) -> tuple[int | None, int | None]:
+    """First and last second of `created`, given as a second or as gt, gte, lt and lte."""
+    if created is None:
+        return None, None
+    if isinstance(created, int):
+        return created, created
+    low = [created[name] + more for name, more in (("gt", 1), ("gte", 0)) if name in created]
+    high = [created[name] - less for name, less in (("lt", 1), ("lte", 0)) if name in created]
+    return max(low, default=None), min(high, default=None)
+
+
+def _cursor(account: Account, found: Match, name: str, id: Typed) -> Row:
+    """The row of a cursor, which must still be there."""
+    collection = account.tables[found.route.table]
+    parents = "/".join(found.values.values()) or None
+    row = collection.get(str(id), parents) if collection.scoped else collection.get(str(id))
+    if row is None:
+        raise refusals.not_found(found.route.objects[0], str(id), name, 400)
+    return row
+
+
+def _limit(values: Mapping[str, Typed]) -> int:
+    limit = values.get("limit", USUAL)
+    assert isinstance(limit, int)
+    if limit < 1:
+        raise refusals.limit_too_small()
+    if limit > LARGEST:
+        raise refusals.limit_too_large(limit, LARGEST)
+    return limit
+
+
+def _both(one: Shelf, other: Shelf) -> Shelf:
+    joined = Shelf()
+    for shelf in (one, other):
+        for row in shelf.rows():
+            joined.add(row)
+    return joined
