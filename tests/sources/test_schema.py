@@ -1,0 +1,230 @@
+"""The snapshot of column types: current, complete, and what a run makes of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+import stripe
+
+from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.generate_snapshot import COMMAND, column_type, difference, snapshot, table_columns
+from sources.stripe_api.schema import OWN_COLUMNS, SNAPSHOT, Columns, ColumnType, all_columns, api_version, columns
+from sources.stripe_api.sdk import Field, Kind, Sdk, Type
+
+
+@pytest.fixture(scope="module")
+def sdk() -> Sdk:
+    return Sdk()
+
+
+def test_snapshot_is_what_the_installed_sdk_says(sdk: Sdk) -> None:
+    stale = difference(SNAPSHOT.read_text(encoding="utf-8"), snapshot(sdk))
+    assert not stale, "\n".join(["snapshot.json is stale: run", COMMAND, *stale[:40]])
+
+
+def test_check_finds_the_snapshot_current_and_writes_nothing() -> None:
+    before = SNAPSHOT.stat().st_mtime_ns
+    run = subprocess.run(
+        [sys.executable, "-m", "sources.stripe_api.generate_snapshot", "--check"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    assert SNAPSHOT.stat().st_mtime_ns == before
+
+
+def test_difference_shows_the_column_that_changed() -> None:
+    current = SNAPSHOT.read_text(encoding="utf-8")
+    older = current.replace('"balance_transaction": "text"', '"balance_transaction": "bigint"', 1)
+    assert '+   "balance_transaction": "text",' in [line.rstrip() for line in difference(older, current)]
+
+
+def test_snapshot_has_one_line_a_column_and_the_versions(sdk: Sdk) -> None:
+    content = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+    lines = SNAPSHOT.read_text(encoding="utf-8").count("\n")
+    assert lines == 2 * len(content["tables"]) + sum(map(len, content["tables"].values())) + 6
+    assert (content["api_version"], content["sdk_version"]) == (sdk.api_version, sdk.version)
+    assert api_version() == sdk.api_version
+
+
+def test_api_version_is_the_one_that_the_sdk_sends() -> None:
+    assert stripe.api_version == api_version()
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_table_has_columns_for_its_key_and_none_for_what_lives_elsewhere(table: str) -> None:
+    line, known = TABLES[table], all_columns(table)
+    assert set(line.key) <= known.keys()
+    assert all(embedded.field not in known for embedded in line.embedded)
+    assert not {"deleted", *line.hidden} & known.keys()
+    assert not any(name.startswith("_") for name in columns(table))
+    assert ("_parent_id" in known) == (line.parent is not None)
+    assert known.keys() - columns(table).keys() == OWN_COLUMNS.keys() - ({"_parent_id"} if not line.parent else set())
+
+
+def test_secrets_of_cards_have_no_column() -> None:
+    assert not {"number", "cvc"} & all_columns("issuing_cards").keys()
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "kind"),
+    [
+        ("customers", "created", "timestamp"),
+        ("customers", "balance", "bigint"),
+        ("customers", "default_source", "text"),
+        ("customers", "metadata", "json"),
+        ("invoices", "next_payment_attempt", "timestamp"),
+        ("invoices", "webhooks_delivered_at", "timestamp"),
+        ("invoice_line_items", "quantity_decimal", "decimal"),
+        ("prices", "unit_amount_decimal", "decimal"),
+        ("prices", "unit_amount", "bigint"),
+        ("plans", "amount_decimal", "decimal"),
+        ("coupons", "percent_off", "double"),
+        ("coupons", "redeem_by", "timestamp"),
+        ("coupons", "times_redeemed", "bigint"),
+        ("subscriptions", "billing_cycle_anchor", "timestamp"),
+        ("subscriptions", "cancel_at_period_end", "bool"),
+        ("subscription_items", "price", "json"),
+        ("balance_transactions", "available_on", "timestamp"),
+        ("charges", "balance_transaction", "text"),
+        ("tax_registrations", "active_from", "timestamp"),
+        ("terminal_readers", "last_seen_at", "bigint"),  # milliseconds, alone among Stripe's times
+        ("quotes", "computed", "json"),
+        ("v2_core_accounts", "created", "timestamp"),
+        ("v2_money_management_outbound_payments", "expected_arrival_date", "timestamp"),
+        ("billing_meter_event_summaries", "_parent_id", "text"),
+        ("payment_sources", "customer", "text"),
+    ],
+)
+def test_columns_have_the_types_that_stripe_documents(table: str, column: str, kind: ColumnType) -> None:
+    assert all_columns(table)[column] == kind
+
+
+@pytest.mark.parametrize("suffix", ["_at", "_date"])
+def test_every_time_by_name_is_a_timestamp_but_for_milliseconds(suffix: str) -> None:
+    others = {
+        (table, name)
+        for table in TABLES
+        for name, kind in columns(table).items()
+        if (name.endswith(suffix) or name == "created") and kind != "timestamp"
+    }
+    assert others == ({("terminal_readers", "last_seen_at")} if suffix == "_at" else set())
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "doc", "expected"),
+    [
+        ("amount", "integer", "Amount in cents.", "bigint"),
+        ("valid_until", "integer", "", "timestamp"),
+        (
+            "expires",
+            "integer",
+            "Time at which the key will expire. Measured in seconds since the Unix epoch.",
+            "timestamp",
+        ),
+        ("seen_at", "integer", "Timestamp measured in milliseconds since the Unix epoch.", "bigint"),
+        ("created", "string", "Time of creation.", "text"),
+        ("rate", "number", "", "double"),
+        ("customer", "expandable", "", "text"),
+        ("either", "any", "", "json"),
+    ],
+)
+def test_type_of_a_field_follows_its_kind_name_and_documentation(
+    name: str, kind: Kind, doc: str, expected: ColumnType
+) -> None:
+    assert column_type("charge", Field(name, Type(kind), doc)) == expected
+
+
+def test_string_times_are_timestamps_in_v2_only() -> None:
+    created = Field("created", Type("string"), "Time of creation.")
+    assert column_type("v2.core.account", created) == "timestamp"
+    assert column_type("account", created) == "text"
+
+
+def test_table_of_several_objects_has_the_fields_of_all(sdk: Sdk) -> None:
+    classes = sdk.object_classes()
+    expected = {name for object_name in ("bank_account", "card") for name in sdk.fields(classes[object_name])}
+    assert table_columns(sdk, TABLES["external_accounts"]).keys() == expected - {"deleted"}
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (True, "bool"),
+        (1, "bigint"),
+        (1.5, "double"),
+        ("x", "text"),
+        ({}, "json"),
+        ([], "json"),
+    ],
+)
+def test_unseen_column_takes_the_type_of_its_first_value(value: object, kind: ColumnType) -> None:
+    run = Columns()
+    assert run.learn("charges", "new_field", value) == kind
+    assert run.of("charges")["new_field"] == kind
+    assert "new_field" not in run.of("refunds")
+    assert "new_field" not in all_columns("charges")
+
+
+@pytest.mark.parametrize("first", [lambda: 1, lambda: "x"])
+def test_first_value_decides_for_the_run(first: Callable[[], object]) -> None:
+    run = Columns()
+    decided = run.learn("charges", "new_field", first())
+    assert run.learn("charges", "new_field", 2.5) == decided
+
+
+def test_known_column_keeps_its_type() -> None:
+    assert Columns().learn("charges", "amount", "not a number") == "bigint"
+
+
+def test_null_and_foreign_values_decide_nothing() -> None:
+    run = Columns()
+    for value in (None, object()):
+        with pytest.raises(TypeError, match="new_field"):
+            run.learn("charges", "new_field", value)
+    assert "new_field" not in run.of("charges")
+
+
+def test_types_in_the_database_win() -> None:
+    run = Columns({"charges": {"amount": "decimal", "added_last_year": "json"}})
+    assert run.of("charges")["amount"] == "decimal"
+    assert run.learn("charges", "added_last_year", 1) == "json"
+    assert run.of("charges")["currency"] == "text"
+
+
+def test_columns_that_were_handed_out_do_not_change() -> None:
+    run = Columns()
+    before = run.of("charges")
+    run.learn("charges", "new_field", 1)
+    assert "new_field" not in before
+    with pytest.raises(TypeError):
+        before["other"] = "text"  # type: ignore[index]
+
+
+def test_threads_that_learn_at_once_agree() -> None:
+    run, start = Columns(), Barrier(8)
+
+    def learn(number: int) -> list[ColumnType]:
+        start.wait()
+        return [run.learn("charges", f"field_{i}", 1 if number % 2 else "x") for i in range(200)]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(learn, range(8)))
+    assert all(answer == answers[0] for answer in answers)
+    assert [run.of("charges")[f"field_{i}"] for i in range(200)] == answers[0]
+
+
+def test_table_that_the_catalogue_lacks_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        columns("no_such_table")
+    with pytest.raises(KeyError):
+        Columns().of("no_such_table")
