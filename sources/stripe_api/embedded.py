@@ -1,0 +1,66 @@
+"""Keys of Stripe's objects, and the embedded lists taken out of them. Pure; knows nothing of rows, columns, HTTP."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.schema import OWN_COLUMNS, columns
+
+if TYPE_CHECKING:
+    from sources.stripe_api.catalogue import Embedded
+
+
+class Taken(NamedTuple):
+    """An embedded list that was taken out: its objects, and whether they are all (`has_more` is false)."""
+
+    objects: list[dict[str, Any]]
+    whole: bool
+
+
+def take(obj: dict[str, Any], embedded: Embedded) -> Taken | None:
+    """Remove the list from the object (which is changed) and return it; None, and no change, where it has none.
+
+    Only a list object whose entries are all objects with the key of their table is taken: anything else (null, a list
+    of ids, a shape that Stripe does not have today) stays in the object, so that nothing is lost.
+    """
+    *path, field = embedded.field.split(".")
+    holder: Any = obj
+    for step in path:
+        holder = holder.get(step) if type(holder) is dict else None
+    listed = holder.get(field) if type(holder) is dict else None
+    if type(listed) is not dict or listed.get("object") != "list" or type(listed.get("data")) is not list:
+        return None
+    entries = listed["data"]
+    if not all(type(entry) is dict and has_key(entry, embedded.table) for entry in entries):
+        return None
+    del holder[field]
+    return Taken(entries, listed.get("has_more") is False)
+
+
+def has_key(obj: dict[str, Any], table: str) -> bool:
+    """Whether the object has all of its table's key: strings, not empty, or integers where the key is a number or a
+    time.
+    """
+    for field, expected in _key_types(table):
+        value = obj.get(field)
+        if type(value) is not expected or value == "":
+            return False
+    return True
+
+
+@cache
+def _key_types(table: str) -> tuple[tuple[str, type], ...]:
+    """Key fields of Stripe's, with the type that a value needs; our own columns are not the object's to have."""
+    kinds = columns(table)
+    fields = [field for field in TABLES[table].key if field not in OWN_COLUMNS]
+    return tuple((field, str if kinds[field] == "text" else int) for field in fields)
+
+
+def key_of(table: str, id: str, parent_id: str | None) -> dict[str, Any]:
+    """Key columns for a row that is no object: the id, then the parent's for further fields, 0 for numbers and
+    times.
+    """
+    ids = (id, *[parent_id or id] * len(TABLES[table].key))
+    return {field: ids[place] if expected is str else 0 for place, (field, expected) in enumerate(_key_types(table))}

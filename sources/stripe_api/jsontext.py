@@ -1,0 +1,132 @@
+"""JSON as Stripe sends it: bytes to Python values and back to text, with every value kept.
+
+orjson does the work. What it would change or refuse goes another way: `orjson.loads` turns integers beyond 64 bits into
+doubles and refuses `1e400` and lone surrogates (`"\\ud800"`), `orjson.dumps` refuses integers beyond 64 bits, `Decimal`
+and nesting deeper than 254. Numbers with a fraction or an exponent are IEEE doubles, as in Stripe's own libraries.
+
+Postgres' `text` and `jsonb` cannot hold U+0000, and no database holds a lone surrogate: `escaped` writes either as
+the six characters of its JSON escape (`\\u0000`, `\\ud800`).
+
+Knows nothing of tables, columns, HTTP.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from sources.stripe_api.errors import BrokenPage
+
+# A run of 19 digits is the shortest that a 64-bit integer may not hold. Looked for in two steps, as nearly no page
+# has one: translate all digits to "0" and find nineteen of them, then see whether they can stand for a number.
+_DIGITS_AS_ZERO = bytes(0x30 if 0x30 <= byte <= 0x39 else byte for byte in range(256))
+_LONG_RUN = b"0" * 19
+_LONG_INTEGER = re.compile(rb"(?:^|[\[:,\s])-?[0-9]{19,}(?=[\]},\s]|$)")
+
+_MAX_EXPONENT = 4300
+"""Numbers of 10**4300 and more are refused, as Python refuses longer integers; Postgres' numeric ends at 10**131072."""
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def parse(body: bytes) -> Any:
+    """Python value of a JSON text in UTF-8.
+
+    Integers are exact whatever their size; numbers that a double cannot hold (`1e400`) are `Decimal`; all others with a
+    fraction or an exponent are `float`, always finite. Lone surrogates stay in the `str`. Costs 1.2 to 1.4
+    times `orjson.loads`. Raises ValueError for what is not JSON, not UTF-8, nested too deep, or a number of 10**4300 or more.
+    """
+    try:
+        if _LONG_RUN in body.translate(_DIGITS_AS_ZERO) and _LONG_INTEGER.search(body):
+            return _parse_slowly(body)
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _parse_slowly(body)
+
+
+def text(value: Any) -> bytes:
+    """Compact JSON text in UTF-8 of a value as `parse` gives it, key order kept.
+
+    Strings must be storable (see `storable`, `escaped_deep`). Raises BrokenPage when nested too deep.
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        pass
+    try:
+        return _text_slowly(value).encode()
+    except RecursionError:
+        raise BrokenPage("a JSON value is nested too deep to be stored") from None
+
+
+def storable(value: Any) -> tuple[bytes, bool]:
+    """JSON text as `text`, with unstorable characters of strings and keys escaped; and whether there were any."""
+    try:
+        raw = orjson.dumps(value)
+        if b"\\u0000" not in raw:
+            return raw, False
+    except TypeError:
+        pass
+    clean = escaped_deep(value)
+    return text(clean), clean != value
+
+
+def escaped(string: str) -> str:
+    """The string with U+0000 and lone surrogates replaced by the six characters of their JSON escape."""
+    if string.isascii() and "\0" not in string:
+        return string
+    return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", string)
+
+
+def escaped_deep(value: Any) -> Any:
+    """A copy of a JSON value with `escaped` strings and keys. Raises BrokenPage when nested too deep."""
+    try:
+        return _escaped_deep(value)
+    except RecursionError:
+        raise BrokenPage("a JSON value is nested too deep to be stored") from None
+
+
+def _escaped_deep(value: Any) -> Any:
+    if type(value) is str:
+        return escaped(value)
+    if type(value) is dict:
+        return {escaped(key): _escaped_deep(item) for key, item in value.items()}
+    if type(value) is list:
+        return [_escaped_deep(item) for item in value]
+    return value
+
+
+def _parse_slowly(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode("utf-8"), parse_float=_number, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("JSON is nested too deep") from None
+
+
+def _number(literal: str) -> float | Decimal:
+    number = float(literal)
+    if math.isfinite(number):
+        return number
+    exact = Decimal(literal)
+    if exact.adjusted() >= _MAX_EXPONENT:
+        raise ValueError("JSON number out of range")
+    return exact
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _text_slowly(value: Any) -> str:
+    if type(value) is dict:
+        return "{" + ",".join(f"{_text_slowly(key)}:{_text_slowly(item)}" for key, item in value.items()) + "}"
+    if type(value) is list:
+        return "[" + ",".join(map(_text_slowly, value)) + "]"
+    if type(value) is Decimal:
+        return str(value)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
