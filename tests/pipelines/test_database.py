@@ -1,0 +1,125 @@
+"""Opening a database: what can be wrong with it is said in one paragraph that names the setting."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from pipelines.database import DatabaseProblem, _conninfo, open_database
+from pipelines.settings import Settings
+
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+def postgres(url: str, **more: str) -> Settings:
+    return Settings(destination="postgres", database_url=url, **more)  # type: ignore[arg-type]
+
+
+def test_any_libpq_string_is_passed_on_whole(postgres_url: str) -> None:
+    words = psycopg.conninfo.make_conninfo(postgres_url, options="-c statement_timeout=54321", application_name="mine")
+    database = open_database(postgres(words))
+    assert database.execute("SHOW statement_timeout") == [("54321ms",)]
+    database.close()
+
+
+def test_server_that_is_down_names_the_setting() -> None:
+    with pytest.raises(DatabaseProblem, match="DATABASE_URL") as raised:
+        open_database(postgres("postgresql://me:hush-hush@127.0.0.1:1/none?connect_timeout=2"))
+    assert "hush" not in str(raised.value)
+
+
+def test_no_postgres_at_all_names_the_settings() -> None:
+    with pytest.raises(DatabaseProblem, match=r"set DATABASE_URL .* or destination\.postgres\.credentials"):
+        open_database(Settings(destination="postgres"))
+
+
+def test_dlts_own_credentials_serve(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = conninfo_to_dict(postgres_url)
+    for name, key in (("HOST", "host"), ("DATABASE", "dbname"), ("USERNAME", "user"), ("PASSWORD", "password")):
+        monkeypatch.setenv(f"DESTINATION__POSTGRES__CREDENTIALS__{name}", str(parts.get(key) or "unused"))
+    if port := parts.get("port"):
+        monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS__PORT", str(port))
+    host = str(parts["host"])
+    if host.startswith("/"):
+        monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", postgres_url)
+    database = open_database(Settings(destination="postgres"))
+    assert database.execute("SELECT current_database()") == [(parts["dbname"],)]
+    database.close()
+
+
+def test_nonsense_is_no_connection_string() -> None:
+    with pytest.raises(DatabaseProblem, match="not a libpq connection string"):
+        open_database(postgres("mysql//x"))
+
+
+@pytest.mark.parametrize("given", [CERTIFICATE, base64.b64encode(CERTIFICATE.encode()).decode()])
+def test_certificate_authority_can_be_pem_or_base64(given: str) -> None:
+    file = Path(str(conninfo_to_dict(_conninfo(postgres("postgresql://h/d", database_ca=given)))["sslrootcert"]))
+    assert file.read_text() == CERTIFICATE
+    assert file.stat().st_mode & 0o077 == 0
+    file.unlink()
+
+
+def test_nonsense_is_no_certificate() -> None:
+    with pytest.raises(DatabaseProblem, match="DATABASE_CA"):
+        open_database(postgres("postgresql://h/d", database_ca="nonsense"))
+
+
+def test_second_run_on_a_postgres_dataset_is_told_apart(postgres_url: str) -> None:
+    first, second = open_database(postgres(postgres_url)), open_database(postgres(postgres_url))
+    assert first.lock_run("stripe")
+    assert not second.lock_run("stripe")
+    assert second.lock_run("another")
+    first.close()
+    assert second.lock_run("stripe")
+    second.close()
+
+
+def test_duckdb_file_held_by_another_process_names_the_setting(duckdb_path: Path) -> None:
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"import duckdb; c = duckdb.connect({str(duckdb_path)!r}); print('open', flush=True); input()",
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "open\n"
+    try:
+        with pytest.raises(DatabaseProblem, match=r"open in another process.*DUCKDB_PATH"):
+            open_database(Settings(duckdb_path=str(duckdb_path)))
+    finally:
+        holder.communicate("\n")
+
+
+def test_duckdb_stem_equal_to_the_dataset_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseProblem, match=r"ambiguous.*DUCKDB_PATH"):
+        open_database(Settings(duckdb_path=str(tmp_path / "stripe.duckdb")))
+
+
+def test_missing_folder_and_foreign_file_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseProblem, match="no such folder"):
+        open_database(Settings(duckdb_path=str(tmp_path / "none" / "x.duckdb")))
+    (tmp_path / "x.duckdb").write_bytes(b"this is a text file, and a long one at that " * 200)
+    with pytest.raises(DatabaseProblem, match="not a DuckDB database"):
+        open_database(Settings(duckdb_path=str(tmp_path / "x.duckdb")))
+
+
+def test_duckdb_parameters_are_written_as_in_postgres(duckdb_path: Path) -> None:
+    database = open_database(Settings(duckdb_path=str(duckdb_path)))
+    assert database.execute("SELECT %s::int + 1", (1,)) == [(2,)]
+    with pytest.raises(duckdb.ConversionException), database.transaction():  # noqa: PT012 (what came before is undone)
+        database.execute("CREATE TABLE t (n int)")
+        database.execute("SELECT 'x'::int")
+    assert database.execute("SELECT count(*) FROM information_schema.tables WHERE table_name = 't'") == [(0,)]
+    database.close()
