@@ -13,7 +13,8 @@ import difflib
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from sources.stripe_api.catalogue import TABLES, Table
 from sources.stripe_api.schema import SNAPSHOT, ColumnType
@@ -85,16 +86,16 @@ def difference(stored: str, current: str) -> list[str]:
     )
 
 
-def main() -> int:
-    """Write the snapshot, or check it."""
+def main(argv: Sequence[str] | None = None, path: Path = SNAPSHOT) -> int:
+    """Write the snapshot to a file, or check the one that is there. Returns the exit code."""
     parser = argparse.ArgumentParser(prog=COMMAND, description="Column types of every table, from the installed SDK.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where the snapshot is stale")
-    check: bool = parser.parse_args().check
+    check: bool = parser.parse_args(argv).check
     current = snapshot(Sdk())
     if not check:
-        SNAPSHOT.write_text(current, encoding="utf-8")
+        path.write_text(current, encoding="utf-8")
         return 0
-    stale = difference(SNAPSHOT.read_text(encoding="utf-8") if SNAPSHOT.exists() else "", current)
+    stale = difference(path.read_text(encoding="utf-8") if path.exists() else "", current)
     if stale:
         print("\n".join([*stale, "", f"The snapshot is stale: run {COMMAND}"]), file=sys.stderr)
     return 1 if stale else 0
