@@ -12,7 +12,7 @@ import pytest
 import stripe
 
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.generate_snapshot import COMMAND, column_type, difference, snapshot, table_columns
+from sources.stripe_api.generate_snapshot import COMMAND, column_type, difference, main, snapshot, table_columns
 from sources.stripe_api.schema import OWN_COLUMNS, SNAPSHOT, Columns, ColumnType, all_columns, api_version, columns
 from sources.stripe_api.sdk import Field, Kind, Sdk, Type
 
