@@ -160,7 +160,7 @@ def _duckdb_message(path: Path, error: duckdb.Error) -> str:
 
 def _open_postgres(settings: Settings) -> Database:
     try:
-        return PostgresDatabase(_conninfo(settings))
+        return PostgresDatabase(postgres_conninfo(settings))
     except psycopg.Error as error:
         raise DatabaseProblem(
             f"Postgres could not be reached: {' '.join(str(error).split())}"
@@ -168,7 +168,8 @@ def _open_postgres(settings: Settings) -> Database:
         ) from error
 
 
-def _conninfo(settings: Settings) -> str:
+def postgres_conninfo(settings: Settings) -> str:
+    """libpq's connection string of the settings. Raises `DatabaseProblem` where there is none, or none that is one."""
     conninfo = settings.database_url or _dlt_credentials()
     try:
         conninfo_to_dict(conninfo)

@@ -7,6 +7,7 @@ Knows no command line: scripts replace fields with `dataclasses.replace`.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_type_hints
 
@@ -17,7 +18,7 @@ from sources.stripe_api.errors import BadConfiguration
 Destination = Literal["duckdb", "postgres"]
 
 
-def _setting(default: Any, about: str, *, env: str | None = None, secret: bool = False) -> Any:
+def setting(default: Any, about: str, *, env: str | None = None, secret: bool = False) -> Any:
     """A field: `env` is a shorter environment variable that wins over it."""
     return field(default=default, metadata={"about": about, "env": env, "secret": secret}, repr=not secret)
 
@@ -26,45 +27,45 @@ def _setting(default: Any, about: str, *, env: str | None = None, secret: bool =
 class Settings:
     """Everything that can be set. Paths are relative to the working folder, rates are requests a second."""
 
-    stripe_secret_key: str | None = _setting(
+    stripe_secret_key: str | None = setting(
         None, "Secret or restricted key; reading is all it needs.", env="STRIPE_SECRET_KEY", secret=True
     )
-    api_base: str = _setting("https://api.stripe.com", "Where Stripe's API is: a proxy or the simulator can stand in.")
-    stripe_version: str | None = _setting(None, "API version to ask for; the installed SDK's unless set.")
-    stripe_account: str | None = _setting(None, "Connected account to read (`acct_…`), sent as `Stripe-Account`.")
-    stripe_context: str | None = _setting(None, "Account or organisation path to read, sent as `Stripe-Context`.")
-    account_id: str | None = _setting(
+    api_base: str = setting("https://api.stripe.com", "Where Stripe's API is: a proxy or the simulator can stand in.")
+    stripe_version: str | None = setting(None, "API version to ask for; the installed SDK's unless set.")
+    stripe_account: str | None = setting(None, "Connected account to read (`acct_…`), sent as `Stripe-Account`.")
+    stripe_context: str | None = setting(None, "Account or organisation path to read, sent as `Stripe-Context`.")
+    account_id: str | None = setting(
         None, "The account's id, where the key may not read `/v1/account`; written to `_account_id`."
     )
-    max_retries: int = _setting(5, "Retries of a request that failed for a passing reason.")
-    max_retry_delay: float = _setting(60.0, "Longest wait before a retry, in seconds.")
-    connect_timeout: float = _setting(10.0, "Seconds to wait for a connection.")
-    read_timeout: float = _setting(80.0, "Seconds to wait for an answer.")
-    live_rate: float = _setting(100.0, "Stripe's limit for a live account; `inf` for none.")
-    sandbox_rate: float = _setting(25.0, "Stripe's limit for a sandbox or test-mode account; `inf` for none.")
-    endpoint_rate: float = _setting(25.0, "Stripe's limit for each endpoint; `inf` for none.")
-    rate_limit_share: float = _setting(
+    max_retries: int = setting(5, "Retries of a request that failed for a passing reason.")
+    max_retry_delay: float = setting(60.0, "Longest wait before a retry, in seconds.")
+    connect_timeout: float = setting(10.0, "Seconds to wait for a connection.")
+    read_timeout: float = setting(80.0, "Seconds to wait for an answer.")
+    live_rate: float = setting(100.0, "Stripe's limit for a live account; `inf` for none.")
+    sandbox_rate: float = setting(25.0, "Stripe's limit for a sandbox or test-mode account; `inf` for none.")
+    endpoint_rate: float = setting(25.0, "Stripe's limit for each endpoint; `inf` for none.")
+    rate_limit_share: float = setting(
         0.5, "Share of the account's limit to use, above 0 and at most 1: the rest is left to your own checkout."
     )
-    workers: int = _setting(16, "Requests under way at once, at the most.")
-    package_rows: int = _setting(20_000, "Rows that one load package holds, about.")
-    package_megabytes: int = _setting(48, "Megabytes that one load package holds, about.")
-    package_seconds: float = _setting(30.0, "Longest time that fetched rows wait for their package, in seconds.")
-    destination: Destination = _setting("duckdb", "`duckdb` or `postgres`.")
-    dataset: str = _setting("stripe", "Schema that holds the tables.")
-    duckdb_path: str = _setting(
+    workers: int = setting(16, "Requests under way at once, at the most.")
+    package_rows: int = setting(20_000, "Rows that one load package holds, about.")
+    package_megabytes: int = setting(48, "Megabytes that one load package holds, about.")
+    package_seconds: float = setting(30.0, "Longest time that fetched rows wait for their package, in seconds.")
+    destination: Destination = setting("duckdb", "`duckdb` or `postgres`.")
+    dataset: str = setting("stripe", "Schema that holds the tables.")
+    duckdb_path: str = setting(
         "stripe_data.duckdb",
         "DuckDB file. Its stem must differ from the dataset, or names become ambiguous.",
         env="DUCKDB_PATH",
     )
-    duckdb_memory_limit: str = _setting("1GB", "Memory that DuckDB may take.")
-    database_url: str | None = _setting(
+    duckdb_memory_limit: str = setting("1GB", "Memory that DuckDB may take.")
+    database_url: str | None = setting(
         None,
         "Any libpq connection string; without it dlt's own `destination.postgres.credentials`.",
         env="DATABASE_URL",
         secret=True,
     )
-    database_ca: str | None = _setting(
+    database_ca: str | None = setting(
         None,
         "Certificate authority of the database, PEM or base64 of PEM, in place of `sslrootcert`.",
         env="DATABASE_CA",
@@ -84,14 +85,14 @@ class Settings:
 SECTION = "sources.stripe"
 
 
-def key_of(name: str) -> str:
+def key_of(name: str, section: str = SECTION) -> str:
     """dlt's path of a setting, as in `.dlt/config.toml`: `sources.stripe.api_base`."""
-    return f"{SECTION}.{name}"
+    return f"{section}.{name}"
 
 
-def environment_name(name: str) -> str:
+def environment_name(name: str, section: str = SECTION) -> str:
     """dlt's environment variable of a setting: `SOURCES__STRIPE__API_BASE`."""
-    return key_of(name).replace(".", "__").upper()
+    return key_of(name, section).replace(".", "__").upper()
 
 
 def read_settings(**given: Any) -> Settings:
@@ -99,30 +100,35 @@ def read_settings(**given: Any) -> Settings:
 
     Raises `BadConfiguration` naming the setting that cannot be used.
     """
+    settings = Settings(**read_fields(Settings, SECTION, given))
+    _check(settings)
+    return settings
+
+
+def read_fields(kind: type[Any], section: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The set values of a dataclass whose fields are made by `setting`, in the order that `read_settings` says."""
     values: dict[str, Any] = {}
-    hints = get_type_hints(Settings)
-    for each in fields(Settings):
+    hints = get_type_hints(kind)
+    for each in fields(kind):
         value = given.get(each.name)
         if value is None and each.metadata["env"]:
             value = os.environ.get(each.metadata["env"]) or None
         if value is None:
             provider = dlt.secrets if each.metadata["secret"] else dlt.config
-            value = provider.get(key_of(each.name))
+            value = provider.get(key_of(each.name, section))
         if value is not None:
-            values[each.name] = _typed(each.name, value, hints[each.name])
-    settings = Settings(**values)
-    _check(settings)
-    return settings
+            values[each.name] = _typed(each.name, section, value, hints[each.name])
+    return values
 
 
-def _typed(name: str, value: Any, hint: Any) -> Any:
+def _typed(name: str, section: str, value: Any, hint: Any) -> Any:
     kind = next((kind for kind in (int, float) if hint is kind), str)
     try:
         return kind(value)
     except ValueError:
         raise BadConfiguration(
             f"The setting {name} is {value!r}, which is no {'whole ' if kind is int else ''}number."
-            f" Set {environment_name(name)}, or {name} in the section [{SECTION}] of .dlt/config.toml."
+            f" Set {environment_name(name, section)}, or {name} in the section [{section}] of .dlt/config.toml."
         ) from None
 
 

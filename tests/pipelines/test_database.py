@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pipelines.database import DatabaseProblem, _conninfo, open_database
+from pipelines.database import DatabaseProblem, postgres_conninfo, open_database
 from pipelines.settings import Settings
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -61,7 +61,9 @@ def test_nonsense_is_no_connection_string() -> None:
 
 @pytest.mark.parametrize("given", [CERTIFICATE, base64.b64encode(CERTIFICATE.encode()).decode()])
 def test_certificate_authority_can_be_pem_or_base64(given: str) -> None:
-    file = Path(str(conninfo_to_dict(_conninfo(postgres("postgresql://h/d", database_ca=given)))["sslrootcert"]))
+    file = Path(
+        str(conninfo_to_dict(postgres_conninfo(postgres("postgresql://h/d", database_ca=given)))["sslrootcert"])
+    )
     assert file.read_text() == CERTIFICATE
     assert file.stat().st_mode & 0o077 == 0
     file.unlink()
