@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pipelines.database import DatabaseProblem, postgres_conninfo, open_database
+from pipelines.database import DatabaseProblem, open_database, postgres_conninfo
 from pipelines.settings import Settings
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
