@@ -6,24 +6,41 @@
     │   └── BadConfiguration        a setting that cannot work: message names the setting
     │       └── UnknownResource     a resource name that the catalogue does not have
     ├── SkipResource            the account lacks the product, or the key the permission: skip and report
+    ├── RequestRefused          refused for any other reason (400, 404): the resource is in error
+    │   └── ObjectMissing           the request names an object that does not exist (any more)
     └── RetryLater              gave up after the allowed retries: the resource is in error, the others go on
         ├── Throttled               429
         ├── Unreachable             connection refused, DNS, time-out, dropped connection
         ├── ServerFailed            5xx, 409
         └── BrokenPage              a body that is not the JSON that was asked for, or a 200 with an error in it
-    (a request that Stripe refuses for any other reason is RequestRefused, below StripeSourceError)
+
+Messages are one paragraph: what happened, to which request, what to do. They hold no key and no customer's data.
 """
 
 from __future__ import annotations
 
 
 class StripeSourceError(Exception):
-    """Root of everything that the source raises. `request_id` is Stripe's, to quote to its support."""
+    """Root of everything that the source raises.
 
-    def __init__(self, message: str, *, request_id: str | None = None, status: int | None = None) -> None:
+    `request_id` is Stripe's, to quote to its support; `status` the HTTP status; `code` and `param` are those of the
+    error body (https://docs.stripe.com/error-codes). Each is None where there is none.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        request_id: str | None = None,
+        status: int | None = None,
+        code: str | None = None,
+        param: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.request_id = request_id
         self.status = status
+        self.code = code
+        self.param = param
 
 
 class StopRun(StripeSourceError):
@@ -50,8 +67,17 @@ class RequestRefused(StripeSourceError):
     """Stripe refused the request for a reason of its own (400, 404): this resource is in error."""
 
 
+class ObjectMissing(RequestRefused):
+    """The request names an object that does not exist (any more); `param` says where: `id`, `starting_after`, …."""
+
+
 class RetryLater(StripeSourceError):
-    """Gave up after the allowed retries: this resource is in error, the others go on."""
+    """Gave up after the allowed retries: this resource is in error, the others go on.
+
+    `retry_after` are the seconds that the answer asked to wait, None where it did not.
+    """
+
+    retry_after: float | None = None
 
 
 class Throttled(RetryLater):
