@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -87,7 +88,7 @@ def test_sources_know_no_database() -> None:
 
 
 def test_one_module_speaks_http_to_stripe() -> None:
-    assert set(files_importing(HTTP_CLIENTS, "sources", "pipelines")) <= {"sources/stripe_api/client.py"}
+    assert set(files_importing(HTTP_CLIENTS, "sources", "pipelines")) <= {"sources/stripe_api/transport.py"}
 
 
 def test_sink_knows_no_paging() -> None:
@@ -120,6 +121,33 @@ def test_pip_installs_what_uv_installs() -> None:
     locked = {(package["name"], package["version"]) for package in read_toml("uv.lock")["package"]}
     pinned = re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE)
     assert set(pinned) == locked - {("stripe-elt", read_toml("pyproject.toml")["project"]["version"])}
+
+
+def test_dependencies_are_declared_used_and_explained() -> None:
+    project = read_toml("pyproject.toml")["project"]
+    declared = {distribution(each) for each in project["dependencies"]}
+    for_tests = {distribution(each) for each in project["optional-dependencies"]["dev"]}
+    explained = set(re.findall(r"`([\w-]+)`", first_column((ROOT / "docs/decisions.md").read_text("utf-8"))))
+    shipped = distributions_imported(*SHIPPED)
+    assert shipped == declared
+    assert distributions_imported("tests", "benchmarks", "docs") <= declared | for_tests
+    assert explained == declared | for_tests
+
+
+def distribution(requirement: str) -> str:
+    return re.split(r"[^\w-]", requirement, maxsplit=1)[0]
+
+
+def first_column(text: str) -> str:
+    return "\n".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| "))
+
+
+def distributions_imported(*folders: str) -> set[str]:
+    """Names of the distributions that the folders' files import from, the standard library and our own left out."""
+    owners = importlib.metadata.packages_distributions()
+    names = {name.partition(".")[0] for path in python_files(*folders) for name in imports(path)}
+    names -= sys.stdlib_module_names | {*PACKAGES, "tests", "demo"}
+    return {owners.get(name, [f"not installed: {name}"])[0].lower() for name in names}
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="an unpacked archive has no list of its files")
