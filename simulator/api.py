@@ -8,7 +8,7 @@ In the order in which Stripe refuses. Knows no socket; what goes wrong on the wa
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -51,9 +51,8 @@ class Answer:
 class Api:
     """What answers for the platform's account (`account`) and for those connected to it (`connected`, by id)."""
 
-    def __init__(self, routes: Routes, keys: Keys, account: Account, limits: Limits, lacks: Collection[str]) -> None:
+    def __init__(self, routes: Routes, keys: Keys, account: Account, limits: Limits) -> None:
         self.routes, self.keys, self.account, self.limits = routes, keys, account, limits
-        self.lacks = set(lacks)
         self.connected: dict[str, Account] = {}
         self._expansions: dict[tuple[str, tuple[str, ...]], Expansion] = {}
 
@@ -79,7 +78,7 @@ class Api:
             raise refusals.unrecognized(request.method, request.path)
         route = found.route
         permit(key, route.table, route.objects[0], account.id, write=route.method != "GET")
-        if route.resource is not None and gates.lacking(route.resource, self.lacks, livemode=account.livemode):
+        if route.resource is not None and gates.lacking(route.resource, account.lacks, livemode=account.livemode):
             raise gates.refusal(route.resource, request.method, request.path)
         raw = parse(request.query)
         values = check(raw, _parameters(found))
@@ -117,7 +116,7 @@ class Api:
                 return orjson.dumps({"id": gone.id, "object": gone.object, "deleted": True})
             raise refusals.not_found(route.objects[0], id, "intent" if "{intent}" in route.path else "id")
         expansion = self._expansion(found, values)
-        return account.view(route.table, row) if expansion is None else expansion.apply(account, route.table, row)
+        return account.views.of(route.table, row) if expansion is None else expansion.apply(account, route.table, row)
 
     def _expansion(self, found: Match, values: Mapping[str, Typed]) -> Expansion | None:
         paths = values.get("expand")

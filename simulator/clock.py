@@ -12,7 +12,9 @@ from collections.abc import Callable
 class Clock:
     """Seconds since 1970 on Stripe's side; `source` is the real time that a running clock follows."""
 
-    def __init__(self, start: float | None = None, *, running: bool = True, source: Callable[[], float] = time.time):
+    def __init__(
+        self, start: float | None = None, *, running: bool = True, source: Callable[[], float] = time.time
+    ) -> None:
         self._source = source
         self._running = running
         self._shift = (start - source()) if start is not None else 0.0

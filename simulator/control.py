@@ -1,4 +1,4 @@
-"""`/_simulator/…`: what a test does in process, for those who run the simulator as a process of its own. JSON both ways.
+"""`/_simulator/…`: what a test does in process, for those who run the simulator as its own process. JSON both ways.
 
 GET  /_simulator/state      account, key, clock, rows by table, requests by endpoint, answers by status
 GET  /_simulator/log        the last requests

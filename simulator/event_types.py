@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ast
+from collections.abc import Iterator, Mapping
 
 from sources.stripe_api.sdk import Ref, Sdk
 
@@ -40,12 +41,13 @@ class EventTypes:
     def __init__(self, sdk: Sdk) -> None:
         literals = sdk.fields(Ref("stripe._event", "Event"))["type"].type.literals
         self.all = frozenset(literals)
+        self.thin = frozenset(_strings(sdk.module("stripe.events._event_classes").tree, "v2."))
 
     def of(self, object: Mapping[str, object], change: str) -> str | None:
         """Type of the event for a `created`, `updated` or `deleted` object; None where Stripe sends none."""
         name = str(object.get("object"))
         if name.startswith("v2."):
-            return None
+            return f"{name}.{change}" if f"{name}.{change}" in self.thin else None
         stem = STEMS.get(name, name)
         if name in ("bank_account", "card", "source") and object.get("customer"):
             stem = "customer.source"
@@ -61,3 +63,9 @@ class EventTypes:
             if type in self.all:
                 return type
         return None
+
+
+def _strings(tree: ast.Module, start: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(start):
+            yield node.value

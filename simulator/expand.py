@@ -63,7 +63,7 @@ class Expansion:
 
     def apply(self, account: Account, table: str, row: Row) -> bytes:
         """The JSON of a row with the fields expanded."""
-        object: dict[str, Any] = orjson.loads(account.view(table, row))
+        object: dict[str, Any] = orjson.loads(account.views.of(table, row))
         for parts in self.paths:
             _expand(account, table, object, parts, parts)
         return orjson.dumps(object)
@@ -110,7 +110,7 @@ def _object(account: Account, id: str, field: str) -> Any:
     for table, collection in account.tables.items():
         row = None if collection.scoped else collection.get(id)
         if row is not None and table != field:
-            return orjson.loads(account.view(table, row))
+            return orjson.loads(account.views.of(table, row))
         gone = account.deleted[table].get(id)
         if gone is not None:
             return {"id": gone.id, "object": gone.object, "deleted": True}
@@ -122,8 +122,10 @@ def _included(account: Account, table: str, object: dict[str, Any], path: Sequen
     for embedded in TABLES[table].embedded:
         if embedded.field == ".".join(path):
             row = account.tables[table].get(object["id"])
-            return orjson.loads(orjson.dumps(account.embedded(row, embedded))) if row else None
+            return orjson.loads(orjson.dumps(account.views.embedded(row, embedded))) if row else None
     elsewhere = ELSEWHERE.get((table, ".".join(path)))
     if elsewhere is None:
         return None
-    return orjson.loads(orjson.dumps(account.listed(elsewhere[0], object["id"], elsewhere[1].format(id=object["id"]))))
+    return orjson.loads(
+        orjson.dumps(account.views.listed(elsewhere[0], object["id"], elsewhere[1].format(id=object["id"])))
+    )

@@ -17,9 +17,9 @@ from typing import Any, Literal, get_args
 Kind = Literal[
     "status", "throttle", "lock_timeout", "drop", "reset", "cut", "error_200", "not_json", "half_json", "empty", "slow"
 ]
-"""How it goes wrong: an error status; 429; lock_timeout; the connection closed or reset without an answer; a body shorter
-than its Content-Length; a 200 with an error in it; a 200 that is HTML; a 200 whose JSON ends in the middle; a 200 without
-a body; a late answer."""
+"""How it goes wrong: an error status; 429; lock_timeout; the connection closed or reset without an answer; a body
+shorter than its Content-Length; a 200 with an error in it; a 200 that is HTML; a 200 whose JSON ends in the middle; a
+200 without a body; a late answer."""
 KINDS: tuple[str, ...] = get_args(Kind)
 
 

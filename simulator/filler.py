@@ -68,7 +68,7 @@ def _order() -> Iterable[str]:
 def _children(account: Account, shapes: Shapes, chance: random.Random, table: Table, since: int) -> None:
     """Rows below the first few parents; the first parent has twelve, so that its embedded list is cut."""
     assert table.parent is not None
-    parents = [row for row in account.tables[table.parent]][:4]
+    parents = list(account.tables[table.parent])[:4]
     for place, parent in enumerate(parents):
         given: dict[str, Any] = {table.parent_field: parent.id} if table.parent_field else {}
         values: Iterable[str | None] = NAMED.get(table.name, (None,) * (12 if place == 0 else 2))

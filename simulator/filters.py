@@ -143,7 +143,7 @@ def _inside(actual: Any, bounds: Mapping[str, Any]) -> bool:
     if actual is None:
         return False
     low = actual > bounds.get("gt", actual - 1) and actual >= bounds.get("gte", actual)
-    return low and actual < bounds.get("lt", actual + 1) and actual <= bounds.get("lte", actual)
+    return bool(low and actual < bounds.get("lt", actual + 1) and actual <= bounds.get("lte", actual))
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Stripe's rate limits: requests per second over the account and for each endpoint, and requests at the same time.
 
-https://docs.stripe.com/rate-limits: 100 a second live, 25 in a sandbox, 25 for each endpoint, 20 for files. Counted over
-the last second. The clock is injected: it is real time, not Stripe's clock, which tests move.
+https://docs.stripe.com/rate-limits: 100 a second live, 25 in a sandbox, 25 for each endpoint, 20 for files. Counted
+over the last second. The clock is injected: it is real time, not Stripe's clock, which tests move.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from simulator import refusals
-from simulator.account import KEPT_EVENTS, Account
+from simulator.account import Account
+from simulator.events import KEPT
 from simulator.expand import Expansion
 from simulator.filters import CLOCKED, matcher, needs_view
 from simulator.parameters import Typed
@@ -28,11 +29,11 @@ def page(account: Account, found: Match, values: Mapping[str, Typed], expansion:
     limit = len(account.tables[route.table]) or 1 if single else _limit(values)
     shelf, parents = shelf_of(account, found, values)
     window = _window(account, found, values, limit)
-    read = (lambda row: account.view(route.table, row)) if needs_view(route.path, values) else (lambda row: row.own)
+    read = (lambda row: account.views.of(route.table, row)) if needs_view(route.path, values) else (lambda row: row.own)
     match = matcher(route.path, values, read, parents)
     rows, more = shelf.page(window, match)
     if expansion is None:
-        shown = [account.view(route.table, row) for row in rows]
+        shown = [account.views.of(route.table, row) for row in rows]
     else:
         shown = [expansion.apply(account, route.table, row) for row in rows]
     tail = b'],"has_more":true,"url":"' if more else b'],"has_more":false,"url":"'
@@ -62,7 +63,7 @@ def shelf_of(account: Account, found: Match, values: Mapping[str, Typed]) -> tup
 def _window(account: Account, found: Match, values: Mapping[str, Typed], limit: int) -> Window:
     first, last = bounds(values.get("created"))
     if found.route.table == "events":
-        first = max(first or 0, account.clock.seconds() - KEPT_EVENTS)
+        first = max(first or 0, account.clock.seconds() - KEPT)
     after, before = values.get("starting_after"), values.get("ending_before")
     if after is not None and before is not None:
         raise refusals.both_cursors()

@@ -16,7 +16,8 @@ from urllib.parse import urlencode
 import orjson
 
 from simulator import refusals
-from simulator.account import KEPT_EVENTS, Account
+from simulator.account import Account
+from simulator.events import KEPT
 from simulator.filters import matcher
 from simulator.lists import shelf_of
 from simulator.parameters import Typed, Value
@@ -35,7 +36,7 @@ def page(account: Account, found: Match, values: Mapping[str, Typed], raw: Mappi
     shelf, parents = shelf_of(account, found, values)
     first, last = _bounds(values)
     if route.path == "/v2/core/events":
-        first = max(first or 0, account.clock.seconds() - KEPT_EVENTS)
+        first = max(first or 0, account.clock.seconds() - KEPT)
     after = _row(account, found, str(values["page"]), filters) if "page" in values else None
     tested = {name: value for name, value in values.items() if name not in FLAT}
     match = matcher(route.path, tested, lambda row: row.own, parents)
@@ -46,7 +47,7 @@ def page(account: Account, found: Match, values: Mapping[str, Typed], raw: Mappi
         following = f"{url}?{urlencode(query)}"
     back = f"{url}?{urlencode([*_flat(filters), ('limit', str(limit))])}" if after is not None else None
     links = orjson.dumps({"next_page_url": following, "previous_page_url": back})
-    shown = b",".join([account.view(route.table, row) for row in rows])
+    shown = b",".join([account.views.of(route.table, row) for row in rows])
     return b"".join((b'{"data":[', shown, b"],", links[1:]))
 
 

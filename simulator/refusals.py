@@ -37,9 +37,9 @@ class Refusal(Exception):
 def no_key() -> Refusal:
     """401 without an Authorization header."""
     text = (
-        "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer auth "
-        "(e.g. 'Authorization: Bearer YOUR_SECRET_KEY'). See https://stripe.com/docs/api#authentication for details, or "
-        "we can help at https://support.stripe.com/."
+        "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer "
+        "auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY'). See https://stripe.com/docs/api#authentication for "
+        "details, or we can help at https://support.stripe.com/."
     )
     return Refusal(401, text, headers=[("WWW-Authenticate", 'Basic realm="Stripe"')])
 
@@ -77,8 +77,8 @@ def no_permission(key: str, account: str, permission: str) -> Refusal:
 def no_access(key: str, account: str) -> Refusal:
     """403 for a Stripe-Account that the key cannot act for."""
     text = (
-        f"The provided key '{masked(key)}' does not have access to account '{account}' (or that account does not exist). "
-        "Application access may have been revoked."
+        f"The provided key '{masked(key)}' does not have access to account '{account}' (or that account does not "
+        "exist). Application access may have been revoked."
     )
     return Refusal(403, text, code="account_invalid")
 
@@ -88,8 +88,8 @@ def unrecognized(method: str, path: str) -> Refusal:
     hint = ""
     if path.endswith("/"):
         hint = (
-            " If you are trying to list objects, remove the trailing slash. If you are trying to retrieve an object, make "
-            "sure you passed a valid (non-empty) identifier in your code."
+            " If you are trying to list objects, remove the trailing slash. If you are trying to retrieve an object, "
+            "make sure you passed a valid (non-empty) identifier in your code."
         )
     text = f"Unrecognized request URL ({method}: {path}).{hint} Please see https://stripe.com/docs or we can help at https://support.stripe.com/."
     return Refusal(404, text)

@@ -53,6 +53,7 @@ class Connection(asyncio.Protocol):
     # --- asyncio.Protocol --------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         self._connections.add(self)
         connected = transport.get_extra_info("socket")
@@ -60,10 +61,12 @@ class Connection(asyncio.Protocol):
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
         self._connections.discard(self)
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
+        """Bytes of requests."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:

@@ -1,4 +1,4 @@
-"""The simulator behind the socket: each request goes to the API or to the controls, is counted, logged and made to fail.
+"""Behind the socket: each request goes to the API or to the controls, is counted, logged and made to fail.
 
 Also what every answer of Stripe's carries: Date (of Stripe's clock), Request-Id, Stripe-Version.
 """
@@ -81,7 +81,7 @@ class Service:
             ("Date", self._date[1]),
             ("Content-Type", JSON),
             ("Request-Id", request_id),
-            ("Stripe-Version", request.headers.get("stripe-version") or self.api.account.api_version),
+            ("Stripe-Version", request.headers.get("stripe-version") or self.api.account.events.api_version),
             *answer.headers,
         ]
         account = request.headers.get("stripe-account")

@@ -14,13 +14,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from simulator import words
 from simulator.expand import left_out
 from simulator.ids import Ids
+from simulator.objects import Object, iso
 from sources.stripe_api.sdk import Field, Ref, Sdk, Type
 
-Object = dict[str, Any]
 DEEPEST = 4
+NOTHING: Mapping[str, Any] = {
+    "array": [], "boolean": False, "decimal": "0", "integer": 0, "list": [], "map": {}, "number": 0.0, "object": {},
+    "string": "",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,7 @@ class Shapes:
         self.classes = sdk.object_classes()
         self._names = {ref: name for name, ref in self.classes.items()}
         self._fields: dict[Ref, Mapping[str, Field]] = {}
+        self._plain: dict[str, bytes] = {}
 
     def make(self, name: str, draw: Draw, given: Mapping[str, Any] | None = None) -> Object:
         """An object whose `object` is `name`, with the given fields as they are."""
@@ -58,6 +65,31 @@ class Shapes:
             elif field.name != "deleted" and not left_out(field, name):
                 made[field.name] = self._value(field, draw, 0, name)
         return made | {key: value for key, value in given.items() if key not in made}
+
+    def plain(self, name: str) -> Object:
+        """An object of a kind with all of its fields empty: null where they may be, else 0, "", false, [] or {}."""
+        if name not in self._plain:
+            self._plain[name] = orjson.dumps(self._empty(self.classes[name], name, 0) | {"object": name})
+        made: Object = orjson.loads(self._plain[name])
+        return made
+
+    def _empty(self, ref: Ref, owner: str, depth: int) -> Object:
+        if depth > DEEPEST:
+            return {}
+        return {
+            field.name: self._nothing(field.type, depth)
+            for field in self.fields(ref).values()
+            if not left_out(field, owner) and field.name != "deleted"
+        }
+
+    def _nothing(self, type: Type, depth: int) -> Any:
+        if type.nullable:
+            return None
+        if type.literals:
+            return type.literals[0]
+        if type.kind == "object" and type.refs:
+            return self._empty(type.refs[0], "", depth + 1)
+        return NOTHING.get(type.kind)
 
     def fields(self, ref: Ref) -> Mapping[str, Field]:
         """Fields of a class, kept."""
@@ -133,11 +165,6 @@ class Shapes:
             case "any":
                 return chance.choice([None, "any"])
         return _text(name, doc, draw, owner)
-
-
-def iso(second: int) -> str:
-    """A second as v2 writes times."""
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def _whole(name: str, doc: str, draw: Draw) -> int:

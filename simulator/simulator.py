@@ -17,6 +17,8 @@ from typing import Literal
 
 from simulator.account import Account
 from simulator.api import Api
+from simulator.bulk import add_bulk
+from simulator.business import Maker, tell
 from simulator.clock import Clock
 from simulator.control import Control
 from simulator.event_types import EventTypes
@@ -30,11 +32,6 @@ from simulator.server import Connection
 from simulator.service import Service
 from simulator.shapes import Shapes
 from sources.stripe_api.sdk import Sdk
-
-try:
-    from uvloop import new_event_loop
-except ImportError:  # pragma: no cover - uvloop is not made for every platform
-    from asyncio import new_event_loop
 
 YEARS_BACK = 3 * 365 * 86400
 
@@ -68,18 +65,32 @@ class Simulator:
         livemode = mode == "live"
         ids = Ids(seed)
         self.account = Account(
-            ids.new("acct_", 16), self.clock, ids, types, livemode=livemode, api_version=sdk.api_version
+            ids.new("acct_", 16),
+            self.clock,
+            ids,
+            types,
+            livemode=livemode,
+            api_version=sdk.api_version,
+            lacks=lacks,
         )
         self.keys = Keys(livemode, seed)
         self.key = self.keys.secret
         self.faults = Faults(seed)
         budget = BUDGETS[rate_limits] if isinstance(rate_limits, str) else rate_limits
         self.limits = Limits(budget, monotonic)
-        self.api = Api(routes, self.keys, self.account, self.limits, lacks)
+        self.api = Api(routes, self.keys, self.account, self.limits)
         self.service = Service(self.api, self.faults, Control(self).answer, latency)
         found_account(self.account, shapes, seed, self.clock.seconds() - YEARS_BACK)
+        since = self.clock.seconds() - YEARS_BACK
+        tell(Maker(self.account, shapes, seed), customers, since)
         fill(self.account, shapes, seed, self.clock.seconds() - YEARS_BACK)
-        self._loop = new_event_loop()
+        if bulk:
+            samples = Account(
+                "acct_samples", self.clock, Ids("samples"), types, livemode=livemode, api_version=sdk.api_version
+            )
+            tell(Maker(samples, shapes, seed), 80, since)
+            add_bulk(self.account, samples, bulk, seed, since)
+        self._loop = _event_loop()
         self._connections: set[Connection] = set()
         self._thread: threading.Thread | None = None
         self._stop: asyncio.Event | None = None
@@ -129,6 +140,15 @@ class Simulator:
 
     def _connection(self) -> Connection:
         return Connection(self.service.respond, self._connections)
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's, where it is installed (it is not made for every platform)."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 @cache

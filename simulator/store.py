@@ -1,4 +1,4 @@
-"""Where objects lie: rows in Stripe's order, newest first, with windows of time and cursors. Knows no HTTP and no field.
+"""Where objects lie: rows in Stripe's order, newest first, with windows and cursors. Knows no HTTP and no field.
 
 A row keeps its object as JSON bytes (`own`), which takes a tenth of the memory of the dict, and what a list shows of it
 (`view`, with its embedded lists) once that has been asked for.
@@ -16,7 +16,9 @@ class Row:
 
     __slots__ = ("created", "hidden", "id", "own", "parent", "seq", "view")
 
-    def __init__(self, id: str, created: int, seq: int, own: bytes, parent: str | None = None, hidden: bool = False):
+    def __init__(
+        self, id: str, created: int, seq: int, own: bytes, parent: str | None = None, hidden: bool = False
+    ) -> None:
         self.id, self.created, self.seq, self.parent, self.hidden = id, created, seq, parent, hidden
         self.own = own
         self.view: bytes | None = None
@@ -147,6 +149,14 @@ class Collection:
         (self.hidden if row.hidden else self.shelf).remove(row)
         if row.parent is not None:
             self.of(row.parent).remove(row)
+
+    def move(self, row: Row, parent: str | None) -> None:
+        """Puts a row below another parent, or below none."""
+        if row.parent is not None:
+            self.of(row.parent).remove(row)
+        row.parent = parent
+        if parent is not None:
+            self.of(parent, make=True).add(row)
 
     def of(self, parent: str, *, make: bool = False) -> Shelf:
         """The rows of a parent."""

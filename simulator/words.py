@@ -43,11 +43,14 @@ CITIES = ("Berlin", "København", "Lisboa", "New York", "São Paulo", "Tōkyō",
 COUNTRIES = ("DE", "DK", "PT", "US", "BR", "JP", "CH", "GB", "FR")
 CURRENCIES = ("usd", "usd", "usd", "eur", "gbp")
 TEXTS = (
-    "Quarterly plan", "", "naïve café — “quoted”", "line one\nline two", "{\"json\": true}", "50% off; O'Reilly", "🚀 emoji ✓",
-    "trailing space ", "日本語のテキスト", "back\\slash", "tab\there", "null", "true", "0012", "1e5", "<b>html & co</b>",
+    "Quarterly plan", "", "naïve café — “quoted”", "line one\nline two", "{\"json\": true}", "50% off; O'Reilly",
+    "🚀 emoji ✓",
+    "trailing space ", "日本語のテキスト", "back\\slash", "tab\there", "null", "true", "0012", "1e5",
+    "<b>html & co</b>",
 )  # fmt: skip
 METADATA: Sequence[tuple[str, str]] = (
-    ("order_id", "6735"), ("empty", ""), ("ключ", "значение"), ("quote\"d", "it's"), ("emoji 🎉", "✓"), ("a.b[c]", "d,e"),
+    ("order_id", "6735"), ("empty", ""), ("ключ", "значение"), ("quote\"d", "it's"), ("emoji 🎉", "✓"), ("a.b[c]",
+    "d,e"),
     ("path", "C:\\temp\\x"), ("json", "{\"a\":[1,2]}"), ("plan", "growth"), ("nl", "one\ntwo"), ("id", "not-an-id"),
 )  # fmt: skip
 BY_NAME: Sequence[tuple[str, Sequence[str]]] = (

@@ -1,0 +1,62 @@
+"""Pure functions on Stripe's objects as dicts: dotted fields, embedded lists apart, what an update has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sources.stripe_api.catalogue import Embedded
+
+Object = dict[str, Any]
+
+
+def iso(second: int) -> str:
+    """A second as v2 writes times."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> Object:
+    """`previous_attributes`: the old values of what changed, inside nested objects only of what changed there."""
+    found: Object = {}
+    for name in sorted(new.keys() | old.keys()):
+        before, after = old.get(name), new.get(name)
+        if before == after:
+            continue
+        nested = isinstance(before, dict) and isinstance(after, dict)
+        found[name] = difference(before or {}, after or {}) if nested else before
+    return found
+
+
+def holder_of(object: Object, field: str) -> tuple[Object | None, str]:
+    """The object that holds a dotted field, None where one on the way is missing, and the field's own name."""
+    *way, last = field.split(".")
+    holder: Any = object
+    for part in way:
+        holder = holder.get(part) if isinstance(holder, dict) else None
+    return (holder if isinstance(holder, dict) else None), last
+
+
+def place(object: Object, field: str, value: object) -> None:
+    """Puts a value at a dotted field; where an object on the way is missing, nothing happens."""
+    holder, name = holder_of(object, field)
+    if holder is not None:
+        holder[name] = value
+
+
+def split(object: Object, embedded: Iterable[Embedded]) -> tuple[Object, list[tuple[Embedded, list[Object]]]]:
+    """An object and, apart, the children given under the fields of its embedded lists (an array or a list object)."""
+    lists = []
+    for one in embedded:
+        holder, name = holder_of(object, one.field)
+        if holder is None or name not in holder:
+            continue
+        children = holder.pop(name)
+        if children is not None:
+            lists.append((one, children["data"] if isinstance(children, dict) else children))
+    return object, lists
+
+
+def key_of(object: Mapping[str, Any], names: Iterable[str], parent: str | None) -> tuple[str, ...]:
+    """The values of a table's key columns."""
+    return tuple(str(parent if name == "_parent_id" else object.get(name)) for name in names)

@@ -1,0 +1,94 @@
+"""What a reader of the account must end up with: the rows that the lists of the chosen resources show, in all passes.
+
+Independent of how lists are served: it looks at the rows themselves. Tests compare tables with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+
+from simulator.events import KEPT
+from simulator.gates import lacking
+from simulator.objects import Object, key_of
+from simulator.store import Row
+from sources.stripe_api.catalogue import RESOURCES, TABLES, Resource
+
+if TYPE_CHECKING:
+    from simulator.account import Account
+
+# Rows that their table's own list never shows, whatever is asked for.
+UNLISTED: Mapping[str, Callable[[Row], bool]] = {
+    "reviews": lambda row: not orjson.loads(row.own)["open"],
+    "tax_ids": lambda row: row.parent is not None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An object of the account: its key in its table, its parent (child tables), itself without its embedded lists."""
+
+    key: tuple[str, ...]
+    parent: str | None
+    object: Object
+
+
+Truth = dict[str, dict[tuple[str, ...], Held]]
+
+
+def truth(account: Account, resources: Iterable[str] | None = None) -> Truth:
+    """Every table with what is in it after the named resources (default: all) have been loaded, by key."""
+    names = [r.name for r in RESOURCES.values() if r.not_loaded is None] if resources is None else list(resources)
+    shown: dict[str, dict[int, Row]] = {table: {} for table in TABLES}
+    for resource in RESOURCES.values():
+        if resource.name in names and not lacking(resource, account.lacks, livemode=account.livemode):
+            for row in _listed(account, resource, shown):
+                _show(account, resource.table, row, shown)
+    return {table: dict(_held(table, rows.values())) for table, rows in shown.items()}
+
+
+def held(account: Account, table: str, *, hidden: bool = False) -> list[Held]:
+    """The objects of a table that are alive, oldest first; `hidden` adds those that no list shows by default."""
+    rows = [row for row in account.tables[table] if hidden or not row.hidden or row.id == account.id]
+    return [one for _, one in _held(table, rows)]
+
+
+def _listed(account: Account, resource: Resource, shown: Mapping[str, Mapping[int, Row]]) -> Iterable[Row]:
+    """The rows that a resource's lists show, given those of the resources before it."""
+    collection = account.tables[resource.table]
+    if resource.kind == "singleton":
+        row = collection.get(account.id if resource.table == "accounts" else "")
+        return [row] if row is not None else []
+    if resource.kind == "root":
+        since = account.clock.seconds() - KEPT if resource.table in ("events", "v2_core_events") else 0
+        unlisted = UNLISTED.get(resource.table)
+        rows = [row for row in collection.shelf.rows() if row.created >= since]
+        return [row for row in rows if not unlisted(row)] if unlisted else rows
+    parent = next((p for p in resource.parents if p.table == TABLES[resource.table].parent), resource.parents[0])
+    others = [p for p in resource.parents if p is not parent]
+    if any(not shown[other.table] for other in others):
+        return []
+    above = [row for row in shown[parent.table].values() if row.id.startswith(parent.prefix)]
+    if parent.also:
+        columns = [column for _, column in parent.also]
+        above = [row for row in above if all(orjson.loads(row.own).get(column) is not None for column in columns)]
+    return [row for one in above for row in collection.of(one.id).rows()]
+
+
+def _show(account: Account, table: str, row: Row, shown: dict[str, dict[int, Row]]) -> None:
+    """Notes a row and what is embedded in it."""
+    shown[table][row.seq] = row
+    for embedded in TABLES[table].embedded:
+        for child in account.tables[embedded.table].of(row.id).rows():
+            _show(account, embedded.table, child, shown)
+
+
+def _held(table: str, rows: Iterable[Row]) -> Iterable[tuple[tuple[str, ...], Held]]:
+    child, key = TABLES[table].parent is not None, TABLES[table].key
+    for row in rows:
+        object = orjson.loads(row.own)
+        found = key_of(object, key, row.parent)
+        yield found, Held(found, row.parent if child else None, object)
