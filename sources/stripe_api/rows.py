@@ -72,7 +72,8 @@ def _explode(
         if not has_key(obj, table.name):
             raise BrokenPage(f"an object of {table.name} came without its key ({', '.join(table.key)})")
         if not obj.keys().isdisjoint(RESERVED):
-            obj[OTHER_FIELDS] = {name: obj.pop(name) for name in sorted(RESERVED & obj.keys())}
+            aside = {name: obj.pop(name) for name in sorted(RESERVED & obj.keys())}
+            obj[OTHER_FIELDS] = {name: value for name, value in aside.items() if value is not None} or None
         if type(deleted := obj.get("deleted")) is bool:
             if deleted and _is_stub(table, obj):
                 _delete(rows, table, obj, stamp, parent_id)
