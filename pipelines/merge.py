@@ -6,7 +6,9 @@ The rules (docs/merge.md):
 * a row changes only if the incoming `_as_of` is at least the stored one;
 * at the same `_as_of` the later arrival is kept, but a live state never revives a deleted row of the same second;
 * a tombstone (a row whose `object` is null) sets `_deleted_at` and keeps the rest of the row;
-* a set marker (`_source` = 'set') deletes those children of its parent that did not come along and are not newer.
+* a set marker (`_source` = 'set') deletes those children of its parent that did not come along and are not newer;
+* a child's state that is older than its holder's is dropped where the holder is deleted, or where every state of the
+  holder shows all of its children: what left with a newer state that arrived first does not come back.
 
 Both writers, the batch load and the webhook sink, stage rows and then run `statements()`. Keys are written in sorted
 order, so that two writers wait for one another instead of deadlocking.
@@ -29,12 +31,24 @@ ACCOUNT, PARENT, AS_OF, SOURCE, SYNCED_AT, DELETED_AT = (
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """The table of the objects that a child table's rows come embedded in.
+
+    `key` is its column that the children's `_parent_id` holds. `shows_all`: no state of it comes without the list.
+    """
+
+    target: str
+    key: str
+    shows_all: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Merge:
     """One table's merge. Identifiers in `target` and `staging` are quoted and qualified already; column names are not.
 
     `columns`: every column of the target that the incoming rows speak for, the own columns included.
     `key`: the primary key, `_account_id` included. `arrival`: an expression that grows with the order of arrival of the
-    staged rows (`ctid` in Postgres, `rowid` in DuckDB).
+    staged rows (`ctid` in Postgres, `rowid` in DuckDB). `holder` is given for children whose holder's table exists.
     """
 
     target: str
@@ -42,6 +56,7 @@ class Merge:
     columns: tuple[str, ...]
     key: tuple[str, ...]
     arrival: str
+    holder: Holder | None = None
 
     @property
     def has_parent(self) -> bool:
@@ -56,7 +71,8 @@ class Merge:
         """Whole objects: insert, or replace the row unless it is newer."""
         values = [name for name in self.columns if name not in self.key]
         return (
-            f"INSERT INTO {self.target} AS d ({_list(self.columns)}) {self._newest(self.columns, 'object IS NOT NULL')}"
+            f"INSERT INTO {self.target} AS d ({_list(self.columns)})"
+            f" {self._newest(self.columns, f'object IS NOT NULL{self._timely()}')}"
             f" ON CONFLICT ({_list(self.key)}) DO UPDATE SET {_assign(values)}"
             f" WHERE d.{AS_OF} IS NULL OR excluded.{AS_OF} > d.{AS_OF}"
             f" OR (excluded.{AS_OF} = d.{AS_OF} AND (d.{DELETED_AT} IS NULL OR excluded.{DELETED_AT} IS NOT NULL))"
@@ -85,11 +101,22 @@ class Merge:
             f" AND c.{SOURCE} <> '{SET_MARKER}' AND c.{AS_OF} >= s.{AS_OF})"
         )
 
+    def _timely(self) -> str:
+        """Children whose holder has no newer state that says more about them."""
+        if self.holder is None:
+            return ""
+        target, key = self.holder.target, _quote(self.holder.key)
+        gone = "" if self.holder.shows_all else f" AND h.{DELETED_AT} IS NOT NULL"
+        return (
+            f" AND NOT EXISTS (SELECT 1 FROM {target} AS h WHERE h.{key} = n.{PARENT}"
+            f" AND h.{ACCOUNT} = n.{ACCOUNT} AND h.{AS_OF} > n.{AS_OF}{gone})"
+        )
+
     def _newest(self, columns: Sequence[str], kind: str) -> str:
         """The newest staged row of each key, of one kind, in the order of the key; written now."""
         selected = ", ".join(f"now() AS {SYNCED_AT}" if name == SYNCED_AT else _quote(name) for name in columns)
         return (
-            f"SELECT DISTINCT ON ({_list(self.key)}) {selected} FROM {self.staging}"
+            f"SELECT DISTINCT ON ({_list(self.key)}) {selected} FROM {self.staging} AS n"
             f" WHERE {SOURCE} <> '{SET_MARKER}' AND {kind}"
             f" ORDER BY {_list(self.key)}, {AS_OF} DESC, {self.arrival} DESC"
         )
@@ -104,4 +131,10 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _assign(names: Sequence[str]) -> str:
-    return ", ".join(f"{_quote(name)} = excluded.{_quote(name)}" for name in names)
+    """A state that does not name the parent, which not every object does, keeps the one that is known."""
+    return ", ".join(
+        f"{PARENT} = coalesce(excluded.{PARENT}, d.{PARENT})"
+        if name == PARENT
+        else f"{_quote(name)} = excluded.{_quote(name)}"
+        for name in names
+    )

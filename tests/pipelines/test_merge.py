@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.database import Database, DuckDbDatabase, PostgresDatabase
-from pipelines.merge import Merge
+from pipelines.merge import Holder, Merge
 
 SHARED = [HealthCheck.function_scoped_fixture]  # each example empties the table
 COLUMNS = ("id", "_account_id", "_parent_id", "object", "state", "_as_of", "_source", "_synced_at", "_deleted_at")
@@ -190,3 +190,31 @@ def test_repeating_a_batch_changes_nothing(database: Database) -> None:
     before = stored(database)
     merge(database, batch)
     assert stored(database) == before
+
+
+@pytest.mark.parametrize(("shows_all", "deleted", "kept"), [(True, False, 0), (False, False, 1), (False, True, 0)])
+def test_child_of_an_older_state_does_not_come_back(
+    database: Database, shows_all: bool, deleted: bool, kept: int
+) -> None:
+    columns = ", ".join(f"{name} {TYPES[name]}" for name in COLUMNS)
+    database.execute(f"CREATE TABLE holders ({columns})")
+    holder = Row("deleted object" if deleted else "object", "p", "", 2, "newer").staged()
+    database.execute(f"INSERT INTO holders VALUES ({', '.join(['%s'] * len(COLUMNS))})", holder)
+    guarded = replace(merge_of(database), holder=Holder("holders", "id", shows_all))
+    database.execute(
+        f"INSERT INTO staged VALUES ({', '.join(['%s'] * len(COLUMNS))})", Row("object", "a", "p", 1, "x").staged()
+    )
+    for statement in guarded.statements():
+        database.execute(statement)
+    assert len(stored(database)) == kept
+
+
+def test_state_that_does_not_name_its_parent_keeps_the_known_one(database: Database) -> None:
+    merge(database, [Row("object", "a", "p", 1, "x")])
+    database.execute("DELETE FROM staged")
+    nameless = list(Row("object", "a", "p", 2, "y").staged())
+    nameless[COLUMNS.index("_parent_id")] = None
+    database.execute(f"INSERT INTO staged VALUES ({', '.join(['%s'] * len(COLUMNS))})", nameless)
+    for statement in merge_of(database).statements():
+        database.execute(statement)
+    assert stored(database)["a"] == Stored(2, "p", "y", None)
