@@ -14,8 +14,10 @@ whose values all fit. `restore` is its inverse. Knows nothing of tables, pages, 
 | json      | any value, as JSON text                                         | the value          |
 
 Anything else leaves the column null and goes to `<column>__v_<variant>`, by its own type: str to `text`, integers of
-64 bits to `bigint`, floats to `double`, booleans to `bool`, all the rest to `json`. Decimals and times come back in
-one spelling ("10.50" as "10.5", "…:00Z" as "…:00.000Z"): the number and the instant are kept, not their form.
+64 bits to `bigint`, floats to `double`, booleans to `bool`, all the rest to `json`.
+
+Some values come back in one of their spellings, the number or instant being the same: decimals without trailing zeros
+("10.50" as "10.5"), times with three or six decimals ("…:00Z" as "…:00.000Z"), nested numbers from 1e16 in digits.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from sources.stripe_api.jsontext import escaped, parse, storable
+from sources.stripe_api.jsontext import escaped, in_digits, parse, storable
 
 if TYPE_CHECKING:
     from sources.stripe_api.schema import ColumnType
@@ -99,7 +101,7 @@ def restore(kind: ColumnType, value: Any, iso: bool = False) -> Any:
     if kind == "decimal":
         return decimal_text(value)
     if kind == "json" and type(value) is str:
-        return parse(value.encode())
+        return in_digits(parse(value.encode()))
     return value
 
 

@@ -31,6 +31,8 @@ _LONG_INTEGER = re.compile(rb"(?:^|[\[:,\s])-?[0-9]{19,}(?=[\]},\s]|$)")
 _MAX_EXPONENT = 4300
 """Numbers of 10**4300 and more are refused, as Python refuses longer integers; Postgres' numeric ends at 10**131072."""
 
+_FIRST_WITH_EXPONENT = 1e16
+
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -90,6 +92,22 @@ def escaped_deep(value: Any) -> Any:
         return _escaped_deep(value)
     except RecursionError:
         raise BrokenPage("a JSON value is nested too deep to be stored") from None
+
+
+def in_digits(value: Any) -> Any:
+    """The JSON value with whole numbers from 1e16 as integers: jsonb gives 6.5e+16 back as 65000000000000000."""
+    if type(value) in (float, Decimal):
+        return _whole(value) if abs(value) >= _FIRST_WITH_EXPONENT else value
+    if type(value) is dict:
+        return {key: in_digits(item) for key, item in value.items()}
+    if type(value) is list:
+        return [in_digits(item) for item in value]
+    return value
+
+
+def _whole(number: float | Decimal) -> int | Decimal:
+    exact = Decimal(str(number))
+    return int(exact) if exact == exact.to_integral_value() else exact
 
 
 def _escaped_deep(value: Any) -> Any:

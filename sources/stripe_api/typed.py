@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.coerce import VARIANT_MARK, canonical, restore, variant_column
 from sources.stripe_api.embedded import take
-from sources.stripe_api.jsontext import escaped, escaped_deep
+from sources.stripe_api.jsontext import escaped
 from sources.stripe_api.layout import OTHER_FIELDS, RESERVED, SYNCED_AT, fitted, is_v2, layout, utc_now
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def comparable(table: str, obj: Mapping[str, Any], columns: Columns) -> Row:
         take(fields, embedded)
     kinds, v2 = columns.of(table), is_v2(TABLES[table])
     return {
-        escaped(name): canonical(kinds[name], value, v2) if name in kinds else escaped_deep(value)
+        escaped(name): canonical(kinds.get(name, "json"), value, v2)
         for name, value in fields.items()
         if value is not None and not (name == "deleted" and value is False)
     }

@@ -87,3 +87,12 @@ def escaped(value: Any) -> Any:
     if type(value) is list:
         return [escaped(item) for item in value]
     return value
+
+
+def in_digits(value: Any) -> Any:
+    """The value with nested numbers from 1e16 as the integers that their text says."""
+    if type(value) is dict:
+        return {key: in_digits(item) for key, item in value.items()}
+    if type(value) is list:
+        return [in_digits(item) for item in value]
+    return int(Decimal(str(value))) if type(value) in (float, Decimal) and abs(value) >= 1e16 else value

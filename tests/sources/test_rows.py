@@ -17,7 +17,7 @@ from sources.stripe_api.errors import BrokenPage
 from sources.stripe_api.rows import Stamp, comparable, explode, object_of, set_marker, tombstone, typed_rows
 from sources.stripe_api.schema import OWN_COLUMNS, Columns, columns
 from sources.stripe_api.tally import Tally
-from tests.sources.json_values import escaped, identical, strings, values
+from tests.sources.json_values import escaped, identical, in_digits, strings, values
 
 STAMP = Stamp("acct_1", 1_760_000_000, "list")
 OWN = {"_account_id": "acct_1", "_as_of": 1_760_000_000, "_source": "list"}
@@ -322,7 +322,7 @@ def assert_same_object(table: str, rebuilt: Mapping[str, Any], original: Mapping
     assert rebuilt.keys() == expected.keys()
     for name, value in expected.items():
         back = rebuilt[name]
-        if identical(back, escaped(value)):
+        if identical(back, escaped(value)) or identical(back, in_digits(escaped(value))):
             continue
         kind = kinds.get(name)
         assert type(back) is float or type(value) is str, (name, value, back)
