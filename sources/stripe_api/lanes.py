@@ -1,0 +1,198 @@
+"""A resource's share of a run: its pagers, the tasks that wait, what it has cost and brought. No thread, no request."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sources.stripe_api.catalogue_types import Resource, Table
+from sources.stripe_api.client import endpoint_of
+from sources.stripe_api.completion import Completion
+from sources.stripe_api.errors import BadConfiguration, RequestRefused, SkipResource
+from sources.stripe_api.page_children import ChildPager
+from sources.stripe_api.page_lists import ListPager
+from sources.stripe_api.page_windows import Horizon, WindowPager
+from sources.stripe_api.parents import ParentIds
+from sources.stripe_api.progress import Progress, key_of
+from sources.stripe_api.replies import Page
+from sources.stripe_api.work import Pager, Step, Turn, list_params
+
+State = Literal["queued", "running", "complete", "error", "skipped"]
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """A step that waits for its turn: of a pager, or of the completion of one of its pages."""
+
+    lane: Lane
+    step: Step
+    pager: Pager
+    completion: Completion | None = None
+    attempts: int = 0
+    not_before: float = 0.0
+
+    @property
+    def endpoint(self) -> str:
+        """What limits count it by; "" where nothing is sent."""
+        return self.step.request.endpoint if self.step.request is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How far a resource has come. `share` of its windows is covered, from 0 to 1, None where nothing tells."""
+
+    resource: str
+    state: State
+    requests: int
+    rows: int
+    share: float | None
+    seconds: float
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """One resource in a run. Times are in seconds of the run's clock."""
+
+    resource: Resource
+    tables: Mapping[str, Table]
+    pagers: list[Pager]
+    endpoint: str = ""
+    waiting: dict[str, deque[Task]] = field(default_factory=dict)  # by endpoint, first in, first out
+    delayed: list[Task] = field(default_factory=list)
+    under_way: int = 0  # tasks that a worker has, until what they brought has been handed over
+    completions: int = 0
+    requests: int = 0
+    reported: int = 0  # requests that chunks have told of
+    rows: int = 0
+    error: Exception | None = None
+    is_closed: bool = False  # its end has been told
+    started: float | None = None
+    ended: float | None = None
+    span: int = 0
+
+    def __post_init__(self) -> None:
+        self.endpoint = endpoint_of(self.resource.path)
+        self.span = self._left()
+        for pager in list(self.pagers):
+            self.add(pager, pager.begin())
+
+    @property
+    def windows(self) -> list[WindowPager]:
+        """The windows under way, which can be divided."""
+        return [pager for pager in self.pagers if isinstance(pager, WindowPager)]
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is under way."""
+        return not (self.waiting or self.delayed or self.under_way)
+
+    def add(self, pager: Pager, steps: Sequence[Step], completion: Completion | None = None) -> None:
+        """Puts steps in line."""
+        for step in steps:
+            self.put(Task(self, step, pager, completion))
+
+    def put(self, task: Task) -> None:
+        """Puts a task in line."""
+        self.waiting.setdefault(task.endpoint, deque()).append(task)
+
+    def take(self, endpoint: str) -> Task:
+        """The first task in line for an endpoint."""
+        line = self.waiting[endpoint]
+        task = line.popleft()
+        if not line:
+            del self.waiting[endpoint]
+        return task
+
+    def clear(self) -> None:
+        """Gives up everything that waits."""
+        self.waiting.clear()
+        self.delayed.clear()
+        self.pagers.clear()
+
+    def arrived(self, task: Task, answer: Any) -> Turn:
+        """What follows from an answer; a page whose embedded lists go on is held back. Raises BrokenPage."""
+        if task.completion is not None:
+            self.add(task.pager, task.completion.turn(task.step, answer), task.completion)
+            return self._completed(task.pager, task.completion)
+        if isinstance(answer, Page):
+            completion = Completion(self.resource.table, task.step, answer, self.tables)
+            if not completion.is_done:
+                self.completions += 1
+                self.add(task.pager, completion.begin(), completion)
+                return Turn()
+        return self._turned(task.pager, task.pager.turn(task.step, answer))
+
+    def refused(self, task: Task, error: RequestRefused) -> Turn | None:
+        """How to go on after a refusal; None where it is an error."""
+        if task.completion is None:
+            turn = task.pager.refused(task.step, error)
+            return None if turn is None else self._turned(task.pager, turn)
+        steps = task.completion.refused(task.step, error)
+        if steps is None:
+            return None
+        self.add(task.pager, steps, task.completion)
+        return self._completed(task.pager, task.completion)
+
+    def handed_over(self, pager: Pager, turn: Turn) -> Turn:
+        """What follows from a turn's objects having been handed over."""
+        self.add(pager, turn.then)
+        return self._turned(pager, pager.handed_over())
+
+    def view(self, now: float) -> View:
+        """How far it has come."""
+        state: State = "queued" if self.started is None else "running"
+        if isinstance(self.error, SkipResource):
+            state = "skipped"
+        elif self.error is not None:
+            state = "error"
+        elif self.is_closed:
+            state = "complete"
+        share = 1.0 if state == "complete" else (1 - min(1.0, self._left() / self.span)) if self.span else None
+        end = self.ended if self.ended is not None else now
+        return View(
+            self.resource.name, state, self.requests, self.rows, share, end - self.started if self.started else 0.0
+        )
+
+    def _completed(self, pager: Pager, completion: Completion) -> Turn:
+        if not completion.is_done:
+            return Turn()
+        self.completions -= 1
+        return self._turned(pager, pager.turn(completion.step, completion.page))
+
+    def _turned(self, pager: Pager, turn: Turn) -> Turn:
+        self.add(pager, turn.at_once)
+        if pager.is_done and pager in self.pagers:
+            self.pagers.remove(pager)
+        return turn
+
+    def _left(self) -> int:
+        return sum(one.lt - one.floor for one in self.windows)
+
+
+def lane_of(
+    resource: Resource,
+    progress: Progress,
+    tables: Mapping[str, Table],
+    parents: ParentIds | None,
+    since: int,
+    until: int,
+    horizon: Horizon,
+) -> Lane:
+    """What is left of a resource in `[since, until)`. Raises BadConfiguration without the parents that it needs."""
+    passes = [(key_of(one), list_params(resource, tables, one)) for one in resource.passes]
+    pagers: list[Pager] = []
+    if resource.parents:
+        if parents is None:
+            raise BadConfiguration(f"{resource.name} is a list for each of its parents: pass their ids to load it.")
+        own, chosen = tables.get(resource.table), tuple(params for _, params in passes)
+        pagers.append(ChildPager(resource, own, chosen, progress.reached, parents, since, until))
+    elif resource.created != "none":
+        for key, params in passes:
+            for window in progress.remaining(key, since, until):
+                pagers.append(WindowPager(resource, key, params, window, horizon))
+    else:
+        for key, params in passes:
+            pagers.append(ListPager(resource, key, params, progress.listed.get(key), since, until))
+    return Lane(resource, tables, pagers)

@@ -1,0 +1,133 @@
+"""Paging a window of a list that takes `created`: newest first, divisible while under way. No thread, no request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sources.stripe_api.catalogue_types import Params, Resource
+from sources.stripe_api.client import Request, request
+from sources.stripe_api.errors import RequestRefused
+from sources.stripe_api.progress import Advance, Covered
+from sources.stripe_api.replies import Page
+from sources.stripe_api.windows import Window, window
+from sources.stripe_api.work import (
+    RESTARTS,
+    STRIPE_BEGAN,
+    Listing,
+    Step,
+    Turn,
+    created_of,
+    created_params,
+    cursor_after,
+    is_descending,
+    next_page_path,
+)
+
+
+@dataclass(slots=True)
+class Horizon:
+    """The second before which nothing has been found so far: where to look first, never where not to look."""
+
+    second: int = STRIPE_BEGAN
+
+
+class WindowPager:
+    """Pages `[gte, lt)` of one pass over a list.
+
+    After a page whose oldest object was created in second c, everything from c + 1 on is covered, where the order can
+    be trusted. More objects than a page holds may share a second: it counts as covered only after the last of them.
+    """
+
+    def __init__(self, resource: Resource, key: str, params: Params, whole: Window, horizon: Horizon) -> None:
+        self.resource, self.key, self._params, self._horizon = resource, key, params, horizon
+        self.gte, self.lt = whole.gte, whole.lt  # what is not covered; `lt` falls page by page, `gte` rises by splits
+        self._top = whole.lt
+        self.is_done = False
+        self._ordered = resource.newest_first
+        self._cursor: str | None = None
+        self._found = 0
+        self._per_second = 0.0  # density of the last page
+        self._restarts = 0
+
+    def begin(self) -> list[Step]:
+        """The first page of the window."""
+        return [Step(self._request())]
+
+    def turn(self, step: Step, page: Page) -> Turn:
+        """Hands over the page, and asks for the next one."""
+        seconds = [created_of(one, self.resource) for one in page.objects]
+        self._ordered = self._ordered and is_descending(seconds, self.lt)
+        oldest = seconds[-1] if seconds and self._ordered else None
+        ended = not page.has_more or (oldest is not None and oldest < self.gte)
+        bottom = self.gte if ended else max(self.gte, oldest + 1) if oldest is not None else self.lt
+        objects = page.objects
+        if (
+            self._ordered and oldest is not None and oldest < self.gte
+        ):  # asked for before a split: the rest is another's
+            objects = [one for one, second in zip(objects, seconds, strict=True) if (second or 0) >= self.gte]
+        if not ended:
+            at = next_page_path(page, self.resource.path) if page.next_page else cursor_after(page, self._cursor)
+            self._cursor = at
+        self._found += len(objects)
+        listings = [Listing(objects, page.as_of)] if objects else []
+        turn = Turn(listings=listings, advance=self._cover(bottom, len(page.objects)))
+        if ended:
+            self._end()
+        else:
+            turn.then.append(Step(self._request()))
+        return turn
+
+    def refused(self, step: Step, error: RequestRefused) -> Turn | None:
+        """A cursor that has gone: what is left of the window is a window like any other."""
+        if self._cursor is None or self._restarts >= RESTARTS:
+            return None
+        self._cursor, self._restarts = None, self._restarts + 1
+        return Turn(at_once=[Step(self._request())])
+
+    def handed_over(self) -> Turn:
+        """Nothing waits for it here."""
+        return Turn()
+
+    @property
+    def expected(self) -> float:
+        """How many objects are left by the density of the last page; 0.0 before there was one, or without order."""
+        if self.is_done or not self._ordered:
+            return 0.0
+        return self._per_second * (self.lt - self.floor)
+
+    def split(self) -> WindowPager | None:
+        """Gives away the older half of what is left, as a pager of its own; None where a half would hold no second."""
+        at = (self.floor + self.lt) // 2
+        if self.is_done or not self.gte < at < self.lt:
+            return None
+        older = WindowPager(self.resource, self.key, self._params, Window(self.gte, at), self._horizon)
+        self.gte = at
+        return older
+
+    def _cover(self, bottom: int, count: int) -> Advance | None:
+        covered = window(bottom, self.lt)
+        if covered is None:
+            self._per_second = float(count)  # the whole page lies in one second
+            return None
+        self._per_second = count / covered.seconds
+        self.lt, self._restarts = bottom, 0
+        return Covered(self.key, covered)
+
+    def _end(self) -> None:
+        self.is_done = True
+        if self._found == 0 and self.gte <= self._horizon.second:
+            self._horizon.second = max(self._horizon.second, self._top)
+
+    @property
+    def floor(self) -> int:
+        """Where the objects of the window are likely to begin."""
+        likely = self._horizon.second if self._horizon.second < self.lt else STRIPE_BEGAN
+        return max(self.gte, min(likely, self.lt))
+
+    def _request(self) -> Request:
+        resource = self.resource
+        if resource.pagination == "v2" and self._cursor is not None:
+            return Request(self._cursor, (), request(resource.path).endpoint, resource.denied)
+        bounds = created_params(resource.created, self.gte, self.lt)
+        after: Params = (("starting_after", self._cursor),) if self._cursor is not None else ()
+        return request(resource.path, (*self._params, *bounds, *after), denied=resource.denied)

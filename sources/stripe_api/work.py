@@ -1,0 +1,167 @@
+"""What the parts of paging have in common: steps to take, turns that follow from answers, and the parameters of lists.
+
+A pager is the state of paging one list, or one window of it. It is told of answers one at a time and says what to ask
+next and what to hand over; it sends nothing, waits for nothing and knows no thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from sources.stripe_api.catalogue_types import Created, Params, Resource, Table
+from sources.stripe_api.client import Request
+from sources.stripe_api.errors import BrokenPage, RequestRefused
+from sources.stripe_api.progress import Advance
+from sources.stripe_api.replies import Object, Page
+
+STRIPE_BEGAN = 1_293_840_000  # 2011-01-01: no list holds anything older, so it only guides where to look first
+RESTARTS = 3  # how often a list whose cursor has gone is taken up again without having got anywhere
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Objects to convert together: of one page, or the list of one parent. `as_of` in unix seconds.
+
+    `whole` says that these are all the children that `parent_id` had at `as_of`.
+    """
+
+    objects: list[Object]
+    as_of: int
+    parent_id: str | None = None
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A request to send or, without one, parents to load. `tag` is the pager's own note of what it is about."""
+
+    request: Request | None
+    tag: Any = None
+    parents: Callable[[], Any] = list
+
+
+@dataclass(slots=True)
+class Turn:
+    """What follows from an answer: steps that can go at once, what to hand over, and steps that go after that."""
+
+    at_once: list[Step] = field(default_factory=list)
+    listings: list[Listing] = field(default_factory=list)
+    advance: Advance | None = None
+    then: list[Step] = field(default_factory=list)
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether there is anything for the consumer: objects, or progress without any."""
+        return bool(self.listings) or self.advance is not None
+
+
+class Pager(Protocol):
+    """Pages one list, or a part of it."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to ask and nothing to hand over."""
+        ...
+
+    def begin(self) -> list[Step]:
+        """The first steps."""
+        ...
+
+    def turn(self, step: Step, answer: Any) -> Turn:
+        """What follows from the page (or the parents) that a step has brought. Raises BrokenPage."""
+        ...
+
+    def refused(self, step: Step, error: RequestRefused) -> Turn | None:
+        """How to go on after a refusal, such as of a cursor that has been deleted; None where it is an error."""
+        ...
+
+    def handed_over(self) -> Turn:
+        """What follows from the last turn's objects having been handed over."""
+        ...
+
+
+def list_params(resource: Resource, tables: Mapping[str, Table], chosen: Params) -> Params:
+    """The parameters of every request of one pass: page size, the pass's own, and the lists to expand."""
+    size: Params = (("limit", str(resource.limit)),) if resource.limit is not None else ()
+    return (*size, *chosen, *expansions(tables.get(resource.table)))
+
+
+def expansions(table: Table | None) -> Params:
+    """The lists inside a table's objects that a list shows only when asked to."""
+    if table is None:
+        return ()
+    return tuple(("expand[]", f"data.{one.field}") for one in table.embedded if one.expand)
+
+
+def created_params(created: Created, gte: int, lt: int) -> Params:
+    """The filter of a window. One that begins at 0 is open below."""
+    bounds = ((("gte", gte),) if gte > 0 else ()) + (("lt", lt),)
+    if created == "unix":
+        return tuple((f"created[{name}]", str(second)) for name, second in bounds)
+    if created == "iso":
+        return tuple((f"created[{name}]", _iso(second)) for name, second in bounds)
+    if created == "iso_flat":
+        return tuple((f"created_{name}", _iso(second)) for name, second in bounds)
+    return ()
+
+
+def created_of(one: Object, resource: Resource) -> int | None:
+    """The second in which an object was created, None where it does not show it."""
+    value = one.get(resource.created_field) if resource.created_field else None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str):
+        try:
+            return int(datetime.fromisoformat(value).timestamp())
+        except ValueError:
+            return None
+    return None
+
+
+def cursor_after(page: Page, previous: str | None, *, first: bool = False) -> str:
+    """The id after which (or, of the first object, before which) the next page begins.
+
+    Raises BrokenPage where there is none, or where the list does not move.
+    """
+    id = page.objects[0 if first else -1].get("id") if page.objects else None
+    if not isinstance(id, str):
+        raise BrokenPage(
+            "A list promises more, but its last object has no id to go on from.", request_id=page.request_id
+        )
+    if id == previous or (previous is not None and any(one.get("id") == previous for one in page.objects)):
+        raise BrokenPage(
+            f"A list does not move: the page after {previous} holds that object again. See SOURCES__STRIPE__API_BASE.",
+            request_id=page.request_id,
+        )
+    return id
+
+
+def next_page_path(page: Page, path: str) -> str:
+    """Path and query of a v2 list's next page. Raises BrokenPage where it would lead to another list.
+
+    Whatever host the answer names is not followed: the key goes to `api_base` only.
+    """
+    url = page.next_page or ""
+    rest = url[url.index("/", url.index("://") + 3) :] if "://" in url and "/" in url.split("://", 1)[1] else url
+    if rest.partition("?")[0] != path.partition("?")[0]:
+        raise BrokenPage(
+            "A list's next page would be on another list; it was not followed.", request_id=page.request_id
+        )
+    return rest
+
+
+def is_descending(seconds: Sequence[int | None], below: int) -> bool:
+    """Whether objects came newest first, none of them created at or after `below`."""
+    last = below - 1
+    for second in seconds:
+        if second is None or second > last:
+            return False
+        last = second
+    return True
+
+
+def _iso(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
