@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sources.stripe_api.arrow import ARROW_TYPES, arrow_tables, concat, nbytes
+from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.coerce import FIRST_SECOND, INT64, LAST_SECOND, fit, variant_column
 from sources.stripe_api.rows import Stamp, explode, object_of, typed_rows
-from sources.stripe_api.schema import Columns, ColumnType
+from sources.stripe_api.schema import OWN_COLUMNS, Columns, ColumnType, all_columns, columns
 from sources.stripe_api.tally import Tally
 from tests.sources.json_values import decimals, floats, identical, instants, integers, strings, values
 from tests.sources.test_rows import assert_same_object, batches
@@ -184,6 +185,17 @@ def test_all_null_known_column_is_kept_with_its_type(kind: ColumnType) -> None:
     arrow = converted(table, [{"id": "x_1", field: None}, {"id": "x_2", field: None}], Columns())
     assert arrow.schema.field(field).type == ARROW_TYPES[kind]
     assert arrow[field].null_count == 2
+
+
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_every_table_has_its_declared_columns(table: str) -> None:
+    own = {name: kind for name, kind in all_columns(table).items() if name in OWN_COLUMNS}
+    key = {
+        field: "x_1" if kind == "text" else 1 for field, kind in columns(table).items() if field in TABLES[table].key
+    }
+    arrow = converted(table, [{**dict.fromkeys(columns(table)), **key}], Columns())
+    expected = {name: ARROW_TYPES[kind] for name, kind in {**columns(table), **own}.items()}
+    assert {field.name: field.type for field in arrow.schema} == expected
 
 
 def test_absent_known_column_and_null_unseen_column_are_left_out() -> None:
