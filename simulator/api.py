@@ -8,7 +8,7 @@ In the order in which Stripe refuses. Knows no socket; what goes wrong on the wa
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -21,6 +21,7 @@ from simulator.limits import Limits
 from simulator.parameters import CURSOR, Spec, Typed, check, parse
 from simulator.refusals import Refusal
 from simulator.routes import Match, Routes
+from simulator.writes import Writes
 
 VERSION = re.compile(r"20\d\d-\d\d-\d\d(\.[a-z_]+)?(;.*)?")
 PAGE = {"page": CURSOR}
@@ -49,11 +50,19 @@ class Answer:
 
 
 class Api:
-    """What answers for the platform's account (`account`) and for those connected to it (`connected`, by id)."""
+    """What answers for the platform's account (`account`) and for those connected to it (`connected` finds them)."""
 
-    def __init__(self, routes: Routes, keys: Keys, account: Account, limits: Limits) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        keys: Keys,
+        account: Account,
+        connected: Callable[[str], Account | None],
+        limits: Limits,
+        writes: Writes,
+    ) -> None:
         self.routes, self.keys, self.account, self.limits = routes, keys, account, limits
-        self.connected: dict[str, Account] = {}
+        self._connected, self._writes = connected, writes
         self._expansions: dict[tuple[str, tuple[str, ...]], Expansion] = {}
 
     def answer(self, request: Request) -> Answer:
@@ -80,9 +89,11 @@ class Api:
         permit(key, route.table, route.objects[0], account.id, write=route.method != "GET")
         if route.resource is not None and gates.lacking(route.resource, account.lacks, livemode=account.livemode):
             raise gates.refusal(route.resource, request.method, request.path)
-        raw = parse(request.query)
+        raw = parse(request.query if request.method == "GET" else request.body.decode())
         values = check(raw, _parameters(found))
         with account.lock:
+            if request.method != "GET":
+                return self._writes.answer(account, found, values)
             if route.kind == "object":
                 return self._object(account, found, values)
             if route.version == "v2":
@@ -94,9 +105,10 @@ class Api:
         named = request.headers.get("stripe-account") or request.headers.get("stripe-context", "").rpartition("/")[2]
         if not named or named == self.account.id:
             return self.account
-        if named not in self.connected:
+        connected = self._connected(named)
+        if connected is None:
             raise refusals.no_access(key, named)
-        return self.connected[named]
+        return connected
 
     def _object(self, account: Account, found: Match, values: Mapping[str, Typed]) -> bytes:
         """A single object by its id (or the only one of a singleton), or what is left of a deleted one."""
@@ -126,7 +138,7 @@ class Api:
         made = self._expansions.get((found.route.path, names))
         if made is None:
             listed = found.route.kind == "list"
-            made = Expansion(self.routes.sdk, found.route.objects, names, listed=listed)
+            made = Expansion(self.routes.sdk, found.route.table, found.route.objects, names, listed=listed)
             self._expansions[found.route.path, names] = made
         return made
 

@@ -13,6 +13,7 @@ import orjson
 
 from simulator import refusals
 from simulator.account import Account
+from simulator.objects import Object, place
 from simulator.store import Row
 from sources.stripe_api.catalogue import TABLES, table_of_object
 from sources.stripe_api.sdk import Field, Ref, Sdk
@@ -45,7 +46,7 @@ ELSEWHERE: Mapping[tuple[str, str], tuple[str, str]] = {
 class Expansion:
     """The fields to expand of an object, checked: paths below the object, split at their dots."""
 
-    def __init__(self, sdk: Sdk, objects: Sequence[str], paths: Sequence[str], *, listed: bool) -> None:
+    def __init__(self, sdk: Sdk, table: str, objects: Sequence[str], paths: Sequence[str], *, listed: bool) -> None:
         classes = sdk.object_classes()
         self.sdk = sdk
         self.paths: list[list[str]] = []
@@ -57,15 +58,22 @@ class Expansion:
                 if parts[0] != "data" or len(parts) == 1:
                     raise refusals.not_expandable(path)
                 parts = parts[1:]
-            if not any(_allowed(sdk, classes[name], parts, name) for name in objects if name in classes):
+            listable = any(one.expand and one.field == ".".join(parts) for one in TABLES[table].embedded)
+            if not listable and not any(
+                _allowed(sdk, classes[name], parts, name) for name in objects if name in classes
+            ):
                 raise refusals.not_expandable(path)
             self.paths.append(parts)
 
     def apply(self, account: Account, table: str, row: Row) -> bytes:
         """The JSON of a row with the fields expanded."""
-        object: dict[str, Any] = orjson.loads(account.views.of(table, row))
+        object: Object = orjson.loads(account.views.of(table, row))
         for parts in self.paths:
-            _expand(account, table, object, parts, parts)
+            listed = _list(account, table, row.id, ".".join(parts))
+            if listed is not None:
+                place(object, ".".join(parts), listed)
+            else:
+                _expand(account, object, parts)
         return orjson.dumps(object)
 
 
@@ -86,11 +94,11 @@ def _allowed(sdk: Sdk, ref: Ref, parts: Sequence[str], owner: str = "") -> bool:
     return bool(rest) and any(_allowed(sdk, inner, rest) for inner in field.type.refs)
 
 
-def _expand(account: Account, table: str | None, holder: Any, parts: Sequence[str], path: Sequence[str]) -> None:
-    """Expands the field at `parts` below `holder`, an object (of `table`, where it is one) or a list of objects."""
+def _expand(account: Account, holder: Any, parts: Sequence[str]) -> None:
+    """Expands the field at `parts` below `holder`, an object or an array of objects."""
     if isinstance(holder, list):
         for one in holder:
-            _expand(account, table, one, parts, path)
+            _expand(account, one, parts)
         return
     if not isinstance(holder, dict):
         return
@@ -98,11 +106,11 @@ def _expand(account: Account, table: str | None, holder: Any, parts: Sequence[st
     value = holder.get(name)
     if isinstance(value, str):
         value = holder[name] = _object(account, value, name)
-    elif value is None and not rest and table is not None:
-        value = holder[name] = _included(account, table, holder, path)
+    elif value is None and not rest:
+        table = table_of_object(str(holder.get("object")))
+        value = holder[name] = _list(account, table, str(holder.get("id")), name) if table else None
     if rest:
-        inner = table_of_object(str(value["object"])) if isinstance(value, dict) and "object" in value else table
-        _expand(account, inner, value, rest, path if inner == table else rest)
+        _expand(account, value, rest)
 
 
 def _object(account: Account, id: str, field: str) -> Any:
@@ -117,15 +125,14 @@ def _object(account: Account, id: str, field: str) -> Any:
     return id
 
 
-def _included(account: Account, table: str, object: dict[str, Any], path: Sequence[str]) -> Any:
-    """What a field that is left out by default holds: an embedded list, or nothing."""
+def _list(account: Account, table: str, id: str, field: str) -> Object | None:
+    """The list that stands in an object only when its field is expanded, None where the field is no such list."""
+    listed = None
     for embedded in TABLES[table].embedded:
-        if embedded.field == ".".join(path):
-            row = account.tables[table].get(object["id"])
-            return orjson.loads(orjson.dumps(account.views.embedded(row, embedded))) if row else None
-    elsewhere = ELSEWHERE.get((table, ".".join(path)))
-    if elsewhere is None:
-        return None
-    return orjson.loads(
-        orjson.dumps(account.views.listed(elsewhere[0], object["id"], elsewhere[1].format(id=object["id"])))
-    )
+        row = account.tables[table].get(id)
+        if embedded.expand and embedded.field == field and row is not None:
+            listed = account.views.embedded(row, embedded)
+    if (table, field) in ELSEWHERE:
+        below, url = ELSEWHERE[table, field]
+        listed = account.views.listed(below, id, url.format(id=id))
+    return None if listed is None else dict(orjson.loads(orjson.dumps(listed)))

@@ -73,6 +73,12 @@ SPECIAL: Mapping[str, Mapping[str, Rule]] = {
         "type": _types,
         "delivery_success": lambda v: _given(v, lambda o: (o["pending_webhooks"] == 0) == v),
     },
+    "/v1/billing/meters/{id}/event_summaries": {
+        "start_time": lambda v: lambda o: o["start_time"] >= v,
+        "end_time": lambda v: lambda o: o["end_time"] <= v,
+        "value_grouping_window": lambda v: None,
+    },
+    "/v1/tax/registrations": {"status": lambda v: (lambda o: o["status"] == v) if v not in (None, "all") else None},
     "/v1/payment_methods": {"type": lambda v: (lambda o: o["type"] == v) if v else (lambda o: o["type"] != "custom")},
     "/v1/tax_ids": {"owner": _tax_id_owner},
     "/v1/products": {"ids": lambda v: _given(v, lambda o: o["id"] in v)},

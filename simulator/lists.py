@@ -19,6 +19,8 @@ from simulator.store import Row, Shelf, Window
 from sources.stripe_api.catalogue import TABLES
 
 LARGEST, USUAL = 100, 10
+# Placeholders of paths that are no parent but a field of the rows.
+FIXED = {"/v1/billing/meters/{id}/event_summaries": ("id", "meter")}
 
 
 def page(account: Account, found: Match, values: Mapping[str, Typed], expansion: Expansion | None, url: str) -> bytes:
@@ -30,7 +32,8 @@ def page(account: Account, found: Match, values: Mapping[str, Typed], expansion:
     shelf, parents = shelf_of(account, found, values)
     window = _window(account, found, values, limit)
     read = (lambda row: account.views.of(route.table, row)) if needs_view(route.path, values) else (lambda row: row.own)
-    match = matcher(route.path, values, read, parents)
+    _check_range(values)
+    match = matcher(route.path, {**values, **_owners(found)}, read, parents)
     rows, more = shelf.page(window, match)
     if expansion is None:
         shown = [account.views.of(route.table, row) for row in rows]
@@ -56,8 +59,14 @@ def shelf_of(account: Account, found: Match, values: Mapping[str, Typed]) -> tup
             raise refusals.not_found(name, id, parent.param, 404 if parent.where == "path" else 400)
         if not owner or parent.table == TABLES[found.route.table].parent:
             owner = id
-        chosen |= {parent.param, *(name for name, _ in parent.also)}
+        chosen.add(parent.param)
     return collection.of(owner), frozenset(chosen)
+
+
+def _owners(found: Match) -> dict[str, str]:
+    """Fields that a path fixes besides the parent."""
+    fixed = FIXED.get(found.route.path)
+    return {fixed[1]: found.values[fixed[0]]} if fixed else {}
 
 
 def _window(account: Account, found: Match, values: Mapping[str, Typed], limit: int) -> Window:
@@ -74,6 +83,16 @@ def _window(account: Account, found: Match, values: Mapping[str, Typed], limit: 
         _cursor(account, found, "starting_after", after) if after is not None else None,
         _cursor(account, found, "ending_before", before) if before is not None else None,
     )
+
+
+def _check_range(values: Mapping[str, Typed]) -> None:
+    """Bounds of summaries by the day are midnights, others whole minutes. Raises Refusal where they are not."""
+    grain = 86400 if values.get("value_grouping_window") == "day" else 3600 if "value_grouping_window" in values else 60
+    for name in ("start_time", "end_time"):
+        value = values.get(name, 0)
+        if isinstance(value, int) and value % grain:
+            text = f"{name} must align with {({86400: 'daily', 3600: 'hourly'}).get(grain, 'minute')} boundaries."
+            raise refusals.Refusal(400, text, param=name)
 
 
 def bounds(created: Any) -> tuple[int | None, int | None]:

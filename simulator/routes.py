@@ -117,6 +117,21 @@ def _route(sdk: Sdk, operation: Operation, names: Mapping[Ref, str]) -> Route | 
             return None
         deletable = any("deleted" in sdk.fields(ref) for ref in operation.returns.refs)
         return Route("object", method, path, table, objects, specs(sdk, operation.params), resource, deletable)
+    kind = _writes(operation)
+    if kind is not None:
+        table, resource = _owner(path, objects)
+        if table is not None:
+            return Route(kind, method, path, table, objects, specs(sdk, operation.params), resource)
+    return None
+
+
+def _writes(operation: Operation) -> Literal["create", "update", "delete"] | None:
+    """Which of the writing operations that are served an operation is."""
+    last = operation.name.rpartition(".")[2]
+    if operation.http == "delete" and last in ("delete", "cancel"):
+        return "delete"
+    if operation.path.startswith("/v1/webhook_endpoints") and last in ("create", "update"):
+        return "create" if last == "create" else "update"
     return None
 
 

@@ -6,6 +6,7 @@ Knows no Stripe rule: it calls `respond` for each request and sends what comes b
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ REASONS = {
 class Reply:
     """What goes out: `cut` sends half of the body, `drop` and `reset` nothing; `delay` is in seconds.
 
+    `date` gives the Date header at the moment of sending: Stripe's clock may have moved since the state was read.
     `done` is called when the reply has gone out (or has failed to).
     """
 
@@ -33,6 +35,7 @@ class Reply:
     body: bytes
     delay: float = 0.0
     way: Literal["whole", "cut", "drop", "reset"] = "whole"
+    date: Callable[[], str] | None = None
     done: Callable[[], None] | None = None
 
 
@@ -109,7 +112,11 @@ class Connection(asyncio.Protocol):
         while self._waiting and not self._busy:
             method, url, headers, body, keep = self._waiting.popleft()
             path, _, query = url.decode("latin-1").partition("?")
-            reply = self._respond(method, path, query, headers, body)
+            try:
+                reply = self._respond(method, path, query, headers, body)
+            except Exception:  # a bug of the simulator: the reader sees a 500, whoever runs it the traceback
+                logging.getLogger(__name__).exception("%s %s?%s", method, path, query)
+                reply = Reply(500, [("Content-Type", "text/plain")], b"the simulator has failed, see its log")
             if reply.delay > 0:
                 self._busy = True
                 asyncio.get_running_loop().call_later(reply.delay, self._late, reply, keep)
@@ -135,6 +142,8 @@ class Connection(asyncio.Protocol):
             return
         lines = [f"HTTP/1.1 {reply.status} {REASONS.get(reply.status, 'Unknown')}"]
         lines += [f"{name}: {value}" for name, value in reply.headers]
+        if reply.date is not None:
+            lines.append(f"Date: {reply.date()}")
         lines.append(f"Content-Length: {len(reply.body)}")
         lines.append("Connection: keep-alive\r\n\r\n" if keep else "Connection: close\r\n\r\n")
         body = reply.body[: len(reply.body) // 2] if reply.way == "cut" else reply.body

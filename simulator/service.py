@@ -58,7 +58,7 @@ class Service:
         answer = self.api.answer(request)
         fault = self.faults.meet(method, path, answer.values, answer.body) if self.faults else None
         request_id = f"req_{next(self._numbers):014d}"
-        reply = self._reply(answer, request_id, request, int(at))
+        reply = self._reply(answer, request_id, request)
         if fault is not None:
             _spoil(reply, fault)
         limits, endpoint = self.api.limits, answer.endpoint
@@ -73,12 +73,16 @@ class Service:
         self.statuses.clear()
         self.log.clear()
 
-    def _reply(self, answer: Answer, request_id: str, request: Request, second: int) -> Reply:
+    def _now(self) -> str:
+        """The Date header: Stripe's clock."""
+        second = self.api.account.clock.seconds()
         if self._date[0] != second:
             self._date = (second, formatdate(second, usegmt=True))
+        return self._date[1]
+
+    def _reply(self, answer: Answer, request_id: str, request: Request) -> Reply:
         headers = [
             ("Server", "nginx"),
-            ("Date", self._date[1]),
             ("Content-Type", JSON),
             ("Request-Id", request_id),
             ("Stripe-Version", request.headers.get("stripe-version") or self.api.account.events.api_version),
@@ -87,7 +91,7 @@ class Service:
         account = request.headers.get("stripe-account")
         if account:
             headers.append(("Stripe-Account", account))
-        return Reply(answer.status, headers, answer.body, self.latency)
+        return Reply(answer.status, headers, answer.body, self.latency, date=self._now)
 
     def _count(self, request: Request, answer: Answer, reply: Reply, request_id: str, at: float) -> None:
         status = reply.status if reply.way in ("whole", "cut") else 0

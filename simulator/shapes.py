@@ -2,8 +2,8 @@
 
     shapes.make("issuing.card", draw, {"cardholder": "ich_1"}) -> dict
 
-What is drawn depends on the seed of `draw` only. Knows no list and no account: ids of other objects come through
-`draw.reference`.
+What is drawn depends on the seed of `draw` only. Knows no list and no account: other objects come through
+`draw.known`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,18 @@ NOTHING: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Where values come from: chance, ids, the moment the object is made, and ids of objects that are there."""
+    """Where values come from: chance, ids, the moment the object is made, and objects that are there."""
 
     random: random.Random
     ids: Ids
     at: int
     livemode: bool
-    reference: Callable[[str], str | None]
+    known: Callable[[str], Object | None]
+
+    def reference(self, name: str) -> str | None:
+        """Id of an object of a kind that is there."""
+        found = self.known(name)
+        return found.get("id") if found else None
 
 
 class Shapes:
@@ -118,6 +123,9 @@ class Shapes:
     def _nested(self, ref: Ref, draw: Draw, depth: int, owner: str) -> Any:
         if ref in self._names and "id" in self.fields(ref):
             name = self._names[ref]
+            found = draw.known(name) if depth == 1 else None
+            if found is not None:
+                return found
             return (
                 {"id": draw.reference(name) or draw.ids.of(name), "object": name}
                 if depth > 1

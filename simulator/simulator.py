@@ -11,37 +11,33 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Collection
-from functools import cache
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 from simulator.account import Account
+from simulator.accounts import Accounts, model
 from simulator.api import Api
-from simulator.bulk import add_bulk
-from simulator.business import Maker, tell
+from simulator.business import Maker
 from simulator.clock import Clock
 from simulator.control import Control
-from simulator.event_types import EventTypes
+from simulator.deliveries import Deliveries
 from simulator.faults import Faults
-from simulator.filler import fill, found_account
-from simulator.ids import Ids
 from simulator.keys import Keys
 from simulator.limits import BUDGETS, Budget, Limits
-from simulator.routes import Routes
+from simulator.objects import Object
 from simulator.server import Connection
 from simulator.service import Service
-from simulator.shapes import Shapes
-from sources.stripe_api.sdk import Sdk
-
-YEARS_BACK = 3 * 365 * 86400
+from simulator.writes import Writes
+from sources.stripe_api.catalogue import TABLES
 
 
 class Simulator:
     """A Stripe account over HTTP on 127.0.0.1; a context manager that serves while it is entered.
 
     `customers` sizes the business, `bulk` adds that many plain objects for benchmarks. `now` is where Stripe's clock
-    starts and history ends (default: real time); `running` False holds it there. `mode` decides the key and what only
-    the other mode has. `lacks` names products, resources or tables that the account lacks. `latency` is in seconds.
+    starts and history ends (default: real time); with `running` False it stands there. `mode` decides the key, and what
+    only the other mode has. `lacks` names products, resources or tables that the account lacks. `latency` is in
+    seconds. `rate_limits` is "none", "live", "sandbox" or a Budget; `monotonic` is the time that they count by.
     """
 
     def __init__(
@@ -59,37 +55,21 @@ class Simulator:
         running: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        sdk, routes, shapes, types = _model()
+        livemode = mode == "live"
         self.port = port
         self.clock = Clock(now, running=running)
-        livemode = mode == "live"
-        ids = Ids(seed)
-        self.account = Account(
-            ids.new("acct_", 16),
-            self.clock,
-            ids,
-            types,
-            livemode=livemode,
-            api_version=sdk.api_version,
-            lacks=lacks,
-        )
+        self._accounts = Accounts(self.clock, seed=seed, customers=customers, bulk=bulk, livemode=livemode, lacks=lacks)
+        self.account = self._accounts.platform
         self.keys = Keys(livemode, seed)
         self.key = self.keys.secret
         self.faults = Faults(seed)
-        budget = BUDGETS[rate_limits] if isinstance(rate_limits, str) else rate_limits
-        self.limits = Limits(budget, monotonic)
-        self.api = Api(routes, self.keys, self.account, self.limits)
-        self.service = Service(self.api, self.faults, Control(self).answer, latency)
-        found_account(self.account, shapes, seed, self.clock.seconds() - YEARS_BACK)
-        since = self.clock.seconds() - YEARS_BACK
-        tell(Maker(self.account, shapes, seed), customers, since)
-        fill(self.account, shapes, seed, self.clock.seconds() - YEARS_BACK)
-        if bulk:
-            samples = Account(
-                "acct_samples", self.clock, Ids("samples"), types, livemode=livemode, api_version=sdk.api_version
-            )
-            tell(Maker(samples, shapes, seed), 80, since)
-            add_bulk(self.account, samples, bulk, seed, since)
+        self.limits = Limits(BUDGETS[rate_limits] if isinstance(rate_limits, str) else rate_limits, monotonic)
+        self.deliveries = Deliveries(self.account, self.clock)
+        self._accounts.on_connected = self.deliveries.follow
+        self._maker = Maker(self.account, model().shapes, seed)
+        writes = Writes(model().shapes.plain, self.deliveries)
+        api = Api(model().routes, self.keys, self.account, self._accounts.connected, self.limits, writes)
+        self.service = Service(api, self.faults, Control(self).answer, latency)
         self._loop = _event_loop()
         self._connections: set[Connection] = set()
         self._thread: threading.Thread | None = None
@@ -99,6 +79,17 @@ class Simulator:
     def url(self) -> str:
         """Where it listens, without a slash at the end."""
         return f"http://127.0.0.1:{self.port}"
+
+    def connected(self, id: str) -> Account:
+        """The state of a connected account. KeyError where the platform has none of this id."""
+        account = self._accounts.connected(id)
+        if account is None:
+            raise KeyError(f"no account {id} is connected")
+        return account
+
+    def make(self, table: str, **given: Any) -> Object:
+        """An object for a table that is not in the account yet: the given fields, an id, and everything else empty."""
+        return self._maker.plain(TABLES[table].objects[0], self.clock.seconds(), **given)
 
     def __enter__(self) -> Simulator:
         started = threading.Event()
@@ -112,6 +103,7 @@ class Simulator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.deliveries.stop()
         if self._thread is not None and self._stop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
@@ -149,10 +141,3 @@ def _event_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
-
-
-@cache
-def _model() -> tuple[Sdk, Routes, Shapes, EventTypes]:
-    """What is the same for all simulators of a process: it takes a second to read out of the SDK's source."""
-    sdk = Sdk()
-    return sdk, Routes(sdk), Shapes(sdk), EventTypes(sdk)

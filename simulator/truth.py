@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Rows that their table's own list never shows, whatever is asked for.
 UNLISTED: Mapping[str, Callable[[Row], bool]] = {
     "reviews": lambda row: not orjson.loads(row.own)["open"],
+    "apps_secrets": lambda row: orjson.loads(row.own)["scope"]["type"] != "account",
     "tax_ids": lambda row: row.parent is not None,
 }
 

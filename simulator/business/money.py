@@ -52,7 +52,7 @@ def pay(
         receipt_url=None if fails else f"https://pay.stripe.com/receipts/payment/{charge_id}?s=ap",
         failure_code=problem["code"] if fails else None, failure_message=problem["message"] if fails else None,
         outcome=_outcome(make, fails),
-        payment_method_details={"type": "card", "card": card | {"amount_authorized": cents,
+        payment_method_details={"type": "card", "card": _used(card) | {"amount_authorized": cents,
         "authorization_code": "012345"}},
     )  # fmt: skip
     intent = make.add(
@@ -134,7 +134,8 @@ def pay_out(make: Maker, purse: Purse, since: int) -> None:
             "payouts", "payout", at, id=id, amount=cents, arrival_date=at + 2 * DAY, automatic=True, currency="usd",
             balance_transaction=transaction, description="STRIPE PAYOUT", metadata={}, method="standard",
             type="bank_account",
-            source_type="card", status="in_transit" if on_its_way else "paid", destination="ba_1SimulatedBankAccount",
+            source_type="card", status="in_transit" if on_its_way else "paid",
+            destination=make.account.id.replace("acct_", "ba_"),
             reconciliation_status="in_progress" if on_its_way else "completed",
             trace_id={"status": "pending" if on_its_way else "supported",
             "value": None if on_its_way else id[3:19].lower()},
@@ -168,6 +169,13 @@ def _transaction(
     purse.move(at, cents - fee)
     id: str = made["id"]
     return id
+
+
+def _used(card: Object) -> Object:
+    """What a charge shows of the card."""
+    return {
+        name: card[name] for name in ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "last4")
+    }
 
 
 def _outcome(make: Maker, fails: bool) -> Object:
