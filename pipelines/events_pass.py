@@ -1,0 +1,209 @@
+"""One pass over /v1/events: each object's newest state into its table, and what events cannot settle read back.
+
+What is stored is saved as applied right after it, piece by piece, so that a pass can be stopped or killed at any
+instant and goes on where it was. Rows that older events bring later cannot overwrite newer ones: the merge is guarded.
+Knows
+Stripe, rows and positions; stores and saves through what it is given.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.events_position import Position
+from pipelines.read_back import ReadBack, Wanted, read_back
+from sources.stripe_api.arrow import arrow_tables
+from sources.stripe_api.catalogue import RESOURCES, TABLES
+from sources.stripe_api.changes import Change, Ignored, Newest, change_of, merged, rows_of
+from sources.stripe_api.client import Client
+from sources.stripe_api.errors import ObjectMissing
+from sources.stripe_api.replies import Object, Page
+from sources.stripe_api.rows import Row, Stamp, explode
+from sources.stripe_api.schema import Columns
+from sources.stripe_api.tally import Tally
+from sources.stripe_api.windows import Window, window
+from sources.stripe_api.work import created_params
+
+EVENTS = RESOURCES["events"]
+PIECE = 5_000  # events whose changes are decided and stored together
+
+
+@dataclass(frozen=True, slots=True)
+class PassSettings:
+    """Who reads, and how near to now. Times in seconds; `keep_events` stores the events themselves too.
+
+    Only changes of `tables` are stored, None: of all.
+    """
+
+    account_id: str
+    api_version: str
+    lag: int = 60
+    overlap: int = 300
+    workers: int = 8
+    keep_events: bool = True
+    tables: frozenset[str] | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    """What a pass has done: numbers only, and reasons. `now` is Stripe's clock at its first request."""
+
+    now: int | None = None
+    events: int = 0
+    applied: int = 0
+    rows: int = 0
+    believed: int = 0
+    read_back: int = 0
+    deleted: int = 0
+    doubts: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)
+    unreadable: Counter[str] = field(default_factory=Counter)
+    touched: set[str] = field(default_factory=set)
+
+
+class EventsPass:
+    """A pass for one account. `store` commits tables, `save` keeps the position after it."""
+
+    def __init__(
+        self,
+        client: Client,
+        settings: PassSettings,
+        columns: Columns,
+        store: Callable[[Mapping[str, pa.Table]], None],
+        save: Callable[[Position], None],
+        tally: Tally | None = None,
+    ) -> None:
+        self._client, self._settings, self._columns, self._tally = client, settings, columns, tally
+        self._store, self._save = store, save
+        self.report = Report()
+
+    def run(self, position: Position) -> Position:
+        """Reads what is left, the oldest first. Returns the position reached; raises what stops a run (BudgetSpent).
+
+        After an error the saved position stands for what was applied.
+        """
+        position = self._pay(position)
+        for hole in position.holes():
+            position = self._read(position, hole.gte, hole.lt)
+        position = self._read(position, position.newest_from(self._settings.overlap), None)
+        if self.report.now is not None:
+            position = position.forget(self.report.now)
+        self._save(position)
+        return position
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def _read(self, position: Position, gte: int, lt: int | None) -> Position:
+        """A window, newest first; without `lt` up to the lag."""
+        newest = Newest()
+        events: list[Object] = []
+        top, cursor, as_of = lt, None, 0
+        while True:
+            page = self._page(gte, lt, cursor)
+            as_of = page.as_of
+            if self.report.now is None:
+                self.report.now = page.as_of
+            if top is None:
+                top = page.as_of - self._settings.lag
+            events += [one for one in page.objects if int(one["created"]) < top]
+            cursor = page.objects[-1] if page.has_more else None
+            if cursor is None:
+                return self._apply(position, newest, events, as_of, window(gte, top))
+            if len(events) >= PIECE:
+                bottom = int(cursor["created"]) + 1
+                position = self._apply(position, newest, events, as_of, window(bottom, top))
+                events, top = [], min(top, bottom)
+
+    def _page(self, gte: int, lt: int | None, after: Object | None) -> Page:
+        bounds = created_params("unix", gte, lt) if lt is not None else (("created[gte]", str(gte)),)
+        cursor = (("starting_after", str(after["id"])),) if after is not None else ()
+        try:
+            return self._client.page(EVENTS.path, (("limit", "100"), *bounds, *cursor))
+        except ObjectMissing:  # the event has expired meanwhile, and with it all that are older
+            if after is None:
+                raise
+            bounds = created_params("unix", gte, int(after["created"]) + 1)
+            return self._client.page(EVENTS.path, (("limit", "100"), *bounds))
+
+    # --- storing -----------------------------------------------------------------------------------------------------
+
+    def _apply(
+        self, position: Position, newest: Newest, events: list[Object], as_of: int, done: Window | None
+    ) -> Position:
+        """Stores what events tell, then counts them as applied, then reads back what they do not settle."""
+        tables = self._events_table(events, as_of)
+        for event in events:
+            change = change_of(event, self._settings.api_version, self._settings.account_id)
+            if isinstance(change, Ignored):
+                self.report.ignored[change.reason] += 1
+            elif self._settings.tables is None or change.table in self._settings.tables:
+                newest.add(change)
+        changes = newest.take()
+        doubted = [one for one in changes if _must_be_read(one)]
+        believed = [one for one in changes if not _must_be_read(one)]
+        self.report.events += len(events)
+        self.report.applied += len(changes)
+        self.report.believed += len(believed)
+        self.report.deleted += sum(one.is_deletion for one in believed)
+        self.report.doubts.update(str(one.doubt) for one in doubted)
+        self._put(merged(rows_of(one, self._settings.account_id) for one in believed), tables)
+        position = position.cover(done).owe((*position.owed, *map(_wanted, doubted)))
+        if done is not None or doubted:
+            self._save(position)
+        return self._pay(position)
+
+    def _pay(self, position: Position) -> Position:
+        """Reads back the objects that are owed."""
+        if not position.owed:
+            return position
+        left = dict.fromkeys(position.owed)
+        for batch in read_back(self._client, position.owed, self._settings.account_id, workers=self._settings.workers):
+            self._put(merged(one.rows for one in batch), {})
+            for one in batch:
+                self._count(one)
+                if one.fate != "failed":
+                    left.pop(one.wanted, None)
+            position = position.owe(tuple(left))
+            self._save(position)
+        return position
+
+    def _count(self, one: ReadBack) -> None:
+        if one.fate in ("read", "gone"):
+            self.report.read_back += 1
+            self.report.deleted += one.fate == "gone"
+        else:
+            self.report.unreadable[f"{one.wanted.table}: {one.why}"] += 1
+
+    def _put(self, rows: Mapping[str, list[Row]], tables: Mapping[str, pa.Table]) -> None:
+        arrow = {**arrow_tables(rows, self._columns, tally=self._tally), **tables}
+        if arrow:
+            self._store(arrow)
+            self.report.rows += sum(table.num_rows for table in arrow.values())
+            self.report.touched.update(arrow)
+
+    def _events_table(self, events: list[Object], as_of: int) -> dict[str, pa.Table]:
+        """The events themselves, before their objects become rows."""
+        if not self._settings.keep_events or not events:
+            return {}
+        stamp = Stamp(self._settings.account_id, as_of, "list")
+        rows: dict[str, list[dict[str, Any]]] = explode("events", [dict(one) for one in events], stamp)
+        return arrow_tables(rows, self._columns, tally=self._tally)
+
+
+def _wanted(change: Change) -> Wanted:
+    return Wanted(change.table, change.key, change.parent_id, change.created, change.at)
+
+
+def _must_be_read(change: Change) -> bool:
+    """Whether an object has to be read back. A deletion never has, but in a tie.
+
+    What Stripe has no way to read is taken from the payload, unless it shows another version's shape.
+    """
+    if change.doubt is None or (change.is_deletion and change.doubt != "tie"):
+        return False
+    return TABLES[change.table].retrieve is not None or change.doubt == "version"
