@@ -19,7 +19,7 @@ import orjson
 import pyarrow as pa
 
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.coerce import FIRST_SECOND, LAST_SECOND, variant_column
+from sources.stripe_api.coerce import FIRST_SECOND, LAST_SECOND
 from sources.stripe_api.layout import SYNCED_AT, Column, Values, fitted, layout, utc_now
 
 if TYPE_CHECKING:
@@ -85,10 +85,10 @@ def _table(
         elif (array := _exact(column)) is not None:
             arrays.append(array)
         else:
-            stored, variants = fitted(table.name, column, tally)
+            stored, variants = fitted(table.name, column, columns, tally)
             arrays.append(pa.array(stored, ARROW_TYPES[kind]))
-            for variant, values in variants.items():
-                names.append(variant_column(name, variant))
+            for variant_name, (variant, values) in variants.items():
+                names.append(variant_name)
                 arrays.append(pa.array(values, ARROW_TYPES[variant]))
     return pa.Table.from_arrays(arrays, names=names)
 

@@ -23,9 +23,10 @@ Some values come back in one of their spellings, the number or instant being the
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from sources.stripe_api.jsontext import escaped, in_digits, parse, storable
 
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from sources.stripe_api.schema import ColumnType
 
 Variant = Literal["text", "bigint", "double", "bool", "json"]
-VARIANTS: tuple[Variant, ...] = get_args(Variant)
+VARIANTS: Mapping[Variant, Any] = {"text": "", "bigint": 0, "double": 0.0, "bool": False, "json": {}}
+"""Types of variant columns in their order, each with a value that says so."""
 
 VARIANT_MARK = "__v_"
 MAX_NAME = 53

@@ -12,7 +12,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from sources.stripe_api.coerce import VARIANTS, Variant, fit, is_column_name, variant_column
+from sources.stripe_api.coerce import VARIANT_MARK, VARIANTS, Variant, fit, is_column_name, variant_column
 from sources.stripe_api.schema import OWN_COLUMNS, ColumnType
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _STORED_AS_IS: Mapping[ColumnType, frozenset[type]] = {
     "bool": _ONLY_NULLS | {bool},
     "double": _ONLY_NULLS | {float},
 }
-_NO_VARIANTS: Mapping[Variant, list[Any]] = {}
+_NO_VARIANTS: Mapping[str, tuple[Variant, Values]] = {}
 
 
 def utc_now() -> datetime:
@@ -54,7 +54,7 @@ def layout(table: Table, rows: Sequence[Mapping[str, Any]], columns: Columns) ->
     """
     cells = _transposed(rows)
     known = columns.of(table.name)
-    if unseen := [name for name in cells if name not in known and name not in OWN_COLUMNS]:
+    if unseen := [name for name in cells if (name not in known or VARIANT_MARK in name) and name not in OWN_COLUMNS]:
         _settle(table.name, unseen, cells, columns, len(rows))
         known = columns.of(table.name)
     nulls = [None] * len(rows)
@@ -78,8 +78,13 @@ def is_v2(table: Table) -> bool:
     return bool(table.objects) and all(name.startswith("v2.") for name in table.objects)
 
 
-def fitted(table: str, column: Column, tally: Tally | None) -> tuple[Values, Mapping[Variant, list[Any]]]:
-    """A column value by value: what it stores, and the columns of its variants, an entry per row, None for null."""
+def fitted(
+    table: str, column: Column, columns: Columns, tally: Tally | None
+) -> tuple[Values, Mapping[str, tuple[Variant, Values]]]:
+    """A column value by value: what it stores, and its variant columns by name with their types.
+
+    An entry per row, None for null. Variant columns are learned, so that later rows set them to null.
+    """
     name, kind, values, iso = column
     if _STORED_AS_IS.get(kind, _ONLY_NULLS).issuperset(map(type, values)):
         return values, _NO_VARIANTS
@@ -95,12 +100,14 @@ def fitted(table: str, column: Column, tally: Tally | None) -> tuple[Values, Map
             stored[row] = fits
         else:
             variants.setdefault(variant, [None] * len(values))[row] = fits
-    if tally is not None and (escaped or variants):
-        beside = {variant_column(name, key): len(found) - found.count(None) for key, found in variants.items()}
-        tally.add(table, name, escaped, beside)
-    if not variants:
+    if not variants and not escaped:
         return stored, _NO_VARIANTS
-    return stored, {variant: variants[variant] for variant in VARIANTS if variant in variants}
+    beside = {variant_column(name, kind): (kind, variants[kind]) for kind in VARIANTS if kind in variants}
+    for variant_name, (kind, _) in beside.items():
+        columns.learn(table, variant_name, VARIANTS[kind])
+    if tally is not None:
+        tally.add(table, name, escaped, {key: len(found) - found.count(None) for key, (_, found) in beside.items()})
+    return stored, beside
 
 
 def _transposed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Values]:

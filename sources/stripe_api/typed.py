@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.coerce import VARIANT_MARK, canonical, restore, variant_column
+from sources.stripe_api.coerce import VARIANT_MARK, canonical, restore
 from sources.stripe_api.embedded import take
 from sources.stripe_api.jsontext import escaped
 from sources.stripe_api.layout import OTHER_FIELDS, RESERVED, SYNCED_AT, fitted, is_v2, layout, utc_now
@@ -42,9 +42,8 @@ def typed_rows(
         if name == SYNCED_AT:
             values[name] = [synced_at] * len(rows)
             continue
-        values[name], variants = fitted(table, column, tally)
-        for variant, entries in variants.items():
-            values[variant_column(name, variant)] = entries
+        values[name], variants = fitted(table, column, columns, tally)
+        values.update((variant_name, entries) for variant_name, (_, entries) in variants.items())
     return [dict(zip(values, entries, strict=True)) for entries in zip(*values.values(), strict=True)]
 
 

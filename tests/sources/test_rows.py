@@ -262,6 +262,19 @@ def test_what_fits_stays_in_its_column(table: str, field: str, value: Any, store
     assert not [name for name in row if "__v_" in name]
 
 
+def test_variant_columns_are_known_from_then_on() -> None:
+    known = Columns()
+    typed("charges", *({"id": "x_1", "amount": value} for value in ("a", 2.5, {}, True)), known=known)
+    typed("charges", {"id": "x_1", "captured": 1, "amount": 5, "amount__v_text": "a field of Stripe's"}, known=known)
+    assert {name: kind for name, kind in known.of("charges").items() if "__v_" in name} == {
+        "amount__v_text": "text",
+        "amount__v_double": "double",
+        "amount__v_bool": "bool",
+        "amount__v_json": "json",
+        "captured__v_bigint": "bigint",
+    }
+
+
 def test_unstorable_characters_are_escaped_and_counted() -> None:
     tally = Tally()
     objects = [{"id": "ch_1", "description": "a\0b", "amount": "\ud800"}, {"id": "ch_2", "metadata": {"\0": "x"}}]
