@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from pipelines.state import Status
+from pipelines.state import ResourceStatus, Status
+from sources.stripe_api.lanes import View
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One resource. `share` is the part of its window that is loaded, 0 to 1; `note`: why it was skipped or failed."""
+    """One resource. `share` is the part of its window that is read, 0 to 1; `note`: why it was skipped or failed."""
 
     resource: str
     status: Status = "queued"
@@ -36,7 +36,7 @@ class Totals:
 
     @property
     def rows_per_second(self) -> float:
-        """Rows loaded a second."""
+        """Rows a second."""
         return self.rows / self.seconds if self.seconds else 0.0
 
     @property
@@ -46,26 +46,43 @@ class Totals:
 
 
 class Board:
-    """The lines of a run. Thread-safe: the loader writes, a display reads."""
+    """The lines of a run: while it goes on from what paging says (`watch`), then from what was committed (`settle`)."""
 
     def __init__(self, resources: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._started = clock()
-        self._lock = threading.Lock()
         self._lines = {name: Line(name) for name in resources}
+        self._views: Callable[[], Iterable[View]] = list
 
-    def set(self, resource: str, **changes: object) -> None:
-        """Replaces fields of a resource's line."""
-        with self._lock:
-            self._lines[resource] = replace(self._lines[resource], **changes)  # type: ignore[arg-type]
+    def watch(self, views: Callable[[], Iterable[View]]) -> None:
+        """Where the lines of running resources come from, from now on. Called from a display's thread."""
+        self._views = views
+
+    def settle(self, statuses: Iterable[ResourceStatus]) -> None:
+        """What is committed, which no view changes any more."""
+        self._views = list
+        for one in statuses:
+            share = 1.0 if one.status == "complete" else 0.0
+            self._lines[one.resource] = Line(
+                one.resource, one.status, one.rows, one.requests, one.seconds, share, one.error or ""
+            )
 
     def lines(self) -> list[Line]:
         """All lines, in the order in which the resources were named."""
-        with self._lock:
-            return list(self._lines.values())
+        lines = dict(self._lines)
+        for view in self._views():
+            lines[view.resource] = replace(
+                lines[view.resource],
+                status=view.state,
+                rows=view.rows,
+                requests=view.requests,
+                seconds=view.seconds,
+                share=view.share or 0.0,
+            )
+        return list(lines.values())
 
     def totals(self) -> Totals:
-        """Sums over the lines, and the time left by the share of the windows that is covered."""
+        """Sums over the lines, and the time left by the share of the windows that is read."""
         lines = self.lines()
         seconds = self._clock() - self._started
         share = sum(1.0 if _is_over(line) else line.share for line in lines) / len(lines) if lines else 1.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -95,10 +96,12 @@ class DuckDbDatabase:
     def __init__(self, path: str, memory_limit: str) -> None:
         self._connection = duckdb.connect(path, config={"memory_limit": memory_limit})
         self._connection.execute("SET TimeZone = 'UTC'")
+        self._lock = threading.Lock()  # a connection of DuckDB's belongs to one thread at a time
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """See `Database`."""
-        return self._connection.execute(sql.replace("%s", "?"), list(parameters)).fetchall()
+        with self._lock:
+            return self._connection.execute(sql.replace("%s", "?"), list(parameters)).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -2,8 +2,7 @@
 
 What is stored is saved as applied right after it, piece by piece, so that a pass can be stopped or killed at any
 instant and goes on where it was. Rows that older events bring later cannot overwrite newer ones: the merge is guarded.
-Knows
-Stripe, rows and positions; stores and saves through what it is given.
+Knows Stripe, rows and positions; stores and saves through what it is given.
 """
 
 from __future__ import annotations

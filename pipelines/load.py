@@ -20,11 +20,11 @@ from dlt.common.schema.typing import TColumnSchema
 from dlt.common.typing import TLoaderFileFormat
 from dlt.extract import DltResource
 from dlt.pipeline.exceptions import PipelineStepFailed
-from sources.stripe_api.schema import OWN_COLUMNS, Columns, ColumnType
 
 from pipelines.database import Database, DatabaseProblem
 from pipelines.stored_schema import SCHEMA
 from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.schema import OWN_COLUMNS, Columns, ColumnType
 
 DECIMAL = {"precision": 38, "scale": 12}
 

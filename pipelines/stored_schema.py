@@ -6,9 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import cast
 
-from sources.stripe_api.schema import OWN_COLUMNS, ColumnType
-
 from pipelines.database import Database
+from sources.stripe_api.schema import OWN_COLUMNS, ColumnType
 
 SCHEMA = "stripe"
 

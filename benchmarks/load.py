@@ -1,0 +1,95 @@
+"""Fetch to commit, beside what could be done at best, in one run: `python -m benchmarks.load [--objects 250000]`.
+
+Four commands take turns on one simulated account without limits and without latency:
+the simulator's ceiling (one connection, pages read and kept), the by-hand floor (`benchmarks.floor`: the same bytes
+parsed, copied, upserted), the connector into Postgres, and the connector again with `--full-refresh`.
+CPU is that of the command and of Postgres together; the simulator's own is in nobody's figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import orjson
+import psycopg
+import urllib3
+
+from benchmarks.machines import ROOT, Measured, measure, running_postgres, running_simulator
+from simulator.bulk import MIX
+
+UNLIMITED = {f"SOURCES__STRIPE__{name}_RATE": "inf" for name in ("LIVE", "SANDBOX", "ENDPOINT")}
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--objects", type=int, default=250_000)
+    parser.add_argument("--destination", choices=("postgres", "duckdb"), default="postgres")
+    options = parser.parse_args()
+    with (
+        running_simulator("--customers", "5", "--bulk", str(options.objects)) as (url, key),
+        running_postgres() as database_url,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        pages = Path(folder) / "pages"
+        pages.mkdir()
+        saved, seconds, size = save_pages(url, key, pages)
+        print(f"{saved:,} objects of {len(MIX)} resources, {size / saved:,.0f} bytes each")
+        print(f"{'':28}{'objects/s':>10}{'wall s':>8}{'CPU s':>8}{'of which database':>19}{'peak MB':>9}")
+        print(f"{'simulator, one connection':28}{saved / seconds:>10,.0f}{seconds:>8.1f}")
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA IF EXISTS stripe CASCADE")
+            connection.execute("DROP SCHEMA IF EXISTS stripe_staging CASCADE")
+        environment = {"DATABASE_URL": database_url, "STRIPE_SECRET_KEY": key, "SOURCES__STRIPE__API_BASE": url}
+        environment |= UNLIMITED
+        floor = show("by hand", saved, measure([sys.executable, "-m", "benchmarks.floor", str(pages)], environment))
+        command = [sys.executable, str(ROOT / "pipelines/stripe_full.py"), "--destination", options.destination]
+        command += ["--duckdb-path", str(Path(folder) / "bench_data.duckdb"), "--resources", *MIX]
+        first = show("stripe_full.py", saved, measure(command, environment))
+        show("stripe_full.py again, full", saved, measure([*command, "--full-refresh"], environment))
+        print(
+            f"stripe_full.py takes {first.total_cpu / floor.total_cpu:.2f} times the CPU of the floor"
+            f" and {first.wall / floor.wall:.2f} times its wall time (the floor fetches nothing)"
+        )
+
+
+def show(name: str, objects: int, measured: Measured) -> Measured:
+    """Print one line; end with the command's own words where it failed."""
+    if measured.exit_code:
+        raise SystemExit(f"{name} ended with {measured.exit_code}:\n{measured.output}")
+    print(
+        f"{name:28}{objects / measured.wall:>10,.0f}{measured.wall:>8.1f}{measured.total_cpu:>8.1f}"
+        f"{measured.database_cpu:>19.1f}{measured.peak / 1e6:>9,.0f}",
+        flush=True,
+    )
+    return measured
+
+
+def save_pages(url: str, key: str, folder: Path) -> tuple[int, float, int]:
+    """Every page of the resources to a file: objects, the seconds that the requests took, bytes."""
+    http = urllib3.PoolManager()
+    objects, seconds, size = 0, 0.0, 0
+    for table in MIX:
+        after: str | None = None
+        for number in range(1_000_000):
+            fields = [("limit", "100"), *([("starting_after", after)] if after else [])]
+            if table == "subscriptions":
+                fields.append(("status", "all"))
+            started = time.perf_counter()
+            answer = http.request("GET", f"{url}/v1/{table}", fields=fields, headers={"Authorization": f"Bearer {key}"})
+            seconds += time.perf_counter() - started
+            (folder / f"{table}.{number:06}.json").write_bytes(answer.data)
+            page = orjson.loads(answer.data)
+            objects, size = objects + len(page["data"]), size + len(answer.data)
+            if not page["has_more"]:
+                break
+            after = page["data"][-1]["id"]
+    return objects, seconds, size
+
+
+if __name__ == "__main__":
+    main()

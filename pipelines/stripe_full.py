@@ -1,0 +1,80 @@
+"""The initial load, and any later catching up: `python pipelines/stripe_full.py`.
+
+Reads every list that the account has, from where the last run came to, into DuckDB or Postgres. Can be killed and
+started again at any time. Exit codes: 0 all went well, 1 some resources failed, 2 it could not start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+if __package__ in (None, ""):  # started as a file: the repository's folder is where the packages are
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pipelines.command import (
+    ALL_WELL,
+    SOME_FAILED,
+    add_common_options,
+    moment,
+    run_command,
+    say,
+    settings_of,
+)
+from pipelines.display import print_summary
+from pipelines.run import Order, Outcome, run
+from sources.stripe_api.catalogue import select
+
+
+def main() -> int:
+    """Parses the command line and runs."""
+    return run_command(_parser(), _full)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stripe_full.py", description="Loads a Stripe account into DuckDB or Postgres, or what is new in it."
+    )
+    add_common_options(parser)
+    parser.add_argument(
+        "--resources",
+        nargs="+",
+        metavar="NAME",
+        default=[],
+        help="names, or the groups core, default and all (default: every root list and what comes embedded in it)",
+    )
+    parser.add_argument("--since", type=moment, metavar="TIME", help="only objects created at or after this moment")
+    parser.add_argument("--until", type=moment, metavar="TIME", help="only objects created before this moment")
+    parser.add_argument("--full-refresh", action="store_true", help="read everything again")
+    return parser
+
+
+def _full(options: argparse.Namespace) -> int:
+    names = [name for given in options.resources for name in given.split(",") if name]
+    order = Order(
+        command="stripe_full",
+        resources=select(names),
+        since=int(options.since.timestamp()) if options.since else 0,
+        until=int(options.until.timestamp()) if options.until else None,
+        full_refresh=options.full_refresh,
+    )
+    return report(run(settings_of(options), order))
+
+
+def report(outcome: Outcome) -> int:
+    """The summary on stdout, what went wrong on stderr, and the exit code."""
+    print_summary(outcome.board)
+    for (table, column), count in sorted(outcome.tally.variants().items()):
+        say(f"{count} values of {table} did not fit their column and are in {table}.{column}.")
+    for (table, column), count in sorted(outcome.tally.escaped().items()):
+        say(
+            f"{count} values of {table}.{column} had characters that databases cannot hold; they are escaped (\\u0000)."
+        )
+    if outcome.error is not None:
+        say(outcome.error)
+    return SOME_FAILED if outcome.failed or outcome.error is not None else ALL_WELL
+
+
+if __name__ == "__main__":
+    sys.exit(main())
