@@ -1,0 +1,184 @@
+"""The ASGI app. The webhook itself is bare ASGI (28 µs a request against Starlette's 45); all else is Starlette's.
+
+Answers hold no traceback, no secret and nothing of the body. https://docs.stripe.com/webhooks says what Stripe makes of
+them: any 2xx is taken, anything else is sent again for three days.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Message, Receive, Scope, Send
+
+from webhook_sink.entry import Fate
+from webhook_sink.event import BadEvent, read_event
+from webhook_sink.signature import BadSignature, verify
+from webhook_sink.sink import Sink
+from webhook_sink.writer import QueueFull
+
+log = logging.getLogger("stripe_elt.sink")
+
+PATH = "/webhooks"
+BODY_SECONDS = 30.0
+EMPTY: Message = {"type": "http.response.body", "body": b""}
+ANSWERS: dict[Fate, tuple[int, bytes]] = {
+    "committed": (200, b""),
+    "duplicate": (200, b""),
+    "failed": (500, b"the event was kept, but could not be processed"),
+    "unavailable": (503, b"the database is not available"),
+}
+
+
+class Refused(Exception):
+    """A request that is not taken: the status, and why, for the answer and for the metrics."""
+
+    def __init__(self, status: int, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.status, self.reason, self.text = status, reason, text
+
+
+class App:
+    """The whole app. `clock` gives unix seconds; `on_failure` is called when the sink cannot begin."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        routes: list[BaseRoute] | None = None,
+        *,
+        on_failure: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._sink, self._on_failure, self._clock = sink, on_failure, clock
+        self._others = Starlette(
+            routes=[
+                Route("/health", self._health),
+                Route("/ready", self._ready),
+                Route("/metrics", self._metrics),
+                *(routes or []),
+            ],
+            exception_handlers={Exception: _fault},
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "http" and scope["path"] == PATH:
+            await self._webhook(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await self._others(scope, receive, send)
+
+    async def _webhook(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        try:
+            status, text = await self._take(scope, receive)
+        except Refused as refused:
+            self._sink.metrics.refused.labels(refused.reason).inc()
+            status, text = refused.status, refused.text.encode()
+        except Exception as error:
+            log.exception("a webhook met an error that should not have happened", exc_info=error)
+            status, text = 500, b"internal error"
+        headers = [(b"content-length", b"%d" % len(text)), (b"content-type", b"text/plain; charset=utf-8")]
+        if status == 503:
+            headers.append((b"retry-after", b"5"))
+        elif status == 405:
+            headers.append((b"allow", b"POST"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": text} if text else EMPTY)
+        self._sink.metrics.latency.observe(time.perf_counter() - started)
+
+    async def _take(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+        """Status and text for an event that was taken. Raises Refused."""
+        sink = self._sink
+        if scope["method"] != "POST":
+            raise Refused(405, "method", "POST a webhook here")
+        if not sink.is_ready:
+            raise Refused(503, "starting", "the sink is starting")
+        if sink.writer.is_full:
+            raise Refused(503, "full", "too many events are waiting")
+        signature = next((value for name, value in scope["headers"] if name == b"stripe-signature"), b"")
+        body = await _read_body(scope, receive, sink.options.body_limit)
+        try:
+            verify(body, signature.decode("latin-1"), sink.secrets, tolerance=sink.options.tolerance, now=self._clock())
+            event = read_event(body)
+        except BadSignature as error:
+            raise Refused(400, "signature", str(error)) from None
+        except BadEvent as error:
+            raise Refused(400, "body", str(error)) from None
+        try:
+            fate = await sink.submit(event)
+        except QueueFull:
+            raise Refused(503, "full", "too many events are waiting") from None
+        return ANSWERS[fate]
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._sink.start(self._on_failure)
+            else:
+                await self._sink.stop()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
+    async def _health(self, request: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def _ready(self, request: Request) -> Response:
+        """Ready when the schema is known and the database answers now."""
+        if not self._sink.is_ready:
+            return JSONResponse({"status": "starting"}, 503)
+        try:
+            async with self._sink.pool.connection(timeout=2.0) as connection:
+                await connection.execute("SELECT 1")
+        except Exception:
+            return JSONResponse({"status": "the database does not answer"}, 503)
+        return JSONResponse({"status": "ready"})
+
+    async def _metrics(self, request: Request) -> Response:
+        self._sink.metrics.waiting.set(self._sink.writer.waiting)
+        return Response(self._sink.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def _read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body. Raises Refused for one that is too long, too slow, or never ends."""
+    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    if length.isdigit() and int(length) > limit:
+        raise Refused(413, "size", "the body is too long")
+    message = await _next(receive, None)
+    if not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:
+            raise Refused(413, "size", "the body is too long")
+        return body
+    parts = [message.get("body", b"")]
+    deadline = asyncio.get_running_loop().time() + BODY_SECONDS
+    while message.get("more_body"):
+        message = await _next(receive, deadline)
+        parts.append(message.get("body", b""))
+        if sum(map(len, parts)) > limit:
+            raise Refused(413, "size", "the body is too long")
+    return b"".join(parts)
+
+
+async def _next(receive: Receive, deadline: float | None) -> Message:
+    try:
+        async with asyncio.timeout_at(deadline):
+            message = await receive()
+    except TimeoutError:
+        raise Refused(408, "slow", "the body did not come in time") from None
+    if message["type"] == "http.disconnect":
+        raise Refused(400, "disconnect", "the connection was closed")
+    return message
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": "internal error"}, 500)

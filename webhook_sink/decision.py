@@ -1,0 +1,132 @@
+"""What an event asks for: rows to merge, an object to read again, or nothing and why. Knows no database and no HTTP.
+
+`sources.stripe_api.changes` says what a snapshot tells and whether it may be believed. What may not is read from the
+API instead, where a key of the event's mode is configured; without one it is believed all the same, and counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from pipelines.read_back import Wanted
+from sources.stripe_api.catalogue import TABLES, table_of_object
+from sources.stripe_api.changes import Change, Ignored, change_of, rows_of
+from sources.stripe_api.events import is_deletion
+from sources.stripe_api.rows import Row, Stamp, tombstone
+from webhook_sink.event import Event
+
+UNREADABLE = "reading its object takes STRIPE_SECRET_KEY, of the same mode as the event"
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """An object to read from the API: `wanted.at` is the second that the answer must lie past.
+
+    `account_id` is where its rows belong, `context` the connected account to ask as, None for our own.
+    """
+
+    wanted: Wanted
+    account_id: str
+    context: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`rows` by table, as `rows.explode` makes them; `waits` when the event is processed only by the re-reading.
+
+    `again` is how the object can be read again, should its rows turn out to tie; None where it cannot.
+    `doubt` says why a payload was not believed, `ignored` why nothing is done.
+    """
+
+    rows: Mapping[str, list[Row]]
+    reread: Reread | None = None
+    waits: bool = False
+    again: Reread | None = None
+    doubt: str | None = None
+    ignored: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Whom the sink works for. `livemode` is the mode of the API key, None without one."""
+
+    account_id: str
+    api_version: str
+    livemode: bool | None = None
+    revalidated: frozenset[str] = frozenset()
+
+
+def decide(event: Event, policy: Policy) -> Decision:
+    """What to do with an event. Its object becomes the rows. Raises BrokenPage for an object that no row can hold."""
+    return _of_thin(event, policy) if event.thin else _of_snapshot(event, policy)
+
+
+def _of_snapshot(event: Event, policy: Policy) -> Decision:
+    account_id = event.account or policy.account_id
+    change = change_of(event.fields, event.api_version or policy.api_version, account_id)
+    if isinstance(change, Ignored):
+        return Decision({}, ignored=change.reason)
+    is_revalidated = change.table in policy.revalidated and not change.is_deletion
+    doubt = "revalidate" if is_revalidated else change.doubt
+    again = None if change.is_deletion else _reread(change, event, policy, doubt or "tie")
+    if doubt in ("version", "revalidate") and again is not None:
+        return Decision({}, again, waits=True, doubt=doubt)
+    rows = _rows(change, event, policy)
+    return Decision(rows, again if doubt else None, again=again, doubt=doubt)
+
+
+def _rows(change: Change, event: Event, policy: Policy) -> Mapping[str, list[Row]]:
+    """The rows, under the account that the event is about.
+
+    A connected account itself, with what belongs to it, is kept twice: the platform's list of accounts shows it too.
+    """
+    if event.account in (None, policy.account_id) or "accounts" not in (change.table, TABLES[change.table].parent):
+        return rows_of(change, event.account or policy.account_id)
+    rows = rows_of(change, event.account)
+    return {
+        name: [*found, *({**row, "_account_id": policy.account_id} for row in found)] for name, found in rows.items()
+    }
+
+
+def _reread(change: Change, event: Event, policy: Policy, reason: str) -> Reread | None:
+    """How to read an object again; None where Stripe has no way to, or there is no key of the event's mode."""
+    if TABLES[change.table].retrieve is None or policy.livemode is not event.livemode:
+        return None
+    wanted = Wanted(change.table, change.key, change.parent_id, change.created, change.at)
+    return Reread(wanted, event.account or policy.account_id, event.account, reason)
+
+
+def _of_thin(event: Event, policy: Policy) -> Decision:
+    related = event.object or {}
+    name = table_of_object(str(related.get("type")))
+    if name is None:
+        return Decision({}, ignored="it names no object that a table holds")
+    account_id = event.account or policy.account_id
+    if is_deletion(event.type) and event.object_id and TABLES[name].key:
+        stamp = Stamp(account_id, event.created, "event")
+        return Decision({name: [tombstone(name, event.object_id, stamp)]})
+    wanted = _wanted_of_path(name, str(related.get("url")), event.created - 1)
+    if wanted is None:
+        return Decision({}, ignored="it does not say where its object can be read")
+    if policy.livemode is not event.livemode:
+        return Decision({}, ignored=UNREADABLE)
+    return Decision({}, Reread(wanted, account_id, event.account, "thin"), waits=True, doubt="thin")
+
+
+def _wanted_of_path(table: str, path: str, at: int) -> Wanted | None:
+    """The object at a path of Stripe's, which has to be the one that the table's objects are read at."""
+    template = TABLES[table].retrieve
+    if template is None:
+        return None
+    pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(template))
+    found = re.fullmatch(pattern, path.partition("?")[0])
+    if found is None:
+        return None
+    ids = {name: unquote(value) for name, value in found.groupdict().items()}
+    if not set(TABLES[table].key) <= set(ids):
+        return None
+    return Wanted(table, tuple(ids[name] for name in TABLES[table].key), ids.get("_parent_id"), None, at)

@@ -1,0 +1,115 @@
+"""The bytes of a webhook -> an Event, or what is wrong with them. Pure; knows no table.
+
+Two shapes arrive: snapshot events (https://docs.stripe.com/api/events/object) carry an object, thin ones
+(https://docs.stripe.com/api/v2/core/events/event-types) only name one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sources.stripe_api.coerce import FIRST_SECOND, LAST_SECOND
+from sources.stripe_api.jsontext import parse
+
+_WORD = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+class BadEvent(Exception):
+    """The body is no event of Stripe's. The message holds nothing of the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as it came. `created` are unix seconds; `account` is the connected account that it is about, if any.
+
+    `object` is the snapshot's object, or a thin event's `related_object` (`id`, `type`, `url`), None where it has none.
+    `fields` is all of it as parsed, `body` what Stripe signed, for the ledger.
+    """
+
+    id: str
+    type: str
+    created: int
+    account: str | None
+    livemode: bool
+    api_version: str | None
+    thin: bool
+    object: dict[str, Any] | None
+    fields: dict[str, Any]
+    body: bytes
+
+    @property
+    def object_id(self) -> str | None:
+        """The object's id, where it has one that is text."""
+        return _text(self.object, "id")
+
+    @property
+    def object_type(self) -> str | None:
+        """Stripe's name of the object's class (`charge`)."""
+        return _text(self.object, "type" if self.thin else "object")
+
+
+def read_event(body: bytes) -> Event:
+    """The event in a body. Raises BadEvent for anything that is none."""
+    try:
+        fields = parse(body)
+    except ValueError:
+        raise BadEvent("the body is not JSON") from None
+    if not isinstance(fields, dict) or fields.get("object") not in ("event", "v2.core.event"):
+        raise BadEvent("the body is no event")
+    thin = fields["object"] == "v2.core.event"
+    data = fields.get("data")
+    obj = fields.get("related_object") if thin else (data.get("object") if isinstance(data, dict) else None)
+    if not isinstance(obj, dict) and not (thin and obj is None):
+        raise BadEvent("the event has no object")
+    version = fields.get("api_version")
+    return Event(
+        id=_word(fields, "id"),
+        type=_word(fields, "type"),
+        created=_seconds(fields.get("created")),
+        account=_account(fields.get("context") if thin else fields.get("account")),
+        livemode=fields.get("livemode") is True,
+        api_version=version if isinstance(version, str) and _WORD.fullmatch(version) else None,
+        thin=thin,
+        object=obj,
+        fields=fields,
+        body=body,
+    )
+
+
+def _word(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or not _WORD.fullmatch(value):
+        raise BadEvent(f"the event's {name} is no name")
+    return value
+
+
+def _seconds(value: Any) -> int:
+    """Unix seconds of a snapshot event's integer or a thin event's RFC 3339 text."""
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+            value = int(moment.timestamp()) if moment.tzinfo else None
+        except (ValueError, OverflowError):
+            value = None
+    if type(value) is not int or not FIRST_SECOND <= value <= LAST_SECOND:
+        raise BadEvent("the event's created is no time")
+    return value
+
+
+def _account(value: Any) -> str | None:
+    """The account of `acct_…`, or the last one of a context's path (`org_…/acct_…`)."""
+    if value is None or value == "":
+        return None
+    last = value.rpartition("/")[2] if isinstance(value, str) else ""
+    if not _WORD.fullmatch(last):
+        raise BadEvent("the event's account is no id")
+    return last
+
+
+def _text(fields: Mapping[str, Any] | None, name: str) -> str | None:
+    value = (fields or {}).get(name)
+    return value if isinstance(value, str) and value and "\0" not in value and value.isprintable() else None

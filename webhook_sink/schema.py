@@ -1,0 +1,118 @@
+"""The tables and columns that the database has, and adding those that it lacks, under the batch path's own lock.
+
+The sink notices what the batch path adds: the newest version of dlt's stored schema is read in the snapshot of every
+transaction, and when it is another one, the columns are read again before anything is merged. What the sink adds goes
+through the same stored schema, so that the next batch run agrees with it. Knows no event and no HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable, Mapping
+
+import pyarrow as pa
+from dlt.common.schema import Schema
+from dlt.common.schema.utils import new_table
+from dlt.dataset.utils import get_destination_clients
+
+from pipelines.database import PostgresDatabase
+from pipelines.load import Loader
+from pipelines.stored_schema import SCHEMA, stored_columns
+from sources.stripe_api.arrow import ARROW_TYPES
+from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.coerce import VARIANT_MARK
+from sources.stripe_api.schema import OWN_COLUMNS, Columns, ColumnType
+from webhook_sink.merging import TableStatements, statements
+
+VERSION = 'SELECT version_hash FROM "{dataset}"._dlt_version WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1'
+
+
+class SchemaState:
+    """What is known of one dataset's tables. Used by one writer; the blocking parts run in threads, one at a time.
+
+    `version` is that of the stored schema when it was read last; `version_query` asks a connection for the newest.
+    """
+
+    def __init__(self, conninfo: str, dataset: str) -> None:
+        self._conninfo = conninfo
+        self.dataset = dataset
+        self.version: str | None = None
+        self.version_query = VERSION.format(dataset=dataset).encode()
+        self.version_parameters = (SCHEMA,)
+        self.columns = Columns()
+        self._stored: Mapping[str, Mapping[str, ColumnType]] = {}
+        self._statements: dict[str, TableStatements] = {}
+        self._lock = threading.Lock()
+
+    def lacks(self, table: str, columns: Iterable[str]) -> bool:
+        """Whether a table, or one of these columns of it, is not known to be in the database."""
+        stored = self._stored.get(table)
+        return stored is None or any(name not in stored and name not in OWN_COLUMNS for name in columns)
+
+    def statements(self, table: str) -> TableStatements:
+        """The statements for a table that speak for all of its columns."""
+        found = self._statements.get(table)
+        if found is None:
+            own = {name: kind for name, kind in OWN_COLUMNS.items() if name != "_parent_id" or TABLES[table].parent}
+            found = self._statements[table] = statements(
+                self.dataset, table, {**own, **self._stored[table]}, self._stored
+            )
+        return found
+
+    async def create(self) -> None:
+        """Makes the dataset and dlt's own tables where they are missing, and reads what is there."""
+        await asyncio.to_thread(self._change, {})
+
+    async def refresh(self) -> None:
+        """Reads the stored schema again."""
+        await asyncio.to_thread(self._read)
+
+    async def add(self, needed: Mapping[str, Iterable[str]]) -> None:
+        """Adds tables, with all columns that are known of them, and these columns to tables that are there."""
+        await asyncio.to_thread(self._change, {name: tuple(columns) for name, columns in needed.items()})
+
+    def _change(self, needed: Mapping[str, Iterable[str]]) -> None:
+        with self._lock:
+            database = PostgresDatabase(self._conninfo)
+            try:
+                self._update(database, needed)
+            finally:
+                database.close()
+        self._read()
+
+    def _update(self, database: PostgresDatabase, needed: Mapping[str, Iterable[str]]) -> None:
+        """One change of dlt's stored schema and of the tables, in one transaction under the schema's lock."""
+        loader = Loader(database, self.dataset, self.columns)
+        schema = Schema(SCHEMA)
+        for name, columns in needed.items():
+            variants = [(column, _variant(column)) for column in columns if VARIANT_MARK in column]
+            hints = loader.hints(name, pa.schema(variants))
+            schema.update_table(new_table(name, write_disposition="merge", columns=list(hints.values())))
+        schema._bump_version()
+        client, _ = get_destination_clients(
+            schema, destination=database.destination(), destination_dataset_name=self.dataset
+        )
+        with client:
+            if not client.is_storage_initialized():
+                client.initialize_storage()
+            client.update_stored_schema(only_tables=[*needed, *schema.dlt_table_names()])
+
+    def _read(self) -> None:
+        with self._lock:
+            database = PostgresDatabase(self._conninfo)
+            try:
+                version = database.execute(VERSION.format(dataset=self.dataset), (SCHEMA,))
+                stored = stored_columns(database, self.dataset)
+            finally:
+                database.close()
+            self.version = version[0][0] if version else None
+            self._stored = stored
+            self._statements = {}
+            learned = {name: {**self.columns.of(name), **columns} for name, columns in stored.items() if name in TABLES}
+            self.columns = Columns(learned)
+
+
+def _variant(column: str) -> pa.DataType:
+    kinds: Mapping[str, ColumnType] = {"text": "text", "bigint": "bigint", "double": "double", "bool": "bool"}
+    return ARROW_TYPES[kinds.get(column.rpartition(VARIANT_MARK)[2], "json")]

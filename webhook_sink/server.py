@@ -1,0 +1,43 @@
+"""uvicorn around the app: how the process begins, takes signals and ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+import uvicorn
+
+from pipelines.settings import Settings
+from webhook_sink.app import App
+from webhook_sink.settings import SinkSettings
+from webhook_sink.sink import Sink
+
+GRACE_SECONDS = 30
+
+
+def serve(settings: Settings, options: SinkSettings) -> None:
+    """Serves until SIGTERM or SIGINT; what was accepted by then is finished. Raises what makes the sink hopeless."""
+    with asyncio.Runner(loop_factory=uvicorn.Config("webhook_sink", log_config=None).get_loop_factory()) as runner:
+        runner.run(_serve(settings, options))
+
+
+async def _serve(settings: Settings, options: SinkSettings) -> None:
+    sink = Sink(settings, options)
+    server = uvicorn.Server(config_of(App(sink, on_failure=lambda: setattr(server, "should_exit", True)), options))
+    await server.serve()
+    if sink.failure is not None:
+        raise sink.failure
+
+
+def config_of(app: App, options: SinkSettings) -> uvicorn.Config:
+    """uvicorn with httptools and uvloop where they are there, no access log, and no word about itself."""
+    return uvicorn.Config(
+        app,
+        host=options.host,
+        port=options.port,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        backlog=4_096,
+    )

@@ -1,0 +1,96 @@
+"""The sink's own settings, read as `pipelines.settings` reads its own: environment first, then `.dlt`.
+
+What the batch path sets too (database, dataset, key, account) stays there. Knows no command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from pipelines.settings import environment_name, read_fields, setting
+from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.errors import BadConfiguration
+
+SECTION = "webhook_sink"
+EVERYTHING = "all"
+
+
+@dataclass(frozen=True)
+class SinkSettings:
+    """Everything that can be set of the sink. Times in seconds, sizes in bytes, unless they say otherwise."""
+
+    webhook_secret: str = setting(
+        "",
+        "Signing secrets of the webhook endpoints (`whsec_…`), separated by commas: several while one rolls.",
+        env="STRIPE_WEBHOOK_SECRET",
+        secret=True,
+    )
+    host: str = setting("127.0.0.1", "Address to listen on.")
+    port: int = setting(8080, "Port to listen on.")
+    tolerance: int = setting(300, "Age at which a signature is refused, in seconds.")
+    body_limit: int = setting(4_194_304, "Longest body that is read, in bytes; a longer one is answered 413.")
+    queue_events: int = setting(2_000, "Events that may wait for their commit; more are answered 503.")
+    queue_megabytes: int = setting(64, "Megabytes of bodies that may wait for their commit; more are answered 503.")
+    batch_events: int = setting(100, "Events that one transaction commits, at the most.")
+    database_timeout: float = setting(5.0, "Seconds to wait for the database before an event is answered 503.")
+    reread_delay: float = setting(
+        2.0, "Seconds after which an object is read again that two states of one second are known of."
+    )
+    reread_workers: int = setting(4, "Objects that are read from the API at once.")
+    reread_attempts: int = setting(8, "Attempts to read an object before its events are marked as failed.")
+    revalidate: str = setting(
+        "", "Tables (or `all`), separated by commas, whose objects are always read from the API instead of trusted."
+    )
+    payload_days: float = setting(30.0, "Days that the ledger keeps the payloads of processed events; `inf` for ever.")
+    api_key: str | None = setting(
+        None, "Turns the management API on: what `X-API-Key` has to be.", env="STRIPE_SINK_API_KEY", secret=True
+    )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The signing secrets."""
+        return _listed(self.webhook_secret)
+
+    @property
+    def revalidated(self) -> frozenset[str]:
+        """The tables whose objects are always read again."""
+        names = frozenset(_listed(self.revalidate))
+        return frozenset(TABLES) if EVERYTHING in names else names
+
+
+def read_sink_settings(**given: Any) -> SinkSettings:
+    """Reads every field; what is `given` (not None) wins. Raises `BadConfiguration` naming what cannot be used."""
+    settings = SinkSettings(**read_fields(SinkSettings, SECTION, given))
+    _check(settings)
+    return settings
+
+
+def _check(settings: SinkSettings) -> None:
+    limits = {
+        "port": 0 <= settings.port <= 65_535,
+        "tolerance": settings.tolerance > 0,
+        "body_limit": settings.body_limit >= 1_024,
+        "queue_events": settings.queue_events >= 1,
+        "queue_megabytes": settings.queue_megabytes >= 1,
+        "batch_events": 1 <= settings.batch_events <= 10_000,
+        "database_timeout": settings.database_timeout > 0,
+        "reread_delay": settings.reread_delay >= 0,
+        "reread_workers": 1 <= settings.reread_workers <= 64,
+        "reread_attempts": settings.reread_attempts >= 1,
+        "revalidate": settings.revalidated <= frozenset(TABLES),
+        "payload_days": settings.payload_days >= 0,
+    }
+    for name, is_right in limits.items():
+        if not is_right:
+            about = next(each.metadata["about"] for each in fields(SinkSettings) if each.name == name)
+            raise BadConfiguration(
+                f"The setting {name} cannot be {getattr(settings, name)!r}. {about}"
+                f" Set {environment_name(name, SECTION)}, or {name} in the section [{SECTION}] of .dlt/config.toml."
+            )
+
+
+def _listed(text: str | Iterable[str]) -> tuple[str, ...]:
+    parts = text.split(",") if isinstance(text, str) else text
+    return tuple(part.strip() for part in parts if part.strip())

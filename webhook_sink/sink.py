@@ -1,0 +1,236 @@
+"""The sink's parts put together, from the settings: pool, schema, writer, re-reading. Knows no HTTP server.
+
+Everything that takes a database or Stripe happens in the background, so that the sink starts before Postgres is up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from pipelines.account import open_client, read_account
+from pipelines.database import PostgresDatabase, postgres_conninfo
+from pipelines.settings import Settings
+from sources.stripe_api.client import Client
+from sources.stripe_api.errors import BadConfiguration, RetryLater, StripeSourceError
+from sources.stripe_api.schema import api_version
+from webhook_sink import ledger
+from webhook_sink.decision import Decision, Policy, decide
+from webhook_sink.entry import Entry, Fate
+from webhook_sink.event import Event
+from webhook_sink.metrics import Metrics
+from webhook_sink.rereads import Rereader
+from webhook_sink.schema import SchemaState
+from webhook_sink.settings import SinkSettings
+from webhook_sink.transaction import Transactions, configure
+from webhook_sink.writer import Writer, describe
+
+log = logging.getLogger("stripe_elt.sink")
+
+POOL_SIZE = 6
+START_PAUSE = 1.0
+RETENTION_PAUSE, RETENTION_ROWS = 60.0, 5_000
+WHO = "Set SOURCES__STRIPE__ACCOUNT_ID to acct_…, or STRIPE_SECRET_KEY, so that rows can be kept under your account."
+
+
+class Sink:
+    """`start` begins in the background; `is_ready` when events can be committed. One event loop."""
+
+    def __init__(self, settings: Settings, sink: SinkSettings, metrics: Metrics | None = None) -> None:
+        self.settings, self.options = settings, sink
+        self.metrics = metrics or Metrics()
+        self.secrets: tuple[str, ...] = sink.secrets
+        self.policy: Policy | None = None
+        self._conninfo = postgres_conninfo(settings)
+        self._statements = ledger.statements(settings.dataset)
+        self.pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+            self._conninfo,
+            min_size=1,
+            max_size=POOL_SIZE,
+            open=False,
+            configure=configure,
+            timeout=sink.database_timeout,
+            reconnect_timeout=5.0,
+            kwargs={"application_name": "stripe-webhook-sink"},
+        )
+        self._schema = SchemaState(self._conninfo, settings.dataset)
+        transactions = Transactions(
+            self.pool,
+            self._schema,
+            self._statements,
+            self.metrics,
+            timeout=sink.database_timeout,
+            reread_delay=sink.reread_delay,
+        )
+        self.writer = Writer(
+            transactions,
+            self._schema,
+            self.metrics,
+            queue_events=sink.queue_events,
+            queue_bytes=sink.queue_megabytes * 1_048_576,
+            batch_events=sink.batch_events,
+            timeout=sink.database_timeout,
+        )
+        self._clients: dict[str | None, Client] = {}
+        self.rereader = Rereader(
+            self.pool,
+            self._statements,
+            self.writer,
+            self.metrics,
+            self.client_of,
+            workers=sink.reread_workers,
+            attempts=sink.reread_attempts,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self.failure: StripeSourceError | None = None
+        if sink.revalidated and not settings.stripe_secret_key:
+            raise BadConfiguration("The setting revalidate takes a key to read with: set STRIPE_SECRET_KEY.")
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the database was reached and the schema is known."""
+        return self.policy is not None
+
+    def start(self, on_failure: Callable[[], None] = lambda: None) -> None:
+        """Begins in the background. `on_failure` is called when starting is hopeless; `failure` says why."""
+        self._tasks = [asyncio.create_task(self._begin(on_failure), name="begin")]
+
+    async def opened(self) -> None:
+        """Returns when the sink is ready. Raises what makes it hopeless."""
+        await self._tasks[0]
+        if self.failure is not None:
+            raise self.failure
+
+    async def stop(self) -> None:
+        """Commits what was accepted, and closes."""
+        if self.is_ready:
+            await self.writer.drained()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.rereader.close()
+        await self.pool.close()
+        for client in self._clients.values():
+            client.close()
+
+    def submit(self, event: Event) -> asyncio.Future[Fate]:
+        """Decides on an event and queues it. Raises QueueFull. Only when `is_ready`."""
+        assert self.policy is not None
+        loop = asyncio.get_running_loop()
+        account_id = event.account or self.policy.account_id
+        try:
+            decision, broken = decide(event, self.policy), None
+        except StripeSourceError as error:
+            decision, broken = Decision({}), error
+        if decision.doubt is not None:
+            then = "read again" if decision.reread else "believed"
+            self.metrics.distrusted.labels(decision.doubt, then).inc()
+        entry = Entry(decision, account_id, loop.create_future(), loop.time(), event, broken=broken)
+        if decision.reread is not None:
+            entry.done.add_done_callback(lambda _: self.rereader.wake())
+        return self.writer.submit(entry)
+
+    def client_of(self, context: str | None) -> Client:
+        """The client that asks as a connected account, or as our own. Raises BadConfiguration without a key."""
+        client = self._clients.get(context)
+        if client is None:
+            settings = replace(self.settings, stripe_account=context or self.settings.stripe_account)
+            client = self._clients[context] = open_client(settings)
+        return client
+
+    async def _begin(self, on_failure: Callable[[], None]) -> None:
+        """Waits for Postgres, makes what is missing, learns whose account it is, and lets the others begin."""
+        try:
+            while not await self._prepared():
+                await asyncio.sleep(START_PAUSE)
+            account_id = await self._account()
+        except StripeSourceError as error:
+            self.failure = error
+            on_failure()
+            return
+        key = self.settings.stripe_secret_key
+        self._tasks.append(asyncio.create_task(self.writer.run(), name="writer"))
+        self._tasks.append(asyncio.create_task(self._forget(), name="retention"))
+        if key:
+            self._tasks.append(asyncio.create_task(self.rereader.run(), name="rereads"))
+        self.policy = Policy(
+            account_id,
+            self.settings.stripe_version or api_version(),
+            self.settings.is_live if key else None,
+            self.options.revalidated,
+        )
+        log.info("ready: events of %s go into %s", account_id, self.settings.dataset)
+
+    async def _prepared(self) -> bool:
+        try:
+            await asyncio.to_thread(self._create)
+            await self._schema.create()
+            await self.pool.open(wait=True, timeout=self.options.database_timeout)
+            return True
+        except (psycopg.OperationalError, OSError, TimeoutError) as error:
+            log.warning("waiting for the database: %s", describe(error))
+            return False
+        except psycopg.Error as error:
+            log.warning("the database does not let the sink begin: %s", describe(error))
+            return False
+
+    def _create(self) -> None:
+        """Makes the dataset and the sink's own tables, under a lock that a second sink waits for."""
+        database = PostgresDatabase(self._conninfo)
+        try:
+            with database.transaction():
+                database.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (ledger.LOCK, self.settings.dataset))
+                database.execute(f'CREATE SCHEMA IF NOT EXISTS "{self.settings.dataset}"')
+                for statement in ledger.TABLES.format(d=f'"{self.settings.dataset}"').split(";"):
+                    database.execute(statement)
+        finally:
+            database.close()
+
+    async def _account(self) -> str:
+        """Whose events these are: the setting, the key's account, or the one that a load has left in the database."""
+        if self.settings.account_id:
+            return self.settings.account_id
+        while self.settings.stripe_secret_key:
+            try:
+                return (await asyncio.to_thread(read_account, self.client_of(None), self.settings)).id
+            except RetryLater as error:
+                log.warning("waiting for Stripe: %s", error)
+                await asyncio.sleep(START_PAUSE)
+        found = await asyncio.to_thread(self._loaded_accounts)
+        if len(found) == 1:
+            return found[0]
+        raise BadConfiguration(f"It is unknown whose events these are. {WHO}")
+
+    def _loaded_accounts(self) -> list[str]:
+        database = PostgresDatabase(self._conninfo)
+        try:
+            with suppress(psycopg.errors.UndefinedTable):
+                rows = database.execute(f'SELECT DISTINCT _account_id FROM "{self.settings.dataset}".sync_status')
+                return [str(row[0]) for row in rows]
+            return []
+        finally:
+            database.close()
+
+    async def _forget(self) -> None:
+        """Drops the payloads that have been kept long enough, a few at a time; counts what is open."""
+        while True:
+            try:
+                async with self.pool.connection() as connection:
+                    for status, count in await (
+                        await connection.execute(self._statements.open_events.encode())
+                    ).fetchall():
+                        self.metrics.open.labels(status).set(count)
+                    if self.options.payload_days != float("inf"):
+                        await connection.execute(
+                            self._statements.forget.encode(), (self.options.payload_days, RETENTION_ROWS)
+                        )
+            except Exception as error:
+                log.warning("old payloads could not be dropped: %s", describe(error))
+            await asyncio.sleep(RETENTION_PAUSE)

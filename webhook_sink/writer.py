@@ -1,0 +1,204 @@
+"""Group commit: what has arrived together is committed in one transaction, and each event is answered by its own fate.
+
+One transaction at a time: the next batch is whatever arrived while the last one was committed. Transactions are
+REPEATABLE READ, so that a tie cannot slip in between the look at the stored row and the merge. A batch that the
+database refuses for what is in it is halved until the poisonous event stands alone. Knows no HTTP and no Stripe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import psycopg
+
+from sources.stripe_api.errors import StripeSourceError
+from sources.stripe_api.layout import utc_now
+from webhook_sink.entry import Entry, Fate
+from webhook_sink.metrics import Metrics
+from webhook_sink.schema import SchemaState
+from webhook_sink.transaction import SchemaMoved, Transactions
+
+log = logging.getLogger("stripe_elt.sink")
+
+CONFLICTS = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+MOVED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.FeatureNotSupported)
+ATTEMPTS = 6
+OUTAGE_PAUSE = 0.05  # seconds between attempts while the database is away
+
+
+class QueueFull(Exception):
+    """More waits for its commit than may."""
+
+
+class Writer:
+    """Commits entries in the order of their arrival. `submit` is for the event loop that `run` runs in.
+
+    `timeout` are the seconds after its arrival for which an entry is tried again while the database is away.
+    """
+
+    def __init__(
+        self,
+        transactions: Transactions,
+        schema: SchemaState,
+        metrics: Metrics,
+        *,
+        queue_events: int,
+        queue_bytes: int,
+        batch_events: int,
+        timeout: float,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._transactions, self._schema, self._metrics, self._clock = transactions, schema, metrics, clock
+        self._queue_events, self._queue_bytes, self._batch_events = queue_events, queue_bytes, batch_events
+        self._timeout = timeout
+        self._queue: deque[Entry] = deque()
+        self._bytes = 0
+        self._filled, self._idle = asyncio.Event(), asyncio.Event()
+        self._idle.set()
+
+    @property
+    def waiting(self) -> int:
+        """Entries that wait for their commit."""
+        return len(self._queue)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more events are taken."""
+        return len(self._queue) >= self._queue_events or self._bytes >= self._queue_bytes
+
+    def submit(self, entry: Entry) -> asyncio.Future[Fate]:
+        """Puts an entry into the queue. Raises QueueFull."""
+        if self.is_full:
+            raise QueueFull
+        self._queue.append(entry)
+        self._bytes += entry.nbytes
+        self._filled.set()
+        self._idle.clear()
+        return entry.done
+
+    async def run(self) -> None:
+        """Commits until it is cancelled; what is under way then is finished by nobody: see `drained`."""
+        while True:
+            await self._filled.wait()
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_events))]
+            self._bytes -= sum(entry.nbytes for entry in batch)
+            await self._commit(batch)
+            if not self._queue:
+                self._filled.clear()
+                self._idle.set()
+
+    async def drained(self) -> None:
+        """Returns when nothing waits and nothing is under way."""
+        await self._idle.wait()
+
+    async def _commit(self, batch: Sequence[Entry]) -> None:
+        """Gives every entry of the batch its fate. Raises nothing."""
+        conflicts, moved = 0, False
+        while conflicts < ATTEMPTS:
+            try:
+                if moved:
+                    await self._schema.refresh()
+                await self._try(batch)
+                return
+            except (SchemaMoved, *MOVED):
+                conflicts, moved = conflicts + 1, True
+                self._metrics.retries.labels("schema").inc()
+            except CONFLICTS:
+                conflicts += 1
+                self._metrics.retries.labels("conflict").inc()
+            except Exception as error:
+                if not _is_outage(error):
+                    await self._isolate(batch, error)
+                    return
+                if not await self._outlived(batch, error):
+                    return
+        if len(batch) > 1:
+            await self._halve(batch)
+        else:
+            self._settle(batch, "unavailable")
+
+    async def _outlived(self, batch: Sequence[Entry], error: Exception) -> bool:
+        """Waits a little while the database is away; False when the oldest entry has waited long enough."""
+        self._metrics.retries.labels("outage").inc()
+        if asyncio.get_running_loop().time() < min(entry.arrived for entry in batch) + self._timeout:
+            await asyncio.sleep(OUTAGE_PAUSE)
+            return True
+        log.warning("the database is away (%s): %d events are to be sent again", describe(error), len(batch))
+        self._settle(batch, "unavailable")
+        return False
+
+    async def _try(self, batch: Sequence[Entry]) -> None:
+        started = time.perf_counter()
+        for entry in batch:
+            entry.stage(self._schema.columns, self._clock)
+        await self._add_missing(batch)
+        fates = await self._transactions.commit(batch)
+        self._metrics.transaction.observe(time.perf_counter() - started)
+        self._metrics.batch.observe(len(batch))
+        for entry, fate in fates:
+            self._settle([entry], fate)
+
+    async def _add_missing(self, batch: Sequence[Entry]) -> None:
+        """Tables and columns that the batch needs and the database lacks, noticed before the transaction begins."""
+        missing: dict[str, set[str]] = {}
+        for entry in batch:
+            for name, rows in entry.rows.items():
+                if self._schema.lacks(name, ()):
+                    missing.setdefault(name, set())
+                for row in rows:
+                    if self._schema.lacks(name, row.names):
+                        missing.setdefault(name, set()).update(row.names)
+        if missing:
+            await self._schema.add(missing)
+            self._metrics.schema_changes.inc()
+            log.info("added to the schema: %s", ", ".join(sorted(missing)))
+            for entry in batch:
+                entry.stage(self._schema.columns, self._clock)
+
+    async def _isolate(self, batch: Sequence[Entry], error: Exception) -> None:
+        if len(batch) > 1:
+            await self._halve(batch)
+            return
+        (entry,) = batch
+        reason = describe(error)
+        log.error("an event failed: %s", reason, extra={"event": entry.event.id if entry.event else None})
+        try:
+            if entry.event is not None:
+                await self._transactions.record_failure(entry, reason)
+            self._settle(batch, "failed")
+        except Exception as second:
+            log.error("a failed event could not be kept: %s", describe(second))
+            self._settle(batch, "unavailable")
+
+    async def _halve(self, batch: Sequence[Entry]) -> None:
+        middle = len(batch) // 2
+        for half in (batch[:middle], batch[middle:]):
+            await self._commit(half)
+
+    def _settle(self, batch: Sequence[Entry], fate: Fate) -> None:
+        for entry in batch:
+            if not entry.done.done():
+                entry.done.set_result(fate)
+            if entry.event is not None:
+                status = entry.status if fate == "committed" else fate
+                self._metrics.event(entry.event.type, status)
+
+
+def describe(error: BaseException) -> str:
+    """What went wrong, without what a database says about the row: it could hold a customer's data."""
+    if isinstance(error, StripeSourceError):
+        return str(error)
+    state = getattr(error, "sqlstate", None)
+    return f"{type(error).__name__} ({state})" if state else type(error).__name__
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether the database, not the event, is what is wrong: gone, starting, full, read-only, out of connections."""
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction | OSError | TimeoutError):
+        return True
+    return isinstance(error, psycopg.OperationalError) and not (error.sqlstate or "").startswith("54")
