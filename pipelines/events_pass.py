@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
 from pipelines.events_position import Position
+from pipelines.gap import EventsGap
 from pipelines.read_back import ReadBack, Wanted, read_back
 from sources.stripe_api.arrow import arrow_tables
 from sources.stripe_api.catalogue import RESOURCES, TABLES
@@ -82,7 +84,8 @@ class EventsPass:
         self.report = Report()
 
     def run(self, position: Position) -> Position:
-        """Reads what is left, the oldest first. Returns the position reached; raises what stops a run (BudgetSpent).
+        """Reads what is left, the oldest first. Returns the position reached; raises BudgetSpent, EventsGap and what
+        else stops a run.
 
         After an error the saved position stands for what was applied.
         """
@@ -107,6 +110,7 @@ class EventsPass:
             as_of = page.as_of
             if self.report.now is None:
                 self.report.now = page.as_of
+                _check(position, page.as_of)
             if top is None:
                 top = page.as_of - self._settings.lag
             events += [one for one in page.objects if int(one["created"]) < top]
@@ -192,6 +196,12 @@ class EventsPass:
         stamp = Stamp(self._settings.account_id, as_of, "list")
         rows: dict[str, list[dict[str, Any]]] = explode("events", [dict(one) for one in events], stamp)
         return arrow_tables(rows, self._columns, tally=self._tally)
+
+
+def _check(position: Position, now: int) -> None:
+    if position.has_gap(now):
+        reached = datetime.fromtimestamp(position.reached, UTC)
+        raise EventsGap(f"The events of this account were last applied up to {reached:%Y-%m-%d %H:%M} UTC.", now)
 
 
 def _wanted(change: Change) -> Wanted:

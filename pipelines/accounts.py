@@ -1,0 +1,51 @@
+"""Which accounts a command is about: one, a list, or all that are connected to a platform. Knows no database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pipelines.account import open_client
+from pipelines.settings import Settings
+from sources.stripe_api.catalogue import RESOURCES, Params
+from sources.stripe_api.client import Client
+from sources.stripe_api.errors import BadConfiguration
+
+ALL = "all"
+
+
+def each_account(settings: Settings) -> list[Settings]:
+    """The settings once for each account: `stripe_account` is none, one, several with commas between, or `all`.
+
+    `all` is the platform itself and every account connected to it, which costs a request for each hundred of them.
+    Raises BadConfiguration for what names no account, and what the client raises.
+    """
+    names = [name.strip() for name in (settings.stripe_account or "").split(",") if name.strip()]
+    if names == [ALL]:
+        with open_client(replace(settings, stripe_account=None)) as client:
+            names = list(connected(client))
+        return [replace(settings, stripe_account=None), *(_of(settings, name) for name in names)]
+    for name in names:
+        if not name.startswith("acct_"):
+            raise BadConfiguration(
+                f"The account {name!r} is none: set SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to acct_…,"
+                " to several with commas between, or to all."
+            )
+    return [_of(settings, name) for name in dict.fromkeys(names)] or [settings]
+
+
+def connected(client: Client) -> Iterator[str]:
+    """Ids of the accounts connected to the platform whose key the client has."""
+    accounts, after = RESOURCES["accounts"], None
+    while True:
+        cursor: Params = (("starting_after", after),) if after else ()
+        page = client.page(accounts.path, (("limit", "100"), *cursor), denied=accounts.denied)
+        yield from (str(one["id"]) for one in page.objects)
+        if not page.has_more:
+            return
+        after = str(page.objects[-1]["id"])
+
+
+def _of(settings: Settings, account: str) -> Settings:
+    """The settings for a connected account. `account_id` names the platform, if any, so that it does not apply."""
+    return replace(settings, stripe_account=account, account_id=None)

@@ -1,0 +1,138 @@
+"""The scheduled run: `python pipelines/stripe_sync.py`, every hour from cron, a timer or Airflow.
+
+One pass over the account's events, then the lists for what events do not tell. A run that overlaps the last one ends at
+once. Exit codes: 0 all went well, 1 some resources failed, 2 it could not start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+if __package__ in (None, ""):  # started as a file: the repository's folder is where the packages are
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pipelines.accounts import each_account
+from pipelines.command import ALL_WELL, SOME_FAILED, add_common_options, run_command, say, settings_of
+from pipelines.database import DatabaseProblem
+from pipelines.display import print_summary
+from pipelines.session import AlreadyRunning, open_session
+from pipelines.settings import Settings
+from pipelines.sync import COMMAND, Sync, SyncOutcome
+from pipelines.sync_settings import SyncSettings, read_sync_settings
+from sources.stripe_api.errors import RetryLater
+
+FOLLOW_SECONDS = 60.0
+
+
+def main() -> int:
+    """Parses the command line and runs."""
+    return run_command(_parser(), _sync)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stripe_sync.py", description="Brings the tables up to date: events first, then lists for the rest."
+    )
+    add_common_options(parser)
+    parser.add_argument(
+        "--resources",
+        nargs="+",
+        metavar="NAME",
+        default=[],
+        help="names, or the groups core, default and all (default: what was loaded before)",
+    )
+    parser.add_argument(
+        "--requests-budget", type=_number, metavar="N", help="spend at most N requests for each account, then stop"
+    )
+    parser.add_argument(
+        "--follow",
+        nargs="?",
+        type=float,
+        const=FOLLOW_SECONDS,
+        metavar="SECONDS",
+        help=f"keep going, with so many seconds between two rounds (default: {FOLLOW_SECONDS:.0f})",
+    )
+    parser.add_argument("--strict", action="store_true", help="a resource that the account lacks is an error")
+    return parser
+
+
+def _sync(options: argparse.Namespace) -> int:
+    names = [name for given in options.resources for name in given.split(",") if name]
+    settings, sync_settings = settings_of(options), read_sync_settings()
+
+    def once() -> int:
+        return sync_once(settings, sync_settings, names, budget=options.requests_budget, strict=options.strict)
+
+    return once() if options.follow is None else follow(once, options.follow)
+
+
+def sync_once(
+    settings: Settings,
+    sync_settings: SyncSettings,
+    names: Sequence[str] = (),
+    *,
+    budget: int | None = None,
+    strict: bool = False,
+    scope: str = "",
+) -> int:
+    """One round over all accounts of the settings; returns the exit code. `scope` sets it apart from other runs."""
+    code = ALL_WELL
+    for each in each_account(settings):
+        try:
+            with open_session(each, COMMAND, budget=budget, scope=scope) as session:
+                outcome = Sync(session, sync_settings, names, warn=say).run()
+        except AlreadyRunning as running:
+            say(running)
+            continue
+        code = max(code, report(outcome, strict=strict))
+    return code
+
+
+def follow(once: Callable[[], int], seconds: float, sleep: Callable[[float], object] = time.sleep) -> int:
+    """Rounds until it is interrupted. What may pass by the next round is said and survived."""
+    while True:
+        try:
+            once()
+        except (RetryLater, DatabaseProblem) as error:
+            say(f"{error} Trying again in {seconds:.0f} seconds.")
+        sleep(seconds)
+
+
+def report(outcome: SyncOutcome, *, strict: bool) -> int:
+    """What a sync has done, on stdout; what went wrong, on stderr. Returns the exit code."""
+    events = outcome.events
+    print(
+        f"{outcome.account_id}: {events.events:,} events, {events.applied:,} objects changed ({events.believed:,} from"
+        f" their events, {events.read_back:,} read back, {events.deleted:,} deleted); {outcome.rows:,} rows,"
+        f" {outcome.requests:,} requests."
+    )
+    if outcome.relisted:
+        print(f"{outcome.account_id}: every list was read again; {outcome.deleted_in_gap:,} rows turned out deleted.")
+    for reason, count in sorted(events.doubts.items()):
+        print(f"  read back for the reason {reason!r}: {count:,}")
+    for reason, count in sorted((events.ignored + events.unreadable).items()):
+        print(f"  {count:,} not stored: {reason}")
+    for lists in outcome.lists:
+        print_summary(lists.board, all_lines=False)
+    if outcome.stopped:
+        say(outcome.stopped)
+    if outcome.failed:
+        say(f"These resources failed, see above: {', '.join(outcome.failed)}.")
+    if strict and outcome.skipped:
+        say(f"With --strict these are errors, the account or the key lacks them: {', '.join(outcome.skipped)}.")
+    return SOME_FAILED if outcome.failed or (strict and outcome.skipped) else ALL_WELL
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least one request")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,263 @@
+"""One scheduled run for one account: events first, then the lists for what they do not tell; everything after a gap.
+
+Every step saves what it has done after its data, so that a run can be stopped or killed anywhere and the next one goes
+on. Knows no command line; what it has to say goes to `warn`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.account import Account, read_account
+from pipelines.cadence import Due, Last, due_lists, reopened
+from pipelines.events_pass import EventsPass, PassSettings, Report
+from pipelines.events_position import KEPT, MARGIN, Position
+from pipelines.gap import EventsGap, loaded_since, vanished_since
+from pipelines.run import Order, Outcome, Run
+from pipelines.session import Session
+from pipelines.spending import BudgetSpent
+from pipelines.state import ResourceStatus
+from pipelines.sync_settings import SyncSettings
+from sources.stripe_api.catalogue import RESOURCES, TABLES, Resource, select
+from sources.stripe_api.progress import Progress
+
+EVENTS_PASS = "events_pass"
+LISTED_AT = "listed_at"
+RELISTING = "relisting"
+COMMAND = "stripe_sync"
+
+
+@dataclass(slots=True)
+class SyncOutcome:
+    """What came of a run. `lists` are the outcomes of listing; `stopped` says why it ended early, if it did."""
+
+    account_id: str
+    events: Report
+    lists: list[Outcome] = field(default_factory=list)
+    requests: int = 0
+    rows: int = 0
+    relisted: bool = False
+    deleted_in_gap: int = 0
+    stopped: str | None = None
+
+    @property
+    def failed(self) -> list[str]:
+        """Resources whose lists failed."""
+        return [name for outcome in self.lists for name in outcome.failed]
+
+    @property
+    def skipped(self) -> list[str]:
+        """Resources that the account or the key does not have."""
+        return [name for outcome in self.lists for name in outcome.skipped]
+
+
+class Sync:
+    """A sync in an open session. `names` are resources or groups; none are those that were loaded before."""
+
+    def __init__(
+        self, session: Session, settings: SyncSettings, names: Sequence[str] = (), warn: Callable[[str], None] = print
+    ) -> None:
+        self._session, self._settings, self._warn = session, settings, warn
+        self._saved = self._read_saved()
+        self._resources = self._chosen(names)
+        self._is_all = not names
+        self._outcome = SyncOutcome(session.account_id, Report())
+
+    def run(self) -> SyncOutcome:
+        """Runs; a spent budget is an outcome, not an error. Raises what stops a run otherwise, after saving that."""
+        outcome, session = self._outcome, self._session
+        try:
+            self._run()
+        except BudgetSpent as spent:
+            outcome.stopped = str(spent)
+        except BaseException as error:
+            session.end("error", type(error).__name__)
+            raise
+        finally:
+            outcome.requests = session.spending.spent
+            outcome.rows = session.rows + sum(one.board.totals().rows for one in outcome.lists)
+        errors = [str(one.error) for one in outcome.lists if one.error is not None]
+        status = "error" if errors else "partial" if outcome.stopped or outcome.failed else "complete"
+        session.end(status, errors[0] if errors else outcome.stopped)
+        return outcome
+
+    def _run(self) -> None:
+        position, now = self._position(), self._session.now
+        if position is None or RELISTING in self._saved:
+            now = self._relist("The events of this account were never applied to these tables.", None)
+        else:
+            try:
+                position = self._apply_events(position)
+                now = self._outcome.events.now
+            except EventsGap as gap:
+                now = self._relist(str(gap), gap.now)
+        if now is not None and not self._outcome.stopped:
+            self._list(due_lists(self._resources, self._last(), now, self._settings, self._touched()), now)
+
+    # --- events ------------------------------------------------------------------------------------------------------
+
+    def _position(self) -> Position | None:
+        """The saved position; after a load, the moment since which all of it is right; None where nothing is."""
+        if EVENTS_PASS in self._saved:
+            return Position.from_json(self._saved[EVENTS_PASS].progress)
+        begin = loaded_since(self._session, self._resources, self._saved)
+        return Position(begin) if begin is not None else None
+
+    def _apply_events(self, position: Position) -> Position:
+        session, settings = self._session, self._settings
+        passing = EventsPass(
+            session.client,
+            PassSettings(
+                session.account_id,
+                session.api_version,
+                lag=settings.events_lag,
+                overlap=settings.events_overlap,
+                workers=session.settings.workers,
+                keep_events=any(one.name == "events" for one in self._resources),
+                tables=None if self._is_all else frozenset(_tables_of(self._resources)),
+            ),
+            session.columns,
+            session.store,
+            self._save_position,
+            session.tally,
+        )
+        self._outcome.events = passing.report
+        return passing.run(position)
+
+    def _save_position(self, position: Position) -> None:
+        report = self._outcome.events
+        status = ResourceStatus(
+            EVENTS_PASS, "complete", position.to_json(), rows=report.rows, requests=self._session.spending.spent
+        )
+        self._session.save(status)
+
+    def _touched(self) -> set[str]:
+        return self._outcome.events.touched
+
+    # --- lists -------------------------------------------------------------------------------------------------------
+
+    def _last(self) -> dict[str, Last]:
+        """When each resource was last listed: noted by a sync, or the end of the window that a load has reached."""
+        noted = self._saved[LISTED_AT].progress if LISTED_AT in self._saved else {}
+        return {
+            name: Last(noted.get(name, saved.window_end), saved.status)
+            for name, saved in self._saved.items()
+            if name in RESOURCES
+        }
+
+    def _list(self, due: Sequence[Due], now: int) -> None:
+        if not due:
+            return
+        for one in due:
+            saved = self._saved.get(one.resource.name)
+            if saved is not None and saved.progress:
+                self._save_progress(one.resource, reopened(Progress.from_json(saved.progress), one), saved.progress)
+        self._read([one.resource for one in due], now)
+
+    def _read(self, resources: Sequence[Resource], now: int) -> Outcome:
+        """Reads the lists of resources from their saved progress, and notes those that came to their end."""
+        session = self._session
+        order = Order(f"{COMMAND} lists", resources, until=now, requests_budget=session.spending.left)
+        account = Account(session.account_id, now, 0)
+        outcome = Run(session.settings, order, session.client, account, session.database).go()
+        self._outcome.lists.append(outcome)
+        ended = [line.resource for line in outcome.board.lines() if line.status in ("complete", "skipped")]
+        self._note_listed(ended, now)
+        if outcome.error is not None:
+            raise outcome.error
+        if len(ended) + len(outcome.failed) < len(resources):
+            raise BudgetSpent(
+                "The budget of requests is spent. What was loaded is kept; the next run goes on from there."
+            )
+        return outcome
+
+    def _note_listed(self, names: Iterable[str], now: int) -> None:
+        noted = dict(self._saved[LISTED_AT].progress) if LISTED_AT in self._saved else {}
+        noted |= dict.fromkeys(names, now)
+        self._saved[LISTED_AT] = Saved("complete", noted, None)
+        self._session.save(ResourceStatus(LISTED_AT, "complete", noted))
+
+    # --- after a gap -------------------------------------------------------------------------------------------------
+
+    def _relist(self, why: str, now: int | None) -> int:
+        """Reads every list again, and every row that none of them shows; the events go on from where this began."""
+        session = self._session
+        if now is None:
+            now = session.now if session.now is not None else read_account(session.client, session.settings).now
+        self._outcome.relisted = True
+        begin = now
+        if RELISTING in self._saved:
+            begin = max(int(self._saved[RELISTING].progress["begin"]), now - KEPT + 2 * MARGIN)
+            self._warn("Going on with reading every list again, which an earlier run began.")
+        else:
+            self._warn(
+                f"{why} Stripe keeps events for thirty days, so every list is read again now, and every row that no"
+                " list shows. This costs as many requests as a first load; afterwards events will do."
+            )
+            for one in self._resources:
+                self._save_progress(one, Progress(), {})
+            session.save(ResourceStatus(RELISTING, "running", {"begin": begin}))
+        left = [one for one in self._resources if not self._is_listed_since(one, begin)]
+        if left:
+            self._read(left, now)
+        self._outcome.deleted_in_gap = vanished_since(session, self._resources, begin)
+        session.database.execute(
+            f'DELETE FROM "{session.settings.dataset}".sync_status WHERE resource = %s AND _account_id = %s',
+            (RELISTING, session.account_id),
+        )
+        self._saved.pop(RELISTING, None)
+        self._save_position(Position(begin))
+        return now
+
+    def _is_listed_since(self, resource: Resource, begin: int) -> bool:
+        noted = self._saved[LISTED_AT].progress if LISTED_AT in self._saved else {}
+        return bool(noted.get(resource.name, 0) >= begin)
+
+    # --- state -------------------------------------------------------------------------------------------------------
+
+    def _read_saved(self) -> dict[str, Saved]:
+        rows = self._session.database.execute(
+            "SELECT resource, status, progress, window_end"
+            f' FROM "{self._session.settings.dataset}".sync_status WHERE _account_id = %s',
+            (self._session.account_id,),
+        )
+        return {
+            name: Saved(
+                status,
+                (json.loads(progress) if isinstance(progress, str) else progress) or {},
+                int(end.timestamp()) if end is not None else None,
+            )
+            for name, status, progress, end in rows
+        }
+
+    def _save_progress(self, resource: Resource, progress: Progress, before: dict[str, Any]) -> None:
+        """Replaces a resource's progress, and nothing else of its line."""
+        value = {**before, **progress.to_json()}
+        self._session.database.execute(
+            f'UPDATE "{self._session.settings.dataset}".sync_status SET progress = %s'
+            " WHERE resource = %s AND _account_id = %s",
+            (json.dumps(value), resource.name, self._session.account_id),
+        )
+
+    def _chosen(self, names: Sequence[str]) -> list[Resource]:
+        known = [name for name in self._saved if name in RESOURCES]
+        return select(names or known)
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A line of `sync_status`: `window_end` in unix seconds."""
+
+    status: str
+    progress: dict[str, Any]
+    window_end: int | None
+
+
+def _tables_of(resources: Iterable[Resource]) -> Iterable[str]:
+    """The tables that resources fill, with those of their embedded lists."""
+    for one in resources:
+        yield one.table
+        yield from (embedded.table for embedded in TABLES[one.table].embedded)
