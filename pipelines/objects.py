@@ -1,0 +1,172 @@
+"""Single objects by id, with their children and, on request, what they refer to, into their tables.
+
+Knows Stripe, rows and which id belongs where; stores through an open session.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipelines.account import read_account
+from pipelines.gap import exists
+from pipelines.read_back import ReadBack, Wanted, read_one
+from pipelines.session import Session
+from sources.stripe_api.arrow import arrow_tables
+from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.changes import gone, merged
+from sources.stripe_api.errors import RequestRefused
+from sources.stripe_api.id_prefixes import CHOSEN_BY_USERS, prefix_of, tables_named, tables_of_id
+from sources.stripe_api.replies import Object
+from sources.stripe_api.rows import Stamp
+
+
+class UnknownObject(RequestRefused):
+    """The id belongs to no object that can be read: the message says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An object that was stored. `is_deleted`: Stripe has deleted it, and its row says so."""
+
+    id: str
+    table: str
+    is_deleted: bool
+
+
+def load_objects(
+    session: Session, ids: Sequence[str], kind: str | None = None, *, related: bool = False
+) -> list[Loaded]:
+    """Reads objects and merges them in one load. `kind` is a table or an `object` value, for ids that do not tell.
+
+    An id below its parent is written `acct_1/person_1`. Raises UnknownObject for the first one that cannot be read;
+    nothing is stored then.
+    """
+    found = [_find(session, id, kind) for id in dict.fromkeys(ids)]
+    if related:
+        known = {(one.wanted.table, one.wanted.key) for one in found}
+        wanted = [one for one in _related(found) if (one.table, one.key) not in known]
+        read = (read_one(session.client, each, session.account_id) for each in wanted)
+        found += [one for one in read if one.object is not None]
+    session.store(arrow_tables(merged(one.rows for one in found), session.columns, tally=session.tally))
+    return [Loaded("/".join(one.wanted.key), one.wanted.table, one.fate == "gone") for one in found]
+
+
+def _find(session: Session, id: str, kind: str | None) -> ReadBack:
+    """The object, from the first table that has it; of ids that users choose, from the only one."""
+    parent, _, own = id.rpartition("/")
+    tries: list[ReadBack] = []
+    for table in _tables(own, kind):
+        tries.append(_read(session, table, own, parent or None))
+        if tries[-1].fate == "read" and prefix_of(own) is not None:
+            break
+    held = [one for one in tries if one.fate == "read"]
+    if len(held) > 1:
+        names = ", ".join(one.wanted.table for one in held)
+        raise UnknownObject(f"{id!r} is the id of several objects: {names}. Say which with --type.")
+    lost = [one for one in tries if one.fate == "gone" and (one.object is not None or _is_stored(session, one.wanted))]
+    if held or lost:
+        return held[0] if held else _deleted_now(session, lost[0])
+    reasons = [one.why for one in tries if one.why]
+    where = " or ".join(sorted(TABLES[one.wanted.table].objects[0] for one in tries))
+    raise UnknownObject(
+        f"There is no {where} {id!r} in account {session.account_id}"
+        + (f": {reasons[0].rstrip('.')}. " if reasons else ". ")
+        + "Check the id, the mode of the key (live or test) and --stripe-account; --type names another kind of object,"
+        " and objects below another are written PARENT/ID."
+    )
+
+
+def _tables(id: str, kind: str | None) -> Sequence[str]:
+    """The tables to look in, the likeliest first. Raises UnknownObject where no table can have it."""
+    if kind is not None:
+        named = tables_named(kind)
+        if not named:
+            near = difflib.get_close_matches(kind, [*TABLES, *(o for t in TABLES.values() for o in t.objects)], 1)
+            raise UnknownObject(f"--type {kind} is no table and no object of Stripe's" + _mean(near))
+        return named
+    tables = tables_of_id(id)
+    if tables is None:
+        return CHOSEN_BY_USERS
+    if not tables:
+        raise UnknownObject(f"Objects with ids like {id!r} ({prefix_of(id)}…) are kept in no table.")
+    readable = [name for name in tables if TABLES[name].retrieve is not None]
+    if not readable:
+        parents = sorted({TABLES[name].parent or "" for name in tables} - {""})
+        raise UnknownObject(
+            f"{id!r} cannot be read by its id alone."
+            + (f" Read what it belongs to, and it comes along: {' or '.join(parents)}." if parents else "")
+        )
+    return readable
+
+
+def _mean(near: Sequence[str]) -> str:
+    return f"; did you mean {near[0]!r}?" if near else "."
+
+
+def _read(session: Session, table: str, id: str, parent: str | None) -> ReadBack:
+    needs_parent = "{_parent_id}" in (TABLES[table].retrieve or "")
+    if needs_parent and parent is None:
+        parent = _stored_parent(session, table, id)
+    key = (id, *((parent or "",) * (len(TABLES[table].key) - 1)))
+    return read_one(session.client, Wanted(table, key, parent, None, 0), session.account_id)
+
+
+def _deleted_now(session: Session, lost: ReadBack) -> ReadBack:
+    """An object that Stripe has no stub of: a refusal does not say when it was, so that the clock is asked."""
+    if lost.object is not None:
+        return lost
+    now = session.now or read_account(session.client, session.settings).now
+    stamp = Stamp(session.account_id, now, "retrieve")
+    return replace(lost, rows=gone(lost.wanted.table, lost.wanted.fields, stamp, lost.wanted.parent_id))
+
+
+def _stored_parent(session: Session, table: str, id: str) -> str | None:
+    """The parent of an object that is in its table already."""
+    rows = _stored(session, table, id, "_parent_id")
+    return str(rows[0][0]) if rows and rows[0][0] is not None else None
+
+
+def _is_stored(session: Session, wanted: Wanted) -> bool:
+    """Whether the object's row is there: then an object that Stripe does not have any more was deleted."""
+    return bool(wanted.key) and bool(_stored(session, wanted.table, wanted.key[0], "1"))
+
+
+def _stored(session: Session, table: str, id: str, selected: str) -> list[tuple[Any, ...]]:
+    if not exists(session, table):
+        return []
+    return session.database.execute(
+        f'SELECT {selected} FROM "{session.settings.dataset}"."{table}" WHERE "{TABLES[table].key[0]}" = %s'
+        " AND _account_id = %s",
+        (id, session.account_id),
+    )
+
+
+def _related(found: Sequence[ReadBack]) -> list[Wanted]:
+    """The objects that others refer to by an id whose prefix tells what it is."""
+    wanted: dict[tuple[str, str], Wanted] = {}
+    for one in found:
+        for id in _ids(one.object or {}):
+            tables = tables_of_id(id) or ()
+            if len(tables) != 1 and tables[:1] != ("accounts",):
+                continue
+            table = TABLES[tables[0]]
+            if table.retrieve is not None and "{_parent_id}" not in table.retrieve and table.key == ("id",):
+                wanted.setdefault((table.name, id), Wanted(table.name, (id,), None, None, 0))
+    return list(wanted.values())
+
+
+def _ids(value: Object | list[Any] | str) -> Iterator[str]:
+    """Every string in an object that looks like an id: a known prefix, and letters and digits behind it."""
+    if isinstance(value, str):
+        rest = value.removeprefix(prefix_of(value) or value)
+        if len(rest) >= 8 and not rest.islower():  # "in_progress" is no invoice
+            yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _ids(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _ids(item)

@@ -1,0 +1,52 @@
+"""Single objects by id: `python pipelines/stripe_object.py cus_123 in_456`.
+
+Reads each with its children and merges them into their tables; a deleted one is marked deleted. It may run beside a
+load or a sync. Exit codes: 0 all went well, 2 an id or a setting cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+if __package__ in (None, ""):  # started as a file: the repository's folder is where the packages are
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pipelines.command import ALL_WELL, add_common_options, run_command, settings_of
+from pipelines.objects import load_objects
+from pipelines.session import open_session
+
+
+def main() -> int:
+    """Parses the command line and runs."""
+    return run_command(_parser(), _objects)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="stripe_object.py", description="Reads objects by id into their tables.")
+    add_common_options(parser)
+    parser.add_argument("ids", nargs="+", metavar="ID", help="cus_…, in_…, or PARENT/ID for what is read below another")
+    parser.add_argument(
+        "--type", metavar="NAME", help="table or Stripe's object name, where ids do not tell: coupons, plan"
+    )
+    parser.add_argument("--related", action="store_true", help="also what the objects refer to")
+    return parser
+
+
+def _objects(options: argparse.Namespace) -> int:
+    with open_session(settings_of(options), "stripe_object", scope="object") as session:
+        try:
+            loaded = load_objects(session, options.ids, options.type, related=options.related)
+        except Exception as error:
+            session.end("error", str(error))
+            raise
+        session.end("complete")
+    for one in loaded:
+        print(f"{one.id}: {session.settings.dataset}.{one.table}{', deleted' if one.is_deleted else ''}")
+    print(f"{session.rows:,} rows, {session.spending.spent:,} requests.")
+    return ALL_WELL
+
+
+if __name__ == "__main__":
+    sys.exit(main())
