@@ -1,0 +1,178 @@
+"""Sinks for tests: one inside the test's own event loop, and one behind a real HTTP server in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+import psycopg
+import pytest
+import urllib3
+import uvicorn
+
+from pipelines.settings import Settings
+from simulator import Simulator
+from simulator.deliveries import signature
+from webhook_sink.app import App
+from webhook_sink.event import read_event
+from webhook_sink.server import config_of
+from webhook_sink.settings import SinkSettings
+from webhook_sink.sink import Sink
+
+SECRET = "whsec_of_tests"
+ACCOUNT = "acct_tests"
+NOW = 1_800_000_000  # the second that signatures of tests are made in
+
+
+def settings_for(postgres_url: str, sim: Simulator | None = None) -> Settings:
+    """Settings of the batch path for a test's database, and for a simulated account where there is one."""
+    inf = float("inf")
+    base = Settings(
+        destination="postgres", database_url=postgres_url, live_rate=inf, sandbox_rate=inf, endpoint_rate=inf
+    )
+    if sim is None:
+        return replace(base, account_id=ACCOUNT)
+    return replace(base, stripe_secret_key=sim.key, api_base=sim.url, rate_limit_share=1.0, max_retries=1)
+
+
+def event(
+    type: str,
+    obj: dict[str, Any],
+    *,
+    id: str = "evt_1",
+    created: int = NOW,
+    api_version: str | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """A snapshot event as Stripe sends it, in the project's API version unless it says otherwise."""
+    from sources.stripe_api.schema import api_version as project
+
+    shown = {"id": id, "object": "event", "type": type, "created": created, "livemode": False, "data": {"object": obj}}
+    return shown | {"api_version": api_version or project()} | more
+
+
+@dataclass
+class Stored:
+    """Questions to the test's database, through a connection of its own."""
+
+    url: str
+
+    def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(sql, parameters or None)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+    def value(self, sql: str, *parameters: Any) -> Any:
+        (row,) = self.query(sql, *parameters)
+        return row[0]
+
+    def ledger(self, id: str = "evt_1") -> tuple[Any, ...]:
+        (row,) = self.query("select status, attempts, error from stripe.stripe_webhook_events where id = %s", id)
+        return row
+
+
+@pytest.fixture
+def stored(postgres_url: str) -> Stored:
+    return Stored(postgres_url)
+
+
+Body = Callable[[Sink], Coroutine[Any, Any, Any]]
+
+
+@pytest.fixture
+def with_sink(postgres_url: str) -> Callable[..., Any]:
+    """`with_sink(body, sim=None, **options)`: runs `await body(sink)` with a sink that is ready, and stops it."""
+
+    def run(body: Body, sim: Simulator | None = None, **options: Any) -> Any:
+        async def main() -> Any:
+            sink = Sink(settings_for(postgres_url, sim), sink_settings(**options))
+            sink.start()
+            try:
+                await sink.opened()
+                return await body(sink)
+            finally:
+                await sink.stop()
+
+        return asyncio.run(main())
+
+    return run
+
+
+def sink_settings(**options: Any) -> SinkSettings:
+    return SinkSettings(**{"webhook_secret": SECRET, "reread_delay": 0.0, "port": 0} | options)
+
+
+async def deliver(sink: Sink, *events: dict[str, Any]) -> list[str]:
+    """Submits events at once, so that they share a batch; their fates."""
+    entries = [sink.submit(read_event(orjson.dumps(one))) for one in events]
+    return list(await asyncio.gather(*entries))
+
+
+async def read_again(sink: Sink) -> None:
+    """Reads again all that is due, however often that takes."""
+    while await sink.rereader.work():
+        pass
+
+
+@dataclass
+class Served:
+    """A sink behind uvicorn on a free port of this machine."""
+
+    sink: Sink
+    port: int
+    http: urllib3.PoolManager = field(
+        default_factory=lambda: urllib3.PoolManager(maxsize=64, retries=False, timeout=30)
+    )
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def post(self, body: bytes, header: str | None = None, **headers: str) -> urllib3.BaseHTTPResponse:
+        signed = signature(body, [SECRET], NOW) if header is None else header
+        return self.http.request(
+            "POST", f"{self.url}/webhooks", body=body, headers={"Stripe-Signature": signed, **headers}
+        )
+
+    def send(self, *events: dict[str, Any]) -> list[int]:
+        return [self.post(orjson.dumps(one)).status for one in events]
+
+    def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
+        return self.http.request("GET", self.url + path, headers=headers)
+
+
+@pytest.fixture
+def serve(postgres_url: str) -> Iterator[Callable[..., Served]]:
+    """`serve(sim=None, **options)`: a sink behind HTTP, ready; its clock stands at NOW."""
+    with ExitStack() as running:
+
+        def start(sim: Simulator | None = None, *, url: str | None = None, wait: bool = True, **options: Any) -> Served:
+            given = sink_settings(**options)
+            sink = Sink(settings_for(url or postgres_url, sim), given)
+            server = uvicorn.Server(config_of(App(sink, clock=lambda: float(NOW)), given))
+            started = threading.Event()
+            port: list[int] = []
+
+            async def main() -> None:
+                serving = asyncio.create_task(server.serve())
+                while not server.started and not serving.done():
+                    await asyncio.sleep(0.005)
+                port.append(server.servers[0].sockets[0].getsockname()[1])
+                if wait:
+                    await sink.opened()
+                started.set()
+                await serving
+
+            thread = threading.Thread(target=lambda: asyncio.run(main()), name="sink", daemon=True)
+            thread.start()
+            assert started.wait(30)
+            running.callback(thread.join)
+            running.callback(lambda: setattr(server, "should_exit", True))
+            return Served(sink, port[0])
+
+        yield start
