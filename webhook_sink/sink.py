@@ -157,7 +157,7 @@ class Sink:
             return
         key = self.settings.stripe_secret_key
         self._tasks.append(asyncio.create_task(self.writer.run(), name="writer"))
-        self._tasks.append(asyncio.create_task(self._forget(), name="retention"))
+        self._tasks.append(asyncio.create_task(self._keep_house(), name="retention"))
         if key:
             self._tasks.append(asyncio.create_task(self.rereader.run(), name="rereads"))
         self.policy = Policy(
@@ -218,19 +218,25 @@ class Sink:
         finally:
             database.close()
 
-    async def _forget(self) -> None:
-        """Drops the payloads that have been kept long enough, a few at a time; counts what is open."""
+    async def _keep_house(self) -> None:
+        """Drops the payloads that have been kept long enough, a few at a time, and counts what is open."""
         while True:
             try:
-                async with self.pool.connection() as connection:
-                    for status, count in await (
-                        await connection.execute(self._statements.open_events.encode())
-                    ).fetchall():
-                        self.metrics.open.labels(status).set(count)
-                    if self.options.payload_days != float("inf"):
-                        await connection.execute(
-                            self._statements.forget.encode(), (self.options.payload_days, RETENTION_ROWS)
-                        )
+                await self._count_open()
+                await self.drop_old_payloads()
             except Exception as error:
                 log.warning("old payloads could not be dropped: %s", describe(error))
             await asyncio.sleep(RETENTION_PAUSE)
+
+    async def drop_old_payloads(self) -> None:
+        """Drops up to 5,000 payloads of events that were done with longer ago than the setting says."""
+        if self.options.payload_days == float("inf"):
+            return
+        async with self.pool.connection() as connection:
+            await connection.execute(self._statements.forget.encode(), (self.options.payload_days, RETENTION_ROWS))
+
+    async def _count_open(self) -> None:
+        async with self.pool.connection() as connection:
+            found = dict(await (await connection.execute(self._statements.open_events.encode())).fetchall())
+        for status in ("processing", "failed"):
+            self.metrics.open.labels(status).set(found.get(status, 0))

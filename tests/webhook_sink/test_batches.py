@@ -1,0 +1,181 @@
+"""Group commit: each event has its own fate, whatever shares its transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import string
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import psycopg
+import pytest
+
+from tests.webhook_sink.conftest import NOW, Served, Stored, deliver, event, read_event
+from webhook_sink.sink import Sink
+from webhook_sink.writer import QueueFull
+
+WithSink = Callable[..., Any]
+POISON = "".join(random.Random(7).choices(string.ascii_letters, k=9_000))
+"""An id too long for any index: Postgres refuses its row."""
+
+
+def customer(i: int | str, **fields: Any) -> dict[str, Any]:
+    return {"id": f"cus_{i}", "object": "customer", **fields}
+
+
+def created(i: int | str, **fields: Any) -> dict[str, Any]:
+    return event("customer.created", customer(i, **fields), id=f"evt_{i}"[:100])
+
+
+def test_poisonous_event_is_kept_as_failed_and_its_neighbours_are_committed(
+    with_sink: WithSink, stored: Stored
+) -> None:
+    events = [created(i) for i in range(10)]
+    events[4] = event("customer.created", customer(POISON), id="evt_poison")
+
+    async def body(sink: Sink) -> list[str]:
+        return await deliver(sink, *events)
+
+    fates = with_sink(body)
+    assert fates == ["committed"] * 4 + ["failed"] + ["committed"] * 5
+    assert stored.value("select count(*) from stripe.customers") == 9
+    status, attempts, error = stored.ledger("evt_poison")
+    assert (status, attempts) == ("failed", 1)
+    assert error.startswith("ProgramLimitExceeded")
+    assert POISON[:20] not in error
+
+
+def test_failed_event_is_answered_500_and_tried_again_when_it_comes_again(
+    serve: Callable[..., Served], stored: Stored
+) -> None:
+    served = serve()
+    poison = event("customer.created", customer(POISON))
+    assert served.send(poison, poison) == [500, 500]
+    status, attempts, _ = stored.ledger()
+    assert (status, attempts) == ("failed", 2)
+
+
+def test_failed_event_whose_cause_is_gone_is_processed_when_it_comes_again(with_sink: WithSink, stored: Stored) -> None:
+    async def body(sink: Sink) -> list[str]:
+        first = await deliver(sink, created(1, balance=1))
+        stored.query("alter table stripe.customers add constraint odd check (id <> 'cus_2')")
+        second = await deliver(sink, created(2))
+        stored.query("alter table stripe.customers drop constraint odd")
+        return [*first, *second, *await deliver(sink, created(2))]
+
+    assert with_sink(body) == ["committed", "failed", "committed"]
+    assert stored.ledger("evt_2") == ("processed", 2, None)
+
+
+def test_event_nested_too_deep_for_the_database_is_kept(with_sink: WithSink, stored: Stored) -> None:
+    deep = orjson.dumps(created(1, metadata=0)).replace(b'"metadata":0', b'"metadata":' + b"[" * 900 + b"]" * 900)
+
+    async def body(sink: Sink) -> str:
+        return await sink.submit(read_event(deep))
+
+    assert with_sink(body) in ("committed", "failed")
+    assert stored.value("select count(*) from stripe.stripe_webhook_events where payload is not null") == 1
+
+
+def test_event_that_is_twice_in_a_batch_is_done_once(with_sink: WithSink, stored: Stored) -> None:
+    async def body(sink: Sink) -> list[str]:
+        return await deliver(sink, created(1), created(1))
+
+    assert with_sink(body) == ["committed", "duplicate"]
+    assert stored.ledger("evt_1") == ("processed", 1, None)
+
+
+def test_more_events_than_the_queue_holds_are_refused_at_once(with_sink: WithSink, stored: Stored) -> None:
+    async def body(sink: Sink) -> list[str]:
+        taken = [sink.submit(read_event(orjson.dumps(created(i)))) for i in range(5)]
+        with pytest.raises(QueueFull):
+            sink.submit(read_event(orjson.dumps(created(5))))
+        return list(await asyncio.gather(*taken))
+
+    assert with_sink(body, queue_events=5) == ["committed"] * 5
+
+
+def test_stopping_commits_what_was_accepted(with_sink: WithSink, stored: Stored) -> None:
+    async def body(sink: Sink) -> None:
+        for i in range(250):
+            sink.submit(read_event(orjson.dumps(created(i))))
+
+    with_sink(body)
+    assert stored.value("select count(*) from stripe.customers") == 250
+
+
+def test_lost_connections_are_opened_again_and_nothing_is_lost(with_sink: WithSink, stored: Stored) -> None:
+    kill = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'stripe-webhook-sink'"
+
+    async def body(sink: Sink) -> list[str]:
+        fates = []
+        for i in range(30):
+            if i % 10 == 5:
+                await asyncio.to_thread(stored.query, kill)
+            fates += await deliver(sink, created(i))
+        return fates
+
+    assert set(with_sink(body)) <= {"committed", "duplicate"}
+    assert stored.value("select count(*) from stripe.customers") == 30
+
+
+def test_two_sinks_on_one_database_do_every_event_once(with_sink: WithSink, stored: Stored) -> None:
+    shared = [event("customer.updated", customer(i % 7, balance=i), id=f"evt_{i}", created=NOW + i) for i in range(120)]
+
+    async def body(sink: Sink) -> list[str]:
+        other = Sink(sink.settings, sink.options)
+        other.start()
+        await other.opened()
+        try:
+            both = await asyncio.gather(*(deliver(one, e) for e in shared for one in (sink, other)))
+        finally:
+            await other.stop()
+        return [fate for (fate,) in both]
+
+    fates = with_sink(body)
+    assert sorted(fates) == ["committed"] * 120 + ["duplicate"] * 120
+    assert stored.query("select id, balance from stripe.customers order by id") == [
+        (f"cus_{k}", max(i for i in range(120) if i % 7 == k)) for k in range(7)
+    ]
+    assert stored.value("select max(attempts) from stripe.stripe_webhook_events") == 1
+
+
+def test_event_waits_for_a_load_that_holds_its_row_and_then_decides(with_sink: WithSink, stored: Stored) -> None:
+    """A batch load that writes the same row in a long transaction: the later second wins, whoever commits last."""
+
+    async def body(sink: Sink) -> list[str]:
+        await deliver(sink, created(1, name="old"))
+        with psycopg.connect(stored.url) as load:
+            load.execute(
+                "update stripe.customers set name = 'newest', _as_of = to_timestamp(%s) where id = 'cus_1'", (NOW + 5,)
+            )
+            late = asyncio.ensure_future(
+                deliver(sink, event("customer.updated", customer(1, name="late"), id="evt_9", created=NOW + 2))
+            )
+            while not await asyncio.to_thread(stored.query, BLOCKED):
+                await asyncio.sleep(0)
+            load.commit()
+        return await late
+
+    assert with_sink(body) == ["committed"]
+    assert stored.value("select name from stripe.customers") == "newest"
+
+
+BLOCKED = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and application_name = 'stripe-webhook-sink'"
+
+
+def test_payloads_are_dropped_after_their_days_and_the_rest_stays(with_sink: WithSink, stored: Stored) -> None:
+    async def body(sink: Sink) -> None:
+        await deliver(sink, created(1), created(2))
+        stored.query(
+            "update stripe.stripe_webhook_events set received_at = now() - interval '31 days' where id = 'evt_1'"
+        )
+        await sink.drop_old_payloads()
+
+    with_sink(body, payload_days=30.0)
+    assert stored.query("select id, payload is null, status from stripe.stripe_webhook_events order by id") == [
+        ("evt_1", True, "processed"),
+        ("evt_2", False, "processed"),
+    ]
