@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Collection
 from functools import cache
 
+import orjson
+
 from simulator.account import Account
 from simulator.bulk import add_bulk
 from simulator.business import Maker, tell
@@ -74,6 +76,8 @@ class Accounts:
                 own = self.platform.get("accounts", id)
                 if own is None or id == self.platform.id:
                     return None
+                banks = self.platform.tables["external_accounts"].of(id).newest()
+                own["external_accounts"] = [orjson.loads(row.own) for row in banks]
                 account = self._account(id, Ids(f"{self._seed}/{id}"))
                 self._furnish(account, self._seed, CONNECTED_CUSTOMERS, own["created"], own)
                 self._connected[id] = account
@@ -91,4 +95,4 @@ class Accounts:
         shapes = model().shapes
         found_account(account, shapes, seed, since, own)
         tell(Maker(account, shapes, seed), customers, since)
-        fill(account, shapes, seed, since, but=() if own is None else ("accounts",))
+        fill(account, shapes, seed, since, but=() if own is None else ("accounts", "external_accounts"))

@@ -16,9 +16,9 @@ import orjson
 from simulator import gates, lists, lists_v2, refusals
 from simulator.account import Account
 from simulator.expand import Expansion
-from simulator.keys import Keys, permit
+from simulator.keys import Key, Keys, permit
 from simulator.limits import Limits
-from simulator.parameters import CURSOR, Spec, Typed, check, parse
+from simulator.parameters import CURSOR, Spec, Typed, Value, check, parse
 from simulator.refusals import Refusal
 from simulator.routes import Match, Routes
 from simulator.writes import Writes
@@ -40,13 +40,18 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, JSON body, headers of its own; `endpoint` is the route's path, for the counters and the budget."""
+    """Status, JSON body, headers of its own.
+
+    `endpoint` is the route's path, for the counters and the budget, `values` are the query's parameters; `admitted`
+    says that the budget counts it as under way.
+    """
 
     status: int
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
     endpoint: str = ""
     values: Mapping[str, object] = field(default_factory=dict)
+    admitted: bool = False
 
 
 class Api:
@@ -69,27 +74,32 @@ class Api:
         """Stripe's answer, also where it refuses."""
         found = self.routes.match(request.method, request.path)
         endpoint = found.route.path if found else request.path
-        values = parse(request.query)
+        raw = parse(request.query)
+        admitted = False
         try:
-            body = self._answer(request, found, endpoint)
+            key = self.keys.of(request.headers.get("authorization"))
+            _check_version(request)
+            account = self._account(request, key.secret)
+            reason = self.limits.admit(endpoint)
+            if reason is not None:
+                raise refusals.throttled(reason)
+            admitted = True
+            body = self._serve(request, found, key, account, raw)
         except Refusal as refusal:
-            return Answer(refusal.status, orjson.dumps({"error": refusal.error}), refusal.headers, endpoint, values)
-        return Answer(200, body, (), endpoint, values)
+            error = orjson.dumps({"error": refusal.error})
+            return Answer(refusal.status, error, refusal.headers, endpoint, raw, admitted)
+        return Answer(200, body, (), endpoint, raw, admitted)
 
-    def _answer(self, request: Request, found: Match | None, endpoint: str) -> bytes:
-        key = self.keys.of(request.headers.get("authorization"))
-        _check_version(request)
-        account = self._account(request, key.secret)
-        reason = self.limits.admit(endpoint)
-        if reason is not None:
-            raise refusals.throttled(reason)
+    def _serve(
+        self, request: Request, found: Match | None, key: Key, account: Account, raw: Mapping[str, Value]
+    ) -> bytes:
         if found is None:
             raise refusals.unrecognized(request.method, request.path)
         route = found.route
         permit(key, route.table, route.objects[0], account.id, write=route.method != "GET")
         if route.resource is not None and gates.lacking(route.resource, account.lacks, livemode=account.livemode):
             raise gates.refusal(route.resource, request.method, request.path)
-        raw = parse(request.query if request.method == "GET" else request.body.decode())
+        raw = raw if request.method == "GET" else parse(request.body.decode())
         values = check(raw, _parameters(found))
         with account.lock:
             if request.method != "GET":

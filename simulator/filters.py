@@ -82,7 +82,10 @@ SPECIAL: Mapping[str, Mapping[str, Rule]] = {
     "/v1/payment_methods": {"type": lambda v: (lambda o: o["type"] == v) if v else (lambda o: o["type"] != "custom")},
     "/v1/tax_ids": {"owner": _tax_id_owner},
     "/v1/products": {"ids": lambda v: _given(v, lambda o: o["id"] in v)},
-    "/v1/prices": {"lookup_keys": lambda v: _given(v, lambda o: o["lookup_key"] in v)},
+    "/v1/prices": {
+        "active": lambda v: lambda o: o["active"] is (v is not False),
+        "lookup_keys": lambda v: _given(v, lambda o: o["lookup_key"] in v),
+    },
     "/v1/invoices": {"subscription": _invoice_subscription},
     "/v1/invoiceitems": {"pending": lambda v: _given(v, lambda o: (o.get("invoice") is None) == v)},
     "/v1/invoice_payments": {"payment": _payment},

@@ -45,7 +45,10 @@ class Limits:
         self._under_way_each: dict[str, int] = {}
 
     def admit(self, endpoint: str) -> Reason | None:
-        """Counts a request that is let in and returns None, or the reason of its refusal (which costs nothing)."""
+        """Lets a request in and returns None, or the reason of its refusal, which costs nothing.
+
+        What was let in is under way until `leave`.
+        """
         budget = self.budget
         if budget.concurrency is not None and self._under_way >= budget.concurrency:
             return "global-concurrency"
@@ -62,15 +65,12 @@ class Limits:
             self._all.append(now)
         if budget.endpoint_rate is not None or endpoint in budget.own:
             each.append(now)
+        self._under_way += 1
+        self._under_way_each[endpoint] = under_way + 1
         return None
 
-    def enter(self, endpoint: str) -> None:
-        """A request is under way."""
-        self._under_way += 1
-        self._under_way_each[endpoint] = self._under_way_each.get(endpoint, 0) + 1
-
     def leave(self, endpoint: str) -> None:
-        """A request has been answered."""
+        """A request that was let in has been answered."""
         self._under_way -= 1
         self._under_way_each[endpoint] -= 1
 

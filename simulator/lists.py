@@ -18,7 +18,7 @@ from simulator.routes import Match
 from simulator.store import Row, Shelf, Window
 from sources.stripe_api.catalogue import TABLES
 
-LARGEST, USUAL = 100, 10
+LARGEST, USUAL, MOST_TYPES = 100, 10, 20
 # Placeholders of paths that are no parent but a field of the rows.
 FIXED = {"/v1/billing/meters/{id}/event_summaries": ("id", "meter")}
 
@@ -49,7 +49,7 @@ def shelf_of(account: Account, found: Match, values: Mapping[str, Typed]) -> tup
     assert resource is not None
     if not resource.parents:
         if any(name in values for name in CLOCKED) or (len(collection.hidden) and "customer" in values):
-            return _both(collection.shelf, collection.hidden), frozenset(CLOCKED)
+            return _both(collection.shelf, collection.hidden), frozenset()
         return collection.shelf, frozenset()
     owner, chosen = "", set()
     for parent in resource.parents:
@@ -73,6 +73,7 @@ def _window(account: Account, found: Match, values: Mapping[str, Typed], limit: 
     first, last = bounds(values.get("created"))
     if found.route.table == "events":
         first = max(first or 0, account.clock.seconds() - KEPT)
+        _check_types(values)
     after, before = values.get("starting_after"), values.get("ending_before")
     if after is not None and before is not None:
         raise refusals.both_cursors()
@@ -83,6 +84,15 @@ def _window(account: Account, found: Match, values: Mapping[str, Typed], limit: 
         _cursor(account, found, "starting_after", after) if after is not None else None,
         _cursor(account, found, "ending_before", before) if before is not None else None,
     )
+
+
+def _check_types(values: Mapping[str, Typed]) -> None:
+    """Events are asked for by `type` or by up to twenty `types`. Raises Refusal."""
+    types = values.get("types")
+    if "type" in values and types is not None:
+        raise refusals.Refusal(400, "You may only specify one of these parameters: type, types.")
+    if isinstance(types, list) and len(types) > MOST_TYPES:
+        raise refusals.Refusal(400, f"You may only specify up to {MOST_TYPES} event types.", param="types")
 
 
 def _check_range(values: Mapping[str, Typed]) -> None:

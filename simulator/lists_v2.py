@@ -65,7 +65,7 @@ def _bounds(values: Mapping[str, Typed]) -> tuple[int | None, int | None]:
     """First and last second of ISO times, which may have fractions: objects have whole seconds here."""
     given: dict[str, Any] = {short: values[name] for name, short in FLAT.items() if name in values}
     created = values.get("created")
-    given |= created if isinstance(created, dict) else {}
+    given |= created if isinstance(created, dict) else {"gte": created, "lte": created} if created else {}
     low, high = [], []
     for name, text in given.items():
         moment = _moment(str(text), name)

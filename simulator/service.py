@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import partial
 
 import orjson
 
@@ -61,9 +62,8 @@ class Service:
         reply = self._reply(answer, request_id, request)
         if fault is not None:
             _spoil(reply, fault)
-        limits, endpoint = self.api.limits, answer.endpoint
-        limits.enter(endpoint)
-        reply.done = lambda: limits.leave(endpoint)
+        if answer.admitted:
+            reply.done = partial(self.api.limits.leave, answer.endpoint)
         self._count(request, answer, reply, request_id, at)
         return reply
 

@@ -31,22 +31,23 @@ def sign_up(make: Maker, at: int, *, hidden: bool = False, **more: Any) -> Objec
     )  # fmt: skip
 
 
-def live(make: Maker, offer: Offer, purse: Purse, at: int) -> None:
-    """Everything that a customer does from signing up until now."""
+def live(make: Maker, offer: Offer, purse: Purse, at: int, *, founder: bool = False) -> None:
+    """Everything that a customer does from signing up until now; the `founder` is a large one that stays."""
     customer = sign_up(make, at)
-    if make.happens(0.08):
+    if make.happens(0.08) and not founder:
         return
     method = card_of(make, customer, at)
     make.account.update(
         "customers", customer["id"],
         {"invoice_settings": customer["invoice_settings"] | {"default_payment_method": method["id"]}}, at=at + 60,
     )  # fmt: skip
-    large = make.happens(0.03)
-    plan = make.chance.choice(offer.plans[2:] if large else offer.plans)
+    large = founder or make.happens(0.03)
+    # Three of four pay by the month.
+    plan = offer.plans[4] if large else make.chance.choice((*offer.plans[::2] * 3, *offer.plans[1::2]))
     seats = make.chance.choice((20, 60, 120)) if large else make.chance.choice((0, 0, 0, 1, 3))
-    trial = 14 if make.happens(0.3) else 0
+    trial = 14 if make.happens(0.3) and not founder else 0
     start = at + 10 * 60
-    leaves = _leaving(make, start, trial)
+    leaves = None if founder else _leaving(make, start, trial)
     subscription, items = _subscribe(make, customer, method, plan, offer.seat, seats, start, trial, leaves)
     if trial and start + trial * DAY > make.now:
         return
@@ -136,7 +137,7 @@ def _pay_every_period(
         end, number = months_later(since, months + plan.months), number + 1
         lines = [line(make, at, plan, subscription, items[0]["id"], 1, end)]
         if seats:
-            lines += _seats(make, offer, subscription, items[1]["id"], seats, at, end)
+            lines += _seats(make, offer, subscription, items[1]["id"], seats, at, end, number)
         percent = (coupon["percent_off"] or 0.0) if coupon and number <= 3 else 0.0
         fails = make.chance.choice((1, 1, 2, 4)) if make.happens(0.05) else 0
         invoice, _, paid = bill(
@@ -153,11 +154,13 @@ def _pay_every_period(
         make.account.update("customers", customer["id"], {"next_invoice_sequence": number + 1}, event=False)
 
 
-def _seats(make: Maker, offer: Offer, subscription: Object, item: str, seats: int, at: int, end: int) -> list[Object]:
-    """One line for a few seats; large customers have a line for each, up to 250."""
-    if seats < 20:
+def _seats(
+    make: Maker, offer: Offer, subscription: Object, item: str, seats: int, at: int, end: int, number: int
+) -> list[Object]:
+    """One line for a few seats; large customers have a line for each, up to 250 with what else they used."""
+    if seats < 20 or (number > 4 and not make.happens(0.2)):
         return [line(make, at, offer.seat, subscription, item, seats, end)]
-    count = make.chance.choice((seats, seats, 250)) if make.happens(0.2) else 11
+    count = (11, 249, seats, 9)[(number - 1) % 4]
     return [line(make, at, offer.seat, subscription, item, 1, end) for _ in range(count)]
 
 

@@ -25,7 +25,7 @@ class Plan:
 class Offer:
     """All that is on sale. `plans` go from small to large, monthly before yearly; `seat` is sold by number."""
 
-    plans: Sequence[Plan]
+    plans: tuple[Plan, ...]
     seat: Plan
     setup: Object
     coupons: Sequence[Object]
@@ -34,7 +34,7 @@ class Offer:
 
 def open_shop(make: Maker, at: int) -> Offer:
     """Creates the products of the business at its founding."""
-    plans = []
+    plans: list[Plan] = []
     for place, (name, cents) in enumerate((("Starter", 1900), ("Growth", 4900), ("Scale", 19900))):
         product = _product(make, name, at + place)
         old = _price(make, product, at + place, cents - 400, 1, active=False)
@@ -56,7 +56,7 @@ def open_shop(make: Maker, at: int) -> Offer:
         "tax_rates", "tax_rate", at + 30, active=True, country="DE", display_name="MwSt.", inclusive=False,
         jurisdiction="DE", percentage=19.0, effective_percentage=19.0, tax_type="vat", metadata={},
     )  # fmt: skip
-    return Offer(plans, _price(make, seats, at + 14, 900, 1), setup, coupons, rate)
+    return Offer(tuple(plans), _price(make, seats, at + 14, 900, 1), setup, coupons, rate)
 
 
 def _product(make: Maker, name: str, at: int) -> Object:

@@ -12,8 +12,8 @@ from simulator.objects import Object
 def sidelines(make: Maker, offer: Offer, purse: Purse) -> None:
     """A share of everything, in proportion to the customers there are."""
     customers = [held.object for held in make.account.rows("customers")]
-    for customer in customers[::4]:
-        _checkout(make, offer, purse, customer)
+    for place, customer in enumerate(customers[::4]):
+        _checkout(make, offer, purse, customer, 12 if place % 10 == 0 else 1)
     for invoice in [held.object for held in make.account.rows("invoices")][::25]:
         if invoice["status"] == "paid":
             _credit(make, invoice)
@@ -26,7 +26,7 @@ def sidelines(make: Maker, offer: Offer, purse: Purse) -> None:
     _custom_method(make, customers[0])
 
 
-def _checkout(make: Maker, offer: Offer, purse: Purse, customer: Object) -> None:
+def _checkout(make: Maker, offer: Offer, purse: Purse, customer: Object, count: int) -> None:
     """A one-off payment in a checkout session, or one that was left."""
     at = min(customer["created"] + make.chance.randrange(HOUR, 90 * DAY), make.now - HOUR)
     left = make.happens(0.3)
@@ -38,7 +38,7 @@ def _checkout(make: Maker, offer: Offer, purse: Purse, customer: Object) -> None
             description="Onboarding" if place == 0 else f"Extra no. {place}", price=offer.setup, quantity=1,
             metadata={},
         )
-        for place in range(12 if make.happens(0.1) else 1)
+        for place in range(count)
     ]  # fmt: skip
     session = make.add(
         "checkout_sessions", "checkout.session", at, amount_subtotal=25000, amount_total=25000, currency="usd",

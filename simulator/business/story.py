@@ -19,7 +19,7 @@ def tell(make: Maker, customers: int, since: int) -> None:
     for number in range(customers):
         # Growth: the number of customers rises with the square of the time that the shop has been open.
         moment = since + DAY + int(span * ((number + 1) / (customers + 1)) ** 0.5)
-        live(make, offer, purse, moment)
+        live(make, offer, purse, moment, founder=number == 0)
     for _ in range(3):
         gone = sign_up(make, since + make.chance.randrange(span))
         make.account.delete("customers", gone["id"], at=make.now - make.chance.randrange(40 * DAY))

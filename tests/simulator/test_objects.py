@@ -1,0 +1,102 @@
+"""Single objects: by id, deleted ones, singletons; and what a change of the account changes in the answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from sources.stripe_api.catalogue import TABLES
+from tests.simulator.conftest import Reader
+
+RETRIEVED = [name for name, table in TABLES.items() if table.retrieve and table.key == ("id",)]
+
+
+@pytest.mark.parametrize("table", RETRIEVED)
+def test_every_table_with_a_path_gives_its_objects_by_id(get: Reader, table: str) -> None:
+    if table == "scheduled_query_runs":
+        pytest.skip("live mode only")
+    held = get.sim.account.rows(table, hidden=True)[-1]
+    path = TABLES[table].retrieve.format(id=held.object["id"], _parent_id=held.parent)  # type: ignore[union-attr]
+    answer = get(path)
+    assert answer.status == 200
+    fields = {one.field.partition(".")[0] for one in TABLES[table].embedded}
+    assert {n: v for n, v in answer.json.items() if n not in fields} == {
+        n: v for n, v in held.object.items() if n not in fields
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "object"),
+    [
+        ("/v1/account", "account"),
+        ("/v1/balance", "balance"),
+        ("/v1/balance_settings", "balance_settings"),
+        ("/v1/tax/settings", "tax.settings"),
+    ],
+)
+def test_singletons(get: Reader, path: str, object: str) -> None:
+    assert get(path).json["object"] == object
+
+
+def test_what_was_never_there_is_404(get: Reader) -> None:
+    answer = get("/v1/customers/cus_never")
+    assert (answer.status, answer.error["code"]) == (404, "resource_missing")
+    assert answer.error["message"] == "No such customer: 'cus_never'"
+
+
+def test_a_deleted_object_leaves_a_stub(get: Reader) -> None:
+    id = get.sim.account.objects("customers")[0]["id"]
+    assert get(f"/v1/customers/{id}", method="DELETE").json == {"id": id, "object": "customer", "deleted": True}
+    assert get(f"/v1/customers/{id}").json == {"id": id, "object": "customer", "deleted": True}
+    assert get(f"/v1/customers/{id}", method="DELETE").status == 404
+
+
+def test_a_deleted_object_without_stubs_is_404(get: Reader) -> None:
+    id = get.sim.account.objects("files")[0]["id"]
+    get.sim.account.delete("files", id)
+    assert get(f"/v1/files/{id}").status == 404
+
+
+def test_a_child_is_found_below_its_own_parent_only(get: Reader) -> None:
+    held = get.sim.account.rows("persons")[0]
+    other = next(one["id"] for one in get.sim.account.objects("accounts") if one["id"] != held.parent)
+    assert get(f"/v1/accounts/{held.parent}/persons/{held.object['id']}").status == 200
+    assert get(f"/v1/accounts/{other}/persons/{held.object['id']}").status == 404
+
+
+def test_an_update_shows_at_once_everywhere(get: Reader) -> None:
+    id = get.sim.account.objects("customers")[1]["id"]
+    get.sim.account.update("customers", id, {"name": 'Ömer "the" Tester', "metadata": {"k": ""}})
+    assert get(f"/v1/customers/{id}").json["name"] == 'Ömer "the" Tester'
+    page = {one["id"]: one for one in get.pages("/v1/customers", ("limit", 100))}
+    assert page[id]["metadata"] == {"k": ""}
+
+
+def test_a_childs_change_shows_in_its_parent(get: Reader) -> None:
+    subscription = get("/v1/subscriptions").json["data"][0]
+    item = subscription["items"]["data"][0]["id"]
+    get.sim.account.update("subscription_items", item, {"quantity": 42})
+    shown = get(f"/v1/subscriptions/{subscription['id']}").json["items"]["data"]
+    assert next(one for one in shown if one["id"] == item)["quantity"] == 42
+    new = get.sim.make("subscription_items", subscription=subscription["id"], quantity=1)
+    get.sim.account.create("subscription_items", new)
+    assert get(f"/v1/subscriptions/{subscription['id']}").json["items"]["data"][0]["id"] == new["id"]
+    get.sim.account.update("subscriptions", subscription["id"], {"items": [new]})
+    assert [one["id"] for one in get(f"/v1/subscriptions/{subscription['id']}").json["items"]["data"]] == [new["id"]]
+    assert item not in {held["id"] for held in get.sim.account.objects("subscription_items")}
+
+
+def test_an_object_moves_to_another_parent(get: Reader) -> None:
+    first, second = (one["id"] for one in get.sim.account.objects("customers")[3:5])
+    method = get.sim.make("payment_methods", customer=first, type="card")
+    get.sim.account.create("payment_methods", method)
+    assert method["id"] in get(f"/v1/customers/{first}/payment_methods").ids
+    get.sim.account.update("payment_methods", method["id"], {"customer": second})
+    assert method["id"] not in get(f"/v1/customers/{first}/payment_methods").ids
+    assert method["id"] in get(f"/v1/customers/{second}/payment_methods").ids
+
+
+def test_a_canceled_subscription_can_still_be_read(get: Reader) -> None:
+    id = get("/v1/subscriptions").ids[0]
+    assert get(f"/v1/subscriptions/{id}", method="DELETE").json["status"] == "canceled"
+    assert get(f"/v1/subscriptions/{id}").json["status"] == "canceled"
+    assert id not in get("/v1/subscriptions", ("limit", 100)).ids
