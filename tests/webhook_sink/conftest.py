@@ -114,9 +114,15 @@ async def deliver(sink: Sink, *events: dict[str, Any]) -> list[str]:
 
 
 async def read_again(sink: Sink) -> None:
-    """Reads again all that is due, however often that takes."""
-    while await sink.rereader.work():
-        pass
+    """Reads again all that waits for it, however often that takes, until the sink's own reading has ended too."""
+    waiting = b"select count(*) from stripe.stripe_webhook_rereads"
+    while True:
+        await sink.rereader.work()
+        async with sink.pool.connection() as connection:
+            (left,) = await (await connection.execute(waiting)).fetchone()
+        if not left:
+            return
+        await asyncio.sleep(0.01)
 
 
 @dataclass
@@ -125,6 +131,8 @@ class Served:
 
     sink: Sink
     port: int
+    loop: asyncio.AbstractEventLoop
+    clock: Callable[[], float]
     http: urllib3.PoolManager = field(
         default_factory=lambda: urllib3.PoolManager(maxsize=64, retries=False, timeout=30)
     )
@@ -134,13 +142,17 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     def post(self, body: bytes, header: str | None = None, **headers: str) -> urllib3.BaseHTTPResponse:
-        signed = signature(body, [SECRET], NOW) if header is None else header
+        signed = signature(body, [SECRET], int(self.clock())) if header is None else header
         return self.http.request(
             "POST", f"{self.url}/webhooks", body=body, headers={"Stripe-Signature": signed, **headers}
         )
 
     def send(self, *events: dict[str, Any]) -> list[int]:
         return [self.post(orjson.dumps(one)).status for one in events]
+
+    def read_again(self) -> None:
+        """Reads again all that is due, however often that takes."""
+        asyncio.run_coroutine_threadsafe(read_again(self.sink), self.loop).result(60)
 
     def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
         return self.http.request("GET", self.url + path, headers=headers)
@@ -154,11 +166,14 @@ def serve(postgres_url: str) -> Iterator[Callable[..., Served]]:
         def start(sim: Simulator | None = None, *, url: str | None = None, wait: bool = True, **options: Any) -> Served:
             given = sink_settings(**options)
             sink = Sink(settings_for(url or postgres_url, sim), given)
-            server = uvicorn.Server(config_of(App(sink, clock=lambda: float(NOW)), given))
+            clock = sim.clock.time if sim else lambda: float(NOW)
+            server = uvicorn.Server(config_of(App(sink, clock=clock), given))
             started = threading.Event()
             port: list[int] = []
+            loops: list[asyncio.AbstractEventLoop] = []
 
             async def main() -> None:
+                loops.append(asyncio.get_running_loop())
                 serving = asyncio.create_task(server.serve())
                 while not server.started and not serving.done():
                     await asyncio.sleep(0.005)
@@ -173,6 +188,6 @@ def serve(postgres_url: str) -> Iterator[Callable[..., Served]]:
             assert started.wait(30)
             running.callback(thread.join)
             running.callback(lambda: setattr(server, "should_exit", True))
-            return Served(sink, port[0])
+            return Served(sink, port[0], loops[0], clock)
 
         yield start

@@ -1,0 +1,58 @@
+"""Whether tables equal a simulated account, field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pipelines.database import PostgresDatabase
+from pipelines.stored_schema import stored_columns
+from simulator import Simulator
+from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.rows import comparable, object_of
+from sources.stripe_api.schema import Columns
+
+Key = tuple[Any, ...]
+
+
+def stored_objects(url: str, table: str, account_id: str | None = None) -> dict[Key, dict[str, Any]]:
+    """The living rows of a table as Stripe's objects, by key."""
+    database = PostgresDatabase(url)
+    try:
+        columns = Columns(stored_columns(database, "stripe"))
+        names = [name for (name,) in database.execute(NAMES, (table,))]
+        values = database.execute(
+            f"SELECT {', '.join(map(_quoted, names))} FROM stripe.{table} WHERE _deleted_at IS NULL"
+        )
+    finally:
+        database.close()
+    found = [dict(zip(names, row, strict=True)) for row in values]
+    kept = [row for row in found if account_id is None or row["_account_id"] == account_id]
+    return {tuple(row[name] for name in TABLES[table].key): object_of(table, row, columns) for row in kept}
+
+
+NAMES = (
+    "SELECT column_name FROM information_schema.columns WHERE table_schema = 'stripe' AND table_name = %s"
+    " ORDER BY ordinal_position"
+)
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def account_objects(sim: Simulator, table: str) -> dict[Key, dict[str, Any]]:
+    """The living objects of a simulated account's table, in the form that rows give back, by key."""
+    columns = Columns()
+    return {
+        tuple(row.object[name] for name in TABLES[table].key): comparable(table, row.object, columns)
+        for row in sim.account.rows(table)
+    }
+
+
+def assert_equal(url: str, sim: Simulator, tables: Iterable[str]) -> None:
+    """Raises AssertionError that names the table and the difference."""
+    for table in tables:
+        stored, expected = stored_objects(url, table, sim.account.id), account_objects(sim, table)
+        assert {key: stored.get(key) for key in expected} == expected, table
+        assert set(stored) == set(expected), table
