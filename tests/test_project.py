@@ -135,7 +135,7 @@ def test_dependencies_are_declared_used_and_explained() -> None:
 
 
 def distribution(requirement: str) -> str:
-    return re.split(r"[^\w-]", requirement, maxsplit=1)[0]
+    return re.split(r"[^\w-]", requirement, maxsplit=1)[0].replace("_", "-")
 
 
 def first_column(text: str) -> str:
@@ -147,7 +147,7 @@ def distributions_imported(*folders: str) -> set[str]:
     owners = importlib.metadata.packages_distributions()
     names = {name.partition(".")[0] for path in python_files(*folders) for name in imports(path)}
     names -= sys.stdlib_module_names | {*PACKAGES, "tests", "demo"}
-    return {owners.get(name, [f"not installed: {name}"])[0].lower() for name in names}
+    return {distribution(owners.get(name, [f"not-installed-{name}"])[0].lower()) for name in names}
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="an unpacked archive has no list of its files")
