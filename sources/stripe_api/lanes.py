@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Literal
 
 from sources.stripe_api.catalogue_types import Resource, Table
@@ -13,7 +14,7 @@ from sources.stripe_api.completion import Completion
 from sources.stripe_api.errors import BadConfiguration, RequestRefused, SkipResource
 from sources.stripe_api.page_children import ChildPager
 from sources.stripe_api.page_lists import ListPager
-from sources.stripe_api.page_windows import Horizon, WindowPager
+from sources.stripe_api.page_windows import Horizon, Survey, WindowPager
 from sources.stripe_api.parents import ParentIds
 from sources.stripe_api.progress import Progress, key_of
 from sources.stripe_api.replies import Page
@@ -58,7 +59,9 @@ class Lane:
     resource: Resource
     tables: Mapping[str, Table]
     pagers: list[Pager]
-    endpoint: str = ""
+    survey: Survey = field(default_factory=lambda: Survey(Horizon()))
+    endpoint: str = field(init=False)
+    _whole: tuple[tuple[int, int], ...] = field(init=False)  # the windows at the start
     waiting: dict[str, deque[Task]] = field(default_factory=dict)  # by endpoint, first in, first out
     delayed: list[Task] = field(default_factory=list)
     under_way: int = 0  # tasks that a worker has, until what they brought has been handed over
@@ -70,11 +73,10 @@ class Lane:
     is_closed: bool = False  # its end has been told
     started: float | None = None
     ended: float | None = None
-    span: int = 0
 
     def __post_init__(self) -> None:
         self.endpoint = endpoint_of(self.resource.path)
-        self.span = self._left()
+        self._whole = tuple((one.gte, one.lt) for one in self.windows)
         for pager in list(self.pagers):
             self.add(pager, pager.begin())
 
@@ -82,6 +84,28 @@ class Lane:
     def windows(self) -> list[WindowPager]:
         """The windows under way, which can be divided."""
         return [pager for pager in self.pagers if isinstance(pager, WindowPager)]
+
+    @property
+    def expected(self) -> float:
+        """How many requests are left, as far as one can tell; infinite where nothing tells."""
+        windows = self.windows
+        left = sum(one.lt - one.floor for one in windows)
+        if len(windows) < len(self.pagers) or not left:
+            return inf if self.pagers else 0.0
+        return self.survey.per_second * left / (self.resource.limit or 100)
+
+    @property
+    def share(self) -> float | None:
+        """How much of the seconds to cover is covered, from 0 to 1; None for a list without windows.
+
+        Seconds before the horizon, where nothing is expected, do not count.
+        """
+        if not self._whole:
+            return None
+        horizon = self.survey.horizon.second
+        whole = sum(lt - max(gte, horizon) for gte, lt in self._whole if lt > horizon)
+        left = sum(one.lt - max(one.gte, horizon) for one in self.windows if one.lt > horizon)
+        return 1 - left / whole if whole else None
 
     @property
     def is_idle(self) -> bool:
@@ -149,11 +173,9 @@ class Lane:
             state = "error"
         elif self.is_closed:
             state = "complete"
-        share = 1.0 if state == "complete" else (1 - min(1.0, self._left() / self.span)) if self.span else None
-        end = self.ended if self.ended is not None else now
-        return View(
-            self.resource.name, state, self.requests, self.rows, share, end - self.started if self.started else 0.0
-        )
+        seconds = (now if self.ended is None else self.ended) - self.started if self.started is not None else 0.0
+        share = 1.0 if state == "complete" else self.share
+        return View(self.resource.name, state, self.requests, self.rows, share, seconds)
 
     def _completed(self, pager: Pager, completion: Completion) -> Turn:
         if not completion.is_done:
@@ -166,9 +188,6 @@ class Lane:
         if pager.is_done and pager in self.pagers:
             self.pagers.remove(pager)
         return turn
-
-    def _left(self) -> int:
-        return sum(one.lt - one.floor for one in self.windows)
 
 
 def lane_of(
@@ -183,6 +202,7 @@ def lane_of(
     """What is left of a resource in `[since, until)`. Raises BadConfiguration without the parents that it needs."""
     passes = [(key_of(one), list_params(resource, tables, one)) for one in resource.passes]
     pagers: list[Pager] = []
+    survey = Survey(horizon)
     if resource.parents:
         if parents is None:
             raise BadConfiguration(f"{resource.name} is a list for each of its parents: pass their ids to load it.")
@@ -191,8 +211,8 @@ def lane_of(
     elif resource.created != "none":
         for key, params in passes:
             for window in progress.remaining(key, since, until):
-                pagers.append(WindowPager(resource, key, params, window, horizon))
+                pagers.append(WindowPager(resource, key, params, window, survey))
     else:
         for key, params in passes:
             pagers.append(ListPager(resource, key, params, progress.listed.get(key), since, until))
-    return Lane(resource, tables, pagers)
+    return Lane(resource, tables, pagers, survey)

@@ -16,9 +16,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 ENDPOINT_RATE = 25.0
-CATCH_UP = 0.02  # seconds by which a caller may come late and still not lose its turn
+CATCH_UP = 0.015  # seconds by which a caller may come late and still not lose its turn
+JITTER = 0.015  # seconds by which the way to Stripe may push requests together
 MOMENT = 1e-6  # seconds that no clock tells apart
-SHRINK = 0.7  # what is left of a budget when Stripe refuses
+SHRINK = 0.85  # what is left of a budget when Stripe refuses
 GROW = 0.05  # of the configured budget, for each second without a refusal
 PAUSE = 1.0  # seconds in which further refusals are echoes of the same excess, and between steps of growth
 POLL = 0.02  # seconds until it is worth asking again where no clock tells
@@ -31,7 +32,7 @@ class Budget:
     """
 
     def __init__(self, limit: float | None) -> None:
-        self._ceiling = math.inf if limit is None else limit / (1 + CATCH_UP + 2 * MOMENT)
+        self._ceiling = math.inf if limit is None else limit / (1 + CATCH_UP + JITTER)
         self._base = self._ceiling  # what steps of growth are measured by
         self.rate = self._ceiling
         self.at_once = math.inf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from sources.stripe_api.catalogue_types import Params, Resource
 from sources.stripe_api.client import Request, request
@@ -31,6 +32,20 @@ class Horizon:
     second: int = STRIPE_BEGAN
 
 
+@dataclass(slots=True)
+class Survey:
+    """What the windows of one resource have shown so far: how many objects in how many seconds that had any."""
+
+    horizon: Horizon
+    found: int = 0
+    seconds: int = 0
+
+    @property
+    def per_second(self) -> float:
+        """Objects a second; infinite before anything is known."""
+        return self.found / self.seconds if self.seconds else inf
+
+
 class WindowPager:
     """Pages `[gte, lt)` of one pass over a list.
 
@@ -38,15 +53,15 @@ class WindowPager:
     be trusted. More objects than a page holds may share a second: it counts as covered only after the last of them.
     """
 
-    def __init__(self, resource: Resource, key: str, params: Params, whole: Window, horizon: Horizon) -> None:
-        self.resource, self.key, self._params, self._horizon = resource, key, params, horizon
+    def __init__(self, resource: Resource, key: str, params: Params, whole: Window, survey: Survey) -> None:
+        self.resource, self.key, self._params, self._survey = resource, key, params, survey
         self.gte, self.lt = whole.gte, whole.lt  # what is not covered; `lt` falls page by page, `gte` rises by splits
         self._top = whole.lt
         self.is_done = False
         self._ordered = resource.newest_first
         self._cursor: str | None = None
         self._found = 0
-        self._per_second = 0.0  # density of the last page
+        self.is_divisible = False  # not before its first page: it may be the only one
         self._restarts = 0
 
     def begin(self) -> list[Step]:
@@ -61,20 +76,21 @@ class WindowPager:
         ended = not page.has_more or (oldest is not None and oldest < self.gte)
         bottom = self.gte if ended else max(self.gte, oldest + 1) if oldest is not None else self.lt
         objects = page.objects
-        if (
-            self._ordered and oldest is not None and oldest < self.gte
-        ):  # asked for before a split: the rest is another's
+        if oldest is not None and oldest < self.gte:  # asked for before the window was divided: the rest is another's
             objects = [one for one, second in zip(objects, seconds, strict=True) if (second or 0) >= self.gte]
         if not ended:
-            at = next_page_path(page, self.resource.path) if page.next_page else cursor_after(page, self._cursor)
-            self._cursor = at
+            path = self.resource.path
+            self._cursor = next_page_path(page, path) if page.next_page else cursor_after(page, self._cursor)
+        turn = Turn(listings=[Listing(objects, page.as_of)] if objects else [])
         self._found += len(objects)
-        listings = [Listing(objects, page.as_of)] if objects else []
-        turn = Turn(listings=listings, advance=self._cover(bottom, len(page.objects)))
-        if ended:
-            self._end()
-        else:
+        self._survey.found += len(objects)
+        self._survey.seconds += self.lt - max(oldest, self.gte) if oldest is not None else 0
+        turn.advance = self._cover(bottom)
+        self.is_done, self.is_divisible = ended, self._ordered and not ended
+        if not ended:
             turn.then.append(Step(self._request()))
+        elif self._found == 0 and self.gte <= self._survey.horizon.second:
+            self._survey.horizon.second = max(self._survey.horizon.second, self._top)
         return turn
 
     def refused(self, step: Step, error: RequestRefused) -> Turn | None:
@@ -90,38 +106,30 @@ class WindowPager:
 
     @property
     def expected(self) -> float:
-        """How many objects are left by the density of the last page; 0.0 before there was one, or without order."""
-        if self.is_done or not self._ordered:
-            return 0.0
-        return self._per_second * (self.lt - self.floor)
+        """How many objects are left, if they lie as densely as those found in this window."""
+        return self._found / max(1, self._top - self.lt) * (self.lt - self.floor)
 
     def split(self) -> WindowPager | None:
         """Gives away the older half of what is left, as a pager of its own; None where a half would hold no second."""
         at = (self.floor + self.lt) // 2
-        if self.is_done or not self.gte < at < self.lt:
+        if not self.is_divisible or not self.gte < at < self.lt:
             return None
-        older = WindowPager(self.resource, self.key, self._params, Window(self.gte, at), self._horizon)
+        older = WindowPager(self.resource, self.key, self._params, Window(self.gte, at), self._survey)
         self.gte = at
         return older
 
-    def _cover(self, bottom: int, count: int) -> Advance | None:
+    def _cover(self, bottom: int) -> Advance | None:
         covered = window(bottom, self.lt)
         if covered is None:
-            self._per_second = float(count)  # the whole page lies in one second
             return None
-        self._per_second = count / covered.seconds
         self.lt, self._restarts = bottom, 0
         return Covered(self.key, covered)
-
-    def _end(self) -> None:
-        self.is_done = True
-        if self._found == 0 and self.gte <= self._horizon.second:
-            self._horizon.second = max(self._horizon.second, self._top)
 
     @property
     def floor(self) -> int:
         """Where the objects of the window are likely to begin."""
-        likely = self._horizon.second if self._horizon.second < self.lt else STRIPE_BEGAN
+        horizon = self._survey.horizon.second
+        likely = horizon if horizon < self.lt else STRIPE_BEGAN
         return max(self.gte, min(likely, self.lt))
 
     def _request(self) -> Request:

@@ -1,7 +1,9 @@
 """Which task a free worker takes next. Decides under the limiter's word; starts no thread and sends nothing.
 
-Resources take turns. A window is divided only when a request could go that nobody waits for: so a small list costs no
-request more than it has pages, and a big one gets as many windows as its endpoint's limit and latency can keep busy.
+The resource that has most left goes first, so that all come to their end together and the account's limit is not left
+to the biggest one at last. Lists that cannot be divided take the longest and go before; among equals they take turns.
+A window is divided only when a request could go that nobody waits for: so a small list costs no request more than it
+has pages, and a big one gets as many windows as its endpoint's limit and latency can keep busy.
 """
 
 from __future__ import annotations
@@ -36,16 +38,20 @@ class Schedule:
         Counts the request as sent.
         """
         waits: dict[str, float] = {}
-        for _ in range(len(self._turns)):
-            lane = self._turns[0]
-            self._turns.rotate(-1)
+        self._turns.rotate(-1)
+        lanes = sorted(self._turns, key=lambda lane: lane.expected, reverse=True)
+        longest = next((lane for lane in lanes if lane.windows), None)
+        for lane in lanes:
             task = self._first(lane, now, waits)
+            if task is None and lane is longest:  # what takes longest must not wait for its own answers
+                task = self._divide(lane, waits)
             if task is not None:
                 return self._start(task, now)
-        task = self._divide(waits)
-        if task is not None:
-            return self._start(task, now)
-        delays = [task.not_before - now for lane in self._turns for task in lane.delayed]
+        for lane in lanes:
+            task = self._divide(lane, waits)
+            if task is not None:
+                return self._start(task, now)
+        delays = [task.not_before - now for lane in lanes for task in lane.delayed]
         return max(0.0, min([*waits.values(), *delays], default=math.inf))
 
     def drop(self, lane: Lane) -> None:
@@ -74,29 +80,21 @@ class Schedule:
             waits[endpoint] = wait
         return False
 
-    def _divide(self, waits: dict[str, float]) -> Task | None:
-        """The first task of the older half of the longest window whose endpoint has room."""
-        if self.is_spent:
+    def _divide(self, lane: Lane, waits: dict[str, float]) -> Task | None:
+        """The first task of the older half of a lane's longest window, where nothing else of it waits."""
+        if self.is_spent or lane.waiting or lane.delayed or lane.completions or lane.error:
             return None
-        best, most = None, 0.0
-        for lane in self._turns:
-            if lane.waiting or lane.delayed or lane.completions or lane.error:
-                continue
-            for window in lane.windows:
-                pages = window.expected / (lane.resource.limit or 100)
-                if pages >= WORTH_DIVIDING and pages > most and self._has_room(lane.endpoint, waits):
-                    best, most = (lane, window), pages
-        if best is None:
+        window = max((one for one in lane.windows if one.is_divisible), key=lambda one: one.expected, default=None)
+        if window is None or window.expected < WORTH_DIVIDING * (lane.resource.limit or 100):
             return None
-        lane, window = best
+        if not self._has_room(lane.endpoint, waits):
+            return None
         older = window.split()
-        if older is None or not self._grants(lane.endpoint, waits):
-            if older is not None:
-                window.gte = older.gte
+        if older is None:
             return None
         lane.pagers.append(older)
         lane.add(older, older.begin())
-        return lane.take(lane.endpoint)
+        return lane.take(lane.endpoint) if self._grants(lane.endpoint, waits) else None
 
     def _has_room(self, endpoint: str, waits: dict[str, float]) -> bool:
         if endpoint not in waits and (wait := self._limiter.wait(endpoint)):
