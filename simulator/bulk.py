@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from simulator import words
-from simulator.account import Account
+from simulator.account import LINKS, Account
 from simulator.store import Row
 
 Object = dict[str, Any]
@@ -32,10 +32,12 @@ CHILDREN: Mapping[str, tuple[str, str, str, int]] = {
     "invoices": ("lines", "invoice_line_items", "il_", 2),
     "subscriptions": ("items", "subscription_items", "si_", 1),
 }
+# For a table, the field that names another object, and the table of that.
 REFERENCES: Mapping[str, tuple[str, str]] = {
-    "balance_transactions": ("source", "ch_"), "charges": ("customer", "cus_"), "invoices": ("customer", "cus_"),
-    "payment_intents": ("customer", "cus_"), "payment_methods": ("customer", "cus_"), "refunds": ("charge", "ch_"),
-    "subscriptions": ("customer", "cus_"),
+    "balance_transactions": ("source", "charges"), "charges": ("customer", "customers"),
+    "invoices": ("customer", "customers"), "payment_intents": ("customer", "customers"),
+    "payment_methods": ("customer", "customers"), "refunds": ("charge", "charges"),
+    "subscriptions": ("customer", "customers"),
 }  # fmt: skip
 HOLE = "⟨{0}⟩"
 NUMBER = 918_273_645_000
@@ -71,9 +73,11 @@ def _fill(account: Account, samples: Account, table: str, moments: Sequence[int]
         below = orjson.loads(samples.tables[children[1]].of(sample.id).rows()[0].own)
         below = _template(_holes(children[1], below))
     collection, reference = account.tables[table], REFERENCES.get(table)
+    others = [row.id for row in account.tables[reference[1]].shelf.rows()] if reference else []
+    linked = reference is not None and LINKS.get(table) == reference[0]
     for place, at in enumerate(moments):
         id = _id(PREFIX[table], chance)
-        other = _id(reference[1], chance) if reference else ""
+        other = chance.choice(others) if others else ""
         values = {
             "id": id,
             "other": other,
@@ -81,9 +85,7 @@ def _fill(account: Account, samples: Account, table: str, moments: Sequence[int]
             "at": at,
             "cents": place % 50_000 + 100,
         }
-        row = Row(
-            id, at, account.next_place(), render(values), other if reference and reference[0] == "customer" else None
-        )
+        row = Row(id, at, account.next_place(), render(values), other if linked else None)
         collection.add(row)
         if children and below:
             row.view = _with_children(account, row, children, below, values, chance)

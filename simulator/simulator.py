@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from simulator.account import Account
 from simulator.accounts import Accounts, model
+from simulator.activity import Activity
 from simulator.api import Api
 from simulator.business import Maker
 from simulator.clock import Clock
@@ -90,6 +91,10 @@ class Simulator:
     def make(self, table: str, **given: Any) -> Object:
         """An object for a table that is not in the account yet: the given fields, an id, and everything else empty."""
         return self._maker.plain(TABLES[table].objects[0], self.clock.seconds(), **given)
+
+    def activity(self, seed: int = 0) -> Activity:
+        """What changes the account step by step."""
+        return Activity(self.account, Maker(self.account, model().shapes, seed), seed)
 
     def __enter__(self) -> Simulator:
         started = threading.Event()

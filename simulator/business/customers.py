@@ -145,13 +145,14 @@ def _pay_every_period(
             fails=fails,
             reason="subscription_create" if number == 1 else "subscription_cycle",
         )  # fmt: skip
-        latest = invoice["id"]
+        latest = invoice
         if paid is not None:
             _regret(make, purse, paid)
         months += plan.months
     if latest is not None:
-        make.account.update("subscriptions", subscription["id"], {"latest_invoice": latest}, event=False)
-        make.account.update("customers", customer["id"], {"next_invoice_sequence": number + 1}, event=False)
+        at = latest["created"]
+        make.account.update("subscriptions", subscription["id"], {"latest_invoice": latest["id"]}, at=at)
+        make.account.update("customers", customer["id"], {"next_invoice_sequence": number + 1}, at=at)
 
 
 def _seats(
@@ -171,6 +172,7 @@ def _regret(make: Maker, purse: Purse, paid: Paid) -> None:
         return
     if make.happens(0.02):
         cents = paid.charge["amount"] if make.happens(0.7) else paid.charge["amount"] // 2
-        refund(make, purse, paid, at, cents, make.chance.choice(("requested_by_customer", "duplicate")))
+        reason = make.chance.choice(("requested_by_customer", "duplicate"))
+        refund(make, purse, paid.intent, paid.charge, at, cents, reason)
     elif make.happens(0.006):
         dispute(make, purse, paid, at)

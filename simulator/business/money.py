@@ -70,20 +70,20 @@ def pay(
     return Paid(intent, charge, not fails)
 
 
-def refund(make: Maker, purse: Purse, paid: Paid, at: int, cents: int, reason: str) -> Object:
+def refund(make: Maker, purse: Purse, intent: Object, charge: Object, at: int, cents: int, reason: str) -> Object:
     """Gives back a payment, or a part of it."""
     id = make.ids.of("refund")
     transaction = _transaction(make, purse, at, -cents, id, "refund", "REFUND FOR CHARGE")
     made = make.add(
-        "refunds", "refund", at, id=id, amount=cents, balance_transaction=transaction, charge=paid.charge["id"],
-        currency="usd", customer=paid.charge["customer"], payment_intent=paid.intent["id"], reason=reason,
+        "refunds", "refund", at, id=id, amount=cents, balance_transaction=transaction, charge=charge["id"],
+        currency="usd", customer=charge["customer"], payment_intent=intent["id"], reason=reason,
         status="succeeded",
-        payment_method=paid.charge["payment_method"], metadata={"ticket": f"#{make.chance.randrange(9999)}"},
+        payment_method=charge["payment_method"], metadata={"ticket": f"#{make.chance.randrange(9999)}"},
         destination_details={"card": {"reference_status": "pending", "type": "refund"}, "type": "card"},
     )  # fmt: skip
-    whole = cents == paid.charge["amount"]
+    whole = cents == charge["amount"]
     changes = {"amount_refunded": cents, "refunded": whole}
-    make.account.update("charges", paid.charge["id"], changes, at=at, event="charge.refunded")
+    make.account.update("charges", charge["id"], changes, at=at, event="charge.refunded")
     return made
 
 
