@@ -68,13 +68,13 @@ class Journal:
         """Rows of `sync_status`, of some resources or of all."""
         return [self._entries[name].saved() for name in (self._entries if resources is None else resources)]
 
-    def committed(self, chunk: Chunk, rows: int) -> None:
+    def committed(self, chunk: Chunk) -> None:
         """A chunk's rows are in the database."""
         entry = self._entries[chunk.resource]
         status = replace(
             entry.status,
             status="running",
-            rows=entry.status.rows + rows,
+            rows=entry.status.rows + chunk.rows,
             requests=entry.status.requests + chunk.requests,
         )
         self._entries[chunk.resource] = replace(entry, status=status, progress=entry.progress.apply(chunk.advance))

@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 
 from pipelines.account import Account, open_client, read_account
 from pipelines.board import Board
-from pipelines.convert import converter, rows_of
+from pipelines.convert import converter
 from pipelines.database import Database, DatabaseProblem, open_database
 from pipelines.display import showing
 from pipelines.journal import Journal, entry_of
 from pipelines.load import Loader
-from pipelines.package import Limits, Package
+from pipelines.package import Limits, Package, Packages
 from pipelines.parents import StoredParents
 from pipelines.settings import Settings
 from pipelines.state import State
@@ -28,7 +28,7 @@ from pipelines.stored_schema import stored_columns
 from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.client import Client
 from sources.stripe_api.errors import StripeSourceError
-from sources.stripe_api.paging import Chunk, Failed, Fetch, Finished, fetch
+from sources.stripe_api.paging import Fetch, fetch
 from sources.stripe_api.schema import Columns
 from sources.stripe_api.tally import Tally
 
@@ -84,7 +84,12 @@ class Run:
         self._database = database
         self._until = min(order.until or account.now, account.now)
         self._state = State(database, settings.dataset, account.id, uuid.uuid4().hex, order.command)
-        self._limits = Limits(settings.package_rows, settings.package_megabytes * 2**20, settings.package_seconds)
+        self._limits = Limits(
+            rows=settings.package_rows,
+            nbytes=settings.package_megabytes * 2**20,
+            all_bytes=2 * settings.package_megabytes * 2**20,
+            seconds=settings.package_seconds,
+        )
         self._board = Board(resource.name for resource in order.resources)
         self._tally = Tally()
 
@@ -147,31 +152,27 @@ class Run:
 
     def _load(self, fetching: Fetch) -> None:
         """Collects what arrives to packages, and loads each when it is due; the last one also after an error."""
-        package, chunks, ends = Package(), list[Chunk](), list[Finished | Failed]()
+        packages = Packages(self._limits)
         try:
             for one in fetching:
-                if isinstance(one, Chunk):
-                    package.add(one.tables, one.nbytes, time.monotonic())
-                    chunks.append(one)
-                else:
-                    ends.append(one)
-                if package.is_due(self._limits, time.monotonic()):
-                    self._commit(package, chunks, ends)
-                    package, chunks, ends = Package(), [], []
-        except StripeSourceError:
-            self._commit(package, chunks, ends)
+                packages.add(one, time.monotonic())
+                for package in packages.due(time.monotonic()):
+                    self._commit(package)
+        except StripeSourceError as error:
+            if not isinstance(error, DatabaseProblem):
+                self._commit(packages.rest())
             raise
-        self._commit(package, chunks, ends)
+        self._commit(packages.rest())
 
-    def _commit(self, package: Package, chunks: Sequence[Chunk], ends: Sequence[Finished | Failed]) -> None:
+    def _commit(self, package: Package) -> None:
         """The data first, then the progress."""
         if package.rows:
-            self._loader.load(package.tables())
-        for chunk in chunks:
-            self._journal.committed(chunk, rows_of(chunk.tables))
-        for end in ends:
+            self._loader.load(package.take_tables())
+        for chunk in package.chunks:
+            self._journal.committed(chunk)
+        for end in package.ends:
             self._journal.ended(end)
-        self._save({one.resource for one in (*chunks, *ends)})
+        self._save({one.resource for one in (*package.chunks, *package.ends)})
 
     def _save(self, resources: set[str] | None) -> None:
         statuses = self._journal.statuses(resources)

@@ -78,7 +78,7 @@ class Session:
 
     def store(self, tables: Mapping[str, pa.Table]) -> None:
         """Merges tables; returns when they are committed. Raises DatabaseProblem."""
-        self.loader.load(tables)
+        self.loader.load(dict(tables))
         self.rows += sum(table.num_rows for table in tables.values())
 
     def save(self, *statuses: ResourceStatus) -> None:

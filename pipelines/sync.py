@@ -13,18 +13,19 @@ from typing import Any
 
 from pipelines.account import Account, read_account
 from pipelines.cadence import Due, Last, due_lists, reopened
+from pipelines.catch_up import EVENTS_PASS
 from pipelines.events_pass import EventsPass, PassSettings, Report
 from pipelines.events_position import KEPT, MARGIN, Position
 from pipelines.gap import EventsGap, loaded_since, vanished_since
+from pipelines.loaded import loaded_resources
 from pipelines.run import Order, Outcome, Run
 from pipelines.session import Session
 from pipelines.spending import BudgetSpent
 from pipelines.state import ResourceStatus
 from pipelines.sync_settings import SyncSettings
-from sources.stripe_api.catalogue import RESOURCES, TABLES, Resource, select
+from sources.stripe_api.catalogue import RESOURCES, TABLES, Resource
 from sources.stripe_api.progress import Progress
 
-EVENTS_PASS = "events_pass"
 LISTED_AT = "listed_at"
 RELISTING = "relisting"
 COMMAND = "stripe_sync"
@@ -62,7 +63,7 @@ class Sync:
     ) -> None:
         self._session, self._settings, self._warn = session, settings, warn
         self._saved = self._read_saved()
-        self._resources = self._chosen(names)
+        self._resources = loaded_resources(session, names)
         self._is_all = not names
         self._outcome = SyncOutcome(session.account_id, Report())
 
@@ -241,10 +242,6 @@ class Sync:
             " WHERE resource = %s AND _account_id = %s",
             (json.dumps(value), resource.name, self._session.account_id),
         )
-
-    def _chosen(self, names: Sequence[str]) -> list[Resource]:
-        known = [name for name in self._saved if name in RESOURCES]
-        return select(names or known)
 
 
 @dataclass(frozen=True, slots=True)

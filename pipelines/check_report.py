@@ -1,0 +1,142 @@
+"""What a check has found, table by table: for the terminal, as JSON, and as rows of `sync_checks`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.compare import Finding
+from pipelines.database import Database
+
+KEPT_FINDINGS = 1_000  # of each table, in `sync_checks`
+TABLE = """
+CREATE TABLE IF NOT EXISTS {dataset}.sync_checks (
+    check_id text, _account_id text, table_name text, started_at timestamptz, ended_at timestamptz,
+    window_start timestamptz, window_end timestamptz, is_sample boolean, is_repaired boolean,
+    rows_checked bigint, missing bigint, stale bigint, vanished bigint, unlisted bigint, findings {json},
+    PRIMARY KEY (check_id, _account_id, table_name))
+"""
+
+
+@dataclass(slots=True)
+class CheckReport:
+    """A check of one account. `checked` counts rows by table, `unlisted` those that no list shows and that live on.
+
+    `incomplete` are resources that could not be read to their end, with the reason.
+    """
+
+    check_id: str
+    account_id: str
+    started_at: datetime
+    since: int
+    until: int
+    is_sample: bool
+    is_repaired: bool
+    checked: Counter[str] = field(default_factory=Counter)
+    unlisted: Counter[str] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+    incomplete: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    requests: int = 0
+    ended_at: datetime | None = None
+
+    @property
+    def has_drift(self) -> bool:
+        """Whether any row was wrong."""
+        return bool(self.findings)
+
+    def count(self, table: str, drift: str) -> int:
+        """Findings of one kind in a table."""
+        return sum(one.table == table and one.drift == drift for one in self.findings)
+
+    def tables(self) -> list[str]:
+        """Every table that was looked into, by name."""
+        return sorted({*self.checked, *self.unlisted, *(one.table for one in self.findings)})
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return {
+            "check_id": self.check_id,
+            "account_id": self.account_id,
+            "started_at": self.started_at.isoformat(),
+            "ended_at": self.ended_at.isoformat() if self.ended_at else None,
+            "window": [self.since, self.until],
+            "is_sample": self.is_sample,
+            "is_repaired": self.is_repaired,
+            "requests": self.requests,
+            "tables": {
+                name: {
+                    "rows_checked": self.checked[name],
+                    "unlisted": self.unlisted[name],
+                    **{drift: self.count(name, drift) for drift in ("missing", "stale", "vanished")},
+                }
+                for name in self.tables()
+            },
+            "findings": [one.to_json() for one in self.findings],
+            "incomplete": self.incomplete,
+            "skipped": self.skipped,
+        }
+
+    def save(self, database: Database, dataset: str) -> None:
+        """A row of `sync_checks` for each table."""
+        name = f'"{dataset}"'
+        json_type = "jsonb" if database.dialect == "postgres" else "JSON"
+        database.execute(TABLE.format(dataset=name, json=json_type))
+        with database.transaction():
+            for table in self.tables():
+                row = self._row(table)
+                database.execute(f"INSERT INTO {name}.sync_checks VALUES ({', '.join(['%s'] * len(row))})", row)
+
+    def show(self) -> None:
+        """The tables with drift, and the totals, on stdout."""
+        console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)
+        shown = Table(box=None, pad_edge=False, header_style="bold")
+        for heading in ("table", "rows", "missing", "stale", "vanished", "unlisted"):
+            shown.add_column(heading, justify="left" if heading == "table" else "right")
+        shown.add_column("fields that differ", overflow="fold")
+        for name in self.tables():
+            counts = [self.count(name, drift) for drift in ("missing", "stale", "vanished")]
+            if any(counts):
+                shown.add_row(
+                    name, *(f"{n:,}" for n in (self.checked[name], *counts, self.unlisted[name])), self._fields(name)
+                )
+        if self.findings:
+            console.print(shown)
+        done = "repaired" if self.is_repaired else "not repaired (--dry-run)"
+        verdict = f"{len(self.findings):,} rows differ, {done}" if self.findings else "no drift"
+        console.print(
+            f"{self.account_id}: {self.checked.total():,} rows of {len(self.checked)} tables checked, {verdict};"
+            f" {self.requests:,} requests."
+        )
+
+    def _fields(self, table: str) -> str:
+        fields = Counter(field for one in self.findings if one.table == table for field in one.fields)
+        return ", ".join(f"{name} ({count})" for name, count in fields.most_common(8))
+
+    def _row(self, table: str) -> Sequence[Any]:
+        own = [one.to_json() for one in self.findings if one.table == table][:KEPT_FINDINGS]
+        return (
+            self.check_id,
+            self.account_id,
+            table,
+            self.started_at,
+            self.ended_at,
+            datetime.fromtimestamp(self.since, UTC),
+            datetime.fromtimestamp(self.until, UTC),
+            self.is_sample,
+            self.is_repaired,
+            self.checked[table],
+            self.count(table, "missing"),
+            self.count(table, "stale"),
+            self.count(table, "vanished"),
+            self.unlisted[table],
+            json.dumps(own),
+        )

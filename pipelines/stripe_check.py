@@ -1,0 +1,111 @@
+"""The consistency check: `python pipelines/stripe_check.py`, every night or week.
+
+Lists everything again, compares it with the tables field by field, repairs what differs and reports it. Exit codes: 0
+all went well, 1 some resources could not be checked, 2 it could not start, 3 drift was found (with --fail-on-drift).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import orjson
+
+if __package__ in (None, ""):  # started as a file: the repository's folder is where the packages are
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pipelines.accounts import each_account
+from pipelines.check import Check, CheckOrder
+from pipelines.check_report import CheckReport
+from pipelines.command import (
+    ALL_WELL,
+    DRIFT,
+    SOME_FAILED,
+    add_common_options,
+    moment,
+    run_command,
+    say,
+    settings_of,
+)
+from pipelines.loaded import loaded_resources
+from pipelines.session import AlreadyRunning, open_session
+from pipelines.settings import Settings
+
+
+def main() -> int:
+    """Parses the command line and runs."""
+    return run_command(_parser(), _check)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="stripe_check.py", description="Compares the tables with Stripe's lists.")
+    add_common_options(parser)
+    parser.add_argument(
+        "--resources",
+        nargs="+",
+        metavar="NAME",
+        default=[],
+        help="names, or the groups core, default and all (default: what was loaded before)",
+    )
+    parser.add_argument("--since", type=moment, metavar="TIME", help="only objects created at or after this moment")
+    parser.add_argument("--until", type=moment, metavar="TIME", help="only objects created before this moment")
+    parser.add_argument("--sample", type=int, metavar="N", help="only about N objects of each list, taken at random")
+    parser.add_argument("--dry-run", action="store_true", help="report, and repair nothing")
+    parser.add_argument("--fail-on-drift", action="store_true", help="exit with 3 when anything differed")
+    parser.add_argument("--json", metavar="FILE", help="write the report there too; - is stdout")
+    parser.add_argument("--requests-budget", type=int, metavar="N", help="spend at most N requests for each account")
+    return parser
+
+
+def _check(options: argparse.Namespace) -> int:
+    names = [name for given in options.resources for name in given.split(",") if name]
+    reports: list[CheckReport] = []
+    for settings in each_account(settings_of(options)):
+        try:
+            reports.append(_check_account(settings, names, options))
+        except AlreadyRunning as running:
+            say(running)
+    for report in reports:
+        _tell(report)
+    if options.json:
+        _write_json(reports, options.json)
+    if options.fail_on_drift and any(report.has_drift for report in reports):
+        return DRIFT
+    return SOME_FAILED if any(report.incomplete for report in reports) else ALL_WELL
+
+
+def _check_account(settings: Settings, names: list[str], options: argparse.Namespace) -> CheckReport:
+    with open_session(settings, "stripe_check", budget=options.requests_budget) as session:
+        order = CheckOrder(
+            resources=loaded_resources(session, names),
+            since=int(options.since.timestamp()) if options.since else 0,
+            until=int(options.until.timestamp()) if options.until else None,
+            sample=options.sample,
+            dry_run=options.dry_run,
+        )
+        try:
+            report = Check(session, order).run()
+        except BaseException as error:
+            session.end("error", type(error).__name__)
+            raise
+        session.end("partial" if report.incomplete else "complete")
+        return report
+
+
+def _tell(report: CheckReport) -> None:
+    report.show()
+    for name, why in report.incomplete.items():
+        say(f"{name} could not be checked to its end: {why}")
+
+
+def _write_json(reports: list[CheckReport], path: str) -> None:
+    text = orjson.dumps([report.to_json() for report in reports], option=orjson.OPT_INDENT_2)
+    if path == "-":
+        sys.stdout.write(text.decode() + "\n")
+    else:
+        Path(path).write_bytes(text + b"\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
