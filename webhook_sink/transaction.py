@@ -29,9 +29,9 @@ class SchemaMoved(Exception):
     """The stored schema is not the one that the rows were made for."""
 
 
-async def configure(connection: AsyncConnection[Any]) -> None:
-    """How the pool's connections begin."""
-    await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+async def reset(connection: AsyncConnection[Any]) -> None:
+    """What the pool does with a connection that comes back: batches alone are REPEATABLE READ."""
+    await connection.set_isolation_level(None)
 
 
 class Transactions:
@@ -53,14 +53,23 @@ class Transactions:
     async def commit(self, batch: Sequence[Entry]) -> list[tuple[Entry, Fate]]:
         """Commits the batch. Raises psycopg's errors, or SchemaMoved; nothing is committed then."""
         unique, copies = _by_event(batch)
-        async with self._pool.connection(self._timeout) as connection, connection.pipeline():
-            new = await self._record(connection, unique)
-            fresh = [entry for entry in unique if entry.event is None or entry.event.id in new]
+        async with self._pool.connection(self._timeout) as connection:
+            await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+            new, fresh = await self._in_one_transaction(connection, unique)
+        known: list[Entry] = [e for e in unique if e.event is not None and e.event.id not in new]
+        return [*((e, "committed") for e in fresh), *((e, "duplicate") for e in (*known, *copies))]
+
+    async def _in_one_transaction(
+        self, connection: AsyncConnection[Any], entries: Sequence[Entry]
+    ) -> tuple[set[str], list[Entry]]:
+        """Ids of the events that are new, and the entries that were merged."""
+        async with connection.pipeline():
+            new = await self._record(connection, entries)
+            fresh = [entry for entry in entries if entry.event is None or entry.event.id in new]
             tied = await self._merge(connection, fresh)
             await self._queue(connection, fresh, tied)
             await connection.commit()
-        known: list[Entry] = [e for e in unique if e.event is not None and e.event.id not in new]
-        return [*((e, "committed") for e in fresh), *((e, "duplicate") for e in (*known, *copies))]
+        return new, fresh
 
     async def record_failure(self, entry: Entry, reason: str) -> None:
         """Keeps an event whose rows the database refuses. Its body goes in as text where it cannot go in as JSON."""
