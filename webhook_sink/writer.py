@@ -134,31 +134,41 @@ class Writer:
 
     async def _try(self, batch: Sequence[Entry]) -> None:
         started = time.perf_counter()
-        for entry in batch:
-            entry.stage(self._schema.columns, self._clock)
-        await self._add_missing(batch)
+        await self._stage(batch)
         fates = await self._transactions.commit(batch)
         self._metrics.transaction.observe(time.perf_counter() - started)
         self._metrics.batch.observe(len(batch))
         for entry, fate in fates:
             self._settle([entry], fate)
 
-    async def _add_missing(self, batch: Sequence[Entry]) -> None:
-        """Tables and columns that the batch needs and the database lacks, noticed before the transaction begins."""
+    async def _stage(self, batch: Sequence[Entry]) -> None:
+        """Makes the rows, for a schema that has all of their tables and columns.
+
+        What is missing is looked for in the database first: another writer may have added it, with a type of its own.
+        """
+        self._make_rows(batch)
+        while self._missing(batch):
+            await self._schema.refresh()
+            self._make_rows(batch)
+            if missing := self._missing(batch):
+                await self._schema.add(missing)
+                self._metrics.schema_changes.inc()
+                log.info("added to the schema: %s", ", ".join(sorted(missing)))
+                self._make_rows(batch)
+
+    def _make_rows(self, batch: Sequence[Entry]) -> None:
+        for entry in batch:
+            entry.stage(self._schema.columns, self._clock)
+
+    def _missing(self, batch: Sequence[Entry]) -> dict[str, set[str]]:
+        """Tables, and columns of them, that the batch needs and the database is not known to have."""
         missing: dict[str, set[str]] = {}
         for entry in batch:
             for name, rows in entry.rows.items():
-                if self._schema.lacks(name, ()):
-                    missing.setdefault(name, set())
                 for row in rows:
                     if self._schema.lacks(name, row.names):
                         missing.setdefault(name, set()).update(row.names)
-        if missing:
-            await self._schema.add(missing)
-            self._metrics.schema_changes.inc()
-            log.info("added to the schema: %s", ", ".join(sorted(missing)))
-            for entry in batch:
-                entry.stage(self._schema.columns, self._clock)
+        return missing
 
     async def _isolate(self, batch: Sequence[Entry], error: Exception) -> None:
         if len(batch) > 1:

@@ -1,0 +1,138 @@
+"""Fields that nobody has seen become columns, through the stored schema that the batch path shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipelines.database import PostgresDatabase
+from pipelines.load import Loader
+from pipelines.stored_schema import stored_columns
+from sources.stripe_api.arrow import arrow_tables
+from sources.stripe_api.rows import Stamp, explode
+from sources.stripe_api.schema import Columns
+from tests.webhook_sink.conftest import ACCOUNT, NOW, Served, Stored, deliver, event
+from webhook_sink.sink import Sink
+
+Serve = Callable[..., Served]
+
+
+def customer(**fields: Any) -> dict[str, Any]:
+    return {"id": "cus_1", "object": "customer", **fields}
+
+
+def load(url: str, obj: dict[str, Any], as_of: int) -> None:
+    """One object by the batch path: its own columns, its own load."""
+    database = PostgresDatabase(url)
+    try:
+        columns = Columns(stored_columns(database, "stripe"))
+        rows = explode("customers", [obj], Stamp(ACCOUNT, as_of, "list"))
+        tables = arrow_tables(rows, columns)
+        Loader(database, "stripe", columns).load(tables)
+    finally:
+        database.close()
+
+
+def columns_of(stored: Stored, table: str) -> dict[str, str]:
+    where = "table_schema = 'stripe' and table_name = %s"
+    return dict(stored.query(f"select column_name, data_type from information_schema.columns where {where}", table))
+
+
+@pytest.mark.parametrize(
+    ("value", "type", "back"),
+    [
+        (True, "boolean", True),
+        (7, "bigint", 7),
+        (2.5, "double precision", 2.5),
+        ("text", "character varying", "text"),
+        ({"a": [1, None]}, "jsonb", {"a": [1, None]}),
+        ([], "jsonb", []),
+    ],
+)
+def test_unseen_field_becomes_a_column_of_its_type(
+    serve: Serve, stored: Stored, value: Any, type: str, back: Any
+) -> None:
+    assert serve().send(event("customer.updated", customer(invented_lately=value))) == [200]
+    assert columns_of(stored, "customers")["invented_lately"] == type
+    assert stored.value("select invented_lately from stripe.customers") == back
+    database = PostgresDatabase(stored.url)
+    assert "invented_lately" in stored_columns(database, "stripe")["customers"]
+    database.close()
+
+
+def test_table_that_nobody_has_loaded_is_created_with_its_key(serve: Serve, stored: Stored) -> None:
+    assert serve().send(event("climate.order.created", {"id": "climorder_1", "object": "climate.order"})) == [200]
+    assert stored.value("select id from stripe.climate_orders") == "climorder_1"
+    where = "constraint_type = 'PRIMARY KEY' and table_name = 'climate_orders'"
+    assert stored.value(f"select count(*) from information_schema.table_constraints where {where}") == 1
+
+
+def test_value_of_another_type_goes_to_a_variant_column_and_back(serve: Serve, stored: Stored) -> None:
+    served = serve()
+    assert served.send(event("customer.updated", customer(balance="a lot"))) == [200]
+    assert stored.query("select balance, balance__v_text from stripe.customers") == [(None, "a lot")]
+    assert served.send(event("customer.updated", customer(balance=5), id="evt_2", created=NOW + 1)) == [200]
+    assert stored.query("select balance, balance__v_text from stripe.customers") == [(5, None)]
+
+
+def test_field_that_is_gone_becomes_null(serve: Serve, stored: Stored) -> None:
+    served = serve()
+    served.send(event("customer.updated", customer(invented=1, name="a")))
+    served.send(event("customer.updated", customer(name="b"), id="evt_2", created=NOW + 1))
+    assert stored.query("select name, invented from stripe.customers") == [("b", None)]
+
+
+def test_batch_load_agrees_with_a_column_that_an_event_added(serve: Serve, stored: Stored) -> None:
+    serve().send(event("customer.updated", customer(invented="by an event")))
+    load(stored.url, customer(invented="by a list", other_field=1), NOW + 1)
+    assert stored.query("select invented, other_field, _source from stripe.customers") == [("by a list", 1, "list")]
+
+
+def test_running_sink_notices_a_column_that_the_batch_path_added(serve: Serve, stored: Stored) -> None:
+    """An event that does not show the new field speaks for it too: the field is null since then."""
+    served = serve()
+    served.send(event("customer.created", customer(name="first")))
+    load(stored.url, customer(name="second", added_by_a_load="x"), NOW + 1)
+    served.send(event("customer.updated", customer(name="third"), id="evt_3", created=NOW + 2))
+    assert stored.query("select name, added_by_a_load from stripe.customers") == [("third", None)]
+
+
+def test_type_that_the_batch_path_chose_meanwhile_is_kept(serve: Serve, stored: Stored) -> None:
+    served = serve()
+    served.send(event("customer.created", customer()))
+    load(stored.url, customer(contested=7), NOW + 1)
+    assert served.send(event("customer.updated", customer(contested="x"), id="evt_2", created=NOW + 2)) == [200]
+    assert stored.query("select contested, contested__v_text from stripe.customers") == [(None, "x")]
+
+
+def test_events_of_one_batch_that_disagree_on_a_new_field_both_land(
+    with_sink: Callable[..., Any], stored: Stored
+) -> None:
+    async def body(sink: Sink) -> list[str]:
+        return await deliver(
+            sink,
+            event("customer.created", customer(contested=7), id="evt_1"),
+            event("customer.created", {"id": "cus_2", "object": "customer", "contested": "x"}, id="evt_2"),
+        )
+
+    assert with_sink(body) == ["committed", "committed"]
+    rows = stored.query("select id, contested, contested__v_text from stripe.customers order by id")
+    assert rows == [("cus_1", 7, None), ("cus_2", None, "x")]
+
+
+def test_names_that_no_column_can_have_are_kept_beside(serve: Serve, stored: Stored) -> None:
+    odd = {"Ärger": 1, "a__b": 2, "_as_of": 3, "x" * 80: 4, "drop table": 5, "%s": 6, '"': 7}
+    assert serve().send(event("customer.updated", customer(**odd))) == [200]
+    assert stored.value("select _other_fields from stripe.customers") == odd
+
+
+def test_empty_database_is_given_what_the_sink_needs(serve: Serve, stored: Stored) -> None:
+    served = serve()
+    assert served.get("/ready").status == 200
+    names = {
+        name
+        for (name,) in stored.query("select table_name from information_schema.tables where table_schema = 'stripe'")
+    }
+    assert {"stripe_webhook_events", "_dlt_version"} <= names
