@@ -19,6 +19,7 @@ from dlt.common.schema.typing import TColumnSchema
 from dlt.common.typing import TLoaderFileFormat
 from dlt.extract import DltResource
 from dlt.pipeline.exceptions import PipelineStepFailed
+from pyarrow import csv, parquet
 
 from pipelines.database import Database, DatabaseProblem
 from pipelines.markers import drop_idle_markers
@@ -67,19 +68,26 @@ class Loader:
             SCHEMA, pipelines_dir=str(folder), destination=self._destination, dataset_name=self._dataset
         )
         pipeline.config.restore_from_destination = False
-        resources = [self._resource(name, tables.pop(name)) for name in list(tables)]
+        resources = [self._resource(folder, name, tables.pop(name)) for name in list(tables)]
         pipeline.extract(dlt.sources.DltSource(dlt.Schema(SCHEMA), SCHEMA, resources))
-        del resources
         pipeline.normalize()
         pipeline.load()
 
-    def _resource(self, name: str, table: pa.Table) -> DltResource:
+    def _resource(self, folder: Path, name: str, table: pa.Table) -> DltResource:
+        """The table as a file of the format that the database copies from, which dlt takes over as it is.
+
+        dlt's own way from Arrow, through Parquet to the same file, takes three times the processor.
+        """
+        path = str(folder / f"{name}.{self._file_format}")
+        if self._file_format == "csv":
+            csv.write_csv(table, path, csv.WriteOptions(quoting_style="needed"))
+        else:
+            parquet.write_table(table, path, compression="none")
         return dlt.resource(
-            [table],
+            [dlt.mark.with_file_import(path, self._file_format, table.num_rows)],
             name=name,
             write_disposition={"disposition": "merge", "strategy": "upsert"},
             columns=self.hints(name, table.schema),
-            file_format=self._file_format,
         )
 
     def hints(self, name: str, schema: pa.Schema) -> dict[str, TColumnSchema]:
