@@ -1,0 +1,187 @@
+"""A simulated account beside the tables that mirror it: loads, syncs, checks, and how the two differ.
+
+Commands run in process against the real simulator and the real database; Stripe's clock is the simulator's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipelines.check import Check, CheckOrder
+from pipelines.check_report import CheckReport
+from pipelines.database import open_database
+from pipelines.loaded import loaded_resources
+from pipelines.objects import Loaded, load_objects
+from pipelines.run import Order, run
+from pipelines.session import Session, open_session
+from pipelines.settings import Settings
+from pipelines.stored_schema import stored_columns
+from pipelines.sync import Sync, SyncOutcome
+from pipelines.sync_settings import SyncSettings
+from simulator.truth import Held, held, truth
+from sources.stripe_api.catalogue import TABLES, select
+from sources.stripe_api.coerce import VARIANT_MARK
+from sources.stripe_api.rows import comparable, object_of
+from sources.stripe_api.schema import OWN_COLUMNS, Columns
+from tests.databases import Database
+
+if TYPE_CHECKING:
+    from simulator import Simulator
+    from simulator.account import Account
+
+START = 1_760_000_000  # a second of October 2025
+
+
+@dataclass
+class Mirror:
+    """One simulated account and one database."""
+
+    sim: Simulator
+    destination: Database
+    sync_settings: SyncSettings = field(default_factory=SyncSettings)
+    changes: dict[str, Any] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def settings(self) -> Settings:
+        """Settings that lead to both, without limits of pace."""
+        where = "database_url" if self.destination.kind == "postgres" else "duckdb_path"
+        given: dict[str, Any] = {
+            "stripe_secret_key": self.sim.key,
+            "api_base": self.sim.url,
+            "destination": self.destination.kind,
+            where: self.destination.address,
+            "sandbox_rate": float("inf"),
+            "live_rate": float("inf"),
+            "endpoint_rate": float("inf"),
+            "max_retries": 0,
+            "workers": 4,
+        }
+        return Settings(**(given | self.changes))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables under which a script finds both."""
+        return {
+            **os.environ,
+            **self.destination.environment,
+            "STRIPE_SECRET_KEY": self.sim.key,
+            "SOURCES__STRIPE__API_BASE": self.sim.url,
+            "SOURCES__STRIPE__DESTINATION": self.destination.kind,
+            "SOURCES__STRIPE__SANDBOX_RATE": "inf",
+            "SOURCES__STRIPE__ENDPOINT_RATE": "inf",
+            "SOURCES__STRIPE__MAX_RETRIES": "0",
+            **({"DUCKDB_PATH": self.destination.address} if self.destination.kind == "duckdb" else {}),
+        }
+
+    def requests(self) -> int:
+        """Requests that the simulator has answered since `forget_requests`."""
+        return sum(self.sim.service.requests.values())
+
+    def forget_requests(self) -> None:
+        """Counts from zero."""
+        self.sim.service.reset()
+
+    def pass_time(self, seconds: float) -> None:
+        """Stripe's clock moves on."""
+        self.sim.clock.advance(seconds)
+
+    def load(self, *names: str) -> None:
+        """The initial load; time passes before it, so that nothing happened in its very second."""
+        self.pass_time(120)
+        outcome = run(self.settings, Order("stripe_full", select(names)))
+        assert outcome.failed == []
+        self.pass_time(120)
+
+    def sync(self, *names: str, budget: int | None = None) -> SyncOutcome:
+        """A scheduled run."""
+        with open_session(self.settings, "stripe_sync", budget=budget) as session:
+            return Sync(session, self.sync_settings, names, warn=self.said.append).run()
+
+    def check(self, *names: str, **order: Any) -> CheckReport:
+        """A consistency check."""
+        with open_session(self.settings, "stripe_check", budget=order.pop("budget", None)) as session:
+            report = Check(session, CheckOrder(loaded_resources(session, names), **order)).run()
+            session.end("complete")
+            return report
+
+    def read(self, *ids: str, kind: str | None = None, related: bool = False) -> list[Loaded]:
+        """Single objects."""
+        with self.session("stripe_object", scope="object") as session:
+            return load_objects(session, ids, kind, related=related)
+
+    @contextmanager
+    def session(self, command: str, scope: str = "") -> Iterator[Session]:
+        """An open session."""
+        with open_session(self.settings, command, scope=scope) as session:
+            yield session
+
+    def row(self, table: str, id: str) -> dict[str, Any]:
+        """One stored row, JSON as text; fails where there is none."""
+        (found,) = [row for row in self.rows(table) if row["id"] == id]
+        return found
+
+    def rows(self, table: str, *, live: bool = False) -> list[dict[str, Any]]:
+        """Stored rows, JSON as text."""
+        known = self.destination.query(
+            "select column_name, data_type from information_schema.columns where table_schema = ? and table_name = ?",
+            ["stripe", table],
+        )
+        if not known:
+            return []
+        selected = [
+            f'cast("{name}" as text)' if kind.lower() in ("json", "jsonb") else f'"{name}"' for name, kind in known
+        ]
+        where = "where _deleted_at is null" if live else ""
+        rows = self.destination.query(f'select {", ".join(selected)} from stripe."{table}" {where}')
+        return [dict(zip([name for name, _ in known], row, strict=True)) for row in rows]
+
+    def differences(self, names: Sequence[str] = (), account: Account | None = None) -> list[str]:
+        """Where live rows and the account differ, field by field; empty when they are equal.
+
+        Live rows that no list shows have to be alive in the account, and equal to it.
+        """
+        account = account or self.sim.account
+        columns = self._columns()
+        found: list[str] = []
+        for table, objects in truth(account, [one.name for one in select(names)]).items():
+            stored = {self._key(table, row): row for row in self.rows(table, live=True)}
+            stored = {key: row for key, row in stored.items() if row["_account_id"] == account.id}
+            if not objects and not stored:
+                continue
+            alive = {one.key: one for one in held(account, table, hidden=True)}
+            found += [f"{table} {key} is missing" for key in objects.keys() - stored.keys()]
+            for key, row in stored.items():
+                one = objects.get(key) or alive.get(key)
+                found += [f"{table} {key} does not live"] if one is None else self._compare(table, row, one, columns)
+        return found
+
+    def _compare(self, table: str, row: dict[str, Any], one: Held, columns: Columns) -> list[str]:
+        kept = {
+            name: value
+            for name, value in row.items()
+            if name in columns.of(table) or name in OWN_COLUMNS or VARIANT_MARK in name
+        }
+        should, does = comparable(table, one.object, columns), object_of(table, kept, columns)
+        names = {name for name in should.keys() | does.keys() if should.get(name) != does.get(name)}
+        if one.parent is not None and row.get("_parent_id") not in (None, one.parent):
+            names.add("_parent_id")
+        return [f"{table} {one.key} differs in {', '.join(sorted(names))}"] if names else []
+
+    def _columns(self) -> Columns:
+        database = open_database(self.settings)
+        try:
+            return Columns(stored_columns(database, "stripe"))
+        finally:
+            database.close()
+
+    def _key(self, table: str, row: dict[str, Any]) -> tuple[str, ...]:
+        return tuple(_text(row[name]) for name in TABLES[table].key)
+
+
+def _text(value: Any) -> str:
+    return str(int(value.timestamp())) if hasattr(value, "timestamp") else str(value)
