@@ -25,8 +25,6 @@ INSTEAD: Mapping[str, str] = {
     "review.created": "review.opened",
     "review.updated": "review.closed",
     "checkout.session.updated": "checkout.session.completed",
-    "customer.source.updated": "customer.source.updated",
-    "issuing_authorization.deleted": "issuing_authorization.updated",
     "payment_intent.updated": "payment_intent.succeeded",
     "payment_method.created": "payment_method.attached",
     "payment_method.deleted": "payment_method.detached",

@@ -15,7 +15,8 @@ from simulator import refusals
 from simulator.account import Account
 from simulator.objects import Object, place
 from simulator.store import Row
-from sources.stripe_api.catalogue import TABLES, table_of_object
+from simulator.views import empty_list
+from sources.stripe_api.catalogue import TABLES, Embedded, table_of_object
 from sources.stripe_api.sdk import Field, Ref, Sdk
 
 DEEPEST = 4
@@ -64,10 +65,18 @@ class Expansion:
             ):
                 raise refusals.not_expandable(path)
             self.paths.append(parts)
+        names = {".".join(parts) for parts in self.paths}
+        lists = [one for one in TABLES[table].embedded if one.expand and one.field in names]
+        self._splices = [Splice(one) for one in lists] if len(lists) == len(names) else []
 
     def apply(self, account: Account, table: str, row: Row) -> bytes:
         """The JSON of a row with the fields expanded."""
-        object: Object = orjson.loads(account.views.of(table, row))
+        view = account.views.of(table, row)
+        if self._splices:
+            spliced = _spliced(account, view, row, self._splices)
+            if spliced is not None:
+                return spliced
+        object: Object = orjson.loads(view)
         for parts in self.paths:
             listed = _list(account, table, row.id, ".".join(parts))
             if listed is not None:
@@ -75,6 +84,41 @@ class Expansion:
             else:
                 _expand(account, object, parts)
         return orjson.dumps(object)
+
+
+class Splice:
+    """An embedded list as bytes to set in at an object's end; where it is nested, the bytes that say so."""
+
+    __slots__ = ("after", "before", "embedded", "field", "nested")
+
+    def __init__(self, embedded: Embedded) -> None:
+        holder, dot, _ = embedded.field.partition(".")
+        self.embedded = embedded
+        self.field = b',"%b":' % embedded.field.encode()
+        self.nested = b'"%b":{' % holder.encode() if dot else None
+        self.before, self.after = empty_list(embedded)
+
+
+def _spliced(account: Account, view: bytes, row: Row, lists: Sequence[Splice]) -> bytes | None:
+    """The JSON with the lists set in at its end, which takes a hundredth of the time of parsing it.
+
+    None where a list belongs inside a nested object that is there. A field's name in quotes can only be a field: inside
+    a string the quotes would be escaped.
+    """
+    parts: list[bytes | memoryview] = [memoryview(view)[:-1]]
+    id = row.id.encode()
+    for one in lists:
+        if one.nested is not None:
+            if one.nested in view:
+                return None
+        elif account.tables[one.embedded.table].has(row.id):
+            parts += (one.field, orjson.dumps(account.views.embedded(row, one.embedded)))
+        else:
+            parts += (one.field, one.before, id, one.after)
+    if len(parts) == 1:
+        return view
+    parts.append(b"}")
+    return b"".join(parts)
 
 
 def left_out(field: Field, owner: str = "") -> bool:

@@ -105,6 +105,8 @@ SPECIAL: Mapping[str, Mapping[str, Rule]] = {
         "statuses": lambda v: lambda o: o["status"] in v if v else o["status"] != "closed"
     },
 }
+# What the JSON of a row has when the path's only rule, unasked, may hide it: without it, there is no need to parse.
+SIGNS: Mapping[str, bytes] = {"/v1/payment_methods": b'"type":"custom"', "/v1/prices": b'"active":false'}
 # Parameters that show what a test clock has: without one of them, its objects are in no list.
 CLOCKED = ("test_clock",)
 RANGES = frozenset({"gt", "gte", "lt", "lte"})
@@ -134,7 +136,8 @@ def matcher(
         object: Object = orjson.loads(read(row))
         return all(test(object) for test in tests)
 
-    return match
+    sign = SIGNS.get(path) if len(tests) == 1 and not special.keys() & values.keys() else None
+    return match if sign is None else lambda row: sign not in read(row) or match(row)
 
 
 def _field(name: str, value: Typed) -> Test:

@@ -34,7 +34,6 @@ class Spec:
 
 
 CURSOR = Spec("string")
-SINGLE_PAGE: Mapping[str, Spec] = {}
 
 
 def specs(sdk: Sdk, ref: Ref | None) -> Mapping[str, Spec]:

@@ -3,7 +3,7 @@
     routes = Routes(Sdk())
     routes.match("GET", "/v1/customers/cus_1/tax_ids") -> Match(route, {"customer": "cus_1"})
 
-Knows no object and no rule of the lists.
+Searches (`/v1/customers/search`) are not served: they are no source of truth. Knows no object and no rule of the lists.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import unquote
 
 from simulator.parameters import Spec, specs
 from sources.stripe_api.catalogue import RESOURCES, TABLES, Resource, table_of_object
@@ -71,7 +72,8 @@ class Routes:
 
     def match(self, method: str, path: str) -> Match | None:
         """The route of a request, None where Stripe has no such URL."""
-        found = _walk(self._root, path.split("/")[1:], [])
+        parts = path.split("/")[1:]
+        found = _walk(self._root, [unquote(part) for part in parts] if "%" in path else parts, [])
         if found is None or method not in found[0].routes:
             return None
         route, names = found[0].routes[method]

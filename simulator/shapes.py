@@ -104,7 +104,8 @@ class Shapes:
 
     def _value(self, field: Field, draw: Draw, depth: int, owner: str) -> Any:
         type, chance = field.type, draw.random
-        if type.nullable and chance.random() < (0.2 if depth == 0 else 0.4):
+        always = depth == 0 and field.name in ("created", "date")
+        if type.nullable and not always and chance.random() < (0.2 if depth == 0 else 0.4):
             return None
         match type.kind:
             case "object":

@@ -158,6 +158,11 @@ class Collection:
         if parent is not None:
             self.of(parent, make=True).add(row)
 
+    def has(self, parent: str) -> bool:
+        """Whether a parent has rows."""
+        shelf = self._children.get(parent)
+        return shelf is not None and len(shelf) > 0
+
     def of(self, parent: str, *, make: bool = False) -> Shelf:
         """The rows of a parent."""
         shelf = self._children.get(parent)

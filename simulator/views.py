@@ -11,6 +11,7 @@ from simulator.store import Collection, Row
 from sources.stripe_api.catalogue import TABLES, Embedded, Table
 
 EMBEDDED = 10
+NOTHING = '{"object":"list","data":[],"has_more":false,"total_count":0,"url":"'
 
 
 class Views:
@@ -29,9 +30,7 @@ class Views:
 
     def embedded(self, row: Row, embedded: Embedded) -> Object:
         """The list of a row's children as it is embedded."""
-        query = "&".join(f"{name}={value.format(id=row.id)}" for name, value in embedded.params)
-        url = embedded.path.format(id=row.id) + (f"?{query}" if query else "")
-        return self.listed(embedded.table, row.id, url)
+        return self.listed(embedded.table, row.id, _url(embedded, row.id))
 
     def listed(self, table: str, parent: str, url: str) -> Object:
         """A list inside an object: the first ten of those below it, and whether there are more."""
@@ -57,6 +56,17 @@ class Views:
         for one in embedded:
             place(object, one.field, self.embedded(row, one))
         return orjson.dumps(object)
+
+
+def _url(embedded: Embedded, id: str) -> str:
+    query = "&".join(f"{name}={value.format(id=id)}" for name, value in embedded.params)
+    return embedded.path.format(id=id) + (f"?{query}" if query else "")
+
+
+def empty_list(embedded: Embedded) -> tuple[bytes, bytes]:
+    """The JSON of an embedded list without entries, before and after its parent's id."""
+    before, _, after = _url(embedded, "\0").partition("\0")
+    return (NOTHING + before).encode(), (after + '"}').encode()
 
 
 def _holders(tables: Mapping[str, Table]) -> dict[str, list[str]]:

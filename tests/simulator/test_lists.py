@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from sources.stripe_api.catalogue import RESOURCES, Resource
 from tests.simulator.conftest import NOON, Reader
 
 BURST = 130
@@ -111,6 +112,26 @@ def test_limit_is_one_to_a_hundred(get: Reader, limit: str) -> None:
 @pytest.mark.parametrize("value", ["ten", "1.5", "", "0x10"])
 def test_limit_is_a_whole_number(get: Reader, value: str) -> None:
     assert get("/v1/customers", ("limit", value)).status == 400
+
+
+LISTS = [r for r in RESOURCES.values() if r.kind == "root" and r.created_field and r.name != "scheduled_query_runs"]
+
+
+@pytest.mark.parametrize("resource", LISTS, ids=lambda r: str(r.name))
+def test_every_list_is_in_the_order_of_its_field(get: Reader, resource: Resource) -> None:
+    assert resource.created_field is not None
+    for chosen in resource.passes:
+        answer = get(resource.path, *chosen, ("limit", resource.limit))
+        moments = [one[resource.created_field] for one in answer.json["data"]]
+        assert moments == sorted(moments, reverse=True)
+        if resource.created == "unix" and moments:
+            window = get(resource.path, *chosen, ("created[gte]", moments[0]), ("limit", resource.limit)).json["data"]
+            assert {one[resource.created_field] for one in window} == {moments[0]}
+
+
+def test_an_id_of_the_users_choosing_is_found_and_serves_as_a_cursor(get: Reader) -> None:
+    assert get("/v1/coupons/friends%20%26%20family").json["id"] == "friends & family"
+    assert get("/v1/coupons", ("starting_after", "friends & family"), ("limit", 1)).ids == ["LAUNCH25"]
 
 
 def test_single_pages_refuse_limit_and_show_all(get: Reader) -> None:
