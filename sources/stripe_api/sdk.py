@@ -80,10 +80,12 @@ class Sdk:
             parent = _resolve(module, ref.name, base.id) if isinstance(base, ast.Name) else None
             if parent and parent.name not in ("RequestOptions", "StripeObject"):
                 found |= self.fields(parent)
+        renamed = _renamed(node)
         for statement, doc in _documented(node.body):
             if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
                 name, annotation = statement.target.id, parsed(statement.annotation)
                 if not name.startswith("_") and head(annotation) != "ClassVar":
+                    name = renamed.get(name, name)
                     found[name] = Field(name, self.annotation(ref, annotation), doc, head(annotation) != "NotRequired")
         return found
 
@@ -122,6 +124,14 @@ def _resolve(module: Module, scope: str, name: str) -> Ref | None:
         target = module.imports[first]
         return Ref(target.module, f"{target.name}.{rest}" if rest else target.name)
     return None
+
+
+def _renamed(node: ast.ClassDef) -> dict[str, str]:
+    """Python's name of a field -> Stripe's, where that is a keyword: {"from_": "from"}."""
+    try:
+        return dict(ast.literal_eval(_assigned(node, "_field_remappings")))
+    except KeyError:
+        return {}
 
 
 def _installed() -> Path:
