@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 from simulator.faults import KINDS
 from simulator.limits import BUDGETS
@@ -66,11 +67,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _fault(text: str) -> dict[str, object]:
+def _fault(text: str) -> dict[str, Any]:
     """The fields of the Fault that `500:0.05:/v1/charges` stands for."""
     kind, _, rest = text.partition(":")
     probability, _, path = rest.partition(":")
-    fault: dict[str, object] = {"probability": float(probability or 1.0), "path_prefix": path or "/"}
+    fault: dict[str, Any] = {"probability": float(probability or 1.0), "path_prefix": path or "/"}
     if kind.isdigit():
         return fault | {"kind": "status", "status": int(kind)}
     if kind not in KINDS:

@@ -12,7 +12,7 @@ import random
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 Kind = Literal[
     "status", "throttle", "lock_timeout", "drop", "reset", "cut", "error_200", "not_json", "half_json", "empty", "slow"
@@ -28,12 +28,13 @@ class Fault:
     """Which requests it meets (all of the conditions) and what it does to them.
 
     `skip` lets the first requests pass, then every `every`-th is met, with `probability`, at most `times` times.
-    `query` are parameters that the request must have, `holding` the id of an object that the answer must hold.
-    `met` counts what it has done.
+    `path` is the whole path, `query` are parameters that the request must have, `holding` the id of an object that the
+    answer must hold. `met` counts what it has done.
     """
 
     kind: Kind = "status"
     path_prefix: str = "/"
+    path: str | None = None
     method: str | None = None
     status: int = 500
     times: int | None = None
@@ -56,15 +57,14 @@ class Faults:
         self._random = random.Random(f"faults/{seed}")
         self._faults: list[Fault] = []
 
-    def add(self, **conditions: Any) -> Fault:
+    def add(self, kind: str = "status", **conditions: Any) -> Fault:
         """Puts a fault in force: the fields of Fault by name. ValueError for an unknown kind or a wrong name."""
-        kind = conditions.get("kind", "status")
         if kind not in KINDS:
             raise ValueError(f"unknown kind of fault {kind!r}: one of {', '.join(KINDS)}")
         unknown = conditions.keys() - {name for name in Fault.__slots__ if name not in ("met", "seen")}
         if unknown:
             raise ValueError(f"a fault has no {', '.join(sorted(unknown))}")
-        fault = Fault(**conditions)
+        fault = Fault(cast(Kind, kind), **conditions)
         with self._lock:
             self._faults.append(fault)
         return fault
@@ -85,7 +85,9 @@ class Faults:
     def _meets(self, fault: Fault, method: str, path: str, query: Mapping[str, object], body: bytes) -> bool:
         if fault.times is not None and fault.met >= fault.times:
             return False
-        if not path.startswith(fault.path_prefix) or fault.method not in (None, method):
+        if not path.startswith(fault.path_prefix) or fault.path not in (None, path):
+            return False
+        if fault.method not in (None, method):
             return False
         if any(query.get(name) != value for name, value in fault.query.items()):
             return False

@@ -48,6 +48,12 @@ def test_a_fault_by_parameter(get: Reader) -> None:
     assert get("/v1/customers", ("limit", 4)).status == 200
 
 
+def test_a_fault_by_the_whole_path(get: Reader) -> None:
+    get.sim.faults.add("status", status=502, path="/v1/customers")
+    assert get("/v1/customers").status == 502
+    assert get("/v1/customers/cus_none").status == 404
+
+
 def test_throttled_with_a_reason_and_locked_without(get: Reader) -> None:
     get.sim.faults.add(kind="throttle", reason="endpoint-concurrency", times=1)
     answer = get("/v1/customers")
