@@ -1,30 +1,42 @@
-"""`python -m webhook_sink`: serve, replay, endpoint, follow."""
+"""`python -m webhook_sink`: take Stripe's webhooks, replay them, make the endpoint, or poll for events instead."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import os
 import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-from pipelines.command import COULD_NOT_START, INTERRUPTED, say
+from pipelines.account import open_client
+from pipelines.command import COULD_NOT_START, INTERRUPTED, SOME_FAILED, moment, say
 from pipelines.settings import Settings, read_settings
 from sources.stripe_api.errors import StripeSourceError
 from webhook_sink import logs
+from webhook_sink.endpoints import Endpoints, Secrets
+from webhook_sink.follow import follow
+from webhook_sink.replay import Selection, replay
 from webhook_sink.server import serve
 from webhook_sink.settings import SinkSettings, read_sink_settings
+from webhook_sink.sink import Sink
+
+STATUSES = ("failed", "ignored", "processing", "processed")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; what goes wrong is one paragraph and an exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    commands = ("serve", "-h", "--help")
-    options = _parser().parse_args(given if given and given[0] in commands else ["serve", *given])
+    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help")):
+        given = ["serve", *given]
+    options = _parser().parse_args(given)
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
     logs.configure(logging.DEBUG if options.debug else logging.INFO)
     try:
         settings = read_settings(destination="postgres", dataset=options.dataset)
-        return int(options.run(settings, _sink_settings(options), options) or 0)
+        sink = read_sink_settings(host=getattr(options, "host", None), port=getattr(options, "port", None))
+        return int(options.run(settings, sink, options) or 0)
     except StripeSourceError as error:
         say(error)
         return COULD_NOT_START
@@ -33,24 +45,117 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m webhook_sink", description=__doc__)
+    parser = argparse.ArgumentParser("python -m webhook_sink", description=(__doc__ or "").partition(": ")[2])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serve_command = commands.add_parser("serve", help="take webhooks (the default)")
-    serve_command.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
-    serve_command.add_argument("--port", type=int, help="port to listen on (default: 8080)")
-    serve_command.set_defaults(run=_serve)
-    for command in commands.choices.values():
-        command.add_argument("--dataset", help="schema that holds the tables (default: stripe)")
-        command.add_argument("--debug", action="store_true", help="log more")
+    _add_serve(commands)
+    _add_replay(commands)
+    _add_endpoint(commands)
+    _add_follow(commands)
     return parser
 
 
-def _sink_settings(options: argparse.Namespace) -> SinkSettings:
-    return read_sink_settings(host=getattr(options, "host", None), port=getattr(options, "port", None))
+def _add_serve(commands: Any) -> None:
+    command = _command(commands, "serve", "take webhooks (the default)", _serve)
+    command.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    command.add_argument("--port", type=int, help="port to listen on (default: 8080)")
+
+
+def _add_replay(commands: Any) -> None:
+    command = _command(commands, "replay", "merge events of the ledger once more", _replay)
+    command.add_argument("--status", choices=STATUSES, action="append", help="which events (default: failed)")
+    command.add_argument("--since", type=moment, metavar="TIME", help="received at or after this moment")
+    command.add_argument("--type", help="of this type: invoice.paid")
+
+
+def _add_endpoint(commands: Any) -> None:
+    parser = commands.add_parser("endpoint", help="make, list or delete our webhook endpoints in Stripe")
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    create = _command(actions, "create", "make our endpoint, or bring it up to date", _create_endpoint)
+    create.add_argument("url", metavar="URL", help="https://host/webhooks, as Stripe reaches the sink")
+    create.add_argument("--connect", action="store_true", help="for the events of connected accounts")
+    create.add_argument("--print", action="store_true", help="print the secret instead of keeping it in the database")
+    _command(actions, "list", "our endpoints", _list_endpoints)
+    delete = _command(actions, "delete", "delete our endpoint", _delete_endpoint)
+    delete.add_argument("endpoint", metavar="ID|URL", help="as `endpoint list` shows it")
+
+
+def _add_follow(commands: Any) -> None:
+    command = _command(commands, "follow", "poll /v1/events: no public address needed", _follow)
+    command.add_argument("--since", type=moment, metavar="TIME", help="default: where the ledger ends, or now")
+    command.add_argument("--interval", type=float, default=5.0, metavar="SECONDS", help="default: 5")
+    command.add_argument("--once", action="store_true", help="end when there is nothing more")
+
+
+Run = Callable[[Settings, SinkSettings, argparse.Namespace], int | None]
+
+
+def _command(commands: Any, name: str, about: str, run: Run) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
+    command.add_argument("--dataset", help="schema that holds the tables (default: stripe)")
+    command.add_argument("--debug", action="store_true", help="log more")
+    command.set_defaults(run=run)
+    return command
 
 
 def _serve(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> None:
     serve(settings, sink)
+
+
+def _replay(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> int:
+    selection = Selection(tuple(options.status or ["failed"]), options.since, options.type)
+    fates = _with_sink(settings, sink, lambda ready: replay(ready, selection))
+    print(f"{fates.total()} events: " + (", ".join(f"{n} {fate}" for fate, n in fates.items()) or "nothing to replay"))
+    return SOME_FAILED if fates.keys() & {"failed", "unavailable", "unreadable"} else 0
+
+
+def _follow(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> None:
+    open_client(settings).close()  # says at once when there is no usable key
+    since = int(options.since.timestamp()) if options.since else None
+    _with_sink(settings, sink, lambda ready: follow(ready, since=since, interval=options.interval, once=options.once))
+
+
+def _create_endpoint(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> None:
+    endpoint = Endpoints(settings).create(options.url, connect=options.connect)
+    print(f"{endpoint.id}  {endpoint.url}  {endpoint.api_version}  {endpoint.types} event types")
+    if endpoint.secret is None:
+        print("It was there already and is up to date. Stripe tells its secret only once; see STRIPE_WEBHOOK_SECRET.")
+    elif options.print:
+        print(f"STRIPE_WEBHOOK_SECRET={endpoint.secret}")
+    else:
+        with Secrets(settings) as secrets:
+            secrets.keep(endpoint, settings.is_live)
+        print("Its secret is in the database, where the sink finds it.")
+
+
+def _list_endpoints(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> None:
+    with Secrets(settings) as secrets:
+        known = secrets.known()
+    for one in Endpoints(settings).ours():
+        kept = "secret kept" if one.id in known else "secret not kept"
+        print(f"{one.id}  {one.url}  {one.status}  {one.api_version}  {one.types} event types  {kept}")
+
+
+def _delete_endpoint(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> None:
+    deleted = Endpoints(settings).delete(options.endpoint)
+    with Secrets(settings) as secrets:
+        secrets.forget(deleted)
+    for one in deleted:
+        print(f"{one.id}  {one.url}  deleted")
+
+
+def _with_sink(settings: Settings, options: SinkSettings, body: Callable[[Sink], Awaitable[Any]]) -> Any:
+    """Runs with a sink that is ready, without an HTTP server."""
+
+    async def run() -> Any:
+        sink = Sink(settings, options)
+        sink.start()
+        try:
+            await sink.opened()
+            return await body(sink)
+        finally:
+            await sink.stop()
+
+    return asyncio.run(run())
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pipelines.database import PostgresDatabase
+
 Status = Literal["processing", "processed", "failed", "ignored"]
 
 TABLES = """
@@ -32,6 +34,15 @@ CREATE TABLE IF NOT EXISTS {d}.stripe_webhook_endpoints (
 LOCK = 0x5747_5252  # one sink at a time makes these tables
 
 
+def create(database: PostgresDatabase, dataset: str) -> None:
+    """Makes the dataset and the sink's own tables where they are missing, one sink at a time."""
+    with database.transaction():
+        database.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (LOCK, dataset))
+        database.execute(f'CREATE SCHEMA IF NOT EXISTS "{dataset}"')
+        for statement in TABLES.format(d=f'"{dataset}"').split(";"):
+            database.execute(statement)
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerStatements:
     """Statements on the tables of one dataset. Each names its parameters in its comment."""
@@ -47,6 +58,7 @@ class LedgerStatements:
     forget: str
     open_events: str
     replayed: str
+    reopen: str
 
 
 def statements(dataset: str) -> LedgerStatements:
@@ -127,4 +139,6 @@ def statements(dataset: str) -> LedgerStatements:
             " AND (%s::timestamptz IS NULL OR received_at >= %s) AND (%s::text IS NULL OR type = %s)"
             " AND payload IS NOT NULL AND id > %s ORDER BY id LIMIT %s"
         ),
+        # (event ids): so that they are recorded and merged again
+        reopen=f"UPDATE {d}.stripe_webhook_events SET status = 'failed' WHERE id = ANY (%s)",
     )

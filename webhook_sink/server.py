@@ -8,6 +8,7 @@ import uvicorn
 
 from pipelines.settings import Settings
 from webhook_sink.app import App
+from webhook_sink.management import management_routes
 from webhook_sink.settings import SinkSettings
 from webhook_sink.sink import Sink
 
@@ -21,8 +22,11 @@ def serve(settings: Settings, options: SinkSettings) -> None:
 
 
 async def _serve(settings: Settings, options: SinkSettings) -> None:
-    sink = Sink(settings, options)
-    server = uvicorn.Server(config_of(App(sink, on_failure=lambda: setattr(server, "should_exit", True)), options))
+    sink = Sink(settings, options, takes_webhooks=True)
+    routes = management_routes(sink) if options.api_key else []
+    server = uvicorn.Server(
+        config_of(App(sink, routes, on_failure=lambda: setattr(server, "should_exit", True)), options)
+    )
     await server.serve()
     if sink.failure is not None:
         raise sink.failure

@@ -36,16 +36,20 @@ log = logging.getLogger("stripe_elt.sink")
 
 POOL_SIZE = 6
 START_PAUSE = 1.0
-RETENTION_PAUSE, RETENTION_ROWS = 60.0, 5_000
+HOUSEKEEPING_PAUSE, RETENTION_ROWS = 15.0, 5_000
+SECRET = "Set STRIPE_WEBHOOK_SECRET (whsec_…), or run: python -m webhook_sink endpoint create https://…/webhooks"
 WHO = "Set SOURCES__STRIPE__ACCOUNT_ID to acct_…, or STRIPE_SECRET_KEY, so that rows can be kept under your account."
 
 
 class Sink:
-    """`start` begins in the background; `is_ready` when events can be committed. One event loop."""
+    """`start` begins in the background; `is_ready` when events can be committed. One event loop.
 
-    def __init__(self, settings: Settings, sink: SinkSettings, metrics: Metrics | None = None) -> None:
-        self.settings, self.options = settings, sink
-        self.metrics = metrics or Metrics()
+    With `takes_webhooks` it is hopeless without a webhook secret, in the settings or in the database.
+    """
+
+    def __init__(self, settings: Settings, sink: SinkSettings, *, takes_webhooks: bool = False) -> None:
+        self.settings, self.options, self._takes_webhooks = settings, sink, takes_webhooks
+        self.metrics = Metrics()
         self.secrets: tuple[str, ...] = sink.secrets
         self.policy: Policy | None = None
         self._conninfo = postgres_conninfo(settings)
@@ -97,6 +101,11 @@ class Sink:
     def is_ready(self) -> bool:
         """Whether the database was reached and the schema is known."""
         return self.policy is not None
+
+    @property
+    def can_read(self) -> bool:
+        """Whether there is a key to read objects again with."""
+        return bool(self.settings.stripe_secret_key)
 
     def start(self, on_failure: Callable[[], None] = lambda: None) -> None:
         """Begins in the background. `on_failure` is called when starting is hopeless; `failure` says why."""
@@ -150,6 +159,9 @@ class Sink:
         try:
             while not await self._prepared():
                 await asyncio.sleep(START_PAUSE)
+            await self.renew_secrets()
+            if self._takes_webhooks and not self.secrets:
+                raise BadConfiguration(f"There is no webhook secret to check signatures with. {SECRET}")
             account_id = await self._account()
         except StripeSourceError as error:
             self.failure = error
@@ -168,6 +180,13 @@ class Sink:
         )
         log.info("ready: events of %s go into %s", account_id, self.settings.dataset)
 
+    async def renew_secrets(self) -> None:
+        """Reads the secrets of the endpoints that were made here; those of the settings come first."""
+        query = f'SELECT secret FROM "{self.settings.dataset}".stripe_webhook_endpoints WHERE secret IS NOT NULL'
+        async with self.pool.connection() as connection:
+            rows = await (await connection.execute(query.encode())).fetchall()
+        self.secrets = tuple(dict.fromkeys((*self.options.secrets, *(row[0] for row in rows))))
+
     async def _prepared(self) -> bool:
         try:
             await asyncio.to_thread(self._create)
@@ -182,21 +201,17 @@ class Sink:
             return False
 
     def _create(self) -> None:
-        """Makes the dataset and the sink's own tables, under a lock that a second sink waits for."""
         database = PostgresDatabase(self._conninfo)
         try:
-            with database.transaction():
-                database.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (ledger.LOCK, self.settings.dataset))
-                database.execute(f'CREATE SCHEMA IF NOT EXISTS "{self.settings.dataset}"')
-                for statement in ledger.TABLES.format(d=f'"{self.settings.dataset}"').split(";"):
-                    database.execute(statement)
+            ledger.create(database, self.settings.dataset)
         finally:
             database.close()
 
     async def _account(self) -> str:
         """Whose events these are: the setting, the key's account, or the one that a load has left in the database."""
-        if self.settings.account_id:
-            return self.settings.account_id
+        told = self.settings.account_id or self.settings.stripe_account
+        if told:
+            return told
         while self.settings.stripe_secret_key:
             try:
                 return (await asyncio.to_thread(read_account, self.client_of(None), self.settings)).id
@@ -219,14 +234,15 @@ class Sink:
             database.close()
 
     async def _keep_house(self) -> None:
-        """Drops the payloads that have been kept long enough, a few at a time, and counts what is open."""
+        """Now and then: secrets that are new, payloads that are old, and how many events are open."""
         while True:
             try:
+                await self.renew_secrets()
                 await self._count_open()
                 await self.drop_old_payloads()
             except Exception as error:
-                log.warning("old payloads could not be dropped: %s", describe(error))
-            await asyncio.sleep(RETENTION_PAUSE)
+                log.warning("the database could not be asked: %s", describe(error))
+            await asyncio.sleep(HOUSEKEEPING_PAUSE)
 
     async def drop_old_payloads(self) -> None:
         """Drops up to 5,000 payloads of events that were done with longer ago than the setting says."""

@@ -1,0 +1,170 @@
+"""Our own webhook endpoints in Stripe: made with the project's API version and the types that it handles, found again.
+
+https://docs.stripe.com/api/webhook_endpoints. Stripe tells an endpoint's secret once, when it is made: it is kept in
+the database, or printed. Writing takes a key that may write webhook endpoints; nothing else here writes to Stripe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import stripe
+
+from pipelines.database import PostgresDatabase, open_database
+from pipelines.settings import Settings
+from sources.stripe_api.errors import (
+    AuthenticationFailed,
+    BadConfiguration,
+    RequestRefused,
+    StripeSourceError,
+    Unreachable,
+)
+from sources.stripe_api.events import TYPES
+from sources.stripe_api.refusals import safe
+from sources.stripe_api.schema import api_version
+from webhook_sink import ledger
+
+MARK = "stripe-elt"
+DESCRIPTION = "Keeps the tables of stripe-elt up to date"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An endpoint of ours. `secret` only when it was just made."""
+
+    id: str
+    url: str
+    status: str
+    api_version: str | None
+    types: int
+    secret: str | None = None
+
+
+def handled_types() -> list[str]:
+    """The snapshot types that an endpoint of ours asks for."""
+    return sorted(name for name, kind in TYPES.items() if not kind.ignored)
+
+
+class Endpoints:
+    """Makes, finds and deletes endpoints through the SDK. Raises the tree of `errors.py`."""
+
+    def __init__(self, settings: Settings) -> None:
+        if not settings.stripe_secret_key:
+            raise BadConfiguration("Webhook endpoints are made with a key that may write them: set STRIPE_SECRET_KEY.")
+        stripe.enable_telemetry = False
+        self._version = settings.stripe_version or api_version()
+        client = stripe.StripeClient(
+            settings.stripe_secret_key,
+            base_addresses={"api": settings.api_base},
+            max_network_retries=settings.max_retries,
+            stripe_account=settings.stripe_account,
+        )
+        self._service = client.v1.webhook_endpoints
+
+    def create(self, url: str, *, connect: bool = False) -> Endpoint:
+        """Our endpoint of this URL: the one that is there, brought up to date, or a new one, with its secret."""
+        _check_url(url)
+        for found in self.ours():
+            if found.url == url and found.api_version == self._version:
+                self._call(self._service.update, found.id, {"enabled_events": handled_types(), "disabled": False})
+                return found
+        made = self._call(
+            self._service.create,
+            {
+                "url": url,
+                "enabled_events": handled_types(),
+                "api_version": self._version,
+                "description": DESCRIPTION,
+                "metadata": {"managed_by": MARK},
+                "connect": connect,
+            },
+        )
+        return _endpoint(made)
+
+    def ours(self) -> list[Endpoint]:
+        """The endpoints that were made here, and no others."""
+        return [_endpoint(one) for one in self._all() if (one["metadata"] or {}).get("managed_by") == MARK]
+
+    def delete(self, which: str) -> list[Endpoint]:
+        """Deletes our endpoints of this id or URL; returns them. Raises RequestRefused where there is none."""
+        ours = [one for one in self.ours() if which in (one.id, one.url)]
+        if not ours:
+            raise RequestRefused(f"There is no endpoint of ours with the id or URL {which!r}: see `endpoint list`.")
+        for one in ours:
+            self._call(self._service.delete, one.id)
+        return ours
+
+    def _all(self) -> Iterator[Any]:
+        after: dict[str, str] = {}
+        while True:
+            page = self._call(self._service.list, {"limit": 100, **after})
+            yield from page.data
+            if not page.has_more:
+                return
+            after = {"starting_after": page.data[-1].id}
+
+    def _call(self, operation: Any, *given: Any) -> Any:
+        try:
+            return operation(*given)
+        except stripe.StripeError as error:
+            raise _error_of(error) from None
+
+
+class Secrets:
+    """The endpoints' secrets, as they are kept in the database. A context manager, which closes the database."""
+
+    def __init__(self, settings: Settings) -> None:
+        opened = open_database(settings)
+        assert isinstance(opened, PostgresDatabase)
+        ledger.create(opened, settings.dataset)
+        self._database, self._table = opened, f'"{settings.dataset}".stripe_webhook_endpoints'
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def keep(self, endpoint: Endpoint, livemode: bool) -> None:
+        """Keeps a new endpoint's secret."""
+        self._database.execute(
+            f"INSERT INTO {self._table} (id, url, secret, api_version, livemode, created_at)"
+            " VALUES (%s, %s, %s, %s, %s, now()) ON CONFLICT (id) DO UPDATE SET secret = excluded.secret",
+            (endpoint.id, endpoint.url, endpoint.secret, endpoint.api_version, livemode),
+        )
+
+    def known(self) -> set[str]:
+        """Ids of the endpoints whose secrets are kept."""
+        return {id for (id,) in self._database.execute(f"SELECT id FROM {self._table} WHERE secret IS NOT NULL")}
+
+    def forget(self, endpoints: Sequence[Endpoint]) -> None:
+        """Drops the secrets of endpoints that are gone."""
+        self._database.execute(f"DELETE FROM {self._table} WHERE id = ANY (%s)", ([one.id for one in endpoints],))
+
+
+def _endpoint(found: Any) -> Endpoint:
+    secret = found.get("secret")
+    types = len(found["enabled_events"])
+    return Endpoint(found["id"], found["url"], found["status"], found.get("api_version"), types, secret)
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.fragment:
+        raise BadConfiguration(f"{url!r} is no address that Stripe could send webhooks to: https://host/webhooks.")
+    if parts.path.rstrip("/") == "":
+        raise BadConfiguration(f"The sink takes webhooks at the path /webhooks: {url.rstrip('/')}/webhooks.")
+
+
+def _error_of(error: stripe.StripeError) -> StripeSourceError:
+    said = safe(error.user_message or "")
+    if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
+        return AuthenticationFailed(
+            f"Stripe does not let the key manage webhook endpoints: {said}", status=error.http_status
+        )
+    if isinstance(error, stripe.APIConnectionError):
+        return Unreachable("Stripe could not be reached. See SOURCES__STRIPE__API_BASE and the network.")
+    return RequestRefused(f"Stripe refused: {said}", status=error.http_status, request_id=error.request_id)
