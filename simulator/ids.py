@@ -6,6 +6,7 @@ import random
 from base64 import b64encode
 
 PREFIXES = {
+    "application": "ca_", "billing_portal.session": "bps_",
     "account": "acct_", "apple_pay_domain": "apwc_", "application_fee": "fee_", "apps.install": "ainst_",
     "apps.secret": "appsecret_", "balance_transaction": "txn_", "bank_account": "ba_", "billing.alert": "alrt_",
     "billing.credit_balance_transaction": "cbtxn_", "billing.credit_grant": "credgr_",
