@@ -11,6 +11,7 @@ from typing import Any, Literal
 from sources.stripe_api.catalogue_types import Resource, Table
 from sources.stripe_api.client import endpoint_of
 from sources.stripe_api.completion import Completion
+from sources.stripe_api.deliveries import Failed, Finished
 from sources.stripe_api.errors import BadConfiguration, RequestRefused, SkipResource
 from sources.stripe_api.page_children import ChildPager
 from sources.stripe_api.page_lists import ListPager
@@ -163,6 +164,14 @@ class Lane:
         """What follows from a turn's objects having been handed over."""
         self.add(pager, turn.then)
         return self._turned(pager, pager.handed_over())
+
+    def close(self, now: float) -> Finished | Failed:
+        """Its end: what there is to tell of it."""
+        self.is_closed, self.ended = True, now
+        seconds = now - self.started if self.started is not None else 0.0
+        if self.error is not None:
+            return Failed(self.resource.name, self.error, self.requests, seconds)
+        return Finished(self.resource.name, self.requests, seconds)
 
     def view(self, now: float) -> View:
         """How far it has come."""

@@ -7,8 +7,8 @@
                 case Finished(): ...
                 case Failed(): ...     # a SkipResource among them is a product that the account lacks
 
-Threads send requests, parse and convert; the caller's thread stores. What waits for it is bounded, so that fetching
-goes on while a package loads and memory does not grow. Knows no column and no database: `convert` is given.
+Workers send requests and parse, one thread converts, the caller's stores. What waits for it is bounded, so that
+fetching goes on while a package loads and memory does not grow. Knows no column and no database: `convert` is given.
 """
 
 from __future__ import annotations
@@ -18,68 +18,29 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import Any, Self
 
 import pyarrow as pa
 
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.catalogue_types import Resource, Table
 from sources.stripe_api.client import Client
+from sources.stripe_api.crew import Crew
+from sources.stripe_api.deliveries import Chunk, Convert, Delivery, Failed, Finished
 from sources.stripe_api.errors import RequestRefused, RetryLater, StopRun
 from sources.stripe_api.lanes import Lane, Task, View, lane_of
+from sources.stripe_api.pace import Pace
 from sources.stripe_api.page_windows import Horizon
 from sources.stripe_api.parents import ParentIds
-from sources.stripe_api.progress import Advance, Progress
+from sources.stripe_api.progress import Progress
 from sources.stripe_api.schedule import Schedule
-from sources.stripe_api.work import Listing, Pager, Turn
+from sources.stripe_api.work import Pager, Turn
+
+__all__ = ["Chunk", "Convert", "Delivery", "Failed", "Fetch", "Finished", "View", "fetch"]
 
 MAX_ROWS = 40_000  # rows that may wait for the consumer
 MAX_BYTES = 96 * 2**20  # bytes of Arrow that may wait for the consumer
-JOIN = 0.1  # seconds between attempts to end workers that wait for an answer
-PATIENCE = 20.0  # seconds to wait for workers to end
-
-Convert: TypeAlias = Callable[[Resource, Sequence[Listing]], Mapping[str, pa.Table]]
-"""Objects of a resource, each listing with its own `as_of` and parent, as Arrow tables by table name. Called from
-worker threads, one at a time. It may change the objects."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Rows to store together, with the advance to save after them. `requests` were spent since the last chunk.
-
-    An advance without rows says that there is nothing in what it covers; rows without one are of a second, or of a
-    list, that is not read to its end.
-    """
-
-    resource: str
-    tables: Mapping[str, pa.Table]
-    rows: int
-    nbytes: int
-    requests: int
-    advance: Advance | None
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The resource has been read to its end; all its chunks came before. Its requests and seconds in all."""
-
-    resource: str
-    requests: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The resource came to nothing more: `error` says why. What came before is good, and its progress stands."""
-
-    resource: str
-    error: Exception
-    requests: int
-    seconds: float
-
-
-Delivery: TypeAlias = Chunk | Finished | Failed
+MAX_PAGES = 4  # pages that may wait to be converted
 
 
 def fetch(
@@ -124,25 +85,25 @@ class Fetch:
         clock: Callable[[], float],
     ) -> None:
         self._client, self._schedule, self._convert, self._clock = client, schedule, convert, clock
-        self._workers, self._max_rows, self._max_bytes = max(1, workers), max_rows, max_bytes
+        self._max_rows, self._max_bytes = max_rows, max_bytes
         self._lock = threading.Lock()
-        self._work = threading.Condition(self._lock)  # something may be there for a worker
         self._news = threading.Condition(self._lock)  # something is there for the consumer
-        self._converting = threading.Lock()
-        self._to_convert = 0  # workers that convert or wait to
-        self._threads: list[threading.Thread] = []
-        self._idle = 0
-        self._alarm = math.inf  # when the first of the idle workers wakes by itself
+        self._workers = Crew(self._lock, self._ask_all, clock)
+        self._converter = Crew(self._lock, self._convert_all, clock)
+        self._pace = Pace(max(1, workers))
+        self._asking = 0  # requests under way
+        self._to_convert: deque[tuple[Lane, Pager, Turn]] = deque()
         self._out: deque[Delivery] = deque()
-        self._rows = self._bytes = 0
+        self._rows = self._bytes = 0  # of what waits for the consumer
         self._error: BaseException | None = None
         self._closed = False
 
     def __enter__(self) -> Self:
         with self._lock:
-            for lane in list(self._schedule.lanes):
+            for lane in self._schedule.lanes:
                 self._settle(lane)
-            self._hire()
+            self._workers.hire(1)
+            self._converter.hire(1)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -163,7 +124,8 @@ class Fetch:
             if isinstance(one, Chunk):
                 self._rows -= one.rows
                 self._bytes -= one.nbytes
-            self._work.notify()
+            if self._has_room:
+                self._workers.call()
             return one
 
     def snapshot(self) -> list[View]:
@@ -183,134 +145,137 @@ class Fetch:
         return self._schedule.is_spent
 
     def close(self) -> None:
-        """Ends all workers: those that wait for an answer get none. Nothing more comes; can be called twice."""
+        """Ends all threads: those that wait for an answer get none. Nothing more comes; can be called twice."""
         with self._lock:
             self._closed = True
             self._out.clear()
-            self._work.notify_all()
-            self._news.notify_all()
-        deadline = time.monotonic() + PATIENCE
-        alive = list(self._threads)
-        while alive and time.monotonic() < deadline:
-            self._client.abort()
-            alive[0].join(JOIN)
-            alive = [thread for thread in alive if thread.is_alive()]
+            self._to_convert.clear()
+            self._call_all()
+        self._workers.dismiss(self._client.abort)
+        self._converter.dismiss(lambda: None)
 
     # --- workers -----------------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _ask_all(self) -> None:
         """What a worker does until there is nothing left."""
         try:
             while (task := self._take()) is not None:
-                self._answer(task)
+                turn = self._ask(task)
+                with self._lock:
+                    self._follow(task.lane, task.pager, turn)
         except BaseException as error:
             self._stop(error)
 
     def _take(self) -> Task | None:
         """Waits for the next task; None when there will be none."""
         with self._lock:
-            while not (self._closed or self._error or self._is_over):
+            while not self._is_ended:
                 picked = self._schedule.pick(self._clock()) if self._has_room else math.inf
                 if isinstance(picked, Task):
-                    self._hire()
+                    self._asking += 1
+                    self._workers.hire(self._pace.at_once + 1)
                     return picked
-                self._rest(picked)
+                self._workers.rest(picked)
             return None
 
     @property
     def _has_room(self) -> bool:
-        """Whether what comes could be put somewhere, and whether conversion keeps up: it is the processor's share."""
-        return self._rows < self._max_rows and self._bytes < self._max_bytes and self._to_convert < 2
-
-    def _rest(self, seconds: float) -> None:
-        """Waits for news, or so long; of all idle workers only those with the next alarm wake by themselves."""
-        alarm = self._clock() + seconds
-        self._idle += 1
-        try:
-            if alarm < self._alarm:
-                self._alarm = alarm
-                self._work.wait(seconds)
-                if self._alarm == alarm:
-                    self._alarm = math.inf
-            else:
-                self._work.wait()
-        finally:
-            self._idle -= 1
-
-    def _hire(self) -> None:
-        """Sees to it that somebody looks for the next task: an idle worker, or a new one while there may be more."""
-        if self._idle:
-            self._work.notify()
-        elif len(self._threads) < self._workers and not self._is_over:
-            thread = threading.Thread(target=self._run, name=f"stripe-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _answer(self, task: Task) -> None:
-        """Sends a task's request, and does what follows from the answer."""
-        lane = task.lane
-        try:
-            turn = self._ask(task)
-            self._hand_over(lane, task.pager, turn)
-        except StopRun as error:
-            self._stop(error)
-        except Exception as error:
-            self._fail(lane, error)
-        with self._lock:
-            lane.under_way -= 1
-            self._settle(lane)
-            self._work.notify()
+        """Whether what comes could be put somewhere, and whether the processor keeps up."""
+        is_full = self._rows >= self._max_rows or self._bytes >= self._max_bytes
+        return not is_full and self._asking < self._pace.at_once and len(self._to_convert) < MAX_PAGES
 
     def _ask(self, task: Task) -> Turn:
         """What follows from a task's answer; nothing yet where it has to be asked again."""
-        step, lane = task.step, task.lane
+        lane = task.lane
         try:
-            answer = self._client.attempt(step.request) if step.request is not None else step.parents()
+            answer = self._answer(task)
             with self._lock:
                 return Turn() if self._is_given_up(lane) else lane.arrived(task, answer)
+        except StopRun as error:
+            self._stop(error)
         except RetryLater as error:
             delay = self._client.retry_delay(task.attempts, error)
-            if delay is None:
-                raise
             with self._lock:
-                if not self._is_given_up(lane):
+                if delay is None:
+                    self._fail(lane, error)
+                elif not self._is_given_up(lane):
                     task.not_before = self._clock() + delay
                     lane.delayed.append(task)
-            return Turn()
         except RequestRefused as error:
             with self._lock:
                 turn = Turn() if self._is_given_up(lane) else lane.refused(task, error)
-            if turn is None:
-                raise
-            return turn
-
-    def _hand_over(self, lane: Lane, pager: Pager, turn: Turn) -> None:
-        """Converts what a turn brought and puts it where the consumer finds it; then what waited for that goes on."""
-        while turn.hands_over or turn.then:
-            tables = self._converted(lane.resource, turn.listings)
+                if turn is not None:
+                    return turn
+                self._fail(lane, error)
+        except Exception as error:
             with self._lock:
-                if self._is_given_up(lane):
-                    return
-                if turn.hands_over:
-                    self._put(lane, tables, turn)
-                turn = lane.handed_over(pager, turn)
+                self._fail(lane, error)
+        return Turn()
 
-    def _converted(self, resource: Resource, listings: Sequence[Listing]) -> Mapping[str, pa.Table]:
-        """One conversion at a time: more would only fight over the interpreter, and hold more pages in memory."""
-        if not listings:
-            return {}
-        with self._lock:
-            self._to_convert += 1
+    def _answer(self, task: Task) -> Any:
+        """Sends the request, or loads the parents, that a task is about."""
+        request = task.step.request
+        started, processor = self._clock(), time.thread_time()
         try:
-            with self._converting:
-                return self._convert(resource, listings)
+            return self._client.attempt(request) if request is not None else task.step.parents()
         finally:
+            processor = time.thread_time() - processor
             with self._lock:
-                self._to_convert -= 1
+                self._asking -= 1
+                if request is not None:
+                    self._pace.answered(task.endpoint, self._clock() - started - processor, processor)
+
+    def _convert_all(self) -> None:
+        """What the converting thread does until there is nothing left: one page at a time.
+
+        More at a time would only fight over the interpreter, and Arrow keeps memory for each thread that it works in.
+        """
+        try:
+            while (waiting := self._next_to_convert()) is not None:
+                lane, pager, turn = waiting
+                tables: Mapping[str, pa.Table] = {}
+                processor = time.thread_time()
+                try:
+                    tables = self._convert(lane.resource, turn.listings) if turn.listings else {}
+                except Exception as error:
+                    with self._lock:
+                        self._fail(lane, error)
+                with self._lock:
+                    self._pace.converted(time.thread_time() - processor)
+                    if self._is_given_up(lane):
+                        turn = Turn()
+                    else:
+                        self._put(lane, tables, turn)
+                        turn = lane.handed_over(pager, turn)
+                    self._follow(lane, pager, turn)
+        except BaseException as error:
+            self._stop(error)
+
+    def _next_to_convert(self) -> tuple[Lane, Pager, Turn] | None:
+        with self._lock:
+            while not self._is_ended:
+                if self._to_convert:
+                    return self._to_convert.popleft()
+                self._converter.rest(math.inf)
+            return None
 
     # --- under the lock ----------------------------------------------------------------------------------------------
 
+    def _follow(self, lane: Lane, pager: Pager, turn: Turn) -> None:
+        """Has what a turn brought converted, and what waits for that wait; or ends the lane's task."""
+        if turn.hands_over and not self._is_given_up(lane):
+            self._to_convert.append((lane, pager, turn))
+            self._converter.call()
+        else:
+            if not self._is_given_up(lane):
+                lane.add(pager, turn.then)
+            lane.under_way -= 1
+            self._settle(lane)
+        if self._has_room:
+            self._workers.call()
+
     def _put(self, lane: Lane, tables: Mapping[str, pa.Table], turn: Turn) -> None:
+        """Puts a chunk where the consumer finds it."""
         rows = sum(table.num_rows for table in tables.values())
         nbytes = sum(table.nbytes for table in tables.values())
         requests = lane.requests - lane.reported
@@ -322,43 +287,47 @@ class Fetch:
         self._out.append(one)
         self._news.notify()
 
+    def _settle(self, lane: Lane) -> None:
+        """Tells of a resource's end once nothing of it is under way."""
+        if not lane.is_closed and lane.is_idle and not self._closed and self._error is None:
+            if lane.pagers and lane.error is None:
+                lane.error = RuntimeError(f"the paging of {lane.resource.name} came to a halt; please report it")
+            self._schedule.drop(lane)
+            self._tell(lane.close(self._clock()))
+        if self._is_over:
+            self._call_all()
+
+    def _fail(self, lane: Lane, error: Exception) -> None:
+        """Gives a resource up."""
+        if not self._is_given_up(lane):
+            lane.error = error
+        lane.clear()
+
     def _is_given_up(self, lane: Lane) -> bool:
         return self._closed or self._error is not None or lane.error is not None
 
-    def _settle(self, lane: Lane) -> None:
-        """Tells of a resource's end once nothing of it is under way."""
-        if lane.is_closed or not lane.is_idle or self._closed:
-            return
-        if lane.pagers and lane.error is None:
-            lane.error = RuntimeError(f"the paging of {lane.resource.name} came to a halt; please report it")
-        lane.is_closed, lane.ended = True, self._clock()
-        self._schedule.drop(lane)
-        seconds = lane.ended - lane.started if lane.started is not None else 0.0
-        if lane.error is None:
-            self._tell(Finished(lane.resource.name, lane.requests, seconds))
-        else:
-            self._tell(Failed(lane.resource.name, lane.error, lane.requests, seconds))
-        if self._is_over:
-            self._work.notify_all()
-            self._news.notify_all()
+    @property
+    def _is_ended(self) -> bool:
+        return self._closed or self._error is not None or self._is_over
 
     @property
     def _is_over(self) -> bool:
-        if self._closed or all(lane.is_closed for lane in self._schedule.lanes):
+        """Whether all resources have come to their end, or no request may be sent any more."""
+        lanes = self._schedule.lanes
+        if all(lane.is_closed for lane in lanes):
             return True
-        return self._schedule.is_spent and not any(lane.under_way for lane in self._schedule.lanes)
+        return self._schedule.is_spent and not any(lane.under_way for lane in lanes)
 
-    # --- ends --------------------------------------------------------------------------------------------------------
+    def _call_all(self) -> None:
+        self._workers.call_all()
+        self._converter.call_all()
+        self._news.notify_all()
 
-    def _fail(self, lane: Lane, error: Exception) -> None:
-        with self._lock:
-            if not self._is_given_up(lane):
-                lane.error = error
-            lane.clear()
+    # --- the end -----------------------------------------------------------------------------------------------------
 
     def _stop(self, error: BaseException) -> None:
+        """Ends the run with an error."""
         with self._lock:
             if not self._closed and self._error is None:
                 self._error = error
-            self._work.notify_all()
-            self._news.notify_all()
+            self._call_all()
