@@ -1,0 +1,210 @@
+"""The initial load and what comes after it: equal tables, resuming, failures, and what is recorded of a run."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.database import DatabaseProblem, open_database
+from pipelines.run import Order, Outcome, lock, run
+from sources.stripe_api.catalogue import select
+from sources.stripe_api.errors import AuthenticationFailed
+from tests.pipelines.mirror import Mirror
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SCRIPT = ROOT / "pipelines" / "stripe_full.py"
+
+
+def load(mirror: Mirror, *names: str, **order: Any) -> Outcome:
+    mirror.pass_time(1)  # what was created in this very second comes with the next run
+    return run(mirror.settings, Order("stripe_full", select(names), **order))
+
+
+def statuses(mirror: Mirror) -> dict[str, str]:
+    return dict(mirror.destination.query("select resource, status from stripe.sync_status"))
+
+
+def everything(mirror: Mirror, table: str) -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in mirror.rows(table)}
+
+
+def test_every_table_equals_the_account(mirrored: Callable[..., Mirror]) -> None:
+    mirror = mirrored(customers=25)
+    mirror.load("all")
+    assert mirror.differences(["all"]) == []
+
+
+def test_default_run_skips_what_the_account_lacks_and_says_why(mirrored: Callable[..., Mirror]) -> None:
+    mirror = mirrored(lacks=["issuing_cards", "treasury_financial_accounts"])
+    outcome = load(mirror)
+    assert outcome.failed == []
+    assert {"issuing_cards", "treasury_financial_accounts"} <= set(outcome.skipped)
+    rows = mirror.destination.query("select error, rows from stripe.sync_status where resource = 'issuing_cards'")
+    assert "Issuing" in rows[0][0]
+    assert rows[0][1] == 0
+    assert mirror.differences() == []
+
+
+def test_second_run_asks_for_what_is_newer_and_leaves_the_rest(mirror: Mirror) -> None:
+    mirror.load("customers", "charges", "products", "payment_links", "account")
+    before = {table: everything(mirror, table) for table in ("customers", "charges", "payment_links")}
+    new = mirror.sim.account.create("customers", mirror.sim.make("customers", name="New"))
+    link = mirror.sim.account.create("payment_links", mirror.sim.make("payment_links"))
+    mirror.pass_time(60)
+    mirror.forget_requests()
+    load(mirror, "customers", "charges", "payment_links")
+    after = {table: everything(mirror, table) for table in before}
+    assert after["customers"].keys() - before["customers"].keys() == {new["id"]}
+    assert link["id"] in after["payment_links"]
+    for table in ("customers", "charges"):
+        assert {id: after[table][id] for id in before[table]} == before[table]
+    assert mirror.requests() <= 5  # the account, a window each, and the list without `created`
+    assert mirror.differences(["customers", "charges", "payment_links"]) == []
+
+
+def test_children_are_asked_for_again_only_where_their_parent_changed(mirrored: Callable[..., Mirror]) -> None:
+    mirror = mirrored(customers=20)
+    mirror.load("customers", "customer_balance_transactions")
+    customers = len(mirror.rows("customers"))
+    mirror.forget_requests()
+    load(mirror, "customers", "customer_balance_transactions")
+    # our clock, not Stripe's, says when a parent was written: within the overlap all of them count
+    assert mirror.requests() <= customers + 3
+    assert mirror.differences(["customers", "customer_balance_transactions"]) == []
+
+
+def test_full_refresh_reads_everything_again_and_ends_equal(mirror: Mirror) -> None:
+    mirror.load("core")
+    mirror.forget_requests()
+    outcome = load(mirror, "core", full_refresh=True)
+    assert outcome.failed == []
+    assert mirror.requests() > 30
+    assert mirror.differences(["core"]) == []
+
+
+def test_since_and_until_load_their_window_and_no_more(mirrored: Callable[..., Mirror]) -> None:
+    mirror = mirrored(customers=30)
+    created = sorted(one["created"] for one in mirror.sim.account.objects("customers"))
+    since, until = created[len(created) // 3], created[2 * len(created) // 3]
+    load(mirror, "customers", since=since, until=until)
+    ids = {one["id"] for one in mirror.sim.account.objects("customers") if since <= one["created"] < until}
+    assert everything(mirror, "customers").keys() == ids
+    mirror.forget_requests()
+    load(mirror, "customers", since=since, until=until)
+    assert mirror.requests() == 1  # who the key belongs to
+    mirror.load("customers")
+    assert mirror.differences(["customers"]) == []
+
+
+def test_page_that_fails_for_good_is_an_error_and_stops_no_other(mirror: Mirror) -> None:
+    mirror.sim.faults.add("status", status=500, path_prefix="/v1/charges")
+    outcome = load(mirror, "customers", "charges", "products")
+    assert outcome.failed == ["charges"]
+    assert statuses(mirror) == {"customers": "complete", "charges": "error", "products": "complete"}
+    error, request_id = mirror.destination.query(
+        "select error, request_id from stripe.sync_status where resource = 'charges'"
+    )[0]
+    assert "/v1/charges" in error
+    assert request_id.startswith("req_")
+    mirror.sim.faults.clear()
+    assert load(mirror, "customers", "charges", "products").failed == []
+    assert mirror.differences(["customers", "charges", "products"]) == []
+
+
+def test_passing_failures_are_retried(mirrored: Callable[..., Mirror]) -> None:
+    mirror = mirrored(customers=20)
+    for kind in ("status", "throttle", "drop", "cut", "half_json", "error_200", "not_json"):
+        mirror.sim.faults.add(kind, probability=0.03)
+    settings = replace(mirror.settings, max_retries=12, max_retry_delay=0.01)
+    outcome = run(settings, Order("stripe_full", select(["core"])))
+    assert outcome.failed == []
+    mirror.sim.faults.clear()
+    assert mirror.differences(["core"]) == []
+
+
+def test_unknown_fields_become_columns_and_changed_types_lose_nothing(mirror: Mirror) -> None:
+    first = mirror.sim.account.create("customers", mirror.sim.make("customers", brand_new=7, balance=5))
+    mirror.load("customers")
+    second = mirror.sim.account.create(
+        "customers", mirror.sim.make("customers", brand_new="text", balance=2.5, delinquent="maybe")
+    )
+    mirror.load("customers")
+    assert mirror.differences(["customers"]) == []
+    rows = everything(mirror, "customers")
+    assert rows[first["id"]]["brand_new"] == 7
+    assert rows[second["id"]]["brand_new__v_text"] == "text"
+    assert rows[second["id"]]["balance__v_double"] == 2.5
+    assert rows[second["id"]]["balance"] is None
+
+
+def test_subscription_item_that_is_gone_disappears_with_its_subscription(mirror: Mirror) -> None:
+    mirror.load("subscriptions")
+    item = mirror.rows("subscription_items", live=True)[0]
+    mirror.sim.account.delete("subscription_items", item["id"])
+    mirror.pass_time(60)
+    load(mirror, "subscriptions", full_refresh=True)
+    assert item["id"] not in {row["id"] for row in mirror.rows("subscription_items", live=True)}
+    assert mirror.differences(["subscriptions"]) == []
+
+
+def test_run_and_its_resources_are_recorded(mirror: Mirror) -> None:
+    mirror.load("customers", "products")
+    command, status, rows, requests, ended = mirror.destination.query(
+        "select command, status, rows, requests, ended_at from stripe.sync_runs"
+    )[0]
+    assert (command, status) == ("stripe_full", "complete")
+    assert ended is not None
+    assert requests >= 3
+    assert rows == mirror.destination.value("select sum(rows) from stripe.sync_status")
+    start, end = mirror.destination.query(
+        "select window_start, window_end from stripe.sync_status where resource = 'customers'"
+    )[0]
+    assert start.timestamp() == 0
+    assert mirror.sim.clock.seconds() - 180 < end.timestamp() <= mirror.sim.clock.seconds()
+
+
+def test_wrong_key_stops_before_anything_is_written(mirror: Mirror) -> None:
+    mirror.changes["stripe_secret_key"] = "sk_test_wrong"
+    with pytest.raises(AuthenticationFailed, match="STRIPE_SECRET_KEY"):
+        load(mirror, "customers")
+    assert mirror.destination.tables("stripe") == set()
+
+
+def test_second_run_at_the_same_time_ends_with_a_clear_message(mirror: Mirror) -> None:
+    if mirror.destination.kind == "duckdb":
+        pytest.skip("DuckDB's own file lock: tests/pipelines/test_database.py")
+    first = open_database(mirror.settings)
+    lock(first, mirror.settings)
+    with pytest.raises(DatabaseProblem, match="Another run is loading"):
+        load(mirror, "customers")
+    first.close()
+
+
+@pytest.mark.timeout(300)
+def test_killed_at_ten_random_instants_it_ends_equal(mirrored: Callable[..., Mirror]) -> None:
+    mirror = mirrored(customers=60)
+    environment = mirror.environment | {"SOURCES__STRIPE__PACKAGE_ROWS": "300", "SOURCES__STRIPE__WORKERS": "4"}
+    command = [sys.executable, str(SCRIPT), "--resources", "core"]
+    chance = random.Random(20)
+    mirror.pass_time(60)
+    for _ in range(10):
+        process = subprocess.Popen(
+            command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        try:
+            process.wait(chance.uniform(1.5, 6.0))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()
+    finished = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert mirror.differences(["core"]) == []
+    assert set(statuses(mirror).values()) == {"complete"}
