@@ -17,7 +17,7 @@ help:
 	@echo "make test    lint, types, import direction, and every test on DuckDB and on a real Postgres"
 	@echo "make bench   speed and memory, beside the simulator's ceiling and the by-hand floor"
 	@echo "make lint    ruff and mypy alone"
-	@echo "make docs    write the generated reference again"
+	@echo "make docs    write the generated reference, and what the pages' sessions print"
 	@echo "make lock    resolve uv.lock again (needs uv)"
 	@echo "make setup   the virtual environment alone"
 
@@ -51,6 +51,7 @@ bench: setup
 
 docs: setup
 	$(BIN)/python docs/generate_reference.py
+	$(BIN)/python docs/sessions.py
 
 lock:
 	@test -n "$(UV)" || { echo "make lock needs uv: https://docs.astral.sh/uv/"; exit 1; }

@@ -146,7 +146,8 @@ def distributions_imported(*folders: str) -> set[str]:
     """Names of the distributions that the folders' files import from, the standard library and our own left out."""
     owners = importlib.metadata.packages_distributions()
     names = {name.partition(".")[0] for path in python_files(*folders) for name in imports(path)}
-    names -= sys.stdlib_module_names | {*PACKAGES, "tests", "demo"}
+    ours = {path.stem for path in (ROOT / "docs").glob("*.py")} | {*PACKAGES, "tests", "docs", "demo"}
+    names -= sys.stdlib_module_names | ours
     return {distribution(owners.get(name, [f"not-installed-{name}"])[0].lower()) for name in names}
 
 

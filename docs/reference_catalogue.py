@@ -1,0 +1,107 @@
+"""docs/reference/resources.md and docs/reference/tables.md, from the catalogue and the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from markdown_page import code, link, page, table
+
+from sources.stripe_api.catalogue import GROUPS, RESOURCES, TABLES, Resource, Table
+from sources.stripe_api.schema import OWN_COLUMNS, columns
+
+
+def resources_page() -> str:
+    """Every list operation and singleton: what `--resources` takes."""
+    loaded = [each for each in RESOURCES.values() if each.not_loaded is None]
+    left_out = [each for each in RESOURCES.values() if each.not_loaded is not None]
+    return page(
+        "Resources",
+        f"What `--resources` takes: names from this page, or the groups {code(*GROUPS)}. `core` is billing and"
+        " payments, `default` (when nothing is asked for) every list that needs no parent, with all that arrives"
+        " embedded, and `all` adds the lists below that cost at least one request for each parent.",
+        "*Created* says whether the list can be asked for a range of time: such lists are read in parallel windows, and"
+        " a later run asks only for what is newer. *Gate* is a product that an account may lack: the resource is then"
+        " skipped and reported.",
+        *_section("Singletons", [each for each in loaded if each.kind == "singleton"], _root_columns),
+        *_section("Lists", [each for each in loaded if each.kind == "root"], _root_columns),
+        *_section("Lists that need a parent", [each for each in loaded if each.kind == "child"], _child_columns),
+        "## Never loaded",
+        table(
+            ("Operation", "Path", "Reason"),
+            ((code(each.name), code(each.path), each.not_loaded or "") for each in left_out),
+        ),
+    )
+
+
+def _section(title: str, lines: Sequence[Resource], cells: Callable[[Resource], dict[str, str]]) -> list[str]:
+    rows = [cells(line) for line in lines]
+    return [f"## {title}", f"{len(rows)} in all.", table(list(rows[0]), (list(row.values()) for row in rows))]
+
+
+def _common(each: Resource) -> dict[str, str]:
+    name = f"{code(each.name)}{' (deprecated)' if each.deprecated else ''}"
+    return {"Resource": name, "Path": code(each.path), "Table": link(each.table)}
+
+
+def _root_columns(each: Resource) -> dict[str, str]:
+    return {
+        **_common(each),
+        "Core": "yes" if "core" in each.groups else "",
+        "Created": "" if each.created == "none" else "yes",
+        "Asked with": _passes(each),
+        "Gate": each.gate or "",
+    }
+
+
+def _child_columns(each: Resource) -> dict[str, str]:
+    parents = " and ".join(link(parent.table) for parent in each.parents)
+    return {**_common(each), "One list for each of": parents, "Asked with": _passes(each), "Gate": each.gate or ""}
+
+
+def _passes(each: Resource) -> str:
+    """The parameters of each pass over the list; several passes where one would hide rows."""
+    passes = [code(*("=".join(pair) for pair in params)) for params in each.passes if params]
+    return ", then ".join(passes)
+
+
+SQL_TYPES = {
+    "text": ("varchar", "VARCHAR"),
+    "bigint": ("bigint", "BIGINT"),
+    "double": ("double precision", "DOUBLE"),
+    "bool": ("boolean", "BOOLEAN"),
+    "timestamp": ("timestamp with time zone", "TIMESTAMP WITH TIME ZONE"),
+    "decimal": ("numeric(38,12)", "DECIMAL(38,12)"),
+    "json": ("jsonb", "JSON"),
+}
+
+
+def tables_page() -> str:
+    """Every table with its key, its origin and its columns."""
+    return page(
+        "Tables",
+        "One table for each kind of object, in the dataset `stripe`. Columns have the names of Stripe's fields. A field"
+        " that is not here becomes a new column when it first arrives; a value that does not fit its column's type goes"
+        " to `<column>__v_<type>` beside it.",
+        table(("Type here", "Postgres", "DuckDB"), ((code(ours), *map(code, sql)) for ours, sql in SQL_TYPES.items())),
+        "## Columns of every table",
+        table(("Column", "Type"), ((code(name), kind) for name, kind in OWN_COLUMNS.items())),
+        "Only tables with a parent have `_parent_id`: the id of the object that a row belongs to. What the columns mean"
+        " is told in [merge.md](../merge.md).",
+        *(_table_section(each) for each in TABLES.values()),
+    )
+
+
+def _table_section(each: Table) -> str:
+    lists = [line for line in RESOURCES.values() if line.table == each.name and line.not_loaded is None]
+    holders = [holder for holder in TABLES.values() if any(embed.table == each.name for embed in holder.embedded)]
+    facts = [f"Key {code(*each.key, '_account_id')}."]
+    if each.parent:
+        facts.append(f"`_parent_id` is a row of {link(each.parent)}.")
+    if lists:
+        facts.append(f"Filled by {code(*(line.name for line in lists))}.")
+    if holders:
+        facts.append(f"Arrives embedded in {', '.join(link(holder.name) for holder in holders)}.")
+    if not lists and not holders:
+        facts.append("Stripe has no list of these: rows come from events and single objects.")
+    rows = [(code(name), kind) for name, kind in columns(each.name).items()]
+    return "\n\n".join([f"## {each.name}", " ".join(facts), table(("Column", "Type"), rows)])

@@ -1,0 +1,131 @@
+"""The sessions and answers in README.md and docs/*.md: reads them, runs them, and writes them again.
+
+    python docs/sessions.py      # runs every page and replaces what it shows by what is printed now
+
+A ```console block is a session: lines that begin with `$ ` are commands, run in order, in one folder and against one
+fresh demo account for each page; what follows a command is its output, where a line `...` stands for any lines and `...`
+in a line for any characters. A ```sql block is a question to the DuckDB file of that folder, and a ```text
+block right after it is the answer. tests/test_docs.py compares all of it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import demo
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ANY = "..."
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a page shows: a command or a question, what it says the answer is, and what the answer was now."""
+
+    asked: str
+    wanted: str
+    got: str
+
+    @property
+    def is_true(self) -> bool:
+        """Whether the page is right, but for what differs from run to run."""
+        pattern = "\n".join(_pattern(line) for line in steady(self.wanted).split("\n"))
+        return re.fullmatch(pattern, steady(self.got), re.DOTALL) is not None
+
+
+def shown(page: Path, folder: Path) -> Iterator[Shown]:
+    """Runs a page's sessions and questions in a folder that holds nothing yet."""
+    _furnish(folder)
+    question = ""
+    with demo.account() as simulator:
+        for language, text in blocks(page):
+            if language == "console":
+                for command, output in steps(text):
+                    yield Shown(command, output, run(command, folder, demo.environment(simulator)))
+            elif language == "text" and question:
+                yield Shown(question, text, demo.answer(str(folder / demo.FILE), question))
+            question = text if language == "sql" else ""
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Language and text of every fenced block."""
+    return [(match[1], match[2]) for match in BLOCK.finditer(page.read_text("utf-8"))]
+
+
+def steps(session: str) -> Iterator[tuple[str, str]]:
+    """Each command of a session with the output that is shown for it."""
+    for step in re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]:
+        command, _, output = step.partition("\n")
+        yield command, output
+
+
+def run(command: str, folder: Path, environment: dict[str, str]) -> str:
+    """What a command prints, in a shell that has this Python as `python`; `make demo` needs no setting up here."""
+    paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    result = subprocess.run(
+        ["bash", "-c", command.replace("make demo", "python demo.py")],
+        cwd=folder,
+        env=os.environ | environment | {"PATH": paths},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return "".join(f"{line.rstrip()}\n" for line in result.stdout.strip("\n").splitlines())
+
+
+def steady(output: str) -> str:
+    """Output without what differs from run to run: requests, seconds, request ids, and the width of columns."""
+    lines = (re.sub(r"(?<=\S) +", " ", line).rstrip() for line in output.strip("\n").splitlines())
+    text = "\n".join(re.sub(r"^(\S+ [\d,]+) [\d,]+ \d+\.\d\b", r"\1 # #", line) for line in lines)
+    return re.sub(r"\breq_\w+", "req_#", re.sub(r"[\d,]+ requests", "# requests", text))
+
+
+def refreshed(wanted: str, got: str) -> str:
+    """What a page shows, brought up to date: with `...` in it, line by line, by the first word of each line."""
+    if ANY not in wanted:
+        return got
+    left = iter(got.splitlines())
+    lines = []
+    for line in wanted.splitlines():
+        first = line.split()[0] if line.strip() else ""
+        same = first and ANY not in line and next((new for new in left if new.split()[:1] == [first]), None)
+        lines.append(same or line)
+    return "\n".join(lines) + "\n"
+
+
+def refresh(page: Path) -> None:
+    """Writes a page's outputs and answers again."""
+    text = page.read_text("utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        for each in shown(page, Path(folder)):
+            at = text.index(each.wanted, text.index(each.asked) + len(each.asked))
+            new = refreshed(each.wanted, each.got if each.got.endswith("\n") else f"{each.got}\n")
+            text = text[:at] + new + text[at + len(each.wanted) :]
+    page.write_text(text, encoding="utf-8")
+
+
+def _pattern(line: str) -> str:
+    return "(?:.*)" if line == ANY else re.escape(line).replace(r"\.\.\.", "[^\n]*")
+
+
+def _furnish(folder: Path) -> None:
+    """Links the repository's files into a folder: its commands run there, and leave what they make there."""
+    for path in ROOT.iterdir():
+        if path.name not in (".git", ".venv", ".dlt") and path.suffix != ".duckdb":
+            (folder / path.name).symlink_to(path)
+
+
+if __name__ == "__main__":
+    for each in PAGES:
+        refresh(each)

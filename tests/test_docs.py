@@ -1,0 +1,126 @@
+"""The documentation is true: what it shows is run (docs/sessions.py), what it names exists, the reference is current.
+
+A ```sh block is not run, but its make targets, scripts, options and resources must exist.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from psycopg.conninfo import make_conninfo
+
+import demo
+from docs.sessions import PAGES, ROOT, blocks, run, shown
+from pipelines.settings import SECTION, Settings, environment_name
+from pipelines.sync_settings import SECTION as SYNC_SECTION
+from pipelines.sync_settings import SyncSettings
+from sources.stripe_api.catalogue import GROUPS, RESOURCES, TABLES
+from tests.databases import KINDS, Database
+from webhook_sink.settings import SECTION as SINK_SECTION
+from webhook_sink.settings import SinkSettings
+
+SETTINGS = ((Settings, SECTION), (SyncSettings, SYNC_SECTION), (SinkSettings, SINK_SECTION))
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def text_of(page: Path, language: str) -> str:
+    return "".join(text for kind, text in blocks(page) if kind == language)
+
+
+# --- what is generated ------------------------------------------------------------------------------------------------
+
+
+def test_reference_and_config_are_current() -> None:
+    command = [sys.executable, "docs/generate_reference.py", "--check"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+# --- what is named ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "docs/reference").glob("*.md"))], ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)\s]+)\)", page.read_text("utf-8"))
+    assert [link for link in links if not target_exists(page, link)] == []
+
+
+def target_exists(page: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = (page.parent / path).resolve() if path else page
+    if not target.exists():
+        return False
+    headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE) if anchor else []
+    return not anchor or anchor in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_settings_that_are_shown_exist(page: Path) -> None:
+    known = {"TEST_DATABASE_URL", "RUNTIME__DLTHUB_TELEMETRY"}
+    for kind, section in SETTINGS:
+        known |= {environment_name(each.name, section) for each in fields(kind)}
+        known |= {each.metadata["env"] for each in fields(kind)}
+    named = re.findall(r"\b(?:[A-Z]+__\w+|[A-Z_]+_(?:URL|KEY|PATH|CA|SECRET))\b", page.read_text("utf-8"))
+    assert set(named) - known == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_files_that_are_named_exist(page: Path) -> None:
+    named = re.findall(
+        r"`((?:sources|pipelines|simulator|tests|docs|benchmarks|webhook_sink)/[\w./-]+)`", page.read_text()
+    )
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_tables_that_are_shown_exist(page: Path) -> None:
+    known = {*TABLES, "sync_runs", "sync_status"}
+    assert set(re.findall(r"\bstripe\.([a-z_]+)\b(?!\()", text_of(page, "sql"))) - known == set()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if text_of(page, "sh")], ids=name)
+def test_commands_that_are_shown_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for line in text_of(page, "sh").splitlines():
+        command = line.split("#")[0]
+        assert set(re.findall(r"\bmake ([a-z]+)", command)) <= targets
+        for script in re.findall(r"\bpython (\S+\.py)", command):
+            assert options(command) <= options(run(f"python {script} --help", ROOT, {})), command
+        names = re.findall(r"--resources ([\w,]+)", command)
+        assert {each for given in names for each in given.split(",")} <= {*RESOURCES, *GROUPS}
+
+
+def options(text: str) -> set[str]:
+    return set(re.findall(r"(?<=[\s\[])--[a-z-]+", text))
+
+
+# --- what is run ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("page", [page for page in PAGES if text_of(page, "console")], ids=name)
+def test_sessions_give_what_is_shown(page: Path, tmp_path: Path) -> None:
+    for each in shown(page, tmp_path):
+        assert each.is_true, f"{each.asked}\nprints now (make docs writes it to the page):\n{each.got}"
+
+
+@pytest.mark.timeout(300)
+def test_tour_has_the_same_answers_in_both_databases(duckdb_path: Path, postgres_url: str) -> None:
+    load = "python pipelines/stripe_full.py --resources subscriptions prices charges --destination"
+    with demo.account() as simulator:
+        places = {"DATABASE_URL": postgres_url, "DUCKDB_PATH": str(duckdb_path)}
+        for kind in KINDS:
+            assert "complete" in run(f"{load} {kind}", ROOT, demo.environment(simulator) | places)
+    postgres = Database("postgres", make_conninfo(postgres_url, options="-c timezone=UTC"))
+    for question in demo.questions((ROOT / "docs/tour.sql").read_text("utf-8")):
+        answer = demo.answer(str(duckdb_path), question.statement)
+        columns = [column.strip() for column in answer.split("\n")[0].split("|")]
+        assert demo.text_table(columns, postgres.query(question.statement)) == answer, question.comment
