@@ -79,6 +79,8 @@ def _of_type(sdk: Sdk, type: Type, required: bool = False) -> Spec:
     if type.refs and type.kind != "map":
         fields = {name: value for ref in type.refs for name, value in specs(sdk, ref).items()}
         return Spec("object" if type.kind == "object" else "any", required, fields=fields)
+    if type.literals == ("",):  # it can be emptied: Literal[""] | str, Literal[""] | dict[str, str]
+        return Spec("map" if type.kind == "any" else type.kind, required)
     return Spec(type.kind, required, type.literals)
 
 
