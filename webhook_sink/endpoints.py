@@ -6,7 +6,7 @@ the database, or printed. Writing takes a key that may write webhook endpoints; 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -82,11 +82,11 @@ class Endpoints:
                 "connect": connect,
             },
         )
-        return _endpoint(made)
+        return _endpoint(made.to_dict())
 
     def ours(self) -> list[Endpoint]:
         """The endpoints that were made here, and no others."""
-        return [_endpoint(one) for one in self._all() if (one["metadata"] or {}).get("managed_by") == MARK]
+        return [_endpoint(one) for one in self._all() if (one.get("metadata") or {}).get("managed_by") == MARK]
 
     def delete(self, which: str) -> list[Endpoint]:
         """Deletes our endpoints of this id or URL; returns them. Raises RequestRefused where there is none."""
@@ -97,11 +97,11 @@ class Endpoints:
             self._call(self._service.delete, one.id)
         return ours
 
-    def _all(self) -> Iterator[Any]:
+    def _all(self) -> Iterator[dict[str, Any]]:
         after: dict[str, str] = {}
         while True:
             page = self._call(self._service.list, {"limit": 100, **after})
-            yield from page.data
+            yield from (one.to_dict() for one in page.data)
             if not page.has_more:
                 return
             after = {"starting_after": page.data[-1].id}
@@ -145,7 +145,7 @@ class Secrets:
         self._database.execute(f"DELETE FROM {self._table} WHERE id = ANY (%s)", ([one.id for one in endpoints],))
 
 
-def _endpoint(found: Any) -> Endpoint:
+def _endpoint(found: Mapping[str, Any]) -> Endpoint:
     secret = found.get("secret")
     types = len(found["enabled_events"])
     return Endpoint(found["id"], found["url"], found["status"], found.get("api_version"), types, secret)

@@ -33,7 +33,8 @@ def configure(level: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("stripe_elt").setLevel(level)
+    for name in ("stripe_elt", "uvicorn.error"):
+        logging.getLogger(name).setLevel(level)
 
 
 def _place(record: logging.LogRecord) -> list[str]:

@@ -20,6 +20,7 @@ from simulator import Simulator
 from simulator.deliveries import signature
 from webhook_sink.app import App
 from webhook_sink.event import read_event
+from webhook_sink.management import management_routes
 from webhook_sink.server import config_of
 from webhook_sink.settings import SinkSettings
 from webhook_sink.sink import Sink
@@ -167,7 +168,9 @@ def serve(postgres_url: str) -> Iterator[Callable[..., Served]]:
             given = sink_settings(**options)
             sink = Sink(settings_for(url or postgres_url, sim), given)
             clock = sim.clock.time if sim else lambda: float(NOW)
-            server = uvicorn.Server(config_of(App(sink, clock=clock), given))
+            server = uvicorn.Server(
+                config_of(App(sink, management_routes(sink) if given.api_key else [], clock=clock), given)
+            )
             started = threading.Event()
             port: list[int] = []
             loops: list[asyncio.AbstractEventLoop] = []

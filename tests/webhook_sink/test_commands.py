@@ -1,0 +1,195 @@
+"""`python -m webhook_sink …` as a user runs it: processes of their own, against a simulated account."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import urllib3
+
+from simulator import Simulator
+from simulator.deliveries import signature
+from sources.stripe_api.schema import api_version
+from tests.webhook_sink.account_equality import assert_equal
+from tests.webhook_sink.conftest import ACCOUNT, SECRET, Stored, event
+from tests.webhook_sink.test_batches import POISON
+
+HTTP = urllib3.PoolManager(retries=False, timeout=20)
+
+
+@pytest.fixture(scope="module")
+def sim() -> Iterator[Simulator]:
+    with Simulator(seed=6, customers=3) as sim:
+        yield sim
+
+
+@pytest.fixture
+def run(postgres_url: str, sim: Simulator, root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    monkeypatch.setenv("DATABASE_URL", postgres_url)
+    monkeypatch.setenv("STRIPE_SECRET_KEY", sim.key)
+    monkeypatch.setenv("SOURCES__STRIPE__API_BASE", sim.url)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "webhook_sink", *arguments]
+        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=60)
+
+    return run
+
+
+@contextmanager
+def serving(root: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A sink as a process, once it is ready, and its URL."""
+    command = [sys.executable, "-m", "webhook_sink", "serve", "--port", "0", *arguments]
+    with subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            url, ready = "", False
+            while not (url and ready):
+                line = process.stderr.readline()
+                assert line, "the sink ended"
+                if found := re.search(r"http://127.0.0.1:\d+", line):
+                    url = found[0]
+                ready = ready or '"ready: ' in line
+            yield process, url
+        finally:
+            process.kill()
+
+
+def post(url: str, one: dict[str, Any], secret: str = SECRET) -> int:
+    body = orjson.dumps(one)
+    headers = {"Stripe-Signature": signature(body, [secret], int(one["created"]))}
+    return HTTP.request("POST", f"{url}/webhooks", body=body, headers=headers).status
+
+
+def test_serve_takes_webhooks_logs_json_and_ends_on_sigterm(
+    run: Callable[..., Any], root: Path, stored: Stored, sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", SECRET)
+    with serving(root) as (process, url):
+        assert HTTP.request("GET", f"{url}/ready").status == 200
+        now = sim.clock.seconds()
+        assert post(url, event("customer.created", {"id": "cus_1", "object": "customer"}, created=now)) == 200
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode in (0, -signal.SIGTERM)
+        assert all("message" in orjson.loads(line) for line in errors.splitlines())
+        assert sim.key not in errors
+    assert stored.query("select id, _account_id from stripe.customers") == [("cus_1", sim.account.id)]
+
+
+def test_serve_without_a_secret_says_what_to_set(run: Callable[..., Any]) -> None:
+    done = run("serve", "--port", "0")
+    assert done.returncode == 2
+    assert "STRIPE_WEBHOOK_SECRET" in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+
+
+def test_serve_without_an_account_says_what_to_set(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STRIPE_SECRET_KEY")
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", SECRET)
+    done = run("--port", "0")
+    assert done.returncode == 2
+    assert "SOURCES__STRIPE__ACCOUNT_ID" in done.stderr
+
+
+def test_endpoint_is_made_found_again_listed_and_deleted(
+    run: Callable[..., Any], root: Path, sim: Simulator, stored: Stored
+) -> None:
+    url = "https://sink.example.com/webhooks"
+    made = run("endpoint", "create", url)
+    assert made.returncode == 0, made.stderr
+    (endpoint,) = [one for one in sim.account.objects("webhook_endpoints") if one["url"] == url]
+    assert endpoint["api_version"] == api_version()
+    assert len(endpoint["enabled_events"]) == 274
+    secret = stored.value("select secret from stripe.stripe_webhook_endpoints")
+    assert secret not in made.stdout
+    again = run("endpoint", "create", url)
+    assert "there already" in again.stdout
+    assert next(one for one in sim.account.objects("webhook_endpoints") if one["url"] == url)["id"] == endpoint["id"]
+    assert endpoint["id"] in run("endpoint", "list").stdout
+    with serving(root) as (_, address):
+        now = sim.clock.seconds()
+        shown = event("customer.created", {"id": "cus_1", "object": "customer"}, created=now)
+        assert post(address, shown, secret) == 200
+    assert run("endpoint", "delete", url).returncode == 0
+    assert [one for one in sim.account.objects("webhook_endpoints") if one["url"] == url] == []
+    assert stored.query("select secret from stripe.stripe_webhook_endpoints") == []
+    assert run("endpoint", "delete", url).returncode == 2
+
+
+def test_endpoint_secret_is_printed_on_request_and_not_kept(
+    run: Callable[..., Any], stored: Stored, sim: Simulator
+) -> None:
+    made = run("endpoint", "create", "https://other.example.com/webhooks", "--print")
+    assert re.search(r"STRIPE_WEBHOOK_SECRET=whsec_\w+", made.stdout), made.stderr
+    run("endpoint", "delete", "https://other.example.com/webhooks")
+
+
+@pytest.mark.parametrize(
+    "url", ["sink.example.com", "ftp://x/webhooks", "https://example.com", "https://u:p@x/webhooks"]
+)
+def test_endpoint_needs_an_address_that_stripe_can_reach(run: Callable[..., Any], url: str) -> None:
+    assert run("endpoint", "create", url).returncode == 2
+
+
+def test_follow_merges_the_events_of_the_account_without_webhooks(
+    run: Callable[..., Any], sim: Simulator, stored: Stored
+) -> None:
+    begin = sim.clock.seconds() - 1
+    for one in sim.account.objects("customers"):
+        sim.account.update("customers", one["id"], {"name": f"followed {one['id']}"})
+    done = run("follow", "--once", "--since", str(begin))
+    assert done.returncode == 0, done.stderr
+    assert_equal(stored.url, sim, ["customers"])
+    before = stored.value("select count(*) from stripe.stripe_webhook_events")
+    assert run("follow", "--once").returncode == 0
+    assert stored.value("select count(*) from stripe.stripe_webhook_events") == before
+
+
+def test_replay_merges_failed_events_again(
+    run: Callable[..., Any], with_sink: Callable[..., Any], stored: Stored, sim: Simulator
+) -> None:
+    from tests.webhook_sink.conftest import deliver
+
+    shown = event("product.created", {"id": "prod_1", "object": "product"}, id="evt_1")
+    poison = event("product.created", {"id": POISON, "object": "product"}, id="evt_2")
+
+    async def body(sink: Any) -> None:
+        await deliver(sink, event("product.created", {"id": "prod_0", "object": "product"}, id="evt_0"))
+        stored.query("alter table stripe.products add constraint odd check (id <> 'prod_1')")
+        assert await deliver(sink, shown) == ["failed"]
+        assert await deliver(sink, poison) == ["failed"]
+        stored.query("alter table stripe.products drop constraint odd")
+
+    with_sink(body, sim)
+    done = run("replay", "--type", "product.created")
+    assert done.stdout == "2 events: 1 committed, 1 failed\n", done.stderr
+    assert done.returncode == 1
+    assert stored.query("select id from stripe.products where id = 'prod_1'") == [("prod_1",)]
+    assert stored.ledger("evt_1") == ("processed", 2, None)
+    assert stored.ledger("evt_2")[:2] == ("failed", 2)
+    assert run("replay", "--status", "failed", "--since", "2099-01-01").stdout == "0 events: nothing to replay\n"
+
+
+def test_replay_of_processed_events_mends_a_table_that_was_lost(
+    run: Callable[..., Any], with_sink: Callable[..., Any], stored: Stored, sim: Simulator
+) -> None:
+    from tests.webhook_sink.conftest import deliver
+
+    async def body(sink: Any) -> None:
+        for number in range(3):
+            one = {"id": f"prod_{number}", "object": "product"}
+            await deliver(sink, event("product.created", one, id=f"evt_{number}", account=ACCOUNT))
+
+    with_sink(body, sim)
+    stored.query("delete from stripe.products")
+    assert run("replay", "--status", "processed").stdout == "3 events: 3 committed\n"
+    assert stored.value("select count(*) from stripe.products") == 3
