@@ -110,8 +110,13 @@ class WindowPager:
         return self._found / max(1, self._top - self.lt) * (self.lt - self.floor)
 
     def split(self) -> WindowPager | None:
-        """Gives away the older half of what is left, as a pager of its own; None where a half would hold no second."""
-        at = (self.floor + self.lt) // 2
+        """Gives away the older part of what is left, as a pager of its own; None where a part would hold no second.
+
+        That is half of it; but most of it while nobody knows how far back the list goes, so that finding out that there
+        is nothing costs few requests.
+        """
+        length = self.lt - self.floor
+        at = self.lt - (length // 8 if self.gte < self.floor else length // 2)
         if not self.is_divisible or not self.gte < at < self.lt:
             return None
         older = WindowPager(self.resource, self.key, self._params, Window(self.gte, at), self._survey)
