@@ -24,7 +24,7 @@ SCRIPT = ROOT / "pipelines" / "stripe_full.py"
 
 
 def load(mirror: Mirror, *names: str, **order: Any) -> Outcome:
-    mirror.pass_time(1)  # what was created in this very second comes with the next run
+    mirror.pass_time(5)  # what was created in this very second comes with the next run
     return run(mirror.settings, Order("stripe_full", select(names), **order))
 
 
