@@ -88,10 +88,11 @@ def _due(
     whole = resource.created == "none"
     if last is None or last.status not in ("complete", "skipped") or last.at is None:
         return Due(resource, "never finished", 0)
-    cadence = settings.cadence(resource.name) * (RARELY if last.status == "skipped" else 1)
-    if not is_told(resource) and now - last.at >= cadence:
+    is_skipped = last.status == "skipped"
+    cadence = settings.cadence(resource.name) * (RARELY if is_skipped else 1)
+    if (is_skipped or not is_told(resource)) and now - last.at >= cadence:
         return Due(resource, "cadence", None if whole else settings.lookback(resource.name))
-    if FOLLOWS.get(resource.name, frozenset()) & frozenset(touched):
+    if not is_skipped and FOLLOWS.get(resource.name, frozenset()) & frozenset(touched):
         return Due(resource, "events", None if whole else SOON)
     return None
 

@@ -22,7 +22,7 @@ from sources.stripe_api.arrow import arrow_tables
 from sources.stripe_api.catalogue import RESOURCES, TABLES
 from sources.stripe_api.changes import Change, Ignored, Newest, change_of, merged, rows_of
 from sources.stripe_api.client import Client
-from sources.stripe_api.errors import ObjectMissing
+from sources.stripe_api.errors import ObjectMissing, StripeSourceError
 from sources.stripe_api.replies import Object, Page
 from sources.stripe_api.rows import Row, Stamp, explode
 from sources.stripe_api.schema import Columns
@@ -104,9 +104,14 @@ class EventsPass:
         """A window, newest first; without `lt` up to the lag."""
         newest = Newest()
         events: list[Object] = []
-        top, cursor, as_of = lt, None, 0
+        top, bottom, last, as_of = lt, 0, None, 0
         while True:
-            page = self._page(gte, lt, cursor)
+            try:
+                page = self._page(gte, lt, last)
+            except StripeSourceError:
+                if last is not None and top is not None:  # what was read counts
+                    self._apply(position, newest, events, as_of, window(bottom, top))
+                raise
             as_of = page.as_of
             if self.report.now is None:
                 self.report.now = page.as_of
@@ -114,11 +119,11 @@ class EventsPass:
             if top is None:
                 top = page.as_of - self._settings.lag
             events += [one for one in page.objects if int(one["created"]) < top]
-            cursor = page.objects[-1] if page.has_more else None
-            if cursor is None:
+            last = page.objects[-1] if page.has_more else None
+            if last is None:
                 return self._apply(position, newest, events, as_of, window(gte, top))
+            bottom = int(last["created"]) + 1
             if len(events) >= PIECE:
-                bottom = int(cursor["created"]) + 1
                 position = self._apply(position, newest, events, as_of, window(bottom, top))
                 events, top = [], min(top, bottom)
 

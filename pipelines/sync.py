@@ -33,7 +33,10 @@ COMMAND = "stripe_sync"
 
 @dataclass(slots=True)
 class SyncOutcome:
-    """What came of a run. `lists` are the outcomes of listing; `stopped` says why it ended early, if it did."""
+    """What came of a run. `lists` are the outcomes of listing; `stopped` says why it ended early, if it did.
+
+    `lacking` are resources that an earlier run found that the account or the key does not have.
+    """
 
     account_id: str
     events: Report
@@ -43,6 +46,7 @@ class SyncOutcome:
     relisted: bool = False
     deleted_in_gap: int = 0
     stopped: str | None = None
+    lacking: list[str] = field(default_factory=list)
 
     @property
     def failed(self) -> list[str]:
@@ -51,8 +55,10 @@ class SyncOutcome:
 
     @property
     def skipped(self) -> list[str]:
-        """Resources that the account or the key does not have."""
-        return [name for outcome in self.lists for name in outcome.skipped]
+        """Resources that the account or the key does not have, as far as is known."""
+        listed = {line.resource for outcome in self.lists for line in outcome.board.lines()}
+        now = [name for outcome in self.lists for name in outcome.skipped]
+        return [*now, *(name for name in self.lacking if name not in listed)]
 
 
 class Sync:
@@ -65,7 +71,9 @@ class Sync:
         self._saved = self._read_saved()
         self._resources = loaded_resources(session, names)
         self._is_all = not names
-        self._outcome = SyncOutcome(session.account_id, Report())
+        lacking = [one.name for one in self._resources if one.name in self._saved]
+        lacking = [name for name in lacking if self._saved[name].status == "skipped"]
+        self._outcome = SyncOutcome(session.account_id, Report(), lacking=lacking)
 
     def run(self) -> SyncOutcome:
         """Runs; a spent budget is an outcome, not an error. Raises what stops a run otherwise, after saving that."""

@@ -91,8 +91,8 @@ class Mirror:
         self.sim.clock.advance(seconds)
 
     def load(self, *names: str) -> None:
-        """The initial load; time passes before it, so that nothing happened in its very second."""
-        self.pass_time(120)
+        """The initial load; time passes before it, so that no event lies in the overlap before it."""
+        self.pass_time(900)
         outcome = run(self.settings, Order("stripe_full", select(names)))
         assert outcome.failed == []
         self.pass_time(120)
