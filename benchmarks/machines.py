@@ -10,11 +10,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import psycopg
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE_SECONDS = 0.05
@@ -71,24 +72,26 @@ def running_postgres() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def database_cpu() -> float:
-    """CPU seconds that all Postgres processes of this machine have taken so far, the ended ones included."""
-    total = 0.0
-    for process in psutil.process_iter(["name"]):
-        if process.info["name"] == "postgres":
-            try:
-                times = process.cpu_times()
-                is_first = (parent := process.parent()) is None or parent.name() != "postgres"
-            except psutil.Error:
-                continue
-            total += times.user + times.system
-            total += times.children_user + times.children_system if is_first else 0.0
+def database_cpu(url: str) -> float:
+    """CPU seconds that a server of this machine has taken so far, with all its processes, the ended ones included."""
+    with psycopg.connect(url) as connection:
+        (backend,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
+        server = psutil.Process(backend).parent()
+    if server is None:
+        raise RuntimeError("the database must be on this machine")
+    times = server.cpu_times()
+    total = float(times.user + times.system + times.children_user + times.children_system)
+    for process in server.children():
+        with suppress(psutil.Error):
+            one = process.cpu_times()
+            total += one.user + one.system
     return total
 
 
 def measure(command: Sequence[str], environment: Mapping[str, str], cwd: Path = ROOT) -> Measured:
-    """Runs a command to its end, and says what it and the database took."""
-    before, started = database_cpu(), time.perf_counter()
+    """Runs a command to its end, and says what it and the database at DATABASE_URL took."""
+    url = environment["DATABASE_URL"]
+    before, started = database_cpu(url), time.perf_counter()
     process = subprocess.Popen(
         command,
         env=os.environ | dict(environment),
@@ -100,7 +103,7 @@ def measure(command: Sequence[str], environment: Mapping[str, str], cwd: Path = 
     usage = _Usage(process.pid)
     output, _ = process.communicate()
     wall = time.perf_counter() - started
-    return Measured(wall, usage.end(), database_cpu() - before, usage.peak, process.returncode, output)
+    return Measured(wall, usage.end(), database_cpu(url) - before, usage.peak, process.returncode, output)
 
 
 class _Usage:
