@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from pipelines.merge import SET_MARKER
 from sources.stripe_api.errors import StripeSourceError
 from sources.stripe_api.schema import Columns
 from webhook_sink.decision import Decision, Reread
@@ -67,18 +68,22 @@ class Entry:
 
 
 def ties_within(entries: Sequence[Entry], keys: Mapping[str, tuple[str, ...]]) -> Iterator[Entry]:
-    """Entries whose object has another state of the same second among those before it. `keys`: columns by table."""
+    """Entries whose object, or set of children, has another state of the same second among those before it.
+
+    `keys`: columns by table.
+    """
     seen: dict[tuple[object, ...], object] = {}
     for entry in entries:
         for name, rows in entry.decision.rows.items():
             for row in rows:
-                if row.get("object") is None:
+                if row.get("object") is not None:
+                    state: object = row
+                    key = (name, row["_as_of"], *(row[column] for column in keys[name]))
+                elif row["_source"] == SET_MARKER:
+                    state = {one["id"] for one in rows if one.get("object") and one["_parent_id"] == row["_parent_id"]}
+                    key = (SET_MARKER, name, row["_as_of"], row["_account_id"], row["_parent_id"])
+                else:
                     continue
-                key = (name, row["_as_of"], *(row[column] for column in keys[name]))
-                if seen.setdefault(key, row) is not row and _differ(seen[key], row):
+                if seen.setdefault(key, state) != state:
                     yield entry
-                seen[key] = row
-
-
-def _differ(one: object, other: object) -> bool:
-    return one != other
+                seen[key] = state

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.merge import ACCOUNT, AS_OF, DELETED_AT, PARENT, SOURCE, SYNCED_AT, Holder, Merge
+from pipelines.merge import ACCOUNT, AS_OF, DELETED_AT, PARENT, SET_MARKER, SOURCE, SYNCED_AT, Holder, Merge
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.schema import OWN_COLUMNS, ColumnType
 
@@ -27,8 +27,10 @@ ARRIVAL = "_arrival"
 
 @dataclass(frozen=True, slots=True)
 class TableStatements:
-    """One table's statements: `upsert` for whole objects returns the places (from 1) of those that tie with the
-    stored row; `tombstones` and `absent_children` return nothing. A statement is run only where it has rows.
+    """One table's statements: `upsert` for whole objects and `absent_children` for sets return the places (from 1) of
+    those that tie with what is stored; `tombstones` returns nothing. A statement is run only where it has rows.
+
+    A child's table comes before its holder's: whether a set ties shows in the holder's stored second.
     """
 
     upsert: str
@@ -42,13 +44,19 @@ def statements(
     """The statements for a table that has these columns, its own and ours, in a dataset with these tables."""
     key = (*TABLES[table].key, ACCOUNT)
     target = f"{_quote(dataset)}.{_quote(table)}"
-    merge = Merge(target, "staged", tuple(columns), key, ARRIVAL, _holder(dataset, table, existing))
+    holder = _holder(dataset, table, existing)
+    merge = Merge(target, "staged", tuple(columns), key, ARRIVAL, holder)
     few = {name: kind for name, kind in columns.items() if name in key or name in OWN_COLUMNS or name == "object"}
     return TableStatements(
-        upsert=f"{_staged(columns)}, ties AS ({_ties(target, key, columns)}), merged AS ({merge.upsert()})"
+        upsert=f"{_staged(columns)}, ties AS ({_ties(target, key, columns, holder)}), merged AS ({merge.upsert()})"
         f" SELECT {ARRIVAL} FROM ties",
         tombstones=f"{_staged(few)} {merge.tombstones()}",
-        absent_children=f"{_staged(few)} {merge.absent_children()}" if merge.has_parent else "",
+        absent_children=(
+            f"{_staged(few)}, ties AS ({_set_ties(target, key)}), merged AS ({merge.absent_children()})"
+            f" SELECT {ARRIVAL} FROM ties"
+        )
+        if merge.has_parent
+        else "",
     )
 
 
@@ -69,16 +77,36 @@ def _staged(columns: Mapping[str, ColumnType]) -> str:
     )
 
 
-def _ties(target: str, key: Sequence[str], columns: Mapping[str, ColumnType]) -> str:
-    """Rows whose second is the stored row's and whose state is another one."""
+def _ties(target: str, key: Sequence[str], columns: Mapping[str, ColumnType], holder: Holder | None) -> str:
+    """Rows whose second is the stored row's and whose state is another one.
+
+    A child that is not stored ties where its holder's stored second is its own: that state did not have it.
+    """
     same = " AND ".join(f"d.{_quote(name)} = s.{_quote(name)}" for name in key)
     state = [name for name in columns if name not in (*key, PARENT, AS_OF, SOURCE, SYNCED_AT)]
     stored = ", ".join(f"d.{_quote(name)}" for name in state)
     arrived = ", ".join(f"s.{_quote(name)}" for name in state)
+    born = ""
+    if holder is not None and holder.shows_all:
+        born = (
+            f" OR (d.{ACCOUNT} IS NULL AND EXISTS (SELECT 1 FROM {holder.target} AS h"
+            f" WHERE h.{_quote(holder.key)} = s.{PARENT} AND h.{ACCOUNT} = s.{ACCOUNT} AND h.{AS_OF} = s.{AS_OF}))"
+        )
     return (
-        f"SELECT s.{ARRIVAL} FROM staged AS s JOIN {target} AS d ON {same} AND d.{AS_OF} = s.{AS_OF}"
-        f" WHERE ROW({stored}) IS DISTINCT FROM ROW({arrived})"
-        f" AND (d.object IS NOT NULL OR d.{DELETED_AT} IS NULL)"
+        f"SELECT s.{ARRIVAL} FROM staged AS s LEFT JOIN {target} AS d ON {same} WHERE (d.{AS_OF} = s.{AS_OF}"
+        f" AND ROW({stored}) IS DISTINCT FROM ROW({arrived})"
+        f" AND (d.object IS NOT NULL OR d.{DELETED_AT} IS NULL)){born}"
+    )
+
+
+def _set_ties(target: str, key: Sequence[str]) -> str:
+    """Set markers whose second is that of a living child that they do not have."""
+    same = " AND ".join(f"c.{_quote(name)} = d.{_quote(name)}" for name in key)
+    return (
+        f"SELECT s.{ARRIVAL} FROM staged AS s JOIN {target} AS d ON d.{PARENT} = s.{PARENT}"
+        f" AND d.{ACCOUNT} = s.{ACCOUNT} AND d.{AS_OF} = s.{AS_OF} AND d.{DELETED_AT} IS NULL"
+        f" WHERE s.{SOURCE} = '{SET_MARKER}'"
+        f" AND NOT EXISTS (SELECT 1 FROM staged AS c WHERE {same} AND c.{SOURCE} <> '{SET_MARKER}')"
     )
 
 

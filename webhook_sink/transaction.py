@@ -121,9 +121,9 @@ class Transactions:
         return await connection.execute(self._ledger.record.encode(), columns, prepare=True)
 
     async def _merge(self, connection: AsyncConnection[Any], entries: Sequence[Entry]) -> list[Entry]:
-        """Merges the rows, table by table in the order of their names; returns the entries that tie."""
+        """Merges the rows, table by table, children first and then by name; returns the entries that tie."""
         looks = []
-        for name in sorted({name for entry in entries for name in entry.rows}):
+        for name in sorted({name for entry in entries for name in entry.rows}, key=_place):
             rows = [(entry, row) for entry in entries for row in entry.rows.get(name, ())]
             sql = self._schema.statements(name)
             whole = [pair for pair in rows if pair[1].kind == "whole"]
@@ -133,11 +133,11 @@ class Transactions:
             if gone := [row for _, row in rows if row.kind == "tombstone"]:
                 await connection.execute(sql.tombstones.encode(), (_array(gone),), prepare=True)
             if any(row.kind == "set" for _, row in rows):
-                every = _array(row for _, row in rows)
-                await connection.execute(sql.absent_children.encode(), (every,), prepare=True)
+                parameters = (_array(row for _, row in rows),)
+                looks.append((rows, await connection.execute(sql.absent_children.encode(), parameters, prepare=True)))
         tied = list(ties_within(entries, KEYS)) if len(entries) > 1 else []
-        for whole, cursor in looks:
-            tied += [whole[place - 1][0] for (place,) in await cursor.fetchall()]
+        for staged, cursor in looks:
+            tied += [staged[place - 1][0] for (place,) in await cursor.fetchall()]
         return list(dict.fromkeys(tied))
 
     async def _queue(self, connection: AsyncConnection[Any], entries: Sequence[Entry], tied: Sequence[Entry]) -> None:
@@ -168,6 +168,11 @@ class Transactions:
 def key_of(reread: Reread) -> tuple[str, str, str]:
     """What names an object to read again in the ledger's table: table, key as JSON, account."""
     return reread.wanted.table, orjson.dumps(reread.wanted.key).decode(), reread.account_id
+
+
+def _place(table: str) -> tuple[bool, str]:
+    """Where a table comes in a transaction, the same in all of them, so that two wait for one another in order."""
+    return TABLES[table].parent is None, table
 
 
 def _array(rows: Iterable[StagedRow]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -118,14 +119,15 @@ def test_storm_of_one_seconds_events_ends_equal_to_the_account(serve: Callable[.
                 sim.account.tell(table, one["id"], PROBES[table])
         send(served, told)
 
-        @settings(max_examples=25, suppress_health_check=SHARED)
-        @given(changes=CHANGES, data=st.data())
-        def example(changes: list[tuple[str, int, int]], data: st.DataObject) -> None:
+        # Everything is drawn before the account changes: an example that is given up halfway would leave events untold.
+        @settings(max_examples=20, suppress_health_check=SHARED)
+        @given(changes=CHANGES, seed=st.integers(0, 1_000))
+        def example(changes: list[tuple[str, int, int]], seed: int) -> None:
             told.clear()
             for change, which, seconds in changes:
                 apply(sim, change, which)
                 sim.clock.advance(seconds)
-            order = data.draw(st.permutations(told))
+            order = random.Random(seed).sample(told, len(told))
             send(served, [*order, *order[::3]])
             sim.clock.advance(5)
             served.read_again()

@@ -12,7 +12,7 @@ import pytest
 from simulator import Simulator
 from sources.stripe_api.errors import BadConfiguration
 from tests.webhook_sink.account_equality import assert_equal
-from tests.webhook_sink.conftest import NOW, Served, Stored, event, settings_for, sink_settings
+from tests.webhook_sink.conftest import NOW, Served, Stored, deliver, event, read_again, settings_for, sink_settings
 from webhook_sink.sink import Sink
 
 Serve = Callable[..., Served]
@@ -215,7 +215,6 @@ def test_what_waits_to_be_read_again_outlives_the_sink(
 ) -> None:
     (updated,) = rename(sim, f"g{next(NUMBERS)}")
     updated["api_version"] = "2019-01-01"
-    from tests.webhook_sink.conftest import deliver, read_again
 
     async def killed(sink: Sink) -> None:
         sink.rereader.wake = lambda: None  # type: ignore[method-assign]
@@ -278,3 +277,29 @@ def test_every_kind_of_object_of_the_account_comes_through_events(serve: Serve, 
     assert set(served.send(*shown)) == {200}
     settle(served, sim)
     assert_equal(stored.url, sim, tables)
+
+
+def subscription(*items: str) -> dict[str, Any]:
+    listed = {"object": "list", "data": [{"id": one, "object": "subscription_item"} for one in items]}
+    return {"id": "sub_1", "object": "subscription", "items": listed | {"has_more": False, "url": "/"}}
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    ("first", "second"), [(("si_a", "si_b"), ("si_a",)), (("si_a",), ("si_a", "si_b")), (("si_a",), ("si_b",))]
+)
+def test_two_sets_of_children_of_one_second_are_a_tie(
+    with_sink: Callable[..., Any], stored: Stored, first: tuple[str, ...], second: tuple[str, ...], together: bool
+) -> None:
+    """The subscription itself is the same in both: only its items tell."""
+    events = [
+        event("customer.subscription.updated", subscription(*items), id=f"evt_{number}")
+        for number, items in enumerate((first, second))
+    ]
+
+    async def body(sink: Sink) -> str:
+        for batch in [events] if together else [[one] for one in events]:
+            assert set(await deliver(sink, *batch)) == {"committed"}
+        return sink.metrics.text().decode()
+
+    assert "stripe_sink_ties_total 1.0" in with_sink(body)
