@@ -74,8 +74,11 @@ class Answer:
 def as_of(reply: Reply) -> int:
     """The moment whose state the answer shows, in unix seconds on Stripe's clock: never later than the truth.
 
-    It is the response's `Date` less the time that the request took, rounded up. The only place that decides this for
-    anything that was read. Raises BrokenPage where there is no such header, since a guess could overwrite newer rows.
+    It is the second before the one in which the request was sent: the response's `Date` less the time that the request
+    took, rounded up, less one. An event of the very second of the request may tell of a change that came after it; so a
+    read is dated before all of that second's events, and after every event that it is sure to show. The only place that
+    decides this for anything that was read. Raises BrokenPage where there is no such header, since a guess could
+    overwrite newer rows.
     """
     try:
         date = parsedate_to_datetime(reply.headers["Date"])
@@ -86,7 +89,7 @@ def as_of(reply: Reply) -> int:
             request_id=reply.request_id,
             status=reply.status,
         ) from None
-    return int(date.timestamp()) - math.ceil(reply.elapsed)
+    return int(date.timestamp()) - math.ceil(reply.elapsed) - 1
 
 
 def page_of(reply: Reply) -> Page:
