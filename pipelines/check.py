@@ -18,7 +18,6 @@ from pipelines.account import read_account
 from pipelines.catch_up import Changed, catch_up
 from pipelines.check_report import CheckReport
 from pipelines.compare import Finding, differing, drift_of, is_fresh, vanished
-from pipelines.convert import converter
 from pipelines.events_position import KEPT, MARGIN
 from pipelines.parents import StoredParents
 from pipelines.read_back import ReadBack, Wanted, read_back
@@ -28,6 +27,7 @@ from pipelines.spending import BudgetSpent
 from pipelines.stored_rows import Key, StoredRows, key_of
 from sources.stripe_api.arrow import arrow_tables, concat
 from sources.stripe_api.catalogue import TABLES, Resource
+from sources.stripe_api.convert import converter
 from sources.stripe_api.errors import RequestRefused, RetryLater, SkipResource
 from sources.stripe_api.paging import Chunk, Failed, Finished, fetch
 from sources.stripe_api.rows import Stamp, tombstone

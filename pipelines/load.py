@@ -3,7 +3,7 @@
 Every package gets a working folder and a dlt schema of its own, which name the tables of that package and no others:
 the cost of a package does not grow with the number of tables in the dataset, and nothing that a killed run left behind
 has to be mended. The stored schema `stripe` in the database is the union of them all (`pipelines.destinations`).
-Knows dlt and the catalogue's keys; knows no HTTP and no progress: the caller saves that after `load` has returned.
+Knows dlt; knows no HTTP and no progress: the caller saves that after `load` has returned.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, cast
 
 import dlt
 import pyarrow as pa
@@ -24,10 +23,9 @@ from pyarrow import csv, parquet
 from pipelines.database import Database, DatabaseProblem
 from pipelines.markers import drop_idle_markers
 from pipelines.stored_schema import SCHEMA
-from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.schema import OWN_COLUMNS, Columns, ColumnType
+from sources.stripe_api.dlt_columns import dlt_columns
+from sources.stripe_api.schema import Columns
 
-DECIMAL = {"precision": 38, "scale": 12}
 PREFERRED = {  # dlt's settings, where .dlt/config.toml and the environment say nothing
     "data_writer.disable_compression": True,  # the files are read once, on the same machine
     "load.workers": 2,  # as good as dlt's 20, at a third of the cost
@@ -95,35 +93,7 @@ class Loader:
 
         A row speaks for all columns: what the object no longer has becomes null.
         """
-        key = (*TABLES[name].key, "_account_id")
-        types: dict[str, ColumnType] = {**self._columns.of(name), **OWN_COLUMNS}
-        if TABLES[name].parent:
-            types["_parent_id"] = "text"
-        types |= {field.name: _type_of(field.type) for field in schema if field.name not in types}
-        ordered = (*key, *(column for column in types if column not in key))
-        return {column: _hint(column, types[column], column in key) for column in ordered}
-
-
-def _hint(name: str, data_type: ColumnType, in_key: bool) -> TColumnSchema:
-    hint: dict[str, Any] = {"name": name, "data_type": data_type, "nullable": not in_key}
-    if data_type == "decimal":
-        hint |= DECIMAL
-    if in_key:
-        hint["primary_key"] = True
-    return cast("TColumnSchema", hint)
-
-
-def _type_of(arrow: pa.DataType) -> ColumnType:
-    """The type of a column that no schema knows: variants, which `sources.stripe_api.arrow` makes of these types."""
-    if pa.types.is_string(arrow):
-        return "text"
-    if pa.types.is_integer(arrow):
-        return "bigint"
-    if pa.types.is_floating(arrow):
-        return "double"
-    if pa.types.is_boolean(arrow):
-        return "bool"
-    raise TypeError(f"No column type for {arrow}")
+        return dlt_columns(name, self._columns, schema)
 
 
 def _message(error: PipelineStepFailed) -> str:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from pipelines.convert import rows_of
 from sources.stripe_api.arrow import concat
+from sources.stripe_api.convert import rows_of
 from sources.stripe_api.paging import Chunk, Failed, Finished
 
 

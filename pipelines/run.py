@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 
 from pipelines.account import Account, open_client, read_account
 from pipelines.board import Board
-from pipelines.convert import converter
 from pipelines.database import Database, DatabaseProblem, open_database
 from pipelines.display import showing
 from pipelines.journal import Journal, entry_of
@@ -27,6 +26,7 @@ from pipelines.state import State
 from pipelines.stored_schema import stored_columns
 from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.client import Client
+from sources.stripe_api.convert import converter
 from sources.stripe_api.errors import StripeSourceError
 from sources.stripe_api.paging import Fetch, fetch
 from sources.stripe_api.schema import Columns

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import cast
 
 from pipelines.database import Database
-from sources.stripe_api.schema import OWN_COLUMNS, ColumnType
+from sources.stripe_api.dlt_columns import stored_types
+from sources.stripe_api.schema import ColumnType
 
 SCHEMA = "stripe"
 
@@ -23,13 +23,4 @@ def stored_columns(database: Database, dataset: str) -> Mapping[str, Mapping[str
         f'SELECT schema FROM "{dataset}"._dlt_version WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1',
         (SCHEMA,),
     )
-    tables = json.loads(rows[0][0])["tables"] if rows else {}
-    return {
-        name: {
-            column: cast("ColumnType", hint["data_type"])
-            for column, hint in table["columns"].items()
-            if column not in OWN_COLUMNS and "data_type" in hint
-        }
-        for name, table in tables.items()
-        if not name.startswith("_dlt")
-    }
+    return stored_types(json.loads(rows[0][0])["tables"]) if rows else {}

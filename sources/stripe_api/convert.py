@@ -1,4 +1,7 @@
-"""From what paging hands over to Arrow tables: where a run's account, column types and counts come together."""
+"""From what paging hands over to Arrow tables: where a run's account, column types and counts come together.
+
+Knows no database.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,11 @@ def converter(account_id: str, columns: Columns, tally: Tally) -> Convert:
 def rows_of(tables: Mapping[str, pa.Table]) -> int:
     """Rows that will be rows: set markers are not."""
     return sum(table.num_rows - _markers(table) for table in tables.values())
+
+
+def without_markers(table: pa.Table) -> pa.Table:
+    """The rows that are rows, for those who cannot act on set markers."""
+    return table.filter(pc.not_equal(table["_source"], "set")) if _markers(table) else table
 
 
 def _markers(table: pa.Table) -> int:

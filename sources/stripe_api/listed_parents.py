@@ -1,0 +1,80 @@
+"""Whose children to ask for, where no database says it: the parents' ids, from their lists. Knows no dlt.
+
+All ids of a parent's table are held in memory, sorted; a list is read once for all children of a run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+from sources.stripe_api.account import Account
+from sources.stripe_api.catalogue import RESOURCES, TABLES
+from sources.stripe_api.catalogue_types import Parent, Resource
+from sources.stripe_api.client import Client
+from sources.stripe_api.convert import converter, without_markers
+from sources.stripe_api.errors import SkipResource
+from sources.stripe_api.paging import Chunk, Failed, fetch
+from sources.stripe_api.schema import Columns
+from sources.stripe_api.tally import Tally
+
+Row = tuple[str | None, ...]
+
+
+class ListedParents:
+    """Parents of one account. Callable as `sources.stripe_api.parents.ParentIds`, from any thread."""
+
+    def __init__(self, client: Callable[[], Client], account: Account) -> None:
+        self._client, self._account = client, account
+        self._lock = threading.Lock()
+        self._lists: dict[str, threading.Lock] = {}
+        self._rows: dict[str, list[Row]] = {}
+
+    def __call__(self, parent: Parent, after: str | None) -> Iterator[tuple[str, ...]]:
+        """Rows in the order of their ids, after `after`. Raises SkipResource where the parents cannot be listed."""
+        wanted = ",".join((parent.table, *(column for _, column in parent.also)))
+        with self._lock:
+            lock = self._lists.setdefault(wanted, threading.Lock())
+        with lock:
+            if wanted not in self._rows:
+                self._rows[wanted] = self._listed(parent)
+        for row in self._rows[wanted]:
+            values = tuple(value for value in row if value is not None)
+            if len(values) == len(row) and values[0].startswith(parent.prefix) and values[0] > (after or ""):
+                yield values
+
+    def _listed(self, parent: Parent) -> list[Row]:
+        names = (TABLES[parent.table].key[0], *(column for _, column in parent.also))
+        rows: set[Row] = set()
+        lists = _lists_of(parent.table)
+        if not lists:
+            raise SkipResource(f"Stripe has no list of {parent.table}, so their children cannot be asked for.")
+        convert = converter(self._account.id, Columns(), Tally())
+        skipped = []
+        with (
+            self._client() as client,
+            fetch(client, lists, convert=convert, until=self._account.now, workers=4) as pages,
+        ):
+            for one in pages:
+                if isinstance(one, Chunk) and parent.table in one.tables:
+                    table = without_markers(one.tables[parent.table])
+                    columns = [table[name].to_pylist() if name in table.column_names else () for name in names]
+                    rows.update(zip(*(column or [None] * table.num_rows for column in columns), strict=True))
+                elif isinstance(one, Failed):
+                    if not isinstance(one.error, SkipResource):
+                        raise one.error
+                    skipped.append(one.error)
+        if len(skipped) == len(lists):
+            raise skipped[0]
+        return sorted(rows, key=lambda row: row[0] or "")
+
+
+def _lists_of(table: str) -> list[Resource]:
+    """The lists that need no parent and show objects of a table, or objects with them embedded."""
+    return [
+        one
+        for one in RESOURCES.values()
+        if not one.parents
+        and one.not_loaded is None
+        and (one.table == table or any(embedded.table == table for embedded in TABLES[one.table].embedded))
+    ]

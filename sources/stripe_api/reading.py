@@ -1,0 +1,177 @@
+"""What a dlt resource yields: the pages of one list as Arrow tables, and its progress in dlt's state. No database.
+
+dlt asks the resources of a source for an item in turn. Each has a fetch of its own, so that it can be left alone or
+broken off, but only a few of them are open at once; all share one limiter and, within a run, one set of columns.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import dlt
+import pyarrow as pa
+from dlt.common import logger
+from dlt.extract.exceptions import CurrentSourceSchemaNotAvailable
+from dlt.extract.hints import make_hints
+
+from sources.stripe_api.account import Account, read_account
+from sources.stripe_api.arrow import concat
+from sources.stripe_api.catalogue import Resource
+from sources.stripe_api.client import Client, ClientSettings
+from sources.stripe_api.convert import converter, without_markers
+from sources.stripe_api.dlt_columns import dlt_columns, key_columns, stored_types
+from sources.stripe_api.errors import SkipResource
+from sources.stripe_api.limiter import Limiter
+from sources.stripe_api.listed_parents import ListedParents
+from sources.stripe_api.paging import Chunk, Failed, Fetch, fetch
+from sources.stripe_api.progress import Advance, Progress
+from sources.stripe_api.schema import Columns, ColumnType
+from sources.stripe_api.tally import Tally
+
+AT_ONCE = 4  # fetches that are open
+ROWS = 5_000  # that an item has about, and that wait behind it; dlt's work is by item
+BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Objects created in `[since, until)`, unix seconds; `again` reads what was read before too."""
+
+    since: int
+    until: int | None
+    again: bool
+
+
+@dataclass(slots=True)
+class Reading:
+    """What the resources of one run share. `begun` are those that have begun."""
+
+    account: Account
+    columns: Columns
+    parents: ListedParents
+    begun: set[str] = field(default_factory=set)
+
+
+class Readings:
+    """The runs of one source: a resource that begins again begins another run, with Stripe's clock of that moment."""
+
+    def __init__(
+        self, settings: ClientSettings, limiter: Limiter, account_id: str | None, workers: int, chosen: Range
+    ) -> None:
+        self.range, self.slots = chosen, threading.BoundedSemaphore(AT_ONCE)
+        self._settings, self._limiter, self._account_id = settings, limiter, account_id
+        self._workers = max(1, workers // AT_ONCE)
+        self._lock = threading.Lock()
+        self._now: Reading | None = None
+
+    def begin(self, resource: Resource) -> Reading:
+        """The reading that a resource belongs to, which begins now."""
+        with self._lock:
+            if self._now is None or resource.name in self._now.begun:
+                with self.client() as client:
+                    account = read_account(client, self._account_id)
+                columns = Columns(_stored())
+                self._now = Reading(account, columns, ListedParents(self.client, account))
+            self._now.begun.add(resource.name)
+            return self._now
+
+    def client(self) -> Client:
+        """A client of one's own: closing a fetch cuts the connections of its client."""
+        return Client(self._settings, self._limiter)
+
+    def fetch(self, client: Client, reading: Reading, resource: Resource, progress: Progress) -> Fetch:
+        """The fetch of what is left of a resource."""
+        now = reading.account.now
+        return fetch(
+            client,
+            [resource],
+            convert=converter(reading.account.id, reading.columns, Tally()),
+            since=self.range.since,
+            until=min(self.range.until or now, now),
+            progress={resource.name: progress},
+            parents=reading.parents,
+            workers=self._workers,
+            max_rows=ROWS,
+            max_bytes=BYTES,
+        )
+
+
+def read(readings: Readings, resource: Resource) -> Iterator[Any]:
+    """Items of one resource: Arrow tables, marked with the table they belong to; None where dlt may ask another."""
+    logging.getLogger("dlt").addFilter(_is_news)
+    while not readings.slots.acquire(blocking=False):
+        yield None
+    try:
+        reading = readings.begin(resource)
+        saved = dlt.current.resource_state().setdefault("progress", {})
+        known = None if readings.range.again else saved.get(reading.account.id)
+        progress = Progress.from_json(known) if known else Progress()
+        hinted: dict[str, frozenset[str]] = {}
+        with readings.client() as client, readings.fetch(client, reading, resource, progress) as pages:
+            for tables, advances in _items(pages):
+                for name, table in tables.items():
+                    yield _marked(name, table, reading.columns, hinted)
+                for advance in advances:
+                    progress = progress.apply(advance)
+                saved[reading.account.id] = progress.to_json()
+    finally:
+        readings.slots.release()
+
+
+def _items(pages: Fetch) -> Iterator[tuple[dict[str, pa.Table], list[Advance | None]]]:
+    """Pages together until they are worth an item, with what may be saved after them."""
+    waiting: list[Chunk] = []
+    for one in pages:
+        if isinstance(one, Chunk):
+            waiting.append(one)
+            if sum(chunk.rows for chunk in waiting) >= ROWS or sum(chunk.nbytes for chunk in waiting) >= BYTES:
+                yield _joined(waiting), [chunk.advance for chunk in waiting]
+                waiting = []
+        elif isinstance(one, Failed):
+            if not isinstance(one.error, SkipResource):
+                raise one.error
+            logger.warning(f"The resource {one.resource} is left out: {one.error}")
+    yield _joined(waiting), [chunk.advance for chunk in waiting]
+
+
+def _joined(chunks: list[Chunk]) -> dict[str, pa.Table]:
+    """One table of all rows for each name; none without rows."""
+    parts: dict[str, list[pa.Table]] = {}
+    for chunk in chunks:
+        for name, table in chunk.tables.items():
+            if (rows := without_markers(table)).num_rows:
+                parts.setdefault(name, []).append(rows)
+    return {name: concat(tables) for name, tables in parts.items()}
+
+
+def _marked(name: str, table: pa.Table, columns: Columns, hinted: dict[str, frozenset[str]]) -> Any:
+    """The item of a table, with its hints where dlt does not have them yet: once, and when there are new columns."""
+    known = frozenset(table.column_names)
+    if name in hinted and known <= hinted[name]:
+        return dlt.mark.with_table_name(table, name)
+    hints = dlt_columns(name, columns, table.schema)
+    hints["_as_of"]["dedup_sort"] = "desc"
+    hinted[name] = frozenset(hints)
+    return dlt.mark.with_hints(
+        table,
+        make_hints(table_name=name, write_disposition="merge", primary_key=key_columns(name), columns=hints),
+        create_table_variant=True,
+    )
+
+
+def _stored() -> Mapping[str, Mapping[str, ColumnType]]:
+    """table -> column -> type as dlt's schema has them: what earlier runs decided about unknown fields."""
+    try:
+        tables = dlt.current.source_schema().tables
+    except CurrentSourceSchemaNotAvailable:  # read without a pipeline
+        return {}
+    return stored_types(tables)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether dlt's log should have it: that JSON comes as Arrow's text is not worth a warning for each item."""
+    return "when merging arrow schema with dlt schema" not in record.getMessage()

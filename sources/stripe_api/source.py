@@ -1,0 +1,102 @@
+"""`stripe_source()`: Stripe as an ordinary dlt source, for any of dlt's destinations. Knows no database.
+
+    pipeline = dlt.pipeline("stripe", destination="bigquery", dataset_name="stripe")
+    pipeline.run(stripe_source(resources=["customers", "invoices"]))
+
+What the project's own pipelines add to it: docs/source.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import dlt
+from dlt.common.time import ensure_pendulum_datetime
+from dlt.extract import DltResource
+
+from sources.stripe_api.account import is_live, limiter_of
+from sources.stripe_api.catalogue import select
+from sources.stripe_api.client import ClientSettings
+from sources.stripe_api.dlt_columns import dlt_columns, key_columns
+from sources.stripe_api.reading import Range, Readings, read
+from sources.stripe_api.schema import Columns
+
+SECTION = "stripe"
+
+
+@dlt.source(name="stripe", section=SECTION, max_table_nesting=0)
+def stripe_source(
+    resources: Sequence[str] | None = None,
+    stripe_secret_key: str = dlt.secrets.value,
+    since: datetime | str | int | None = None,
+    until: datetime | str | int | None = None,
+    full_refresh: bool = False,
+    api_base: str = "https://api.stripe.com",
+    stripe_version: str | None = None,
+    stripe_account: str | None = None,
+    stripe_context: str | None = None,
+    account_id: str | None = None,
+    max_retries: int = 5,
+    max_retry_delay: float = 60.0,
+    connect_timeout: float = 10.0,
+    read_timeout: float = 80.0,
+    live_rate: float = 100.0,
+    sandbox_rate: float = 25.0,
+    endpoint_rate: float = 25.0,
+    rate_limit_share: float = 0.5,
+    workers: int = 16,
+) -> Iterator[DltResource]:
+    """One dlt resource for each resource of the catalogue that is asked for; rows arrive as Arrow tables.
+
+    `resources` are names or the groups `core`, `default` and `all`: every list that needs no parent, unless told
+    otherwise. Children that cost a request for each parent come by name (or with `all`); their parents are listed for
+    it. Lists that come embedded fill tables of their own (`invoice_line_items`), whichever resource they come with.
+    All other arguments but `since`, `until` (a moment, or unix seconds) and `full_refresh` are the settings of
+    docs/reference/settings.md, under the same names in the section `sources.stripe`.
+
+    Tables merge by Stripe's key and `_account_id`. Progress is kept in dlt's state, with the package that it belongs
+    to: a later run asks for what was created since, and reads lists that do not say it again. What changed in older
+    objects comes with `full_refresh=True`.
+
+    A plain destination takes rows as they come. So children that are gone from their parent, and objects that are
+    deleted, stay as they were: marking them (`_deleted_at`), and never letting an older state overwrite a newer one,
+    needs the merge of the project's own destinations, and with them its `pipelines`.
+
+    A resource that the account or the key lacks is left out, with a warning in dlt's log. Any other failure ends the
+    extraction, as with other sources. Raises BadConfiguration for an argument that cannot work, UnknownResource
+    with the nearest name.
+    """
+    settings = ClientSettings(
+        api_key=stripe_secret_key,
+        api_base=api_base,
+        stripe_version=stripe_version,
+        stripe_account=stripe_account,
+        stripe_context=stripe_context,
+        max_retries=max_retries,
+        max_retry_delay=max_retry_delay,
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        connections=workers,
+    )
+    rate = (live_rate if is_live(stripe_secret_key) else sandbox_rate) * rate_limit_share
+    chosen = Range(_seconds(since) or 0, _seconds(until), full_refresh)
+    readings = Readings(settings, limiter_of(rate, endpoint_rate), account_id, workers, chosen)
+    columns = Columns()
+    for resource in select(resources or ()):
+        yield dlt.resource(
+            read,
+            name=resource.name,
+            table_name=resource.table,
+            primary_key=key_columns(resource.table),
+            columns=dlt_columns(resource.table, columns),
+            write_disposition="merge",
+        )(readings, resource)
+
+
+def _seconds(moment: Any) -> int | None:
+    """Unix seconds of a moment; one without a time zone is in UTC."""
+    if moment is None or isinstance(moment, int):
+        return moment
+    return int(ensure_pendulum_datetime(moment).timestamp())
