@@ -1,0 +1,121 @@
+"""What a sync costs after many changes: `python -m benchmarks.sync`.
+
+An account of 250,000 objects is loaded, 10,000 of them are updated, and one sync brings the tables up to date. Requests
+are counted by the simulator, which runs in this process, so that the seconds are an upper bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+
+import psycopg
+
+from benchmarks.machines import running_postgres
+from pipelines.run import Order, run
+from pipelines.session import open_session
+from pipelines.settings import Settings
+from pipelines.sync import Sync, SyncOutcome
+from pipelines.sync_settings import SyncSettings
+from simulator import Simulator
+from sources.stripe_api.catalogue import select
+
+START = 1_760_000_000
+HOUR = 3_600
+UPDATED = ("customers", "charges", "invoices", "subscriptions", "payment_intents", "refunds")
+TABLES = (*UPDATED, "balance_transactions", "payment_methods", "events")
+ALLOWED = 1.2  # requests for each 100 events
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A sync: its events, the requests that it sent, and its seconds; `wrong` are updated rows that did not arrive."""
+
+    events: int
+    requests: int
+    seconds: float
+    wrong: int
+
+    @property
+    def per_hundred(self) -> float:
+        """Requests for each 100 events."""
+        return 100 * self.requests / self.events if self.events else 0.0
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--objects", type=int, default=250_000)
+    parser.add_argument("--updates", type=int, default=10_000)
+    options = parser.parse_args()
+    cost = measure(options.objects, options.updates)
+    print(
+        f"sync after {options.updates:,} updates of {options.objects:,} objects: {cost.events:,} events,"
+        f" {cost.requests:,} requests ({cost.per_hundred:.2f} for 100 events; allowed {ALLOWED}), {cost.seconds:.1f} s,"
+        f" {cost.events / cost.seconds:,.0f} events/s, {cost.wrong} rows wrong"
+    )
+
+
+def measure(objects: int, updates: int) -> Cost:
+    """Loads, updates, syncs."""
+    simulator = Simulator(seed=1, customers=0, bulk=objects, now=START, running=False)
+    with simulator as sim, running_postgres() as url:
+        settings = Settings(
+            stripe_secret_key=sim.key,
+            api_base=sim.url,
+            destination="postgres",
+            database_url=url,
+            sandbox_rate=float("inf"),
+            endpoint_rate=float("inf"),
+        )
+        run(settings, Order("stripe_full", select(TABLES)))
+        sim.clock.advance(HOUR)
+        _sync(settings)
+        sim.clock.advance(HOUR)
+        changed = _update(sim, updates)
+        sim.clock.advance(HOUR)
+        sim.service.reset()
+        started = time.perf_counter()
+        outcome = _sync(settings)
+        seconds = time.perf_counter() - started
+        requests = sum(sim.service.requests.values())
+        return Cost(outcome.events.events, requests, seconds, _wrong(url, changed))
+
+
+def _sync(settings: Settings) -> SyncOutcome:
+    with open_session(settings, "stripe_sync") as session:
+        return Sync(session, SyncSettings()).run()
+
+
+def _update(sim: Simulator, updates: int) -> dict[str, list[str]]:
+    """Updates objects all over the tables, ten a second; gives their ids by table."""
+    changed: dict[str, list[str]] = {}
+    share = updates // len(UPDATED)
+    for table in UPDATED:
+        rows = sim.account.tables[table].shelf.rows()
+        count = share if table != UPDATED[0] else updates - share * (len(UPDATED) - 1)
+        step = max(1, len(rows) // count)
+        changed[table] = [row.id for row in rows[::step][:count]]
+        for number, id in enumerate(changed[table]):
+            sim.account.update(table, id, {"metadata": {"round": "2"}})
+            if number % 10 == 9:
+                sim.clock.advance(1)
+    return changed
+
+
+def _wrong(url: str, changed: dict[str, list[str]]) -> int:
+    """Updated objects whose rows do not show it."""
+    with psycopg.connect(url) as connection:
+        wrong = 0
+        for table, ids in changed.items():
+            found = connection.execute(
+                f"SELECT count(*) FROM stripe.{table} WHERE id = ANY(%s) AND metadata->>'round' = '2'",
+                (ids,),
+            ).fetchone()
+            wrong += len(ids) - (found[0] if found else 0)
+        return wrong
+
+
+if __name__ == "__main__":
+    main()
