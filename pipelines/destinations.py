@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from dlt.common.destination import Destination, DestinationCapabilitiesContext
 from dlt.common.destination.client import FollowupJobRequest, LoadJob
 from dlt.common.destination.typing import PreparedTableSchema
 from dlt.common.schema import Schema
@@ -164,7 +165,21 @@ class GuardedDuckDbClient(_SharedTables, DuckDbClient):
     """DuckDB: one process has the file, so that a process-wide lock is lock enough."""
 
 
-class postgres(dlt_postgres):
+class _AskedOnce(Destination[Any, Any]):
+    """dlt asks for the capabilities several times a package, and reads the whole configuration for each answer."""
+
+    _explicit: Any = None
+
+    def capabilities(self, config: Any = None, naming: Any = None) -> DestinationCapabilitiesContext:
+        """As dlt's; without a `config` of the caller's, the one that was given to the destination is read once."""
+        if config is None:
+            if self._explicit is None:
+                self._explicit = self.configuration(self.spec(), accept_partial=True)
+            config = self._explicit
+        return super().capabilities(config, naming)
+
+
+class postgres(_AskedOnce, dlt_postgres):
     """dlt's `postgres` destination with the guarded merge. Same configuration, same name."""
 
     spec = LibpqConfiguration  # type: ignore[assignment]  # dlt means the very class, a subclass serves
@@ -175,7 +190,7 @@ class postgres(dlt_postgres):
         return GuardedPostgresClient
 
 
-class duckdb(dlt_duckdb):
+class duckdb(_AskedOnce, dlt_duckdb):
     """dlt's `duckdb` destination with the guarded merge. Same configuration, same name."""
 
     @property

@@ -58,13 +58,13 @@ def arrow_tables(
 
 
 def concat(tables: Sequence[pa.Table]) -> pa.Table:
-    """One table of all rows (at least one table), in one chunk a column; columns that a table lacks are null in its
-    rows.
+    """One table of all rows (at least one table), which shares their memory; columns that a table lacks are null in
+    its rows.
     """
     runs = _runs_of_equal_schemas(tables)
     if len(runs) > 1:
         runs = [_with_columns(run, _union([run.schema for run in runs])) for run in runs]
-    return pa.concat_tables(runs).combine_chunks()
+    return pa.concat_tables(runs)
 
 
 def nbytes(tables: Mapping[str, pa.Table]) -> int:

@@ -161,7 +161,6 @@ def test_concat_is_the_rows_of_all_pages(pages: list[tuple[str, list[dict[str, A
     rows = [row for part in parts for row in as_rows(part)]
     assert whole.num_rows == len(rows)
     assert set(whole.column_names) == {name for part in parts for name in part.column_names}
-    assert all(whole[name].num_chunks == 1 for name in whole.column_names)
     for got, expected in zip(as_rows(whole), rows, strict=True):
         assert {name: value for name, value in got.items() if name in expected} == expected
         assert all(value is None for name, value in got.items() if name not in expected)
