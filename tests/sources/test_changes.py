@@ -1,0 +1,141 @@
+"""What events tell, when payloads are believed, and which of an object's changes decides. Pure: no request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sources.stripe_api.changes import Change, Ignored, Newest, change_of, gone, rows_of
+from sources.stripe_api.rows import Stamp
+
+VERSION, ACCOUNT = "2026-10-28.endive", "acct_1"
+
+
+def event(type: str, obj: dict[str, Any], created: int = 100, **others: Any) -> dict[str, Any]:
+    return {"type": type, "created": created, "api_version": VERSION, "data": {"object": obj}} | others
+
+
+def customer(**fields: Any) -> dict[str, Any]:
+    return {"id": "cus_1", "object": "customer", "created": 50, "name": "Ada"} | fields
+
+
+def listed(*ids: str, has_more: bool = False) -> dict[str, Any]:
+    data = [{"id": id, "object": "line_item", "amount": 1} for id in ids]
+    return {"object": "list", "data": data, "has_more": has_more, "url": "/v1/x"}
+
+
+def invoice(lines: dict[str, Any]) -> dict[str, Any]:
+    return {"id": "in_1", "object": "invoice", "created": 50, "lines": lines, "total": 5, "status": "draft"}
+
+
+def told(given: dict[str, Any]) -> Change:
+    change = change_of(given, VERSION, ACCOUNT)
+    assert isinstance(change, Change)
+    return change
+
+
+def test_a_whole_payload_of_the_projects_version_is_believed() -> None:
+    change = told(event("customer.updated", customer()))
+    assert (change.table, change.key, change.at, change.created, change.doubt) == (
+        "customers",
+        ("cus_1",),
+        100,
+        50,
+        None,
+    )
+    rows = rows_of(change, ACCOUNT)
+    assert rows["customers"][0]["_source"] == "event"
+    assert rows["customers"][0]["_as_of"] == 100
+
+
+@pytest.mark.parametrize(
+    ("given", "doubt"),
+    [
+        (event("customer.updated", customer(), api_version="2020-08-27"), "version"),
+        (event("customer.updated", customer(), api_version=None), "version"),
+        (event("invoice.updated", invoice(listed("il_1", has_more=True))), "cut list"),
+        (event("invoice.updated", invoice(listed("il_1"))), None),
+        (
+            event("checkout.session.completed", {"id": "cs_1", "object": "checkout.session", "created": 1}),
+            "list not shown",
+        ),
+        (event("payment_intent.succeeded", {"id": "pi_1", "object": "payment_intent", "created": 1}), None),
+    ],
+)
+def test_what_cannot_be_believed_is_doubted(given: dict[str, Any], doubt: str | None) -> None:
+    assert told(given).doubt == doubt
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        event("invoice.upcoming", {"object": "invoice", "total": 1}),
+        event("customer.created", {"object": "customer"}),
+        event("something.new", {"object": "something", "id": "s_1"}),
+        event("customer.updated", customer(), account="acct_2"),
+    ],
+)
+def test_what_changes_no_row_says_why(given: dict[str, Any]) -> None:
+    ignored = change_of(given, VERSION, ACCOUNT)
+    assert isinstance(ignored, Ignored)
+    assert ignored.reason
+
+
+def test_a_deleted_object_keeps_its_fields_and_loses_its_children() -> None:
+    rows = rows_of(told(event("invoice.deleted", invoice(listed("il_1", "il_2")))), ACCOUNT)
+    (row,) = rows["invoices"]
+    assert (row["total"], row["_deleted_at"]) == (5, 100)
+    assert [line["_source"] for line in rows["invoice_line_items"]] == ["set"]
+
+
+def test_a_deletion_of_another_version_is_a_tombstone() -> None:
+    rows = rows_of(told(event("invoice.deleted", invoice(listed("il_1")), api_version="2020-08-27")), ACCOUNT)
+    (row,) = rows["invoices"]
+    assert "object" not in row
+    assert row["_deleted_at"] == 100
+    assert [line["_source"] for line in rows["invoice_line_items"]] == ["set"]
+
+
+def test_an_ended_subscription_lives_on() -> None:
+    ended = {"id": "sub_1", "object": "subscription", "created": 1, "status": "canceled"}
+    assert not told(event("customer.subscription.deleted", ended)).is_deletion
+
+
+def test_what_is_gone_takes_its_children_along() -> None:
+    rows = gone("invoices", {"id": "in_1"}, Stamp(ACCOUNT, 7, "retrieve"), None)
+    assert rows["invoices"][0]["_deleted_at"] == 7
+    assert rows["invoice_line_items"][0]["_source"] == "set"
+
+
+STATES = st.lists(st.tuples(st.sampled_from(["cus_1", "cus_2"]), st.integers(1, 6), st.integers(0, 3)), max_size=12)
+
+
+@given(states=STATES, data=st.data())
+def test_the_newest_decides_in_every_order_and_in_pieces(
+    states: list[tuple[str, int, int]], data: st.DataObject
+) -> None:
+    """In pieces the events come newest first, as Stripe lists them; within a piece in any order."""
+    changes = [told(event("customer.updated", customer(id=id, name=str(state)), at)) for id, at, state in states]
+    expected: dict[str, tuple[int, set[str]]] = {}
+    for id, at, state in states:
+        newest, names = expected.get(id, (0, set[str]()))
+        if at >= newest:
+            expected[id] = (at, {str(state)} | (names if at == newest else set()))
+    cut = data.draw(st.integers(1, 7))
+    decided: dict[str, Change] = {}
+    newest_of = Newest()
+    for piece in ([one for one in changes if one.at >= cut], [one for one in changes if one.at < cut]):
+        for one in data.draw(st.permutations(piece)):
+            newest_of.add(one)
+        for one in newest_of.take():
+            assert one.key[0] not in decided
+            decided[one.key[0]] = one
+    assert decided.keys() == expected.keys()
+    for id, one in decided.items():
+        at, names = expected[id]
+        assert one.at == at
+        assert one.object["name"] in names
+        assert (one.doubt == "tie") == (len(names) > 1)
