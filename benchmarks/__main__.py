@@ -1,0 +1,26 @@
+"""`make bench`: every benchmark in turn, each in a process of its own. `python -m benchmarks load rows` runs some."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+NAMES = ("load", "latency", "rows", "sync", "webhooks")
+
+
+def main() -> int:
+    """Runs the named benchmarks, all of them without names; the exit code of the first that fails."""
+    names = sys.argv[1:] or list(NAMES)
+    if unknown := [name for name in names if name not in NAMES]:
+        print(f"There is no benchmark {unknown[0]}; there are: {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    for name in names:
+        print(f"\n== {name} ==", flush=True)
+        code = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode
+        if code:
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
