@@ -74,7 +74,7 @@ class Budget:
         """Stripe refused for too many a second: at most one step for each second's refusals."""
         if now - self._rate_changed >= PAUSE or self.rate >= self._ceiling:
             if self.rate == math.inf:
-                self._base = self.rate = float(max(1, self._count, self._last_count))
+                self._base = self.rate = max(ENDPOINT_RATE, self._count, self._last_count)
             self.rate = max(self.rate * SHRINK, min(self._base * GROW, 1.0))
             self._rate_changed = now
 

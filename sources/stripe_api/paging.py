@@ -114,7 +114,7 @@ class Fetch:
 
     def __next__(self) -> Delivery:
         with self._lock:
-            while not self._out and self._error is None and not self._is_over:
+            while not self._out and not self._is_ended:
                 self._news.wait()
             if self._error is not None:
                 raise self._error
