@@ -1,0 +1,71 @@
+"""The pages on scheduling: their links, settings, options, resources, columns and figures are true."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from pipelines.cadence import Last, due_lists
+from pipelines.check_report import TABLE
+from pipelines.settings import SECTION, Settings, environment_name
+from pipelines.sync_settings import SECTION as SYNC_SECTION
+from pipelines.sync_settings import SyncSettings
+from sources.stripe_api.catalogue import GROUPS, RESOURCES, select
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGES = sorted((ROOT / "docs/scheduling").glob("*.md"))
+DAY = 86_400
+
+
+def options(text: str) -> set[str]:
+    return set(re.findall(r"(?<=[\s\[`])--[a-z-]+", text))
+
+
+def known_options() -> set[str]:
+    found: set[str] = set()
+    for script in ("stripe_sync.py", "stripe_check.py", "stripe_object.py"):
+        command = [sys.executable, f"pipelines/{script}", "--help"]
+        found |= options(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_files_exist(page: Path) -> None:
+    text = page.read_text("utf-8")
+    linked = re.findall(r"\]\((?!https?://)([^)\s#]+)\)", text)
+    named = re.findall(r"`((?:tests|pipelines|docs|benchmarks)/[\w./-]+)`", text)
+    assert [link for link in linked if not (page.parent / link).exists()] == []
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_settings_and_options_exist() -> None:
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    names = {environment_name(each.name, SECTION) for each in fields(Settings)}
+    names |= {environment_name(each.name, SYNC_SECTION) for each in fields(SyncSettings)}
+    assert set(re.findall(r"\b[A-Z]+__\w+\b", text)) <= names
+    assert options(text) <= known_options()
+    for given in re.findall(r"--resources ([\w,]+)", text):
+        assert set(given.split(",")) <= {*RESOURCES, *GROUPS}
+
+
+def test_the_columns_of_the_report_are_all_named() -> None:
+    page = (ROOT / "docs/scheduling/check.md").read_text("utf-8")
+    columns = re.findall(r"(\w+) (?:text|timestamptz|boolean|bigint|\{json\})", TABLE)
+    assert [name for name in columns if f"`{name}`" not in page] == []
+
+
+def test_the_figures_of_a_month_add_up() -> None:
+    """The number of lists a day is the cadences'; the sum is that of the table, which the simulator has counted."""
+    page = (ROOT / "docs/scheduling/cost.md").read_text("utf-8")
+    resources = [one for one in select() if one.gate is None or "Sigma" not in one.gate]  # refused in test mode
+    last = {one.name: Last(0, "complete") for one in resources}
+    due = due_lists(resources, last, DAY, SyncSettings(), set())
+    assert f"the {sum(len(one.resource.passes) for one in due)} lists of the default resources" in page
+    figures = [int(number.replace(",", "")) for number in re.findall(r"\| \**([\d,]+)\** \|$", page, re.MULTILINE)]
+    assert figures[-1] == sum(figures[:-1]) < 3_000
+    assert f"`--resources core` has {len(select(['core']))} of the lists" in page
