@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 import time
 import urllib.request
 import weakref
@@ -49,6 +50,7 @@ class Transport:
         self._base, self._headers, self._clock = base, dict(headers), clock
         self._timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
         self._open: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
+        self._lock = threading.Lock()  # of the set above
         try:
             self._pools = _pools(base, connections)
             self._watch(self._pools.connection_from_url(base))
@@ -78,7 +80,9 @@ class Transport:
 
     def abort(self) -> None:
         """Cuts every open connection, so that threads that wait for an answer stop waiting."""
-        for connection in list(self._open):
+        with self._lock:
+            connections = list(self._open)
+        for connection in connections:
             if isinstance(connection.sock, socket.socket):
                 try:
                     socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
@@ -91,12 +95,13 @@ class Transport:
 
     def _watch(self, pool: Any) -> None:
         """Keeps in sight which connections the pool makes: only so can they be cut while another thread waits."""
-        opened = self._open
+        opened, lock = self._open, self._lock
 
         class Watched(pool.ConnectionCls):  # type: ignore[misc]
             def connect(self) -> None:
                 super().connect()
-                opened.add(self)
+                with lock:
+                    opened.add(self)
 
         pool.ConnectionCls = Watched
 

@@ -1,0 +1,194 @@
+"""What the threads of a run share: what is to be asked, to be converted and to be consumed. Sends and converts nothing.
+
+All methods are called with `lock` held, but for those that say that they wait.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+
+import pyarrow as pa
+
+from sources.stripe_api.crew import Crew
+from sources.stripe_api.deliveries import Chunk, Delivery
+from sources.stripe_api.lanes import Lane, Task
+from sources.stripe_api.pace import Pace
+from sources.stripe_api.schedule import Schedule
+from sources.stripe_api.work import Pager, Turn
+
+MAX_PAGES = 4  # pages that may wait to be converted
+
+
+class Exchange:
+    """The state of a run. `ask` and `convert` are what workers and the converting thread do, until nothing is left."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        pace: Pace,
+        ask: Callable[[], None],
+        convert: Callable[[], None],
+        max_rows: int,
+        max_bytes: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._schedule, self._pace, self._clock = schedule, pace, clock
+        self._max_rows, self._max_bytes = max_rows, max_bytes
+        self.lock = threading.Lock()
+        self.workers = Crew(self.lock, ask, clock)
+        self.converter = Crew(self.lock, convert, clock)
+        self._news = threading.Condition(self.lock)  # something is there for the consumer
+        self._asking = 0  # requests under way
+        self._to_convert: deque[tuple[Lane, Pager, Turn]] = deque()
+        self._out: deque[Delivery] = deque()
+        self._rows = self._bytes = 0  # of what waits for the consumer
+        self._error: BaseException | None = None
+        self._closed = False
+
+    # --- waiting -----------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Begins. Takes the lock."""
+        with self.lock:
+            for lane in self._schedule.lanes:
+                self._settle(lane)
+            self.workers.hire(1)
+            self.converter.hire(1)
+
+    def close(self) -> None:
+        """Has everybody end. Takes the lock."""
+        with self.lock:
+            self._closed = True
+            self._out.clear()
+            self._to_convert.clear()
+            self._call_all()
+
+    def stop(self, error: BaseException) -> None:
+        """Ends the run with an error, which the consumer gets. Takes the lock."""
+        with self.lock:
+            if not self._closed and self._error is None:
+                self._error = error
+            self._call_all()
+
+    def next_delivery(self) -> Delivery:
+        """Waits for the next delivery. Raises StopIteration at the end, and what the run was stopped with."""
+        with self.lock:
+            while not self._out and not self._is_ended:
+                self._news.wait()
+            if self._error is not None:
+                raise self._error
+            if not self._out:
+                raise StopIteration
+            one = self._out.popleft()
+            if isinstance(one, Chunk):
+                self._rows -= one.rows
+                self._bytes -= one.nbytes
+            if self._has_room:
+                self.workers.call()
+            return one
+
+    def next_task(self) -> Task | None:
+        """Waits for the next task of a worker; None when there will be none."""
+        with self.lock:
+            while not self._is_ended:
+                picked = self._schedule.pick(self._clock()) if self._has_room else math.inf
+                if isinstance(picked, Task):
+                    self._asking += 1
+                    self.workers.hire(self._pace.at_once + 1)
+                    return picked
+                self.workers.rest(picked)
+            return None
+
+    def next_to_convert(self) -> tuple[Lane, Pager, Turn] | None:
+        """Waits for the next turn to convert; None when there will be none."""
+        with self.lock:
+            while not self._is_ended:
+                if self._to_convert:
+                    return self._to_convert.popleft()
+                self.converter.rest(math.inf)
+            return None
+
+    # --- with the lock held ------------------------------------------------------------------------------------------
+
+    def answered(self, task: Task, waited: float, processor: float) -> None:
+        """A request has come back, after so many seconds of waiting and of the processor's time."""
+        self._asking -= 1
+        if task.step.request is not None:
+            self._pace.answered(task.endpoint, waited, processor)
+
+    def follow(self, lane: Lane, pager: Pager, turn: Turn) -> None:
+        """Has what a turn brought converted, and what waits for that wait; or ends the lane's task."""
+        if turn.hands_over and not self.is_given_up(lane):
+            self._to_convert.append((lane, pager, turn))
+            self.converter.call()
+        else:
+            if not self.is_given_up(lane):
+                lane.add(pager, turn.then)
+            lane.under_way -= 1
+            self._settle(lane)
+        if self._has_room:
+            self.workers.call()
+
+    def converted(self, lane: Lane, pager: Pager, turn: Turn, tables: Mapping[str, pa.Table], processor: float) -> None:
+        """Puts what a turn brought where the consumer finds it, and goes on with what waited for that."""
+        self._pace.converted(processor)
+        if self.is_given_up(lane):
+            self.follow(lane, pager, Turn())
+            return
+        rows = sum(table.num_rows for table in tables.values())
+        nbytes = sum(table.nbytes for table in tables.values())
+        requests = lane.requests - lane.reported
+        lane.rows, lane.reported = lane.rows + rows, lane.requests
+        self._rows, self._bytes = self._rows + rows, self._bytes + nbytes
+        self._tell(Chunk(lane.resource.name, tables, rows, nbytes, requests, turn.advance))
+        self.follow(lane, pager, lane.handed_over(pager, turn))
+
+    def fail(self, lane: Lane, error: Exception) -> None:
+        """Gives a resource up."""
+        if not self.is_given_up(lane):
+            lane.error = error
+        lane.clear()
+
+    def is_given_up(self, lane: Lane) -> bool:
+        """Whether nothing more is to be done for a resource."""
+        return self._closed or self._error is not None or lane.error is not None
+
+    def _settle(self, lane: Lane) -> None:
+        """Tells of a resource's end once nothing of it is under way."""
+        if not lane.is_closed and lane.is_idle and not self._closed and self._error is None:
+            if lane.pagers and lane.error is None:
+                lane.error = RuntimeError(f"the paging of {lane.resource.name} came to a halt; please report it")
+            self._schedule.drop(lane)
+            self._tell(lane.close(self._clock()))
+        if self._is_over:
+            self._call_all()
+
+    def _tell(self, one: Delivery) -> None:
+        self._out.append(one)
+        self._news.notify()
+
+    def _call_all(self) -> None:
+        self.workers.call_all()
+        self.converter.call_all()
+        self._news.notify_all()
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether what comes could be put somewhere, and whether the processor keeps up."""
+        is_full = self._rows >= self._max_rows or self._bytes >= self._max_bytes
+        return not is_full and self._asking < self._pace.at_once and len(self._to_convert) < MAX_PAGES
+
+    @property
+    def _is_ended(self) -> bool:
+        return self._closed or self._error is not None or self._is_over
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether all resources have come to their end, or no request may be sent any more."""
+        lanes = self._schedule.lanes
+        if all(lane.is_closed for lane in lanes):
+            return True
+        return self._schedule.is_spent and not any(lane.under_way for lane in lanes)
