@@ -35,6 +35,8 @@ def configure(level: int) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in ("stripe_elt", "uvicorn.error"):
         logging.getLogger(name).setLevel(level)
+    for name in ("psycopg", "psycopg.pool"):  # conflicts and outages are expected, and said in our own words
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _place(record: logging.LogRecord) -> list[str]:

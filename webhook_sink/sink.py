@@ -29,7 +29,7 @@ from webhook_sink.metrics import Metrics
 from webhook_sink.rereads import Rereader
 from webhook_sink.schema import SchemaState
 from webhook_sink.settings import SinkSettings
-from webhook_sink.transaction import Transactions, reset
+from webhook_sink.transaction import Transactions, configure, reset
 from webhook_sink.writer import Writer, describe
 
 log = logging.getLogger("stripe_elt.sink")
@@ -59,6 +59,7 @@ class Sink:
             min_size=1,
             max_size=POOL_SIZE,
             open=False,
+            configure=configure,
             reset=reset,
             timeout=sink.database_timeout,
             reconnect_timeout=5.0,

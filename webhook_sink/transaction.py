@@ -29,6 +29,24 @@ class SchemaMoved(Exception):
     """The stored schema is not the one that the rows were made for."""
 
 
+PLANS = (
+    "plan_cache_mode = force_generic_plan",
+    "jit = off",
+    "enable_hashjoin = off",
+    "enable_mergejoin = off",
+    "enable_seqscan = off",
+)
+"""Every statement here finds a few rows by their keys, whatever the statistics of a table say that was just loaded or
+grew by updates: nested loops over indexes, planned once."""
+
+
+async def configure(connection: AsyncConnection[Any]) -> None:
+    """How the pool's connections begin."""
+    for setting in PLANS:
+        await connection.execute(f"SET {setting}".encode())
+    await connection.commit()
+
+
 async def reset(connection: AsyncConnection[Any]) -> None:
     """What the pool does with a connection that comes back: batches alone are REPEATABLE READ."""
     await connection.set_isolation_level(None)
