@@ -25,6 +25,6 @@ from (select created as day, 1 as begun, 0 as ended from stripe.subscriptions
 group by 1 order by 1;
 
 -- How fresh is it all?
-select status, count(*) as resources, max(window_end) as reached
+select status, count(*) as resources, cast(max(window_end) as date) as reached
 from stripe.sync_status
 group by status order by status;
