@@ -13,7 +13,7 @@ from sources.stripe_api.errors import StripeSourceError
 
 if TYPE_CHECKING:
     from pipelines.session import Session
-    from pipelines.sync import Saved
+    from pipelines.sync_state import Line
 
 SLACK = 120  # seconds by which a read may show less than the second it was sent in
 
@@ -26,7 +26,7 @@ class EventsGap(StripeSourceError):
         self.now = now
 
 
-def loaded_since(session: Session, resources: Iterable[Resource], saved: Mapping[str, Saved]) -> int | None:
+def loaded_since(session: Session, resources: Iterable[Resource], saved: Mapping[str, Line]) -> int | None:
     """The second since which an earlier load shows the account, after which every event matters; None without one.
 
     It is the oldest moment that a row from a list shows, and of empty lists the end of their windows.

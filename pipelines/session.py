@@ -8,6 +8,8 @@ same table are guarded. Knows no resource and no event.
 from __future__ import annotations
 
 import hashlib
+import re
+import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -19,15 +21,15 @@ import stripe
 from dlt.common.destination import Destination
 
 from pipelines.account import open_client, read_account
-from pipelines.database import Database, open_database
+from pipelines.contracted import columns_of
+from pipelines.database import Database, DatabaseProblem, open_database
 from pipelines.load import Loader
 from pipelines.settings import Settings
 from pipelines.spending import Spending
 from pipelines.state import ResourceStatus, State
-from pipelines.stored_schema import stored_columns
 from sources.stripe_api.client import Client
+from sources.stripe_api.contract import ContractedColumns
 from sources.stripe_api.errors import StripeSourceError
-from sources.stripe_api.schema import Columns
 from sources.stripe_api.tally import Tally
 
 ACCOUNT_OF_KEY = "account_of_key"
@@ -67,7 +69,7 @@ class Session:
     now: int | None
     state: State
     loader: Loader
-    columns: Columns
+    columns: ContractedColumns
     tally: Tally = field(default_factory=Tally)
     rows: int = 0
 
@@ -77,9 +79,14 @@ class Session:
         return self.settings.stripe_version or str(stripe.api_version)
 
     def store(self, tables: Mapping[str, pa.Table]) -> None:
-        """Merges tables; returns when they are committed. Raises DatabaseProblem."""
-        self.loader.load(dict(tables))
-        self.rows += sum(table.num_rows for table in tables.values())
+        """Merges what the schema contract admits, and returns when it is committed.
+
+        Raises DatabaseProblem, SchemaFrozen.
+        """
+        admitted = self.columns.admit(tables)
+        if admitted:
+            self.loader.load(admitted)
+        self.rows += sum(table.num_rows for table in admitted.values())
 
     def save(self, *statuses: ResourceStatus) -> None:
         """Saves progress with the run's totals so far."""
@@ -102,7 +109,7 @@ def open_session(
         client = stack.enter_context(open_client(settings))
         spending = Spending(client.limiter, budget)
         client.limiter = spending
-        database = opened or open_database(settings)
+        database = opened or _open(settings)
         if opened is None:
             stack.callback(_close, database)
         scoped = ScopedDatabase(database, scope)
@@ -113,7 +120,7 @@ def open_session(
         account_id, now = _account(scoped, client, settings)
         state = State(scoped, settings.dataset, account_id, uuid.uuid4().hex, command)
         state.create()
-        columns = Columns(stored_columns(scoped, settings.dataset))
+        columns = columns_of(scoped, settings.dataset)
         loader = Loader(scoped, settings.dataset, columns)
         session = Session(settings, scoped, client, spending, account_id, now, state, loader, columns)
         session.save()
@@ -124,6 +131,26 @@ def open_session(
                 requests=spending.spent,
             )
         yield session
+
+
+def _open(settings: Settings) -> Database:
+    """Opens the database. A DuckDB file that another run holds is no problem of the database's."""
+    try:
+        return open_database(settings)
+    except DatabaseProblem as error:
+        holder = re.search(r"PID (\d+)", str(error.__cause__))
+        if holder is None or not _is_a_run(holder[1]):
+            raise
+        raise AlreadyRunning(
+            f"Another run has the DuckDB file {settings.duckdb_path} (process {holder[1]}), so this one ends at once."
+            " Nothing was done."
+        ) from error
+
+
+def _is_a_run(process: str) -> bool:
+    """Whether a process is one of this project's commands, by its command line."""
+    told = subprocess.run(["ps", "-o", "args=", "-p", process], capture_output=True, text=True, check=False)
+    return re.search(r"\bstripe_(full|sync|check|object)\b", told.stdout) is not None
 
 
 def _close(database: Database) -> None:

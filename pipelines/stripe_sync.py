@@ -79,7 +79,10 @@ def sync_once(
     strict: bool = False,
     scope: str = "",
 ) -> int:
-    """One round over all accounts of the settings; returns the exit code. `scope` sets it apart from other runs."""
+    """One round over all accounts of the settings; returns the exit code.
+
+    `scope` sets it apart from runs of other scopes, which may go on at the same time: each stages under its own name.
+    """
     code = ALL_WELL
     for each in each_account(settings):
         try:

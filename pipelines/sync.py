@@ -6,13 +6,12 @@ on. Knows no command line; what it has to say goes to `warn`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
 from pipelines.account import Account, read_account
-from pipelines.cadence import Due, Last, due_lists, reopened
+from pipelines.cadence import Due, due_lists, reopened
 from pipelines.catch_up import EVENTS_PASS
 from pipelines.events_pass import EventsPass, PassSettings, Report
 from pipelines.events_position import KEPT, MARGIN, Position
@@ -23,12 +22,13 @@ from pipelines.session import Session
 from pipelines.spending import BudgetSpent
 from pipelines.state import ResourceStatus
 from pipelines.sync_settings import SyncSettings
-from sources.stripe_api.catalogue import RESOURCES, TABLES, Resource
+from pipelines.sync_state import SyncState
+from sources.stripe_api.catalogue import TABLES, Resource
 from sources.stripe_api.progress import Progress
 
-LISTED_AT = "listed_at"
 RELISTING = "relisting"
 COMMAND = "stripe_sync"
+Part = Literal["all", "events", "lists"]
 
 
 @dataclass(slots=True)
@@ -62,17 +62,29 @@ class SyncOutcome:
 
 
 class Sync:
-    """A sync in an open session. `names` are resources or groups; none are those that were loaded before."""
+    """A sync in an open session. `names` are resources or groups; none are those that were loaded before.
+
+    A scheduler that spreads a sync over workers runs the part "events" once for an account, and the part "lists" for
+    each group of resources, with the tables that the events `touched`.
+    """
 
     def __init__(
-        self, session: Session, settings: SyncSettings, names: Sequence[str] = (), warn: Callable[[str], None] = print
+        self,
+        session: Session,
+        settings: SyncSettings,
+        names: Sequence[str] = (),
+        warn: Callable[[str], None] = print,
+        *,
+        part: Part = "all",
+        touched: Iterable[str] = (),
     ) -> None:
-        self._session, self._settings, self._warn = session, settings, warn
-        self._saved = self._read_saved()
+        self._session, self._settings, self._warn, self._part = session, settings, warn, part
+        self._touched_before = frozenset(touched)
+        self._state = SyncState(session)
         self._resources = loaded_resources(session, names)
         self._is_all = not names
-        lacking = [one.name for one in self._resources if one.name in self._saved]
-        lacking = [name for name in lacking if self._saved[name].status == "skipped"]
+        lacking = [one.name for one in self._resources if one.name in self._state.lines]
+        lacking = [name for name in lacking if self._state.lines[name].status == "skipped"]
         self._outcome = SyncOutcome(session.account_id, Report(), lacking=lacking)
 
     def run(self) -> SyncOutcome:
@@ -94,25 +106,33 @@ class Sync:
         return outcome
 
     def _run(self) -> None:
-        position, now = self._position(), self._session.now
-        if position is None or RELISTING in self._saved:
-            now = self._relist("The events of this account were never applied to these tables.", None)
-        else:
-            try:
-                position = self._apply_events(position)
-                now = self._outcome.events.now
-            except EventsGap as gap:
-                now = self._relist(str(gap), gap.now)
-        if now is not None and not self._outcome.stopped:
-            self._list(due_lists(self._resources, self._last(), now, self._settings, self._touched()), now)
+        now = self._stripes_clock() if self._part == "lists" else self._run_events()
+        if now is not None and self._part != "events":
+            touched = self._outcome.events.touched | self._touched_before
+            self._list(due_lists(self._resources, self._state.last(), now, self._settings, touched), now)
+
+    def _stripes_clock(self) -> int:
+        session = self._session
+        return session.now if session.now is not None else read_account(session.client, session.settings).now
+
+    def _run_events(self) -> int | None:
+        """Applies the events, or lists everything. Returns Stripe's clock, None where it was not seen."""
+        position = self._position()
+        if position is None or RELISTING in self._state.lines:
+            return self._relist("The events of this account were never applied to these tables.", None)
+        try:
+            self._apply_events(position)
+            return self._outcome.events.now
+        except EventsGap as gap:
+            return self._relist(str(gap), gap.now)
 
     # --- events ------------------------------------------------------------------------------------------------------
 
     def _position(self) -> Position | None:
         """The saved position; after a load, the moment since which all of it is right; None where nothing is."""
-        if EVENTS_PASS in self._saved:
-            return Position.from_json(self._saved[EVENTS_PASS].progress)
-        begin = loaded_since(self._session, self._resources, self._saved)
+        if EVENTS_PASS in self._state.lines:
+            return Position.from_json(self._state.lines[EVENTS_PASS].progress)
+        begin = loaded_since(self._session, self._resources, self._state.lines)
         return Position(begin) if begin is not None else None
 
     def _apply_events(self, position: Position) -> Position:
@@ -143,27 +163,16 @@ class Sync:
         )
         self._session.save(status)
 
-    def _touched(self) -> set[str]:
-        return self._outcome.events.touched
-
     # --- lists -------------------------------------------------------------------------------------------------------
-
-    def _last(self) -> dict[str, Last]:
-        """When each resource was last listed: noted by a sync, or the end of the window that a load has reached."""
-        noted = self._saved[LISTED_AT].progress if LISTED_AT in self._saved else {}
-        return {
-            name: Last(noted.get(name, saved.window_end), saved.status)
-            for name, saved in self._saved.items()
-            if name in RESOURCES
-        }
 
     def _list(self, due: Sequence[Due], now: int) -> None:
         if not due:
             return
         for one in due:
-            saved = self._saved.get(one.resource.name)
-            if saved is not None and saved.progress:
-                self._save_progress(one.resource, reopened(Progress.from_json(saved.progress), one), saved.progress)
+            line = self._state.lines.get(one.resource.name)
+            if line is not None and line.progress:
+                progress = reopened(Progress.from_json(line.progress), one)
+                self._state.write(one.resource.name, {**line.progress, **progress.to_json()})
         self._read([one.resource for one in due], now)
 
     def _read(self, resources: Sequence[Resource], now: int) -> Outcome:
@@ -174,7 +183,7 @@ class Sync:
         outcome = Run(session.settings, order, session.client, account, session.database).go()
         self._outcome.lists.append(outcome)
         ended = [line.resource for line in outcome.board.lines() if line.status in ("complete", "skipped")]
-        self._note_listed(ended, now)
+        self._state.note_listed(ended, now)
         if outcome.error is not None:
             raise outcome.error
         if len(ended) + len(outcome.failed) < len(resources):
@@ -183,23 +192,16 @@ class Sync:
             )
         return outcome
 
-    def _note_listed(self, names: Iterable[str], now: int) -> None:
-        noted = dict(self._saved[LISTED_AT].progress) if LISTED_AT in self._saved else {}
-        noted |= dict.fromkeys(names, now)
-        self._saved[LISTED_AT] = Saved("complete", noted, None)
-        self._session.save(ResourceStatus(LISTED_AT, "complete", noted))
-
     # --- after a gap -------------------------------------------------------------------------------------------------
 
     def _relist(self, why: str, now: int | None) -> int:
         """Reads every list again, and every row that none of them shows; the events go on from where this began."""
         session = self._session
-        if now is None:
-            now = session.now if session.now is not None else read_account(session.client, session.settings).now
+        now = self._stripes_clock() if now is None else now
         self._outcome.relisted = True
         begin = now
-        if RELISTING in self._saved:
-            begin = max(int(self._saved[RELISTING].progress["begin"]), now - KEPT + 2 * MARGIN)
+        if RELISTING in self._state.lines:
+            begin = max(int(self._state.lines[RELISTING].progress["begin"]), now - KEPT + 2 * MARGIN)
             self._warn("Going on with reading every list again, which an earlier run began.")
         else:
             self._warn(
@@ -207,58 +209,15 @@ class Sync:
                 " list shows. This costs as many requests as a first load; afterwards events will do."
             )
             for one in self._resources:
-                self._save_progress(one, Progress(), {})
+                self._state.write(one.name, Progress().to_json())
             session.save(ResourceStatus(RELISTING, "running", {"begin": begin}))
-        left = [one for one in self._resources if not self._is_listed_since(one, begin)]
+        left = [one for one in self._resources if not self._state.is_listed_since(one.name, begin)]
         if left:
             self._read(left, now)
         self._outcome.deleted_in_gap = vanished_since(session, self._resources, begin)
-        session.database.execute(
-            f'DELETE FROM "{session.settings.dataset}".sync_status WHERE resource = %s AND _account_id = %s',
-            (RELISTING, session.account_id),
-        )
-        self._saved.pop(RELISTING, None)
+        self._state.drop(RELISTING)
         self._save_position(Position(begin))
         return now
-
-    def _is_listed_since(self, resource: Resource, begin: int) -> bool:
-        noted = self._saved[LISTED_AT].progress if LISTED_AT in self._saved else {}
-        return bool(noted.get(resource.name, 0) >= begin)
-
-    # --- state -------------------------------------------------------------------------------------------------------
-
-    def _read_saved(self) -> dict[str, Saved]:
-        rows = self._session.database.execute(
-            "SELECT resource, status, progress, window_end"
-            f' FROM "{self._session.settings.dataset}".sync_status WHERE _account_id = %s',
-            (self._session.account_id,),
-        )
-        return {
-            name: Saved(
-                status,
-                (json.loads(progress) if isinstance(progress, str) else progress) or {},
-                int(end.timestamp()) if end is not None else None,
-            )
-            for name, status, progress, end in rows
-        }
-
-    def _save_progress(self, resource: Resource, progress: Progress, before: dict[str, Any]) -> None:
-        """Replaces a resource's progress, and nothing else of its line."""
-        value = {**before, **progress.to_json()}
-        self._session.database.execute(
-            f'UPDATE "{self._session.settings.dataset}".sync_status SET progress = %s'
-            " WHERE resource = %s AND _account_id = %s",
-            (json.dumps(value), resource.name, self._session.account_id),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """A line of `sync_status`: `window_end` in unix seconds."""
-
-    status: str
-    progress: dict[str, Any]
-    window_end: int | None
 
 
 def _tables_of(resources: Iterable[Resource]) -> Iterable[str]:

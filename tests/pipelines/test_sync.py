@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from pipelines.session import AlreadyRunning, open_session
+from pipelines.sync import Sync
 from pipelines.sync_settings import SyncSettings
 from sources.stripe_api.catalogue import select
 from tests.pipelines.mirror import Mirror
@@ -280,16 +281,65 @@ def test_a_second_run_of_the_same_dataset_is_refused_at_once(synced: Mirror) -> 
         pass
 
 
-def test_an_overlapping_run_ends_at_once_with_exit_code_0(mirrored: Callable[..., Mirror], root: Path) -> None:
-    mirror = mirrored()
-    if mirror.destination.kind == "duckdb":
-        pytest.skip("the lock of a DuckDB file is the file's")
+def test_an_overlapping_run_ends_at_once_with_exit_code_0(mirror: Mirror, root: Path) -> None:
     mirror.load("customers")
-    with psycopg.connect(mirror.destination.address) as holder, open_session(mirror.settings, "stripe_sync"):
+    with holding(mirror, "stripe_sync.py"):
         result = run_sync(mirror, root)
-        assert holder.closed is False
-    assert result.returncode == 0
+    assert result.returncode == 0, result.stderr
     assert "Another run" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_file_that_another_program_holds_is_an_error(mirror: Mirror, root: Path) -> None:
+    if mirror.destination.kind == "postgres":
+        pytest.skip("a server has many clients")
+    mirror.load("customers")
+    with holding(mirror, "notebook.py"):
+        result = run_sync(mirror, root)
+    assert result.returncode == 2
+    assert "open in another process" in " ".join(result.stderr.split())
+
+
+@contextmanager
+def holding(mirror: Mirror, name: str) -> Iterator[None]:
+    """A session in this process (Postgres), or another program of that name that holds the file (DuckDB)."""
+    if mirror.destination.kind == "postgres":
+        with open_session(mirror.settings, "stripe_sync"):
+            yield
+        return
+    hold = "import duckdb, sys; held = duckdb.connect(sys.argv[2]); print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, name, mirror.destination.address]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        yield
+        holder.communicate()
+
+
+def test_parts_of_a_sync_can_run_apart_and_at_once(mirror: Mirror) -> None:
+    """What a scheduler does with workers: the events once, the lists in groups, each staged apart."""
+    groups = (("quotes", "shipping_rates"), ("webhook_endpoints",))
+    mirror.load("customers", *groups[0], *groups[1])
+    mirror.sync()
+    (customer,) = some(mirror, "customers")
+    rate = mirror.sim.make("shipping_rates", display_name="Express")
+    mirror.sim.account.create("shipping_rates", rate)
+    mirror.sim.account.update("customers", customer, {"name": "Changed"})
+    mirror.pass_time(2 * DAY)
+    with open_session(mirror.settings, "stripe_sync", scope="events") as session:
+        events = Sync(session, SyncSettings(), part="events").run()
+        assert (events.lists, events.events.applied) == ([], 1)
+        for names in groups:  # within the session of another scope, as on another worker
+            opened = session.database if mirror.destination.kind == "duckdb" else None
+            with open_session(mirror.settings, "stripe_sync", scope=names[0], opened=opened) as other:
+                outcome = Sync(other, SyncSettings(), names, part="lists", touched=events.events.touched).run()
+                assert {line.resource for line in outcome.lists[0].board.lines()} == set(names)
+    assert mirror.row("customers", customer)["name"] == "Changed"
+    assert mirror.row("shipping_rates", rate["id"])["display_name"] == "Express"
+    mirror.pass_time(HOUR)
+    mirror.forget_requests()
+    mirror.sync()
+    assert mirror.requests() == 1
 
 
 def test_strict_makes_a_product_that_the_account_lacks_an_error(mirrored: Callable[..., Mirror], root: Path) -> None:

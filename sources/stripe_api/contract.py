@@ -1,0 +1,124 @@
+"""dlt's schema contract for tables that exist: what happens to columns, types and tables that they do not have.
+
+The setting and its words are dlt's (https://dlthub.com/docs/general-usage/schema-contracts): `evolve`, `freeze`,
+`discard_value`, for all of `tables`, `columns` and `data_type` or each of its own. It holds for every writer that takes
+its columns from here. Knows no database: the columns that tables have are given.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.coerce import VARIANT_MARK
+from sources.stripe_api.errors import BadConfiguration, StripeSourceError
+from sources.stripe_api.layout import OTHER_FIELDS
+from sources.stripe_api.schema import LEARNED, OWN_COLUMNS, Columns, ColumnType
+
+Mode = Literal["evolve", "freeze", "discard_value"]
+MODES = ("evolve", "freeze", "discard_value")
+ENTITIES = ("tables", "columns", "data_type")
+SETTING = "sources.stripe.schema_contract"
+
+
+class SchemaFrozen(StripeSourceError):
+    """Data would change a schema that the contract freezes; the message names the table and the column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What happens to new tables, to new columns, and to values that do not fit their column's type."""
+
+    tables: Mode = "evolve"
+    columns: Mode = "evolve"
+    data_type: Mode = "evolve"
+
+
+def contract_of(setting: Any) -> Contract:
+    """The contract that dlt's setting means: None, a word for everything, or a table of words.
+
+    Raises BadConfiguration. `discard_row` is refused: a mirror without some of its rows would be wrong, not smaller.
+    """
+    if setting is None:
+        return Contract()
+    words = dict.fromkeys(ENTITIES, setting) if isinstance(setting, str) else setting
+    if not isinstance(words, Mapping) or not set(words) <= set(ENTITIES) or not set(words.values()) <= set(MODES):
+        raise BadConfiguration(
+            f"The setting {SETTING} is {setting!r}. Set it to one of {', '.join(MODES)}, or to a table of these for"
+            f" {', '.join(ENTITIES)}. discard_row is not among them: it would lose objects."
+        )
+    return Contract(**words)
+
+
+class ContractedColumns(Columns):
+    """Columns under a contract. Tables that are not `stored` yet may have any column.
+
+    `discarded` counts values that went nowhere, by table and column.
+    """
+
+    def __init__(self, stored: Mapping[str, Mapping[str, ColumnType]], contract: Contract) -> None:
+        super().__init__(stored)
+        self._contract, self._known, self._counting = contract, stored, threading.Lock()
+        self.discarded: Counter[tuple[str, str]] = Counter()
+
+    def of(self, table: str) -> Mapping[str, ColumnType]:
+        """See `Columns`: those that a table has, where the contract lets no others in."""
+        if self._contract.columns == "evolve" or table not in self._known:
+            return super().of(table)
+        own = {n: kind for n, kind in OWN_COLUMNS.items() if n != "_parent_id" or TABLES[table].parent is not None}
+        return MappingProxyType({**self._known[table], **own})
+
+    def learn(self, table: str, column: str, value: object) -> ColumnType:
+        """See `Columns`. Raises SchemaFrozen for a column that the table must not get."""
+        if self._contract.columns == "evolve" or table not in self._known:
+            return super().learn(table, column, value)
+        kind = self.of(table).get(column)
+        if kind is not None:
+            return kind
+        if self._contract.columns == "freeze" and column != OTHER_FIELDS:
+            raise SchemaFrozen(
+                f"Stripe sends a field {column!r} that the table {table} does not have, and the schema contract freezes"
+                f' its columns. Set {SETTING} to evolve (columns = "evolve") to let it in, or to discard_value.'
+            )
+        self._count(table, column, 1)
+        return LEARNED[type(value)]
+
+    def admit(self, tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+        """What of some tables may be stored. Raises SchemaFrozen for a new table, or a value that does not fit."""
+        return {name: self._fitting(name, table) for name, table in tables.items() if self._may_come(name, table)}
+
+    def _may_come(self, name: str, table: pa.Table) -> bool:
+        if not self._known or name in self._known or self._contract.tables == "evolve":
+            return True
+        if self._contract.tables == "freeze":
+            raise SchemaFrozen(
+                f"There is no table {name} yet, and the schema contract freezes the tables. Set {SETTING} to evolve"
+                ' (tables = "evolve") to let it in, or to discard_value.'
+            )
+        self._count(name, "", table.num_rows)
+        return False
+
+    def _fitting(self, name: str, table: pa.Table) -> pa.Table:
+        if self._contract.data_type == "evolve" or name not in self._known:
+            return table
+        for column in [one for one in table.column_names if VARIANT_MARK in one and one not in self._known[name]]:
+            if self._contract.data_type == "freeze":
+                raise SchemaFrozen(
+                    f"Values of {name}.{column.partition(VARIANT_MARK)[0]} have another type than their column, and the"
+                    f' schema contract freezes types. Set {SETTING} to evolve (data_type = "evolve") to have them in'
+                    f" {column}, or to discard_value."
+                )
+            self._count(name, column, table.num_rows - table[column].null_count)
+            table = table.drop_columns([column])
+        return table
+
+    def _count(self, table: str, column: str, values: int) -> None:
+        with self._counting:
+            self.discarded[table, column] += values
