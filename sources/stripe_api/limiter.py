@@ -34,11 +34,12 @@ class Budget:
     def __init__(self, limit: float | None) -> None:
         self._ceiling = math.inf if limit is None else limit / (1 + CATCH_UP + JITTER)
         self._base = self._ceiling  # what steps of growth are measured by
-        self.rate = self._ceiling
+        self.rate = self._ceiling * SHRINK  # a new connection delays its first request, and so crowds the next ones
         self.at_once = math.inf
         self.in_flight = 0
         self._due = -math.inf  # when the next request would go if all went evenly
-        self._rate_changed = self._at_once_changed = -math.inf
+        self._stepped = math.inf  # when the rate last grew or shrank; at first not before the first request
+        self._shrunk = self._at_once_changed = -math.inf
         self._second, self._count, self._last_count = -math.inf, 0, 0
 
     def wait(self, now: float) -> float:
@@ -51,6 +52,7 @@ class Budget:
     def take(self, now: float) -> None:
         """A request goes now."""
         self.in_flight += 1
+        self._stepped = min(self._stepped, now)
         if self.rate < math.inf:
             self._due = max(now, self._due) + 1 / self.rate
         if now - self._second >= 1.0:
@@ -63,8 +65,8 @@ class Budget:
 
     def grow(self, now: float) -> None:
         """A request was granted by Stripe: grow again, a step a second."""
-        if self.rate < self._ceiling and now - self._rate_changed >= PAUSE:
-            self.rate, self._rate_changed = min(self._ceiling, self.rate + GROW * self._base), now
+        if self.rate < self._ceiling and now - self._stepped >= PAUSE:
+            self.rate, self._stepped = min(self._ceiling, self.rate + GROW * self._base), now
             if self._ceiling == math.inf and self.rate > 2 * self._base:
                 self.rate = math.inf
         if self.at_once < math.inf and now - self._at_once_changed >= PAUSE:
@@ -72,11 +74,12 @@ class Budget:
 
     def slow_down(self, now: float) -> None:
         """Stripe refused for too many a second: at most one step for each second's refusals."""
-        if now - self._rate_changed >= PAUSE or self.rate >= self._ceiling:
-            if self.rate == math.inf:
-                self._base = self.rate = max(ENDPOINT_RATE, self._count, self._last_count)
-            self.rate = max(self.rate * SHRINK, min(self._base * GROW, 1.0))
-            self._rate_changed = now
+        if now - self._shrunk < PAUSE:
+            return
+        if self.rate == math.inf:
+            self._base = self.rate = max(ENDPOINT_RATE, self._count, self._last_count)
+        self.rate = max(self.rate * SHRINK, min(self._base * GROW, 1.0))
+        self._shrunk = self._stepped = now
 
     def fewer_at_once(self, now: float) -> None:
         """Stripe refused for too many at once: at most one step for each second's refusals."""
