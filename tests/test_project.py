@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "benchmarks": {"pipelines", "sources", "simulator", "webhook_sink"},
 }
 DATABASES = {"duckdb", "psycopg", "psycopg2", "psycopg_pool", "sqlalchemy", "dlt.destinations"}
+ELSEWHERE = {"airflow"}  # what has an environment of its own, see tests/airflow
 HTTP_CLIENTS = {"urllib3", "requests", "httpx", "aiohttp", "http.client", "urllib.request"}
 
 
@@ -147,7 +148,7 @@ def distributions_imported(*folders: str) -> set[str]:
     owners = importlib.metadata.packages_distributions()
     names = {name.partition(".")[0] for path in python_files(*folders) for name in imports(path)}
     ours = {path.stem for path in (ROOT / "docs").glob("*.py")} | {*PACKAGES, "tests", "docs", "demo"}
-    names -= sys.stdlib_module_names | ours
+    names -= sys.stdlib_module_names | ours | ELSEWHERE
     return {distribution(owners.get(name, [f"not-installed-{name}"])[0].lower()) for name in names}
 
 

@@ -1,0 +1,113 @@
+"""The scheduled sync as an Airflow DAG: `stripe_sync`, and `stripe_check` where a schedule is set for it.
+
+    accounts -> events (a task for each account) -> due -> lists (a task for each account and area) -> done
+
+Every task starts a script of the project in the project's own Python environment, so that this file needs nothing but
+Airflow (3, or 2.10 and newer), and Airflow's dependencies and the project's need not agree. What differs from task to
+task goes through the environment, never into the text of a command. docs/scheduling/airflow.md tells how to set it up.
+
+Settings are read from the environment of the DAG processor: STRIPE_ELT_HOME, STRIPE_ELT_PYTHON, STRIPE_ELT_SCHEDULE,
+STRIPE_ELT_CHECK_SCHEDULE, STRIPE_ELT_POOL, STRIPE_ELT_SLOTS, STRIPE_ELT_REQUESTS_BUDGET, STRIPE_ELT_RETRIES.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+try:
+    from airflow.providers.standard.operators.bash import BashOperator
+    from airflow.providers.standard.operators.empty import EmptyOperator
+except ImportError:  # Airflow 2 without the standard provider
+    from airflow.operators.bash import BashOperator
+    from airflow.operators.empty import EmptyOperator
+try:
+    from airflow.sdk import DAG, task
+except ImportError:  # Airflow 2
+    from airflow import DAG
+    from airflow.decorators import task
+
+HOME = os.environ.get("STRIPE_ELT_HOME") or str(Path(__file__).resolve().parent.parent)
+PYTHON = os.environ.get("STRIPE_ELT_PYTHON") or f"{HOME}/.venv/bin/python"
+POOL = os.environ.get("STRIPE_ELT_POOL") or "stripe"
+SLOTS = int(os.environ.get("STRIPE_ELT_SLOTS") or 4)
+BUDGET = os.environ.get("STRIPE_ELT_REQUESTS_BUDGET") or ""
+SCHEDULE = os.environ.get("STRIPE_ELT_SCHEDULE") or "@hourly"
+CHECK_SCHEDULE = os.environ.get("STRIPE_ELT_CHECK_SCHEDULE") or None
+RETRIES = int(os.environ.get("STRIPE_ELT_RETRIES") or 3)
+
+PART = f'exec "{PYTHON}" pipelines/stripe_part.py'
+EVENTS = f'{PART} events --stripe-account "$ACCOUNT" --slots {SLOTS} --requests-budget "{BUDGET}"'
+LISTS = (
+    f'{PART} lists --stripe-account "$ACCOUNT" --slots {SLOTS} --requests-budget "$BUDGET"'
+    ' --area "$AREA" --resources "$RESOURCES" --touched "$TOUCHED"'
+)
+CHECK = f'exec "{PYTHON}" pipelines/stripe_check.py --fail-on-drift'
+
+SCRIPT: dict[str, Any] = {"cwd": HOME, "append_env": True, "pool": POOL}
+"""What all scripts have in common: they start in the project's folder, where .dlt is, with the worker's environment."""
+
+DEFAULTS: dict[str, Any] = {
+    "retries": RETRIES,
+    "retry_delay": timedelta(minutes=1),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(minutes=20),
+}
+BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
+
+with DAG(
+    "stripe_sync",
+    description="Stripe's events into the tables, and lists for what events do not tell",
+    schedule=SCHEDULE,
+    start_date=BEGIN,
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULTS,
+    tags=["stripe"],
+    doc_md=__doc__,
+) as stripe_sync:
+    accounts = BashOperator(
+        task_id="accounts", bash_command=f"{PART} accounts", output_processor=json.loads, env={}, **SCRIPT
+    )
+    events = BashOperator.partial(
+        task_id="events",
+        bash_command=EVENTS,
+        output_processor=json.loads,
+        map_index_template="{{ task.env['ACCOUNT'] or 'own account' }}",
+        **SCRIPT,
+    ).expand(env=accounts.output)
+
+    @task(trigger_rule="all_done")
+    def due(parts: Iterable[list[dict[str, str]]]) -> list[dict[str, str]]:
+        """One list of the parts of all accounts whose events were applied: an account that failed stops no other."""
+        return [part for of_account in parts for part in of_account]
+
+    lists = BashOperator.partial(
+        task_id="lists",
+        bash_command=LISTS,
+        output_processor=json.loads,
+        map_index_template="{{ task.env['ACCOUNT'] or 'own account' }} {{ task.env['AREA'] }}",
+        **SCRIPT,
+    ).expand(env=due(events.output))
+
+    # Without it a run would be as good as its last tasks, whatever became of an account's events.
+    [events, lists] >> EmptyOperator(task_id="done", trigger_rule="none_failed")
+
+if CHECK_SCHEDULE:
+    with DAG(
+        "stripe_check",
+        description="Stripe's lists compared with the tables, and what differs repaired",
+        schedule=CHECK_SCHEDULE,
+        start_date=BEGIN,
+        catchup=False,
+        max_active_runs=1,
+        default_args=DEFAULTS | {"retries": 0},
+        tags=["stripe"],
+        doc_md=__doc__,
+    ) as stripe_check:
+        # All slots: a check spends the whole share of the request rate, so nothing else may.
+        BashOperator(task_id="check", bash_command=CHECK, pool_slots=SLOTS, priority_weight=10, **SCRIPT)

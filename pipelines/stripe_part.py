@@ -1,0 +1,108 @@
+"""One part of a scheduled sync, for schedulers with several workers: `python pipelines/stripe_part.py`.
+
+`accounts` prepares the dataset and says whom to sync, `events` applies an account's events and says which lists are
+due, `lists` reads some of them. The last line of output is JSON for the scheduler: see `pipelines/airflow_dag.py`.
+Exit codes: 0 all went well, 1 some resources failed, 2 it could not start, or the same part is running elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+if __package__ in (None, ""):  # started as a file: the repository's folder is where the packages are
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pipelines.accounts import each_account
+from pipelines.command import ALL_WELL, add_common_options, run_command, settings_of
+from pipelines.database import open_database
+from pipelines.parts import Part, drop_staging, run_events, run_lists, scope_of
+from pipelines.session import open_session
+from pipelines.settings import Settings
+from pipelines.state import State
+from pipelines.stripe_sync import report
+from pipelines.sync import COMMAND
+from pipelines.sync_settings import read_sync_settings
+
+
+def main() -> int:
+    """Parses the command line and runs."""
+    return run_command(_parser(), lambda options: int(options.part(options)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="stripe_part.py", description="One part of a scheduled sync.")
+    parts = parser.add_subparsers(required=True, metavar="PART")
+    accounts = parts.add_parser("accounts", help="prepare the dataset, print the accounts to sync")
+    events = parts.add_parser("events", help="apply the events of an account, print the parts that are left")
+    lists = parts.add_parser("lists", help="read due lists of an account")
+    for part, body in ((accounts, _accounts), (events, _events), (lists, _lists)):
+        part.set_defaults(part=body)
+        add_common_options(part)
+    for part in (events, lists):
+        part.add_argument(
+            "--slots", type=int, default=1, metavar="N", help="so many parts run at once and share the request rate"
+        )
+        part.add_argument(
+            "--requests-budget", type=_number, metavar="N", help="spend at most N requests; empty for any number"
+        )
+    lists.add_argument("--area", required=True, help="the resources' area, which names the lock and the staging")
+    lists.add_argument("--resources", required=True, metavar="NAMES", help="names with commas between")
+    lists.add_argument("--touched", default="", metavar="TABLES", help="tables that the events changed")
+    return parser
+
+
+def _accounts(options: argparse.Namespace) -> int:
+    """Makes the tables of progress as well, so that parts need not race to."""
+    settings = settings_of(options)
+    found: list[Part] = [{"ACCOUNT": one.stripe_account or ""} for one in each_account(settings)]
+    database = open_database(settings)
+    try:
+        State(database, settings.dataset, "", "", COMMAND).create()
+    finally:
+        database.close()
+    return _tell(ALL_WELL, found)
+
+
+def _events(options: argparse.Namespace) -> int:
+    scope = scope_of("events", options.stripe_account)
+    with open_session(_settings(options), COMMAND, budget=options.requests_budget, scope=scope) as session:
+        outcome, left = run_events(session, read_sync_settings(), options.stripe_account or "")
+        drop_staging(session, scope)
+    return _tell(report(outcome, strict=False), left)
+
+
+def _lists(options: argparse.Namespace) -> int:
+    scope = scope_of(options.area, options.stripe_account)
+    with open_session(_settings(options), COMMAND, budget=options.requests_budget, scope=scope) as session:
+        outcome = run_lists(session, read_sync_settings(), _names(options.resources), _names(options.touched))
+        drop_staging(session, scope)
+    return _tell(report(outcome, strict=False), {"rows": outcome.rows, "requests": outcome.requests})
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """The settings for one account, with a part's share of the request rate."""
+    (settings,) = each_account(settings_of(options))
+    share = settings.rate_limit_share / max(1, options.slots)
+    return replace(settings, stripe_account=settings.stripe_account or None, rate_limit_share=share)
+
+
+def _tell(code: int, said: object) -> int:
+    sys.stderr.flush()
+    print(json.dumps(said), flush=True)
+    return code
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
