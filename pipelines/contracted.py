@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from typing import Any
 
 import dlt
 
@@ -17,7 +18,7 @@ def read_contract() -> Contract:
 
     Raises BadConfiguration.
     """
-    given = dlt.config.get(SETTING)
+    given: Any = dlt.config.get(SETTING)
     if isinstance(given, str) and given.strip().startswith("{"):
         with suppress(ValueError):  # contract_of says what is wrong with it
             given = json.loads(given)

@@ -47,6 +47,7 @@ def test_settings_and_options_exist() -> None:
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
     names = {environment_name(each.name, SECTION) for each in fields(Settings)}
     names |= {environment_name(each.name, SYNC_SECTION) for each in fields(SyncSettings)}
+    names |= {environment_name("schema_contract", SECTION)}
     assert set(re.findall(r"\b[A-Z]+__\w+\b", text)) <= names
     assert options(text) <= known_options()
     for given in re.findall(r"--resources ([\w,]+)", text):

@@ -364,3 +364,29 @@ def test_every_loadable_list_is_told_by_events_or_listed() -> None:
     assert "balance_transactions" in due
     assert "payment_intents" in due
     assert {"customers", "charges", "invoices", "subscriptions"} <= told
+
+
+def test_killed_at_any_moment_it_loses_nothing(mirror: Mirror, root: Path) -> None:
+    mirror.load(*LISTS)
+    mirror.sync()
+    activity, versions = mirror.sim.activity(seed=4), ("2020-08-27", mirror.sim.account.events.api_version)
+    for number in range(150):
+        mirror.sim.account.events.api_version = versions[number % 2]
+        activity.step()
+        mirror.pass_time(20)
+    mirror.pass_time(HOUR)
+    killed = 0
+    for seconds in (0.9, 1.2, 1.5, 1.8, 2.1):
+        command = [sys.executable, "pipelines/stripe_sync.py"]
+        with subprocess.Popen(
+            command, cwd=root, env=mirror.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            try:
+                process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                killed += 1
+    assert killed
+    result = run_sync(mirror, root)
+    assert result.returncode == 0, result.stderr
+    assert mirror.differences(LISTS) == []
