@@ -90,7 +90,7 @@ def statements(dataset: str) -> LedgerStatements:
             " now() + make_interval(secs => %s))"
             " ON CONFLICT (table_name, key, account_id) DO UPDATE SET at = greatest(r.at, excluded.at),"
             " reason = excluded.reason, events = r.events || excluded.events, generation = r.generation + 1,"
-            " due_at = greatest(r.due_at, excluded.due_at), attempts = 0"
+            " due_at = excluded.due_at, attempts = 0"
         ),
         # (seconds that a claim holds, at most so many): takes what is due; others skip it until the claim ends
         claim=(

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from pipelines.read_back import ReadBack, Wanted, read_one
@@ -107,7 +108,8 @@ class Rereader:
             await self._put_off(claim, "the queue was full")
         except Exception as error:
             log.warning("an object could not be read again: %s", describe(error))
-            self._count(reread, "error")
+            with suppress(Exception):  # the database is away: the claim ends by itself
+                await self._put_off(claim, describe(error))
 
     async def _merge(self, claim: Claim, found: ReadBack) -> None:
         loop = asyncio.get_running_loop()

@@ -303,3 +303,26 @@ def test_two_sets_of_children_of_one_second_are_a_tie(
         return sink.metrics.text().decode()
 
     assert "stripe_sink_ties_total 1.0" in with_sink(body)
+
+
+def test_object_that_ties_while_it_is_read_is_read_once_more(
+    with_sink: Callable[..., Any], stored: Stored, sim: Simulator
+) -> None:
+    """The request was under way for ten minutes at the most: the newer one does not wait for that."""
+    first, second = [*rename(sim, f"h{next(NUMBERS)}"), *rename(sim, f"i{next(NUMBERS)}")]
+
+    async def body(sink: Sink) -> None:
+        sink.rereader.wake = lambda: None  # type: ignore[method-assign]
+        await deliver(sink, first)
+        stored.query(
+            "insert into stripe.stripe_webhook_rereads (table_name, key, account_id, at, reason, events, due_at)"
+            " values ('customers', jsonb_build_array(%s::text), %s, %s, 'tie', '{}', now() + interval '10 minutes')",
+            first["data"]["object"]["id"],
+            sim.account.id,
+            first["created"] - 1,
+        )
+        await deliver(sink, second)
+
+    with_sink(body, sim, reread_delay=3.0)
+    due = "select due_at < now() + interval '1 minute', generation from stripe.stripe_webhook_rereads"
+    assert stored.query(due) == [(True, 2)]

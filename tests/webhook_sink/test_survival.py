@@ -145,8 +145,8 @@ def test_batch_load_and_a_storm_of_events_together_end_equal_to_the_account(
 ) -> None:
     """The account changes all the while; pages are slow, deliveries late, doubled and shuffled."""
     with Simulator(seed=11, customers=12, latency=0.05) as sim:
-        sim.faults.add(kind="late", path_prefix="/v1/customers", delay=1.3, times=1)
-        sim.faults.add(kind="late", path_prefix="/v1/subscriptions", delay=0.7, times=2)
+        sim.faults.add(kind="slow", path_prefix="/v1/customers", delay=1.3, times=1)
+        sim.faults.add(kind="slow", path_prefix="/v1/subscriptions", delay=0.7, times=2)
         served = serve(sim)
         told: list[bytes] = []
         sim.account.events.listeners.append(told.append)
