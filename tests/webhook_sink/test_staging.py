@@ -1,0 +1,50 @@
+"""The sink's own way from rows to JSON gives what `typed_rows`, which is the definition, gives."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sources.stripe_api.rows import Stamp, explode, typed_rows
+from sources.stripe_api.schema import Columns
+from webhook_sink.staging import staged
+
+NOW = datetime(2027, 1, 1, tzinfo=UTC)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+)
+FIELDS = ("name", "balance", "created", "livemode", "metadata", "unit_amount_decimal", "invented", "Odd Name", "_as_of")
+
+
+@given(fields=st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=6))
+def test_staged_rows_equal_the_definition(fields: dict[str, Any]) -> None:
+    (row,) = explode("prices", [{"id": "price_1", "object": "price", **fields}], Stamp("acct_1", 7, "event"))["prices"]
+    ours, theirs = Columns(), Columns()
+    (one,) = staged("prices", [dict(row)], ours, lambda: NOW)
+    (typed,) = typed_rows("prices", [dict(row)], theirs, clock=lambda: NOW)
+    kinds = theirs.of("prices")
+    expected = {
+        name: value if kinds.get(name) != "json" else orjson.loads(value)
+        for name, value in typed.items()
+        if value is not None and name != "_synced_at"
+    }
+    assert orjson.loads(one.raw) == orjson.loads(orjson.dumps(expected, default=_text))
+    assert set(one.names) == set(expected)
+    assert ours.of("prices") == kinds
+
+
+def _text(value: object) -> str:
+    assert isinstance(value, Decimal)
+    return str(value)
