@@ -14,6 +14,7 @@ from typing import Any
 
 import pendulum
 
+from pipelines.database_problem import DatabaseProblem, explained, is_database_error, without_rows
 from pipelines.settings import Settings, read_settings
 from sources.stripe_api.errors import BadConfiguration, StripeSourceError
 
@@ -57,31 +58,44 @@ def run_command(parser: argparse.ArgumentParser, body: Callable[[argparse.Namesp
     """Parses, runs, and turns what went wrong into one paragraph and the right exit code."""
     options = parser.parse_args()
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
-    os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO" if options.debug else "ERROR")
+    os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO" if options.debug else "CRITICAL")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("dlt").addFilter(_without_rows)
     logging.getLogger("stripe_elt").setLevel(logging.DEBUG if options.debug else logging.INFO)
     try:
         return body(options)
     except StripeSourceError as error:
-        return _explain(error, options.debug, COULD_NOT_START)
+        explain(error, options.debug)
+        return COULD_NOT_START
     except KeyboardInterrupt:
         say("Interrupted. What was loaded is kept, and the next run goes on from there.")
         return INTERRUPTED
     except Exception as error:
-        note = BadConfiguration(
+        note: StripeSourceError = BadConfiguration(
             f"An error that should not have happened: {type(error).__name__}. What was loaded is kept. Run it again"
             " with --debug for the traceback, and please report it."
         )
+        if is_database_error(error):
+            note = DatabaseProblem(explained(error))
         note.__cause__ = error
-        return _explain(note, options.debug, COULD_NOT_START)
+        explain(note, options.debug)
+        return COULD_NOT_START
 
 
-def _explain(error: StripeSourceError, debug: bool, code: int) -> int:
+def explain(error: StripeSourceError, debug: bool) -> None:
+    """The paragraph of an error, with its traceback for those who asked for it."""
     if debug:
-        traceback.print_exception(error)
+        print(without_rows("".join(traceback.format_exception(error))), file=sys.stderr)
     request = f" (Stripe's request id: {error.request_id})" if error.request_id else ""
     say(f"{error}{request}")
-    return code
+
+
+def _without_rows(record: logging.LogRecord) -> bool:
+    """dlt logs a database's errors whole, with the rows that they are about: those are left out."""
+    record.msg, record.args = without_rows(record.getMessage()), ()
+    if record.exc_info:
+        record.exc_text = without_rows("".join(traceback.format_exception(*record.exc_info)))
+    return True
 
 
 def say(message: Any) -> None:

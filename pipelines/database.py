@@ -23,15 +23,20 @@ from dlt.common.destination import Destination
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pipelines import destinations
+from pipelines.database_problem import DatabaseProblem
 from pipelines.libpq import LibpqCredentials
 from pipelines.settings import Settings
-from sources.stripe_api.errors import StopRun
+
+__all__ = [
+    "Database",
+    "DatabaseProblem",
+    "DuckDbDatabase",
+    "PostgresDatabase",
+    "open_database",
+    "postgres_conninfo",
+]
 
 RUN_LOCK = 0x5747_5251  # one run at a time on a dataset
-
-
-class DatabaseProblem(StopRun):
-    """The database cannot be used: down, read-only, locked, refused, out of space."""
 
 
 class Database(Protocol):
@@ -149,15 +154,21 @@ def _open_duckdb(settings: Settings) -> Database:
 def _duckdb_message(path: Path, error: duckdb.Error) -> str:
     text = str(error)
     choose = "Set DUCKDB_PATH (or --duckdb-path) to choose another file."
-    if "lock" in text.lower():
+    if "set lock" in text:
         return (
             f"The DuckDB file {path} is open in another process, and DuckDB lets only one write. Close that process"
             f" (a notebook, a shell, another run) and start again. {choose}"
         )
-    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        return f"The DuckDB file {path} cannot be written: no permission there, or no such folder. {choose}"
+    if isinstance(error, duckdb.ParserException | duckdb.InvalidInputException) and "memory" in text.lower():
+        return "DuckDB does not take the memory limit. Set SOURCES__STRIPE__DUCKDB_MEMORY_LIMIT to one such as 1GB."
+    if path.is_dir():
+        return f"The DuckDB file {path} is a folder. {choose}"
+    if not path.parent.is_dir():
+        return f"The DuckDB file {path} cannot be made: there is no such folder. {choose}"
     if path.exists() and "not a valid DuckDB database file" in text:
         return f"The file {path} is not a DuckDB database. {choose}"
+    if "Permission denied" in text or "Read-only file system" in text or not os.access(path.parent, os.W_OK):
+        return f"The DuckDB file {path} cannot be written: there is no permission. {choose}"
     return f"DuckDB could not open {path}: {text.splitlines()[0]} {choose}"
 
 

@@ -16,6 +16,8 @@ from sources.stripe_api.windows import WindowSet
 
 OVERLAP = timedelta(minutes=5)  # between the parents that two runs ask about: writers' clocks may differ by so much
 
+CUT_SHORT = "The run ended before this was complete; sync_runs has the reason."
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -92,6 +94,12 @@ class Journal:
                 request_id=error.request_id if isinstance(error, StripeSourceError) else None,
             )
         self._entries[end.resource] = replace(entry, status=status)
+
+    def cut_short(self) -> None:
+        """The run has ended before its time: what is not complete is in error."""
+        for name, entry in self._entries.items():
+            if entry.status.status in ("queued", "running"):
+                self._entries[name] = replace(entry, status=replace(entry.status, status="error", error=CUT_SHORT))
 
     @property
     def rows(self) -> int:

@@ -20,7 +20,8 @@ from dlt.extract import DltResource
 from dlt.pipeline.exceptions import PipelineStepFailed
 from pyarrow import csv, parquet
 
-from pipelines.database import Database, DatabaseProblem
+from pipelines.database import Database
+from pipelines.database_problem import DatabaseProblem, explained
 from pipelines.markers import drop_idle_markers
 from pipelines.stored_schema import SCHEMA
 from sources.stripe_api.dlt_columns import dlt_columns
@@ -50,12 +51,12 @@ class Loader:
 
         Raises `DatabaseProblem` when the database refuses; some of the tables may be merged then, which does no harm.
         """
-        folder = tempfile.mkdtemp(prefix="stripe-elt-")
+        folder = _folder()
         try:
             drop_idle_markers(tables, self._database, self._dataset)
             self._run(Path(folder), tables)
-        except PipelineStepFailed as error:
-            raise DatabaseProblem(_message(error)) from error
+        except (PipelineStepFailed, OSError) as error:
+            raise DatabaseProblem(f"A load package failed. {explained(error)}") from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -96,14 +97,9 @@ class Loader:
         return dlt_columns(name, self._columns, schema)
 
 
-def _message(error: PipelineStepFailed) -> str:
-    """What the database said, without the rows that it said it about (`DETAIL`, `CONTEXT`)."""
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    said = str(cause).split("\nDETAIL")[0].split("\nCONTEXT")[0].splitlines()
-    return (
-        f"The database refused a load package at dlt's step {error.step}: {said[0] if said else type(cause).__name__}"
-        " What was committed before stays, and the next run goes on from there. Check the database's disk, permissions"
-        " and log; --debug shows the whole traceback."
-    )
+def _folder() -> str:
+    """A working folder of a package's own. Raises `DatabaseProblem` where none can be made."""
+    try:
+        return tempfile.mkdtemp(prefix="stripe-elt-")
+    except OSError as error:
+        raise DatabaseProblem(explained(error)) from error

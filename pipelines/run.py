@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pipelines.account import Account, open_client, read_account
 from pipelines.board import Board
 from pipelines.database import Database, DatabaseProblem, open_database
+from pipelines.database_problem import database_problems
 from pipelines.display import showing
 from pipelines.journal import Journal, entry_of
 from pipelines.load import Loader
@@ -59,6 +60,7 @@ class Outcome:
 def run(settings: Settings, order: Order) -> Outcome:
     """Runs the order. Raises `StopRun` where it could not even start; later errors are in the outcome."""
     with ExitStack() as stack:
+        stack.enter_context(database_problems())
         client = stack.enter_context(open_client(settings))
         account = read_account(client, settings)
         database = open_database(settings)
@@ -98,13 +100,14 @@ class Run:
         self._prepare()
         error: StripeSourceError | None = None
         try:
-            with showing(self._board):
+            with database_problems(), showing(self._board):
                 self._fetch([one for one in self._order.resources if not one.parents], None)
                 for since, children in self._children().items():
                     parents = StoredParents(self._database, self._settings.dataset, self._account.id, since)
                     self._fetch(children, parents)
         except StripeSourceError as stopped:
             error = stopped
+            self._journal.cut_short()
         except KeyboardInterrupt:
             self._end("interrupted", None)
             raise
@@ -181,6 +184,8 @@ class Run:
     def _end(self, status: str, error: StripeSourceError | None) -> None:
         message = str(error) if error else None
         try:
+            if error is not None:
+                self._save(None)
             self._state.end(status, message, rows=self._journal.rows, requests=self._requests)
         except Exception:
             if error is None:  # a database that has gone cannot be told so

@@ -17,6 +17,7 @@ from pipelines.command import (
     ALL_WELL,
     SOME_FAILED,
     add_common_options,
+    explain,
     moment,
     run_command,
     say,
@@ -25,6 +26,7 @@ from pipelines.command import (
 from pipelines.display import print_summary
 from pipelines.run import Order, Outcome, run
 from sources.stripe_api.catalogue import select
+from sources.stripe_api.errors import BadConfiguration
 
 
 def main() -> int:
@@ -52,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _full(options: argparse.Namespace) -> int:
     names = [name for given in options.resources for name in given.split(",") if name]
+    if options.since and options.until and options.since >= options.until:
+        raise BadConfiguration("--since has to be before --until: nothing can be created between them.")
     order = Order(
         command="stripe_full",
         resources=select(names),
@@ -59,10 +63,10 @@ def _full(options: argparse.Namespace) -> int:
         until=int(options.until.timestamp()) if options.until else None,
         full_refresh=options.full_refresh,
     )
-    return report(run(settings_of(options), order))
+    return report(run(settings_of(options), order), debug=options.debug)
 
 
-def report(outcome: Outcome) -> int:
+def report(outcome: Outcome, *, debug: bool = False) -> int:
     """The summary on stdout, what went wrong on stderr, and the exit code."""
     print_summary(outcome.board)
     for (table, column), count in sorted(outcome.tally.variants().items()):
@@ -72,7 +76,7 @@ def report(outcome: Outcome) -> int:
             f"{count} values of {table}.{column} had characters that databases cannot hold; they are escaped (\\u0000)."
         )
     if outcome.error is not None:
-        say(outcome.error)
+        explain(outcome.error, debug)
     return SOME_FAILED if outcome.failed or outcome.error is not None else ALL_WELL
 
 

@@ -10,6 +10,8 @@ from sources.stripe_api.client import Client, endpoint_rates
 from sources.stripe_api.errors import BadConfiguration, SkipResource
 from sources.stripe_api.limiter import Limiter
 
+PATIENCE = 30.0  # seconds for a host that does not answer the very first request: its address is likely to be wrong
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -40,7 +42,7 @@ def read_account(client: Client, account_id: str | None) -> Account:
     the client raises.
     """
     try:
-        answer = client.object("/v1/account")
+        answer = client.object("/v1/account", patience=PATIENCE)
     except SkipResource as error:
         if account_id is None:
             raise BadConfiguration(

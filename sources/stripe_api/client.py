@@ -6,6 +6,7 @@ the API version, the error classes and the certificates are the SDK's.
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import time
@@ -17,7 +18,14 @@ from urllib.parse import quote, urlencode
 import stripe
 
 from sources.stripe_api.catalogue_types import Params, Resource
-from sources.stripe_api.errors import BadConfiguration, BrokenPage, RetryLater, StripeSourceError, Throttled
+from sources.stripe_api.errors import (
+    BadConfiguration,
+    BrokenPage,
+    RetryLater,
+    StripeSourceError,
+    Throttled,
+    Unreachable,
+)
 from sources.stripe_api.limiter import Limiter
 from sources.stripe_api.refusals import SET_KEY, error_of, throttle_reason
 from sources.stripe_api.replies import Answer, Page, Reply, page_of, single_page
@@ -107,6 +115,11 @@ def endpoint_rates(resources: Iterable[Resource]) -> dict[str, float]:
     return {endpoint_of(one.path): one.rate for one in resources if one.rate is not None}
 
 
+def page_in(request: Request, reply: Reply) -> Page:
+    """The second half of an attempt: what the answer holds. Raises BrokenPage."""
+    return single_page(reply) if request.single else page_of(reply)
+
+
 def retry_delay(
     attempts: int, error: StripeSourceError, settings: ClientSettings, chance: Callable[[], float]
 ) -> float | None:
@@ -137,7 +150,7 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings, self.limiter = settings, limiter
-        self._sleep, self._chance = sleep, chance
+        self._sleep, self._chance, self._clock = sleep, chance, clock
         self._transport = Transport(
             settings.api_base,
             settings.headers,
@@ -157,13 +170,22 @@ class Client:
         """A page of the list at this path. Retries what may pass; raises the tree of `errors.py` otherwise."""
         return self._read(Request(path, params, endpoint or endpoint_of(path), tuple(denied)))
 
-    def object(self, path: str, params: Params = (), *, endpoint: str | None = None) -> Answer:
-        """The object at this path. Raises ObjectMissing where there is none; a deleted one may come as its stub."""
-        page = self._read(Request(path, params, endpoint or endpoint_of(path), single=True))
+    def object(
+        self, path: str, params: Params = (), *, endpoint: str | None = None, patience: float = math.inf
+    ) -> Answer:
+        """The object at this path. Raises ObjectMissing where there is none; a deleted one may come as its stub.
+
+        `patience` are the seconds after which a host that gave no answer so far is not asked again.
+        """
+        page = self._read(Request(path, params, endpoint or endpoint_of(path), single=True), patience)
         return Answer(page.objects[0], page.as_of, page.requests, page.request_id)
 
     def attempt(self, request: Request) -> Page:
         """One attempt, for which the limiter has granted a request. Raises the tree of `errors.py`, RetryLater too."""
+        return page_in(request, self.send(request))
+
+    def send(self, request: Request) -> Reply:
+        """The first half of an attempt: an answer of status 200, not yet parsed. Raises the tree of `errors.py`."""
         endpoint = request.endpoint
         try:
             reply = self._transport.get(request.path, urlencode(request.params, safe="[]:"))
@@ -172,7 +194,7 @@ class Client:
             raise
         if reply.status == 200:
             self.limiter.succeeded(endpoint)
-            return single_page(reply) if request.single else page_of(reply)
+            return reply
         error = error_of(reply, request.denied)
         self._account_for(endpoint, reply, error)
         raise error
@@ -189,8 +211,8 @@ class Client:
         """Closes idle connections."""
         self._transport.close()
 
-    def _read(self, request: Request) -> Page:
-        attempts = 0
+    def _read(self, request: Request, patience: float = math.inf) -> Page:
+        attempts, began = 0, self._clock()
         while True:
             self.limiter.acquire(request.endpoint)
             attempts += 1
@@ -198,7 +220,7 @@ class Client:
                 return replace(self.attempt(request), requests=attempts)
             except RetryLater as error:
                 delay = self.retry_delay(attempts, error)
-                if delay is None:
+                if delay is None or (isinstance(error, Unreachable) and self._clock() - began >= patience):
                     raise
             self._sleep(delay)
 

@@ -1,0 +1,123 @@
+"""What a database said, in one paragraph that names the setting to change and repeats no value of any row.
+
+Knows both databases' errors, and those of the driver that dlt has, by their SQLSTATE; opens nothing.
+https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+import psycopg
+
+from sources.stripe_api.errors import StopRun
+
+KEPT = "What was committed before stays, and the next run goes on from there."
+
+# SQLSTATE, or the class that it begins with -> what happened, what to do.
+POSTGRES = {
+    "25006": (
+        "The database takes no changes: it is a standby, or default_transaction_read_only is on",
+        "Set DATABASE_URL to a server and a role that may write, and see its options.",
+    ),
+    "42501": (
+        "The role has not the permission",
+        "Grant it CREATE on the database, or on the schema of the dataset and ownership of its tables, or set"
+        " DATABASE_URL to a role that has them.",
+    ),
+    "53100": ("The database's disk is full", "Make room on the server, or set DATABASE_URL to another one."),
+    "53": ("The database is short of memory or connections", "See the server's log and limits."),
+    "57": ("The server ended the connection", "See whether it is up, and its log."),
+    "08": ("The connection to the server was lost", "See DATABASE_URL and whether the server is up."),
+    "40": ("Another session was in the way to the last", "Run again."),
+    "55": ("Another session was in the way to the last", "Run again."),
+}
+DUCKDB: tuple[tuple[type[duckdb.Error], str, str], ...] = (
+    (
+        duckdb.IOException,
+        "DuckDB could not read or write its file",
+        "See the disk's space and permissions, or set DUCKDB_PATH (or --duckdb-path) to another file.",
+    ),
+    (
+        duckdb.OutOfMemoryException,
+        "DuckDB was short of memory or of disk",
+        "Raise SOURCES__STRIPE__DUCKDB_MEMORY_LIMIT, or make room where DUCKDB_PATH leads.",
+    ),
+)
+SPEAKING = ("25", "28", "3D", "42", "53", "55", "57", "58", "08")
+"""Classes of SQLSTATE whose messages hold names and no values."""
+
+_LOST = ("OperationalError", "InterfaceError", "AdminShutdown")  # without a SQLSTATE: the connection has gone
+_ROWS = re.compile(r"\b(?:DETAIL|CONTEXT|LINE \d+):.*?(?=\n\n(?:The above exception|During handling)|\Z)", re.DOTALL)
+
+
+class DatabaseProblem(StopRun):
+    """The database cannot be used: down, read-only, locked, refused, out of space."""
+
+
+@contextmanager
+def database_problems() -> Iterator[None]:
+    """Turns what a database raises within into `DatabaseProblem`."""
+    try:
+        yield
+    except (psycopg.Error, duckdb.Error) as error:
+        raise DatabaseProblem(explained(error)) from error
+
+
+def explained(error: BaseException) -> str:
+    """The paragraph about an error, or about the database's own error that it was caused by."""
+    cause = _database_error(error)
+    if isinstance(cause, duckdb.Error):
+        return _of_duckdb(cause)
+    if isinstance(cause, OSError):
+        return (
+            f"The temporary folder cannot be written: {os.strerror(cause.errno or errno.EIO)}. Make room on its disk,"
+            f" or set TMPDIR to another folder. {KEPT}"
+        )
+    return _of_postgres(cause)
+
+
+def without_rows(text: str) -> str:
+    """A traceback without what Postgres says about the rows that it refused, which can be customers' data."""
+    return _ROWS.sub("…", text)
+
+
+def is_database_error(error: BaseException) -> bool:
+    """Whether it comes from one of the drivers: psycopg and DuckDB's, or psycopg2, which dlt has."""
+    return isinstance(error, psycopg.Error | duckdb.Error) or hasattr(error, "pgcode")
+
+
+def _database_error(error: BaseException) -> BaseException:
+    """The first error of a database in the chain, or the last error of the chain."""
+    seen: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in seen:
+        if is_database_error(following):
+            return following
+        seen.append(following)
+        told = getattr(following, "client_exception", None)
+        following = told if isinstance(told, BaseException) else following.__cause__ or following.__context__
+    return seen[-1]
+
+
+def _of_postgres(error: BaseException) -> str:
+    code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
+    said = getattr(getattr(error, "diag", None), "message_primary", None)
+    if (not code and isinstance(error, psycopg.OperationalError)) or type(error).__name__ in _LOST:
+        code = "08006"
+    what, advice = POSTGRES.get(code) or POSTGRES.get(code[:2]) or ("The database refused", "See the server's log.")
+    said = f": {said}" if said and code[:2] in SPEAKING else f" ({type(error).__name__}{f' {code}' if code else ''})"
+    return f"{what}{said}. {advice} {KEPT} --debug shows the traceback."
+
+
+def _of_duckdb(error: duckdb.Error) -> str:
+    text = " ".join(str(error).splitlines()[0].split()).rstrip(".")
+    for kind, what, advice in DUCKDB:
+        if isinstance(error, kind) or (kind is duckdb.IOException and "Could not write file" in text):
+            return f"{what}: {text}. {advice} {KEPT}"
+    return f"DuckDB refused ({type(error).__name__}). {KEPT} --debug shows the traceback."
