@@ -1,4 +1,4 @@
-"""What the threads of a run share: what is to be asked, to be converted and to be consumed. Sends and converts nothing.
+"""What the threads of a run share: what is to be asked, to be read and to be consumed. Sends and converts nothing.
 
 All methods are called with `lock` held, but for those that say that they wait.
 """
@@ -9,6 +9,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pyarrow as pa
 
@@ -17,20 +18,20 @@ from sources.stripe_api.deliveries import Chunk, Delivery
 from sources.stripe_api.lanes import Lane, Task
 from sources.stripe_api.pace import Pace
 from sources.stripe_api.schedule import Schedule
-from sources.stripe_api.work import Pager, Turn
+from sources.stripe_api.work import Turn
 
-MAX_PAGES = 4  # pages that may wait to be converted
+MAX_ANSWERS = 4  # that may wait to be read
 
 
 class Exchange:
-    """The state of a run. `ask` and `convert` are what workers and the converting thread do, until nothing is left."""
+    """The state of a run. `ask` and `read` are what workers and the reading thread do, until nothing is left."""
 
     def __init__(
         self,
         schedule: Schedule,
         pace: Pace,
         ask: Callable[[], None],
-        convert: Callable[[], None],
+        read: Callable[[], None],
         max_rows: int,
         max_bytes: int,
         clock: Callable[[], float],
@@ -39,10 +40,10 @@ class Exchange:
         self._max_rows, self._max_bytes = max_rows, max_bytes
         self.lock = threading.Lock()
         self.workers = Crew(self.lock, ask, clock)
-        self.converter = Crew(self.lock, convert, clock)
+        self.reader = Crew(self.lock, read, clock)
         self._news = threading.Condition(self.lock)  # something is there for the consumer
         self._asking = 0  # requests under way
-        self._to_convert: deque[tuple[Lane, Pager, Turn]] = deque()
+        self._answers: deque[tuple[Task, Any]] = deque()
         self._out: deque[Delivery] = deque()
         self._rows = self._bytes = 0  # of what waits for the consumer
         self._error: BaseException | None = None
@@ -56,14 +57,14 @@ class Exchange:
             for lane in self._schedule.lanes:
                 self._settle(lane)
             self.workers.hire(1)
-            self.converter.hire(1)
+            self.reader.hire(1)
 
     def close(self) -> None:
         """Has everybody end. Takes the lock."""
         with self.lock:
             self._closed = True
             self._out.clear()
-            self._to_convert.clear()
+            self._answers.clear()
             self._call_all()
 
     def stop(self, error: BaseException) -> None:
@@ -86,8 +87,7 @@ class Exchange:
             if isinstance(one, Chunk):
                 self._rows -= one.rows
                 self._bytes -= one.nbytes
-            if self._has_room:
-                self.workers.call()
+            self.call()
             return one
 
     def next_task(self) -> Task | None:
@@ -102,49 +102,45 @@ class Exchange:
                 self.workers.rest(picked)
             return None
 
-    def next_to_convert(self) -> tuple[Lane, Pager, Turn] | None:
-        """Waits for the next turn to convert; None when there will be none."""
+    def next_answer(self) -> tuple[Task, Any] | None:
+        """Waits for the next answer to read; None when there will be none."""
         with self.lock:
             while not self._is_ended:
-                if self._to_convert:
-                    return self._to_convert.popleft()
-                self.converter.rest(math.inf)
+                if self._answers:
+                    return self._answers.popleft()
+                self.reader.rest(math.inf)
             return None
 
     # --- with the lock held ------------------------------------------------------------------------------------------
 
-    def answered(self, task: Task, waited: float, processor: float) -> None:
-        """A request has come back, after so many seconds of waiting and of the processor's time."""
+    def answered(self, task: Task, answer: Any, waited: float, processor: float) -> None:
+        """An answer, or an error, has come after so many seconds of waiting and of the processor's time."""
         self._asking -= 1
         if task.step.request is not None:
             self._pace.answered(task.endpoint, waited, processor)
+        self._answers.append((task, answer))
+        self.reader.call()
 
-    def follow(self, lane: Lane, pager: Pager, turn: Turn) -> None:
-        """Has what a turn brought converted, and what waits for that wait; or ends the lane's task."""
-        if turn.hands_over and not self.is_given_up(lane):
-            self._to_convert.append((lane, pager, turn))
-            self.converter.call()
-        else:
-            if not self.is_given_up(lane):
-                lane.add(pager, turn.then)
-            lane.under_way -= 1
-            self._settle(lane)
-        if self._has_room:
-            self.workers.call()
-
-    def converted(self, lane: Lane, pager: Pager, turn: Turn, tables: Mapping[str, pa.Table], processor: float) -> None:
-        """Puts what a turn brought where the consumer finds it, and goes on with what waited for that."""
-        self._pace.converted(processor)
-        if self.is_given_up(lane):
-            self.follow(lane, pager, Turn())
-            return
+    def put(self, lane: Lane, tables: Mapping[str, pa.Table], turn: Turn) -> None:
+        """Puts what a turn brought where the consumer finds it."""
         rows = sum(table.num_rows for table in tables.values())
         nbytes = sum(table.nbytes for table in tables.values())
         requests = lane.requests - lane.reported
         lane.rows, lane.reported = lane.rows + rows, lane.requests
         self._rows, self._bytes = self._rows + rows, self._bytes + nbytes
         self._tell(Chunk(lane.resource.name, tables, rows, nbytes, requests, turn.advance))
-        self.follow(lane, pager, lane.handed_over(pager, turn))
+
+    def done(self, task: Task, processor: float) -> None:
+        """All that follows from an answer has been done, in so much of the processor's time."""
+        self._pace.converted(processor)
+        task.lane.under_way -= 1
+        self._settle(task.lane)
+        self.call()
+
+    def call(self) -> None:
+        """Has a worker look for a task, if there is room for its answer."""
+        if self._has_room:
+            self.workers.call()
 
     def fail(self, lane: Lane, error: Exception) -> None:
         """Gives a resource up."""
@@ -172,14 +168,14 @@ class Exchange:
 
     def _call_all(self) -> None:
         self.workers.call_all()
-        self.converter.call_all()
+        self.reader.call_all()
         self._news.notify_all()
 
     @property
     def _has_room(self) -> bool:
         """Whether what comes could be put somewhere, and whether the processor keeps up."""
         is_full = self._rows >= self._max_rows or self._bytes >= self._max_bytes
-        return not is_full and self._asking < self._pace.at_once and len(self._to_convert) < MAX_PAGES
+        return not is_full and self._asking < self._pace.at_once and len(self._answers) < MAX_ANSWERS
 
     @property
     def _is_ended(self) -> bool:

@@ -7,7 +7,7 @@
                 case Finished(): ...
                 case Failed(): ...     # a SkipResource among them is a product that the account lacks
 
-Workers send requests and parse, one thread converts, the caller's stores. What waits for it is bounded, so that
+Workers send requests, one thread parses and converts, the caller's stores. What waits for it is bounded, so that
 fetching goes on while a package loads and memory does not grow. Knows no column and no database: `convert` is given.
 """
 
@@ -17,15 +17,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
-import pyarrow as pa
-
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.catalogue_types import Resource, Table
-from sources.stripe_api.client import Client
+from sources.stripe_api.client import Client, page_in
 from sources.stripe_api.deliveries import Chunk, Convert, Delivery, Failed, Finished
 from sources.stripe_api.errors import RequestRefused, RetryLater, StopRun
 from sources.stripe_api.exchange import Exchange
-from sources.stripe_api.lanes import Lane, Task, View, lane_of
+from sources.stripe_api.lanes import Task, View, lane_of
 from sources.stripe_api.pace import Pace
 from sources.stripe_api.page_windows import Horizon
 from sources.stripe_api.parents import ParentIds
@@ -82,7 +80,7 @@ class Fetch:
     ) -> None:
         self._client, self._schedule, self._convert, self._clock = client, schedule, convert, clock
         pace = Pace(max(1, workers))
-        self._exchange = Exchange(schedule, pace, self._ask_all, self._convert_all, max_rows, max_bytes, clock)
+        self._exchange = Exchange(schedule, pace, self._ask_all, self._read_all, max_rows, max_bytes, clock)
 
     def __enter__(self) -> Self:
         self._exchange.open()
@@ -117,84 +115,95 @@ class Fetch:
         """Ends all threads: those that wait for an answer get none. Nothing more comes; can be called twice."""
         self._exchange.close()
         self._exchange.workers.dismiss(self._client.abort)
-        self._exchange.converter.dismiss(lambda: None)
+        self._exchange.reader.dismiss(lambda: None)
 
     # --- workers -----------------------------------------------------------------------------------------------------
 
     def _ask_all(self) -> None:
-        """What a worker does until there is nothing left."""
+        """What a worker does until there is nothing left: it sends a request, and leaves the answer to the reader."""
         exchange = self._exchange
         try:
             while (task := exchange.next_task()) is not None:
-                turn = self._ask(task)
+                started, processor = self._clock(), time.thread_time()
+                answer = self._answer(task)
+                processor = time.thread_time() - processor
+                waited = self._clock() - started - processor
                 with exchange.lock:
-                    exchange.follow(task.lane, task.pager, turn)
+                    exchange.answered(task, answer, waited, processor)
         except BaseException as error:
             exchange.stop(error)
 
-    def _ask(self, task: Task) -> Turn:
-        """What follows from a task's answer; nothing yet where it has to be asked again."""
-        exchange, lane = self._exchange, task.lane
-        try:
-            answer = self._answer(task)
-            with exchange.lock:
-                return Turn() if exchange.is_given_up(lane) else lane.arrived(task, answer)
-        except StopRun as error:
-            exchange.stop(error)
-        except RetryLater as error:
-            delay = self._client.retry_delay(task.attempts, error)
-            with exchange.lock:
-                if delay is None:
-                    exchange.fail(lane, error)
-                elif not exchange.is_given_up(lane):
-                    task.not_before = self._clock() + delay
-                    lane.delayed.append(task)
-        except RequestRefused as error:
-            with exchange.lock:
-                turn = Turn() if exchange.is_given_up(lane) else lane.refused(task, error)
-                if turn is not None:
-                    return turn
-                exchange.fail(lane, error)
-        except Exception as error:
-            with exchange.lock:
-                exchange.fail(lane, error)
-        return Turn()
-
     def _answer(self, task: Task) -> Any:
-        """Sends the request, or loads the parents, that a task is about."""
+        """What a task's request, or the loading of parents, has brought: an answer or an error."""
         request = task.step.request
-        started, processor = self._clock(), time.thread_time()
         try:
-            return self._client.attempt(request) if request is not None else task.step.parents()
-        finally:
-            processor = time.thread_time() - processor
-            waited = self._clock() - started - processor
-            with self._exchange.lock:
-                self._exchange.answered(task, waited, processor)
+            return self._client.send(request) if request is not None else task.step.parents()
+        except Exception as error:
+            return error
 
-    # --- the converting thread ---------------------------------------------------------------------------------------
+    # --- the reader --------------------------------------------------------------------------------------------------
 
-    def _convert_all(self) -> None:
-        """What the converting thread does until there is nothing left: one page at a time.
+    def _read_all(self) -> None:
+        """What the reading thread does until there is nothing left: one answer at a time.
 
-        More at a time would only fight over the interpreter, and Arrow keeps memory for each thread that it works in.
+        More at a time would only fight over the interpreter. A page is parsed and converted in one go, while it is in
+        the processor's cache; and Arrow keeps memory for each thread that it works in.
         """
         exchange = self._exchange
         try:
-            while (waiting := exchange.next_to_convert()) is not None:
-                lane, pager, turn = waiting
+            while (arrived := exchange.next_answer()) is not None:
+                task, answer = arrived
                 processor = time.thread_time()
-                tables = self._converted(lane, turn)
+                self._read(task, answer)
                 processor = time.thread_time() - processor
                 with exchange.lock:
-                    exchange.converted(lane, pager, turn, tables, processor)
+                    exchange.done(task, processor)
         except BaseException as error:
             exchange.stop(error)
 
-    def _converted(self, lane: Lane, turn: Turn) -> Mapping[str, pa.Table]:
+    def _read(self, task: Task, answer: Any) -> None:
+        """Does what follows from an answer: further requests, objects to hand over, or another attempt."""
+        exchange, lane = self._exchange, task.lane
         try:
-            return self._convert(lane.resource, turn.listings) if turn.listings else {}
+            turn = self._turn(task, answer)
+            while turn.hands_over or turn.then:
+                tables = self._convert(lane.resource, turn.listings) if turn.listings else {}
+                with exchange.lock:
+                    if exchange.is_given_up(lane):
+                        return
+                    if turn.hands_over:
+                        exchange.put(lane, tables, turn)
+                    turn = lane.handed_over(task.pager, turn)
+                    exchange.call()
+        except StopRun as error:
+            exchange.stop(error)
         except Exception as error:
-            with self._exchange.lock:
-                self._exchange.fail(lane, error)
-            return {}
+            with exchange.lock:
+                exchange.fail(lane, error)
+
+    def _turn(self, task: Task, answer: Any) -> Turn:
+        """What a task's pager makes of an answer; nothing yet where it has to be asked again. Raises what is final."""
+        exchange, lane, request = self._exchange, task.lane, task.step.request
+        try:
+            if isinstance(answer, Exception):
+                raise answer
+            found = page_in(request, answer) if request is not None else answer
+            with exchange.lock:
+                turn = Turn() if exchange.is_given_up(lane) else lane.arrived(task, found)
+                exchange.call()
+                return turn
+        except RetryLater as error:
+            delay = self._client.retry_delay(task.attempts, error)
+            if delay is None:
+                raise
+            with exchange.lock:
+                if not exchange.is_given_up(lane):
+                    task.not_before = self._clock() + delay
+                    lane.delayed.append(task)
+            return Turn()
+        except RequestRefused as error:
+            with exchange.lock:
+                again = Turn() if exchange.is_given_up(lane) else lane.refused(task, error)
+            if again is None:
+                raise
+            return again

@@ -26,7 +26,7 @@ from sources.stripe_api.errors import (
 from sources.stripe_api.limiter import Limiter
 from sources.stripe_api.paging import Chunk, Failed, Fetch, Finished, fetch
 from sources.stripe_api.progress import Progress
-from sources.stripe_api.replies import Page
+from sources.stripe_api.replies import Reply
 from sources.stripe_api.rows import Stamp, explode, set_marker
 from sources.stripe_api.work import Listing
 
@@ -217,15 +217,15 @@ def test_list_of_an_owner_that_has_gone_stays_open_and_nothing_else_suffers(sim:
     line, (first, *others) = sim.account.objects("invoice_line_items")[0], sim.account.objects("invoices")
     lines = [{**line, "id": f"il_{n:04d}"} for n in range(30)]
     sim.account.update("invoices", first["id"], {"lines": {"object": "list", "data": lines, "has_more": False}})
-    reader, client_attempt = Reader(sim), Client.attempt
+    reader, send = Reader(sim), Client.send
 
     class Late(Client):
         """The invoice is deleted after its page was made and before its lines are asked for."""
 
-        def attempt(self, request: Request) -> Page:
+        def send(self, request: Request) -> Reply:
             if request.path == f"/v1/invoices/{first['id']}/lines" and sim.account.get("invoices", first["id"]):
                 sim.account.delete("invoices", first["id"])
-            return client_attempt(self, request)
+            return send(self, request)
 
     reader.client = Late
     reader.read(select(["invoices"]))
@@ -448,7 +448,7 @@ def test_what_waits_for_the_consumer_is_bounded(sim: Simulator) -> None:
     reader = Reader(sim)
     with reader.fetch(small(select(["default"])), max_rows=30, workers=4) as fetching:
         exchange = fetching._exchange
-        while exchange._asking or exchange._to_convert or exchange._rows < 30:
+        while exchange._asking or exchange._answers or exchange._rows < 30:
             threading.Event().wait(0.001)
         assert fetching.requests < 60
         reader.take(fetching)
