@@ -11,6 +11,7 @@ import pyarrow as pa
 from pipelines.events_pass import EventsPass, PassSettings
 from pipelines.events_position import Position
 from pipelines.gap import EventsGap
+from pipelines.loaded import followed_tables, loaded_names
 from pipelines.session import Session
 from pipelines.stored_rows import Key, key_of
 
@@ -55,7 +56,12 @@ def catch_up(session: Session, *, dry_run: bool) -> Changed:
             session.store(tables)
 
     settings = PassSettings(
-        session.account_id, session.api_version, lag=-1, workers=session.settings.workers, keep_events=False
+        session.account_id,
+        session.api_version,
+        lag=-1,
+        workers=session.settings.workers,
+        keep_events=False,
+        tables=followed_tables(loaded_names(session)),
     )
     passing = EventsPass(session.client, settings, session.columns, store, lambda position: None, session.tally)
     try:

@@ -8,31 +8,30 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
 from pipelines.account import read_account
-from pipelines.catch_up import Changed, catch_up
 from pipelines.check_report import CheckReport
-from pipelines.compare import Finding, differing, drift_of, is_fresh, vanished
+from pipelines.compare import Finding, differing
 from pipelines.events_position import KEPT, MARGIN
 from pipelines.parents import StoredParents
 from pipelines.read_back import ReadBack, Wanted, read_back
 from pipelines.sample import sampled
 from pipelines.session import Session
 from pipelines.spending import BudgetSpent
-from pipelines.stored_rows import Key, StoredRows, key_of
-from sources.stripe_api.arrow import arrow_tables, concat
+from pipelines.stored_rows import Key, StoredRows
+from pipelines.suspects import Suspects
+from sources.stripe_api.arrow import arrow_tables
 from sources.stripe_api.catalogue import TABLES, Resource
 from sources.stripe_api.convert import converter
 from sources.stripe_api.errors import RequestRefused, RetryLater, SkipResource
 from sources.stripe_api.paging import Chunk, Failed, Finished, fetch
 from sources.stripe_api.rows import Stamp, tombstone
 
-SET = "set"
 HELD_ROWS = 20_000  # differing rows that are held before they are settled
 KEPT_DAYS = frozenset({"events", "v2_core_events"})
 
@@ -52,19 +51,6 @@ class CheckOrder:
     lag: int = 60
 
 
-@dataclass(slots=True)
-class _Suspects:
-    """Rows that differ, until they are settled: what Stripe shows of them, and what is wrong."""
-
-    parts: dict[str, list[pa.Table]] = field(default_factory=dict)
-    findings: dict[tuple[str, Key], tuple[Finding, datetime]] = field(default_factory=dict)
-
-    def add(self, table: str, rows: pa.Table, findings: Sequence[Finding], as_of: Mapping[Key, datetime]) -> None:
-        self.parts.setdefault(table, []).append(rows)
-        for one in findings:
-            self.findings[table, one.key] = (one, as_of[one.key])
-
-
 class Check:
     """A check in an open session."""
 
@@ -74,7 +60,7 @@ class Check:
         self._now = session.now if session.now is not None else read_account(session.client, session.settings).now
         self._until = min(order.until or self._now - order.lag, self._now - order.lag)
         self._began = self._stored.now()
-        self._suspects = _Suspects()
+        self._suspects = Suspects(session, self._stored, self._began)
         self._seen: dict[str, set[Key]] = {}
         self.report = CheckReport(
             uuid.uuid4().hex,
@@ -163,50 +149,12 @@ class Check:
 
     def _compare(self, resource: Resource, tables: Mapping[str, pa.Table]) -> None:
         for name, table in tables.items():
-            rows = table.to_pylist()
-            listed = {key_of(name, row): row for row in rows if row["_source"] != SET}
+            listed = self._suspects.compare(name, table)
+            self.report.checked[name] += len(listed)
             if name == resource.table:
                 self._seen.setdefault(name, set()).update(listed)
-            self.report.checked[name] += len(listed)
-            stored = self._stored.by_key(name, list(listed)) if self._stored.is_there(name) else {}
-            findings = [
-                one
-                for key, row in listed.items()
-                if (one := drift_of(name, row, stored.get(key), self._began, self._session.columns)) is not None
-            ]
-            as_of = {one.key: listed[one.key]["_as_of"] for one in findings}
-            wrong = {one.key for one in findings}
-            keep = [row["_source"] != SET and key_of(name, row) in wrong for row in rows]
-            lost, parents = self._lost_children(name, rows, as_of)
-            if parents:
-                keep = [one or row.get("_parent_id") in parents for one, row in zip(keep, rows, strict=True)]
-            if findings or lost:
-                self._suspects.add(name, table.filter(pa.array(keep)), [*findings, *lost], as_of)
-        if sum(part.num_rows for parts in self._suspects.parts.values() for part in parts) > HELD_ROWS:
+        if self._suspects.rows > HELD_ROWS:
             self._settle()
-
-    def _lost_children(
-        self, table: str, rows: Sequence[Mapping[str, Any]], as_of: dict[Key, datetime]
-    ) -> tuple[list[Finding], set[str]]:
-        """Stored children that their parent's whole list does not have, and those parents."""
-        markers = {row["_parent_id"]: row["_as_of"] for row in rows if row["_source"] == SET}
-        if not markers or not self._stored.is_there(table):
-            return [], set()
-        listed: dict[str, list[Key]] = {}
-        for row in rows:
-            if row["_source"] != SET and row.get("_parent_id") in markers:
-                listed.setdefault(row["_parent_id"], []).append(key_of(table, row))
-        stored: dict[str, list[Any]] = {}
-        for row in self._stored.children(table, list(markers)):
-            stored.setdefault(row["_parent_id"], []).append(row)
-        lost: list[Finding] = []
-        parents: set[str] = set()
-        for parent, children in stored.items():
-            found = vanished(table, listed.get(parent, ()), children, markers[parent], self._began)
-            as_of |= {one.key: markers[parent] for one in found}
-            lost += found
-            parents |= {parent} if found else set()
-        return lost, parents
 
     def _look_for_unlisted(self, resource: Resource, since: int, until: int) -> None:
         """Live rows of a list's table that the list, read to its end, does not show: each is read once."""
@@ -261,31 +209,7 @@ class Check:
             arrow = arrow_tables(rows, session.columns, tally=session.tally)
             for name, part in arrow.items():
                 as_of = {key: part["_as_of"][0].as_py()}
-                self._suspects.add(name, part, [drift] if name == table else [], as_of)
-
-    # --- settling ----------------------------------------------------------------------------------------------------
+                self._suspects.note(name, part, [drift] if name == table else [], as_of)
 
     def _settle(self) -> None:
-        """Looks once more at what differs, then reports and repairs what still does."""
-        suspects, self._suspects = self._suspects, _Suspects()
-        if not suspects.findings:
-            return
-        try:
-            changed = catch_up(self._session, dry_run=self._order.dry_run)
-        except BudgetSpent:
-            changed = Changed()
-        by_table: dict[str, list[Key]] = {}
-        for table, key in suspects.findings:
-            by_table.setdefault(table, []).append(key)
-        confirmed: list[Finding] = []
-        for table, keys in by_table.items():
-            stored = self._stored.by_key(table, keys) if self._stored.is_there(table) else {}
-            for key in keys:
-                row, (finding, as_of) = stored.get(key), suspects.findings[table, key]
-                parent = row.get("_parent_id") if row is not None else None
-                is_new = row is not None and is_fresh(row, as_of, self._began)
-                if not is_new and not changed.explains(table, key, parent):
-                    confirmed.append(finding)
-        self.report.findings += confirmed
-        if confirmed and not self._order.dry_run:
-            self._session.store({name: concat(parts) for name, parts in suspects.parts.items()})
+        self.report.findings += self._suspects.settle(dry_run=self._order.dry_run)

@@ -19,9 +19,10 @@ from pipelines.accounts import each_account
 from pipelines.command import ALL_WELL, SOME_FAILED, add_common_options, run_command, say, settings_of
 from pipelines.database import DatabaseProblem
 from pipelines.display import print_summary
+from pipelines.list_runs import COMMAND
 from pipelines.session import AlreadyRunning, open_session
 from pipelines.settings import Settings
-from pipelines.sync import COMMAND, Sync, SyncOutcome
+from pipelines.sync import Sync, SyncOutcome
 from pipelines.sync_settings import SyncSettings, read_sync_settings
 from sources.stripe_api.errors import RetryLater
 

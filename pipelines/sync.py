@@ -10,24 +10,24 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipelines.account import Account, read_account
-from pipelines.cadence import Due, due_lists, reopened
+from pipelines.account import read_account
+from pipelines.cadence import due_lists
 from pipelines.catch_up import EVENTS_PASS
 from pipelines.events_pass import EventsPass, PassSettings, Report
 from pipelines.events_position import KEPT, MARGIN, Position
 from pipelines.gap import EventsGap, loaded_since, vanished_since
-from pipelines.loaded import loaded_resources
-from pipelines.run import Order, Outcome, Run
+from pipelines.list_runs import ListRuns
+from pipelines.loaded import followed_tables, loaded_resources
+from pipelines.run import Outcome
 from pipelines.session import Session
 from pipelines.spending import BudgetSpent
 from pipelines.state import ResourceStatus
 from pipelines.sync_settings import SyncSettings
 from pipelines.sync_state import SyncState
-from sources.stripe_api.catalogue import TABLES, Resource
+from sources.stripe_api.catalogue import RESOURCES
 from sources.stripe_api.progress import Progress
 
 RELISTING = "relisting"
-COMMAND = "stripe_sync"
 Part = Literal["all", "events", "lists"]
 
 
@@ -82,10 +82,13 @@ class Sync:
         self._touched_before = frozenset(touched)
         self._state = SyncState(session)
         self._resources = loaded_resources(session, names)
-        self._is_all = not names
+        named = {one.name for one in self._resources}
+        # What events and gaps are about, whatever this run is about: there is one position for all tables.
+        self._followed = [one for one in RESOURCES.values() if one.name in named or one.name in self._state.lines]
+        self._lists = ListRuns(session, self._state)
         lacking = [one.name for one in self._resources if one.name in self._state.lines]
         lacking = [name for name in lacking if self._state.lines[name].status == "skipped"]
-        self._outcome = SyncOutcome(session.account_id, Report(), lacking=lacking)
+        self._outcome = SyncOutcome(session.account_id, Report(), self._lists.outcomes, lacking=lacking)
 
     def run(self) -> SyncOutcome:
         """Runs; a spent budget is an outcome, not an error. Raises what stops a run otherwise, after saving that."""
@@ -109,7 +112,7 @@ class Sync:
         now = self._stripes_clock() if self._part == "lists" else self._run_events()
         if now is not None and self._part != "events":
             touched = self._outcome.events.touched | self._touched_before
-            self._list(due_lists(self._resources, self._state.last(), now, self._settings, touched), now)
+            self._lists.read_due(due_lists(self._resources, self._state.last(), now, self._settings, touched), now)
 
     def _stripes_clock(self) -> int:
         session = self._session
@@ -132,7 +135,7 @@ class Sync:
         """The saved position; after a load, the moment since which all of it is right; None where nothing is."""
         if EVENTS_PASS in self._state.lines:
             return Position.from_json(self._state.lines[EVENTS_PASS].progress)
-        begin = loaded_since(self._session, self._resources, self._state.lines)
+        begin = loaded_since(self._session, self._followed, self._state.lines)
         return Position(begin) if begin is not None else None
 
     def _apply_events(self, position: Position) -> Position:
@@ -145,8 +148,8 @@ class Sync:
                 lag=settings.events_lag,
                 overlap=settings.events_overlap,
                 workers=session.settings.workers,
-                keep_events=any(one.name == "events" for one in self._resources),
-                tables=None if self._is_all else frozenset(_tables_of(self._resources)),
+                keep_events=RESOURCES["events"] in self._followed,
+                tables=followed_tables(one.name for one in self._followed),
             ),
             session.columns,
             session.store,
@@ -162,35 +165,6 @@ class Sync:
             EVENTS_PASS, "complete", position.to_json(), rows=report.rows, requests=self._session.spending.spent
         )
         self._session.save(status)
-
-    # --- lists -------------------------------------------------------------------------------------------------------
-
-    def _list(self, due: Sequence[Due], now: int) -> None:
-        if not due:
-            return
-        for one in due:
-            line = self._state.lines.get(one.resource.name)
-            if line is not None and line.progress:
-                progress = reopened(Progress.from_json(line.progress), one)
-                self._state.write(one.resource.name, {**line.progress, **progress.to_json()})
-        self._read([one.resource for one in due], now)
-
-    def _read(self, resources: Sequence[Resource], now: int) -> Outcome:
-        """Reads the lists of resources from their saved progress, and notes those that came to their end."""
-        session = self._session
-        order = Order(f"{COMMAND} lists", resources, until=now, requests_budget=session.spending.left)
-        account = Account(session.account_id, now, 0)
-        outcome = Run(session.settings, order, session.client, account, session.database).go()
-        self._outcome.lists.append(outcome)
-        ended = [line.resource for line in outcome.board.lines() if line.status in ("complete", "skipped")]
-        self._state.note_listed(ended, now)
-        if outcome.error is not None:
-            raise outcome.error
-        if len(ended) + len(outcome.failed) < len(resources):
-            raise BudgetSpent(
-                "The budget of requests is spent. What was loaded is kept; the next run goes on from there."
-            )
-        return outcome
 
     # --- after a gap -------------------------------------------------------------------------------------------------
 
@@ -208,20 +182,13 @@ class Sync:
                 f"{why} Stripe keeps events for thirty days, so every list is read again now, and every row that no"
                 " list shows. This costs as many requests as a first load; afterwards events will do."
             )
-            for one in self._resources:
+            for one in self._followed:
                 self._state.write(one.name, Progress().to_json())
             session.save(ResourceStatus(RELISTING, "running", {"begin": begin}))
-        left = [one for one in self._resources if not self._state.is_listed_since(one.name, begin)]
+        left = [one for one in self._followed if not self._state.is_listed_since(one.name, begin)]
         if left:
-            self._read(left, now)
-        self._outcome.deleted_in_gap = vanished_since(session, self._resources, begin)
+            self._lists.read(left, now)
+        self._outcome.deleted_in_gap = vanished_since(session, self._followed, begin)
         self._state.drop(RELISTING)
         self._save_position(Position(begin))
         return now
-
-
-def _tables_of(resources: Iterable[Resource]) -> Iterable[str]:
-    """The tables that resources fill, with those of their embedded lists."""
-    for one in resources:
-        yield one.table
-        yield from (embedded.table for embedded in TABLES[one.table].embedded)

@@ -186,6 +186,26 @@ def test_a_spent_budget_stops_cleanly_and_the_rest_goes_on(synced: Mirror) -> No
     assert synced.differences(LISTS) == []
 
 
+def test_a_sync_of_some_resources_loses_no_change_of_the_others(synced: Mirror) -> None:
+    """The position of the events is one for all tables."""
+    (customer,) = some(synced, "customers")
+    synced.sim.account.update("customers", customer, {"name": "Changed"})
+    synced.pass_time(HOUR)
+    synced.sync("invoices")
+    assert synced.row("customers", customer)["name"] == "Changed"
+
+
+def test_events_fill_no_table_that_was_not_asked_for(mirror: Mirror) -> None:
+    mirror.load("customers")
+    mirror.sync()
+    (customer, coupon) = (*some(mirror, "customers"), *some(mirror, "coupons"))
+    mirror.sim.account.update("customers", customer, {"name": "Changed"})
+    mirror.sim.account.update("coupons", coupon, {"name": "Changed"})
+    mirror.pass_time(HOUR)
+    assert mirror.sync().events.applied == 1
+    assert mirror.rows("coupons") == []
+
+
 def test_lists_without_events_are_read_when_their_day_has_come_round(mirror: Mirror) -> None:
     lists = ("shipping_rates", "webhook_endpoints", "quotes", "events")
     mirror.load(*lists)
@@ -233,6 +253,16 @@ def test_after_a_gap_everything_is_listed_again_and_deletions_are_found(synced: 
     assert synced.differences(LISTS) == []
     synced.pass_time(HOUR)
     assert not synced.sync().relisted
+
+
+def test_a_gap_is_closed_for_all_tables_whatever_the_run_is_about(mirror: Mirror) -> None:
+    mirror.load("customers", "coupons")
+    mirror.sync()
+    (customer,) = some(mirror, "customers")
+    mirror.sim.account.update("customers", customer, {"name": "Changed in the gap"})
+    mirror.pass_time(40 * DAY)
+    assert mirror.sync("coupons").relisted
+    assert mirror.row("customers", customer)["name"] == "Changed in the gap"
 
 
 def test_without_a_load_everything_is_listed(mirror: Mirror) -> None:
