@@ -24,8 +24,9 @@ from pipelines.session import open_session
 from pipelines.settings import Settings
 from pipelines.state import State
 from pipelines.stripe_sync import report
-from pipelines.sync import COMMAND
 from pipelines.sync_settings import read_sync_settings
+
+COMMAND = "stripe_sync"  # what `sync_runs` calls it: a part of one
 
 
 def main() -> int:
