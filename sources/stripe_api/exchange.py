@@ -124,7 +124,7 @@ class Exchange:
     def put(self, lane: Lane, tables: Mapping[str, pa.Table], turn: Turn) -> None:
         """Puts what a turn brought where the consumer finds it."""
         rows = sum(table.num_rows for table in tables.values())
-        nbytes = sum(table.nbytes for table in tables.values())
+        nbytes = sum(table.get_total_buffer_size() for table in tables.values())
         requests = lane.requests - lane.reported
         lane.rows, lane.reported = lane.rows + rows, lane.requests
         self._rows, self._bytes = self._rows + rows, self._bytes + nbytes

@@ -12,14 +12,10 @@ from sources.stripe_api.catalogue_types import Resource, Table
 from sources.stripe_api.client import endpoint_of
 from sources.stripe_api.completion import Completion
 from sources.stripe_api.deliveries import Failed, Finished
-from sources.stripe_api.errors import BadConfiguration, RequestRefused, SkipResource
-from sources.stripe_api.page_children import ChildPager
-from sources.stripe_api.page_lists import ListPager
+from sources.stripe_api.errors import RequestRefused, SkipResource
 from sources.stripe_api.page_windows import Horizon, Survey, WindowPager
-from sources.stripe_api.parents import ParentIds
-from sources.stripe_api.progress import Progress, key_of
 from sources.stripe_api.replies import Page
-from sources.stripe_api.work import Pager, Step, Turn, list_params
+from sources.stripe_api.work import Pager, Step, Turn
 
 State = Literal["queued", "running", "complete", "error", "skipped"]
 
@@ -197,31 +193,3 @@ class Lane:
         if pager.is_done and pager in self.pagers:
             self.pagers.remove(pager)
         return turn
-
-
-def lane_of(
-    resource: Resource,
-    progress: Progress,
-    tables: Mapping[str, Table],
-    parents: ParentIds | None,
-    since: int,
-    until: int,
-    horizon: Horizon,
-) -> Lane:
-    """What is left of a resource in `[since, until)`. Raises BadConfiguration without the parents that it needs."""
-    passes = [(key_of(one), list_params(resource, tables, one)) for one in resource.passes]
-    pagers: list[Pager] = []
-    survey = Survey(horizon)
-    if resource.parents:
-        if parents is None:
-            raise BadConfiguration(f"{resource.name} is a list for each of its parents: pass their ids to load it.")
-        own, chosen = tables.get(resource.table), tuple(params for _, params in passes)
-        pagers.append(ChildPager(resource, own, chosen, progress.reached, parents, since, until))
-    elif resource.created != "none":
-        for key, params in passes:
-            for window in progress.remaining(key, since, until):
-                pagers.append(WindowPager(resource, key, params, window, survey))
-    else:
-        for key, params in passes:
-            pagers.append(ListPager(resource, key, params, progress.listed.get(key), since, until))
-    return Lane(resource, tables, pagers, survey)

@@ -23,10 +23,11 @@ from sources.stripe_api.client import Client, page_in
 from sources.stripe_api.deliveries import Chunk, Convert, Delivery, Failed, Finished
 from sources.stripe_api.errors import RequestRefused, RetryLater, StopRun
 from sources.stripe_api.exchange import Exchange
-from sources.stripe_api.lanes import Task, View, lane_of
+from sources.stripe_api.lanes import Task, View
 from sources.stripe_api.pace import Pace
 from sources.stripe_api.page_windows import Horizon
 from sources.stripe_api.parents import ParentIds
+from sources.stripe_api.plan import lane_of
 from sources.stripe_api.progress import Progress
 from sources.stripe_api.schedule import Schedule
 from sources.stripe_api.work import Turn

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from sources.stripe_api.catalogue_types import Resource
 from sources.stripe_api.errors import RequestRefused
-from sources.stripe_api.lanes import Lane, Task, lane_of
+from sources.stripe_api.lanes import Lane, Task
 from sources.stripe_api.limiter import Limiter
 from sources.stripe_api.page_windows import Horizon
+from sources.stripe_api.plan import lane_of
 from sources.stripe_api.progress import Covered, Listed, Progress
 from sources.stripe_api.schedule import Schedule
 from sources.stripe_api.windows import Window, merge
