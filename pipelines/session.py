@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -34,6 +35,10 @@ from sources.stripe_api.tally import Tally
 
 ACCOUNT_OF_KEY = "account_of_key"
 """The line of `sync_status` that remembers which account a key belongs to (by a digest of the key)."""
+
+
+PATIENCE, MOMENT = 10, 0.05
+"""How often a lock is asked for, and the seconds between: half a second in all."""
 
 
 class AlreadyRunning(StripeSourceError):
@@ -113,7 +118,7 @@ def open_session(
         if opened is None:
             stack.callback(_close, database)
         scoped = ScopedDatabase(database, scope)
-        if not database.lock_run(f"{settings.dataset}/{scope}" if scope else settings.dataset):
+        if not _lock(database, f"{settings.dataset}/{scope}" if scope else settings.dataset):
             raise AlreadyRunning(
                 f"Another run is loading the dataset {settings.dataset!r}, so this one ends at once. Nothing was done."
             )
@@ -151,6 +156,15 @@ def _is_a_run(process: str) -> bool:
     """Whether a process is one of this project's commands, by its command line."""
     told = subprocess.run(["ps", "-o", "args=", "-p", process], capture_output=True, text=True, check=False)
     return re.search(r"\bstripe_(full|sync|check|object)\b", told.stdout) is not None
+
+
+def _lock(database: Database, name: str) -> bool:
+    """Takes the lock. The server may take a moment to notice that a run which has just ended holds it no more."""
+    for _ in range(PATIENCE):
+        if database.lock_run(name):
+            return True
+        time.sleep(MOMENT)
+    return False
 
 
 def _close(database: Database) -> None:
