@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from pipelines.account import Account, open_client, read_account
 from pipelines.board import Board
+from pipelines.contracted import columns_of
 from pipelines.database import Database, DatabaseProblem, open_database
 from pipelines.database_problem import database_problems
 from pipelines.display import showing
@@ -24,13 +25,11 @@ from pipelines.package import Limits, Package, Packages
 from pipelines.parents import StoredParents
 from pipelines.settings import Settings
 from pipelines.state import State
-from pipelines.stored_schema import stored_columns
 from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.client import Client
 from sources.stripe_api.convert import converter
 from sources.stripe_api.errors import StripeSourceError
 from sources.stripe_api.paging import Fetch, fetch
-from sources.stripe_api.schema import Columns
 from sources.stripe_api.tally import Tally
 
 
@@ -122,7 +121,7 @@ class Run:
         saved = {} if self._order.full_refresh else self._state.read_progress()
         now = datetime.now(UTC)
         self._journal = Journal(entry_of(one, saved.get(one.name), now) for one in self._order.resources)
-        self._columns = Columns(stored_columns(self._database, self._settings.dataset))
+        self._columns = columns_of(self._database, self._settings.dataset)
         self._loader = Loader(self._database, self._settings.dataset, self._columns)
         self._save(None)
 
@@ -170,7 +169,7 @@ class Run:
     def _commit(self, package: Package) -> None:
         """The data first, then the progress."""
         if package.rows:
-            self._loader.load(package.take_tables())
+            self._loader.load(self._columns.admit(package.take_tables()))
         for chunk in package.chunks:
             self._journal.committed(chunk)
         for end in package.ends:

@@ -208,3 +208,16 @@ def test_killed_at_ten_random_instants_it_ends_equal(mirrored: Callable[..., Mir
     assert finished.returncode == 0, finished.stderr
     assert mirror.differences(["core"]) == []
     assert set(statuses(mirror).values()) == {"complete"}
+
+
+def test_frozen_columns_stop_the_resource_that_would_change_them(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror.load("customers", "products")
+    monkeypatch.setenv("SOURCES__STRIPE__SCHEMA_CONTRACT", '{"columns": "freeze"}')
+    mirror.sim.account.create("customers", mirror.sim.make("customers", brand_new=7))
+    product = mirror.sim.account.create("products", mirror.sim.make("products"))
+    outcome = load(mirror, "customers", "products")
+    assert outcome.failed == ["customers"]
+    assert "brand_new" in mirror.destination.value("select error from stripe.sync_status where resource = 'customers'")
+    assert product["id"] in everything(mirror, "products")
