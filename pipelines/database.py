@@ -11,7 +11,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -89,7 +89,9 @@ class PostgresDatabase:
         return destinations.postgres(credentials=self._conninfo)
 
     def close(self) -> None:
-        """See `Database`."""
+        """See `Database`: the server gives the locks back before this returns, not when it notices the end."""
+        with suppress(psycopg.Error):
+            self._connection.execute("SELECT pg_advisory_unlock_all()")
         self._connection.close()
 
 

@@ -26,7 +26,7 @@ POSTGRES = {
         "Set DATABASE_URL to a server and a role that may write, and see its options.",
     ),
     "42501": (
-        "The role has not the permission",
+        "The role lacks a permission",
         "Grant it CREATE on the database, or on the schema of the dataset and ownership of its tables, or set"
         " DATABASE_URL to a role that has them.",
     ),

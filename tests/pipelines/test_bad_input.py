@@ -165,6 +165,15 @@ def test_key_that_expires_between_two_runs(on_duckdb: Case) -> None:
     on_duckdb.loads_well()
 
 
+def test_key_that_is_refused_in_the_middle_of_a_run(on_duckdb: Case) -> None:
+    on_duckdb.sim.faults.add("status", status=401, path="/v1/customers")
+    ran = on_duckdb.run()
+    ran.failed_in_part("Stripe refused the key for GET /v1/customers", "Set STRIPE_SECRET_KEY")
+    assert on_duckdb.status("customers") == "error"
+    assert on_duckdb.destination.value("select status from stripe.sync_runs") == "error"
+    on_duckdb.loads_well()
+
+
 def test_key_without_permission_for_some_resources_skips_them(on_duckdb: Case) -> None:
     key = on_duckdb.sim.keys.restricted(read=["accounts", "products"])
     ran = on_duckdb.run(STRIPE_SECRET_KEY=key)
@@ -324,6 +333,25 @@ def test_postgres_that_refuses_rows(on_postgres: Case, code: str, message: str, 
     assert on_postgres.status("customers") == "error"
     query(on_postgres, "drop trigger refuse on stripe.customers")
     on_postgres.loads_well()
+
+
+CUTTING = """
+create function cut() returns trigger language plpgsql as $$ begin
+perform pg_terminate_backend(pid) from pg_stat_activity
+where application_name = 'stripe-elt' and datname = current_database(); return new; end $$;
+create trigger cut before insert on stripe.customers for each row execute function cut()
+"""
+
+
+def test_connection_that_is_lost_between_rows_and_progress(on_postgres: Case) -> None:
+    on_postgres.loads_well()
+    query(on_postgres, CUTTING)
+    on_postgres.sim.account.create("customers", on_postgres.sim.make("customers", name=CUSTOMERS_DATA[0]))
+    on_postgres.pass_time(60)
+    on_postgres.run().failed_in_part("connection", "DATABASE_URL", "the next run goes on from there")
+    query(on_postgres, "drop trigger cut on stripe.customers")
+    on_postgres.loads_well()
+    assert on_postgres.destination.query("select status from stripe.sync_runs order by started_at")[1] == ("killed",)
 
 
 # --- DuckDB -----------------------------------------------------------------------------------------------------------
