@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from simulator import Simulator
 
 HOUR, DAY = 3_600, 86_400
-DAYS = int(os.environ.get("SIMULATED_DAYS", "1"))
+DAYS = int(os.environ.get("COUNTED_DAYS", "1"))
 
 
 @pytest.mark.timeout(0)
 def test_an_idle_month_costs_fewer_than_3000_requests(simulator: Callable[..., Simulator], duckdb_path: Path) -> None:
     """The default group: every root list of the API, of which 70 are not told whole by events.
 
-    SIMULATED_DAYS=30 counts all of it. Fewer days are counted hour by hour and repeated, with the lists that come round
+    COUNTED_DAYS=30 counts all of it. Fewer days are counted hour by hour and repeated, with the lists that come round
     once a week on top.
     """
     mirror = Mirror(simulator(seed=1, customers=8, now=START, running=False), Database("duckdb", str(duckdb_path)))

@@ -1,6 +1,7 @@
 """An account that lives on beside both databases: syncs, lost webhooks, a check every night, and equal tables then.
 
-SIMULATED_DAYS=60 SYNCS_A_DAY=24 is the whole of it; without them the same life goes by in larger steps.
+Sixty days go by. SIMULATED_NIGHTS=60 SYNCS_A_NIGHT=24 is the whole of it; without them nights and syncs are further
+apart.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from simulator import Simulator
 
 HOUR, DAY = 3_600, 86_400
-DAYS = int(os.environ.get("SIMULATED_DAYS", "3"))
-SYNCS = int(os.environ.get("SYNCS_A_DAY", "3"))
-CHANGES = 12  # a day, and more in the events that they bring along
+NIGHTS = int(os.environ.get("SIMULATED_NIGHTS", "3"))
+SYNCS = int(os.environ.get("SYNCS_A_NIGHT", "3"))  # before each night
+BETWEEN = 60 * DAY // NIGHTS
+CHANGES = 12  # between two nights, and more in the events that they bring along
 VERSIONS = ("2020-08-27", None)
 LISTS = (
     "customers",
@@ -91,22 +93,22 @@ def test_tables_equal_the_account_every_night(
     for mirror in mirrors:
         mirror.load(*LISTS)
     activity, webhooks, version = sim.activity(seed=11), Webhooks(sim, chance), sim.account.events.api_version
-    for day in range(DAYS):
+    for night in range(NIGHTS):
         sim.account.events.api_version = chance.choice((version, version, VERSIONS[0]))
         for _ in range(SYNCS):
             for _ in range(max(1, CHANGES // SYNCS)):
                 activity.step()
                 sim.clock.advance(chance.choice((0, 0, 1, 60)))
-            sim.clock.advance(DAY // SYNCS - 600)
+            sim.clock.advance(BETWEEN // SYNCS - 600)
             arrived = webhooks.take()
             for mirror in mirrors:
                 if mirror.destination.kind == "postgres":
                     deliver(mirror, arrived)
                 mirror.sync()
-        damaged = [corrupt(mirror, chance) if day % 2 else set() for mirror in mirrors]
+        damaged = [corrupt(mirror, chance) if night % 2 else set() for mirror in mirrors]
         sim.clock.advance(600)
         for mirror, wrong in zip(mirrors, damaged, strict=True):
             report = mirror.check()
-            assert {(one.table, one.key[0]) for one in report.findings} == wrong, (day, mirror.destination.kind)
+            assert {(one.table, one.key[0]) for one in report.findings} == wrong, (night, mirror.destination.kind)
             assert report.incomplete == {}
-            assert mirror.differences(LISTS) == [], (day, mirror.destination.kind)
+            assert mirror.differences(LISTS) == [], (night, mirror.destination.kind)
