@@ -84,6 +84,7 @@ def lists(mirror: Mirror, root: Path, part: Part) -> subprocess.Popen[str]:
     return start(mirror, root, "lists", "--slots", "4", *(word for k, v in options.items() for word in (k, part[v])))
 
 
+@pytest.mark.timeout(300)
 def test_parts_that_run_at_once_do_not_touch_each_others_staging(
     platform: Mirror, connected: Sequence[OneAccount], root: Path
 ) -> None:
