@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
+from dlt.common.destination.exceptions import DestinationException
 from dlt.common.schema import Schema
 from dlt.common.schema.utils import new_table
 from dlt.dataset.utils import get_destination_clients
@@ -26,6 +27,10 @@ from sources.stripe_api.schema import OWN_COLUMNS, Columns, ColumnType
 from webhook_sink.merging import TableStatements, statements
 
 VERSION = 'SELECT version_hash FROM "{dataset}"._dlt_version WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1'
+
+
+class SchemaMoved(Exception):
+    """The stored schema is not the one that the rows were made for, or another writer is changing it."""
 
 
 class SchemaState:
@@ -93,10 +98,14 @@ class SchemaState:
         client, _ = get_destination_clients(
             schema, destination=database.destination(), destination_dataset_name=self.dataset
         )
-        with client:
-            if not client.is_storage_initialized():
-                client.initialize_storage()
-            client.update_stored_schema(only_tables=[*needed, *schema.dlt_table_names()])
+        try:
+            with client:
+                if not client.is_storage_initialized():
+                    client.initialize_storage()
+                client.update_stored_schema(only_tables=[*needed, *schema.dlt_table_names()])
+        except DestinationException as error:
+            # Two writers that make the same dataset or column at once: the second one looks again.
+            raise SchemaMoved from error
 
     def _read(self) -> None:
         with self._lock:

@@ -8,20 +8,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from pipelines.account import open_client, read_account
-from pipelines.database import PostgresDatabase, postgres_conninfo
+from pipelines.account import open_client
+from pipelines.database import postgres_conninfo
 from pipelines.settings import Settings
 from sources.stripe_api.client import Client
 from sources.stripe_api.errors import BadConfiguration, RetryLater, StripeSourceError
 from sources.stripe_api.schema import api_version
-from webhook_sink import ledger
+from webhook_sink import ledger, startup
 from webhook_sink.decision import Decision, Policy, decide
 from webhook_sink.entry import Entry, Fate
 from webhook_sink.event import Event
@@ -35,10 +33,8 @@ from webhook_sink.writer import Writer, describe
 log = logging.getLogger("stripe_elt.sink")
 
 POOL_SIZE = 6
-START_PAUSE = 1.0
+START_PAUSE, CANCEL_AGAIN = 1.0, 0.5
 HOUSEKEEPING_PAUSE, RETENTION_ROWS = 15.0, 5_000
-SECRET = "Set STRIPE_WEBHOOK_SECRET (whsec_…), or run: python -m webhook_sink endpoint create https://…/webhooks"
-WHO = "Set SOURCES__STRIPE__ACCOUNT_ID to acct_…, or STRIPE_SECRET_KEY, so that rows can be kept under your account."
 
 
 class Sink:
@@ -122,9 +118,12 @@ class Sink:
         """Commits what was accepted, and closes."""
         if self.is_ready:
             await self.writer.drained()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        pending = set(self._tasks)
+        while pending := {task for task in pending if not task.done()}:
+            # More than once: before Python 3.12 wait_for loses a cancellation that comes together with a result.
+            for task in pending:
+                task.cancel()
+            await asyncio.wait(pending, timeout=CANCEL_AGAIN)
         self.rereader.close()
         await self.pool.close()
         for client in self._clients.values():
@@ -158,28 +157,40 @@ class Sink:
     async def _begin(self, on_failure: Callable[[], None]) -> None:
         """Waits for Postgres, makes what is missing, learns whose account it is, and lets the others begin."""
         try:
-            while not await self._prepared():
+            account_id = await self._prepared()
+            while account_id is None:
                 await asyncio.sleep(START_PAUSE)
-            await self.renew_secrets()
-            if self._takes_webhooks and not self.secrets:
-                raise BadConfiguration(f"There is no webhook secret to check signatures with. {SECRET}")
-            account_id = await self._account()
+                account_id = await self._prepared()
         except StripeSourceError as error:
             self.failure = error
             on_failure()
             return
-        key = self.settings.stripe_secret_key
-        self._tasks.append(asyncio.create_task(self.writer.run(), name="writer"))
-        self._tasks.append(asyncio.create_task(self._keep_house(), name="retention"))
-        if key:
+        for name, work in (("writer", self.writer.run()), ("housekeeping", self._keep_house())):
+            self._tasks.append(asyncio.create_task(work, name=name))
+        if self.can_read:
             self._tasks.append(asyncio.create_task(self.rereader.run(), name="rereads"))
-        self.policy = Policy(
-            account_id,
-            self.settings.stripe_version or api_version(),
-            self.settings.is_live if key else None,
-            self.options.revalidated,
-        )
+        livemode = self.settings.is_live if self.can_read else None
+        version = self.settings.stripe_version or api_version()
+        self.policy = Policy(account_id, version, livemode, self.options.revalidated)
         log.info("ready: events of %s go into %s", account_id, self.settings.dataset)
+
+    async def _prepared(self) -> str | None:
+        """The account's id when all is there; None when it is worth waiting. Raises what makes the sink hopeless."""
+        try:
+            await asyncio.to_thread(startup.create_tables, self._conninfo, self.settings.dataset)
+            await self._schema.create()
+            await self.pool.open(wait=True, timeout=self.options.database_timeout)
+            await self.renew_secrets()
+            if self._takes_webhooks and not self.secrets:
+                raise BadConfiguration(startup.NO_SECRET)
+            return await asyncio.to_thread(startup.account_of, self.settings, self._conninfo, self.client_of)
+        except RetryLater as error:
+            log.warning("waiting for Stripe: %s", error)
+        except StripeSourceError:
+            raise
+        except Exception as error:
+            log.warning("waiting for the database: %s", describe(error))
+        return None
 
     async def renew_secrets(self) -> None:
         """Reads the secrets of the endpoints that were made here; those of the settings come first."""
@@ -187,52 +198,6 @@ class Sink:
         async with self.pool.connection() as connection:
             rows = await (await connection.execute(query.encode())).fetchall()
         self.secrets = tuple(dict.fromkeys((*self.options.secrets, *(row[0] for row in rows))))
-
-    async def _prepared(self) -> bool:
-        try:
-            await asyncio.to_thread(self._create)
-            await self._schema.create()
-            await self.pool.open(wait=True, timeout=self.options.database_timeout)
-            return True
-        except (psycopg.OperationalError, OSError, TimeoutError) as error:
-            log.warning("waiting for the database: %s", describe(error))
-            return False
-        except psycopg.Error as error:
-            log.warning("the database does not let the sink begin: %s", describe(error))
-            return False
-
-    def _create(self) -> None:
-        database = PostgresDatabase(self._conninfo)
-        try:
-            ledger.create(database, self.settings.dataset)
-        finally:
-            database.close()
-
-    async def _account(self) -> str:
-        """Whose events these are: the setting, the key's account, or the one that a load has left in the database."""
-        told = self.settings.account_id or self.settings.stripe_account
-        if told:
-            return told
-        while self.settings.stripe_secret_key:
-            try:
-                return (await asyncio.to_thread(read_account, self.client_of(None), self.settings)).id
-            except RetryLater as error:
-                log.warning("waiting for Stripe: %s", error)
-                await asyncio.sleep(START_PAUSE)
-        found = await asyncio.to_thread(self._loaded_accounts)
-        if len(found) == 1:
-            return found[0]
-        raise BadConfiguration(f"It is unknown whose events these are. {WHO}")
-
-    def _loaded_accounts(self) -> list[str]:
-        database = PostgresDatabase(self._conninfo)
-        try:
-            with suppress(psycopg.errors.UndefinedTable):
-                rows = database.execute(f'SELECT DISTINCT _account_id FROM "{self.settings.dataset}".sync_status')
-                return [str(row[0]) for row in rows]
-            return []
-        finally:
-            database.close()
 
     async def _keep_house(self) -> None:
         """Now and then: secrets that are new, payloads that are old, and how many events are open."""

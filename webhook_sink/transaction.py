@@ -18,15 +18,11 @@ from webhook_sink.decision import Reread
 from webhook_sink.entry import Claim, Entry, Fate, ties_within
 from webhook_sink.ledger import LedgerStatements
 from webhook_sink.metrics import Metrics
-from webhook_sink.schema import SchemaState
+from webhook_sink.schema import SchemaMoved, SchemaState
 from webhook_sink.staging import StagedRow
 
 KEYS = {name: (*table.key, "_account_id") for name, table in TABLES.items()}
 Pool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
-
-
-class SchemaMoved(Exception):
-    """The stored schema is not the one that the rows were made for."""
 
 
 PLANS = (

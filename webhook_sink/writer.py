@@ -20,8 +20,8 @@ from sources.stripe_api.errors import StripeSourceError
 from sources.stripe_api.layout import utc_now
 from webhook_sink.entry import Entry, Fate
 from webhook_sink.metrics import Metrics
-from webhook_sink.schema import SchemaState
-from webhook_sink.transaction import SchemaMoved, Transactions
+from webhook_sink.schema import SchemaMoved, SchemaState
+from webhook_sink.transaction import Transactions
 
 log = logging.getLogger("stripe_elt.sink")
 
