@@ -7,15 +7,15 @@ Knows Stripe, rows and positions; stores and saves through what it is given.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
 from pipelines.events_position import Position
+from pipelines.events_report import Report
 from pipelines.gap import EventsGap
 from pipelines.read_back import ReadBack, Wanted, read_back
 from sources.stripe_api.arrow import arrow_tables
@@ -48,23 +48,6 @@ class PassSettings:
     workers: int = 8
     keep_events: bool = True
     tables: frozenset[str] | None = None
-
-
-@dataclass(slots=True)
-class Report:
-    """What a pass has done: numbers only, and reasons. `now` is Stripe's clock at its first request."""
-
-    now: int | None = None
-    events: int = 0
-    applied: int = 0
-    rows: int = 0
-    believed: int = 0
-    read_back: int = 0
-    deleted: int = 0
-    doubts: Counter[str] = field(default_factory=Counter)
-    ignored: Counter[str] = field(default_factory=Counter)
-    unreadable: Counter[str] = field(default_factory=Counter)
-    touched: set[str] = field(default_factory=set)
 
 
 class EventsPass:

@@ -116,7 +116,7 @@ def open_session(
         client.limiter = spending
         database = opened or _open(settings)
         if opened is None:
-            stack.callback(_close, database)
+            stack.callback(database.close)
         scoped = ScopedDatabase(database, scope)
         if not _lock(database, f"{settings.dataset}/{scope}" if scope else settings.dataset):
             raise AlreadyRunning(
@@ -165,15 +165,6 @@ def _lock(database: Database, name: str) -> bool:
             return True
         time.sleep(MOMENT)
     return False
-
-
-def _close(database: Database) -> None:
-    """Closes, and gives the lock back before that: a server notices the end of a connection a moment later."""
-    try:
-        if database.dialect == "postgres":
-            database.execute("SELECT pg_advisory_unlock_all()")
-    finally:
-        database.close()
 
 
 def _account(database: Database, client: Client, settings: Settings) -> tuple[str, int | None]:

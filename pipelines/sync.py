@@ -13,8 +13,9 @@ from typing import Literal
 from pipelines.account import read_account
 from pipelines.cadence import due_lists
 from pipelines.catch_up import EVENTS_PASS
-from pipelines.events_pass import EventsPass, PassSettings, Report
+from pipelines.events_pass import EventsPass, PassSettings
 from pipelines.events_position import KEPT, MARGIN, Position
+from pipelines.events_report import Report
 from pipelines.gap import EventsGap, loaded_since, vanished_since
 from pipelines.list_runs import ListRuns
 from pipelines.loaded import followed_tables, loaded_resources
