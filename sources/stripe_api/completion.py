@@ -6,7 +6,8 @@ A page whose lists go on is held back until the rest of each has been paged, and
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 from sources.stripe_api.catalogue_types import Embedded, Params, Table
@@ -34,13 +35,18 @@ class Completion:
     """The gaps of one page. `step` and `page` are what it is held back from."""
 
     def __init__(self, table: str, step: Step, page: Page, tables: Tables) -> None:
-        self.step, self.page, self._tables = step, page, tables
+        self.step, self.page, self._table, self._tables = step, page, table, tables
         self.gaps = list(gaps(table, page.objects, tables))
 
     @property
     def is_done(self) -> bool:
         """Whether the page can be handed over."""
         return not self.gaps
+
+    def first_whole(self) -> Page | None:
+        """The page up to the first object that a gap is left in, None where that is the first one."""
+        objects = list(takewhile(lambda one: not any(gaps(self._table, [one], self._tables)), self.page.objects))
+        return replace(self.page, objects=objects, has_more=True, next_page=None) if objects else None
 
     def begin(self) -> list[Step]:
         """The first request for each gap."""

@@ -60,10 +60,11 @@ class Crew:
             self._idle.remove(called)
 
     def dismiss(self, remind: Callable[[], None]) -> None:
-        """Waits until all threads have ended, reminding them meanwhile. Called without the lock, from outside."""
+        """Waits until all threads have ended, and reminds those that do not. Called without the lock, from outside."""
         deadline = time.monotonic() + PATIENCE
-        alive = [thread for thread in self._threads if thread.is_alive()]
+        alive = self._threads
         while alive and time.monotonic() < deadline:
-            remind()
             alive[0].join(JOIN)
             alive = [thread for thread in alive if thread.is_alive()]
+            if alive:
+                remind()

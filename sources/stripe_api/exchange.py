@@ -18,7 +18,7 @@ from sources.stripe_api.deliveries import Chunk, Delivery
 from sources.stripe_api.lanes import Lane, Task
 from sources.stripe_api.pace import Pace
 from sources.stripe_api.schedule import Schedule
-from sources.stripe_api.work import Turn
+from sources.stripe_api.work import Pager, Turn
 
 MAX_ANSWERS = 4  # that may wait to be read
 
@@ -109,6 +109,21 @@ class Exchange:
                 if self._answers:
                     return self._answers.popleft()
                 self.reader.rest(math.inf)
+            return None
+
+    def cut_short(self) -> tuple[Lane, Pager, Turn] | None:
+        """With the last answer, when no more may be asked: what can be handed over of a page that is held back.
+
+        Its requests would be lost otherwise, and a budget that is too small for one page would never lead further.
+        Takes the lock.
+        """
+        with self.lock:
+            lanes = self._schedule.lanes
+            if self._is_ended or not self._schedule.is_spent or sum(lane.under_way for lane in lanes) > 1:
+                return None
+            for lane in lanes:
+                if lane.error is None and (rest := lane.cut_short()) is not None:
+                    return lane, *rest
             return None
 
     # --- with the lock held ------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ class Lane:
     waiting: dict[str, deque[Task]] = field(default_factory=dict)  # by endpoint, first in, first out
     delayed: list[Task] = field(default_factory=list)
     under_way: int = 0  # tasks that a worker has, until what they brought has been handed over
-    completions: int = 0
+    completions: list[tuple[Pager, Completion]] = field(default_factory=list)  # pages that are held back
     requests: int = 0
     reported: int = 0  # requests that chunks have told of
     rows: int = 0
@@ -110,13 +110,17 @@ class Lane:
         return not (self.waiting or self.delayed or self.under_way)
 
     def add(self, pager: Pager, steps: Sequence[Step], completion: Completion | None = None) -> None:
-        """Puts steps in line."""
-        for step in steps:
+        """Puts steps in line; those that go on with a page that is held back go to the front."""
+        for step in steps if completion is None else reversed(steps):
             self.put(Task(self, step, pager, completion))
 
     def put(self, task: Task) -> None:
         """Puts a task in line."""
-        self.waiting.setdefault(task.endpoint, deque()).append(task)
+        line = self.waiting.setdefault(task.endpoint, deque())
+        if task.completion is None:
+            line.append(task)
+        else:
+            line.appendleft(task)
 
     def take(self, endpoint: str) -> Task:
         """The first task in line for an endpoint."""
@@ -131,6 +135,7 @@ class Lane:
         self.waiting.clear()
         self.delayed.clear()
         self.pagers.clear()
+        self.completions.clear()
 
     def arrived(self, task: Task, answer: Any) -> Turn:
         """What follows from an answer; a page whose embedded lists go on is held back. Raises BrokenPage."""
@@ -140,7 +145,7 @@ class Lane:
         if isinstance(answer, Page):
             completion = Completion(self.resource.table, task.step, answer, self.tables)
             if not completion.is_done:
-                self.completions += 1
+                self.completions.append((task.pager, completion))
                 self.add(task.pager, completion.begin(), completion)
                 return Turn()
         return self._turned(task.pager, task.pager.turn(task.step, answer))
@@ -155,6 +160,15 @@ class Lane:
             return None
         self.add(task.pager, steps, task.completion)
         return self._completed(task.pager, task.completion)
+
+    def cut_short(self) -> tuple[Pager, Turn] | None:
+        """What can be handed over of a page that is held back when no more may be asked; None when none is left."""
+        while self.completions:
+            pager, completion = self.completions.pop()
+            page = completion.first_whole()
+            if page is not None:
+                return pager, self._turned(pager, pager.turn(completion.step, page))
+        return None
 
     def handed_over(self, pager: Pager, turn: Turn) -> Turn:
         """What follows from a turn's objects having been handed over."""
@@ -185,7 +199,7 @@ class Lane:
     def _completed(self, pager: Pager, completion: Completion) -> Turn:
         if not completion.is_done:
             return Turn()
-        self.completions -= 1
+        self.completions.remove((pager, completion))
         return self._turned(pager, pager.turn(completion.step, completion.page))
 
     def _turned(self, pager: Pager, turn: Turn) -> Turn:

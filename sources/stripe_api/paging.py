@@ -23,14 +23,14 @@ from sources.stripe_api.client import Client, page_in
 from sources.stripe_api.deliveries import Chunk, Convert, Delivery, Failed, Finished
 from sources.stripe_api.errors import RequestRefused, RetryLater, StopRun
 from sources.stripe_api.exchange import Exchange
-from sources.stripe_api.lanes import Task, View
+from sources.stripe_api.lanes import Lane, Task, View
 from sources.stripe_api.pace import Pace
 from sources.stripe_api.page_windows import Horizon
 from sources.stripe_api.parents import ParentIds
 from sources.stripe_api.plan import lane_of
 from sources.stripe_api.progress import Progress
 from sources.stripe_api.schedule import Schedule
-from sources.stripe_api.work import Turn
+from sources.stripe_api.work import Pager, Turn
 
 __all__ = ["Chunk", "Convert", "Delivery", "Failed", "Fetch", "Finished", "View", "fetch"]
 
@@ -166,21 +166,28 @@ class Fetch:
         """Does what follows from an answer: further requests, objects to hand over, or another attempt."""
         exchange, lane = self._exchange, task.lane
         try:
-            turn = self._turn(task, answer)
-            while turn.hands_over or turn.then:
-                tables = self._convert(lane.resource, turn.listings) if turn.listings else {}
-                with exchange.lock:
-                    if exchange.is_given_up(lane):
-                        return
-                    if turn.hands_over:
-                        exchange.put(lane, tables, turn)
-                    turn = lane.handed_over(task.pager, turn)
-                    exchange.call()
+            self._hand_over(lane, task.pager, self._turn(task, answer))
+            while (rest := exchange.cut_short()) is not None:
+                lane, pager, turn = rest
+                self._hand_over(lane, pager, turn)
         except StopRun as error:
             exchange.stop(error)
         except Exception as error:
             with exchange.lock:
                 exchange.fail(lane, error)
+
+    def _hand_over(self, lane: Lane, pager: Pager, turn: Turn) -> None:
+        """Converts what a turn brought and puts it where the consumer finds it; then what waited for that goes on."""
+        exchange = self._exchange
+        while turn.hands_over or turn.then:
+            tables = self._convert(lane.resource, turn.listings) if turn.listings else {}
+            with exchange.lock:
+                if exchange.is_given_up(lane):
+                    return
+                if turn.hands_over:
+                    exchange.put(lane, tables, turn)
+                turn = lane.handed_over(pager, turn)
+                exchange.call()
 
     def _turn(self, task: Task, answer: Any) -> Turn:
         """What a task's pager makes of an answer; nothing yet where it has to be asked again. Raises what is final."""

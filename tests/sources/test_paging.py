@@ -471,6 +471,19 @@ def test_requests_budget_is_kept_and_the_rest_goes_on_next_time(sim: Simulator) 
     assert missing(sim, CORE, reader.keys(consumed=True)) == {}
 
 
+def test_budget_that_is_too_small_for_a_page_of_cut_lists_still_leads_to_the_end(sim: Simulator) -> None:
+    line = sim.account.objects("invoice_line_items")[0]
+    for place, invoice in enumerate(sim.account.objects("invoices")[:12]):
+        lines = [{**line, "id": f"il_{place:02d}_{n:02d}"} for n in range(15)]
+        sim.account.update("invoices", invoice["id"], {"lines": {"object": "list", "data": lines, "has_more": False}})
+    reader, runs = Reader(sim), 0
+    while not isinstance(reader.ends.get("invoices"), Finished):
+        reader.read(select(["invoices"]), requests_budget=15, workers=1)
+        runs += 1
+        assert runs < 20
+    assert missing(sim, ["invoices"], reader.keys(consumed=True)) == {}
+
+
 def test_snapshot_tells_how_far_each_resource_has_come(sim: Simulator) -> None:
     reader = Reader(sim)
     with reader.fetch(small(select([*CORE, "issuing_cards"]))) as fetching:
