@@ -147,3 +147,16 @@ def test_the_script_tells_drift_by_its_exit_code(mirror: Mirror, root: Path, tmp
     (report,) = json.loads(path.read_text())
     assert report["tables"]["customers"]["stale"] == len(mirror.rows("customers"))
     assert run_check(mirror, root, "--fail-on-drift").returncode == 0
+
+
+def test_lists_below_parents_are_checked_too(mirror: Mirror) -> None:
+    lists = ("accounts", "capabilities", "persons", "setup_intents", "setup_attempts")
+    mirror.load(*lists)
+    assert mirror.check().findings == []
+    person, gone = (row["id"] for row in mirror.rows("persons")[:2])
+    mirror.destination.query("update stripe.persons set email = 'wrong@example.com' where id = ?", [person])
+    mirror.sim.account.delete("persons", gone, event=False)
+    mirror.pass_time(600)
+    report = mirror.check()
+    assert drifts(report.findings) == {("persons", person, "stale"), ("persons", gone, "vanished")}
+    assert mirror.differences(lists) == []
