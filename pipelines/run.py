@@ -65,7 +65,7 @@ def run(settings: Settings, order: Order) -> Outcome:
         database = open_database(settings)
         stack.callback(database.close)
         lock(database, settings)
-        return Run(settings, order, client, account, database).go()
+        return Run(settings, order, client, account, database).go(alone=True)
 
 
 def lock(database: Database, settings: Settings) -> None:
@@ -94,9 +94,11 @@ class Run:
         self._board = Board(resource.name for resource in order.resources)
         self._tally = Tally()
 
-    def go(self) -> Outcome:
-        """Reads and loads everything; then the outcome."""
+    def go(self, *, alone: bool = False) -> Outcome:
+        """Reads and loads everything; then the outcome. `alone`: the dataset's lock says that no other run is alive."""
         self._prepare()
+        if alone:
+            self._state.close_abandoned()
         error: StripeSourceError | None = None
         try:
             with database_problems(), showing(self._board):
@@ -117,7 +119,6 @@ class Run:
 
     def _prepare(self) -> None:
         self._state.create()
-        self._state.close_abandoned()
         saved = {} if self._order.full_refresh else self._state.read_progress()
         now = datetime.now(UTC)
         self._journal = Journal(entry_of(one, saved.get(one.name), now) for one in self._order.resources)

@@ -98,7 +98,10 @@ class State:
         self.save([], rows=rows, requests=requests)
 
     def close_abandoned(self) -> int:
-        """Runs that never ended were killed; this one holds the lock, so none of them is alive. Returns how many."""
+        """Runs that never ended were killed, where this one holds the lock of the dataset. Returns how many.
+
+        One that is alive all the same, a single object's or a part's, says so again when it ends.
+        """
         rows = self._database.execute(
             f"UPDATE {self._dataset}.sync_runs SET status = 'killed', ended_at = %s"
             " WHERE status = 'running' AND run_id <> %s RETURNING run_id",
