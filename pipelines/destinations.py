@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -93,12 +94,16 @@ class _SharedTables(SqlJobClientBase):
         return update
 
     def _united_schema(self) -> Schema:
+        """The stored schema and what it lacks of ours: of a column that both know, the database has the stored type."""
         stored = self.get_stored_schema(self.schema.name)
         if stored is None:
             return self.schema
         united = Schema.from_dict(json.loads(stored.schema))
         for name in self.schema.data_table_names():
-            united.update_table(self.schema.tables[name], normalize_identifiers=False)
+            known = united.tables[name]["columns"] if name in united.tables else {}
+            ours = copy(self.schema.tables[name])
+            ours["columns"] = {column: hint for column, hint in ours["columns"].items() if column not in known}
+            united.update_table(ours, normalize_identifiers=False)
         united._bump_version()
         return united
 

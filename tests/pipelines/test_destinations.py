@@ -153,3 +153,11 @@ def test_loads_name_the_stored_schema_version(database: Database, tmp_path: Path
     loads = {row[0] for row in database.execute("SELECT schema_version_hash FROM stripe._dlt_loads")}
     assert len(loads) == 2
     assert loads == versions
+
+
+def test_stored_type_of_a_column_is_kept(database: Database, tmp_path: Path) -> None:
+    load(database, tmp_path / "1", {"things": table([{"id": "thing_1"}], 1)}, {"one": {"data_type": "text"}})
+    more = {"one": {"data_type": "bigint"}, "two": {"data_type": "text"}}
+    load(database, tmp_path / "2", {"things": table([{"id": "thing_2"}], 1)}, more)
+    columns = stored_schema(database)["things"]["columns"]
+    assert (columns["one"]["data_type"], columns["two"]["data_type"]) == ("text", "text")
