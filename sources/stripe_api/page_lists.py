@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sources.stripe_api.catalogue_types import Params, Resource
 from sources.stripe_api.client import Request, request
-from sources.stripe_api.errors import RequestRefused
+from sources.stripe_api.errors import ObjectMissing, RequestRefused
 from sources.stripe_api.progress import Listed
 from sources.stripe_api.replies import Object, Page
 from sources.stripe_api.work import RESTARTS, Listing, Step, Turn, created_of, cursor_after, next_page_path
@@ -27,6 +27,7 @@ class ListPager:
         self._upwards = False
         self._cursor: str | None = None
         self._top: str | None = None
+        self._behind: list[str] = []  # ids of the last page before the cursor, which can stand in for it
         self._restarts = 0
         self._resumed = False
         if before is None:
@@ -46,7 +47,10 @@ class ListPager:
         return self._upward(page) if self._upwards else self._downward(page)
 
     def refused(self, step: Step, error: RequestRefused) -> Turn | None:
-        """A cursor that has gone: the whole list again."""
+        """A cursor that has gone: on from the object before it or, where there is none, the whole list again."""
+        if self._behind and isinstance(error, ObjectMissing):
+            self._cursor = self._behind.pop()
+            return Turn(at_once=[Step(self._request())])
         if self._cursor is None or self._restarts >= RESTARTS:
             return None
         self._upwards = self._resumed = False
@@ -72,6 +76,7 @@ class ListPager:
             self._cursor = next_page_path(page, self.resource.path)
         else:
             self._cursor = cursor_after(page, self._cursor)
+            self._behind = [id for one in page.objects[:-1] if (id := _id(one)) is not None]
         return self._hand_over(page, objects, ended)
 
     def _upward(self, page: Page) -> Turn:
@@ -83,7 +88,7 @@ class ListPager:
         return self._hand_over(page, objects, ended)
 
     def _go_up(self, top: str) -> None:
-        self._upwards, self._cursor, self._top = True, top, top
+        self._upwards, self._cursor, self._top, self._behind = True, top, top, []
 
     def _hand_over(self, page: Page, objects: list[Object], ended: bool, up_from: str | None = None) -> Turn:
         self.is_done = ended

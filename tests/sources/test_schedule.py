@@ -267,6 +267,19 @@ def test_objects_deleted_under_way_lose_no_other_of_a_plain_list(seconds: list[i
     assert set(model.objects) <= set(run.got["quotes"])
 
 
+def test_cursor_that_has_gone_costs_one_request_not_the_list() -> None:
+    model = ModelList.of(range(60))
+    run = Run({"quotes": model}, [plain(limit=3)], {})
+    gone = 0
+    while run.step():
+        if run.got["quotes"] and gone < 10:
+            model.objects.pop(run.got["quotes"][-1], None)
+            gone += 1
+    assert run.is_complete()
+    assert len(run.got["quotes"]) == len(set(run.got["quotes"])) == 60
+    assert len(model.asked) <= 20 + 10
+
+
 def test_list_without_order_is_read_again_whole() -> None:
     model, progress = ModelList.of([1, 2, 3, 4]), dict[str, Progress]()
     resource = plain(newest_first=False)
