@@ -64,7 +64,7 @@ def target_exists(page: Path, link: str) -> bool:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_settings_that_are_shown_exist(page: Path) -> None:
-    known = {"TEST_DATABASE_URL", "RUNTIME__DLTHUB_TELEMETRY"}
+    known = {"TEST_DATABASE_URL", "RUNTIME__DLTHUB_TELEMETRY", environment_name("schema_contract", SECTION)}
     for kind, section in SETTINGS:
         known |= {environment_name(each.name, section) for each in fields(kind)}
         known |= {each.metadata["env"] for each in fields(kind)}
