@@ -40,7 +40,13 @@ class GuardedMergeJob(SqlMergeFollowupJob):
     @classmethod
     def generate_sql(cls, table_chain: Sequence[PreparedTableSchema], sql_client: SqlClientBase[Any]) -> list[str]:
         """One merge for each table of the chain: dlt runs them in one transaction."""
-        return [statement for table in table_chain for statement in _merge_of(table, sql_client).statements()]
+        merges = [_merge_of(table, sql_client) for table in table_chain]
+        return [statement for merge in merges for statement in (*_statistics(merge), *merge.statements())]
+
+
+def _statistics(merge: Merge) -> list[str]:
+    """Children are joined with what is staged, which Postgres plans badly as long as it guesses how much that is."""
+    return [f"ANALYZE {merge.staging}"] if merge.has_parent and merge.arrival == "ctid" else []
 
 
 def _merge_of(table: PreparedTableSchema, sql_client: SqlClientBase[Any]) -> Merge:
