@@ -183,7 +183,7 @@ class Check:
             since = max(since, self._now - KEPT + MARGIN)
         if resource.created_field is not None:
             field = f'"{resource.created_field}"'
-            where += f" AND {field} >= %s AND {field} < %s"
+            where += f" AND ({field} >= %s AND {field} < %s{f' OR {field} IS NULL' if since <= 0 else ''})"
             parameters += [datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC)]
         return where, parameters
 

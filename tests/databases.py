@@ -6,9 +6,10 @@ Reads through connections of its own, never through dlt, so that a test sees wha
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import duckdb
@@ -17,6 +18,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 Kind = Literal["duckdb", "postgres"]
 KINDS: tuple[Kind, ...] = ("duckdb", "postgres")
+
+
+class Query(Protocol):
+    """All rows of one statement. Parameters are written `?` for both databases."""
+
+    def __call__(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +35,23 @@ class Database:
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of one statement, committed. Parameters are written `?` for both databases."""
+        with self.asked() as query:
+            return query(sql, parameters)
+
+    @contextmanager
+    def asked(self) -> Iterator[Query]:
+        """`query` for many statements on one connection: opening a DuckDB file costs more than most of them."""
         if self.kind == "duckdb":
-            with duckdb.connect(self.address) as connection:
-                return connection.execute(sql, list(parameters)).fetchall()
+            with duckdb.connect(self.address) as file:
+                yield lambda sql, parameters=(): file.execute(sql, list(parameters)).fetchall()
+            return
         with psycopg.connect(self.address) as connection:
-            cursor = connection.execute(re.sub(r"\?", "%s", sql.replace("%", "%%")), tuple(parameters) or None)
-            return cursor.fetchall() if cursor.description else []
+
+            def query(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+                cursor = connection.execute(re.sub(r"\?", "%s", sql.replace("%", "%%")), tuple(parameters) or None)
+                return cursor.fetchall() if cursor.description else []
+
+            yield query
 
     def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """The first column of the first row."""

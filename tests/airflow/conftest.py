@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -108,12 +108,9 @@ def airflow(airflow_python: Path, tmp_path_factory: pytest.TempPathFactory, root
 
 @dataclass
 class OneAccount(Mirror):
-    """A mirror that sees the rows of one account."""
+    """A mirror of one connected account."""
 
     account_id: str = ""
-
-    def rows(self, table: str, *, live: bool = False) -> list[dict[str, Any]]:
-        return [row for row in super().rows(table, live=live) if row["_account_id"] == self.account_id]
 
     def wrong(self, names: Sequence[str]) -> list[str]:
         """Where the account and its rows differ."""

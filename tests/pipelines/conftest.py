@@ -9,6 +9,7 @@ import pytest
 
 from tests.databases import Database
 from tests.pipelines.mirror import START, Mirror
+from tests.webhook_sink.conftest import serve as serve
 
 if TYPE_CHECKING:
     from simulator import Simulator

@@ -27,7 +27,7 @@ from sources.stripe_api.catalogue import TABLES, select
 from sources.stripe_api.coerce import VARIANT_MARK
 from sources.stripe_api.rows import comparable, object_of
 from sources.stripe_api.schema import OWN_COLUMNS, Columns
-from tests.databases import Database
+from tests.databases import Database, Query
 
 if TYPE_CHECKING:
     from simulator import Simulator
@@ -126,38 +126,31 @@ class Mirror:
         return found
 
     def rows(self, table: str, *, live: bool = False) -> list[dict[str, Any]]:
-        """Stored rows, JSON as text."""
-        known = self.destination.query(
-            "select column_name, data_type from information_schema.columns where table_schema = ? and table_name = ?",
-            ["stripe", table],
-        )
-        if not known:
-            return []
-        selected = [
-            f'cast("{name}" as text)' if kind.lower() in ("json", "jsonb") else f'"{name}"' for name, kind in known
-        ]
-        where = "where _deleted_at is null" if live else ""
-        rows = self.destination.query(f'select {", ".join(selected)} from stripe."{table}" {where}')
-        return [dict(zip([name for name, _ in known], row, strict=True)) for row in rows]
+        """Stored rows of all accounts, JSON as text."""
+        with self.destination.asked() as query:
+            return _rows(query, table, "_deleted_at is null" if live else "true")
 
     def differences(self, names: Sequence[str] = (), account: Account | None = None) -> list[str]:
-        """Where live rows and the account differ, field by field; empty when they are equal.
+        """Where an account's live rows and the account differ, field by field; empty when they are equal.
 
         Live rows that no list shows have to be alive in the account, and equal to it.
         """
         account = account or self.sim.account
         columns = self._columns()
         found: list[str] = []
-        for table, objects in truth(account, [one.name for one in select(names)]).items():
-            stored = {self._key(table, row): row for row in self.rows(table, live=True)}
-            stored = {key: row for key, row in stored.items() if row["_account_id"] == account.id}
-            if not objects and not stored:
-                continue
-            alive = {one.key: one for one in held(account, table, hidden=True)}
-            found += [f"{table} {key} is missing" for key in objects.keys() - stored.keys()]
-            for key, row in stored.items():
-                one = objects.get(key) or alive.get(key)
-                found += [f"{table} {key} does not live"] if one is None else self._compare(table, row, one, columns)
+        with self.destination.asked() as query:
+            for table, objects in truth(account, [one.name for one in select(names)]).items():
+                rows = _rows(query, table, "_deleted_at is null and _account_id = ?", account.id)
+                stored = {self._key(table, row): row for row in rows}
+                if not objects and not stored:
+                    continue
+                alive = {one.key: one for one in held(account, table, hidden=True)}
+                found += [f"{table} {key} is missing" for key in objects.keys() - stored.keys()]
+                for key, row in stored.items():
+                    one = objects.get(key) or alive.get(key)
+                    found += (
+                        [f"{table} {key} does not live"] if one is None else self._compare(table, row, one, columns)
+                    )
         return found
 
     def _compare(self, table: str, row: dict[str, Any], one: Held, columns: Columns) -> list[str]:
@@ -181,6 +174,19 @@ class Mirror:
 
     def _key(self, table: str, row: dict[str, Any]) -> tuple[str, ...]:
         return tuple(_text(row[name]) for name in TABLES[table].key)
+
+
+def _rows(query: Query, table: str, where: str, *parameters: Any) -> list[dict[str, Any]]:
+    """Rows of a table, none where there is no such table. JSON comes as text."""
+    known = query(
+        "select column_name, data_type from information_schema.columns where table_schema = ? and table_name = ?",
+        ["stripe", table],
+    )
+    if not known:
+        return []
+    selected = [f'cast("{name}" as text)' if kind.lower() in ("json", "jsonb") else f'"{name}"' for name, kind in known]
+    rows = query(f'select {", ".join(selected)} from stripe."{table}" where {where}', parameters)
+    return [dict(zip([name for name, _ in known], row, strict=True)) for row in rows]
 
 
 def _text(value: Any) -> str:

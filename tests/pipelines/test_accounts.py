@@ -55,3 +55,45 @@ def test_a_change_in_a_connected_account_arrives_under_its_id(mirror: Mirror) ->
     assert mirror.requests() == 1
     (row,) = [row for row in mirror.rows("customers") if row["name"] == "Theirs"]
     assert row["_account_id"] == id
+
+
+def test_the_same_id_under_two_accounts_is_two_objects(mirror: Mirror) -> None:
+    """Coupons have ids that users choose: both accounts have a SPRING25, and each has its own of everything else."""
+    platform = mirror.sim.account
+    id = next(row.id for row in platform.tables["accounts"].shelf.rows() if row.id != platform.id)
+    connected = mirror.sim.connected(id)
+    both = replace(mirror.settings, stripe_account=f"{platform.id},{id}")
+    for account, percent in ((platform, 25), (connected, 10)):
+        coupon = mirror.sim.make("coupons", id="SPRING25", percent_off=percent)
+        account.create("coupons", coupon)
+    mirror.pass_time(900)
+    for name in ("New here", "New there"):
+        sync_once(both, SyncSettings(), ["customers", "coupons"])
+        platform.update("coupons", "SPRING25", {"name": name})
+        mirror.pass_time(900)
+    connected.delete("coupons", "SPRING25")
+    mirror.pass_time(900)
+    sync_once(both, SyncSettings(), ["customers", "coupons"])
+    rows = {row["_account_id"]: row for row in mirror.rows("coupons") if row["id"] == "SPRING25"}
+    assert (rows[platform.id]["percent_off"], rows[platform.id]["name"]) == (25, "New there")
+    assert rows[platform.id]["_deleted_at"] is None
+    assert (rows[id]["percent_off"], rows[id]["_deleted_at"] is None) == (10, False)
+    for account in (platform, connected):
+        assert mirror.differences(["customers", "coupons"], account) == []
+
+
+def test_differences_are_those_of_one_account(mirror: Mirror) -> None:
+    platform = mirror.sim.account
+    id = next(row.id for row in platform.tables["accounts"].shelf.rows() if row.id != platform.id)
+    connected = mirror.sim.connected(id)
+    for account in (platform, connected):
+        account.create("coupons", mirror.sim.make("coupons", id="SPRING25", percent_off=5))
+    mirror.pass_time(900)
+    sync_once(replace(mirror.settings, stripe_account=f"{platform.id},{id}"), SyncSettings(), ["coupons"])
+    where = "where id = 'SPRING25' and _account_id = ?"
+    mirror.destination.query(f"update stripe.coupons set percent_off = 99 {where}", [id])
+    assert mirror.differences(["coupons"], platform) == []
+    assert mirror.differences(["coupons"], connected) == ["coupons ('SPRING25',) differs in percent_off"]
+    mirror.destination.query(f"delete from stripe.coupons {where}", [platform.id])
+    assert mirror.differences(["coupons"], platform) == ["coupons ('SPRING25',) is missing"]
+    assert mirror.differences(["coupons"], connected) == ["coupons ('SPRING25',) differs in percent_off"]

@@ -87,6 +87,18 @@ def test_a_child_that_left_its_parent_without_an_event_is_found(mirror: Mirror) 
     assert mirror.differences(LISTS) == []
 
 
+def test_a_live_row_of_an_object_that_stripe_never_had_is_found(mirror: Mirror) -> None:
+    """It does not even say when it was made, so that no window of `created` has it."""
+    mirror.load(*LISTS)
+    mirror.destination.query(
+        "insert into stripe.customers (id, _account_id, _as_of, _source, _synced_at)"
+        " select 'cus_nobody', _account_id, _as_of, _source, _synced_at from stripe.customers limit 1"
+    )
+    mirror.pass_time(600)
+    assert drifts(mirror.check("customers").findings) == {("customers", "cus_nobody", "vanished")}
+    assert mirror.row("customers", "cus_nobody")["_deleted_at"] is not None
+
+
 def test_rows_that_no_list_shows_and_that_live_are_no_drift(mirror: Mirror) -> None:
     mirror.load(*LISTS)
     review = mirror.rows("reviews")[0]["id"]
