@@ -115,9 +115,9 @@ class Mirror:
             return load_objects(session, ids, kind, related=related)
 
     @contextmanager
-    def session(self, command: str, scope: str = "") -> Iterator[Session]:
+    def session(self, command: str, scope: str = "", budget: int | None = None) -> Iterator[Session]:
         """An open session."""
-        with open_session(self.settings, command, scope=scope) as session:
+        with open_session(self.settings, command, scope=scope, budget=budget) as session:
             yield session
 
     def row(self, table: str, id: str) -> dict[str, Any]:
