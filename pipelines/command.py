@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 import textwrap
 import traceback
@@ -37,6 +38,17 @@ def settings_of(options: argparse.Namespace) -> Settings:
     return read_settings(**{name: getattr(options, name) for name in names})
 
 
+def resources_of(options: argparse.Namespace) -> list[str]:
+    """The names that `--resources` gave, apart by spaces or commas; none where the option was not given.
+
+    Raises BadConfiguration where it was given and names nothing: an empty variable must not load everything.
+    """
+    names = [name.strip() for given in options.resources for name in given.split(",") if name.strip()]
+    if options.resources and not names:
+        raise BadConfiguration("--resources names nothing. Name resources or groups, or leave the option out.")
+    return names
+
+
 def moment(text: str) -> datetime:
     """A command line's point in time: a date, an RFC 3339 time, or unix seconds; UTC unless it says otherwise."""
     try:
@@ -61,6 +73,7 @@ def run_command(parser: argparse.ArgumentParser, body: Callable[[argparse.Namesp
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO" if options.debug else "CRITICAL")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("dlt").addFilter(_without_rows)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
     logging.getLogger("stripe_elt").setLevel(logging.DEBUG if options.debug else logging.INFO)
     try:
         return body(options)

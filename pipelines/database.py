@@ -6,6 +6,7 @@ paragraph that names the setting to change and holds no password and no row.
 
 from __future__ import annotations
 
+import atexit
 import base64
 import os
 import tempfile
@@ -171,7 +172,7 @@ def _duckdb_message(path: Path, error: duckdb.Error) -> str:
         return f"The file {path} is not a DuckDB database. {choose}"
     if "Permission denied" in text or "Read-only file system" in text or not os.access(path.parent, os.W_OK):
         return f"The DuckDB file {path} cannot be written: there is no permission. {choose}"
-    return f"DuckDB could not open {path}: {text.splitlines()[0]} {choose}"
+    return f"DuckDB could not open {path}: {text.splitlines()[0].rstrip('.')}. {choose}"
 
 
 def _open_postgres(settings: Settings) -> Database:
@@ -179,21 +180,29 @@ def _open_postgres(settings: Settings) -> Database:
         return PostgresDatabase(postgres_conninfo(settings))
     except psycopg.Error as error:
         raise DatabaseProblem(
-            f"Postgres could not be reached: {' '.join(str(error).split())}"
+            f"Postgres could not be reached: {_sentences(str(error))}"
             " Check DATABASE_URL (or destination.postgres.credentials in .dlt/secrets.toml) and that the server is up."
         ) from error
+
+
+def _sentences(text: str) -> str:
+    """libpq's lines in one, each ended by a full stop."""
+    lines = (" ".join(line.split()) for line in text.splitlines() if line.strip())
+    return " ".join(line if line[-1] in ".?!:" else f"{line}." for line in lines)
 
 
 def postgres_conninfo(settings: Settings) -> str:
     """libpq's connection string of the settings. Raises `DatabaseProblem` where there is none, or none that is one."""
     conninfo = settings.database_url or _dlt_credentials()
     try:
-        conninfo_to_dict(conninfo)
+        host = str(conninfo_to_dict(conninfo).get("host") or "")
     except psycopg.ProgrammingError:
+        host = "@"
+    if "@" in host:  # what stands before it is the end of a password, which no message may repeat
         raise DatabaseProblem(
             "DATABASE_URL is not a libpq connection string. It looks like postgresql://user:password@host:5432/database,"
             " with special characters in the password percent-encoded."
-        ) from None
+        )
     if settings.database_ca:
         return make_conninfo(conninfo, sslrootcert=_certificate_file(settings.database_ca))
     return make_conninfo(conninfo)
@@ -211,9 +220,10 @@ def _dlt_credentials() -> str:
 
 
 def _certificate_file(certificate: str) -> str:
-    """libpq wants a file: one that only we can read, which lives as long as the process's temporary folder."""
+    """libpq wants a file: one that only we can read, which lives as long as the process."""
     text = certificate if "BEGIN CERTIFICATE" in certificate else _decoded(certificate)
     handle, name = tempfile.mkstemp(prefix="stripe-elt-ca-", suffix=".pem")
+    atexit.register(Path(name).unlink, missing_ok=True)
     with os.fdopen(handle, "w") as file:
         file.write(text)
     return name
@@ -221,7 +231,7 @@ def _certificate_file(certificate: str) -> str:
 
 def _decoded(certificate: str) -> str:
     try:
-        text = base64.b64decode(certificate, validate=True).decode("ascii")
+        text = base64.b64decode("".join(certificate.split()), validate=True).decode("ascii")
     except ValueError:
         text = ""
     if "BEGIN CERTIFICATE" not in text:

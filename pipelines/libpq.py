@@ -7,7 +7,7 @@ from typing import Any
 from dlt.common.configuration import configspec
 from dlt.common.typing import TSecretStrValue
 from dlt.destinations.impl.postgres.configuration import PostgresClientConfiguration, PostgresCredentials
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 
 @configspec(init=False)
@@ -32,8 +32,11 @@ class LibpqCredentials(PostgresCredentials):
         self.query = {"options": str(parts["options"])} if "options" in parts else {}
 
     def to_native_representation(self) -> str:
-        """The connection string that libpq gets."""
-        return self.dsn or super().to_native_representation()
+        """The connection string that libpq gets: `key=value` words, since dlt's URL does not quote every character."""
+        if self.dsn:
+            return self.dsn
+        words = {"user": self.username, "password": self.password, "host": self.host, "port": self.port}
+        return make_conninfo(**{**self.get_query(), **words, "dbname": self.database})
 
 
 @configspec

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import dlt
 import pyarrow as pa
+from dlt.common.runtime.signals import intercepted_signals, raise_if_signalled
 from dlt.common.schema.typing import TColumnSchema
 from dlt.common.typing import TLoaderFileFormat
 from dlt.extract import DltResource
@@ -49,13 +50,18 @@ class Loader:
     def load(self, tables: dict[str, pa.Table]) -> None:
         """Merges the tables; returns when all of them are committed. The dict is emptied, to free memory early.
 
-        Raises `DatabaseProblem` when the database refuses; some of the tables may be merged then, which does no harm.
+        Raises `DatabaseProblem` when the database refuses, and KeyboardInterrupt when a signal ends the load; some of
+        the tables may be merged then, which does no harm.
         """
         folder = _folder()
         try:
-            drop_idle_markers(tables, self._database, self._dataset)
-            self._run(Path(folder), tables)
+            with intercepted_signals():  # dlt's own, around it all: within its load alone it would forget the signal
+                drop_idle_markers(tables, self._database, self._dataset)
+                self._run(Path(folder), tables)
+                raise_if_signalled()
         except (PipelineStepFailed, OSError) as error:
+            if _is_interrupted(error):
+                raise KeyboardInterrupt from error
             raise DatabaseProblem(f"A load package failed. {explained(error)}") from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -95,6 +101,15 @@ class Loader:
         A row speaks for all columns: what the object no longer has becomes null.
         """
         return dlt_columns(name, self._columns, schema)
+
+
+def _is_interrupted(error: BaseException | None) -> bool:
+    """Whether a signal is behind it: dlt's SignalReceivedException is a KeyboardInterrupt too."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _folder() -> str:

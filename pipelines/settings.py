@@ -7,6 +7,7 @@ Knows no command line: scripts replace fields with `dataclasses.replace`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_type_hints
@@ -52,7 +53,10 @@ class Settings:
     package_megabytes: int = setting(48, "Megabytes that one load package holds, about.")
     package_seconds: float = setting(30.0, "Longest time that fetched rows wait for their package, in seconds.")
     destination: Destination = setting("duckdb", "`duckdb` or `postgres`.")
-    dataset: str = setting("stripe", "Schema that holds the tables.")
+    dataset: str = setting(
+        "stripe",
+        "Schema that holds the tables: a letter, then letters, digits and underscores, lower case, 28 at most.",
+    )
     duckdb_path: str = setting(
         "stripe_data.duckdb",
         "DuckDB file. Its stem must differ from the dataset, or names become ambiguous.",
@@ -83,6 +87,8 @@ class Settings:
 
 
 SECTION = "sources.stripe"
+DATASET = r"(?!pg_)[a-z][a-z0-9_]{0,27}"  # within Postgres' 63 with `_staging_` and the name of a part
+FOREIGN_SCHEMAS = ("information_schema", "temp", "system")
 
 
 def key_of(name: str, section: str = SECTION) -> str:
@@ -137,13 +143,17 @@ def _check(settings: Settings) -> None:
         "rate_limit_share": 0 < settings.rate_limit_share <= 1,
         "workers": 1 <= settings.workers <= 256,
         "max_retries": settings.max_retries >= 0,
+        "max_retry_delay": settings.max_retry_delay >= 0,
+        "connect_timeout": settings.connect_timeout > 0,
+        "read_timeout": settings.read_timeout > 0,
+        "package_seconds": settings.package_seconds >= 0,
         "package_rows": settings.package_rows >= 1,
         "package_megabytes": settings.package_megabytes >= 1,
         "live_rate": settings.live_rate > 0,
         "sandbox_rate": settings.sandbox_rate > 0,
         "endpoint_rate": settings.endpoint_rate > 0,
         "destination": settings.destination in ("duckdb", "postgres"),
-        "dataset": settings.dataset.replace("_", "").isalnum() and settings.dataset == settings.dataset.lower(),
+        "dataset": re.fullmatch(DATASET, settings.dataset) is not None and settings.dataset not in FOREIGN_SCHEMAS,
         "api_base": settings.api_base.startswith(("http://", "https://")),
     }
     for name, is_right in limits.items():

@@ -24,6 +24,7 @@ from pipelines.command import (
     SOME_FAILED,
     add_common_options,
     moment,
+    resources_of,
     run_command,
     say,
     settings_of,
@@ -59,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(options: argparse.Namespace) -> int:
-    names = [name for given in options.resources for name in given.split(",") if name]
+    names = resources_of(options)
     reports: list[CheckReport] = []
     for settings in each_account(settings_of(options)):
         try:

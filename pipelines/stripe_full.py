@@ -19,6 +19,7 @@ from pipelines.command import (
     add_common_options,
     explain,
     moment,
+    resources_of,
     run_command,
     say,
     settings_of,
@@ -53,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _full(options: argparse.Namespace) -> int:
-    names = [name for given in options.resources for name in given.split(",") if name]
+    names = resources_of(options)
     if options.since and options.until and options.since >= options.until:
         raise BadConfiguration("--since has to be before --until: nothing can be created between them.")
     order = Order(

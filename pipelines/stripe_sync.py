@@ -16,7 +16,7 @@ if __package__ in (None, ""):  # started as a file: the repository's folder is w
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pipelines.accounts import each_account
-from pipelines.command import ALL_WELL, SOME_FAILED, add_common_options, run_command, say, settings_of
+from pipelines.command import ALL_WELL, SOME_FAILED, add_common_options, resources_of, run_command, say, settings_of
 from pipelines.database import DatabaseProblem
 from pipelines.display import print_summary
 from pipelines.list_runs import COMMAND
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _sync(options: argparse.Namespace) -> int:
-    names = [name for given in options.resources for name in given.split(",") if name]
+    names = resources_of(options)
     settings, sync_settings = settings_of(options), read_sync_settings()
 
     def once() -> int:

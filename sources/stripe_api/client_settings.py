@@ -70,10 +70,10 @@ def _check_key(key: str) -> None:
 
 
 def _check_base(base: str, key: str) -> None:
-    match = re.fullmatch(r"(https?)://[^/?#\s@]+(/[^?#\s]*)?", base)
+    match = re.fullmatch(r"(https?)://(?:\[[0-9a-fA-F:.]+\]|[^/?#\s@\[\]:]+)(?::\d{1,5})?(/[^?#\s]*)?", base)
     if match is None:
         advice = "Set SOURCES__STRIPE__API_BASE to a URL such as https://api.stripe.com"
-        raise BadConfiguration(f"{advice}: what is set is none, or carries a user, a query or a fragment.")
+        raise BadConfiguration(f"{advice}: what is set is no URL, or carries a user, a query or a fragment.")
     if (match[2] or "").rstrip("/").endswith(("/v1", "/v2")):
         raise BadConfiguration("Set SOURCES__STRIPE__API_BASE without /v1 at its end: paths already begin with it.")
     if match[1] == "http" and "_live_" in key and not is_loopback(base):

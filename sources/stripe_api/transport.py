@@ -5,6 +5,7 @@ Failures without an answer become Unreachable or BrokenPage. Redirects are not f
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import ssl
 import threading
@@ -109,7 +110,10 @@ class Transport:
 def is_loopback(base: str) -> bool:
     """Whether a URL leads to this very machine."""
     host = urlsplit(base).hostname or ""
-    return host == "localhost" or host == "::1" or host.startswith("127.")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
 
 
 def _pools(base: str, connections: int) -> urllib3.PoolManager:

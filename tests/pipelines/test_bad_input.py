@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -208,6 +209,7 @@ def test_account_that_the_key_cannot_act_for(on_duckdb: Case) -> None:
         (["--resources", "custmers"], ["no resource 'custmers'", "did you mean 'customers'?"]),
         (["--since", "yesterday"], ["--since", "'yesterday' is no point in time", "2025-01-31"]),
         (["--since", "2025-02-01", "--until", "2025-01-01"], ["--since", "--until", "before"]),
+        (["--resources", ""], ["--resources names nothing"]),
         (["--dataset", "Bad-name"], ["SOURCES__STRIPE__DATASET"]),
     ],
 )
@@ -444,3 +446,30 @@ def with_words(case: Case, **words: Any) -> str:
 def query(case: Case, statement: str) -> None:
     with psycopg.connect(case.destination.address, autocommit=True) as connection:
         connection.execute(statement.encode())
+
+
+# --- stopped from outside ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_in_the_middle_of_a_package_it_says_so_and_goes_on(on_postgres: Case, number: signal.Signals) -> None:
+    on_postgres.load("customers")
+    on_postgres.sim.account.create("customers", on_postgres.sim.make("customers"))
+    on_postgres.pass_time(60)
+    address = on_postgres.destination.address
+    with psycopg.connect(address) as holder, psycopg.connect(address, autocommit=True) as looking:
+        holder.execute("lock table stripe.customers")
+        command = [sys.executable, str(SCRIPT), "--resources", *NAMES]
+        script = subprocess.Popen(command, cwd=ROOT, env=on_postgres.environment, stderr=subprocess.PIPE, text=True)
+        waiting = "select pg_sleep(0.02), count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+        while script.poll() is None and not looking.execute(waiting).fetchall()[0][1]:
+            pass
+        script.send_signal(number)
+        holder.rollback()
+        _, told = script.communicate()
+    assert "Interrupted. What was loaded is kept" in told
+    assert script.returncode == 130
+    assert on_postgres.destination.query("select status from stripe.sync_runs order by started_at desc limit 1") == [
+        ("interrupted",)
+    ]
+    on_postgres.loads_well()

@@ -59,7 +59,24 @@ def test_nonsense_is_no_connection_string() -> None:
         open_database(postgres("mysql//x"))
 
 
-@pytest.mark.parametrize("given", [CERTIFICATE, base64.b64encode(CERTIFICATE.encode()).decode()])
+def test_dlts_own_password_may_hold_any_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    password = "p@ss w'ord:/%"
+    for name, value in (("HOST", "h"), ("DATABASE", "d"), ("USERNAME", "u"), ("PASSWORD", password), ("PORT", "1")):
+        monkeypatch.setenv(f"DESTINATION__POSTGRES__CREDENTIALS__{name}", value)
+    parts = conninfo_to_dict(postgres_conninfo(Settings(destination="postgres")))
+    assert (parts["host"], parts["dbname"], parts["user"], parts["password"]) == ("h", "d", "u", password)
+
+
+def test_end_of_a_password_is_taken_for_no_host() -> None:
+    with pytest.raises(DatabaseProblem, match="percent-encoded") as raised:
+        open_database(postgres("postgresql://me:open@sesame@127.0.0.1:1/d"))
+    assert "sesame" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [CERTIFICATE, base64.b64encode(CERTIFICATE.encode()).decode(), base64.encodebytes(CERTIFICATE.encode()).decode()],
+)
 def test_certificate_authority_can_be_pem_or_base64(given: str) -> None:
     file = Path(
         str(conninfo_to_dict(postgres_conninfo(postgres("postgresql://h/d", database_ca=given)))["sslrootcert"])

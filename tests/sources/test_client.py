@@ -424,6 +424,9 @@ def test_lone_surrogate_is_replaced_and_pairs_are_kept() -> None:
         ({"api_base": "https://api.stripe.com/v1"}, "SOURCES__STRIPE__API_BASE"),
         ({"api_base": "https://user:secret@proxy"}, "SOURCES__STRIPE__API_BASE"),
         ({"api_base": "http://proxy.example", "api_key": "rk_live_1"}, "SOURCES__STRIPE__API_BASE"),
+        ({"api_base": "http://127.proxy.example", "api_key": "rk_live_1"}, "SOURCES__STRIPE__API_BASE"),
+        ({"api_base": "http://[::1"}, "SOURCES__STRIPE__API_BASE"),
+        ({"api_base": "http://127.0.0.1:port"}, "SOURCES__STRIPE__API_BASE"),
         ({"stripe_account": "acct_1\r\nX: 1"}, "SOURCES__STRIPE__STRIPE_ACCOUNT"),
     ],
 )
