@@ -75,22 +75,40 @@ def is_told(resource: Resource) -> bool:
 
 
 def due_lists(
-    resources: Iterable[Resource], last: Mapping[str, Last], now: int, settings: SyncSettings, touched: Collection[str]
+    resources: Iterable[Resource],
+    last: Mapping[str, Last],
+    now: int,
+    settings: SyncSettings,
+    touched: Collection[str],
+    *,
+    has_events: bool = True,
 ) -> list[Due]:
-    """The lists to read, in the order given. `touched` are the tables that this run's events changed."""
-    found = (_due(one, last.get(one.name), now, settings, touched) for one in resources if one.name != "events")
+    """The lists to read, in the order given. `touched` are the tables that this run's events changed.
+
+    Without events, which the key may not read, every list comes round.
+    """
+    listed = [one for one in resources if one.name != "events"]
+    found = (
+        _due(one, last.get(one.name), now, settings, touched, is_told=has_events and is_told(one)) for one in listed
+    )
     return [one for one in found if one is not None]
 
 
 def _due(
-    resource: Resource, last: Last | None, now: int, settings: SyncSettings, touched: Collection[str]
+    resource: Resource,
+    last: Last | None,
+    now: int,
+    settings: SyncSettings,
+    touched: Collection[str],
+    *,
+    is_told: bool,
 ) -> Due | None:
     whole = resource.created == "none"
     if last is None or last.status not in ("complete", "skipped") or last.at is None:
         return Due(resource, "never finished", 0)
     is_skipped = last.status == "skipped"
     cadence = settings.cadence(resource.name) * (RARELY if is_skipped else 1)
-    if (is_skipped or not is_told(resource)) and now - last.at >= cadence:
+    if (is_skipped or not is_told) and now - last.at >= cadence:
         return Due(resource, "cadence", None if whole else settings.lookback(resource.name))
     if not is_skipped and FOLLOWS.get(resource.name, frozenset()) & frozenset(touched):
         return Due(resource, "events", None if whole else SOON)

@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from pipelines.events_pass import EventsPass, PassSettings
+from pipelines.events_pass import EventsDenied, EventsPass, PassSettings
 from pipelines.events_position import Position
 from pipelines.gap import EventsGap
 from pipelines.loaded import followed_tables, loaded_names
 from pipelines.session import Session
 from pipelines.stored_rows import Key, key_of
-
-EVENTS_PASS = "events_pass"
-"""The line of `sync_status` that holds the position of the events."""
+from pipelines.sync_state import EVENTS_PASS
 
 
 @dataclass(slots=True)
@@ -43,7 +41,8 @@ class Changed:
 def catch_up(session: Session, *, dry_run: bool) -> Changed:
     """Applies the events since the saved position up to now, and leaves the position to the next sync.
 
-    With `dry_run` nothing is stored. Nothing is known without a position, or after a gap. Raises what stops a run.
+    With `dry_run` nothing is stored. Nothing is known without a position, after a gap, or with a key that may not read
+    events. Raises what stops a run.
     """
     changed = Changed()
     position = saved_position(session)
@@ -66,7 +65,7 @@ def catch_up(session: Session, *, dry_run: bool) -> Changed:
     passing = EventsPass(session.client, settings, session.columns, store, lambda position: None, session.tally)
     try:
         passing.run(position)
-    except EventsGap:
+    except (EventsGap, EventsDenied):
         return Changed()
     return changed
 

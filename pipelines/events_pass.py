@@ -22,7 +22,7 @@ from sources.stripe_api.arrow import arrow_tables
 from sources.stripe_api.catalogue import RESOURCES, TABLES
 from sources.stripe_api.changes import Change, Ignored, Newest, change_of, merged, rows_of
 from sources.stripe_api.client import Client
-from sources.stripe_api.errors import ObjectMissing, StripeSourceError
+from sources.stripe_api.errors import ObjectMissing, SkipResource, StripeSourceError
 from sources.stripe_api.replies import Object, Page
 from sources.stripe_api.rows import Row, Stamp, explode
 from sources.stripe_api.schema import Columns
@@ -32,6 +32,20 @@ from sources.stripe_api.work import created_params
 
 EVENTS = RESOURCES["events"]
 PIECE = 5_000  # events whose changes are decided and stored together
+
+
+class EventsDenied(StripeSourceError):
+    """The key may not read events."""
+
+    def __init__(self, denied: SkipResource) -> None:
+        super().__init__(
+            "The key may not read events, so that changes and deletions of objects that are stored already are not"
+            " seen; new ones come from their lists, daily unless SYNC__CADENCE_HOURS says otherwise. Give the key the"
+            " permission to read events (rak_event_read), and the next run makes up for thirty days. Until then"
+            f" only stripe_check.py finds such changes. {denied}",
+            request_id=denied.request_id,
+            status=denied.status,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +80,9 @@ class EventsPass:
         self._store, self._save = store, save
         self.report = Report()
 
-    def run(self, position: Position) -> Position:
-        """Reads what is left, the oldest first. Returns the position reached; raises BudgetSpent, EventsGap and what
-        else stops a run.
+    def run(self, position: Position) -> int:
+        """Reads what is left, the oldest first. Returns Stripe's clock at the first page; raises BudgetSpent,
+        EventsGap, EventsDenied, and what else stops a run.
 
         After an error the saved position stands for what was applied.
         """
@@ -76,10 +90,9 @@ class EventsPass:
         for hole in position.holes():
             position = self._read(position, hole.gte, hole.lt)
         position = self._read(position, position.newest_from(self._settings.overlap), None)
-        if self.report.now is not None:
-            position = position.forget(self.report.now)
-        self._save(position)
-        return position
+        assert self.report.now is not None  # a pass asks at least once
+        self._save(position.forget(self.report.now))
+        return self.report.now
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -115,6 +128,8 @@ class EventsPass:
         cursor = (("starting_after", str(after["id"])),) if after is not None else ()
         try:
             return self._client.page(EVENTS.path, (("limit", "100"), *bounds, *cursor))
+        except SkipResource as denied:
+            raise EventsDenied(denied) from denied
         except ObjectMissing:  # the event has expired meanwhile, and with it all that are older
             if after is None:
                 raise

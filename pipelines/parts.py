@@ -73,10 +73,12 @@ def run_events(session: Session, settings: SyncSettings, account: str) -> tuple[
     Raises what stops a run; what was done until then is saved.
     """
     outcome = Sync(session, settings, part="events").run()
-    if outcome.stopped or outcome.events.now is None:
+    if outcome.stopped or outcome.now is None:
         return outcome, []
-    last, touched = SyncState(session).last(), outcome.events.touched
-    due = due_lists(loaded_resources(session), last, outcome.events.now, settings, touched)
+    state, touched = SyncState(session), outcome.events.touched
+    due = due_lists(
+        loaded_resources(session), state.last(), outcome.now, settings, touched, has_events=state.has_events
+    )
     return outcome, list_parts(account, (one.resource for one in due), touched, session.spending.left)
 
 

@@ -98,6 +98,8 @@ def _tell(report: CheckReport) -> None:
     report.show()
     for name, why in report.incomplete.items():
         say(f"{name} could not be checked to its end: {why}")
+    if report.skipped:
+        say(f"Not checked, since the account or the key lacks them: {', '.join(report.skipped)}.")
 
 
 def _write_json(reports: list[CheckReport], path: str) -> None:

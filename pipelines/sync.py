@@ -12,23 +12,21 @@ from typing import Literal
 
 from pipelines.account import read_account
 from pipelines.cadence import due_lists
-from pipelines.catch_up import EVENTS_PASS
-from pipelines.events_pass import EventsPass, PassSettings
-from pipelines.events_position import KEPT, MARGIN, Position
+from pipelines.events_pass import EventsDenied, EventsPass, PassSettings
+from pipelines.events_position import Position
 from pipelines.events_report import Report
-from pipelines.gap import EventsGap, loaded_since, vanished_since
+from pipelines.gap import EventsGap, loaded_since
 from pipelines.list_runs import ListRuns
 from pipelines.loaded import followed_tables, loaded_resources
+from pipelines.relist import RELISTING, Relist
 from pipelines.run import Outcome
 from pipelines.session import Session
 from pipelines.spending import BudgetSpent
-from pipelines.state import ResourceStatus
+from pipelines.state import ResourceStatus, Status
 from pipelines.sync_settings import SyncSettings
-from pipelines.sync_state import SyncState
+from pipelines.sync_state import EVENTS_PASS, SyncState
 from sources.stripe_api.catalogue import RESOURCES
-from sources.stripe_api.progress import Progress
 
-RELISTING = "relisting"
 Part = Literal["all", "events", "lists"]
 
 
@@ -36,7 +34,8 @@ Part = Literal["all", "events", "lists"]
 class SyncOutcome:
     """What came of a run. `lists` are the outcomes of listing; `stopped` says why it ended early, if it did.
 
-    `lacking` are resources that an earlier run found that the account or the key does not have.
+    `lacking` are resources that an earlier run found that the account or the key does not have. `has_events`: the key
+    may read events. `now` is Stripe's clock, unix seconds, None before it was seen.
     """
 
     account_id: str
@@ -48,6 +47,8 @@ class SyncOutcome:
     deleted_in_gap: int = 0
     stopped: str | None = None
     lacking: list[str] = field(default_factory=list)
+    has_events: bool = True
+    now: int | None = None
 
     @property
     def failed(self) -> list[str]:
@@ -56,10 +57,11 @@ class SyncOutcome:
 
     @property
     def skipped(self) -> list[str]:
-        """Resources that the account or the key does not have, as far as is known."""
+        """Resources that the account or the key does not have, as far as is known; `events` if they cannot be read."""
         listed = {line.resource for outcome in self.lists for line in outcome.board.lines()}
         now = [name for outcome in self.lists for name in outcome.skipped]
-        return [*now, *(name for name in self.lacking if name not in listed)]
+        events = [] if self.has_events else ["events"]
+        return list(dict.fromkeys([*events, *now, *(name for name in self.lacking if name not in listed)]))
 
 
 class Sync:
@@ -90,6 +92,8 @@ class Sync:
         lacking = [one.name for one in self._resources if one.name in self._state.lines]
         lacking = [name for name in lacking if self._state.lines[name].status == "skipped"]
         self._outcome = SyncOutcome(session.account_id, Report(), self._lists.outcomes, lacking=lacking)
+        if part == "lists":
+            self._outcome.has_events = self._state.has_events
 
     def run(self) -> SyncOutcome:
         """Runs; a spent budget is an outcome, not an error. Raises what stops a run otherwise, after saving that."""
@@ -110,25 +114,31 @@ class Sync:
         return outcome
 
     def _run(self) -> None:
-        now = self._stripes_clock() if self._part == "lists" else self._run_events()
-        if now is not None and self._part != "events":
+        now = self._outcome.now = self._stripes_clock() if self._part == "lists" else self._run_events()
+        if self._part != "events":
             touched = self._outcome.events.touched | self._touched_before
-            self._lists.read_due(due_lists(self._resources, self._state.last(), now, self._settings, touched), now)
+            last, has_events = self._state.last(), self._outcome.has_events
+            due = due_lists(self._resources, last, now, self._settings, touched, has_events=has_events)
+            self._lists.read_due(due, now)
 
     def _stripes_clock(self) -> int:
         session = self._session
         return session.now if session.now is not None else read_account(session.client, session.settings).now
 
-    def _run_events(self) -> int | None:
-        """Applies the events, or lists everything. Returns Stripe's clock, None where it was not seen."""
+    def _run_events(self) -> int:
+        """Applies the events, or lists everything, or goes without. Returns Stripe's clock."""
         position = self._position()
         if position is None or RELISTING in self._state.lines:
-            return self._relist("The events of this account were never applied to these tables.", None)
+            now = self._stripes_clock()
+            self._relist("The events of this account were never applied to these tables.", now)
+            return now
         try:
-            self._apply_events(position)
-            return self._outcome.events.now
+            return self._apply_events(position)
         except EventsGap as gap:
-            return self._relist(str(gap), gap.now)
+            self._relist(str(gap), gap.now)
+            return gap.now
+        except EventsDenied as denied:
+            return self._go_without(position, denied)
 
     # --- events ------------------------------------------------------------------------------------------------------
 
@@ -139,7 +149,7 @@ class Sync:
         begin = loaded_since(self._session, self._followed, self._state.lines)
         return Position(begin) if begin is not None else None
 
-    def _apply_events(self, position: Position) -> Position:
+    def _apply_events(self, position: Position) -> int:
         session, settings = self._session, self._settings
         passing = EventsPass(
             session.client,
@@ -160,36 +170,24 @@ class Sync:
         self._outcome.events = passing.report
         return passing.run(position)
 
-    def _save_position(self, position: Position) -> None:
-        report = self._outcome.events
-        status = ResourceStatus(
-            EVENTS_PASS, "complete", position.to_json(), rows=report.rows, requests=self._session.spending.spent
+    def _save_position(self, position: Position, denied: str | None = None) -> None:
+        rows, requests = self._outcome.events.rows, self._session.spending.spent
+        status: Status = "skipped" if denied else "complete"
+        self._session.save(
+            ResourceStatus(EVENTS_PASS, status, position.to_json(), rows=rows, requests=requests, error=denied)
         )
-        self._session.save(status)
 
-    # --- after a gap -------------------------------------------------------------------------------------------------
-
-    def _relist(self, why: str, now: int | None) -> int:
+    def _relist(self, why: str, now: int) -> None:
         """Reads every list again, and every row that none of them shows; the events go on from where this began."""
-        session = self._session
-        now = self._stripes_clock() if now is None else now
+        relist = Relist(self._session, self._state, self._lists, self._followed, self._warn)
         self._outcome.relisted = True
-        begin = now
-        if RELISTING in self._state.lines:
-            begin = max(int(self._state.lines[RELISTING].progress["begin"]), now - KEPT + 2 * MARGIN)
-            self._warn("Going on with reading every list again, which an earlier run began.")
-        else:
-            self._warn(
-                f"{why} Stripe keeps events for thirty days, so every list is read again now, and every row that no"
-                " list shows. This costs as many requests as a first load; afterwards events will do."
-            )
-            for one in self._followed:
-                self._state.write(one.name, Progress().to_json())
-            session.save(ResourceStatus(RELISTING, "running", {"begin": begin}))
-        left = [one for one in self._followed if not self._state.is_listed_since(one.name, begin)]
-        if left:
-            self._lists.read(left, now)
-        self._outcome.deleted_in_gap = vanished_since(session, self._followed, begin)
-        self._state.drop(RELISTING)
-        self._save_position(Position(begin))
-        return now
+        relist.run(why, now)
+        self._outcome.deleted_in_gap = relist.deleted
+        self._save_position(Position(relist.begin))
+
+    def _go_without(self, position: Position, denied: EventsDenied) -> int:
+        """Lists come round for everything then. The position stays: what is kept is applied when the key may."""
+        self._warn(str(denied))
+        self._outcome.has_events = False
+        self._save_position(position, str(denied))
+        return self._stripes_clock()

@@ -11,6 +11,9 @@ from pipelines.cadence import Last
 from pipelines.session import Session
 from sources.stripe_api.catalogue import RESOURCES
 
+EVENTS_PASS = "events_pass"
+"""The line of `sync_status` that holds the position of the events; `skipped` where the key may not read them."""
+
 LISTED_AT = "listed_at"
 """The key in a resource's progress that says when its list was last read to its end, in unix seconds."""
 
@@ -47,6 +50,11 @@ class SyncState:
             )
             for name, status, progress, end in rows
         }
+
+    @property
+    def has_events(self) -> bool:
+        """Whether the last pass over the events found that the key may read them, or there was none."""
+        return EVENTS_PASS not in self.lines or self.lines[EVENTS_PASS].status != "skipped"
 
     def last(self) -> dict[str, Last]:
         """When each resource was last listed: noted by a sync, or the end of the window that a load has reached."""
