@@ -24,6 +24,7 @@ from dlt.common.destination import Destination
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pipelines import destinations
+from pipelines.connections import Connections
 from pipelines.database_problem import DatabaseProblem
 from pipelines.libpq import LibpqCredentials
 from pipelines.settings import Settings
@@ -69,6 +70,7 @@ class PostgresDatabase:
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
         self._connection = psycopg.connect(conninfo, autocommit=True, application_name="stripe-elt")
+        self._loaders = Connections()
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """See `Database`."""
@@ -87,10 +89,13 @@ class PostgresDatabase:
 
     def destination(self) -> Destination[Any, Any]:
         """See `Database`."""
-        return destinations.postgres(credentials=self._conninfo)
+        made = destinations.postgres(credentials=self._conninfo)
+        made.connections = self._loaders
+        return made
 
     def close(self) -> None:
         """See `Database`: the server gives the locks back before this returns, not when it notices the end."""
+        self._loaders.close()
         with suppress(psycopg.Error):
             self._connection.execute("SELECT pg_advisory_unlock_all()")
         self._connection.close()

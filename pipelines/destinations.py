@@ -28,6 +28,7 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.destinations.sql_client import SqlClientBase
 from dlt.destinations.sql_jobs import SqlMergeFollowupJob
 
+from pipelines.connections import Connections, SharingSqlClient
 from pipelines.libpq import LibpqConfiguration
 from pipelines.merge import PARENT, Merge
 
@@ -132,7 +133,10 @@ class _SharedTables(SqlJobClientBase):
 
 
 class QuotedCsvCopyJob(PostgresCsvCopyJob):
-    """COPY that tells an empty string (quoted) from a null (nothing): dlt's own makes nulls of both."""
+    """COPY that tells an empty string (quoted) from a null (nothing): dlt's own makes nulls of both.
+
+    Timestamps that name no zone are in UTC.
+    """
 
     def run(self) -> None:
         """Streams the file into the staging table; the header names the columns."""
@@ -142,12 +146,13 @@ class QuotedCsvCopyJob(PostgresCsvCopyJob):
             columns = ", ".join(sql_client.escape_column_name(name.strip('"')) for name in header.split(","))
             table = sql_client.make_qualified_table_name(self.load_table_name)
             with sql_client.begin_transaction(), sql_client.native_connection.cursor() as cursor:
+                cursor.execute("SET LOCAL TimeZone = 'UTC'")
                 copy = f"COPY {table} ({columns}) FROM STDIN WITH (FORMAT csv, NULL '')"
                 cursor.copy_expert(copy, file, size=262_144)
 
 
 class GuardedPostgresClient(_SharedTables, PostgresClient):
-    """Postgres: unlogged staging tables that carry JSON as text, an index on children's parents."""
+    """Postgres: unlogged staging tables that nobody tends, an index on children's parents."""
 
     def create_load_job(
         self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False
@@ -166,9 +171,11 @@ class GuardedPostgresClient(_SharedTables, PostgresClient):
         return create.replace("CREATE TABLE", "CREATE UNLOGGED TABLE", 1) if self._is_staging else create
 
     def _get_table_post_update_sql(self, partial_table: Any) -> list[str]:
-        if self._is_staging or PARENT not in partial_table["columns"]:
-            return []
         table = self.sql_client.make_qualified_table_name(partial_table["name"])
+        if self._is_staging:  # it is emptied before autovacuum is through with it
+            return [f"ALTER TABLE {table} SET (autovacuum_enabled = false)"]
+        if PARENT not in partial_table["columns"]:
+            return []
         return [f"CREATE INDEX ON {table} ({PARENT})"]
 
 
@@ -194,6 +201,16 @@ class postgres(_AskedOnce, dlt_postgres):
     """dlt's `postgres` destination with the guarded merge. Same configuration, same name."""
 
     spec = LibpqConfiguration  # type: ignore[assignment]  # dlt means the very class, a subclass serves
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.connections = Connections()
+
+    def client(self, schema: Schema, initial_config: Any = None) -> GuardedPostgresClient:
+        """A client that shares connections with those before it."""
+        made = cast("GuardedPostgresClient", super().client(schema, initial_config))
+        made.sql_client = SharingSqlClient(made.sql_client, self.connections)
+        return made
 
     @property
     def client_class(self) -> type[GuardedPostgresClient]:

@@ -19,10 +19,10 @@ from dlt.common.schema.typing import TColumnSchema
 from dlt.common.typing import TLoaderFileFormat
 from dlt.extract import DltResource
 from dlt.pipeline.exceptions import PipelineStepFailed
-from pyarrow import csv, parquet
 
 from pipelines.database import Database
 from pipelines.database_problem import DatabaseProblem, explained
+from pipelines.files import write_csv, write_parquet
 from pipelines.markers import drop_idle_markers
 from pipelines.stored_schema import SCHEMA
 from sources.stripe_api.dlt_columns import dlt_columns
@@ -79,17 +79,12 @@ class Loader:
         pipeline.load()
 
     def _resource(self, folder: Path, name: str, table: pa.Table) -> DltResource:
-        """The table as a file of the format that the database copies from, which dlt takes over as it is.
-
-        dlt's own way from Arrow, through Parquet to the same file, takes three times the processor.
-        """
-        path = str(folder / f"{name}.{self._file_format}")
-        if self._file_format == "csv":
-            csv.write_csv(table, path, csv.WriteOptions(quoting_style="needed"))
-        else:
-            parquet.write_table(table, path, compression="none")
+        """The table as a file of the format that the database copies from, which dlt takes over as it is."""
+        path = folder / f"{name}.{self._file_format}"
+        write = write_csv if self._file_format == "csv" else write_parquet
+        write(table, path)
         return dlt.resource(
-            [dlt.mark.with_file_import(path, self._file_format, table.num_rows)],
+            [dlt.mark.with_file_import(str(path), self._file_format, table.num_rows)],
             name=name,
             write_disposition={"disposition": "merge", "strategy": "upsert"},
             columns=self.hints(name, table.schema),

@@ -11,6 +11,7 @@ from importlib.metadata import requires, version
 from typing import Any
 
 import pytest
+from dlt.common.destination import Destination
 from dlt.destinations import duckdb, postgres
 from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresCsvCopyJob
@@ -63,6 +64,14 @@ def test_libpq_gets_what_the_credentials_say() -> None:
     source = inspect.getsource(Psycopg2SqlClient.open_connection)
     assert "dsn=self.credentials.to_native_representation()" in source
     assert 'self.credentials.get_query().get("options", "")' in source
+
+
+def test_clients_are_made_and_connect_where_it_was() -> None:
+    assert list(inspect.signature(Destination.client).parameters) == ["self", "schema", "initial_config"]
+    made = inspect.signature(Psycopg2SqlClient).parameters
+    assert list(made) == ["dataset_name", "staging_dataset_name", "credentials", "capabilities"]
+    assert "self._conn = psycopg2.connect(" in inspect.getsource(Psycopg2SqlClient.open_connection)
+    assert "self._conn.close()" in inspect.getsource(Psycopg2SqlClient.close_connection)
 
 
 def test_state_can_be_left_out_of_packages() -> None:

@@ -1,0 +1,46 @@
+"""Files that databases copy from."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipelines.files import BATCH_ROWS, write_csv
+
+MOMENT = datetime(2026, 2, 3, 4, 5, 6, 789_000, UTC)
+
+
+def timestamps(*values: datetime | None) -> pa.Array:
+    return pa.array(values, pa.timestamp("us", "UTC"))
+
+
+def test_csv_tells_empty_from_null_and_names_no_zone(tmp_path: Path) -> None:
+    table = pa.table({"id": ["a", "b"], "name": ["", None], "created": timestamps(MOMENT, None), "amount": [1, 2]})
+    write_csv(table, tmp_path / "x.csv")
+    assert (tmp_path / "x.csv").read_text() == (
+        '"id","name","created","amount"\n"a","",2026-02-03 04:05:06.789000,1\n"b",,,2\n'
+    )
+
+
+def test_csv_leaves_out_what_is_null_anyway_and_what_the_merge_writes(tmp_path: Path) -> None:
+    columns = {"id": pa.array(["a"]), "name": pa.array([None], pa.string()), "_synced_at": timestamps(MOMENT)}
+    write_csv(pa.table(columns), tmp_path / "x.csv")
+    assert (tmp_path / "x.csv").read_text() == '"id"\n"a"\n'
+
+
+def test_csv_holds_all_rows_of_all_pages_in_order(tmp_path: Path) -> None:
+    pages = [pa.table({"n": [page * 700 + row for row in range(700)]}) for page in range(BATCH_ROWS // 700 * 2 + 1)]
+    write_csv(pa.concat_tables(pages), tmp_path / "x.csv")
+    lines = (tmp_path / "x.csv").read_text().splitlines()
+    assert lines == ['"n"', *map(str, range(700 * len(pages)))]
+
+
+def test_years_of_any_length_are_written_as_postgres_reads_them(tmp_path: Path) -> None:
+    bounds = timestamps(datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, 23, 59, 59, tzinfo=UTC))
+    write_csv(pa.table({"at": bounds}), tmp_path / "x.csv")
+    assert (tmp_path / "x.csv").read_text().splitlines()[1:] == [
+        "0001-01-02 00:00:00.000000",
+        "9999-12-30 23:59:59.000000",
+    ]
