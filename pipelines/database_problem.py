@@ -60,6 +60,10 @@ class DatabaseProblem(StopRun):
     """The database cannot be used: down, read-only, locked, refused, out of space."""
 
 
+class AlreadyRunning(StopRun):
+    """Another run has the dataset, or the same part of it."""
+
+
 @contextmanager
 def database_problems() -> Iterator[None]:
     """Turns what a database raises within into `DatabaseProblem`."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 
-from pipelines.account import Account
 from pipelines.cadence import Due, reopened
 from pipelines.run import Order, Outcome, Run
 from pipelines.session import Session
 from pipelines.spending import BudgetSpent
+from pipelines.state import State
 from pipelines.sync_state import SyncState
 from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.progress import Progress
@@ -40,8 +41,8 @@ class ListRuns:
         """
         session = self._session
         order = Order(f"{COMMAND} lists", resources, until=now, requests_budget=session.spending.left)
-        account = Account(session.account_id, now, 0)
-        outcome = Run(session.settings, order, session.client, account, session.database).go()
+        state = State(session.database, session.settings.dataset, session.account_id, uuid.uuid4().hex, order.command)
+        outcome = Run(session, order, now, state).go()
         self.outcomes.append(outcome)
         ended = [line.resource for line in outcome.board.lines() if line.status in ("complete", "skipped")]
         self._state.note_listed(ended, now)

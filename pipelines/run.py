@@ -7,26 +7,20 @@ any instant, a run loses nothing, and the next one fetches at most one package a
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipelines.account import Account, open_client, read_account
 from pipelines.board import Board
-from pipelines.contracted import columns_of
-from pipelines.database import Database, DatabaseProblem, open_database
-from pipelines.database_problem import database_problems
+from pipelines.database_problem import DatabaseProblem, database_problems
 from pipelines.display import showing
 from pipelines.journal import Journal, entry_of
-from pipelines.load import Loader
 from pipelines.package import Limits, Package, Packages
 from pipelines.parents import StoredParents
+from pipelines.session import Session, open_session
 from pipelines.settings import Settings
 from pipelines.state import State
 from sources.stripe_api.catalogue import Resource
-from sources.stripe_api.client import Client
 from sources.stripe_api.convert import converter
 from sources.stripe_api.errors import StripeSourceError
 from sources.stripe_api.paging import Fetch, fetch
@@ -58,33 +52,19 @@ class Outcome:
 
 def run(settings: Settings, order: Order) -> Outcome:
     """Runs the order. Raises `StopRun` where it could not even start; later errors are in the outcome."""
-    with ExitStack() as stack:
-        stack.enter_context(database_problems())
-        client = stack.enter_context(open_client(settings))
-        account = read_account(client, settings)
-        database = open_database(settings)
-        stack.callback(database.close)
-        lock(database, settings)
-        return Run(settings, order, client, account, database).go(alone=True)
-
-
-def lock(database: Database, settings: Settings) -> None:
-    """One run at a time on a dataset. Raises `DatabaseProblem` when another one is under way."""
-    if not database.lock_run(settings.dataset):
-        raise DatabaseProblem(
-            f"Another run is loading the dataset {settings.dataset!r} of this database. Wait until it has ended, or"
-            " choose another --dataset; nothing was changed."
-        )
+    with database_problems(), open_session(settings, order.command, clock=True) as session:
+        session.state.close_abandoned()
+        return Run(session, order, session.clock(), session.state).go()
 
 
 class Run:
-    """A run under way: one account, one dataset, its lock held."""
+    """A run under way in an open session, up to `now`, unix seconds on Stripe's clock; `state` is its own."""
 
-    def __init__(self, settings: Settings, order: Order, client: Client, account: Account, database: Database) -> None:
-        self._settings, self._order, self._client, self._account = settings, order, client, account
-        self._database = database
-        self._until = min(order.until or account.now, account.now)
-        self._state = State(database, settings.dataset, account.id, uuid.uuid4().hex, order.command)
+    def __init__(self, session: Session, order: Order, now: int, state: State) -> None:
+        self._session, self._order, self._state = session, order, state
+        self._until = min(order.until or now, now)
+        self._spent_before = 0 if state is session.state else session.spending.spent
+        settings = session.settings
         self._limits = Limits(
             rows=settings.package_rows,
             nbytes=settings.package_megabytes * 2**20,
@@ -92,19 +72,17 @@ class Run:
             seconds=settings.package_seconds,
         )
         self._board = Board(resource.name for resource in order.resources)
-        self._tally = Tally()
 
-    def go(self, *, alone: bool = False) -> Outcome:
-        """Reads and loads everything; then the outcome. `alone`: the dataset's lock says that no other run is alive."""
+    def go(self) -> Outcome:
+        """Reads and loads everything; then the outcome."""
         self._prepare()
-        if alone:
-            self._state.close_abandoned()
         error: StripeSourceError | None = None
         try:
             with database_problems(), showing(self._board):
                 self._fetch([one for one in self._order.resources if not one.parents], None)
                 for since, children in self._children().items():
-                    parents = StoredParents(self._database, self._settings.dataset, self._account.id, since)
+                    dataset = self._session.settings.dataset
+                    parents = StoredParents(self._session.database, dataset, self._session.account_id, since)
                     self._fetch(children, parents)
         except StripeSourceError as stopped:
             error = stopped
@@ -115,15 +93,12 @@ class Run:
         self._board.settle(self._journal.statuses())
         failed, skipped = self._journal.with_status("error"), self._journal.with_status("skipped")
         self._end("error" if error else "partial" if failed else "complete", error)
-        return Outcome(self._board, self._tally, failed, skipped, error)
+        return Outcome(self._board, self._session.tally, failed, skipped, error)
 
     def _prepare(self) -> None:
-        self._state.create()
         saved = {} if self._order.full_refresh else self._state.read_progress()
         now = datetime.now(UTC)
         self._journal = Journal(entry_of(one, saved.get(one.name), now) for one in self._order.resources)
-        self._columns = columns_of(self._database, self._settings.dataset)
-        self._loader = Loader(self._database, self._settings.dataset, self._columns)
         self._save(None)
 
     def _children(self) -> dict[datetime | None, list[Resource]]:
@@ -138,14 +113,14 @@ class Run:
         if not resources:
             return
         fetching = fetch(
-            self._client,
+            self._session.client,
             resources,
-            convert=converter(self._account.id, self._columns, self._tally),
+            convert=converter(self._session.account_id, self._session.columns, self._session.tally),
             since=self._order.since,
             until=self._until,
             progress=self._journal.progress(),
             parents=parents,
-            workers=self._settings.workers,
+            workers=self._session.settings.workers,
             requests_budget=self._order.requests_budget,
         )
         with fetching:
@@ -170,7 +145,7 @@ class Run:
     def _commit(self, package: Package) -> None:
         """The data first, then the progress."""
         if package.rows:
-            self._loader.load(self._columns.admit(package.take_tables()))
+            self._session.loader.load(self._session.columns.admit(package.take_tables()))
         for chunk in package.chunks:
             self._journal.committed(chunk)
         for end in package.ends:
@@ -193,4 +168,4 @@ class Run:
 
     @property
     def _requests(self) -> int:
-        return self._journal.requests + self._account.requests
+        return self._session.spending.spent - self._spent_before

@@ -1,4 +1,4 @@
-"""What the sync, the check and single objects work with: one account, one database, a client that counts, a loader.
+"""What every command works with: one account, one database, a client that counts, a loader.
 
 A session holds a lock for its scope and stages its packages under the scope's own name, so that sessions of different
 scopes can run at once: a single object beside a long load, Airflow's tasks beside one another. Their merges into the
@@ -8,9 +8,6 @@ same table are guarded. Knows no resource and no event.
 from __future__ import annotations
 
 import hashlib
-import re
-import subprocess
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -23,26 +20,17 @@ from dlt.common.destination import Destination
 
 from pipelines.account import open_client, read_account
 from pipelines.contracted import columns_of
-from pipelines.database import Database, DatabaseProblem, open_database
+from pipelines.database import Database, open_database
 from pipelines.load import Loader
 from pipelines.settings import Settings
 from pipelines.spending import Spending
 from pipelines.state import ResourceStatus, State
 from sources.stripe_api.client import Client
 from sources.stripe_api.contract import ContractedColumns
-from sources.stripe_api.errors import StripeSourceError
 from sources.stripe_api.tally import Tally
 
 ACCOUNT_OF_KEY = "account_of_key"
 """The line of `sync_status` that remembers which account a key belongs to (by a digest of the key)."""
-
-
-PATIENCE, MOMENT = 10, 0.05
-"""How often a lock is asked for, and the seconds between: half a second in all."""
-
-
-class AlreadyRunning(StripeSourceError):
-    """Another run of the same scope has the dataset."""
 
 
 class ScopedDatabase:
@@ -83,6 +71,10 @@ class Session:
         """The version of Stripe's API that the project asks for."""
         return self.settings.stripe_version or str(stripe.api_version)
 
+    def clock(self) -> int:
+        """Stripe's clock, unix seconds: as it was at the session's begin, or else asked for now."""
+        return self.now if self.now is not None else read_account(self.client, self.settings).now
+
     def store(self, tables: Mapping[str, pa.Table]) -> None:
         """Merges what the schema contract admits, and returns when it is committed.
 
@@ -104,67 +96,42 @@ class Session:
 
 @contextmanager
 def open_session(
-    settings: Settings, command: str, *, budget: int | None = None, scope: str = "", opened: Database | None = None
+    settings: Settings,
+    command: str,
+    *,
+    budget: int | None = None,
+    scope: str = "",
+    opened: Database | None = None,
+    clock: bool = False,
 ) -> Iterator[Session]:
     """A session for the account of the settings; `opened` is a database to work in, which stays open.
 
+    `clock`: Stripe is asked for the account, and so for its clock, even when it is known whose the key is.
     Raises AlreadyRunning when another session has the scope, and what the database and Stripe raise.
     """
     with ExitStack() as stack:
         client = stack.enter_context(open_client(settings))
         spending = Spending(client.limiter, budget)
         client.limiter = spending
-        database = opened or _open(settings)
+        database = opened or open_database(settings)
         if opened is None:
             stack.callback(database.close)
         scoped = ScopedDatabase(database, scope)
-        if not _lock(database, f"{settings.dataset}/{scope}" if scope else settings.dataset):
-            raise AlreadyRunning(
-                f"Another run is loading the dataset {settings.dataset!r}, so this one ends at once. Nothing was done."
-            )
-        account_id, now = _account(scoped, client, settings)
+        database.lock_run(f"{settings.dataset}/{scope}" if scope else settings.dataset)
+        account_id, now = _asked(client, settings) if clock else _account(scoped, client, settings)
         state = State(scoped, settings.dataset, account_id, uuid.uuid4().hex, command)
         state.create()
         columns = columns_of(scoped, settings.dataset)
         loader = Loader(scoped, settings.dataset, columns)
         session = Session(settings, scoped, client, spending, account_id, now, state, loader, columns)
         session.save()
-        if now is not None:
+        if now is not None and not clock:
             state.save(
                 [ResourceStatus(ACCOUNT_OF_KEY, "complete", {"key": _digest(settings)})],
                 rows=0,
                 requests=spending.spent,
             )
         yield session
-
-
-def _open(settings: Settings) -> Database:
-    """Opens the database. A DuckDB file that another run holds is no problem of the database's."""
-    try:
-        return open_database(settings)
-    except DatabaseProblem as error:
-        holder = re.search(r"PID (\d+)", str(error.__cause__))
-        if holder is None or not _is_a_run(holder[1]):
-            raise
-        raise AlreadyRunning(
-            f"Another run has the DuckDB file {settings.duckdb_path} (process {holder[1]}), so this one ends at once."
-            " Nothing was done."
-        ) from error
-
-
-def _is_a_run(process: str) -> bool:
-    """Whether a process is one of this project's commands, by its command line."""
-    told = subprocess.run(["ps", "-o", "args=", "-p", process], capture_output=True, text=True, check=False)
-    return re.search(r"\bstripe_(full|sync|check|object)\b", told.stdout) is not None
-
-
-def _lock(database: Database, name: str) -> bool:
-    """Takes the lock. The server may take a moment to notice that a run which has just ended holds it no more."""
-    for _ in range(PATIENCE):
-        if database.lock_run(name):
-            return True
-        time.sleep(MOMENT)
-    return False
 
 
 def _account(database: Database, client: Client, settings: Settings) -> tuple[str, int | None]:
@@ -174,6 +141,10 @@ def _account(database: Database, client: Client, settings: Settings) -> tuple[st
         return told, None
     if remembered := _remembered(database, settings):
         return remembered, None
+    return _asked(client, settings)
+
+
+def _asked(client: Client, settings: Settings) -> tuple[str, int]:
     account = read_account(client, settings)
     return account.id, account.now
 

@@ -29,8 +29,9 @@ from pipelines.command import (
     say,
     settings_of,
 )
+from pipelines.database_problem import AlreadyRunning
 from pipelines.loaded import loaded_resources
-from pipelines.session import AlreadyRunning, open_session
+from pipelines.session import open_session
 from pipelines.settings import Settings
 
 

@@ -17,10 +17,10 @@ if __package__ in (None, ""):  # started as a file: the repository's folder is w
 
 from pipelines.accounts import each_account
 from pipelines.command import ALL_WELL, SOME_FAILED, add_common_options, resources_of, run_command, say, settings_of
-from pipelines.database import DatabaseProblem
+from pipelines.database_problem import AlreadyRunning, DatabaseProblem
 from pipelines.display import print_summary
 from pipelines.list_runs import COMMAND
-from pipelines.session import AlreadyRunning, open_session
+from pipelines.session import open_session
 from pipelines.settings import Settings
 from pipelines.sync import Sync, SyncOutcome
 from pipelines.sync_settings import SyncSettings, read_sync_settings

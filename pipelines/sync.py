@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipelines.account import read_account
 from pipelines.cadence import due_lists
 from pipelines.events_pass import EventsDenied, EventsPass, PassSettings
 from pipelines.events_position import Position
@@ -114,22 +113,18 @@ class Sync:
         return outcome
 
     def _run(self) -> None:
-        now = self._outcome.now = self._stripes_clock() if self._part == "lists" else self._run_events()
+        now = self._outcome.now = self._session.clock() if self._part == "lists" else self._run_events()
         if self._part != "events":
             touched = self._outcome.events.touched | self._touched_before
             last, has_events = self._state.last(), self._outcome.has_events
             due = due_lists(self._resources, last, now, self._settings, touched, has_events=has_events)
             self._lists.read_due(due, now)
 
-    def _stripes_clock(self) -> int:
-        session = self._session
-        return session.now if session.now is not None else read_account(session.client, session.settings).now
-
     def _run_events(self) -> int:
         """Applies the events, or lists everything, or goes without. Returns Stripe's clock."""
         position = self._position()
         if position is None or RELISTING in self._state.lines:
-            now = self._stripes_clock()
+            now = self._session.clock()
             self._relist("The events of this account were never applied to these tables.", now)
             return now
         try:
@@ -190,4 +185,4 @@ class Sync:
         self._warn(str(denied))
         self._outcome.has_events = False
         self._save_position(position, str(denied))
-        return self._stripes_clock()
+        return self._session.clock()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import stripe
 
-from pipelines.database import PostgresDatabase, open_database
+from pipelines.postgres import open_postgres
 from pipelines.settings import Settings
 from sources.stripe_api.errors import (
     AuthenticationFailed,
@@ -117,8 +117,7 @@ class Secrets:
     """The endpoints' secrets, as they are kept in the database. A context manager, which closes the database."""
 
     def __init__(self, settings: Settings) -> None:
-        opened = open_database(settings)
-        assert isinstance(opened, PostgresDatabase)
+        opened = open_postgres(settings)
         ledger.create(opened, settings.dataset)
         self._database, self._table = opened, f'"{settings.dataset}".stripe_webhook_endpoints'
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pipelines.database import PostgresDatabase
+from pipelines.postgres import PostgresDatabase
 
 Status = Literal["processing", "processed", "failed", "ignored"]
 

@@ -26,9 +26,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from pipelines.database_problem import AlreadyRunning
 from pipelines.objects import UnknownObject, load_objects
 from pipelines.run import Order, run
-from pipelines.session import AlreadyRunning, open_session
+from pipelines.session import open_session
 from pipelines.settings import Settings
 from pipelines.sync import Sync
 from pipelines.sync_settings import read_sync_settings

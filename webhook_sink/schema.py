@@ -17,8 +17,8 @@ from dlt.common.schema import Schema
 from dlt.common.schema.utils import new_table
 from dlt.dataset.utils import get_destination_clients
 
-from pipelines.database import PostgresDatabase
 from pipelines.load import Loader
+from pipelines.postgres import PostgresDatabase
 from pipelines.stored_schema import SCHEMA, stored_columns
 from sources.stripe_api.arrow import ARROW_TYPES
 from sources.stripe_api.catalogue import TABLES

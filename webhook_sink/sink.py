@@ -14,7 +14,7 @@ from typing import Any
 from psycopg_pool import AsyncConnectionPool
 
 from pipelines.account import open_client
-from pipelines.database import postgres_conninfo
+from pipelines.postgres import postgres_conninfo
 from pipelines.settings import Settings
 from sources.stripe_api.client import Client
 from sources.stripe_api.errors import BadConfiguration, RetryLater, StripeSourceError

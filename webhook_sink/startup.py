@@ -8,7 +8,7 @@ from contextlib import suppress
 import psycopg
 
 from pipelines.account import read_account
-from pipelines.database import PostgresDatabase
+from pipelines.postgres import PostgresDatabase
 from pipelines.settings import Settings
 from sources.stripe_api.client import Client
 from sources.stripe_api.errors import BadConfiguration

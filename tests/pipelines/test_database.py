@@ -12,7 +12,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pipelines.database import DatabaseProblem, open_database, postgres_conninfo
+from pipelines.database import open_database
+from pipelines.database_problem import AlreadyRunning, DatabaseProblem
+from pipelines.postgres import postgres_conninfo
 from pipelines.settings import Settings
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -93,12 +95,22 @@ def test_nonsense_is_no_certificate() -> None:
 
 def test_second_run_on_a_postgres_dataset_is_told_apart(postgres_url: str) -> None:
     first, second = open_database(postgres(postgres_url)), open_database(postgres(postgres_url))
-    assert first.lock_run("stripe")
-    assert not second.lock_run("stripe")
-    assert second.lock_run("another")
+    first.lock_run("stripe")
+    with pytest.raises(AlreadyRunning, match="Another run is loading 'stripe'"):
+        second.lock_run("stripe")
+    second.lock_run("another")
     first.close()
-    assert second.lock_run("stripe")
+    second.lock_run("stripe")
     second.close()
+
+
+def test_second_run_on_a_duckdb_file_is_told_apart(duckdb_path: Path) -> None:
+    settings = Settings(duckdb_path=str(duckdb_path))
+    first = open_database(settings)
+    with pytest.raises(AlreadyRunning, match=r"Another run has the DuckDB file.*DUCKDB_PATH"):
+        open_database(settings)
+    first.close()
+    open_database(settings).close()
 
 
 def test_duckdb_file_held_by_another_process_names_the_setting(duckdb_path: Path) -> None:

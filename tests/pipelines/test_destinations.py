@@ -13,7 +13,8 @@ import dlt
 import pyarrow as pa
 import pytest
 
-from pipelines.database import Database, DuckDbDatabase, PostgresDatabase
+from pipelines.database import Database, open_database
+from pipelines.settings import Settings
 
 UTC_MICROSECONDS = pa.timestamp("us", "UTC")
 HINTS: dict[str, Any] = {
@@ -33,10 +34,10 @@ HINTS: dict[str, Any] = {
 
 @pytest.fixture(params=["duckdb", "postgres"])
 def database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    opened: Database = (
-        DuckDbDatabase(str(request.getfixturevalue("duckdb_path")), "1GB")
+    opened = open_database(
+        Settings(destination="duckdb", duckdb_path=str(request.getfixturevalue("duckdb_path")))
         if request.param == "duckdb"
-        else PostgresDatabase(request.getfixturevalue("postgres_url"))
+        else Settings(destination="postgres", database_url=request.getfixturevalue("postgres_url"))
     )
     yield opened
     opened.close()

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.database import DatabaseProblem, open_database
-from pipelines.run import Order, Outcome, lock, run
+from pipelines.database import open_database
+from pipelines.database_problem import AlreadyRunning
+from pipelines.run import Order, Outcome, run
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.errors import AuthenticationFailed
 from tests.pipelines.mirror import Mirror
@@ -179,13 +180,12 @@ def test_wrong_key_stops_before_anything_is_written(mirror: Mirror) -> None:
 
 
 def test_second_run_at_the_same_time_ends_with_a_clear_message(mirror: Mirror) -> None:
-    if mirror.destination.kind == "duckdb":
-        pytest.skip("DuckDB's own file lock: tests/pipelines/test_database.py")
     first = open_database(mirror.settings)
-    lock(first, mirror.settings)
-    with pytest.raises(DatabaseProblem, match="Another run is loading"):
+    first.lock_run(mirror.settings.dataset)
+    with pytest.raises(AlreadyRunning, match="Another run"):
         load(mirror, "customers")
     first.close()
+    load(mirror, "customers")
 
 
 @pytest.mark.timeout(300)

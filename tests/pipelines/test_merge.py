@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.database import Database, DuckDbDatabase, PostgresDatabase
+from pipelines.database import Database, open_database
 from pipelines.merge import Holder, Merge
+from pipelines.settings import Settings
 
 SHARED = [HealthCheck.function_scoped_fixture]  # each example empties the table
 COLUMNS = ("id", "_account_id", "_parent_id", "object", "state", "_as_of", "_source", "_synced_at", "_deleted_at")
@@ -85,10 +86,10 @@ class Model:
 
 @pytest.fixture(params=["duckdb", "postgres"])
 def database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    opened: Database = (
-        DuckDbDatabase(str(request.getfixturevalue("duckdb_path")), "1GB")
+    opened = open_database(
+        Settings(destination="duckdb", duckdb_path=str(request.getfixturevalue("duckdb_path")))
         if request.param == "duckdb"
-        else PostgresDatabase(request.getfixturevalue("postgres_url"))
+        else Settings(destination="postgres", database_url=request.getfixturevalue("postgres_url"))
     )
     columns = ", ".join(f"{name} {TYPES[name]}" for name in COLUMNS)
     opened.execute(f"CREATE TABLE staged ({columns})")

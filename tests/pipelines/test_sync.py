@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.session import AlreadyRunning, open_session
+from pipelines.database_problem import AlreadyRunning
+from pipelines.session import open_session
 from pipelines.sync import Sync
 from pipelines.sync_settings import SyncSettings
 from sources.stripe_api.catalogue import select
@@ -301,8 +302,6 @@ def test_changes_during_the_load_are_in_the_events_after_it(mirror: Mirror) -> N
 
 
 def test_a_second_run_of_the_same_dataset_is_refused_at_once(synced: Mirror) -> None:
-    if synced.destination.kind == "duckdb":
-        pytest.skip("one process holds a DuckDB file: see the script's own test")
     with (
         open_session(synced.settings, "stripe_sync"),
         pytest.raises(AlreadyRunning),
@@ -313,7 +312,7 @@ def test_a_second_run_of_the_same_dataset_is_refused_at_once(synced: Mirror) -> 
 
 def test_an_overlapping_run_ends_at_once_with_exit_code_0(mirror: Mirror, root: Path) -> None:
     mirror.load("customers")
-    with holding(mirror, "stripe_sync.py"):
+    with open_session(mirror.settings, "stripe_sync"):
         result = run_sync(mirror, root)
     assert result.returncode == 0, result.stderr
     assert "Another run" in result.stderr
@@ -324,21 +323,17 @@ def test_a_file_that_another_program_holds_is_an_error(mirror: Mirror, root: Pat
     if mirror.destination.kind == "postgres":
         pytest.skip("a server has many clients")
     mirror.load("customers")
-    with holding(mirror, "notebook.py"):
+    with holding(mirror.destination.address):
         result = run_sync(mirror, root)
     assert result.returncode == 2
     assert "open in another process" in " ".join(result.stderr.split())
 
 
 @contextmanager
-def holding(mirror: Mirror, name: str) -> Iterator[None]:
-    """A session in this process (Postgres), or another program of that name that holds the file (DuckDB)."""
-    if mirror.destination.kind == "postgres":
-        with open_session(mirror.settings, "stripe_sync"):
-            yield
-        return
-    hold = "import duckdb, sys; held = duckdb.connect(sys.argv[2]); print('held', flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", hold, name, mirror.destination.address]
+def holding(path: str) -> Iterator[None]:
+    """Another program, which is none of ours, has the DuckDB file open."""
+    hold = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, path]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"

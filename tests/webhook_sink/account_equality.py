@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pipelines.database import PostgresDatabase
+from pipelines.postgres import PostgresDatabase
 from pipelines.stored_schema import stored_columns
 from simulator import Simulator
 from sources.stripe_api.catalogue import TABLES

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.database import PostgresDatabase
 from pipelines.load import Loader
+from pipelines.postgres import PostgresDatabase
 from pipelines.stored_schema import stored_columns
 from sources.stripe_api.arrow import arrow_tables
 from sources.stripe_api.rows import Stamp, explode

@@ -1,0 +1,108 @@
+"""Our own connection to a DuckDB file.
+
+DuckDB lets one process write; a lock file beside the database tells another run from a notebook.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from dlt.common.destination import Destination
+from filelock import FileLock, Timeout
+
+from pipelines import destinations
+from pipelines.database_problem import AlreadyRunning, DatabaseProblem
+from pipelines.settings import Settings
+
+CHOOSE = "Set DUCKDB_PATH (or --duckdb-path) to choose another file."
+PATIENCE = 0.5  # seconds for a run that is just ending
+
+
+class DuckDbDatabase:
+    """A DuckDB file, which one process can have open, and the lock that tells other runs that it is one of ours."""
+
+    dialect = "duckdb"
+
+    def __init__(self, path: str, memory_limit: str, run_lock: FileLock) -> None:
+        """Takes over `run_lock`, which is held already."""
+        self._run_lock = run_lock
+        self._connection = duckdb.connect(path, config={"memory_limit": memory_limit})
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._lock = threading.Lock()  # a connection of DuckDB's belongs to one thread at a time
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """See `Database`."""
+        with self._lock:
+            return self._connection.execute(sql.replace("%s", "?"), list(parameters)).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """See `Database`."""
+        self._connection.begin()
+        try:
+            yield
+        except BaseException:
+            self._connection.rollback()
+            raise
+        self._connection.commit()
+
+    def lock_run(self, name: str) -> None:
+        """See `Database`: who has the file open has the lock."""
+
+    def destination(self) -> Destination[Any, Any]:
+        """See `Database`: dlt works on cursors of this connection."""
+        return destinations.duckdb(credentials=self._connection)
+
+    def close(self) -> None:
+        """See `Database`."""
+        self._connection.close()
+        self._run_lock.release()
+
+
+def open_duckdb(settings: Settings) -> DuckDbDatabase:
+    """Opens the file. Raises `AlreadyRunning` when another run has it, `DatabaseProblem` for anything else."""
+    path = Path(settings.duckdb_path)
+    if path.stem == settings.dataset:
+        raise DatabaseProblem(
+            f"The DuckDB file {path} and the dataset {settings.dataset!r} have the same name, which makes"
+            f" {settings.dataset}.customers ambiguous in DuckDB. Set DUCKDB_PATH (or --duckdb-path) to another file"
+            " name, or choose another --dataset."
+        )
+    if path.is_dir():
+        raise DatabaseProblem(f"The DuckDB file {path} is a folder. {CHOOSE}")
+    if not path.parent.is_dir():
+        raise DatabaseProblem(f"The DuckDB file {path} cannot be made: there is no such folder. {CHOOSE}")
+    run_lock = FileLock(f"{path}.lock", thread_local=False)
+    try:
+        run_lock.acquire(timeout=PATIENCE)
+        return DuckDbDatabase(str(path), settings.duckdb_memory_limit, run_lock)
+    except Timeout:
+        raise AlreadyRunning(
+            f"Another run has the DuckDB file {path}, so this one ends at once. Nothing was changed; wait until the"
+            " other has ended, or set DUCKDB_PATH (or --duckdb-path) to another file."
+        ) from None
+    except (duckdb.Error, OSError) as error:
+        run_lock.release()
+        raise DatabaseProblem(_message(path, error)) from error
+
+
+def _message(path: Path, error: duckdb.Error | OSError) -> str:
+    text = str(error)
+    if "set lock" in text:
+        return (
+            f"The DuckDB file {path} is open in another process, and DuckDB lets only one write. Close that process"
+            f" (a notebook, a shell, another run) and start again. {CHOOSE}"
+        )
+    if isinstance(error, duckdb.ParserException | duckdb.InvalidInputException) and "memory" in text.lower():
+        return "DuckDB does not take the memory limit. Set SOURCES__STRIPE__DUCKDB_MEMORY_LIMIT to one such as 1GB."
+    if path.exists() and "not a valid DuckDB database file" in text:
+        return f"The file {path} is not a DuckDB database. {CHOOSE}"
+    if "Permission denied" in text or "Read-only file system" in text or not os.access(path.parent, os.W_OK):
+        return f"The DuckDB file {path} cannot be written: there is no permission. {CHOOSE}"
+    return f"DuckDB could not open {path}: {text.splitlines()[0].rstrip('.')}. {CHOOSE}"
