@@ -2,7 +2,8 @@
 
 Rests on these hooks of dlt 1.31 (`tests/pipelines/test_dlt_contract.py` fails loudly when an upgrade moves them):
 `client_class`, `create_load_job`, `_create_merge_followup_jobs`, `_get_constraints_sql`, `_make_create_table`,
-`update_stored_schema`, `complete_load`. Knows no Stripe resource: tables, keys and types come with the dlt schema.
+`update_stored_schema`, `complete_load`. Knows no Stripe resource: tables, keys and types come with the dlt schema, and
+which table holds whose children is told by `pipelines.holders`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 from collections.abc import Iterable, Sequence
 from copy import copy
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, cast
 
 from dlt.common.destination import Destination, DestinationCapabilitiesContext
@@ -29,6 +31,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from dlt.destinations.sql_jobs import SqlMergeFollowupJob
 
 from pipelines.connections import Connections, SharingSqlClient
+from pipelines.holders import holder_of
 from pipelines.libpq import LibpqConfiguration
 from pipelines.merge import PARENT, Merge
 
@@ -61,7 +64,19 @@ def _merge_of(table: PreparedTableSchema, sql_client: SqlClientBase[Any]) -> Mer
         columns=tuple(get_columns_names_with_prop(plain, "name")),
         key=tuple(get_columns_names_with_prop(plain, "primary_key")),
         arrival="ctid" if sql_client.capabilities.sqlglot_dialect == "postgres" else "rowid",
+        holder=holder_of(name, partial(_exists, sql_client), sql_client.make_qualified_table_name),
     )
+
+
+def _exists(sql_client: SqlClientBase[Any], table: str) -> bool:
+    """Asks the database. dlt makes its jobs before it opens the connection that they run on, so this opens its own."""
+    with sql_client:
+        found = sql_client.execute_sql(
+            "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
+            sql_client.dataset_name,
+            table,
+        )
+    return bool(found)
 
 
 class _SharedTables(SqlJobClientBase):

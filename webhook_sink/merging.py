@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from pipelines.holders import holder_of
 from pipelines.merge import ACCOUNT, AS_OF, DELETED_AT, PARENT, SET_MARKER, SOURCE, SYNCED_AT, Holder, Merge
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.schema import OWN_COLUMNS, ColumnType
@@ -44,7 +45,7 @@ def statements(
     """The statements for a table that has these columns, its own and ours, in a dataset with these tables."""
     key = (*TABLES[table].key, ACCOUNT)
     target = f"{_quote(dataset)}.{_quote(table)}"
-    holder = _holder(dataset, table, existing)
+    holder = holder_of(table, existing.__contains__, lambda name: f"{_quote(dataset)}.{_quote(name)}")
     merge = Merge(target, "staged", tuple(columns), key, ARRIVAL, holder)
     few = {name: kind for name, kind in columns.items() if name in key or name in OWN_COLUMNS or name == "object"}
     return TableStatements(
@@ -58,14 +59,6 @@ def statements(
         if merge.has_parent
         else "",
     )
-
-
-def _holder(dataset: str, table: str, existing: Collection[str]) -> Holder | None:
-    for name, holder in TABLES.items():
-        for embedded in holder.embedded:
-            if embedded.table == table and name in existing and TABLES[table].parent is not None:
-                return Holder(f"{_quote(dataset)}.{_quote(name)}", holder.key[0], not embedded.expand)
-    return None
 
 
 def _staged(columns: Mapping[str, ColumnType]) -> str:
