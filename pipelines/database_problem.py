@@ -83,6 +83,11 @@ def explained(error: BaseException) -> str:
             f"The temporary folder cannot be written: {os.strerror(cause.errno or errno.EIO)}. Make room on its disk,"
             f" or set TMPDIR to another folder. {KEPT}"
         )
+    if not is_database_error(cause):
+        return (
+            f"An error that should not have happened: {type(cause).__name__}. {KEPT} Run it again with --debug for the"
+            " traceback, and please report it."
+        )
     return _of_postgres(cause)
 
 
