@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 from pipelines.connections import FRESH, Connections
-from pipelines.database import PostgresDatabase
+from pipelines.postgres import PostgresDatabase
 
 
 @pytest.fixture
