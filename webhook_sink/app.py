@@ -45,7 +45,10 @@ class Refused(Exception):
 
 
 class App:
-    """The whole app. `clock` gives unix seconds; `on_failure` is called when the sink cannot begin."""
+    """The whole app. `clock` gives unix seconds; `on_failure` is called when the sink cannot begin.
+
+    A body that takes longer than `body_seconds` is answered 408.
+    """
 
     def __init__(
         self,
@@ -54,8 +57,9 @@ class App:
         *,
         on_failure: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
+        body_seconds: float = BODY_SECONDS,
     ) -> None:
-        self._sink, self._on_failure, self._clock = sink, on_failure, clock
+        self._sink, self._on_failure, self._clock, self._body_seconds = sink, on_failure, clock, body_seconds
         self._others = Starlette(
             routes=[
                 Route("/health", self._health),
@@ -104,7 +108,7 @@ class App:
         if sink.writer.is_full:
             raise Refused(503, "full", "too many events are waiting")
         signature = next((value for name, value in scope["headers"] if name == b"stripe-signature"), b"")
-        body = await _read_body(scope, receive, sink.options.body_limit)
+        body = await _read_body(scope, receive, sink.options.body_limit, self._body_seconds)
         try:
             verify(body, signature.decode("latin-1"), sink.secrets, tolerance=sink.options.tolerance, now=self._clock())
             event = read_event(body)
@@ -148,36 +152,26 @@ class App:
         return Response(self._sink.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-async def _read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+async def _read_body(scope: Scope, receive: Receive, limit: int, seconds: float) -> bytes:
     """The whole body. Raises Refused for one that is too long, too slow, or never ends."""
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     if length.isdigit() and int(length) > limit:
         raise Refused(413, "size", "the body is too long")
-    message = await _next(receive, None)
-    if not message.get("more_body"):
-        body: bytes = message.get("body", b"")
-        if len(body) > limit:
-            raise Refused(413, "size", "the body is too long")
-        return body
-    parts = [message.get("body", b"")]
-    deadline = asyncio.get_running_loop().time() + BODY_SECONDS
-    while message.get("more_body"):
-        message = await _next(receive, deadline)
-        parts.append(message.get("body", b""))
-        if sum(map(len, parts)) > limit:
-            raise Refused(413, "size", "the body is too long")
-    return b"".join(parts)
-
-
-async def _next(receive: Receive, deadline: float | None) -> Message:
     try:
-        async with asyncio.timeout_at(deadline):
-            message = await receive()
+        async with asyncio.timeout(seconds):
+            body = bytearray()
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Refused(400, "disconnect", "the connection was closed")
+                part: bytes = message.get("body", b"")
+                if len(body) + len(part) > limit:
+                    raise Refused(413, "size", "the body is too long")
+                if not message.get("more_body"):
+                    return bytes(body + part) if body else part
+                body += part
     except TimeoutError:
         raise Refused(408, "slow", "the body did not come in time") from None
-    if message["type"] == "http.disconnect":
-        raise Refused(400, "disconnect", "the connection was closed")
-    return message
 
 
 async def _fault(request: Request, error: Exception) -> Response:

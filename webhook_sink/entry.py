@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from pipelines.merge import SET_MARKER
+from sources.stripe_api.contract import ContractedColumns
 from sources.stripe_api.errors import StripeSourceError
-from sources.stripe_api.schema import Columns
 from webhook_sink.decision import Decision, Reread
 from webhook_sink.event import Event
 from webhook_sink.staging import StagedRow, staged
@@ -33,7 +32,8 @@ class Claim:
 class Entry:
     """`event` and `claim` exclude each other. `done` gets the fate when it is certain.
 
-    `arrived` is on the event loop's clock. `broken` is why its object can be no rows, found when it was decided on.
+    `arrived` is on the event loop's clock. `broken` is why its object can be no rows, `refused` why the tables as they
+    are may not have them.
     """
 
     decision: Decision
@@ -43,8 +43,9 @@ class Entry:
     event: Event | None = None
     claim: Claim | None = None
     broken: StripeSourceError | None = None
+    refused: StripeSourceError | None = None
     rows: Mapping[str, list[StagedRow]] = field(default_factory=dict)
-    _columns: Columns | None = None
+    _columns: ContractedColumns | None = None
 
     @property
     def nbytes(self) -> int:
@@ -58,32 +59,16 @@ class Entry:
             return "ignored"
         return "processing" if self.decision.waits else "processed"
 
-    def stage(self, columns: Columns, clock: Callable[[], datetime]) -> None:
-        """Makes `rows` for these columns, unless they are for them already. Raises BrokenPage for what no row holds."""
-        if self.broken is not None:
-            raise self.broken
-        if self._columns is not columns:
-            self.rows = {name: staged(name, rows, columns, clock) for name, rows in self.decision.rows.items() if rows}
-            self._columns = columns
+    def stage(self, columns: ContractedColumns, clock: Callable[[], datetime]) -> None:
+        """Makes `rows` for these columns, unless they are for them already.
 
-
-def ties_within(entries: Sequence[Entry], keys: Mapping[str, tuple[str, ...]]) -> Iterator[Entry]:
-    """Entries whose object, or set of children, has another state of the same second among those before it.
-
-    `keys`: columns by table.
-    """
-    seen: dict[tuple[object, ...], object] = {}
-    for entry in entries:
-        for name, rows in entry.decision.rows.items():
-            for row in rows:
-                if row.get("object") is not None:
-                    state: object = row
-                    key = (name, row["_as_of"], *(row[column] for column in keys[name]))
-                elif row["_source"] == SET_MARKER:
-                    state = {one["id"] for one in rows if one.get("object") and one["_parent_id"] == row["_parent_id"]}
-                    key = (SET_MARKER, name, row["_as_of"], row["_account_id"], row["_parent_id"])
-                else:
-                    continue
-                if seen.setdefault(key, state) != state:
-                    yield entry
-                seen[key] = state
+        What no row holds is `refused`, and what the schema contract does not let into the tables.
+        """
+        if self._columns is columns:
+            return
+        self._columns, self.refused = columns, self.broken
+        try:
+            made = ((name, staged(name, rows, columns, clock)) for name, rows in self.decision.rows.items() if rows)
+            self.rows = {name: rows for name, rows in made if rows}
+        except StripeSourceError as error:
+            self.rows, self.refused = {}, error

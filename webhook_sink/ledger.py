@@ -45,55 +45,52 @@ def create(database: PostgresDatabase, dataset: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LedgerStatements:
-    """Statements on the tables of one dataset. Each names its parameters in its comment."""
+    """Statements on the tables of one dataset. Each names its parameters in its comment.
 
-    record: str
-    fail: str
-    queue: str
-    claim: str
-    finish: str
-    postpone: str
-    give_up: str
-    settle: str
-    forget: str
-    open_events: str
-    replayed: str
-    reopen: str
+    The first four are those of a batch, with `$1`, `$2`, … for `round_trip`; the others have psycopg's `%s`.
+    """
+
+    record: bytes
+    queue: bytes
+    finish: bytes
+    settle: bytes
+    claim: bytes
+    postpone: bytes
+    give_up: bytes
+    forget: bytes
+    open_events: bytes
+    replayed: bytes
+    reopen: bytes
 
 
 def statements(dataset: str) -> LedgerStatements:
     """All statements of the ledger."""
     d = f'"{dataset}"'
     columns = "id, type, object_id, object_type, account_id, livemode, api_version, created, status, error, payload"
-    arrays = "text[], text[], text[], text[], text[], bool[], text[], bigint[], text[], text[], text[]"
-    unnest = ", ".join(f"%b::{kind}" for kind in arrays.split(", "))
-    return LedgerStatements(
-        # (an array for each column): new events, and failed ones that come again; returns the ids that are to be merged
-        record=(
+    unnest = ", ".join(f"${place}::text[]" for place in range(1, 12))
+    texts = {
+        # (texts of each column): new events, and failed ones that come again; returns the ids that are to be merged
+        "record": (
             f"INSERT INTO {d}.stripe_webhook_events AS e ({columns}, received_at, processed_at, attempts)"
-            " SELECT id, type, object_id, object_type, account_id, livemode, api_version, to_timestamp(created),"
-            " status, error, payload::json, now(), CASE WHEN status <> 'processing' THEN now() END, 1"
+            " SELECT id, type, object_id, object_type, account_id, livemode::boolean, api_version,"
+            " to_timestamp(created::bigint), status, error, payload::json, now(),"
+            " CASE WHEN status <> 'processing' THEN now() END, 1"
             f" FROM unnest({unnest}) AS t ({columns})"
             " ON CONFLICT (id) DO UPDATE SET status = excluded.status, error = excluded.error,"
             " processed_at = excluded.processed_at, attempts = e.attempts + 1, payload = excluded.payload"
             " WHERE e.status = 'failed' RETURNING id"
         ),
-        # (error, id)
-        fail=(
-            f"UPDATE {d}.stripe_webhook_events SET status = 'failed', error = %s, processed_at = NULL WHERE id = %s"
-            " AND status <> 'processed'"
-        ),
         # (table, key, account, context, parent, created, at, reason, event ids, seconds until it is due)
-        queue=(
+        "queue": (
             f"INSERT INTO {d}.stripe_webhook_rereads AS r (table_name, key, account_id, context, parent_id, created,"
-            " at, reason, events, due_at) VALUES (%s, %s::jsonb, %s, %s, %s, %s, %s, %s, %s,"
-            " now() + make_interval(secs => %s))"
+            " at, reason, events, due_at) VALUES ($1, $2::jsonb, $3, $4, $5, $6, $7, $8, $9,"
+            " now() + make_interval(secs => $10))"
             " ON CONFLICT (table_name, key, account_id) DO UPDATE SET at = greatest(r.at, excluded.at),"
             " reason = excluded.reason, events = r.events || excluded.events, generation = r.generation + 1,"
             " due_at = excluded.due_at, attempts = 0"
         ),
         # (seconds that a claim holds, at most so many): takes what is due; others skip it until the claim ends
-        claim=(
+        "claim": (
             f"UPDATE {d}.stripe_webhook_rereads AS r SET due_at = now() + make_interval(secs => %s),"
             f" attempts = attempts + 1 FROM (SELECT table_name, key, account_id FROM {d}.stripe_webhook_rereads"
             " WHERE due_at <= now() ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED) AS c"
@@ -102,43 +99,44 @@ def statements(dataset: str) -> LedgerStatements:
             " r.events, r.generation, r.attempts"
         ),
         # (table, key, account, generation): it was read and merged, unless it was asked for again meanwhile
-        finish=(
-            f"DELETE FROM {d}.stripe_webhook_rereads WHERE table_name = %s AND key = %s::jsonb AND account_id = %s"
-            " AND generation = %s"
+        "finish": (
+            f"DELETE FROM {d}.stripe_webhook_rereads WHERE table_name = $1 AND key = $2::jsonb AND account_id = $3"
+            " AND generation = $4"
         ),
         # (seconds, attempts, error, table, key, account)
-        postpone=(
+        "postpone": (
             f"UPDATE {d}.stripe_webhook_rereads SET due_at = now() + make_interval(secs => %s), attempts = %s,"
             " error = %s WHERE table_name = %s AND key = %s::jsonb AND account_id = %s"
         ),
         # (table, key, account, generation, error): the last attempt failed, and the events that wait for it with it
-        give_up=(
+        "give_up": (
             f"WITH gone AS (DELETE FROM {d}.stripe_webhook_rereads WHERE table_name = %s AND key = %s::jsonb"
             " AND account_id = %s AND generation = %s RETURNING events)"
             f" UPDATE {d}.stripe_webhook_events AS e SET status = 'failed', error = %s FROM gone"
             " WHERE e.id = ANY (gone.events) AND e.status = 'processing'"
         ),
         # (event ids): what waited for a re-reading is done
-        settle=(
+        "settle": (
             f"UPDATE {d}.stripe_webhook_events SET status = 'processed', processed_at = now(), error = NULL"
-            " WHERE id = ANY (%s) AND status = 'processing'"
+            " WHERE id = ANY ($1) AND status = 'processing'"
         ),
         # (days, at most so many)
-        forget=(
+        "forget": (
             f"UPDATE {d}.stripe_webhook_events SET payload = NULL WHERE ctid = ANY (ARRAY(SELECT ctid"
             f" FROM {d}.stripe_webhook_events WHERE received_at < now() - make_interval(secs => %s * 86400)"
             " AND status IN ('processed', 'ignored') AND payload IS NOT NULL LIMIT %s))"
         ),
-        open_events=(
+        "open_events": (
             f"SELECT status, count(*) FROM {d}.stripe_webhook_events"
             " WHERE status IN ('processing', 'failed') GROUP BY status"
         ),
         # (statuses, since or null, type or null, last id, at most so many)
-        replayed=(
+        "replayed": (
             f"SELECT id, payload::text FROM {d}.stripe_webhook_events WHERE status = ANY (%s)"
             " AND (%s::timestamptz IS NULL OR received_at >= %s) AND (%s::text IS NULL OR type = %s)"
             " AND payload IS NOT NULL AND id > %s ORDER BY id LIMIT %s"
         ),
         # (event ids): so that they are recorded and merged again
-        reopen=f"UPDATE {d}.stripe_webhook_events SET status = 'failed' WHERE id = ANY (%s)",
-    )
+        "reopen": f"UPDATE {d}.stripe_webhook_events SET status = 'failed' WHERE id = ANY (%s)",
+    }
+    return LedgerStatements(**{name: text.encode() for name, text in texts.items()})

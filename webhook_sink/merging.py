@@ -34,9 +34,9 @@ class TableStatements:
     A child's table comes before its holder's: whether a set ties shows in the holder's stored second.
     """
 
-    upsert: str
-    tombstones: str
-    absent_children: str
+    upsert: bytes
+    tombstones: bytes
+    absent_children: bytes
 
 
 def statements(
@@ -48,16 +48,18 @@ def statements(
     holder = holder_of(table, existing.__contains__, lambda name: f"{_quote(dataset)}.{_quote(name)}")
     merge = Merge(target, "staged", tuple(columns), key, ARRIVAL, holder)
     few = {name: kind for name, kind in columns.items() if name in key or name in OWN_COLUMNS or name == "object"}
+    upsert = (
+        f"{_staged(columns)}, ties AS ({_ties(target, key, columns, holder)}), merged AS ({merge.upsert()})"
+        f" SELECT {ARRIVAL} FROM ties"
+    )
+    absent_children = (
+        f"{_staged(few)}, ties AS ({_set_ties(target, key)}), merged AS ({merge.absent_children()})"
+        f" SELECT {ARRIVAL} FROM ties"
+    )
     return TableStatements(
-        upsert=f"{_staged(columns)}, ties AS ({_ties(target, key, columns, holder)}), merged AS ({merge.upsert()})"
-        f" SELECT {ARRIVAL} FROM ties",
-        tombstones=f"{_staged(few)} {merge.tombstones()}",
-        absent_children=(
-            f"{_staged(few)}, ties AS ({_set_ties(target, key)}), merged AS ({merge.absent_children()})"
-            f" SELECT {ARRIVAL} FROM ties"
-        )
-        if merge.has_parent
-        else "",
+        upsert.encode(),
+        f"{_staged(few)} {merge.tombstones()}".encode(),
+        absent_children.encode() if merge.has_parent else b"",
     )
 
 
@@ -65,7 +67,7 @@ def _staged(columns: Mapping[str, ColumnType]) -> str:
     typed = ", ".join(f"{_quote(name)} {SQL_TYPES[kind]}" for name, kind in columns.items())
     names = ", ".join((*map(_quote, columns), ARRIVAL))
     return (
-        f"WITH staged AS MATERIALIZED (SELECT * FROM ROWS FROM (jsonb_to_recordset(%s::jsonb) AS ({typed}))"
+        f"WITH staged AS MATERIALIZED (SELECT * FROM ROWS FROM (jsonb_to_recordset($1::jsonb) AS ({typed}))"
         f" WITH ORDINALITY AS t ({names}))"
     )
 

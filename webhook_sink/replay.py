@@ -54,14 +54,14 @@ async def _page(sink: Sink, selection: Selection, last: str) -> list[tuple[Any, 
     since, type = selection.since, selection.type
     async with sink.pool.connection() as connection:
         parameters = (list(selection.statuses), since, since, type, type, last, PAGE)
-        cursor = await connection.execute(statements.replayed.encode(), parameters)
+        cursor = await connection.execute(statements.replayed, parameters)
         return list(await cursor.fetchall())
 
 
 async def _reopen(sink: Sink, ids: list[str]) -> None:
     """An event that is done is recorded no more; one that failed is."""
     async with sink.pool.connection() as connection:
-        await connection.execute(ledger.statements(sink.settings.dataset).reopen.encode(), (ids,))
+        await connection.execute(ledger.statements(sink.settings.dataset).reopen, (ids,))
 
 
 def _event(payload: str) -> Event | None:

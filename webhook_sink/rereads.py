@@ -16,11 +16,12 @@ from typing import Any
 from pipelines.read_back import ReadBack, Wanted, read_one
 from sources.stripe_api.client import Client
 from sources.stripe_api.errors import StripeSourceError
+from webhook_sink.batch import key_of
 from webhook_sink.decision import Decision, Reread
 from webhook_sink.entry import Claim, Entry
 from webhook_sink.ledger import LedgerStatements
 from webhook_sink.metrics import Metrics
-from webhook_sink.transaction import Pool, key_of
+from webhook_sink.transaction import Pool
 from webhook_sink.writer import QueueFull, Writer, describe
 
 log = logging.getLogger("stripe_elt.sink")
@@ -84,7 +85,7 @@ class Rereader:
 
     async def _claim(self) -> list[Claim]:
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(self._ledger.claim.encode(), (CLAIM_SECONDS, self._workers))
+            cursor = await connection.execute(self._ledger.claim, (CLAIM_SECONDS, self._workers))
             return [_claim_of(row) for row in await cursor.fetchall()]
 
     async def _read(self, claim: Claim) -> None:
@@ -133,14 +134,14 @@ class Rereader:
     async def _postpone(self, claim: Claim, seconds: float, attempts: int, why: str) -> None:
         async with self._pool.connection() as connection:
             parameters = (seconds, attempts, why, *key_of(claim.reread))
-            await connection.execute(self._ledger.postpone.encode(), parameters)
+            await connection.execute(self._ledger.postpone, parameters)
 
     async def _give_up(self, claim: Claim, why: str) -> None:
         log.error("gave up reading an object of %s again: %s", claim.reread.wanted.table, why)
         self._count(claim.reread, "given up")
         async with self._pool.connection() as connection:
             parameters = (*key_of(claim.reread), claim.generation, why)
-            await connection.execute(self._ledger.give_up.encode(), parameters)
+            await connection.execute(self._ledger.give_up, parameters)
 
     def _count(self, reread: Reread, outcome: str) -> None:
         self._metrics.rereads.labels(reread.reason, outcome).inc()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 import pyarrow as pa
 from dlt.common.destination.exceptions import DestinationException
@@ -23,10 +23,13 @@ from pipelines.stored_schema import SCHEMA, stored_columns
 from sources.stripe_api.arrow import ARROW_TYPES
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.coerce import VARIANT_MARK
-from sources.stripe_api.schema import OWN_COLUMNS, Columns, ColumnType
+from sources.stripe_api.contract import Contract, ContractedColumns
+from sources.stripe_api.schema import OWN_COLUMNS, ColumnType
 from webhook_sink.merging import TableStatements, statements
+from webhook_sink.round_trip import Statement
 
-VERSION = 'SELECT version_hash FROM "{dataset}"._dlt_version WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1'
+NEWEST = f"""
+SELECT version_hash FROM "{{dataset}}"._dlt_version WHERE schema_name = '{SCHEMA}' ORDER BY inserted_at DESC LIMIT 1"""
 
 
 class SchemaMoved(Exception):
@@ -36,24 +39,24 @@ class SchemaMoved(Exception):
 class SchemaState:
     """What is known of one dataset's tables. Used by one writer; the blocking parts run in threads, one at a time.
 
-    `version` is that of the stored schema when it was read last; `version_query` asks a connection for the newest.
+    `newest` asks for the newest version of the stored schema; `version` is the answer of when it was read last.
     """
 
-    def __init__(self, conninfo: str, dataset: str) -> None:
-        self._conninfo = conninfo
+    def __init__(self, conninfo: str, dataset: str, contract: Contract) -> None:
+        self._conninfo, self._contract = conninfo, contract
         self.dataset = dataset
-        self.version: str | None = None
-        self.version_query = VERSION.format(dataset=dataset).encode()
-        self.version_parameters = (SCHEMA,)
-        self.columns = Columns()
+        self.newest = Statement(NEWEST.format(dataset=dataset).encode())
+        self.version: list[tuple[str | None, ...]] = []
+        self.columns = ContractedColumns({}, contract)
         self._stored: Mapping[str, Mapping[str, ColumnType]] = {}
+        self._known: Mapping[str, Set[str]] = {}
         self._statements: dict[str, TableStatements] = {}
         self._lock = threading.Lock()
 
-    def lacks(self, table: str, columns: Iterable[str]) -> bool:
+    def lacks(self, table: str, columns: Set[str]) -> bool:
         """Whether a table, or one of these columns of it, is not known to be in the database."""
-        stored = self._stored.get(table)
-        return stored is None or any(name not in stored and name not in OWN_COLUMNS for name in columns)
+        known = self._known.get(table)
+        return known is None or not columns <= known
 
     def statements(self, table: str) -> TableStatements:
         """The statements for a table that speak for all of its columns."""
@@ -111,15 +114,15 @@ class SchemaState:
         with self._lock:
             database = PostgresDatabase(self._conninfo)
             try:
-                version = database.execute(VERSION.format(dataset=self.dataset), (SCHEMA,))
+                version = database.execute(self.newest.sql.decode())
                 stored = stored_columns(database, self.dataset)
             finally:
                 database.close()
-            self.version = version[0][0] if version else None
-            self._stored = stored
+            self.version = version
+            self._stored = {name: columns for name, columns in stored.items() if name in TABLES}
+            self._known = {name: columns.keys() | OWN_COLUMNS.keys() for name, columns in stored.items()}
             self._statements = {}
-            learned = {name: {**self.columns.of(name), **columns} for name, columns in stored.items() if name in TABLES}
-            self.columns = Columns(learned)
+            self.columns = ContractedColumns(stored, self._contract)
 
 
 def _variant(column: str) -> pa.DataType:

@@ -9,15 +9,16 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from psycopg_pool import AsyncConnectionPool
 
 from pipelines.account import open_client
+from pipelines.contracted import read_contract
 from pipelines.postgres import postgres_conninfo
 from pipelines.settings import Settings
 from sources.stripe_api.client import Client
 from sources.stripe_api.errors import BadConfiguration, RetryLater, StripeSourceError
+from sources.stripe_api.layout import utc_now
 from sources.stripe_api.schema import api_version
 from webhook_sink import ledger, startup
 from webhook_sink.decision import Decision, Policy, decide
@@ -25,9 +26,11 @@ from webhook_sink.entry import Entry, Fate
 from webhook_sink.event import Event
 from webhook_sink.metrics import Metrics
 from webhook_sink.rereads import Rereader
+from webhook_sink.round_trip import Connection
 from webhook_sink.schema import SchemaState
 from webhook_sink.settings import SinkSettings
-from webhook_sink.transaction import Transactions, configure, reset
+from webhook_sink.stager import Stager
+from webhook_sink.transaction import Pool, Transactions, configure
 from webhook_sink.writer import Writer, describe
 
 log = logging.getLogger("stripe_elt.sink")
@@ -50,18 +53,18 @@ class Sink:
         self.policy: Policy | None = None
         self._conninfo = postgres_conninfo(settings)
         self._statements = ledger.statements(settings.dataset)
-        self.pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+        self.pool: Pool = AsyncConnectionPool(
             self._conninfo,
+            connection_class=Connection,
             min_size=1,
             max_size=POOL_SIZE,
             open=False,
             configure=configure,
-            reset=reset,
             timeout=sink.database_timeout,
             reconnect_timeout=5.0,
             kwargs={"application_name": "stripe-webhook-sink"},
         )
-        self._schema = SchemaState(self._conninfo, settings.dataset)
+        self._schema = SchemaState(self._conninfo, settings.dataset, read_contract())
         transactions = Transactions(
             self.pool,
             self._schema,
@@ -72,7 +75,7 @@ class Sink:
         )
         self.writer = Writer(
             transactions,
-            self._schema,
+            Stager(self._schema, self.metrics, utc_now),
             self.metrics,
             queue_events=sink.queue_events,
             queue_bytes=sink.queue_megabytes * 1_048_576,
@@ -215,10 +218,10 @@ class Sink:
         if self.options.payload_days == float("inf"):
             return
         async with self.pool.connection() as connection:
-            await connection.execute(self._statements.forget.encode(), (self.options.payload_days, RETENTION_ROWS))
+            await connection.execute(self._statements.forget, (self.options.payload_days, RETENTION_ROWS))
 
     async def _count_open(self) -> None:
         async with self.pool.connection() as connection:
-            found = dict(await (await connection.execute(self._statements.open_events.encode())).fetchall())
+            found = dict(await (await connection.execute(self._statements.open_events)).fetchall())
         for status in ("processing", "failed"):
             self.metrics.open.labels(status).set(found.get(status, 0))

@@ -15,10 +15,11 @@ import orjson
 
 from pipelines.merge import SET_MARKER
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.coerce import EPOCH, FIRST_SECOND, INT64, LAST_SECOND
+from sources.stripe_api.coerce import EPOCH, FIRST_SECOND, INT64, LAST_SECOND, VARIANT_MARK
+from sources.stripe_api.contract import ContractedColumns
 from sources.stripe_api.layout import is_v2
 from sources.stripe_api.rows import Row, typed_rows
-from sources.stripe_api.schema import OWN_COLUMNS, Columns, ColumnType
+from sources.stripe_api.schema import OWN_COLUMNS, ColumnType
 
 _EXACT: Mapping[ColumnType, frozenset[type]] = {
     "text": frozenset((str,)),
@@ -41,11 +42,16 @@ class StagedRow(NamedTuple):
     kind: Literal["whole", "tombstone", "set"]
 
 
-def staged(table: str, rows: Sequence[Row], columns: Columns, clock: Callable[[], datetime]) -> list[StagedRow]:
+def staged(
+    table: str, rows: Sequence[Row], columns: ContractedColumns, clock: Callable[[], datetime]
+) -> list[StagedRow]:
     """Each row as JSON: timestamps as RFC 3339 text, decimals as text, nested values as themselves, nulls left out.
 
-    Learns unseen fields as `typed_rows` does. The rows are not changed.
+    Learns unseen fields as `typed_rows` does, as far as the schema contract lets them in; raises SchemaFrozen. The rows
+    are not changed.
     """
+    if not columns.admits_table(table, len(rows)):
+        return []
     exact = not is_v2(TABLES[table])
     return [(_exactly(row, columns.of(table)) if exact else None) or _typed(table, row, columns, clock) for row in rows]
 
@@ -82,12 +88,14 @@ def _exactly(row: Row, kinds: Mapping[str, ColumnType]) -> StagedRow | None:
     return None if b"\\u0000" in raw else StagedRow(raw, out.keys(), _kind(row))
 
 
-def _typed(table: str, row: Row, columns: Columns, clock: Callable[[], datetime]) -> StagedRow:
+def _typed(table: str, row: Row, columns: ContractedColumns, clock: Callable[[], datetime]) -> StagedRow:
     (typed,) = typed_rows(table, [row], columns, clock=clock)
     kinds = columns.of(table)
     out = {
         name: orjson.Fragment(value) if kinds.get(name) == "json" else value
         for name, value in typed.items()
-        if value is not None and name != "_synced_at"
+        if value is not None
+        and name != "_synced_at"
+        and (VARIANT_MARK not in name or columns.admits_variant(table, name, 1))
     }
     return StagedRow(orjson.dumps(out, default=str), out.keys(), _kind(row))

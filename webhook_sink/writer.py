@@ -11,16 +11,15 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
 import psycopg
 
 from sources.stripe_api.errors import StripeSourceError
-from sources.stripe_api.layout import utc_now
 from webhook_sink.entry import Entry, Fate
 from webhook_sink.metrics import Metrics
-from webhook_sink.schema import SchemaMoved, SchemaState
+from webhook_sink.schema import SchemaMoved
+from webhook_sink.stager import Stager
 from webhook_sink.transaction import Transactions
 
 log = logging.getLogger("stripe_elt.sink")
@@ -44,16 +43,15 @@ class Writer:
     def __init__(
         self,
         transactions: Transactions,
-        schema: SchemaState,
+        stager: Stager,
         metrics: Metrics,
         *,
         queue_events: int,
         queue_bytes: int,
         batch_events: int,
         timeout: float,
-        clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._transactions, self._schema, self._metrics, self._clock = transactions, schema, metrics, clock
+        self._transactions, self._stager, self._metrics = transactions, stager, metrics
         self._queue_events, self._queue_bytes, self._batch_events = queue_events, queue_bytes, batch_events
         self._timeout = timeout
         self._queue: deque[Entry] = deque()
@@ -72,9 +70,13 @@ class Writer:
         return len(self._queue) >= self._queue_events or self._bytes >= self._queue_bytes
 
     def submit(self, entry: Entry) -> asyncio.Future[Fate]:
-        """Puts an entry into the queue. Raises QueueFull."""
+        """Puts an entry into the queue. Raises QueueFull.
+
+        Its rows are made now, while the database is busy with other ones, for the schema as it is now.
+        """
         if self.is_full:
             raise QueueFull
+        self._stager.stage(entry)
         self._queue.append(entry)
         self._bytes += entry.nbytes
         self._filled.set()
@@ -102,8 +104,11 @@ class Writer:
         while conflicts < ATTEMPTS:
             try:
                 if moved:
-                    await self._schema.refresh()
-                await self._try(batch)
+                    await self._stager.refresh(batch)
+                await self._stager.fit(batch)
+                batch = await self._without_refused(batch)
+                if batch:
+                    await self._try(batch)
                 return
             except (SchemaMoved, *MOVED):
                 conflicts, moved = conflicts + 1, True
@@ -134,56 +139,35 @@ class Writer:
 
     async def _try(self, batch: Sequence[Entry]) -> None:
         started = time.perf_counter()
-        await self._stage(batch)
         fates = await self._transactions.commit(batch)
         self._metrics.transaction.observe(time.perf_counter() - started)
         self._metrics.batch.observe(len(batch))
         for entry, fate in fates:
             self._settle([entry], fate)
 
-    async def _stage(self, batch: Sequence[Entry]) -> None:
-        """Makes the rows, for a schema that has all of their tables and columns.
-
-        What is missing is looked for in the database first: another writer may have added it, with a type of its own.
-        """
-        self._make_rows(batch)
-        while self._missing(batch):
-            await self._schema.refresh()
-            self._make_rows(batch)
-            if missing := self._missing(batch):
-                await self._schema.add(missing)
-                self._metrics.schema_changes.inc()
-                log.info("added to the schema: %s", ", ".join(sorted(missing)))
-                self._make_rows(batch)
-
-    def _make_rows(self, batch: Sequence[Entry]) -> None:
+    async def _without_refused(self, batch: Sequence[Entry]) -> Sequence[Entry]:
+        """The entries that have rows to merge; the others are failed one by one."""
         for entry in batch:
-            entry.stage(self._schema.columns, self._clock)
-
-    def _missing(self, batch: Sequence[Entry]) -> dict[str, set[str]]:
-        """Tables, and columns of them, that the batch needs and the database is not known to have."""
-        missing: dict[str, set[str]] = {}
-        for entry in batch:
-            for name, rows in entry.rows.items():
-                for row in rows:
-                    if self._schema.lacks(name, row.names):
-                        missing.setdefault(name, set()).update(row.names)
-        return missing
+            if entry.refused is not None:
+                await self._fail(entry, entry.refused)
+        return [entry for entry in batch if entry.refused is None]
 
     async def _isolate(self, batch: Sequence[Entry], error: Exception) -> None:
         if len(batch) > 1:
             await self._halve(batch)
-            return
-        (entry,) = batch
+        else:
+            await self._fail(batch[0], error)
+
+    async def _fail(self, entry: Entry, error: Exception) -> None:
         reason = describe(error)
         log.error("an event failed: %s", reason, extra={"event": entry.event.id if entry.event else None})
         try:
             if entry.event is not None:
                 await self._transactions.record_failure(entry, reason)
-            self._settle(batch, "failed")
+            self._settle([entry], "failed")
         except Exception as second:
             log.error("a failed event could not be kept: %s", describe(second))
-            self._settle(batch, "unavailable")
+            self._settle([entry], "unavailable")
 
     async def _halve(self, batch: Sequence[Entry]) -> None:
         middle = len(batch) // 2

@@ -77,7 +77,8 @@ class ContractedColumns(Columns):
 
     def learn(self, table: str, column: str, value: object) -> ColumnType:
         """See `Columns`. Raises SchemaFrozen for a column that the table must not get."""
-        if self._contract.columns == "evolve" or table not in self._known:
+        if self._contract.columns == "evolve" or table not in self._known or VARIANT_MARK in column:
+            super().of(table)
             return super().learn(table, column, value)
         kind = self.of(table).get(column)
         if kind is not None:
@@ -92,9 +93,14 @@ class ContractedColumns(Columns):
 
     def admit(self, tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
         """What of some tables may be stored. Raises SchemaFrozen for a new table, or a value that does not fit."""
-        return {name: self._fitting(name, table) for name, table in tables.items() if self._may_come(name, table)}
+        return {
+            name: self._fitting(name, table)
+            for name, table in tables.items()
+            if self.admits_table(name, table.num_rows)
+        }
 
-    def _may_come(self, name: str, table: pa.Table) -> bool:
+    def admits_table(self, name: str, rows: int) -> bool:
+        """Whether so many rows of a table may be stored. Where there is no table at all, every one may come."""
         if not self._known or name in self._known or self._contract.tables == "evolve":
             return True
         if self._contract.tables == "freeze":
@@ -102,22 +108,31 @@ class ContractedColumns(Columns):
                 f"There is no table {name} yet, and the schema contract freezes the tables. Set {SETTING} to evolve"
                 ' (tables = "evolve") to let it in, or to discard_value.'
             )
-        self._count(name, "", table.num_rows)
+        self._count(name, "", rows)
+        return False
+
+    def admits_variant(self, table: str, column: str, values: int) -> bool:
+        """Whether so many values that do not fit a column may go to this one beside it."""
+        known = self._known.get(table)
+        if self._contract.data_type == "evolve" or known is None or column in known:
+            return True
+        if self._contract.data_type == "freeze":
+            raise SchemaFrozen(
+                f"Values of {table}.{column.partition(VARIANT_MARK)[0]} have another type than their column, and the"
+                f' schema contract freezes types. Set {SETTING} to evolve (data_type = "evolve") to have them in'
+                f" {column}, or to discard_value."
+            )
+        self._count(table, column, values)
         return False
 
     def _fitting(self, name: str, table: pa.Table) -> pa.Table:
-        if self._contract.data_type == "evolve" or name not in self._known:
-            return table
-        for column in [one for one in table.column_names if VARIANT_MARK in one and one not in self._known[name]]:
-            if self._contract.data_type == "freeze":
-                raise SchemaFrozen(
-                    f"Values of {name}.{column.partition(VARIANT_MARK)[0]} have another type than their column, and the"
-                    f' schema contract freezes types. Set {SETTING} to evolve (data_type = "evolve") to have them in'
-                    f" {column}, or to discard_value."
-                )
-            self._count(name, column, table.num_rows - table[column].null_count)
-            table = table.drop_columns([column])
-        return table
+        left_out = [
+            column
+            for column in table.column_names
+            if VARIANT_MARK in column
+            and not self.admits_variant(name, column, table.num_rows - table[column].null_count)
+        ]
+        return table.drop_columns(left_out) if left_out else table
 
     def _count(self, table: str, column: str, values: int) -> None:
         with self._counting:

@@ -18,7 +18,7 @@ import uvicorn
 from pipelines.settings import Settings
 from simulator import Simulator
 from simulator.deliveries import signature
-from webhook_sink.app import App
+from webhook_sink.app import BODY_SECONDS, App
 from webhook_sink.event import read_event
 from webhook_sink.management import management_routes
 from webhook_sink.server import config_of
@@ -161,16 +161,16 @@ class Served:
 
 @pytest.fixture
 def serve(postgres_url: str) -> Iterator[Callable[..., Served]]:
-    """`serve(sim=None, **options)`: a sink behind HTTP, ready; its clock stands at NOW."""
+    """`serve(sim=None, **options)`: a sink behind HTTP, ready; its clock stands at NOW. `body_seconds` is the app's."""
     with ExitStack() as running:
 
         def start(sim: Simulator | None = None, *, url: str | None = None, wait: bool = True, **options: Any) -> Served:
+            seconds = options.pop("body_seconds", BODY_SECONDS)
             given = sink_settings(**options)
             sink = Sink(settings_for(url or postgres_url, sim), given)
             clock = sim.clock.time if sim else lambda: float(NOW)
-            server = uvicorn.Server(
-                config_of(App(sink, management_routes(sink) if given.api_key else [], clock=clock), given)
-            )
+            routes = management_routes(sink) if given.api_key else []
+            server = uvicorn.Server(config_of(App(sink, routes, clock=clock, body_seconds=seconds), given))
             started = threading.Event()
             port: list[int] = []
             loops: list[asyncio.AbstractEventLoop] = []
