@@ -103,5 +103,9 @@ def _table_section(each: Table) -> str:
         facts.append(f"Arrives embedded in {', '.join(link(holder.name) for holder in holders)}.")
     if not lists and not holders:
         facts.append("Stripe has no list of these: rows come from events and single objects.")
+    if each.shown_on_request:
+        facts.append(f"Shown on request, which every read makes and no event can: {code(*each.shown_on_request)}.")
+    if each.hidden:
+        facts.append(f"Not loaded: {code(*each.hidden)} ([why](../decisions.md)).")
     rows = [(code(name), kind) for name, kind in columns(each.name).items()]
     return "\n\n".join([f"## {each.name}", " ".join(facts), table(("Column", "Type"), rows)])

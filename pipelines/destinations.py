@@ -2,8 +2,8 @@
 
 Rests on these hooks of dlt 1.31 (`tests/pipelines/test_dlt_contract.py` fails loudly when an upgrade moves them):
 `client_class`, `create_load_job`, `_create_merge_followup_jobs`, `_get_constraints_sql`, `_make_create_table`,
-`update_stored_schema`, `complete_load`. Knows no Stripe resource: tables, keys and types come with the dlt schema, and
-which table holds whose children is told by `pipelines.holders`.
+`update_stored_schema`, `complete_load`. Tables, keys and types come with the dlt schema; which table holds whose children,
+and what events do not show, are told by `pipelines.holders` and the catalogue.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from pipelines.connections import Connections, SharingSqlClient
 from pipelines.holders import holder_of
 from pipelines.libpq import LibpqConfiguration
 from pipelines.merge import PARENT, Merge
+from sources.stripe_api.catalogue import TABLES
 
 SCHEMA_LOCK = 0x5747_5250  # one advisory lock for every change of a dataset's tables
 
@@ -65,6 +66,7 @@ def _merge_of(table: PreparedTableSchema, sql_client: SqlClientBase[Any]) -> Mer
         key=tuple(get_columns_names_with_prop(plain, "primary_key")),
         arrival="ctid" if sql_client.capabilities.sqlglot_dialect == "postgres" else "rowid",
         holder=holder_of(name, partial(_exists, sql_client), sql_client.make_qualified_table_name),
+        unseen=TABLES[name].shown_on_request if name in TABLES else (),
     )
 
 

@@ -7,6 +7,7 @@ The rules (docs/merge.md):
 * at the same `_as_of` the later arrival is kept, but a live state never revives a deleted row of the same second;
 * a tombstone (a row whose `object` is null) sets `_deleted_at` and keeps the rest of the row;
 * a set marker (`_source` = 'set') deletes those children of its parent that did not come along and are not newer;
+* an event leaves alone the columns that no event shows;
 * a child's state that is older than its holder's is dropped where the holder is deleted, or where every state of the
   holder shows all of its children: what left with a newer state that arrived first does not come back.
 
@@ -49,6 +50,7 @@ class Merge:
     `columns`: every column of the target that the incoming rows speak for, the own columns included.
     `key`: the primary key, `_account_id` included. `arrival`: an expression that grows with the order of arrival of the
     staged rows (`ctid` in Postgres, `rowid` in DuckDB). `holder` is given for children whose holder's table exists.
+    `unseen` are the columns that no event shows: whole objects that come with one say nothing about them.
     """
 
     target: str
@@ -57,6 +59,7 @@ class Merge:
     key: tuple[str, ...]
     arrival: str
     holder: Holder | None = None
+    unseen: tuple[str, ...] = ()
 
     @property
     def has_parent(self) -> bool:
@@ -73,7 +76,7 @@ class Merge:
         return (
             f"INSERT INTO {self.target} AS d ({_list(self.columns)})"
             f" {self._newest(self.columns, f'object IS NOT NULL{self._timely()}')}"
-            f" ON CONFLICT ({_list(self.key)}) DO UPDATE SET {_assign(values)}"
+            f" ON CONFLICT ({_list(self.key)}) DO UPDATE SET {_assign(values, self.unseen)}"
             f" WHERE d.{AS_OF} IS NULL OR excluded.{AS_OF} > d.{AS_OF}"
             f" OR (excluded.{AS_OF} = d.{AS_OF} AND (d.{DELETED_AT} IS NULL OR excluded.{DELETED_AT} IS NOT NULL))"
         )
@@ -130,11 +133,13 @@ def _list(names: Sequence[str]) -> str:
     return ", ".join(map(_quote, names))
 
 
-def _assign(names: Sequence[str]) -> str:
-    """A state that does not name the parent, which not every object does, keeps the one that is known."""
-    return ", ".join(
-        f"{PARENT} = coalesce(excluded.{PARENT}, d.{PARENT})"
-        if name == PARENT
-        else f"{_quote(name)} = excluded.{_quote(name)}"
-        for name in names
-    )
+def _assign(names: Sequence[str], unseen: Sequence[str] = ()) -> str:
+    return ", ".join(f"{_quote(name)} = {_value(name, name in unseen)}" for name in names)
+
+
+def _value(name: str, is_unseen: bool) -> str:
+    """What a column becomes. A state that does not name the parent, as not every object does, keeps the known one."""
+    arrived, stored = f"excluded.{_quote(name)}", f"d.{_quote(name)}"
+    if is_unseen:
+        return f"CASE WHEN excluded.{SOURCE} = 'event' THEN {stored} ELSE {arrived} END"
+    return f"coalesce({arrived}, {stored})" if name == PARENT else arrived

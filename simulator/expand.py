@@ -152,7 +152,7 @@ def _expand(account: Account, holder: Any, parts: Sequence[str]) -> None:
         value = holder[name] = _object(account, value, name)
     elif value is None and not rest:
         table = table_of_object(str(holder.get("object")))
-        value = holder[name] = _list(account, table, str(holder.get("id")), name) if table else None
+        value = holder[name] = _included(account, table, str(holder.get("id")), name) if table else None
     if rest:
         _expand(account, value, rest)
 
@@ -167,6 +167,14 @@ def _object(account: Account, id: str, field: str) -> Any:
         if gone is not None:
             return {"id": gone.id, "object": gone.object, "deleted": True}
     return id
+
+
+def _included(account: Account, table: str, id: str, field: str) -> Any:
+    """The list or the value that stands in an object only when its field is expanded."""
+    row = account.tables[table].get(id)
+    if row is not None and field in TABLES[table].shown_on_request:
+        return orjson.loads(row.own).get(field)
+    return _list(account, table, id, field)
 
 
 def _list(account: Account, table: str, id: str, field: str) -> Object | None:

@@ -24,8 +24,7 @@ class Views:
     def of(self, table: str, row: Row) -> bytes:
         """The JSON of a row."""
         if row.view is None:
-            embedded = [one for one in TABLES[table].embedded if not one.expand]
-            row.view = self._with_lists(row, embedded) if embedded else row.own
+            row.view = self._made(TABLES[table], row)
         return row.view
 
     def embedded(self, row: Row, embedded: Embedded) -> Object:
@@ -51,10 +50,15 @@ class Views:
             if above is not None and above.view is not None:
                 self.forget(holder, above)
 
-    def _with_lists(self, row: Row, embedded: list[Embedded]) -> bytes:
+    def _made(self, table: Table, row: Row) -> bytes:
+        embedded = [one for one in table.embedded if not one.expand]
+        if not embedded and not table.shown_on_request:
+            return row.own
         object: Object = orjson.loads(row.own)
         for one in embedded:
             place(object, one.field, self.embedded(row, one))
+        for field in table.shown_on_request:
+            object.pop(field, None)
         return orjson.dumps(object)
 
 

@@ -46,7 +46,7 @@ def statements(
     key = (*TABLES[table].key, ACCOUNT)
     target = f"{_quote(dataset)}.{_quote(table)}"
     holder = holder_of(table, existing.__contains__, lambda name: f"{_quote(dataset)}.{_quote(name)}")
-    merge = Merge(target, "staged", tuple(columns), key, ARRIVAL, holder)
+    merge = Merge(target, "staged", tuple(columns), key, ARRIVAL, holder, TABLES[table].shown_on_request)
     few = {name: kind for name, kind in columns.items() if name in key or name in OWN_COLUMNS or name == "object"}
     upsert = (
         f"{_staged(columns)}, ties AS ({_ties(target, key, columns, holder)}), merged AS ({merge.upsert()})"

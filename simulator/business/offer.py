@@ -96,30 +96,45 @@ def _price(make: Maker, product: Object, at: int, cents: int, months: int, *, ac
 
 
 def _tiered(make: Maker, product: Object, at: int) -> None:
-    """A price by volume with fractions of a cent; its tiers come only when expanded."""
-    recurring = {
-        "interval": "month",
-        "interval_count": 1,
-        "meter": None,
-        "trial_period_days": None,
-        "usage_type": "metered",
-    }
-    fields = _price_fields(product, 0) | {"billing_scheme": "tiered", "unit_amount": None, "unit_amount_decimal": None}
-    make.add("prices", "price", at, **fields, type="recurring", recurring=recurring, tiers_mode="volume")
-    cheap = _price_fields(product, 0) | {"unit_amount": None, "unit_amount_decimal": "0.000123456789"}
+    """A price by volume with its plan, and one of fractions of a cent in two currencies.
+
+    Tiers and currencies come only when expanded.
+    """
+    every: Object = {"interval": "month", "interval_count": 1, "usage_type": "metered"}
+    recurring = every | {"meter": None, "trial_period_days": None}
+    tiered: Object = {"billing_scheme": "tiered", "tiers_mode": "volume", "tiers": [_tier(3, 1000), _tier(2, None)]}
+    fields = _price_fields(product, 0) | {"unit_amount": None, "unit_amount_decimal": None} | tiered
+    price = make.add("prices", "price", at, **fields, type="recurring", recurring=recurring)
+    make.add(
+        "plans", "plan", at, id=price["id"], active=True, amount=None, amount_decimal=None, currency="usd",
+        product=product["id"], metadata={}, **every, **tiered,
+    )  # fmt: skip
+    amount: Object = {"unit_amount": None, "unit_amount_decimal": "0.000123456789"}
+    options = {code: amount | {"custom_unit_amount": None, "tax_behavior": "exclusive"} for code in ("eur", "usd")}
+    cheap = _price_fields(product, 0) | amount | {"currency_options": options}
     make.add("prices", "price", at, **cheap, type="recurring", recurring=recurring, lookup_key="api_calls")
+
+
+def _tier(cents: int, up_to: int | None) -> Object:
+    return {
+        "flat_amount": None,
+        "flat_amount_decimal": None,
+        "unit_amount": cents,
+        "unit_amount_decimal": str(cents),
+        "up_to": up_to,
+    }
 
 
 def _coupons(make: Maker, at: int) -> Sequence[Object]:
     """Three coupons with ids of the user's choosing, and a batch of promotion codes that were made in one second."""
     made = [
         make.add("coupons", "coupon", at, id="LAUNCH25", name="Launch", percent_off=25.0, duration="repeating",
-                 duration_in_months=3, valid=True, metadata={}),
+                 duration_in_months=3, valid=True, metadata={}, applies_to={"products": ["prod_first"]}),
         make.add("coupons", "coupon", at, id="friends & family", name="Friends 💛", percent_off=33.33,
         duration="forever",
                  valid=True, metadata={"approved by": "o'neill"}),
         make.add("coupons", "coupon", at, id="10off", amount_off=1000, currency="usd", duration="once", valid=False,
-                 max_redemptions=5, times_redeemed=5, metadata={}),
+                 max_redemptions=5, times_redeemed=5, metadata={}, currency_options={"eur": {"amount_off": 900}}),
     ]  # fmt: skip
     batch = make.now - 20 * DAY
     for number in range(CODES_AT_ONCE):

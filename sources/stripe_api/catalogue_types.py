@@ -93,7 +93,8 @@ class Table:
     singleton). `parent` is the table of the objects that own these (the table then has a column `_parent_id`), and
     `parent_field` the field of a row that names its parent, where Stripe shows one. `retrieve` is the path of a single
     object with its columns as placeholders ("/v1/customers/{id}", "/v1/accounts/{_parent_id}/persons/{id}"), None where
-    Stripe has none. `hidden` are fields that only arrive when expanded and that are never asked for.
+    Stripe has none. `shown_on_request` are fields that only arrive when expanded, which every read asks for and no
+    event shows; `hidden` those that are never asked for.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Table:
     parent_field: str | None = None
     embedded: tuple[Embedded, ...] = ()
     retrieve: str | None = None
+    shown_on_request: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
 
 

@@ -19,9 +19,9 @@ from sources.stripe_api.embedded import has_key, take
 from sources.stripe_api.events import TYPES, is_deletion, table_of_event, unwrapped
 from sources.stripe_api.rows import Row, Stamp, explode, set_marker
 
-Doubt = Literal["version", "cut list", "list not shown", "tie"]
+Doubt = Literal["version", "cut list", "list not shown", "field not shown", "tie"]
 """Why a payload is not believed: another API version; an embedded list that goes on; a list that no payload shows and
-no event tells of; another state of the same second."""
+no event tells of; a field that no payload shows; another state of the same second."""
 
 Key = tuple[str, ...]
 
@@ -99,6 +99,8 @@ def _doubt(change: Change, version: object, project: str) -> Doubt | None:
         return "cut list"
     if change.table not in LISTED_LATER and any(one.expand and one.table not in _TOLD for one in embedded):
         return "list not shown"
+    if TABLES[change.table].shown_on_request:
+        return "field not shown"
     return None
 
 

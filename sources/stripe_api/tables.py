@@ -16,11 +16,20 @@ def table(
     *embedded: Embedded,
     key: tuple[str, ...] = ("id",),
     retrieve: str | None = None,
+    shown_on_request: tuple[str, ...] = (),
     hidden: tuple[str, ...] = (),
 ) -> Table:
     """Objects that are retrieved below `path` by their id, or at another place, or nowhere."""
     at = retrieve or (f"{path}/{{id}}" if path else None)
-    return Table(name, (object_name,), key, embedded=embedded, retrieve=at, hidden=hidden)
+    return Table(
+        name,
+        (object_name,),
+        key,
+        embedded=embedded,
+        retrieve=at,
+        shown_on_request=shown_on_request,
+        hidden=hidden,
+    )
 
 
 def singleton(name: str, object_name: str, retrieve: str) -> Table:
@@ -65,7 +74,7 @@ TABLES = (
     table("billing_portal_configurations", "billing_portal.configuration", "/v1/billing_portal/configurations"),
     table("billing_portal_sessions", "billing_portal.session", None),
     table("cash_balances", "cash_balance", None, retrieve="/v1/customers/{customer}/cash_balance", key=("customer",)),
-    table("charges", "charge", "/v1/charges"),
+    table("charges", "charge", "/v1/charges", hidden=("refunds",)),
     table(
         "checkout_sessions",
         "checkout.session",
@@ -76,7 +85,7 @@ TABLES = (
     table("climate_products", "climate.product", "/v1/climate/products"),
     table("climate_suppliers", "climate.supplier", "/v1/climate/suppliers"),
     table("country_specs", "country_spec", "/v1/country_specs"),
-    table("coupons", "coupon", "/v1/coupons"),
+    table("coupons", "coupon", "/v1/coupons", shown_on_request=("applies_to", "currency_options")),
     table(
         "credit_notes",
         "credit_note",
@@ -89,6 +98,7 @@ TABLES = (
         "/v1/customers",
         expanded("sources", "payment_sources", "/v1/customers/{id}/sources"),
         expanded("tax_ids", "tax_ids", "/v1/customers/{id}/tax_ids"),
+        hidden=("cash_balance", "invoice_credit_balance", "subscriptions", "tax"),
     ),
     table("discounts", "discount", None),
     table("disputes", "dispute", "/v1/disputes"),
@@ -112,11 +122,22 @@ TABLES = (
     table("financial_connections_authorizations", "financial_connections.authorization", None),
     table("forwarding_requests", "forwarding.request", "/v1/forwarding/requests"),
     table("identity_verification_reports", "identity.verification_report", "/v1/identity/verification_reports"),
-    table("identity_verification_sessions", "identity.verification_session", "/v1/identity/verification_sessions"),
+    table(
+        "identity_verification_sessions",
+        "identity.verification_session",
+        "/v1/identity/verification_sessions",
+        hidden=("verified_outputs",),
+    ),
     table("invoice_payments", "invoice_payment", "/v1/invoice_payments"),
     table("invoice_rendering_templates", "invoice_rendering_template", "/v1/invoice_rendering_templates"),
     table("invoiceitems", "invoiceitem", "/v1/invoiceitems"),
-    table("invoices", "invoice", "/v1/invoices", embedded("lines", "invoice_line_items", "/v1/invoices/{id}/lines")),
+    table(
+        "invoices",
+        "invoice",
+        "/v1/invoices",
+        embedded("lines", "invoice_line_items", "/v1/invoices/{id}/lines"),
+        hidden=("confirmation_secret", "payments"),
+    ),
     table("issuing_authorizations", "issuing.authorization", "/v1/issuing/authorizations"),
     table("issuing_cardholders", "issuing.cardholder", "/v1/issuing/cardholders"),
     table("issuing_cards", "issuing.card", "/v1/issuing/cards", hidden=("number", "cvc")),
@@ -146,8 +167,8 @@ TABLES = (
     table("payment_methods", "payment_method", "/v1/payment_methods"),
     table("payment_records", "payment_record", "/v1/payment_records"),
     table("payouts", "payout", "/v1/payouts"),
-    table("plans", "plan", "/v1/plans"),
-    table("prices", "price", "/v1/prices"),
+    table("plans", "plan", "/v1/plans", shown_on_request=("tiers",)),
+    table("prices", "price", "/v1/prices", shown_on_request=("currency_options", "tiers")),
     table("product_catalog_trial_offers", "product_catalog.trial_offer", "/v1/product_catalog/trial_offers"),
     table("products", "product", "/v1/products"),
     table("promotion_codes", "promotion_code", "/v1/promotion_codes"),

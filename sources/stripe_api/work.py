@@ -84,16 +84,17 @@ class Pager(Protocol):
 
 
 def list_params(resource: Resource, tables: Mapping[str, Table], chosen: Params) -> Params:
-    """The parameters of every request of one pass: page size, the pass's own, and the lists to expand."""
+    """The parameters of every request of one pass: page size, the pass's own, and what to expand."""
     size: Params = (("limit", str(resource.limit)),) if resource.limit is not None else ()
     return (*size, *chosen, *expansions(tables.get(resource.table)))
 
 
 def expansions(table: Table | None) -> Params:
-    """The lists inside a table's objects that a list shows only when asked to."""
+    """The fields of a table's objects, lists and others, that a list shows only when asked to."""
     if table is None:
         return ()
-    return tuple(("expand[]", f"data.{one.field}") for one in table.embedded if one.expand)
+    fields = (*(one.field for one in table.embedded if one.expand), *table.shown_on_request)
+    return tuple(("expand[]", f"data.{field}") for field in fields)
 
 
 def created_params(created: Created, gte: int, lt: int) -> Params:

@@ -219,3 +219,16 @@ def test_state_that_does_not_name_its_parent_keeps_the_known_one(database: Datab
     for statement in merge_of(database).statements():
         database.execute(statement)
     assert stored(database)["a"] == Stored(2, "p", "y", None)
+
+
+def test_event_says_nothing_about_what_no_event_shows(database: Database) -> None:
+    merge(database, [Row("object", "a", "p", 1, "listed")])
+    guarded = replace(merge_of(database), unseen=("state",))
+    for source, as_of, state in (("event", 2, "listed"), ("list", 3, "read again")):
+        database.execute("DELETE FROM staged")
+        told = list(Row("object", "a", "p", as_of, "read again").staged())
+        told[COLUMNS.index("_source")] = source
+        database.execute(f"INSERT INTO staged VALUES ({', '.join(['%s'] * len(COLUMNS))})", told)
+        for statement in guarded.statements():
+            database.execute(statement)
+        assert stored(database)["a"] == Stored(as_of, "p", state, None)

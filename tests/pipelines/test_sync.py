@@ -415,3 +415,15 @@ def test_killed_at_any_moment_it_loses_nothing(mirror: Mirror, root: Path) -> No
     result = run_sync(mirror, root)
     assert result.returncode == 0, result.stderr
     assert mirror.differences(LISTS) == []
+
+
+def test_fields_that_no_event_shows_outlive_events(synced: Mirror) -> None:
+    account = synced.sim.account
+    tiered = next(one["id"] for one in account.objects("prices") if one["billing_scheme"] == "tiered")
+    account.update("prices", tiered, {"nickname": "by volume"})
+    account.update("coupons", "10off", {"name": "Ten", "currency_options": {"eur": {"amount_off": 850}}})
+    synced.pass_time(120)
+    assert synced.sync().failed == []
+    assert "up_to" in synced.row("prices", tiered)["tiers"]
+    assert "850" in synced.row("coupons", "10off")["currency_options"]
+    assert synced.differences(["prices", "coupons"]) == []

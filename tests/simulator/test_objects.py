@@ -17,7 +17,7 @@ def test_every_table_with_a_path_gives_its_objects_by_id(get: Reader, table: str
     path = TABLES[table].retrieve.format(id=held.object["id"], _parent_id=held.parent)  # type: ignore[union-attr]
     answer = get(path)
     assert answer.status == 200
-    fields = {one.field.partition(".")[0] for one in TABLES[table].embedded}
+    fields = {one.field.partition(".")[0] for one in TABLES[table].embedded} | {*TABLES[table].shown_on_request}
     assert {n: v for n, v in answer.json.items() if n not in fields} == {
         n: v for n, v in held.object.items() if n not in fields
     }
@@ -60,6 +60,18 @@ def test_a_child_is_found_below_its_own_parent_only(get: Reader) -> None:
     other = next(one["id"] for one in get.sim.account.objects("accounts") if one["id"] != held.parent)
     assert get(f"/v1/accounts/{held.parent}/persons/{held.object['id']}").status == 200
     assert get(f"/v1/accounts/{other}/persons/{held.object['id']}").status == 404
+
+
+def test_what_is_left_out_by_default_shows_only_when_expanded(get: Reader) -> None:
+    tiered = next(one for one in get.sim.account.objects("prices") if one["billing_scheme"] == "tiered")
+    path = f"/v1/prices/{tiered['id']}"
+    assert "tiers" not in get(path).json
+    assert get(path, ("expand[]", "tiers")).json["tiers"] == tiered["tiers"]
+    listed = {one["id"]: one for one in get("/v1/prices", ("expand[]", "data.tiers"), ("limit", 100)).json["data"]}
+    assert listed[tiered["id"]]["tiers"] == tiered["tiers"]
+    assert {one["tiers"] for one in listed.values() if one["billing_scheme"] != "tiered"} == {None}
+    told = [one["data"]["object"] for one in get("/v1/events", ("limit", 100), ("type", "price.created")).json["data"]]
+    assert not any("tiers" in one for one in told)
 
 
 def test_an_update_shows_at_once_everywhere(get: Reader) -> None:

@@ -23,7 +23,9 @@ class Crawler:
         self.found: Found = {table: {} for table in TABLES}
 
     def read(self, resource: Resource) -> None:
-        expand = [("expand[]", one.field) for one in TABLES[resource.table].embedded if one.expand]
+        table = TABLES[resource.table]
+        fields = [*(one.field for one in table.embedded if one.expand), *table.shown_on_request]
+        expand = [("expand[]", field) for field in fields]
         if resource.kind == "singleton":
             self.keep(resource.table, self.get(resource.path, *expand).json, None)
             return
@@ -73,6 +75,9 @@ class Crawler:
     def keep(self, table: str, object: dict[str, Any], parent: str | None) -> None:
         for embedded in TABLES[table].embedded:
             self.take(object, table, embedded)
+        for field in TABLES[table].shown_on_request:
+            if object[field] is None:  # asked for, and not there
+                del object[field]
         key = tuple(str(parent if name == "_parent_id" else object[name]) for name in TABLES[table].key)
         owner = (parent or object[TABLES[table].parent_field or "id"]) if TABLES[table].parent else None
         assert self.found[table].setdefault(key, (owner, object)) == (owner, object)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from simulator.expand import INCLUDABLE
 from sources.stripe_api import endpoints, endpoints_children, endpoints_v2, tables, tables_children
 from sources.stripe_api.catalogue import (
     GROUPS,
@@ -323,3 +324,16 @@ def test_gates_come_with_what_stripe_is_known_to_answer() -> None:
     assert RESOURCES["issuing_cards"].gate == "Issuing"
     assert "Your account is not set up to use Issuing" in RESOURCES["issuing_tokens"].denied
     assert all(line.gate for line in RESOURCES.values() if line.denied)
+
+
+def test_what_stands_in_an_object_only_when_expanded_is_asked_for_or_left_out_by_name() -> None:
+    known = {
+        (object_name, field)
+        for table in TABLES.values()
+        for object_name in table.objects
+        for field in (*(one.field for one in table.embedded if one.expand), *table.shown_on_request, *table.hidden)
+    }
+    nested = {(object_name, field) for object_name, field in known if "." in field}
+    includable = {(object_name, field) for object_name, fields in INCLUDABLE.items() for field in fields}
+    assert includable - {("treasury.transaction", "entries")} <= known
+    assert {one for one in known - nested if one[0] in INCLUDABLE} <= includable

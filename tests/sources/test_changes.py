@@ -62,6 +62,7 @@ def test_a_whole_payload_of_the_projects_version_is_believed() -> None:
             event("checkout.session.completed", {"id": "cs_1", "object": "checkout.session", "created": 1}),
             "list not shown",
         ),
+        (event("price.updated", {"id": "price_1", "object": "price", "created": 1}), "field not shown"),
         (event("payment_intent.succeeded", {"id": "pi_1", "object": "payment_intent", "created": 1}), None),
     ],
 )

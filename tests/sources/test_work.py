@@ -64,6 +64,7 @@ def test_parameters_of_a_list_are_its_size_its_passs_and_what_to_expand() -> Non
     params = list_params(RESOURCES["customers"], TABLES, ())
     assert params[0] == ("limit", "100")
     assert ("expand[]", "data.sources") in params
+    assert ("expand[]", "data.tiers") in list_params(RESOURCES["prices"], TABLES, ())
     assert list_params(RESOURCES["reporting_report_types"], TABLES, ()) == ()
 
 

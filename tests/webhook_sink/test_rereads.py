@@ -326,3 +326,18 @@ def test_object_that_ties_while_it_is_read_is_read_once_more(
     with_sink(body, sim, reread_delay=3.0)
     due = "select due_at < now() + interval '1 minute', generation from stripe.stripe_webhook_rereads"
     assert stored.query(due) == [(True, 2)]
+
+
+def test_field_that_no_event_shows_is_kept_and_read_where_there_is_a_key(
+    serve: Serve, stored: Stored, sim: Simulator
+) -> None:
+    tiered = next(one for one in sim.account.objects("prices") if one["billing_scheme"] == "tiered")
+    tiers = "select jsonb_array_length(tiers) from stripe.prices"
+    (updated,) = told(sim, lambda: sim.account.update("prices", tiered["id"], {"nickname": f"v{next(NUMBERS)}"}))
+    served = serve(sim)
+    assert served.send(updated) == [200]
+    settle(served, sim)
+    assert stored.value(tiers) == 2
+    shown = {**updated["data"]["object"], "nickname": "newer"}
+    assert served.send(event("price.updated", shown, created=sim.clock.seconds() + 1, id="evt_2")) == [200]
+    assert (stored.value("select nickname from stripe.prices"), stored.value(tiers)) == ("newer", 2)
