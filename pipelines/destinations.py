@@ -2,8 +2,8 @@
 
 Rests on these hooks of dlt 1.31 (`tests/pipelines/test_dlt_contract.py` fails loudly when an upgrade moves them):
 `client_class`, `create_load_job`, `_create_merge_followup_jobs`, `_get_constraints_sql`, `_make_create_table`,
-`update_stored_schema`, `complete_load`. Tables, keys and types come with the dlt schema; which table holds whose children,
-and what events do not show, are told by `pipelines.holders` and the catalogue.
+`update_stored_schema`, `complete_load`. Tables, keys and types come with the dlt schema; which table holds whose
+children, and what events do not show, are told by `pipelines.holders` and the catalogue.
 """
 
 from __future__ import annotations
