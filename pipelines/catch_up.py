@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from pipelines.events_pass import EventsDenied, EventsPass, PassSettings
+from pipelines.events_pass import EventsPass, PassSettings
 from pipelines.events_position import Position
+from pipelines.events_reading import EventsDenied
 from pipelines.gap import EventsGap
 from pipelines.loaded import followed_tables, loaded_names
 from pipelines.session import Session

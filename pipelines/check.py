@@ -10,30 +10,24 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import pyarrow as pa
 
 from pipelines.account import read_account
 from pipelines.check_report import CheckReport
-from pipelines.compare import Finding, differing
-from pipelines.events_position import KEPT, MARGIN
 from pipelines.parents import StoredParents
-from pipelines.read_back import ReadBack, Wanted, read_back
 from pipelines.sample import sampled
 from pipelines.session import Session
 from pipelines.spending import BudgetSpent
 from pipelines.stored_rows import Key, StoredRows
 from pipelines.suspects import Suspects
-from sources.stripe_api.arrow import arrow_tables
-from sources.stripe_api.catalogue import TABLES, Resource
+from pipelines.unlisted import Unlisted
+from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.convert import converter
 from sources.stripe_api.errors import RequestRefused, RetryLater, SkipResource
 from sources.stripe_api.paging import Chunk, Failed, Finished, fetch
-from sources.stripe_api.rows import Stamp, tombstone
 
 HELD_ROWS = 20_000  # differing rows that are held before they are settled
-KEPT_DAYS = frozenset({"events", "v2_core_events"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +55,7 @@ class Check:
         self._until = min(order.until or self._now - order.lag, self._now - order.lag)
         self._began = self._stored.now()
         self._suspects = Suspects(session, self._stored, self._began)
+        self._unlisted = Unlisted(session, self._stored, self._began, self._now)
         self._seen: dict[str, set[Key]] = {}
         self.report = CheckReport(
             uuid.uuid4().hex,
@@ -157,59 +152,13 @@ class Check:
             self._settle()
 
     def _look_for_unlisted(self, resource: Resource, since: int, until: int) -> None:
-        """Live rows of a list's table that the list, read to its end, does not show: each is read once."""
-        table = TABLES[resource.table]
-        is_cut = resource.created != "none" and resource.created_field is None and since > 0
-        if resource.kind != "root" or is_cut or not self._stored.is_there(table.name):
-            return
-        where, parameters = self._within(resource, since, until)
-        seen = self._seen.get(table.name, set())
-        unlisted = [
-            Wanted(table.name, key, None, None, self._now)
-            for key in self._stored.live_keys(table.name, where, parameters)
-            if key not in seen and key != (self._session.account_id,)
-        ]
-        workers = self._session.settings.workers
-        for batch in read_back(self._session.client, unlisted, self._session.account_id, workers=workers):
-            for one in batch:
-                self._judge(one)
-
-    def _within(self, resource: Resource, since: int, until: int) -> tuple[str, list[Any]]:
-        """The condition for rows that the list should show: made in the window, stored before the check began."""
-        where, parameters = "_synced_at < %s", [self._began]
-        if TABLES[resource.table].parent is not None:
-            where += " AND _parent_id IS NULL"
-        if resource.name in KEPT_DAYS:
-            since = max(since, self._now - KEPT + MARGIN)
-        if resource.created_field is not None:
-            field = f'"{resource.created_field}"'
-            where += f" AND ({field} >= %s AND {field} < %s{f' OR {field} IS NULL' if since <= 0 else ''})"
-            parameters += [datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC)]
-        return where, parameters
-
-    def _judge(self, one: ReadBack) -> None:
-        """A row that no list shows: deleted in Stripe, or alive and perhaps stale."""
-        session, table, key = self._session, one.wanted.table, one.wanted.key
-        stamp = Stamp(session.account_id, self._now, "retrieve")
-        rows = one.rows
-        drift: Finding | None = None
-        if one.fate == "gone":
-            drift = Finding(table, key, "vanished")
-        elif one.fate == "unreadable" and TABLES[table].retrieve is None:
-            rows, drift = {table: [tombstone(table, key[0], stamp)]}, Finding(table, key, "vanished")
-        elif one.fate == "read":
-            self.report.unlisted[table] += 1
-            read = arrow_tables(rows, session.columns)[table].to_pylist()[0]
-            stored = self._stored.by_key(table, [key]).get(key)
-            if stored is not None and (fields := differing(table, read, stored, session.columns)):
-                drift = Finding(table, key, "stale", fields)
-        else:
-            self.report.unlisted[table] += 1
-        if drift is not None:
-            arrow = arrow_tables(rows, session.columns, tally=session.tally)
-            for name, part in arrow.items():
-                as_of = {key: part["_as_of"][0].as_py()}
-                self._suspects.note(name, part, [drift] if name == table else [], as_of)
+        """Rows of a list's table that the list, read to its end, does not show."""
+        for one in self._unlisted.judge(resource, self._seen.get(resource.table, set()), since, until):
+            if one.finding is None or one.finding.drift == "stale":
+                self.report.unlisted[one.table] += 1
+            for name, part in one.tables.items():
+                found = [one.finding] if one.finding is not None and name == one.table else []
+                self._suspects.note(name, part, found, {each.key: part["_as_of"][0].as_py() for each in found})
 
     def _settle(self) -> None:
         self.report.findings += self._suspects.settle(dry_run=self._order.dry_run)

@@ -10,42 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
 
 import pyarrow as pa
 
 from pipelines.events_position import Position
+from pipelines.events_reading import Piece, pieces
 from pipelines.events_report import Report
 from pipelines.gap import EventsGap
-from pipelines.read_back import ReadBack, Wanted, read_back
+from pipelines.read_back import read_back
+from pipelines.wanted import ReadBack, Wanted
 from sources.stripe_api.arrow import arrow_tables
-from sources.stripe_api.catalogue import RESOURCES, TABLES
+from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.changes import Change, Ignored, Newest, change_of, merged, rows_of
 from sources.stripe_api.client import Client
-from sources.stripe_api.errors import ObjectMissing, SkipResource, StripeSourceError
-from sources.stripe_api.replies import Object, Page
 from sources.stripe_api.rows import Row, Stamp, explode
 from sources.stripe_api.schema import Columns
 from sources.stripe_api.tally import Tally
-from sources.stripe_api.windows import Window, window
-from sources.stripe_api.work import created_params
-
-EVENTS = RESOURCES["events"]
-PIECE = 5_000  # events whose changes are decided and stored together
-
-
-class EventsDenied(StripeSourceError):
-    """The key may not read events."""
-
-    def __init__(self, denied: SkipResource) -> None:
-        super().__init__(
-            "The key may not read events, so that changes and deletions of objects that are stored already are not"
-            " seen; new ones come from their lists, daily unless SYNC__CADENCE_HOURS says otherwise. Give the key the"
-            " permission to read events (rak_event_read), and the next run makes up for thirty days. Until then"
-            f" only stripe_check.py finds such changes. {denied}",
-            request_id=denied.request_id,
-            status=denied.status,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,51 +80,22 @@ class EventsPass:
     def _read(self, position: Position, gte: int, lt: int | None) -> Position:
         """A window, newest first; without `lt` up to the lag."""
         newest = Newest()
-        events: list[Object] = []
-        top, bottom, last, as_of = lt, 0, None, 0
-        while True:
-            try:
-                page = self._page(gte, lt, last)
-            except StripeSourceError:
-                if last is not None and top is not None:  # what was read counts
-                    self._apply(position, newest, events, as_of, window(bottom, top))
-                raise
-            as_of = page.as_of
-            if self.report.now is None:
-                self.report.now = page.as_of
-                _check(position, page.as_of)
-            if top is None:
-                top = page.as_of - self._settings.lag
-            events += [one for one in page.objects if int(one["created"]) < top]
-            last = page.objects[-1] if page.has_more else None
-            if last is None:
-                return self._apply(position, newest, events, as_of, window(gte, top))
-            bottom = int(last["created"]) + 1
-            if len(events) >= PIECE:
-                position = self._apply(position, newest, events, as_of, window(bottom, top))
-                events, top = [], min(top, bottom)
+        for piece in pieces(self._client, gte, lt, self._settings.lag, partial(self._see, position)):
+            position = self._apply(position, newest, piece)
+        return position
 
-    def _page(self, gte: int, lt: int | None, after: Object | None) -> Page:
-        bounds = created_params("unix", gte, lt) if lt is not None else (("created[gte]", str(gte)),)
-        cursor = (("starting_after", str(after["id"])),) if after is not None else ()
-        try:
-            return self._client.page(EVENTS.path, (("limit", "100"), *bounds, *cursor))
-        except SkipResource as denied:
-            raise EventsDenied(denied) from denied
-        except ObjectMissing:  # the event has expired meanwhile, and with it all that are older
-            if after is None:
-                raise
-            bounds = created_params("unix", gte, int(after["created"]) + 1)
-            return self._client.page(EVENTS.path, (("limit", "100"), *bounds))
+    def _see(self, position: Position, now: int) -> None:
+        """Stripe's clock at the first page decides whether there is a gap."""
+        if self.report.now is None:
+            self.report.now = now
+            _check(position, now)
 
     # --- storing -----------------------------------------------------------------------------------------------------
 
-    def _apply(
-        self, position: Position, newest: Newest, events: list[Object], as_of: int, done: Window | None
-    ) -> Position:
+    def _apply(self, position: Position, newest: Newest, piece: Piece) -> Position:
         """Stores what events tell, then counts them as applied, then reads back what they do not settle."""
-        tables = self._events_table(events, as_of)
-        for event in events:
+        tables = self._events_table(piece)
+        for event in piece.events:
             change = change_of(event, self._settings.api_version, self._settings.account_id)
             if isinstance(change, Ignored):
                 self.report.ignored[change.reason] += 1
@@ -152,14 +104,14 @@ class EventsPass:
         changes = newest.take()
         doubted = [one for one in changes if _must_be_read(one)]
         believed = [one for one in changes if not _must_be_read(one)]
-        self.report.events += len(events)
+        self.report.events += len(piece.events)
         self.report.applied += len(changes)
         self.report.believed += len(believed)
         self.report.deleted += sum(one.is_deletion for one in believed)
         self.report.doubts.update(str(one.doubt) for one in doubted)
         self._put(merged(rows_of(one, self._settings.account_id) for one in believed), tables)
-        position = position.cover(done).owe((*position.owed, *map(_wanted, doubted)))
-        if done is not None or doubted:
+        position = position.cover(piece.done).owe((*position.owed, *map(_wanted, doubted)))
+        if piece.done is not None or doubted:
             self._save(position)
         return self._pay(position)
 
@@ -192,12 +144,12 @@ class EventsPass:
             self.report.rows += sum(table.num_rows for table in arrow.values())
             self.report.touched.update(arrow)
 
-    def _events_table(self, events: list[Object], as_of: int) -> dict[str, pa.Table]:
+    def _events_table(self, piece: Piece) -> dict[str, pa.Table]:
         """The events themselves, before their objects become rows."""
-        if not self._settings.keep_events or not events:
+        if not self._settings.keep_events or not piece.events:
             return {}
-        stamp = Stamp(self._settings.account_id, as_of, "list")
-        rows: dict[str, list[dict[str, Any]]] = explode("events", [dict(one) for one in events], stamp)
+        stamp = Stamp(self._settings.account_id, piece.as_of, "list")
+        rows = explode("events", [dict(one) for one in piece.events], stamp)
         return arrow_tables(rows, self._columns, tally=self._tally)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipelines.read_back import Wanted
+from pipelines.wanted import Wanted
 from sources.stripe_api.windows import Window, WindowSet, intersect, merge, subtract, window
 
 KEPT = 30 * 86_400

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipelines.read_back import Wanted, read_back
+from pipelines.read_back import read_back
+from pipelines.wanted import Wanted
 from sources.stripe_api.arrow import arrow_tables
 from sources.stripe_api.catalogue import TABLES, Resource
 from sources.stripe_api.changes import merged

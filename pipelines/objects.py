@@ -12,8 +12,9 @@ from typing import Any
 
 from pipelines.account import read_account
 from pipelines.gap import exists
-from pipelines.read_back import ReadBack, Wanted, read_one
+from pipelines.read_back import read_one
 from pipelines.session import Session
+from pipelines.wanted import ReadBack, Wanted
 from sources.stripe_api.arrow import arrow_tables
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.changes import gone, merged

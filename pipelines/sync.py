@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipelines.cadence import due_lists
-from pipelines.events_pass import EventsDenied, EventsPass, PassSettings
+from pipelines.events_pass import EventsPass, PassSettings
 from pipelines.events_position import Position
+from pipelines.events_reading import EventsDenied
 from pipelines.events_report import Report
 from pipelines.gap import EventsGap, loaded_since
 from pipelines.list_runs import ListRuns

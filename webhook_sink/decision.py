@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from pipelines.read_back import Wanted
+from pipelines.wanted import Wanted
 from sources.stripe_api.catalogue import TABLES, table_of_object
 from sources.stripe_api.changes import Change, Ignored, change_of, rows_of
 from sources.stripe_api.events import is_deletion

@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from pipelines.read_back import ReadBack, Wanted, read_one
+from pipelines.read_back import read_one
+from pipelines.wanted import ReadBack, Wanted
 from sources.stripe_api.client import Client
 from sources.stripe_api.errors import StripeSourceError
 from webhook_sink.batch import key_of

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from pipelines.cadence import Due, Last, due_lists, is_told, reopened
 from pipelines.events_position import KEPT, Position
-from pipelines.read_back import Wanted
 from pipelines.spending import BudgetSpent, Spending
 from pipelines.stripe_sync import follow
 from pipelines.sync_settings import SyncSettings, read_sync_settings
+from pipelines.wanted import Wanted
 from sources.stripe_api.catalogue import RESOURCES, select
 from sources.stripe_api.errors import BadConfiguration, Unreachable
 from sources.stripe_api.limiter import Limiter
