@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from simulator import refusals
 from simulator.account import Account
 from simulator.events import KEPT
@@ -30,7 +32,7 @@ def page(account: Account, found: Match, values: Mapping[str, Typed], expansion:
     single = route.resource.pagination == "single"
     limit = len(account.tables[route.table]) or 1 if single else _limit(values)
     shelf, parents = shelf_of(account, found, values)
-    window = _window(account, found, values, limit)
+    window = _window(account, found, values, limit, shelf)
     read = (lambda row: account.views.of(route.table, row)) if needs_view(route.path, values) else (lambda row: row.own)
     _check_range(values)
     match = matcher(route.path, {**values, **_owners(found)}, read, parents)
@@ -69,7 +71,7 @@ def _owners(found: Match) -> dict[str, str]:
     return {fixed[1]: found.values[fixed[0]]} if fixed else {}
 
 
-def _window(account: Account, found: Match, values: Mapping[str, Typed], limit: int) -> Window:
+def _window(account: Account, found: Match, values: Mapping[str, Typed], limit: int, shelf: Shelf) -> Window:
     first, last = bounds(values.get("created"))
     if found.route.table == "events":
         first = max(first or 0, account.clock.seconds() - KEPT)
@@ -81,8 +83,8 @@ def _window(account: Account, found: Match, values: Mapping[str, Typed], limit: 
         limit,
         first,
         last,
-        _cursor(account, found, "starting_after", after) if after is not None else None,
-        _cursor(account, found, "ending_before", before) if before is not None else None,
+        _cursor(account, found, "starting_after", after, shelf) if after is not None else None,
+        _cursor(account, found, "ending_before", before, shelf) if before is not None else None,
     )
 
 
@@ -116,11 +118,12 @@ def bounds(created: Any) -> tuple[int | None, int | None]:
     return max(low, default=None), min(high, default=None)
 
 
-def _cursor(account: Account, found: Match, name: str, id: Typed) -> Row:
-    """The row of a cursor, which must still be there."""
-    collection = account.tables[found.route.table]
-    parents = "/".join(found.values.values()) or None
-    row = collection.get(str(id), parents) if collection.scoped else collection.get(str(id))
+def _cursor(account: Account, found: Match, name: str, id: Typed, shelf: Shelf) -> Row:
+    """The row of a cursor, which must still be there. Where ids are not the key, it is looked for on the shelf."""
+    if TABLES[found.route.table].key == ("id",):
+        row = account.tables[found.route.table].get(str(id))
+    else:
+        row = next((one for one in shelf.rows() if orjson.loads(one.own).get("id") == id), None)
     if row is None:
         raise refusals.not_found(found.route.objects[0], str(id), name, 400)
     return row

@@ -114,8 +114,9 @@ def test_lists_left_out_by_default_come_when_expanded(get: Reader) -> None:
 
 @pytest.mark.parametrize("resource", [r for r in RESOURCES.values() if r.kind == "root"], ids=lambda r: str(r.name))
 def test_every_list_takes_the_expansions_that_the_catalogue_wants(get: Reader, resource: object) -> None:
-    embedded = [one.field for one in TABLES[resource.table].embedded if one.expand]  # type: ignore[attr-defined]
-    fields = [field for field in embedded if field.count(".") < 3]
+    table = TABLES[resource.table]  # type: ignore[attr-defined]
+    embedded = [one.field for one in table.embedded if one.expand]
+    fields = [*(field for field in embedded if field.count(".") < 3), *table.shown_on_request]
     if fields:
         query = [("expand[]", f"data.{field}") for field in fields]
         assert get(resource.path, *resource.passes[0], *query).status == 200  # type: ignore[attr-defined]

@@ -129,3 +129,22 @@ def test_the_truth_knows_what_was_deleted(simulate: Callable[..., Reader]) -> No
     assert (invoice,) not in truth["invoices"]
     assert not lines & truth["invoice_line_items"].keys()
     assert account.deleted["invoices"][invoice].at == NOON
+
+
+def test_every_list_goes_on_from_its_first_object(get: Reader) -> None:
+    crawler, cursors = Crawler(get), set()
+    for resource in select(["all"]):
+        if resource.name == "scheduled_query_runs" or resource.kind == "singleton":
+            continue
+        crawler.read(resource)
+        if resource.pagination != "cursor":
+            continue
+        for path, query, _ in crawler.places(resource):
+            query = [*query, *resource.passes[0]]
+            first, *rest = [*get(path, *query).ids, None]
+            if first is not None:
+                after = get(path, *query, ("starting_after", first))
+                assert (after.status, after.ids[:8]) == (200, [id for id in rest if id][:8]), path
+                cursors.add(resource.name)
+                break
+    assert {"billing_meter_event_summaries", "persons", "customers"} <= cursors
