@@ -7,7 +7,8 @@ Airflow (3, or 2.10 and newer), and Airflow's dependencies and the project's nee
 task goes through the environment, never into the text of a command. docs/scheduling/airflow.md tells how to set it up.
 
 Settings are read from the environment of the DAG processor: STRIPE_ELT_HOME, STRIPE_ELT_PYTHON, STRIPE_ELT_SCHEDULE,
-STRIPE_ELT_CHECK_SCHEDULE, STRIPE_ELT_POOL, STRIPE_ELT_SLOTS, STRIPE_ELT_REQUESTS_BUDGET, STRIPE_ELT_RETRIES.
+STRIPE_ELT_CHECK_SCHEDULE, STRIPE_ELT_POOL, STRIPE_ELT_SLOTS, STRIPE_ELT_REQUESTS_BUDGET, STRIPE_ELT_RETRIES,
+STRIPE_ELT_RETRY_SECONDS.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ BUDGET = os.environ.get("STRIPE_ELT_REQUESTS_BUDGET") or ""
 SCHEDULE = os.environ.get("STRIPE_ELT_SCHEDULE") or "@hourly"
 CHECK_SCHEDULE = os.environ.get("STRIPE_ELT_CHECK_SCHEDULE") or None
 RETRIES = int(os.environ.get("STRIPE_ELT_RETRIES") or 3)
+RETRY_SECONDS = float(os.environ.get("STRIPE_ELT_RETRY_SECONDS") or 60)
 
 PART = f'exec "{PYTHON}" pipelines/stripe_part.py'
 EVENTS = f'{PART} events --stripe-account "$ACCOUNT" --slots {SLOTS} --requests-budget "{BUDGET}"'
@@ -53,7 +55,7 @@ SCRIPT: dict[str, Any] = {"cwd": HOME, "append_env": True, "pool": POOL}
 
 DEFAULTS: dict[str, Any] = {
     "retries": RETRIES,
-    "retry_delay": timedelta(minutes=1),
+    "retry_delay": timedelta(seconds=RETRY_SECONDS),
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(minutes=20),
 }

@@ -38,8 +38,17 @@ class Airflow:
 
     def run(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """`airflow …`, errors in `stdout` too."""
+        return self._run("-m", "airflow", *arguments, env=env)
+
+    def python_prints(self, *arguments: str, env: Mapping[str, str]) -> str:
+        """What Airflow's own interpreter prints, which has to go well."""
+        done = self._run(*arguments, env=env)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def _run(self, *arguments: str, env: Mapping[str, str] | None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [str(self.python), "-m", "airflow", *arguments],
+            [str(self.python), *arguments],
             env={
                 **(env or os.environ),
                 "AIRFLOW_HOME": str(self.home),
@@ -55,12 +64,18 @@ class Airflow:
 
     def states(self) -> dict[tuple[str, str], str]:
         """The states of the last run's tasks, by task and by what it is mapped over ("" where it is not)."""
+        return {(task, mapped): state for task, mapped, state, _ in self._instances()}
+
+    def tries(self, task: str) -> dict[str, int]:
+        """How often a task of the last run was tried, by what it is mapped over."""
+        return {mapped: tries for name, mapped, _, tries in self._instances() if name == task}
+
+    def _instances(self) -> list[tuple[str, str, str, int]]:
         with closing(sqlite3.connect(self.home / "airflow.db")) as metadata:
-            rows = metadata.execute(
-                "select task_id, coalesce(rendered_map_index, ''), state"
+            return metadata.execute(
+                "select task_id, coalesce(rendered_map_index, ''), state, try_number"
                 " from task_instance where run_id = (select run_id from dag_run order by id desc limit 1)"
             ).fetchall()
-        return {(task, str(mapped)): state for task, mapped, state in rows}
 
 
 @pytest.fixture(scope="session")

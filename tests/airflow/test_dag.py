@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,7 +40,7 @@ def change(one: OneAccount, name: str) -> str:
     return account.tables["events"].shelf.rows()[-1].id
 
 
-def ran(*accounts: OneAccount, lists: Mapping[str, str] = DUE) -> dict[tuple[str, str], str]:
+def ran_well(*accounts: OneAccount, lists: Mapping[str, str] = DUE) -> dict[tuple[str, str], str]:
     """The states of a run in which the accounts' tasks went well."""
     return {
         ("accounts", ""): "success",
@@ -48,6 +49,46 @@ def ran(*accounts: OneAccount, lists: Mapping[str, str] = DUE) -> dict[tuple[str
         **{("events", one.account_id): "success" for one in accounts},
         **{("lists", f"{one.account_id} {area}"): state for one in accounts for area, state in lists.items()},
     }
+
+
+def test_every_task_is_in_the_pool_and_is_tried_again(airflow: Airflow, environment: dict[str, str]) -> None:
+    """The pool's slots are from the settings, and the check takes all of them."""
+    settings = {"STRIPE_ELT_POOL": "of_stripe", "STRIPE_ELT_SLOTS": "7", "STRIPE_ELT_RETRIES": "5"}
+    tell = (
+        "import importlib.util as load, json, sys\n"
+        "spec = load.spec_from_file_location('stripe', sys.argv[1])\n"
+        "module = load.module_from_spec(spec); spec.loader.exec_module(module)\n"
+        "dags = (module.stripe_sync, module.stripe_check)\n"
+        "told = {t.task_id: [t.pool, t.pool_slots, t.retries] for dag in dags for t in dag.tasks}\n"
+        "told |= {dag.dag_id: [dag.max_active_runs, dag.catchup] for dag in dags}\n"
+        "print(json.dumps(told))"
+    )
+    printed = airflow.python_prints("-c", tell, str(airflow.home / "dags" / "stripe.py"), env=environment | settings)
+    told = json.loads(printed.splitlines()[-1])
+    assert (told["stripe_sync"], told["stripe_check"]) == ([1, False], [1, False])
+    assert [told[name] for name in ("accounts", "events", "lists")] == [["of_stripe", 1, 5]] * 3
+    assert told["check"] == ["of_stripe", 7, 0]
+
+
+def test_a_part_that_fails_is_tried_again(
+    airflow: Airflow, platform: Mirror, connected: Sequence[OneAccount], environment: dict[str, str]
+) -> None:
+    one, _ = connected
+    one.sync(*LISTS)
+    platform.pass_time(DAY)
+    change(one, "Changed")
+    platform.pass_time(HOUR)
+    platform.sim.faults.add(path="/v1/shipping_rates", status=500, times=1)
+    tried = {
+        "SOURCES__STRIPE__STRIPE_ACCOUNT": one.account_id,
+        "STRIPE_ELT_RETRIES": "2",
+        "STRIPE_ELT_RETRY_SECONDS": "0.1",
+    }
+    ran = airflow.run("dags", "test", "stripe_sync", env=environment | tried)
+    assert ran.returncode == 0, ran.stdout
+    assert airflow.states() == ran_well(one), ran.stdout
+    assert airflow.tries("lists") == {f"{one.account_id} billing": 1, f"{one.account_id} payments": 2}
+    assert one.wrong(LISTS) == []
 
 
 def test_an_account_that_fails_stops_no_other_and_the_next_run_mends_it(
@@ -63,7 +104,7 @@ def test_an_account_that_fails_stops_no_other_and_the_next_run_mends_it(
     platform.sim.faults.add(path="/v1/events", status=500, holding=first)
     failed = airflow.run("dags", "test", "stripe_sync", env=environment)
     assert failed.returncode != 0
-    assert airflow.states() == ran(sound) | {
+    assert airflow.states() == ran_well(sound) | {
         ("events", broken.account_id): "failed",
         ("done", ""): "upstream_failed",
     }, failed.stdout
@@ -75,7 +116,7 @@ def test_an_account_that_fails_stops_no_other_and_the_next_run_mends_it(
     platform.forget_requests()
     mended = airflow.run("dags", "test", "stripe_sync", env=environment)
     assert mended.returncode == 0, mended.stdout
-    assert airflow.states() == ran(sound, lists={}) | ran(broken), mended.stdout
+    assert airflow.states() == ran_well(sound, lists={}) | ran_well(broken), mended.stdout
     assert [one.wrong(LISTS) for one in connected] == [[], []]
     assert staging(platform) == []
 
