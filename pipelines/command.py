@@ -67,6 +67,36 @@ def _parsed(text: str) -> datetime:
     return parsed
 
 
+def whole_number(text: str) -> int:
+    """A command line's whole number, one or more."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of one or more")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A command line's number of seconds, one or more."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 1 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds of one or more")
+    return number
+
+
+def window_of(options: argparse.Namespace) -> tuple[int, int | None]:
+    """`--since` and `--until` as unix seconds, from the beginning and without an end where they are not given.
+
+    Raises BadConfiguration where nothing can lie between them.
+    """
+    if options.since and options.until and options.since >= options.until:
+        raise BadConfiguration("--since has to be before --until: nothing can be created between them.")
+    return int(options.since.timestamp()) if options.since else 0, (
+        int(options.until.timestamp()) if options.until else None
+    )
+
+
 def run_command(parser: argparse.ArgumentParser, body: Callable[[argparse.Namespace], int]) -> int:
     """Parses, runs, and turns what went wrong into one paragraph and the right exit code."""
     options = parser.parse_args()
@@ -95,6 +125,8 @@ def run_command(parser: argparse.ArgumentParser, body: Callable[[argparse.Namesp
         note.__cause__ = error
         explain(note, options.debug)
         return COULD_NOT_START
+    finally:
+        gc.unfreeze()  # DuckDB's module complains at exit of objects that were never collected
 
 
 def spare_garbage_collection() -> None:

@@ -27,6 +27,7 @@ from pipelines.spending import Spending
 from pipelines.state import ResourceStatus, State
 from sources.stripe_api.client import Client
 from sources.stripe_api.contract import ContractedColumns
+from sources.stripe_api.convert import rows_of
 from sources.stripe_api.tally import Tally
 
 ACCOUNT_OF_KEY = "account_of_key"
@@ -81,9 +82,10 @@ class Session:
         Raises DatabaseProblem, SchemaFrozen.
         """
         admitted = self.columns.admit(tables)
+        rows = rows_of(admitted)
         if admitted:
             self.loader.load(admitted)
-        self.rows += sum(table.num_rows for table in admitted.values())
+        self.rows += rows
 
     def save(self, *statuses: ResourceStatus) -> None:
         """Saves progress with the run's totals so far."""

@@ -28,11 +28,14 @@ from pipelines.command import (
     run_command,
     say,
     settings_of,
+    whole_number,
+    window_of,
 )
 from pipelines.database_problem import AlreadyRunning
 from pipelines.loaded import loaded_resources
 from pipelines.session import open_session
 from pipelines.settings import Settings
+from sources.stripe_api.errors import BadConfiguration
 
 
 def main() -> int:
@@ -52,16 +55,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--since", type=moment, metavar="TIME", help="only objects created at or after this moment")
     parser.add_argument("--until", type=moment, metavar="TIME", help="only objects created before this moment")
-    parser.add_argument("--sample", type=int, metavar="N", help="only about N objects of each list, taken at random")
+    parser.add_argument(
+        "--sample", type=whole_number, metavar="N", help="only about N objects of each list, taken at random"
+    )
     parser.add_argument("--dry-run", action="store_true", help="report, and repair nothing")
     parser.add_argument("--fail-on-drift", action="store_true", help="exit with 3 when anything differed")
     parser.add_argument("--json", metavar="FILE", help="write the report there too; - is stdout")
-    parser.add_argument("--requests-budget", type=int, metavar="N", help="spend at most N requests for each account")
+    parser.add_argument(
+        "--requests-budget", type=whole_number, metavar="N", help="spend at most N requests for each account"
+    )
     return parser
 
 
 def _check(options: argparse.Namespace) -> int:
     names = resources_of(options)
+    window_of(options)
+    if options.json not in (None, "-"):
+        _prepare_file(Path(options.json))
     reports: list[CheckReport] = []
     for settings in each_account(settings_of(options)):
         try:
@@ -78,11 +88,12 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _check_account(settings: Settings, names: list[str], options: argparse.Namespace) -> CheckReport:
+    since, until = window_of(options)
     with open_session(settings, "stripe_check", budget=options.requests_budget) as session:
         order = CheckOrder(
             resources=loaded_resources(session, names),
-            since=int(options.since.timestamp()) if options.since else 0,
-            until=int(options.until.timestamp()) if options.until else None,
+            since=since,
+            until=until,
             sample=options.sample,
             dry_run=options.dry_run,
         )
@@ -101,6 +112,14 @@ def _tell(report: CheckReport) -> None:
         say(f"{name} could not be checked to its end: {why}")
     if report.skipped:
         say(f"Not checked, since the account or the key lacks them: {', '.join(report.skipped)}.")
+
+
+def _prepare_file(path: Path) -> None:
+    """Makes the file before a long check, not after it. Raises BadConfiguration where it cannot be written."""
+    try:
+        path.touch()
+    except OSError as error:
+        raise BadConfiguration(f"The report cannot be written to --json {path}: {error.strerror}.") from error
 
 
 def _write_json(reports: list[CheckReport], path: str) -> None:

@@ -23,11 +23,11 @@ from pipelines.command import (
     run_command,
     say,
     settings_of,
+    window_of,
 )
 from pipelines.display import print_summary
 from pipelines.run import Order, Outcome, run
 from sources.stripe_api.catalogue import select
-from sources.stripe_api.errors import BadConfiguration
 
 
 def main() -> int:
@@ -55,13 +55,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _full(options: argparse.Namespace) -> int:
     names = resources_of(options)
-    if options.since and options.until and options.since >= options.until:
-        raise BadConfiguration("--since has to be before --until: nothing can be created between them.")
+    since, until = window_of(options)
     order = Order(
         command="stripe_full",
         resources=select(names),
-        since=int(options.since.timestamp()) if options.since else 0,
-        until=int(options.until.timestamp()) if options.until else None,
+        since=since,
+        until=until,
         full_refresh=options.full_refresh,
     )
     return report(run(settings_of(options), order), debug=options.debug)

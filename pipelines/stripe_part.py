@@ -17,7 +17,7 @@ if __package__ in (None, ""):  # started as a file: the repository's folder is w
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pipelines.accounts import each_account
-from pipelines.command import ALL_WELL, add_common_options, run_command, settings_of
+from pipelines.command import ALL_WELL, add_common_options, run_command, settings_of, whole_number
 from pipelines.database import open_database
 from pipelines.parts import Part, drop_staging, run_events, run_lists, scope_of
 from pipelines.session import open_session
@@ -45,10 +45,14 @@ def _parser() -> argparse.ArgumentParser:
         add_common_options(part)
     for part in (events, lists):
         part.add_argument(
-            "--slots", type=int, default=1, metavar="N", help="so many parts run at once and share the request rate"
+            "--slots",
+            type=whole_number,
+            default=1,
+            metavar="N",
+            help="so many parts run at once and share the request rate",
         )
         part.add_argument(
-            "--requests-budget", type=_number, metavar="N", help="spend at most N requests; empty for any number"
+            "--requests-budget", type=_budget, metavar="N", help="spend at most N requests; empty for any number"
         )
     lists.add_argument("--area", required=True, help="the resources' area, which names the lock and the staging")
     lists.add_argument("--resources", required=True, metavar="NAMES", help="names with commas between")
@@ -87,7 +91,7 @@ def _lists(options: argparse.Namespace) -> int:
 def _settings(options: argparse.Namespace) -> Settings:
     """The settings for one account, with a part's share of the request rate."""
     (settings,) = each_account(settings_of(options))
-    share = settings.rate_limit_share / max(1, options.slots)
+    share = settings.rate_limit_share / options.slots
     return replace(settings, stripe_account=settings.stripe_account or None, rate_limit_share=share)
 
 
@@ -101,8 +105,8 @@ def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
 
 
-def _number(text: str) -> int | None:
-    return int(text) if text else None
+def _budget(text: str) -> int | None:
+    return whole_number(text) if text else None
 
 
 if __name__ == "__main__":

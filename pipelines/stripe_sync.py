@@ -16,7 +16,17 @@ if __package__ in (None, ""):  # started as a file: the repository's folder is w
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pipelines.accounts import each_account
-from pipelines.command import ALL_WELL, SOME_FAILED, add_common_options, resources_of, run_command, say, settings_of
+from pipelines.command import (
+    ALL_WELL,
+    SOME_FAILED,
+    add_common_options,
+    resources_of,
+    run_command,
+    say,
+    seconds,
+    settings_of,
+    whole_number,
+)
 from pipelines.database_problem import AlreadyRunning, DatabaseProblem
 from pipelines.display import print_summary
 from pipelines.list_runs import COMMAND
@@ -47,12 +57,12 @@ def _parser() -> argparse.ArgumentParser:
         help="names, or the groups core, default and all (default: what was loaded before)",
     )
     parser.add_argument(
-        "--requests-budget", type=_number, metavar="N", help="spend at most N requests for each account, then stop"
+        "--requests-budget", type=whole_number, metavar="N", help="spend at most N requests for each account, then stop"
     )
     parser.add_argument(
         "--follow",
         nargs="?",
-        type=float,
+        type=seconds,
         const=FOLLOW_SECONDS,
         metavar="SECONDS",
         help=f"keep going, with so many seconds between two rounds (default: {FOLLOW_SECONDS:.0f})",
@@ -129,13 +139,6 @@ def report(outcome: SyncOutcome, *, strict: bool) -> int:
     if strict and outcome.skipped:
         say(f"With --strict these are errors, the account or the key lacks them: {', '.join(outcome.skipped)}.")
     return SOME_FAILED if outcome.failed or (strict and outcome.skipped) else ALL_WELL
-
-
-def _number(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least one request")
-    return number
 
 
 if __name__ == "__main__":

@@ -67,6 +67,8 @@ def test_changes_arrive_from_their_events(synced: Mirror) -> None:
     outcome = synced.sync()
     assert outcome.events.events == 4
     assert outcome.events.believed == 3
+    assert outcome.rows == 4 + 3  # the events, and the objects
+    assert synced.destination.value("select max(rows) from stripe.sync_runs where command = 'stripe_sync'") == 7
     assert synced.requests() == 1
     assert synced.row("customers", customer)["name"] == "Changed again"
     assert synced.row("customers", new["id"])["_source"] == "event"
