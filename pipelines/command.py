@@ -106,7 +106,7 @@ def run_command(parser: argparse.ArgumentParser, body: Callable[[argparse.Namesp
     logging.getLogger("dlt").addFilter(_without_rows)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
     logging.getLogger("stripe_elt").setLevel(logging.DEBUG if options.debug else logging.INFO)
-    spare_garbage_collection()
+    spare_the_interpreter()
     try:
         return body(options)
     except StripeSourceError as error:
@@ -129,13 +129,15 @@ def run_command(parser: argparse.ArgumentParser, body: Callable[[argparse.Namesp
         gc.unfreeze()  # DuckDB's module complains at exit of objects that were never collected
 
 
-def spare_garbage_collection() -> None:
-    """Parsed pages are many objects, none of them in cycles: looking for those took a third of the conversion's time.
+def spare_the_interpreter() -> None:
+    """What Python does beside the work, less often: it took a third of the conversion's time.
 
-    What was imported is never garbage, and as many new objects as a few pages have may be alive before a look.
+    Parsed pages are many objects, none of them in cycles; what was imported is never garbage. And threads that wait for
+    the one that converts need not interrupt it every five milliseconds: a page takes that long.
     """
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+    sys.setswitchinterval(0.02)
 
 
 def explain(error: StripeSourceError, debug: bool) -> None:

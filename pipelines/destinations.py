@@ -33,7 +33,7 @@ from dlt.destinations.sql_jobs import SqlMergeFollowupJob
 from pipelines.connections import Connections, SharingSqlClient
 from pipelines.holders import holder_of
 from pipelines.libpq import LibpqConfiguration
-from pipelines.merge import PARENT, Merge
+from pipelines.merge import AS_OF, PARENT, SOURCE, Merge
 from sources.stripe_api.catalogue import TABLES
 
 SCHEMA_LOCK = 0x5747_5250  # one advisory lock for every change of a dataset's tables
@@ -50,8 +50,14 @@ class GuardedMergeJob(SqlMergeFollowupJob):
 
 
 def _statistics(merge: Merge) -> list[str]:
-    """Children are joined with what is staged, which Postgres plans badly as long as it guesses how much that is."""
-    return [f"ANALYZE {merge.staging}"] if merge.has_parent and merge.arrival == "ctid" else []
+    """Children are joined with what is staged, which Postgres plans badly as long as it guesses how much that is.
+
+    Of the columns that are joined by: those of JSON cost as much to look at as to merge.
+    """
+    if not merge.has_parent or merge.arrival != "ctid":
+        return []
+    columns = ", ".join(f'"{name}"' for name in dict.fromkeys((*merge.key, PARENT, AS_OF, SOURCE)))
+    return [f"ANALYZE {merge.staging} ({columns})"]
 
 
 def _merge_of(table: PreparedTableSchema, sql_client: SqlClientBase[Any]) -> Merge:

@@ -49,7 +49,7 @@ class Settings:
         0.5, "Share of the account's limit to use, above 0 and at most 1: the rest is left to your own checkout."
     )
     workers: int = setting(16, "Requests under way at once, at the most.")
-    package_rows: int = setting(20_000, "Rows that one load package holds, about.")
+    package_rows: int = setting(40_000, "Rows that one load package holds, about.")
     package_megabytes: int = setting(48, "Megabytes that one load package holds, about.")
     package_seconds: float = setting(30.0, "Longest time that fetched rows wait for their package, in seconds.")
     destination: Destination = setting("duckdb", "`duckdb` or `postgres`.")

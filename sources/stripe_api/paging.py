@@ -35,7 +35,7 @@ from sources.stripe_api.work import Pager, Turn
 __all__ = ["Chunk", "Convert", "Delivery", "Failed", "Fetch", "Finished", "View", "fetch"]
 
 MAX_ROWS = 40_000  # rows that may wait for the consumer
-MAX_BYTES = 96 * 2**20  # bytes of Arrow that may wait for the consumer
+MAX_BYTES = 64 * 2**20  # bytes of Arrow that may wait for the consumer
 
 
 def fetch(
