@@ -34,7 +34,7 @@ class DuckDbDatabase:
         self._run_lock = run_lock
         self._connection = duckdb.connect(path, config={"memory_limit": memory_limit})
         self._connection.execute("SET TimeZone = 'UTC'")
-        self._lock = threading.Lock()  # a connection of DuckDB's belongs to one thread at a time
+        self._lock = threading.RLock()  # a connection's result, and its transaction, belong to one thread at a time
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """See `Database`."""
@@ -43,14 +43,15 @@ class DuckDbDatabase:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """See `Database`."""
-        self._connection.begin()
-        try:
-            yield
-        except BaseException:
-            self._connection.rollback()
-            raise
-        self._connection.commit()
+        """See `Database`. Other threads wait: what they had asked for would be empty after a `begin`."""
+        with self._lock:
+            self._connection.begin()
+            try:
+                yield
+            except BaseException:
+                self._connection.rollback()
+                raise
+            self._connection.commit()
 
     def lock_run(self, name: str) -> None:
         """See `Database`: who has the file open has the lock."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import duckdb
@@ -144,6 +145,28 @@ def test_missing_folder_and_foreign_file_are_told(tmp_path: Path) -> None:
     (tmp_path / "x.duckdb").write_bytes(b"this is a text file, and a long one at that " * 200)
     with pytest.raises(DatabaseProblem, match="not a DuckDB database"):
         open_database(Settings(duckdb_path=str(tmp_path / "x.duckdb")))
+
+
+def test_a_transaction_of_duckdb_takes_no_rows_from_another_thread(duckdb_path: Path) -> None:
+    database = open_database(Settings(duckdb_path=str(duckdb_path)))
+    database.execute("CREATE TABLE t (n int)")
+    read: list[int] = []
+    reading = threading.Event()
+
+    def ask() -> None:
+        for _ in range(300):
+            read.append(len(database.execute("SELECT * FROM range(3)")))
+            reading.set()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    reading.wait()
+    while asking.is_alive():
+        with database.transaction():
+            database.execute("INSERT INTO t VALUES (1)")
+    asking.join()
+    assert set(read) == {3}
+    database.close()
 
 
 def test_duckdb_parameters_are_written_as_in_postgres(duckdb_path: Path) -> None:
