@@ -89,7 +89,9 @@ class App:
         except Exception as error:
             log.exception("a webhook met an error that should not have happened", exc_info=error)
             status, text = 500, b"internal error"
-        headers = [(b"content-length", b"%d" % len(text)), (b"content-type", b"text/plain; charset=utf-8")]
+        headers = [(b"content-length", b"%d" % len(text))]
+        if text:
+            headers.append((b"content-type", b"text/plain; charset=utf-8"))
         if status == 503:
             headers.append((b"retry-after", b"5"))
         elif status == 405:

@@ -44,6 +44,7 @@ def config_of(app: App, options: SinkSettings) -> uvicorn.Config:
         host=options.host,
         port=options.port,
         access_log=False,
+        proxy_headers=False,  # nothing asks who the client is
         log_config=None,
         server_header=False,
         lifespan="on",

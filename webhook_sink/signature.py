@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import stripe
+from stripe import SignatureVerificationError, WebhookSignature
 
 
 class BadSignature(Exception):
@@ -37,8 +37,8 @@ def _timestamp(header: str) -> int:
 
 def _is_signed(body: bytes, header: str, secret: str) -> bool:
     try:
-        stripe.WebhookSignature.verify_header(body, header, secret, tolerance=None)
-    except (stripe.SignatureVerificationError, ValueError, TypeError):
+        WebhookSignature.verify_header(body, header, secret, tolerance=None)
+    except (SignatureVerificationError, ValueError, TypeError):
         # Not UTF-8 (ValueError), or a signature that is not ASCII, which the comparison refuses (TypeError).
         return False
     return True

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sources.stripe_api.catalogue import RESOURCES, TABLES, Embedded
+from sources.stripe_api.catalogue import RESOURCES, TABLES, Embedded, Table
 from sources.stripe_api.embedded import has_key, take
 from sources.stripe_api.events import TYPES, is_deletion, table_of_event, unwrapped
 from sources.stripe_api.rows import Row, Stamp, explode, set_marker
@@ -77,29 +77,26 @@ def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Ch
         return Ignored(type, "it belongs to a connected account")
     parent = obj.get(table.parent_field) if table.parent_field else None
     parent_id = parent.get("id") if isinstance(parent, dict) else parent
-    change = Change(
+    is_gone = is_deletion(type) or obj.get("deleted") is True
+    return Change(
         table=name,
-        key=tuple(str(obj[field]) for field in table.key),
+        key=tuple([str(obj[field]) for field in table.key]),
         parent_id=parent_id if isinstance(parent_id, str) else None,
         at=int(event["created"]),
         created=_created(name, obj),
-        is_deletion=is_deletion(type) or obj.get("deleted") is True,
+        is_deletion=is_gone,
         object=obj,
+        doubt="version" if event.get("api_version") != api_version else None if is_gone else _doubt(table, obj),
     )
-    return replace(change, doubt=_doubt(change, event.get("api_version"), api_version))
 
 
-def _doubt(change: Change, version: object, project: str) -> Doubt | None:
-    if version != project:
-        return "version"
-    if change.is_deletion:
-        return None
-    embedded = TABLES[change.table].embedded
-    if any(_goes_on(change.object, one) for one in embedded):
+def _doubt(table: Table, obj: Row) -> Doubt | None:
+    """Why an object in the project's version is not believed."""
+    if any(_goes_on(obj, one) for one in table.embedded):
         return "cut list"
-    if change.table not in LISTED_LATER and any(one.expand and one.table not in _TOLD for one in embedded):
+    if table.name not in LISTED_LATER and any(one.expand and one.table not in _TOLD for one in table.embedded):
         return "list not shown"
-    if TABLES[change.table].shown_on_request:
+    if table.shown_on_request:
         return "field not shown"
     return None
 
