@@ -109,8 +109,10 @@ class Management:
 
     async def single(self, request: Request) -> Response:
         """`POST /sync/single/{id}`: waits for it."""
-        id = request.path_params["id"]
-        loaded = await asyncio.to_thread(_load, self._settings, id, request.query_params.get("type"))
+        id, kind = request.path_params["id"], request.query_params.get("type")
+        if not (id + (kind or "")).isprintable():
+            raise BadRequest("no id and no type has characters that cannot be printed")
+        loaded = await asyncio.to_thread(_load, self._settings, id, kind)
         return JSONResponse({"loaded": loaded})
 
     async def status(self, request: Request) -> Response:
