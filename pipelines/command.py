@@ -16,9 +16,10 @@ from typing import Any
 
 import pendulum
 
+from pipelines.accounts import each_account
 from pipelines.database_problem import DatabaseProblem, explained, is_database_error, without_rows
 from pipelines.settings import Settings, read_settings
-from sources.stripe_api.errors import BadConfiguration, StripeSourceError
+from sources.stripe_api.errors import AuthenticationFailed, BadConfiguration, StripeSourceError
 
 ALL_WELL, SOME_FAILED, COULD_NOT_START, DRIFT = 0, 1, 2, 3
 INTERRUPTED = 130
@@ -29,7 +30,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--destination", choices=("duckdb", "postgres"), help="default: duckdb")
     parser.add_argument("--dataset", help="schema that holds the tables (default: stripe)")
     parser.add_argument("--duckdb-path", metavar="FILE", help="DuckDB file (default: stripe_data.duckdb)")
-    parser.add_argument("--stripe-account", metavar="ACCT", help="connected account to read, acct_…")
+    parser.add_argument("--stripe-account", metavar="ACCT", help="connected account, acct_…, several, or all")
     parser.add_argument("--debug", action="store_true", help="log more, and show tracebacks")
 
 
@@ -95,6 +96,28 @@ def window_of(options: argparse.Namespace) -> tuple[int, int | None]:
     return int(options.since.timestamp()) if options.since else 0, (
         int(options.until.timestamp()) if options.until else None
     )
+
+
+def in_turn(settings: Settings, body: Callable[[Settings], int], *, debug: bool) -> int:
+    """Runs a command for each account of the settings, and returns the highest exit code.
+
+    What stops one of several accounts is said, and stops no other. Raises what would stop them all: a wrong key, a
+    database that is down; and of a single account whatever it raises.
+    """
+    accounts = each_account(settings)
+    if len(accounts) == 1:
+        return body(accounts[0])
+    code = ALL_WELL
+    for each in accounts:
+        try:
+            code = max(code, body(each))
+        except (AuthenticationFailed, DatabaseProblem):
+            raise
+        except StripeSourceError as error:
+            say(f"{each.stripe_account or 'The own account'} was not finished:")
+            explain(error, debug)
+            code = max(code, SOME_FAILED)
+    return code
 
 
 def run_command(parser: argparse.ArgumentParser, body: Callable[[argparse.Namespace], int]) -> int:

@@ -15,7 +15,6 @@ import orjson
 if __package__ in (None, ""):  # started as a file: the repository's folder is where the packages are
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pipelines.accounts import each_account
 from pipelines.check import Check, CheckOrder
 from pipelines.check_report import CheckReport
 from pipelines.command import (
@@ -23,6 +22,7 @@ from pipelines.command import (
     DRIFT,
     SOME_FAILED,
     add_common_options,
+    in_turn,
     moment,
     resources_of,
     run_command,
@@ -73,18 +73,23 @@ def _check(options: argparse.Namespace) -> int:
     if options.json not in (None, "-"):
         _prepare_file(Path(options.json))
     reports: list[CheckReport] = []
-    for settings in each_account(settings_of(options)):
+
+    def check(settings: Settings) -> int:
         try:
-            reports.append(_check_account(settings, names, options))
+            report = _check_account(settings, names, options)
         except AlreadyRunning as running:
             say(running)
-    for report in reports:
+            return ALL_WELL
+        reports.append(report)
         _tell(report)
+        if options.fail_on_drift and report.has_drift:
+            return DRIFT
+        return SOME_FAILED if report.incomplete else ALL_WELL
+
+    code = in_turn(settings_of(options), check, debug=options.debug)
     if options.json:
         _write_json(reports, options.json)
-    if options.fail_on_drift and any(report.has_drift for report in reports):
-        return DRIFT
-    return SOME_FAILED if any(report.incomplete for report in reports) else ALL_WELL
+    return code
 
 
 def _check_account(settings: Settings, names: list[str], options: argparse.Namespace) -> CheckReport:

@@ -18,6 +18,7 @@ from pipelines.command import (
     SOME_FAILED,
     add_common_options,
     explain,
+    in_turn,
     moment,
     resources_of,
     run_command,
@@ -27,6 +28,7 @@ from pipelines.command import (
 )
 from pipelines.display import print_summary
 from pipelines.run import Order, Outcome, run
+from pipelines.settings import Settings
 from sources.stripe_api.catalogue import select
 
 
@@ -63,7 +65,13 @@ def _full(options: argparse.Namespace) -> int:
         until=until,
         full_refresh=options.full_refresh,
     )
-    return report(run(settings_of(options), order), debug=options.debug)
+
+    def load(settings: Settings) -> int:
+        if settings.stripe_account:
+            print(f"{settings.stripe_account}:")
+        return report(run(settings, order), debug=options.debug)
+
+    return in_turn(settings_of(options), load, debug=options.debug)
 
 
 def report(outcome: Outcome, *, debug: bool = False) -> int:

@@ -15,11 +15,11 @@ from pathlib import Path
 if __package__ in (None, ""):  # started as a file: the repository's folder is where the packages are
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pipelines.accounts import each_account
 from pipelines.command import (
     ALL_WELL,
     SOME_FAILED,
     add_common_options,
+    in_turn,
     resources_of,
     run_command,
     say,
@@ -76,7 +76,8 @@ def _sync(options: argparse.Namespace) -> int:
     settings, sync_settings = settings_of(options), read_sync_settings()
 
     def once() -> int:
-        return sync_once(settings, sync_settings, names, budget=options.requests_budget, strict=options.strict)
+        budget, strict, debug = options.requests_budget, options.strict, options.debug
+        return sync_once(settings, sync_settings, names, budget=budget, strict=strict, debug=debug)
 
     return once() if options.follow is None else follow(once, options.follow)
 
@@ -89,21 +90,23 @@ def sync_once(
     budget: int | None = None,
     strict: bool = False,
     scope: str = "",
+    debug: bool = False,
 ) -> int:
     """One round over all accounts of the settings; returns the exit code.
 
     `scope` sets it apart from runs of other scopes, which may go on at the same time: each stages under its own name.
     """
-    code = ALL_WELL
-    for each in each_account(settings):
+
+    def sync(each: Settings) -> int:
         try:
             with open_session(each, COMMAND, budget=budget, scope=scope) as session:
                 outcome = Sync(session, sync_settings, names, warn=say).run()
         except AlreadyRunning as running:
             say(running)
-            continue
-        code = max(code, report(outcome, strict=strict))
-    return code
+            return ALL_WELL
+        return report(outcome, strict=strict)
+
+    return in_turn(settings, sync, debug=debug)
 
 
 def follow(once: Callable[[], int], seconds: float, sleep: Callable[[float], object] = time.sleep) -> int:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +16,9 @@ from pipelines.stripe_sync import sync_once
 from pipelines.sync_settings import SyncSettings
 from sources.stripe_api.errors import BadConfiguration
 from tests.pipelines.mirror import Mirror
+
+if TYPE_CHECKING:
+    from simulator.account import Account
 
 
 def settings(account: str | None) -> Settings:
@@ -55,6 +62,57 @@ def test_a_change_in_a_connected_account_arrives_under_its_id(mirror: Mirror) ->
     assert mirror.requests() == 1
     (row,) = [row for row in mirror.rows("customers") if row["name"] == "Theirs"]
     assert row["_account_id"] == id
+
+
+def script(mirror: Mirror, root: Path, name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, f"pipelines/{name}", *options],
+        cwd=root, env=mirror.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_initial_load_takes_several_accounts_and_each_goes_on_by_itself(mirror: Mirror, root: Path) -> None:
+    platform = mirror.sim.account
+    first, second, *_ = [row.id for row in platform.tables["accounts"].shelf.rows() if row.id != platform.id]
+    options = ("--resources", "customers,coupons", "--stripe-account")
+    mirror.sim.faults.add(
+        path="/v1/customers", status=500, holding=next(iter(mirror.sim.connected(second).objects("customers")))["id"]
+    )
+    broken = script(mirror, root, "stripe_full.py", *options, f"{platform.id},{second},{first}")
+    assert broken.returncode == 1, broken.stderr
+    assert all(f"{id}:" in broken.stdout for id in (platform.id, first, second))
+    assert [mirror.differences(["customers"], one) == [] for one in accounts(mirror, first, second)] == [True, False]
+    mirror.sim.faults.clear()
+    mended = script(mirror, root, "stripe_full.py", *options, "all")
+    assert mended.returncode == 0, mended.stderr
+    for one in (platform, *accounts(mirror, first, second)):
+        assert mirror.differences(["customers", "coupons"], one) == []
+    lines = mirror.destination.query("select distinct _account_id from stripe.sync_status where resource = 'coupons'")
+    assert {platform.id, first, second} <= {id for (id,) in lines}
+
+
+def accounts(mirror: Mirror, *ids: str) -> list[Account]:
+    return [mirror.sim.connected(id) for id in ids]
+
+
+@pytest.mark.parametrize("name", ["stripe_full.py", "stripe_sync.py", "stripe_check.py"])
+def test_an_account_that_cannot_be_read_stops_no_other(mirror: Mirror, root: Path, name: str) -> None:
+    """The platform's key does not act for acct_nobody."""
+    if mirror.destination.kind == "postgres":
+        pytest.skip("one kind will do")
+    own = mirror.sim.account.id
+    mirror.pass_time(900)
+    options = ("--resources", "coupons", "--stripe-account", f"acct_nobody,{own}")
+    if name == "stripe_check.py":
+        mirror.load("coupons")
+        mirror.destination.query("delete from stripe.coupons")
+        mirror.pass_time(900)
+    ran = script(mirror, root, name, *options)
+    assert ran.returncode == 1, ran.stderr
+    assert "acct_nobody was not finished" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    mirror.pass_time(900)
+    assert mirror.differences(["coupons"]) == []
 
 
 def test_the_same_id_under_two_accounts_is_two_objects(mirror: Mirror) -> None:
