@@ -33,7 +33,9 @@ class Settings:
     )
     api_base: str = setting("https://api.stripe.com", "Where Stripe's API is: a proxy or the simulator can stand in.")
     stripe_version: str | None = setting(None, "API version to ask for; the installed SDK's unless set.")
-    stripe_account: str | None = setting(None, "Connected account to read (`acct_…`), sent as `Stripe-Account`.")
+    stripe_account: str | None = setting(
+        None, "Connected account to read (`acct_…`), sent as `Stripe-Account`; several with commas between, or `all`."
+    )
     stripe_context: str | None = setting(None, "Account or organisation path to read, sent as `Stripe-Context`.")
     account_id: str | None = setting(
         None, "The account's id, where the key may not read `/v1/account`; written to `_account_id`."

@@ -33,6 +33,7 @@ from pipelines.command import (
 )
 from pipelines.database_problem import AlreadyRunning
 from pipelines.loaded import loaded_resources
+from pipelines.parts import drop_staging, scope_of
 from pipelines.session import open_session
 from pipelines.settings import Settings
 from sources.stripe_api.errors import BadConfiguration
@@ -93,8 +94,10 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _check_account(settings: Settings, names: list[str], options: argparse.Namespace) -> CheckReport:
+    """Under a lock and with a staging dataset of the account's own: hourly syncs go on while a long check runs."""
     since, until = window_of(options)
-    with open_session(settings, "stripe_check", budget=options.requests_budget) as session:
+    scope = scope_of("check", settings.stripe_account)
+    with open_session(settings, "stripe_check", budget=options.requests_budget, scope=scope) as session:
         order = CheckOrder(
             resources=loaded_resources(session, names),
             since=since,
@@ -108,6 +111,7 @@ def _check_account(settings: Settings, names: list[str], options: argparse.Names
             session.end("error", type(error).__name__)
             raise
         session.end("partial" if report.incomplete else "complete")
+        drop_staging(session, scope)
         return report
 
 

@@ -8,6 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
+from pipelines.parts import scope_of
 from tests.pipelines.mirror import Mirror
 
 LISTS = ("customers", "invoices", "subscriptions", "coupons", "reviews", "balance", "events")
@@ -172,3 +175,22 @@ def test_lists_below_parents_are_checked_too(mirror: Mirror) -> None:
     report = mirror.check()
     assert drifts(report.findings) == {("persons", person, "stale"), ("persons", gone, "vanished")}
     assert mirror.differences(lists) == []
+
+
+def test_a_check_runs_beside_a_sync_and_beside_checks_of_other_accounts(mirror: Mirror, root: Path) -> None:
+    """A long check holds up no hourly sync; a second check of the same account ends at once."""
+    if mirror.destination.kind == "duckdb":
+        pytest.skip("one process has a DuckDB file")
+    mirror.load("customers")
+    mirror.destination.query("update stripe.customers set name = 'Wrong'")
+    mirror.pass_time(600)
+    other = scope_of("check", "acct_other")
+    with mirror.session("stripe_sync"), mirror.session("stripe_check", scope=other):
+        found = run_check(mirror, root, "--fail-on-drift")
+    assert found.returncode == 3, found.stderr
+    assert mirror.differences(["customers"]) == []
+    with mirror.session("stripe_check", scope=scope_of("check", None)):
+        second = run_check(mirror, root, "--fail-on-drift")
+    assert (second.returncode, "Another run" in second.stderr) == (0, True)
+    staged = "select schema_name from information_schema.schemata where schema_name like 'stripe_staging_check%'"
+    assert mirror.destination.query(staged) == []
