@@ -89,8 +89,11 @@ def run(command: str, folder: Path, environment: dict[str, str]) -> str:
 
 
 def steady(output: str) -> str:
-    """Output without what differs from run to run: requests, seconds, request ids, and the width of columns."""
-    lines = (re.sub(r"(?<=\S) +", " ", line).rstrip() for line in output.strip("\n").splitlines())
+    """Output without what differs from run to run: requests, seconds, request ids, the width of columns, and the lines
+    that tell how a load goes on when it takes long.
+    """
+    told = (line for line in output.strip("\n").splitlines() if " INFO event=progress " not in line)
+    lines = (re.sub(r"(?<=\S) +", " ", line).rstrip() for line in told)
     text = "\n".join(re.sub(r"^(\S+ [\d,]+) [\d,]+ \d+\.\d\b", r"\1 # #", line) for line in lines)
     return re.sub(r"\breq_\w+", "req_#", re.sub(r"[\d,]+ requests", "# requests", text))
 
