@@ -38,4 +38,4 @@ def open_client(settings: Settings) -> Client:
 
 def read_account(client: Client, settings: Settings) -> Account:
     """Asks who the key belongs to, unless the settings say it. See `sources.stripe_api.account.read_account`."""
-    return account.read_account(client, settings.account_id)
+    return account.read_account(client, settings.told_account)

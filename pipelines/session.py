@@ -28,10 +28,11 @@ from pipelines.state import ResourceStatus, State
 from sources.stripe_api.client import Client
 from sources.stripe_api.contract import ContractedColumns
 from sources.stripe_api.convert import rows_of
+from sources.stripe_api.errors import BadConfiguration
 from sources.stripe_api.tally import Tally
 
 ACCOUNT_OF_KEY = "account_of_key"
-"""The line of `sync_status` that remembers which account a key belongs to (by a digest of the key)."""
+"""The line of `sync_status` that remembers which account a key belongs to (by a digest of the key), and its mode."""
 
 
 class ScopedDatabase:
@@ -109,7 +110,8 @@ def open_session(
     """A session for the account of the settings; `opened` is a database to work in, which stays open.
 
     `clock`: Stripe is asked for the account, and so for its clock, even when it is known whose the key is.
-    Raises AlreadyRunning when another session has the scope, and what the database and Stripe raise.
+    Raises AlreadyRunning when another session has the scope, BadConfiguration for a key of the other mode than the
+    dataset's, and what the database and Stripe raise.
     """
     with ExitStack() as stack:
         client = stack.enter_context(open_client(settings))
@@ -123,24 +125,34 @@ def open_session(
         account_id, now = _asked(client, settings) if clock else _account(scoped, client, settings)
         state = State(scoped, settings.dataset, account_id, uuid.uuid4().hex, command)
         state.create()
+        remembered = state.read_progress().get(ACCOUNT_OF_KEY, {})
+        _refuse_other_mode(settings, account_id, remembered.get("livemode"))
         columns = columns_of(scoped, settings.dataset)
         loader = Loader(scoped, settings.dataset, columns)
         session = Session(settings, scoped, client, spending, account_id, now, state, loader, columns)
         session.save()
-        if now is not None and not clock:
-            state.save(
-                [ResourceStatus(ACCOUNT_OF_KEY, "complete", {"key": _digest(settings)})],
-                rows=0,
-                requests=spending.spent,
-            )
+        key = {"key": _digest(settings)} if now is not None and not clock else {}
+        known = {**remembered, **key, "livemode": settings.is_live}
+        if known != remembered:
+            session.save(ResourceStatus(ACCOUNT_OF_KEY, "complete", known))
         yield session
+
+
+def _refuse_other_mode(settings: Settings, account_id: str, livemode: bool | None) -> None:
+    """An account has one id in both modes: what was read in one would count as read in the other."""
+    if livemode is None or livemode is settings.is_live:
+        return
+    kept, given = ("live", "a test") if livemode else ("test", "a live")
+    raise BadConfiguration(
+        f"The dataset {settings.dataset!r} has {kept}-mode objects of {account_id}, and STRIPE_SECRET_KEY is"
+        f" {given}-mode key. Choose another --dataset for the other mode, so that they are not mixed."
+    )
 
 
 def _account(database: Database, client: Client, settings: Settings) -> tuple[str, int | None]:
     """Whose objects are read: told by the settings, or remembered, or else asked of Stripe."""
-    told = settings.account_id or settings.stripe_account
-    if told:
-        return told, None
+    if settings.told_account:
+        return settings.told_account, None
     if remembered := _remembered(database, settings):
         return remembered, None
     return _asked(client, settings)

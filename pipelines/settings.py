@@ -83,6 +83,11 @@ class Settings:
         return "_live_" in (self.stripe_secret_key or "")
 
     @property
+    def told_account(self) -> str | None:
+        """Whose objects are read, where the settings tell: a connected account's are its own, not the platform's."""
+        return self.stripe_account or self.account_id
+
+    @property
     def account_rate(self) -> float:
         """Requests a second that this process may spend on the account."""
         return (self.live_rate if self.is_live else self.sandbox_rate) * self.rate_limit_share

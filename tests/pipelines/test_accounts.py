@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipelines.accounts import each_account
+from pipelines.run import Order, run
+from pipelines.session import open_session
 from pipelines.settings import Settings
 from pipelines.stripe_sync import sync_once
 from pipelines.sync_settings import SyncSettings
+from sources.stripe_api.catalogue import select
 from sources.stripe_api.errors import BadConfiguration
 from tests.pipelines.mirror import Mirror
 
@@ -155,3 +158,25 @@ def test_differences_are_those_of_one_account(mirror: Mirror) -> None:
     mirror.destination.query(f"delete from stripe.coupons {where}", [platform.id])
     assert mirror.differences(["coupons"], platform) == ["coupons ('SPRING25',) is missing"]
     assert mirror.differences(["coupons"], connected) == ["coupons ('SPRING25',) differs in percent_off"]
+
+
+def test_a_connected_account_s_load_is_its_own_whatever_the_platform_is_called(mirror: Mirror) -> None:
+    id = next(row.id for row in mirror.sim.account.tables["accounts"].shelf.rows() if row.id != mirror.sim.account.id)
+    one = replace(mirror.settings, stripe_account=id, account_id=mirror.sim.account.id)
+    assert run(one, Order("stripe_full", select(["products"]))).failed == []
+    assert mirror.destination.query("select distinct _account_id from stripe.sync_status") == [(id,)]
+
+
+def test_a_key_of_the_other_mode_is_refused_before_anything_is_counted_as_read(mirror: Mirror) -> None:
+    mirror.load("products")
+    live = replace(mirror.settings, stripe_secret_key="sk_live_x", account_id=mirror.sim.account.id)
+    with pytest.raises(BadConfiguration, match=r"test-mode objects.*--dataset"), open_session(live, "stripe_sync"):
+        pass
+    with open_session(replace(live, dataset="other"), "stripe_sync") as session:
+        assert session.account_id == mirror.sim.account.id
+    with (
+        pytest.raises(BadConfiguration, match="live-mode objects"),
+        open_session(replace(mirror.settings, dataset="other"), "stripe_sync"),
+    ):
+        pass
+    assert mirror.sync("products").failed == []
