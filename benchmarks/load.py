@@ -1,8 +1,8 @@
 """Fetch to commit, beside what could be done at best, in one run: `python -m benchmarks.load [--objects 250000]`.
 
-Four commands take turns on one simulated account without limits and without latency:
-the simulator's ceiling (one connection, pages read and kept), the by-hand floor (`benchmarks.floor`: the same bytes
-parsed, copied, upserted), the connector into Postgres, and the connector again with `--full-refresh`.
+These take turns on one simulated account without limits and without latency: the simulator's ceiling (one connection,
+pages read and kept), the by-hand floor (`benchmarks.floor`: the same bytes parsed, copied, upserted), the connector
+into Postgres, the same again with `--full-refresh`, and the connector into DuckDB.
 CPU is that of the command and of Postgres together; the simulator's own is in nobody's figure.
 """
 
@@ -12,11 +12,13 @@ import argparse
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
 import psycopg
 import urllib3
+from psycopg import sql
 
 from benchmarks.machines import ROOT, Measured, measure, running_postgres, running_simulator
 from simulator.bulk import MIX
@@ -28,7 +30,6 @@ def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--objects", type=int, default=250_000)
-    parser.add_argument("--destination", choices=("postgres", "duckdb"), default="postgres")
     options = parser.parse_args()
     with (
         running_simulator("--customers", "5", "--bulk", str(options.objects)) as (url, key),
@@ -41,20 +42,32 @@ def main() -> None:
         print(f"{saved:,} objects of {len(MIX)} resources, {size / saved:,.0f} bytes each")
         print(f"{'':28}{'objects/s':>10}{'wall s':>8}{'CPU s':>8}{'of which database':>19}{'peak MB':>9}")
         print(f"{'simulator, one connection':28}{saved / seconds:>10,.0f}{seconds:>8.1f}")
-        with psycopg.connect(database_url, autocommit=True) as connection:
-            connection.execute("DROP SCHEMA IF EXISTS stripe CASCADE")
-            connection.execute("DROP SCHEMA IF EXISTS stripe_staging CASCADE")
         environment = {"DATABASE_URL": database_url, "STRIPE_SECRET_KEY": key, "SOURCES__STRIPE__API_BASE": url}
         environment |= UNLIMITED
+        settle(database_url, "by_hand", "stripe", "stripe_staging")
         floor = show("by hand", saved, measure([sys.executable, "-m", "benchmarks.floor", str(pages)], environment))
-        command = [sys.executable, str(ROOT / "pipelines/stripe_full.py"), "--destination", options.destination]
-        command += ["--duckdb-path", str(Path(folder) / "bench_data.duckdb"), "--resources", *MIX]
-        first = show("stripe_full.py", saved, measure(command, environment))
-        show("stripe_full.py again, full", saved, measure([*command, "--full-refresh"], environment))
+        settle(database_url, "by_hand")
+        command = [sys.executable, str(ROOT / "pipelines/stripe_full.py"), "--resources", *MIX]
+        postgres = [*command, "--destination", "postgres"]
+        first = show("stripe_full.py", saved, measure(postgres, environment))
+        settle(database_url)
+        show("stripe_full.py again, full", saved, measure([*postgres, "--full-refresh"], environment))
+        settle(database_url, "stripe", "stripe_staging")
+        duckdb = [*command, "--destination", "duckdb", "--duckdb-path", str(Path(folder) / "bench_data.duckdb")]
+        show("stripe_full.py into DuckDB", saved, measure(duckdb, environment))
         print(
             f"stripe_full.py takes {first.total_cpu / floor.total_cpu:.2f} times the CPU of the floor"
             f" and {first.wall / floor.wall:.2f} times its wall time (the floor fetches nothing)"
         )
+
+
+def settle(database_url: str, *schemas: str) -> None:
+    """Drops schemas, and has the server write what is left: or it would tend one command's tables at another's cost."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for schema in schemas:
+            connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
+        with suppress(psycopg.errors.InsufficientPrivilege):
+            connection.execute("CHECKPOINT")
 
 
 def show(name: str, objects: int, measured: Measured) -> Measured:
