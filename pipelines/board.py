@@ -25,9 +25,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The whole run. Rates are over the whole run; `seconds_left` is None until there is something to reckon from."""
+    """The whole run. Rates are over the whole run; `seconds_left` is None until there is something to reckon from.
+
+    `rows` have been read, and `loaded` of them are in the database.
+    """
 
     rows: int
+    loaded: int
     requests: int
     seconds: float
     finished: int
@@ -53,6 +57,7 @@ class Board:
         self._started = clock()
         self._lines = {name: Line(name) for name in resources}
         self._views: Callable[[], Iterable[View]] = list
+        self.loaded = 0
 
     def watch(self, views: Callable[[], Iterable[View]]) -> None:
         """Where the lines of running resources come from, from now on. Called from a display's thread."""
@@ -82,12 +87,16 @@ class Board:
         return list(lines.values())
 
     def totals(self) -> Totals:
-        """Sums over the lines, and the time left by the share of the windows that is read."""
+        """Sums, and the time left by the share of the windows that is read, then of rows that are loaded."""
         lines = self.lines()
         seconds = self._clock() - self._started
+        rows = sum(line.rows for line in lines)
         share = sum(1.0 if _is_over(line) else line.share for line in lines) / len(lines) if lines else 1.0
+        if share == 1.0 and rows > self.loaded:
+            share = self.loaded / rows
         return Totals(
-            rows=sum(line.rows for line in lines),
+            rows=rows,
+            loaded=self.loaded,
             requests=sum(line.requests for line in lines),
             seconds=seconds,
             finished=sum(map(_is_over, lines)),

@@ -11,9 +11,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from pipelines.board import Board, Line, Totals
 
@@ -27,7 +28,7 @@ def showing(board: Board) -> Iterator[None]:
     """Shows the board while the block runs: on a terminal a live table, elsewhere a log line every 15 seconds."""
     console = Console(stderr=True)
     if console.is_terminal:
-        with Live(_Active(board), console=console, refresh_per_second=4, transient=True):
+        with Live(Active(board), console=console, refresh_per_second=4, transient=True):
             yield
         return
     over = threading.Event()
@@ -49,21 +50,21 @@ def log_line(totals: Totals) -> str:
     """One line of `name=value` words."""
     left = "unknown" if totals.seconds_left is None else f"{totals.seconds_left:.0f}"
     return (
-        f"event=progress rows={totals.rows} rows_per_s={totals.rows_per_second:.0f} requests={totals.requests}"
-        f" requests_per_s={totals.requests_per_second:.1f} resources={totals.finished}/{totals.resources}"
-        f" seconds={totals.seconds:.0f} seconds_left={left}"
+        f"event=progress rows={totals.rows} loaded={totals.loaded} rows_per_s={totals.rows_per_second:.0f}"
+        f" requests={totals.requests} requests_per_s={totals.requests_per_second:.1f}"
+        f" resources={totals.finished}/{totals.resources} seconds={totals.seconds:.0f} seconds_left={left}"
     )
 
 
-class _Active:
+class Active:
     """What rich asks for at every refresh: the running resources and the totals."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> Group:
         totals = self._board.totals()
-        table = Table(box=None, pad_edge=False, title_justify="left", title=_title(totals))
+        table = Table(box=None, pad_edge=False)
         for heading in ("resource", "rows", "rows/s", "requests", "window"):
             table.add_column(heading, justify="left" if heading == "resource" else "right")
         running = [line for line in self._board.lines() if line.status == "running"]
@@ -72,14 +73,14 @@ class _Active:
             table.add_row(line.resource, f"{line.rows:,}", f"{rate:,.0f}", f"{line.requests:,}", f"{line.share:.0%}")
         if len(running) > ACTIVE_LINES:
             table.add_row(f"… and {len(running) - ACTIVE_LINES} more")
-        return table
+        return Group(Text(_title(totals)), table) if running else Group(Text(_title(totals)))
 
 
 def _title(totals: Totals) -> str:
     left = "" if totals.seconds_left is None else f", about {_duration(totals.seconds_left)} left"
     return (
-        f"{totals.finished}/{totals.resources} resources, {totals.rows:,} rows ({totals.rows_per_second:,.0f}/s),"
-        f" {totals.requests:,} requests ({totals.requests_per_second:.1f}/s){left}"
+        f"{totals.finished}/{totals.resources} resources read, {totals.rows:,} rows ({totals.rows_per_second:,.0f}/s),"
+        f" {totals.loaded:,} loaded, {totals.requests:,} requests ({totals.requests_per_second:.1f}/s){left}"
     )
 
 
@@ -96,7 +97,9 @@ def print_summary(board: Board, *, all_lines: bool = True) -> None:
     totals = board.totals()
     table.add_section()
     table.add_row("total", f"{totals.rows:,}", f"{totals.requests:,}", f"{totals.seconds:.1f}", "", "")
-    console.print(table)
+    with console.capture() as captured:
+        console.print(table)
+    print(*(line.rstrip() for line in captured.get().splitlines()), sep="\n")
 
 
 def _cells(line: Line) -> tuple[str, ...]:

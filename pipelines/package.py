@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from sources.stripe_api.arrow import concat
-from sources.stripe_api.convert import rows_of
 from sources.stripe_api.paging import Chunk, Failed, Finished
+from sources.stripe_api.set_markers import rows_of
 
 
 @dataclass(slots=True)

@@ -41,13 +41,17 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it: the lines for the summary, and the error that ended it early, if one did."""
+    """What came of it: the lines for the summary, and the error that ended it early, if one did.
+
+    `resumed` of the resources went on from where an earlier run had come.
+    """
 
     board: Board
     tally: Tally
     failed: list[str]
     skipped: list[str]
     error: StripeSourceError | None = None
+    resumed: int = 0
 
 
 def run(settings: Settings, order: Order) -> Outcome:
@@ -93,12 +97,13 @@ class Run:
         self._board.settle(self._journal.statuses())
         failed, skipped = self._journal.with_status("error"), self._journal.with_status("skipped")
         self._end("error" if error else "partial" if failed else "complete", error)
-        return Outcome(self._board, self._session.tally, failed, skipped, error)
+        return Outcome(self._board, self._session.tally, failed, skipped, error, self._resumed)
 
     def _prepare(self) -> None:
         saved = {} if self._order.full_refresh else self._state.read_progress()
         now = datetime.now(UTC)
         self._journal = Journal(entry_of(one, saved.get(one.name), now) for one in self._order.resources)
+        self._resumed = sum(bool(one.covered) for one in self._journal.progress().values())
         self._save(None)
 
     def _children(self) -> dict[datetime | None, list[Resource]]:
@@ -148,6 +153,7 @@ class Run:
             self._session.loader.load(self._session.columns.admit(package.take_tables()))
         for chunk in package.chunks:
             self._journal.committed(chunk)
+        self._board.loaded = self._journal.rows
         for end in package.ends:
             self._journal.ended(end)
         self._save({one.resource for one in (*package.chunks, *package.ends)})

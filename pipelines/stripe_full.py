@@ -77,6 +77,11 @@ def _full(options: argparse.Namespace) -> int:
 def report(outcome: Outcome, *, debug: bool = False) -> int:
     """The summary on stdout, what went wrong on stderr, and the exit code."""
     print_summary(outcome.board)
+    if outcome.resumed:
+        say(
+            f"{outcome.resumed} of these resources went on from an earlier run: of those only what it had not read was"
+            " asked for, and the other rows are as they were. --full-refresh reads everything again."
+        )
     for (table, column), count in sorted(outcome.tally.variants().items()):
         say(f"{count} values of {table} did not fit their column and are in {table}.{column}.")
     for (table, column), count in sorted(outcome.tally.escaped().items()):

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sources.stripe_api.arrow import arrow_tables
 from sources.stripe_api.catalogue import Resource
@@ -34,19 +33,3 @@ def converter(account_id: str, columns: Columns, tally: Tally) -> Convert:
         return arrow_tables(rows, columns, tally=tally)
 
     return convert
-
-
-def rows_of(tables: Mapping[str, pa.Table]) -> int:
-    """Rows that will be rows: set markers are not."""
-    return sum(table.num_rows - _markers(table) for table in tables.values())
-
-
-def without_markers(table: pa.Table) -> pa.Table:
-    """The rows that are rows, for those who cannot act on set markers."""
-    return table.filter(pc.not_equal(table["_source"], "set")) if _markers(table) else table
-
-
-def _markers(table: pa.Table) -> int:
-    if "_parent_id" not in table.column_names:
-        return 0
-    return int(pc.sum(pc.equal(table["_source"], "set")).as_py() or 0)

@@ -18,6 +18,7 @@ from sources.stripe_api.deliveries import Chunk, Delivery
 from sources.stripe_api.lanes import Lane, Task
 from sources.stripe_api.pace import Pace
 from sources.stripe_api.schedule import Schedule
+from sources.stripe_api.set_markers import rows_of
 from sources.stripe_api.work import Pager, Turn
 
 MAX_ANSWERS = 4  # that may wait to be read
@@ -141,7 +142,7 @@ class Exchange:
         rows = sum(table.num_rows for table in tables.values())
         nbytes = sum(table.get_total_buffer_size() for table in tables.values())
         requests = lane.requests - lane.reported
-        lane.rows, lane.reported = lane.rows + rows, lane.requests
+        lane.rows, lane.reported = lane.rows + rows_of(tables), lane.requests
         self._rows, self._bytes = self._rows + rows, self._bytes + nbytes
         self._tell(Chunk(lane.resource.name, tables, rows, nbytes, requests, turn.advance))
 

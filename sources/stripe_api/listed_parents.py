@@ -12,10 +12,11 @@ from sources.stripe_api.account import Account
 from sources.stripe_api.catalogue import RESOURCES, TABLES
 from sources.stripe_api.catalogue_types import Parent, Resource
 from sources.stripe_api.client import Client
-from sources.stripe_api.convert import converter, without_markers
+from sources.stripe_api.convert import converter
 from sources.stripe_api.errors import SkipResource
 from sources.stripe_api.paging import Chunk, Failed, fetch
 from sources.stripe_api.schema import Columns
+from sources.stripe_api.set_markers import without_markers
 from sources.stripe_api.tally import Tally
 
 Row = tuple[str | None, ...]

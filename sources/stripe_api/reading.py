@@ -22,7 +22,7 @@ from sources.stripe_api.account import Account, read_account
 from sources.stripe_api.arrow import concat
 from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.client import Client, ClientSettings
-from sources.stripe_api.convert import converter, without_markers
+from sources.stripe_api.convert import converter
 from sources.stripe_api.dlt_columns import dlt_columns, key_columns, stored_types
 from sources.stripe_api.errors import SkipResource
 from sources.stripe_api.limiter import Limiter
@@ -30,6 +30,7 @@ from sources.stripe_api.listed_parents import ListedParents
 from sources.stripe_api.paging import Chunk, Failed, Fetch, fetch
 from sources.stripe_api.progress import Advance, Progress
 from sources.stripe_api.schema import Columns, ColumnType
+from sources.stripe_api.set_markers import without_markers
 from sources.stripe_api.tally import Tally
 
 AT_ONCE = 4  # fetches that are open

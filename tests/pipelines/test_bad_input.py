@@ -218,6 +218,14 @@ def test_arguments_that_cannot_be(on_duckdb: Case, arguments: list[str], words: 
     assert not Path(on_duckdb.destination.address).exists()
 
 
+def test_second_run_says_that_it_asked_only_for_what_is_newer(on_duckdb: Case) -> None:
+    on_duckdb.pass_time(60)
+    first, second = on_duckdb.run(), on_duckdb.run()
+    assert (first.code, second.code) == (0, 0)
+    assert "earlier run" not in first.told
+    second.says("2 of these resources went on from an earlier run", "--full-refresh")
+
+
 def test_settings_that_are_no_numbers(on_duckdb: Case) -> None:
     on_duckdb.run(SOURCES__STRIPE__WORKERS="many").could_not_start("SOURCES__STRIPE__WORKERS")
 
