@@ -27,8 +27,8 @@ from pipelines.spending import Spending
 from pipelines.state import ResourceStatus, State
 from sources.stripe_api.client import Client
 from sources.stripe_api.contract import ContractedColumns
-from sources.stripe_api.convert import rows_of
 from sources.stripe_api.errors import BadConfiguration
+from sources.stripe_api.set_markers import rows_of
 from sources.stripe_api.tally import Tally
 
 ACCOUNT_OF_KEY = "account_of_key"

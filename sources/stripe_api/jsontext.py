@@ -22,11 +22,11 @@ import orjson
 
 from sources.stripe_api.errors import BrokenPage
 
-# A run of 19 digits is the shortest that a 64-bit integer may not hold. Looked for in two steps, as nearly no page
-# has one: translate all digits to "0" and find nineteen of them, then see whether they can stand for a number.
+# A run of 19 digits is the shortest that a 64-bit integer may not hold. Looked for in two steps: all digits become
+# "0", nineteen of which are found; then, can a number begin there? Pages of refunds have such runs in strings.
 _DIGITS_AS_ZERO = bytes(0x30 if 0x30 <= byte <= 0x39 else byte for byte in range(256))
 _LONG_RUN = b"0" * 19
-_LONG_INTEGER = re.compile(rb"(?:^|[\[:,\s])-?[0-9]{19,}(?=[\]},\s]|$)")
+_BEFORE_NUMBERS = b"[:, \t\r\n"
 
 _MAX_EXPONENT = 4300
 """Numbers of 10**4300 and more are refused, as Python refuses longer integers; Postgres' numeric ends at 10**131072."""
@@ -45,7 +45,7 @@ def parse(body: bytes) -> Any:
     10**4300 or more.
     """
     try:
-        if _LONG_RUN in body.translate(_DIGITS_AS_ZERO) and _LONG_INTEGER.search(body):
+        if _may_hold_long_integer(body):
             return _parse_slowly(body)
         return orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -118,6 +118,16 @@ def _escaped_deep(value: Any) -> Any:
     if type(value) is list:
         return [_escaped_deep(item) for item in value]
     return value
+
+
+def _may_hold_long_integer(body: bytes) -> bool:
+    zeros = body.translate(_DIGITS_AS_ZERO)
+    at = zeros.find(_LONG_RUN)
+    while at >= 0:
+        if body[max(at - 2, 0) : at].removesuffix(b"-")[-1:] in _BEFORE_NUMBERS:
+            return True
+        at = zeros.find(_LONG_RUN, at + len(_LONG_RUN))
+    return False
 
 
 def _parse_slowly(body: bytes) -> Any:
