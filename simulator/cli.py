@@ -6,22 +6,21 @@ import argparse
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from math import inf
 from typing import Any
 
 from simulator.faults import KINDS
+from simulator.gates import names_of
 from simulator.limits import BUDGETS
 from simulator.simulator import Simulator
+from sources.stripe_api.catalogue import RESOURCES
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serves until SIGTERM or SIGINT. The first line on stdout is the URL, the second the API key."""
     options = _parser().parse_args(arguments)
-    try:
-        faults = [_fault(text) for text in options.faults]
-    except ValueError as error:
-        print(f"simulator: --faults: {error}", file=sys.stderr)
-        return 2
     simulator = Simulator(
         seed=options.seed,
         customers=options.customers,
@@ -30,9 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mode=options.mode,
         latency=options.latency_ms / 1000,
         rate_limits=options.rate_limits,
-        lacks=[name for text in options.lacks for name in text.split(",")],
+        lacks=[name for names in options.lacks for name in names],
     )
-    for fault in faults:
+    for fault in options.faults:
         simulator.faults.add(**fault)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -49,16 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m simulator", description="A Stripe account over HTTP on 127.0.0.1.")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one (default)")
+    parser.add_argument("--port", type=_whole(65_535), default=0, help="0 takes a free one (default)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same account")
-    parser.add_argument("--customers", type=int, default=300, help="size of the business")
-    parser.add_argument("--bulk", type=int, default=0, metavar="N", help="that many more objects, for benchmarks")
+    parser.add_argument("--customers", type=_whole(), default=300, help="size of the business")
+    parser.add_argument("--bulk", type=_whole(), default=0, metavar="N", help="that many more objects, for benchmarks")
     parser.add_argument("--mode", choices=("test", "live"), default="test")
-    parser.add_argument("--latency-ms", type=float, default=0.0, help="before each answer")
+    parser.add_argument("--latency-ms", type=_number, default=0.0, help="before each answer")
     parser.add_argument("--rate-limits", choices=sorted(BUDGETS), default="none")
-    parser.add_argument("--lacks", action="append", default=[], metavar="NAMES", help="products or tables to refuse")
+    parser.add_argument(
+        "--lacks", type=_lacking, action="append", default=[], metavar="NAMES", help="products or tables to refuse"
+    )
     parser.add_argument(
         "--faults",
+        type=_fault,
         action="append",
         default=[],
         metavar="KIND[:PROBABILITY[:PATH]]",
@@ -67,13 +69,44 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _whole(most: int | None = None) -> Callable[[str], int]:
+    """A whole number from 0, to `most` where that is given."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or (most is not None and int(text) > most):
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0{f' to {most}' if most else ''}")
+        return int(text)
+
+    return parse
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is less than nothing, or endless")
+    return number
+
+
+def _lacking(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    known = {known for one in RESOURCES.values() for known in names_of(one)}
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            question = f"; did you mean {near[0]!r}?" if near else ""
+            raise argparse.ArgumentTypeError(f"there is no product, resource or table {name!r}{question}")
+    return names
+
+
 def _fault(text: str) -> dict[str, Any]:
     """The fields of the Fault that `500:0.05:/v1/charges` stands for."""
     kind, _, rest = text.partition(":")
     probability, _, path = rest.partition(":")
-    fault: dict[str, Any] = {"probability": float(probability or 1.0), "path_prefix": path or "/"}
-    if kind.isdigit():
+    fault: dict[str, Any] = {"probability": _number(probability or "1"), "path_prefix": path or "/"}
+    if fault["probability"] > 1:
+        raise argparse.ArgumentTypeError(f"the probability {probability} is more than 1")
+    if kind.isdecimal() and 400 <= int(kind) <= 599:
         return fault | {"kind": "status", "status": int(kind)}
     if kind not in KINDS:
-        raise ValueError(f"unknown kind {kind!r}: a status or one of {', '.join(KINDS)}")
+        raise argparse.ArgumentTypeError(f"unknown kind {kind!r}: a status from 400, or one of {', '.join(KINDS)}")
     return fault | {"kind": kind}

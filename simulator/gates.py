@@ -39,11 +39,12 @@ def refusal(resource: Resource, method: str, path: str) -> Refusal:
 def lacking(resource: Resource, lacks: Collection[str], *, livemode: bool) -> bool:
     """Whether an account lacks a resource: named itself, or by its product, or only served in the other mode."""
     if resource.path.startswith("/v1/sigma/"):
-        return not livemode or bool(_names(resource) & set(lacks))
+        return not livemode or bool(names_of(resource) & set(lacks))
     if resource.path.startswith("/v1/test_helpers/"):
-        return livemode or bool(_names(resource) & set(lacks))
-    return bool(_names(resource) & set(lacks))
+        return livemode or bool(names_of(resource) & set(lacks))
+    return bool(names_of(resource) & set(lacks))
 
 
-def _names(resource: Resource) -> set[str]:
+def names_of(resource: Resource) -> set[str]:
+    """What a resource goes by for an account that lacks it: its name, its table, its product."""
     return {resource.name, resource.table, *([resource.gate] if resource.gate else [])}

@@ -224,8 +224,27 @@ def test_the_command_prints_its_url_and_serves_until_terminated() -> None:
         process.wait()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--faults", "sideways"], "unknown kind 'sideways'"),
+        (["--faults", "200"], "unknown kind '200'"),
+        (["--faults", "500:2"], "more than 1"),
+        (["--lacks", "isuing_cards"], "did you mean 'issuing_cards'?"),
+        (["--port", "99999"], "0 to 65535"),
+        (["--customers", "-3"], "'-3' is no whole number"),
+        (["--latency-ms", "-1"], "less than nothing"),
+    ],
+)
+def test_the_command_refuses_what_cannot_be(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
+
+
 def test_the_command_says_what_is_wrong(capsys: pytest.CaptureFixture[str], get: Reader) -> None:
-    assert main(["--faults", "sideways"]) == 2
-    assert "unknown kind 'sideways'" in capsys.readouterr().err
     assert main(["--port", str(get.sim.port), "--customers", "0"]) == 2
     assert "cannot listen" in capsys.readouterr().err
