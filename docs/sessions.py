@@ -85,7 +85,8 @@ def run(command: str, folder: Path, environment: dict[str, str]) -> str:
         text=True,
         check=False,
     )
-    return "".join(f"{line.rstrip()}\n" for line in result.stdout.strip("\n").splitlines())
+    lines = [line for line in result.stdout.strip("\n").splitlines() if " event=progress " not in line]  # when slow
+    return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
 def steady(output: str) -> str:
