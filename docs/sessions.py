@@ -85,8 +85,7 @@ def run(command: str, folder: Path, environment: dict[str, str]) -> str:
         text=True,
         check=False,
     )
-    lines = [line for line in result.stdout.strip("\n").splitlines() if " event=progress " not in line]  # when slow
-    return "".join(f"{line.rstrip()}\n" for line in lines)
+    return "".join(f"{line.rstrip()}\n" for line in result.stdout.strip("\n").splitlines())
 
 
 def steady(output: str) -> str:
