@@ -22,8 +22,11 @@ def serve(settings: Settings, options: SinkSettings) -> None:
     """Serves until SIGTERM or SIGINT; what was accepted by then is finished. Raises what makes the sink hopeless."""
     gc.freeze()  # modules and classes stay: the collector need not look at them again
     gc.set_threshold(*COLLECT_AFTER)
-    with asyncio.Runner(loop_factory=uvicorn.Config("webhook_sink", log_config=None).get_loop_factory()) as runner:
-        runner.run(_serve(settings, options))
+    try:
+        with asyncio.Runner(loop_factory=uvicorn.Config("webhook_sink", log_config=None).get_loop_factory()) as runner:
+            runner.run(_serve(settings, options))
+    finally:
+        gc.unfreeze()  # at the end of the process DuckDB's module would report what is frozen as leaked
 
 
 async def _serve(settings: Settings, options: SinkSettings) -> None:

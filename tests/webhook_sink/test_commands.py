@@ -90,6 +90,7 @@ def test_serve_without_a_secret_says_what_to_set(run: Callable[..., Any]) -> Non
     assert done.returncode == 2
     assert "STRIPE_WEBHOOK_SECRET" in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
+    assert "leaked" not in done.stderr
 
 
 def test_serve_without_an_account_says_what_to_set(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
