@@ -11,8 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from copy import copy
-from datetime import UTC, datetime
-from functools import partial
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from dlt.common.destination import Destination, DestinationCapabilitiesContext
@@ -34,6 +33,7 @@ from pipelines.connections import Connections, SharingSqlClient
 from pipelines.holders import holder_of
 from pipelines.libpq import LibpqConfiguration
 from pipelines.merge import AS_OF, PARENT, SOURCE, Merge
+from pipelines.stored_schema import SCHEMA
 from sources.stripe_api.catalogue import TABLES
 
 SCHEMA_LOCK = 0x5747_5250  # one advisory lock for every change of a dataset's tables
@@ -65,26 +65,44 @@ def _merge_of(table: PreparedTableSchema, sql_client: SqlClientBase[Any]) -> Mer
     name = str(table["name"])
     with sql_client.with_staging_dataset():
         staging = sql_client.make_qualified_table_name(name)
+    columns = tuple(get_columns_names_with_prop(plain, "name"))
+    with sql_client:  # dlt makes its jobs before it opens the connection that they run on
+        others = _added_since(sql_client, name, columns)
+        holder = holder_of(
+            name, lambda table: bool(_stored_columns(sql_client, table)), sql_client.make_qualified_table_name
+        )
     return Merge(
         target=sql_client.make_qualified_table_name(name),
         staging=staging,
-        columns=tuple(get_columns_names_with_prop(plain, "name")),
+        columns=columns,
         key=tuple(get_columns_names_with_prop(plain, "primary_key")),
         arrival="ctid" if sql_client.capabilities.sqlglot_dialect == "postgres" else "rowid",
-        holder=holder_of(name, partial(_exists, sql_client), sql_client.make_qualified_table_name),
+        holder=holder,
         unseen=TABLES[name].shown_on_request if name in TABLES else (),
+        others=others,
     )
 
 
-def _exists(sql_client: SqlClientBase[Any], table: str) -> bool:
-    """Asks the database. dlt makes its jobs before it opens the connection that they run on, so this opens its own."""
-    with sql_client:
-        found = sql_client.execute_sql(
-            "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
-            sql_client.dataset_name,
-            table,
-        )
-    return bool(found)
+def _stored_columns(sql_client: SqlClientBase[Any], table: str) -> list[str]:
+    """Names of the columns that a table has by now, whoever made them; none where there is no such table."""
+    found = sql_client.execute_sql(
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s",
+        sql_client.dataset_name,
+        table,
+    )
+    return [str(name) for (name,) in found or []]
+
+
+def _added_since(sql_client: SqlClientBase[Any], table: str, columns: Sequence[str]) -> tuple[str, ...]:
+    """Columns that another writer has added to the table since this package began; not those that a user has."""
+    more = [name for name in _stored_columns(sql_client, table) if name not in columns]
+    if not more:
+        return ()
+    versions = sql_client.make_qualified_table_name("_dlt_version")
+    newest = f"SELECT schema FROM {versions} WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1"
+    found = sql_client.execute_sql(newest, SCHEMA)
+    known = json.loads(found[0][0])["tables"].get(table, {}).get("columns", {}) if found else {}
+    return tuple(name for name in more if name in known)
 
 
 class _SharedTables(SqlJobClientBase):
@@ -137,6 +155,22 @@ class _SharedTables(SqlJobClientBase):
         united._bump_version()
         return united
 
+    def _commit_schema_update(self, schema: Schema, schema_str: str) -> None:
+        """As dlt's, but dated after every version that is stored: the newest counts, and writers' clocks differ."""
+        versions = self.sql_client.make_qualified_table_name(self.schema.version_table_name)
+        newest = self.sql_client.execute_sql(f"SELECT max(inserted_at) FROM {versions}")
+        stored = newest[0][0] if newest else None
+        now = datetime.now(UTC)
+        self.sql_client.execute_sql(
+            f"INSERT INTO {versions} ({self.version_table_schema_columns}) VALUES (%s, %s, %s, %s, %s, %s)",
+            schema.version,
+            schema.ENGINE_VERSION,
+            now if stored is None else max(now, stored + timedelta(microseconds=1)),
+            schema.name,
+            schema.stored_version_hash,
+            schema_str,
+        )
+
     def _lock_tables(self) -> None:
         """Holds every other change of tables off until the transaction ends."""
 
@@ -170,7 +204,7 @@ class QuotedCsvCopyJob(PostgresCsvCopyJob):
             table = sql_client.make_qualified_table_name(self.load_table_name)
             with sql_client.begin_transaction(), sql_client.native_connection.cursor() as cursor:
                 cursor.execute("SET LOCAL TimeZone = 'UTC'")
-                copy = f"COPY {table} ({columns}) FROM STDIN WITH (FORMAT csv, NULL '')"
+                copy = f"COPY {table} ({columns}) FROM STDIN WITH (FORMAT csv, NULL '', ENCODING 'UTF8')"
                 cursor.copy_expert(copy, file, size=262_144)
 
 

@@ -50,7 +50,8 @@ class Merge:
     `columns`: every column of the target that the incoming rows speak for, the own columns included.
     `key`: the primary key, `_account_id` included. `arrival`: an expression that grows with the order of arrival of the
     staged rows (`ctid` in Postgres, `rowid` in DuckDB). `holder` is given for children whose holder's table exists.
-    `unseen` are the columns that no event shows: whole objects that come with one say nothing about them.
+    `unseen` are the columns that no event shows: whole objects that come with one say nothing about them. `others` are
+    Stripe's columns that another writer has added since: the incoming objects lack them.
     """
 
     target: str
@@ -60,6 +61,7 @@ class Merge:
     arrival: str
     holder: Holder | None = None
     unseen: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def has_parent(self) -> bool:
@@ -76,7 +78,7 @@ class Merge:
         return (
             f"INSERT INTO {self.target} AS d ({_list(self.columns)})"
             f" {self._newest(self.columns, f'object IS NOT NULL{self._timely()}')}"
-            f" ON CONFLICT ({_list(self.key)}) DO UPDATE SET {_assign(values, self.unseen)}"
+            f" ON CONFLICT ({_list(self.key)}) DO UPDATE SET {_assign(values, self.unseen)}{_nulls(self.others)}"
             f" WHERE d.{AS_OF} IS NULL OR excluded.{AS_OF} > d.{AS_OF}"
             f" OR (excluded.{AS_OF} = d.{AS_OF} AND (d.{DELETED_AT} IS NULL OR excluded.{DELETED_AT} IS NOT NULL))"
         )
@@ -105,14 +107,17 @@ class Merge:
         )
 
     def _timely(self) -> str:
-        """Children whose holder has no newer state that says more about them."""
+        """Children whose holder has no newer state that says more about them.
+
+        OFFSET 0 keeps it one look-up by key for each row: as a join, Postgres reads all holders for every package.
+        """
         if self.holder is None:
             return ""
         target, key = self.holder.target, _quote(self.holder.key)
         gone = "" if self.holder.shows_all else f" AND h.{DELETED_AT} IS NOT NULL"
         return (
             f" AND NOT EXISTS (SELECT 1 FROM {target} AS h WHERE h.{key} = n.{PARENT}"
-            f" AND h.{ACCOUNT} = n.{ACCOUNT} AND h.{AS_OF} > n.{AS_OF}{gone})"
+            f" AND h.{ACCOUNT} = n.{ACCOUNT} AND h.{AS_OF} > n.{AS_OF}{gone} OFFSET 0)"
         )
 
     def _newest(self, columns: Sequence[str], kind: str) -> str:
@@ -137,9 +142,13 @@ def _assign(names: Sequence[str], unseen: Sequence[str] = ()) -> str:
     return ", ".join(f"{_quote(name)} = {_value(name, name in unseen)}" for name in names)
 
 
+def _nulls(names: Sequence[str]) -> str:
+    return "".join(f", {_quote(name)} = NULL" for name in names)
+
+
 def _value(name: str, is_unseen: bool) -> str:
     """What a column becomes. A state that does not name the parent, as not every object does, keeps the known one."""
     arrived, stored = f"excluded.{_quote(name)}", f"d.{_quote(name)}"
     if is_unseen:
-        return f"CASE WHEN excluded.{SOURCE} = 'event' THEN {stored} ELSE {arrived} END"
+        return f"CASE WHEN excluded.{SOURCE} = 'event' AND d.{DELETED_AT} IS NULL THEN {stored} ELSE {arrived} END"
     return f"coalesce({arrived}, {stored})" if name == PARENT else arrived

@@ -48,6 +48,9 @@ class Relist:
         if left:
             self._lists.read(left, now)
         self.deleted = vanished_since(self._session, self._resources, self.begin)
+
+    def end(self) -> None:
+        """Forgets that it was under way, once the position of the events is saved."""
         self._state.drop(RELISTING)
 
     def _start(self, why: str, now: int) -> None:

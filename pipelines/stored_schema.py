@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from pipelines.database import Database
 from sources.stripe_api.dlt_columns import stored_types
 from sources.stripe_api.schema import ColumnType
+
+if TYPE_CHECKING:
+    from pipelines.database import Database
 
 SCHEMA = "stripe"
 

@@ -180,6 +180,7 @@ class Sync:
         relist.run(why, now)
         self._outcome.deleted_in_gap = relist.deleted
         self._save_position(Position(relist.begin))
+        relist.end()
 
     def _go_without(self, position: Position, denied: EventsDenied) -> int:
         """Lists come round for everything then. The position stays: what is kept is applied when the key may."""

@@ -32,21 +32,29 @@ class Gap:
 
 
 class Completion:
-    """The gaps of one page. `step` and `page` are what it is held back from."""
+    """The gaps of one page. `step` and `page` are what it is held back from.
 
-    def __init__(self, table: str, step: Step, page: Page, tables: Tables) -> None:
-        self.step, self.page, self._table, self._tables = step, page, table, tables
-        self.gaps = list(gaps(table, page.objects, tables))
+    `goes_up`: the page is read from its last object, so that its gaps are closed and its parts taken from there.
+    """
+
+    def __init__(self, table: str, step: Step, page: Page, tables: Tables, *, goes_up: bool = False) -> None:
+        self.step, self.page, self._table, self._tables, self._goes_up = step, page, table, tables, goes_up
+        self.gaps = list(gaps(table, self._in_order(), tables))
 
     @property
     def is_done(self) -> bool:
         """Whether the page can be handed over."""
         return not self.gaps
 
-    def first_whole(self) -> Page | None:
+    def part(self) -> Page | None:
         """The page up to the first object that a gap is left in, None where that is the first one."""
-        objects = list(takewhile(lambda one: not any(gaps(self._table, [one], self._tables)), self.page.objects))
+        objects = list(takewhile(lambda one: not any(gaps(self._table, [one], self._tables)), self._in_order()))
+        if self._goes_up:
+            objects.reverse()
         return replace(self.page, objects=objects, has_more=True, next_page=None) if objects else None
+
+    def _in_order(self) -> Sequence[Object]:
+        return self.page.objects[::-1] if self._goes_up else self.page.objects
 
     def begin(self) -> list[Step]:
         """The first request for each gap."""

@@ -143,7 +143,7 @@ class Lane:
             self.add(task.pager, task.completion.turn(task.step, answer), task.completion)
             return self._completed(task.pager, task.completion)
         if isinstance(answer, Page):
-            completion = Completion(self.resource.table, task.step, answer, self.tables)
+            completion = Completion(self.resource.table, task.step, answer, self.tables, goes_up=task.pager.goes_up)
             if not completion.is_done:
                 self.completions.append((task.pager, completion))
                 self.add(task.pager, completion.begin(), completion)
@@ -165,7 +165,7 @@ class Lane:
         """What can be handed over of a page that is held back when no more may be asked; None when none is left."""
         while self.completions:
             pager, completion = self.completions.pop()
-            page = completion.first_whole()
+            page = completion.part()
             if page is not None:
                 return pager, self._turned(pager, pager.turn(completion.step, page))
         return None

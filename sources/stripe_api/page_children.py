@@ -75,6 +75,11 @@ class ChildPager:
         self._sets = gives_sets(resource)
         self.is_done = False
 
+    @property
+    def goes_up(self) -> bool:
+        """Never."""
+        return False
+
     def begin(self) -> list[Step]:
         """Loads the first parents. A list that requires a range has nothing to ask of an empty one."""
         if self.resource.range_params is not None and not self._range:

@@ -38,6 +38,11 @@ class ListPager:
         elif not before.finished and before.since == since:
             self._cursor, self._top, self._resumed = before.cursor, before.top, True
 
+    @property
+    def goes_up(self) -> bool:
+        """Whether it reads what is newer than its bookmark."""
+        return self._upwards
+
     def begin(self) -> list[Step]:
         """The first page."""
         return [Step(self._request())]

@@ -64,6 +64,11 @@ class WindowPager:
         self.is_divisible = False  # not before its first page: it may be the only one
         self._restarts = 0
 
+    @property
+    def goes_up(self) -> bool:
+        """Never."""
+        return False
+
     def begin(self) -> list[Step]:
         """The first page of the window."""
         return [Step(self._request())]

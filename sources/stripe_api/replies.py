@@ -5,21 +5,16 @@ Bodies of lists: https://docs.stripe.com/api/pagination and, for v2, https://doc
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import orjson
-
+from sources.stripe_api import jsontext
 from sources.stripe_api.errors import BrokenPage
 
 Object = dict[str, Any]
-
-_LONE = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,29 +127,11 @@ def parse(reply: Reply) -> Object:
 
 
 def decode(body: bytes) -> Any:
-    """JSON as Python values, None where it is none.
-
-    A lone surrogate, which JSON can spell and UTF-8 cannot, becomes U+FFFD: no database takes it.
-    """
+    """JSON as Python values, exactly (see `jsontext.parse`), None where it is none."""
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        if "surrogate" not in str(error):
-            return None
-    try:
-        return _without_lone_surrogates(json.loads(body))
-    except (ValueError, RecursionError):
+        return jsontext.parse(body)
+    except ValueError:
         return None
-
-
-def _without_lone_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return _LONE.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_without_lone_surrogates(one) for one in value]
-    if isinstance(value, dict):
-        return {_LONE.sub("\ufffd", key): _without_lone_surrogates(one) for key, one in value.items()}
-    return value
 
 
 def _page(reply: Reply, objects: list[Object], has_more: bool, next_page: str | None) -> Page:

@@ -66,6 +66,11 @@ class Pager(Protocol):
         """Whether nothing is left to ask and nothing to hand over."""
         ...
 
+    @property
+    def goes_up(self) -> bool:
+        """Whether it goes on from the first object of a page, not from the last: up from a bookmark."""
+        ...
+
     def begin(self) -> list[Step]:
         """The first steps."""
         ...

@@ -12,11 +12,13 @@ from typing import Any
 import dlt
 import pyarrow as pa
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from pipelines.database import Database, open_database
 from pipelines.settings import Settings
 
 UTC_MICROSECONDS = pa.timestamp("us", "UTC")
+NEWS: dict[str, Any] = {"news": {"data_type": "text"}}
 HINTS: dict[str, Any] = {
     "id": {"data_type": "text", "primary_key": True, "nullable": False},
     "_account_id": {"data_type": "text", "primary_key": True, "nullable": False},
@@ -162,3 +164,44 @@ def test_stored_type_of_a_column_is_kept(database: Database, tmp_path: Path) -> 
     load(database, tmp_path / "2", {"things": table([{"id": "thing_2"}], 1)}, more)
     columns = stored_schema(database)["things"]["columns"]
     assert (columns["one"]["data_type"], columns["two"]["data_type"]) == ("text", "text")
+
+
+def test_a_column_that_another_writer_added_is_null_in_a_newer_state_that_lacks_it(
+    database: Database, tmp_path: Path
+) -> None:
+    """A package is made of the columns that its run knew at its start; the user's own columns are left alone."""
+    load(
+        database,
+        tmp_path / "1",
+        {"things": table([{"id": "thing_1", "news": "yes"}], 1)},
+        {"news": {"data_type": "text"}},
+    )
+    database.execute("ALTER TABLE stripe.things ADD COLUMN ours text")
+    database.execute("UPDATE stripe.things SET ours = 'kept'")
+    load(database, tmp_path / "2", {"things": table([{"id": "thing_1"}], 2)})
+    assert database.execute("SELECT news, ours FROM stripe.things") == [(None, "kept")]
+
+
+def test_newest_schema_counts_whatever_the_writers_clocks_say(database: Database, tmp_path: Path) -> None:
+    load(database, tmp_path / "1", {"things": table([{"id": "thing_1"}], 1)})
+    database.execute("UPDATE stripe._dlt_version SET inserted_at = inserted_at + INTERVAL '1 hour'")
+    load(
+        database,
+        tmp_path / "2",
+        {"things": table([{"id": "thing_1", "news": "yes"}], 2)},
+        {"news": {"data_type": "text"}},
+    )
+    assert "news" in stored_schema(database)["things"]["columns"]
+
+
+def test_text_is_utf_8_whatever_the_connection_speaks(postgres_url: str, tmp_path: Path) -> None:
+    opened = open_database(Settings(destination="postgres", database_url=with_words(postgres_url)))
+    load(opened, tmp_path / "1", {"things": table([{"id": "thing_1", "description": "Grüße"}], 1)})
+    opened.close()
+    plain = open_database(Settings(destination="postgres", database_url=postgres_url))
+    assert plain.execute("SELECT description FROM stripe.things") == [("Grüße",)]
+    plain.close()
+
+
+def with_words(url: str) -> str:
+    return make_conninfo(url, client_encoding="LATIN1")

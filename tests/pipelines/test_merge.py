@@ -232,3 +232,15 @@ def test_event_says_nothing_about_what_no_event_shows(database: Database) -> Non
         for statement in guarded.statements():
             database.execute(statement)
         assert stored(database)["a"] == Stored(as_of, "p", state, None)
+
+
+def test_object_that_was_made_again_under_its_id_shares_nothing_with_the_deleted_one(database: Database) -> None:
+    """Coupons, products and plans have ids of the user's choosing."""
+    merge(database, [Row("object", "a", "p", 1, "the first"), Row("tombstone", "a", "p", 2, "")])
+    database.execute("DELETE FROM staged")
+    told = list(Row("object", "a", "p", 3, "the second").staged())
+    told[COLUMNS.index("_source")] = "event"
+    database.execute(f"INSERT INTO staged VALUES ({', '.join(['%s'] * len(COLUMNS))})", told)
+    for statement in replace(merge_of(database), unseen=("state",)).statements():
+        database.execute(statement)
+    assert stored(database)["a"] == Stored(3, "p", "the second", None)

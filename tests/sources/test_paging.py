@@ -484,6 +484,23 @@ def test_budget_that_is_too_small_for_a_page_of_cut_lists_still_leads_to_the_end
     assert missing(sim, ["invoices"], reader.keys(consumed=True)) == {}
 
 
+def test_budget_that_ends_on_the_way_up_from_a_bookmark_skips_nothing(sim: Simulator) -> None:
+    reader = Reader(sim).read(select(["quotes"]))
+    line = sim.account.objects("quote_line_items")[0]
+    for place in range(5):
+        lines = (
+            [{**line, "id": f"li_{place}_{n:02d}"} for n in range(15)] if place % 2 else [line | {"id": f"li_{place}"}]
+        )
+        items = {"object": "list", "data": lines, "has_more": False}
+        sim.account.create("quotes", sim.make("quotes", line_items=items))
+        sim.clock.advance(60)
+    runs = 0
+    while missing(sim, ["quotes"], reader.keys(consumed=True)):
+        reader.read(select(["quotes"]), requests_budget=2, workers=1, until=NOW + 3600)
+        runs += 1
+        assert runs < 10
+
+
 def test_snapshot_tells_how_far_each_resource_has_come(sim: Simulator) -> None:
     reader = Reader(sim)
     with reader.fetch(small(select([*CORE, "issuing_cards"]))) as fetching:
