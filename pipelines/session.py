@@ -126,7 +126,7 @@ def open_session(
         state = State(scoped, settings.dataset, account_id, uuid.uuid4().hex, command)
         state.create()
         remembered = state.read_progress().get(ACCOUNT_OF_KEY, {})
-        _refuse_other_mode(settings, account_id, remembered.get("livemode"))
+        refuse_other_mode(settings, account_id, remembered.get("livemode"))
         columns = columns_of(scoped, settings.dataset)
         loader = Loader(scoped, settings.dataset, columns)
         session = Session(settings, scoped, client, spending, account_id, now, state, loader, columns)
@@ -138,8 +138,11 @@ def open_session(
         yield session
 
 
-def _refuse_other_mode(settings: Settings, account_id: str, livemode: bool | None) -> None:
-    """An account has one id in both modes: what was read in one would count as read in the other."""
+def refuse_other_mode(settings: Settings, account_id: str, livemode: bool | None) -> None:
+    """An account has one id in both modes: what was read in one would count as read in the other.
+
+    `livemode` is the mode of the dataset, None where it has none yet. Raises BadConfiguration for a key of the other.
+    """
     if livemode is None or livemode is settings.is_live:
         return
     kept, given = ("live", "a test") if livemode else ("test", "a live")

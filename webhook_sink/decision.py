@@ -1,7 +1,7 @@
 """What an event asks for: rows to merge, an object to read again, or nothing and why. Knows no database and no HTTP.
 
 `sources.stripe_api.changes` says what a snapshot tells and whether it may be believed. What may not is read from the
-API instead, where a key of the event's mode is configured; without one it is believed all the same, and counted.
+API instead, where a key is configured; without one it is believed all the same, and counted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from sources.stripe_api.events import is_deletion
 from sources.stripe_api.rows import Row, Stamp, tombstone
 from webhook_sink.event import Event
 
-UNREADABLE = "reading its object takes STRIPE_SECRET_KEY, of the same mode as the event"
+UNREADABLE = "reading its object takes STRIPE_SECRET_KEY"
+OTHER_MODE = "it is of the other mode"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +53,26 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Whom the sink works for. `livemode` is the mode of the API key, None without one."""
+    """Whom the sink works for. `livemode` is the mode that it takes events of, None where that is unknown.
+
+    `can_read`: there is an API key, of that mode.
+    """
 
     account_id: str
     api_version: str
     livemode: bool | None = None
+    can_read: bool = False
     revalidated: frozenset[str] = frozenset()
 
 
 def decide(event: Event, policy: Policy) -> Decision:
-    """What to do with an event. Its object becomes the rows. Raises BrokenPage for an object that no row can hold."""
+    """What to do with an event. Its object becomes the rows. Raises BrokenPage for an object that no row can hold.
+
+    A live endpoint for connected accounts gets their test events too (https://docs.stripe.com/connect/webhooks): those
+    are no state of the objects that the tables show.
+    """
+    if None not in (event.livemode, policy.livemode) and event.livemode is not policy.livemode:
+        return Decision({}, ignored=OTHER_MODE)
     return _of_thin(event, policy) if event.thin else _of_snapshot(event, policy)
 
 
@@ -93,8 +104,8 @@ def _rows(change: Change, event: Event, policy: Policy) -> Mapping[str, list[Row
 
 
 def _reread(change: Change, event: Event, policy: Policy, reason: str) -> Reread | None:
-    """How to read an object again; None where Stripe has no way to, or there is no key of the event's mode."""
-    if TABLES[change.table].retrieve is None or policy.livemode is not event.livemode:
+    """How to read an object again; None where Stripe has no way to, or there is no key."""
+    if TABLES[change.table].retrieve is None or not policy.can_read:
         return None
     wanted = Wanted(change.table, change.key, change.parent_id, change.created, change.at)
     return Reread(wanted, event.account or policy.account_id, event.account, reason)
@@ -112,7 +123,7 @@ def _of_thin(event: Event, policy: Policy) -> Decision:
     wanted = _wanted_of_path(name, str(related.get("url")), event.created - 1)
     if wanted is None:
         return Decision({}, ignored="it does not say where its object can be read")
-    if policy.livemode is not event.livemode:
+    if not policy.can_read:
         return Decision({}, ignored=UNREADABLE)
     return Decision({}, Reread(wanted, account_id, event.account, "thin"), waits=True, doubt="thin")
 

@@ -26,6 +26,7 @@ class BadEvent(Exception):
 class Event:
     """An event as it came. `created` are unix seconds; `account` is the connected account that it is about, if any.
 
+    `livemode` is None where the event does not tell.
     `object` is the snapshot's object, or a thin event's `related_object` (`id`, `type`, `url`), None where it has none.
     `fields` is all of it as parsed, `body` what Stripe signed, for the ledger.
     """
@@ -34,7 +35,7 @@ class Event:
     type: str
     created: int
     account: str | None
-    livemode: bool
+    livemode: bool | None
     api_version: str | None
     thin: bool
     object: dict[str, Any] | None
@@ -71,7 +72,7 @@ def read_event(body: bytes) -> Event:
         type=_word(fields, "type"),
         created=_seconds(fields.get("created")),
         account=_account(fields.get("context") if thin else fields.get("account")),
-        livemode=fields.get("livemode") is True,
+        livemode=livemode if isinstance(livemode := fields.get("livemode"), bool) else None,
         api_version=version if isinstance(version, str) and _WORD.fullmatch(version) else None,
         thin=thin,
         object=obj,

@@ -160,10 +160,10 @@ class Sink:
     async def _begin(self, on_failure: Callable[[], None]) -> None:
         """Waits for Postgres, makes what is missing, learns whose account it is, and lets the others begin."""
         try:
-            account_id = await self._prepared()
-            while account_id is None:
+            owner = await self._prepared()
+            while owner is None:
                 await asyncio.sleep(START_PAUSE)
-                account_id = await self._prepared()
+                owner = await self._prepared()
         except StripeSourceError as error:
             self.failure = error
             on_failure()
@@ -172,13 +172,12 @@ class Sink:
             self._tasks.append(asyncio.create_task(work, name=name))
         if self.can_read:
             self._tasks.append(asyncio.create_task(self.rereader.run(), name="rereads"))
-        livemode = self.settings.is_live if self.can_read else None
         version = self.settings.stripe_version or api_version()
-        self.policy = Policy(account_id, version, livemode, self.options.revalidated)
-        log.info("ready: events of %s go into %s", account_id, self.settings.dataset)
+        self.policy = Policy(owner.account_id, version, owner.livemode, self.can_read, self.options.revalidated)
+        log.info("ready: events of %s go into %s", owner.account_id, self.settings.dataset)
 
-    async def _prepared(self) -> str | None:
-        """The account's id when all is there; None when it is worth waiting. Raises what makes the sink hopeless."""
+    async def _prepared(self) -> startup.Owner | None:
+        """Whose events these are, when all is there; None when it is worth waiting. Raises what makes it hopeless."""
         try:
             await asyncio.to_thread(startup.create_tables, self._conninfo, self.settings.dataset)
             await self._schema.create()
@@ -186,7 +185,7 @@ class Sink:
             await self.renew_secrets()
             if self._takes_webhooks and not self.secrets:
                 raise BadConfiguration(startup.NO_SECRET)
-            return await asyncio.to_thread(startup.account_of, self.settings, self._conninfo, self.client_of)
+            return await asyncio.to_thread(startup.owner_of, self.settings, self._conninfo, self.client_of)
         except RetryLater as error:
             log.warning("waiting for Stripe: %s", error)
         except StripeSourceError:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
 
 import psycopg
 
 from pipelines.account import read_account
 from pipelines.postgres import PostgresDatabase
+from pipelines.session import ACCOUNT_OF_KEY, refuse_other_mode
 from pipelines.settings import Settings
 from sources.stripe_api.client import Client
 from sources.stripe_api.errors import BadConfiguration
 from webhook_sink import ledger
+
+T = TypeVar("T")
 
 NO_SECRET = (
     "There is no webhook secret to check signatures with. Set STRIPE_WEBHOOK_SECRET (whsec_…), or run:"
@@ -33,28 +38,54 @@ def create_tables(conninfo: str, dataset: str) -> None:
         database.close()
 
 
-def account_of(settings: Settings, conninfo: str, client_of: Callable[[str | None], Client]) -> str:
-    """The account's id: the setting, the key's account, or the one that a load has left in the database.
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose events a sink takes, and of which mode: None where neither a key nor the dataset tells."""
 
-    Raises BadConfiguration where none of them tells, and what the client raises.
+    account_id: str
+    livemode: bool | None
+
+
+def owner_of(settings: Settings, conninfo: str, client_of: Callable[[str | None], Client]) -> Owner:
+    """The account of the settings, of the key, or the one that a load has left in the database; and the mode likewise.
+
+    Raises BadConfiguration where none of them tells whose events these are, and for a key of the other mode than the
+    dataset's; and what the client raises.
     """
+    modes = _modes(conninfo, settings.dataset)
+    account_id = _account_id(settings, client_of, modes)
+    if settings.stripe_secret_key:
+        refuse_other_mode(settings, account_id, modes.get(account_id))
+        return Owner(account_id, settings.is_live)
+    return Owner(account_id, modes.get(account_id) if account_id in modes else _one(set(modes.values()) - {None}))
+
+
+def _account_id(settings: Settings, client_of: Callable[[str | None], Client], loaded: Collection[str]) -> str:
     told = settings.account_id or settings.stripe_account
     if told:
         return told
     if settings.stripe_secret_key:
         return read_account(client_of(None), settings).id
-    found = _loaded_accounts(conninfo, settings.dataset)
-    if len(found) != 1:
+    if (found := _one(loaded)) is None:
         raise BadConfiguration(NO_ACCOUNT)
-    return found[0]
+    return found
 
 
-def _loaded_accounts(conninfo: str, dataset: str) -> list[str]:
+def _modes(conninfo: str, dataset: str) -> dict[str, bool | None]:
+    """The accounts that loads have left in the database -> whether in live mode, where that is remembered."""
+    query = (
+        f"SELECT _account_id, bool_or((progress->>'livemode')::boolean) FILTER (WHERE resource = %s)"
+        f' FROM "{dataset}".sync_status GROUP BY _account_id'
+    )
     database = PostgresDatabase(conninfo)
     try:
         with suppress(psycopg.errors.UndefinedTable):
-            rows = database.execute(f'SELECT DISTINCT _account_id FROM "{dataset}".sync_status')
-            return [str(row[0]) for row in rows]
-        return []
+            return {str(account): livemode for account, livemode in database.execute(query, (ACCOUNT_OF_KEY,))}
+        return {}
     finally:
         database.close()
+
+
+def _one(values: Collection[T]) -> T | None:
+    """The only one; None where there are none or several."""
+    return next(iter(values)) if len(values) == 1 else None

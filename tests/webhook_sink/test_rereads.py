@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
+from pipelines.account import open_client
+from pipelines.session import open_session
 from simulator import Simulator
 from sources.stripe_api.errors import BadConfiguration
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import NOW, Served, Stored, deliver, event, read_again, settings_for, sink_settings
+from webhook_sink import startup
 from webhook_sink.sink import Sink
 
 Serve = Callable[..., Served]
@@ -158,14 +162,52 @@ def test_thin_event_without_a_key_is_ignored_for_that_reason(serve: Serve, store
     assert "STRIPE_SECRET_KEY" in error
 
 
-def test_event_of_the_other_mode_is_not_asked_for_with_this_key(serve: Serve, stored: Stored, sim: Simulator) -> None:
+def test_events_of_the_other_mode_are_ignored_for_that_reason(serve: Serve, stored: Stored, sim: Simulator) -> None:
     before = requests(sim, "/v1/customers/")
     served = serve(sim)
-    live = event("customer.updated", {"id": "cus_live", "object": "customer"}, livemode=True, api_version="2019-01-01")
-    assert served.send(live) == [200]
-    settle(served, sim)
+    live = event("customer.updated", {"id": "cus_live", "object": "customer"}, livemode=True, account="acct_theirs")
+    gone = event("customer.deleted", {"id": "cus_gone", "object": "customer"}, id="evt_2", livemode=True)
+    related = {"id": "cus_live", "type": "customer", "url": "/v1/customers/cus_live"}
+    thin = {"id": "evt_3", "object": "v2.core.event", "type": "v1.customer.updated", "related_object": related}
+    assert served.send(live, gone, thin | {"created": "2027-01-15T08:00:00Z", "livemode": True}) == [200, 200, 200]
+    for id in ("evt_1", "evt_2", "evt_3"):
+        assert stored.ledger(id) == ("ignored", 1, "it is of the other mode")
     assert requests(sim, "/v1/customers/") == before
-    assert stored.value("select count(*) from stripe.customers where _deleted_at is null") == 1
+    assert stored.value("select to_regclass('stripe.customers')") is None
+
+
+def test_thin_event_that_tells_no_mode_is_read_back(serve: Serve, stored: Stored, sim: Simulator) -> None:
+    customer = sim.account.objects("customers")[0]["id"]
+    related = {"id": customer, "type": "customer", "url": f"/v1/customers/{customer}"}
+    thin = {"id": "evt_1", "object": "v2.core.event", "type": "v1.customer.updated", "related_object": related}
+    served = serve(sim)
+    assert served.send(thin | {"created": "2027-01-15T08:00:00Z"}) == [200]
+    settle(served, sim)
+    assert stored.query("select id from stripe.customers") == [(customer,)]
+
+
+def test_without_a_key_the_mode_is_the_one_that_the_dataset_remembers(
+    serve: Serve, stored: Stored, sim: Simulator, postgres_url: str
+) -> None:
+    live = event("customer.updated", {"id": "cus_live", "object": "customer"}, livemode=True)
+    assert serve().send(live) == [200]
+    assert stored.value("select id from stripe.customers") == "cus_live"
+    with open_session(settings_for(postgres_url, sim), "stripe_sync"):
+        pass
+    served = serve()
+    test = event("customer.updated", {"id": "cus_test", "object": "customer"}, id="evt_3")
+    assert served.send(live | {"id": "evt_2"}, test) == [200, 200]
+    assert stored.ledger("evt_2") == ("ignored", 1, "it is of the other mode")
+    assert stored.ledger("evt_3")[0] == "processed"
+
+
+def test_key_of_the_other_mode_than_the_dataset_s_is_refused(sim: Simulator, postgres_url: str) -> None:
+    test = settings_for(postgres_url, sim)
+    live = replace(test, stripe_secret_key="rk_live_x", account_id=sim.account.id)
+    with open_session(test, "stripe_sync"):
+        pass
+    with pytest.raises(BadConfiguration, match="test-mode objects"):
+        startup.owner_of(live, postgres_url, lambda _: open_client(live))
 
 
 def test_object_that_is_gone_when_it_is_read_again_becomes_a_tombstone(
