@@ -14,7 +14,7 @@ import orjson
 from sources.stripe_api.client import Client
 from sources.stripe_api.errors import RetryLater
 from sources.stripe_api.replies import Object
-from webhook_sink.event import read_event
+from webhook_sink.event import BadEvent, Event, read_event
 from webhook_sink.sink import Sink
 
 log = logging.getLogger("stripe_elt.sink")
@@ -34,7 +34,7 @@ async def follow(sink: Sink, *, since: int | None, interval: float, once: bool =
     start = since if since is not None else await _newest(sink)
     while True:
         try:
-            start, told = await _round(sink, client, start, seen)
+            start, told = await read_round(sink, client, start, seen)
         except RetryLater as error:
             log.warning("the events could not be read: %s", error)
             told = 0
@@ -45,19 +45,40 @@ async def follow(sink: Sink, *, since: int | None, interval: float, once: bool =
         await asyncio.sleep(interval)
 
 
-async def _round(sink: Sink, client: Client, start: int | None, seen: set[str]) -> tuple[int, int]:
-    """One pass; where the next begins, and how many events were new."""
+async def read_round(sink: Sink, client: Client, start: int | None, seen: set[str]) -> tuple[int, int]:
+    """One pass over what lies at or after `start`; where the next begins, and how many events were new to `seen`.
+
+    An event that failed is kept too, in the ledger, from where it can be replayed; only where the database was away
+    they are read again.
+    """
     objects, now = await asyncio.to_thread(_events, client, start)
-    fresh = [one for one in objects if str(one["id"]) not in seen]
+    fresh = [one for one in objects if str(one.get("id")) not in seen]
+    is_complete = True
     for some in _pieces(fresh):
-        fates = await asyncio.gather(*(sink.submit(read_event(orjson.dumps(one))) for one in some))
-        seen.update(str(one["id"]) for one, fate in zip(some, fates, strict=True) if fate in ("committed", "duplicate"))
-    if len(seen.intersection(str(one["id"]) for one in fresh)) < len(fresh):
-        return (start or now), len(fresh)  # not all are kept: they are read again
-    newest = max((int(one["created"]) for one in objects), default=start if start is not None else now)
+        events = [event for one in some if (event := _event(sink, one)) is not None]
+        fates = await asyncio.gather(*(sink.take(event) for event in events))
+        away = {event.id for event, fate in zip(events, fates, strict=True) if fate == "unavailable"}
+        seen.update(id for one in some if (id := str(one.get("id"))) not in away)
+        is_complete = is_complete and not away
+    if not is_complete:
+        return (start or now), len(fresh)
+    newest = max(
+        (one["created"] for one in objects if type(one.get("created")) is int),
+        default=start if start is not None else now,
+    )
     if len(seen) > 100_000:
         seen.clear()
     return newest - OVERLAP_SECONDS if newest else now, len(fresh)
+
+
+def _event(sink: Sink, shown: Object) -> Event | None:
+    """The event of what Stripe shows; None, counted and said, where it is none that can be read."""
+    try:
+        return read_event(orjson.dumps(shown))
+    except BadEvent as error:
+        sink.metrics.refused.labels("body").inc()
+        log.warning("an event of the list was left out: %s", error)
+        return None
 
 
 def _events(client: Client, start: int | None) -> tuple[list[Object], int]:

@@ -42,7 +42,7 @@ async def replay(sink: Sink, selection: Selection) -> Counter[str]:
         await _reopen(sink, [event.id for event in events])
         for start in range(0, len(events), sink.options.batch_events):
             some = events[start : start + sink.options.batch_events]
-            fates.update(await asyncio.gather(*(sink.submit(event) for event in some)))
+            fates.update(await asyncio.gather(*(sink.take(event) for event in some)))
     if sink.can_read:
         while await sink.rereader.work():
             pass

@@ -149,6 +149,12 @@ class Sink:
             entry.done.add_done_callback(lambda _: self.rereader.wake())
         return self.writer.submit(entry)
 
+    async def take(self, event: Event) -> Fate:
+        """Decides on an event, queues it when there is room, and returns its fate. Only when `is_ready`."""
+        while self.writer.is_full:
+            await self.writer.drained()
+        return await self.submit(event)
+
     def client_of(self, context: str | None) -> Client:
         """The client that asks as a connected account, or as our own. Raises BadConfiguration without a key."""
         client = self._clients.get(context)

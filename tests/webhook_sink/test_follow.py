@@ -1,0 +1,69 @@
+"""Polling `/v1/events`: what one event is stops no other, and nothing is read again without need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from simulator import Simulator
+from tests.webhook_sink.conftest import NOW, Stored
+from tests.webhook_sink.test_batches import POISON, customer
+from webhook_sink.follow import OVERLAP_SECONDS, follow, read_round
+from webhook_sink.sink import Sink
+
+WithSink = Callable[..., Any]
+
+
+@pytest.fixture
+def sim() -> Iterator[Simulator]:
+    with Simulator(seed=9, customers=1, now=NOW, running=False) as sim:
+        sim.clock.advance(100)
+        yield sim
+
+
+def tell(sim: Simulator, *shown: dict[str, Any] | None) -> list[str]:
+    """Events of this second with these objects; their ids."""
+    now = sim.clock.seconds()
+    return [sim.account.events.tell("customer.updated", orjson.dumps(one), now)["id"] for one in shown]
+
+
+def test_an_event_that_fails_is_kept_and_holds_up_no_other(with_sink: WithSink, stored: Stored, sim: Simulator) -> None:
+    poison, _ = tell(sim, customer(POISON), customer(1))
+
+    async def body(sink: Sink) -> None:
+        seen: set[str] = set()
+        client = sink.client_of(None)
+        start, told = await read_round(sink, client, NOW + 50, seen)
+        assert (start, told) == (sim.clock.seconds() - OVERLAP_SECONDS, 2)
+        assert (await read_round(sink, client, start, seen))[1] == 0
+
+    with_sink(body, sim)
+    assert stored.ledger(poison)[:2] == ("failed", 1)
+    assert stored.query("select id from stripe.customers") == [("cus_1",)]
+
+
+def test_what_is_no_event_is_counted_said_and_left_out(
+    with_sink: WithSink, stored: Stored, sim: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    tell(sim, None, customer(1))
+
+    async def body(sink: Sink) -> str:
+        await follow(sink, since=NOW + 50, interval=0.0, once=True)
+        return sink.metrics.text().decode()
+
+    assert 'stripe_sink_refused_total{reason="body"} 1.0' in with_sink(body, sim)
+    assert "the event has no object" in caplog.text
+    assert stored.query("select id from stripe.customers") == [("cus_1",)]
+
+
+def test_more_events_than_the_queue_holds_wait_for_room(with_sink: WithSink, stored: Stored, sim: Simulator) -> None:
+    tell(sim, *(customer(i) for i in range(30)))
+
+    async def body(sink: Sink) -> None:
+        await follow(sink, since=NOW + 50, interval=0.0, once=True)
+
+    with_sink(body, sim, queue_events=4, batch_events=3)
+    assert stored.value("select count(*) from stripe.customers") == 30
