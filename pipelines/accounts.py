@@ -20,7 +20,7 @@ def each_account(settings: Settings) -> list[Settings]:
     `all` is the platform itself and every account connected to it, which costs a request for each hundred of them.
     Raises BadConfiguration for what names no account, and what the client raises.
     """
-    names = [name.strip() for name in (settings.stripe_account or "").split(",") if name.strip()]
+    names = _names(settings)
     if names == [ALL]:
         with open_client(replace(settings, stripe_account=None)) as client:
             names = list(connected(client))
@@ -31,7 +31,26 @@ def each_account(settings: Settings) -> list[Settings]:
                 f"The account {name!r} is none: set SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to acct_…,"
                 " to several with commas between, or to all."
             )
-    return [_of(settings, name) for name in dict.fromkeys(names)] or [settings]
+    return [_of(settings, name) for name in names] or [settings]
+
+
+def one_account(settings: Settings) -> Settings:
+    """The settings for the one account that they name. Raises BadConfiguration where they name several, or `all`."""
+    if not _is_one(settings):
+        raise BadConfiguration(
+            f"This is done for one account, and there are several in {settings.stripe_account!r}: set"
+            " SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to one acct_…, or to nothing for the key's own."
+        )
+    (found,) = each_account(settings)
+    return found
+
+
+def own_account(settings: Settings) -> Settings:
+    """The settings for the one account that they name, or where they name several for the platform whose key it is.
+
+    Raises BadConfiguration for what names no account.
+    """
+    return one_account(settings if _is_one(settings) else replace(settings, stripe_account=None))
 
 
 def connected(client: Client) -> Iterator[str]:
@@ -44,6 +63,16 @@ def connected(client: Client) -> Iterator[str]:
         if not page.has_more:
             return
         after = str(page.objects[-1]["id"])
+
+
+def _names(settings: Settings) -> list[str]:
+    names = (name.strip() for name in (settings.stripe_account or "").split(","))
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _is_one(settings: Settings) -> bool:
+    names = _names(settings)
+    return len(names) <= 1 and names != [ALL]
 
 
 def _of(settings: Settings, account: str) -> Settings:

@@ -13,11 +13,10 @@ from pathlib import Path
 if __package__ in (None, ""):  # started as a file: the repository's folder is where the packages are
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pipelines.accounts import each_account
+from pipelines.accounts import one_account
 from pipelines.command import ALL_WELL, add_common_options, run_command, settings_of
 from pipelines.objects import load_objects
 from pipelines.session import open_session
-from sources.stripe_api.errors import BadConfiguration
 
 
 def main() -> int:
@@ -37,10 +36,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _objects(options: argparse.Namespace) -> int:
-    settings = each_account(settings_of(options))
-    if len(settings) != 1:
-        raise BadConfiguration("Objects are read from one account: set --stripe-account to one, acct_….")
-    with open_session(settings[0], "stripe_object", scope="object") as session:
+    with open_session(one_account(settings_of(options)), "stripe_object", scope="object") as session:
         try:
             loaded = load_objects(session, options.ids, options.type, related=options.related)
         except Exception as error:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pipelines.account import open_client
+from pipelines.accounts import one_account, own_account
 from pipelines.command import COULD_NOT_START, INTERRUPTED, SOME_FAILED, moment, say
 from pipelines.settings import Settings, read_settings
 from sources.stripe_api.errors import StripeSourceError
@@ -109,13 +110,14 @@ def _replay(settings: Settings, sink: SinkSettings, options: argparse.Namespace)
 
 
 def _follow(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> None:
+    settings = one_account(settings)
     open_client(settings).close()  # says at once when there is no usable key
     since = int(options.since.timestamp()) if options.since else None
     _with_sink(settings, sink, lambda ready: follow(ready, since=since, interval=options.interval, once=options.once))
 
 
 def _create_endpoint(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> None:
-    endpoint = Endpoints(settings).create(options.url, connect=options.connect)
+    endpoint = Endpoints(own_account(settings)).create(options.url, connect=options.connect)
     print(f"{endpoint.id}  {endpoint.url}  {endpoint.api_version}  {endpoint.types} event types")
     if endpoint.secret is None:
         print("It was there already and is up to date. Stripe tells its secret only once; see STRIPE_WEBHOOK_SECRET.")
@@ -130,13 +132,13 @@ def _create_endpoint(settings: Settings, sink: SinkSettings, options: argparse.N
 def _list_endpoints(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> None:
     with Secrets(settings) as secrets:
         known = secrets.known()
-    for one in Endpoints(settings).ours():
+    for one in Endpoints(own_account(settings)).ours():
         kept = "secret kept" if one.id in known else "secret not kept"
         print(f"{one.id}  {one.url}  {one.status}  {one.api_version}  {one.types} event types  {kept}")
 
 
 def _delete_endpoint(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> None:
-    deleted = Endpoints(settings).delete(options.endpoint)
+    deleted = Endpoints(own_account(settings)).delete(options.endpoint)
     with Secrets(settings) as secrets:
         secrets.forget(deleted)
     for one in deleted:

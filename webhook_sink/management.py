@@ -2,7 +2,7 @@
 
     POST /sync                        {"object": "charges", "created": {"gte": 1700000000}}: that list, as a load
     POST /sync/daily|weekly|monthly   events, then the lists, looking back a day, a week or a month
-    POST /sync/single/{id}            one object with its children, by its id
+    POST /sync/single/{id}            one object with its children, by its id; ?account=acct_… where there are several
     GET  /sync/status                 sync_runs and sync_status
 
 Long work runs in the background, one after the other, in `pipelines`; `sync_runs` shows it. Every request carries the
@@ -26,7 +26,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from pipelines.database_problem import AlreadyRunning
+from pipelines.accounts import each_account, one_account
+from pipelines.database_problem import AlreadyRunning, DatabaseProblem
 from pipelines.objects import UnknownObject, load_objects
 from pipelines.run import Order, run
 from pipelines.session import open_session
@@ -34,7 +35,7 @@ from pipelines.settings import Settings
 from pipelines.sync import Sync
 from pipelines.sync_settings import read_sync_settings
 from sources.stripe_api.catalogue import RESOURCES, select, table_of_object
-from sources.stripe_api.errors import BadConfiguration, StripeSourceError
+from sources.stripe_api.errors import AuthenticationFailed, BadConfiguration, StripeSourceError
 from webhook_sink.sink import Sink
 from webhook_sink.writer import describe
 
@@ -65,7 +66,7 @@ class Management:
     """The handlers. Jobs run in one thread, so that they wait for one another instead of refusing."""
 
     def __init__(self, sink: Sink) -> None:
-        self._sink, self._settings = sink, sink.settings
+        self._sink, self._settings = sink, sink.synced
         self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sync")
         self._waiting = 0
 
@@ -92,7 +93,7 @@ class Management:
     async def load(self, request: Request) -> Response:
         """`POST /sync`."""
         order = order_of(await _json(request))
-        return self._start("sync", lambda: run(self._settings, order))
+        return self._start("sync", lambda: in_turn(self._settings, lambda each: run(each, order)))
 
     async def period(self, request: Request) -> Response:
         """`POST /sync/daily` and its like."""
@@ -101,18 +102,20 @@ class Management:
             return _error(404, f"there is no such sync: {', '.join(HOURS)}")
         settings = replace(read_sync_settings(), lookback_hours=HOURS[period], cadence_hours=0.0)
 
-        def job() -> object:
-            with open_session(self._settings, f"sync_{period}") as session:
+        def sync(each: Settings) -> object:
+            with open_session(each, f"sync_{period}") as session:
                 return Sync(session, settings, warn=log.warning).run()
 
-        return self._start(f"sync_{period}", job)
+        return self._start(f"sync_{period}", lambda: in_turn(self._settings, sync))
 
     async def single(self, request: Request) -> Response:
         """`POST /sync/single/{id}`: waits for it."""
         id, kind = request.path_params["id"], request.query_params.get("type")
-        if not (id + (kind or "")).isprintable():
-            raise BadRequest("no id and no type has characters that cannot be printed")
-        loaded = await asyncio.to_thread(_load, self._settings, id, kind)
+        account = request.query_params.get("account")
+        if not (id + (kind or "") + (account or "")).isprintable():
+            raise BadRequest("no id, no type and no account has characters that cannot be printed")
+        settings = one_account(replace(self._settings, stripe_account=account) if account else self._settings)
+        loaded = await asyncio.to_thread(_load, settings, id, kind)
         return JSONResponse({"loaded": loaded})
 
     async def status(self, request: Request) -> Response:
@@ -151,6 +154,24 @@ class Management:
             log.error("%s failed: %s", name, describe(error))
         else:
             log.info("%s ended", name)
+
+
+def in_turn(settings: Settings, work: Callable[[Settings], object]) -> None:
+    """Works for each account of the settings. What stops one of them is logged, and stops no other.
+
+    Raises what would stop them all, a wrong key or a database that is down, and in the end the last of the others.
+    """
+    failure: StripeSourceError | None = None
+    for each in each_account(settings):
+        try:
+            work(each)
+        except (AuthenticationFailed, DatabaseProblem):
+            raise
+        except StripeSourceError as error:
+            log.error("%s was not finished: %s", each.stripe_account or "the own account", error)
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 def order_of(body: Mapping[str, Any]) -> Order:

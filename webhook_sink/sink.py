@@ -13,6 +13,7 @@ from dataclasses import replace
 from psycopg_pool import AsyncConnectionPool
 
 from pipelines.account import open_client
+from pipelines.accounts import own_account
 from pipelines.contracted import read_contract
 from pipelines.postgres import postgres_conninfo
 from pipelines.settings import Settings
@@ -43,11 +44,13 @@ HOUSEKEEPING_PAUSE, RETENTION_ROWS = 15.0, 5_000
 class Sink:
     """`start` begins in the background; `is_ready` when events can be committed. One event loop.
 
+    `settings` may name several accounts: they stay in `synced`, for syncs on request. The sink works for the platform.
     With `takes_webhooks` it is hopeless without a webhook secret, in the settings or in the database.
     """
 
     def __init__(self, settings: Settings, sink: SinkSettings, *, takes_webhooks: bool = False) -> None:
-        self.settings, self.options, self._takes_webhooks = settings, sink, takes_webhooks
+        self.settings, self.synced = own_account(settings), settings
+        self.options, self._takes_webhooks = sink, takes_webhooks
         self.metrics = Metrics()
         self.secrets: tuple[str, ...] = sink.secrets
         self.policy: Policy | None = None

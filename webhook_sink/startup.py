@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ T = TypeVar("T")
 NO_SECRET = (
     "There is no webhook secret to check signatures with. Set STRIPE_WEBHOOK_SECRET (whsec_…), or run:"
     " python -m webhook_sink endpoint create https://…/webhooks"
+)
+ACCOUNT = re.compile(r"acct_\w+")
+NOT_ONE = (
+    "{!r} is no account, and rows would be kept under it: set SOURCES__STRIPE__ACCOUNT_ID to one acct_…, the account"
+    " whose webhooks these are. Those of connected accounts tell theirs themselves."
 )
 NO_ACCOUNT = (
     "It is unknown whose events these are. Set SOURCES__STRIPE__ACCOUNT_ID to acct_…, or STRIPE_SECRET_KEY, so that"
@@ -61,8 +67,9 @@ def owner_of(settings: Settings, conninfo: str, client_of: Callable[[str | None]
 
 
 def _account_id(settings: Settings, client_of: Callable[[str | None], Client], loaded: Collection[str]) -> str:
-    told = settings.account_id or settings.stripe_account
-    if told:
+    if told := settings.told_account:
+        if not ACCOUNT.fullmatch(told):
+            raise BadConfiguration(NOT_ONE.format(told))
         return told
     if settings.stripe_secret_key:
         return read_account(client_of(None), settings).id

@@ -164,10 +164,17 @@ def serve(postgres_url: str) -> Iterator[Callable[..., Served]]:
     """`serve(sim=None, **options)`: a sink behind HTTP, ready; its clock stands at NOW. `body_seconds` is the app's."""
     with ExitStack() as running:
 
-        def start(sim: Simulator | None = None, *, url: str | None = None, wait: bool = True, **options: Any) -> Served:
+        def start(
+            sim: Simulator | None = None,
+            *,
+            url: str | None = None,
+            account: str | None = None,
+            wait: bool = True,
+            **options: Any,
+        ) -> Served:
             seconds = options.pop("body_seconds", BODY_SECONDS)
             given = sink_settings(**options)
-            sink = Sink(settings_for(url or postgres_url, sim), given)
+            sink = Sink(replace(settings_for(url or postgres_url, sim), stripe_account=account), given)
             clock = sim.clock.time if sim else lambda: float(NOW)
             routes = management_routes(sink) if given.api_key else []
             server = uvicorn.Server(config_of(App(sink, routes, clock=clock, body_seconds=seconds), given))

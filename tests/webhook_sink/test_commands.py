@@ -101,6 +101,34 @@ def test_serve_without_an_account_says_what_to_set(run: Callable[..., Any], monk
     assert "SOURCES__STRIPE__ACCOUNT_ID" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["STRIPE_ACCOUNT", "ACCOUNT_ID"])
+@pytest.mark.parametrize("value", ["cus_1", "all", "acct_1,acct_2"])
+def test_what_is_not_one_account_is_refused_before_rows_are_kept_under_it(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", SECRET)
+    monkeypatch.setenv(f"SOURCES__STRIPE__{name}", value)
+    done = run("serve", "--port", "0") if name == "ACCOUNT_ID" else run("follow", "--once")
+    assert done.returncode == 2
+    assert "acct_…" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "nanobind" not in done.stderr
+
+
+def test_environment_of_a_sync_of_all_accounts_serves_the_platform(
+    run: Callable[..., Any], root: Path, stored: Stored, sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", SECRET)
+    monkeypatch.setenv("SOURCES__STRIPE__STRIPE_ACCOUNT", "all")
+    with serving(root) as (_, url):
+        now = sim.clock.seconds()
+        customer = {"id": "cus_1", "object": "customer"}
+        assert post(url, event("customer.created", customer, created=now)) == 200
+        assert post(url, event("customer.created", customer, id="evt_2", created=now, account="acct_theirs")) == 200
+    rows = stored.query("select _account_id from stripe.customers order by 1")
+    assert sorted(rows) == sorted([(sim.account.id,), ("acct_theirs",)])
+
+
 def test_endpoint_is_made_found_again_listed_and_deleted(
     run: Callable[..., Any], root: Path, sim: Simulator, stored: Stored
 ) -> None:

@@ -13,7 +13,7 @@ import urllib3
 from simulator import Simulator
 from sources.stripe_api.errors import UnknownResource
 from tests.webhook_sink.account_equality import assert_equal
-from tests.webhook_sink.conftest import Served, Stored
+from tests.webhook_sink.conftest import Served, Stored, event
 from webhook_sink.management import BadRequest, order_of
 
 KEY = "a long key of tests"
@@ -82,6 +82,30 @@ def test_single_object_is_loaded_at_once(serve: Serve, sim: Simulator, stored: S
     )
     assert stored.query("select id from stripe.customers") == [(customer,)]
     assert post(served, "/sync/single/cus_unknown").status == 404
+
+
+def test_syncs_are_of_every_account_of_the_settings(serve: Serve, sim: Simulator, stored: Stored) -> None:
+    own = sim.account.id
+    ids = [row.id for row in sim.account.tables["accounts"].shelf.rows() if row.id != own]
+    served = serve(sim, api_key=KEY, account="all")
+    accounts = "select distinct _account_id from stripe.sync_status where resource = '{}'"
+    for path, body, command in (("", {"object": "coupons"}, "sync"), ("/daily", {}, "sync_daily")):
+        assert post(served, f"/sync{path}", body).status == 202
+        assert finished(served, stored, command) == ("complete", None)
+        assert {id for (id,) in stored.query(accounts.format("coupons"))} == {own, *ids}
+    customer = next(iter(sim.connected(ids[0]).objects("customers")))["id"]
+    assert post(served, f"/sync/single/{customer}").status == 400
+    assert post(served, f"/sync/single/{customer}?account=all").status == 400
+    assert post(served, f"/sync/single/{customer}?account={ids[0]}").status == 200
+    assert served.send(event("product.created", {"id": "prod_own", "object": "product"}, id="evt_own")) == [200]
+    assert stored.query("select _account_id from stripe.products where id = 'prod_own'") == [(own,)]
+
+
+def test_an_account_that_cannot_be_synced_stops_no_other(serve: Serve, sim: Simulator, stored: Stored) -> None:
+    served = serve(sim, api_key=KEY, account=f"acct_nobody,{sim.account.id}")
+    assert post(served, "/sync", {"object": "coupons"}).status == 202
+    finished(served, stored, "sync")
+    assert_equal(stored.url, sim, ["coupons"])
 
 
 @pytest.mark.parametrize(
