@@ -54,6 +54,12 @@ SPEAKING = ("25", "28", "3D", "42", "53", "55", "57", "58", "08")
 
 _LOST = ("OperationalError", "InterfaceError", "AdminShutdown")  # without a SQLSTATE: the connection has gone
 _ROWS = re.compile(r"\b(?:DETAIL|CONTEXT|LINE \d+):.*?(?=\n\n(?:The above exception|During handling)|\Z)", re.DOTALL)
+_VALUES = re.compile(  # messages that quote a value: Postgres' class 22, DuckDB's conversions and constraints
+    r"^[^\n]*(?:invalid (?:input|byte|value)|out of range|too long|malformed|Conversion Error|Constraint Error"
+    r"|Could not convert|Invalid Input Error)[^\n]*(?:\n(?!\n|\s+File |Traceback)[^\n]*)*",
+    re.MULTILINE,
+)
+_QUOTE = re.compile("[\"'].*", re.DOTALL)
 
 
 class DatabaseProblem(StopRun):
@@ -92,8 +98,8 @@ def explained(error: BaseException) -> str:
 
 
 def without_rows(text: str) -> str:
-    """A traceback without what Postgres says about the rows that it refused, which can be customers' data."""
-    return _ROWS.sub("…", text)
+    """A traceback without what the databases say about the rows that they refused, which can be customers' data."""
+    return _VALUES.sub(lambda found: _QUOTE.sub("…", found[0]), _ROWS.sub("…", text))
 
 
 def is_database_error(error: BaseException) -> bool:

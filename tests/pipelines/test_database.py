@@ -6,6 +6,7 @@ import base64
 import subprocess
 import sys
 import threading
+import traceback
 from pathlib import Path
 
 import duckdb
@@ -14,7 +15,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from pipelines.database import open_database
-from pipelines.database_problem import AlreadyRunning, DatabaseProblem
+from pipelines.database_problem import AlreadyRunning, DatabaseProblem, without_rows
 from pipelines.postgres import postgres_conninfo
 from pipelines.settings import Settings
 
@@ -177,3 +178,16 @@ def test_duckdb_parameters_are_written_as_in_postgres(duckdb_path: Path) -> None
         database.execute("SELECT 'x'::int")
     assert database.execute("SELECT count(*) FROM information_schema.tables WHERE table_name = 't'") == [(0,)]
     database.close()
+
+
+@pytest.mark.parametrize("value", ["jenny@example.com", "jenny\n'quoted' \"example.com", "9" * 30])
+def test_traceback_repeats_no_value(value: str, duckdb_path: Path, postgres_url: str) -> None:
+    for settings in (Settings(duckdb_path=str(duckdb_path)), postgres(postgres_url)):
+        database = open_database(settings)
+        with pytest.raises((duckdb.Error, psycopg.Error)) as refused:
+            database.execute("SELECT CAST(%s AS text)::integer", [value])
+        told = "".join(traceback.format_exception(refused.value))
+        assert any(part in told for part in value.split("\n"))
+        assert not any(part in without_rows(told) for part in ("jenny", "example.com", "9" * 20))
+        assert "Traceback" in without_rows(told)
+        database.close()
