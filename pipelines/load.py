@@ -8,8 +8,6 @@ Knows dlt; knows no HTTP and no progress: the caller saves that after `load` has
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
 import dlt
@@ -25,6 +23,7 @@ from pipelines.database_problem import DatabaseProblem, explained
 from pipelines.files import write_csv, write_parquet
 from pipelines.markers import drop_idle_markers
 from pipelines.stored_schema import SCHEMA
+from pipelines.working_folder import remove_abandoned, working_folder
 from sources.stripe_api.dlt_columns import dlt_columns
 from sources.stripe_api.schema import Columns
 
@@ -38,6 +37,7 @@ class Loader:
     """Loads packages into one dataset of one database. Not thread-safe: one loader, one thread."""
 
     def __init__(self, database: Database, dataset: str, columns: Columns) -> None:
+        remove_abandoned()
         for name, value in PREFERRED.items():
             if dlt.config.get(name) is None:
                 dlt.config[name] = value
@@ -53,18 +53,16 @@ class Loader:
         Raises `DatabaseProblem` when the database refuses, and KeyboardInterrupt when a signal ends the load; some of
         the tables may be merged then, which does no harm.
         """
-        folder = _folder()
         try:
-            with intercepted_signals():  # dlt's own, around it all: within its load alone it would forget the signal
+            # dlt's own signals, around it all: within its load alone it would forget the signal
+            with working_folder() as folder, intercepted_signals():
                 drop_idle_markers(tables, self._database, self._dataset)
-                self._run(Path(folder), tables)
+                self._run(folder, tables)
                 raise_if_signalled()
         except (PipelineStepFailed, OSError) as error:
             if _is_interrupted(error):
                 raise KeyboardInterrupt from error
             raise DatabaseProblem(f"A load package failed. {explained(error)}") from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _run(self, folder: Path, tables: dict[str, pa.Table]) -> None:
         if not tables:
@@ -105,11 +103,3 @@ def _is_interrupted(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _folder() -> str:
-    """A working folder of a package's own. Raises `DatabaseProblem` where none can be made."""
-    try:
-        return tempfile.mkdtemp(prefix="stripe-elt-")
-    except OSError as error:
-        raise DatabaseProblem(explained(error)) from error
