@@ -180,5 +180,6 @@ def _without_rows(record: logging.LogRecord) -> bool:
 
 
 def say(message: Any) -> None:
-    """One paragraph on stderr, wrapped for reading."""
+    """One paragraph on stderr, wrapped for reading, after what stdout has been told before."""
+    sys.stdout.flush()
     print(textwrap.fill(str(message), 100, break_long_words=False, break_on_hyphens=False), file=sys.stderr)

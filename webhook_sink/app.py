@@ -69,6 +69,7 @@ class App:
             ],
             exception_handlers={Exception: _fault},
         )
+        self._others.router.redirect_slashes = False  # an address with a slash more is another one: 404
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
