@@ -2,8 +2,8 @@
 
 Rests on these hooks of dlt 1.31 (`tests/pipelines/test_dlt_contract.py` fails loudly when an upgrade moves them):
 `client_class`, `create_load_job`, `_create_merge_followup_jobs`, `_get_constraints_sql`, `_make_create_table`,
-`update_stored_schema`, `complete_load`. Tables, keys and types come with the dlt schema; which table holds whose
-children, and what events do not show, are told by `pipelines.holders` and the catalogue.
+`update_stored_schema`, `_commit_schema_update`, `complete_load`. Knows no Stripe resource: tables, keys and types come
+with the dlt schema.
 """
 
 from __future__ import annotations
@@ -18,91 +18,20 @@ from dlt.common.destination import Destination, DestinationCapabilitiesContext
 from dlt.common.destination.client import FollowupJobRequest, LoadJob
 from dlt.common.destination.typing import PreparedTableSchema
 from dlt.common.schema import Schema
-from dlt.common.schema.typing import TColumnSchema, TSchemaTables, TTableSchema
-from dlt.common.schema.utils import get_columns_names_with_prop
+from dlt.common.schema.typing import TColumnSchema, TSchemaTables
 from dlt.common.storages.file_storage import FileStorage
 from dlt.destinations import duckdb as dlt_duckdb
 from dlt.destinations import postgres as dlt_postgres
 from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresCsvCopyJob
 from dlt.destinations.job_client_impl import SqlJobClientBase
-from dlt.destinations.sql_client import SqlClientBase
-from dlt.destinations.sql_jobs import SqlMergeFollowupJob
 
 from pipelines.connections import Connections, SharingSqlClient
-from pipelines.holders import holder_of
 from pipelines.libpq import LibpqConfiguration
-from pipelines.merge import AS_OF, PARENT, SOURCE, Merge
-from pipelines.stored_schema import SCHEMA
-from sources.stripe_api.catalogue import TABLES
+from pipelines.merge import PARENT
+from pipelines.merge_job import GuardedMergeJob
 
 SCHEMA_LOCK = 0x5747_5250  # one advisory lock for every change of a dataset's tables
-
-
-class GuardedMergeJob(SqlMergeFollowupJob):
-    """dlt's merge job with the statements of `pipelines.merge` in place of its own."""
-
-    @classmethod
-    def generate_sql(cls, table_chain: Sequence[PreparedTableSchema], sql_client: SqlClientBase[Any]) -> list[str]:
-        """One merge for each table of the chain: dlt runs them in one transaction."""
-        merges = [_merge_of(table, sql_client) for table in table_chain]
-        return [statement for merge in merges for statement in (*_statistics(merge), *merge.statements())]
-
-
-def _statistics(merge: Merge) -> list[str]:
-    """Children are joined with what is staged, which Postgres plans badly as long as it guesses how much that is.
-
-    Of the columns that are joined by: those of JSON cost as much to look at as to merge.
-    """
-    if not merge.has_parent or merge.arrival != "ctid":
-        return []
-    columns = ", ".join(f'"{name}"' for name in dict.fromkeys((*merge.key, PARENT, AS_OF, SOURCE)))
-    return [f"ANALYZE {merge.staging} ({columns})"]
-
-
-def _merge_of(table: PreparedTableSchema, sql_client: SqlClientBase[Any]) -> Merge:
-    plain = cast("TTableSchema", table)
-    name = str(table["name"])
-    with sql_client.with_staging_dataset():
-        staging = sql_client.make_qualified_table_name(name)
-    columns = tuple(get_columns_names_with_prop(plain, "name"))
-    with sql_client:  # dlt makes its jobs before it opens the connection that they run on
-        others = _added_since(sql_client, name, columns)
-        holder = holder_of(
-            name, lambda table: bool(_stored_columns(sql_client, table)), sql_client.make_qualified_table_name
-        )
-    return Merge(
-        target=sql_client.make_qualified_table_name(name),
-        staging=staging,
-        columns=columns,
-        key=tuple(get_columns_names_with_prop(plain, "primary_key")),
-        arrival="ctid" if sql_client.capabilities.sqlglot_dialect == "postgres" else "rowid",
-        holder=holder,
-        unseen=TABLES[name].shown_on_request if name in TABLES else (),
-        others=others,
-    )
-
-
-def _stored_columns(sql_client: SqlClientBase[Any], table: str) -> list[str]:
-    """Names of the columns that a table has by now, whoever made them; none where there is no such table."""
-    found = sql_client.execute_sql(
-        "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s",
-        sql_client.dataset_name,
-        table,
-    )
-    return [str(name) for (name,) in found or []]
-
-
-def _added_since(sql_client: SqlClientBase[Any], table: str, columns: Sequence[str]) -> tuple[str, ...]:
-    """Columns that another writer has added to the table since this package began; not those that a user has."""
-    more = [name for name in _stored_columns(sql_client, table) if name not in columns]
-    if not more:
-        return ()
-    versions = sql_client.make_qualified_table_name("_dlt_version")
-    newest = f"SELECT schema FROM {versions} WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1"
-    found = sql_client.execute_sql(newest, SCHEMA)
-    known = json.loads(found[0][0])["tables"].get(table, {}).get("columns", {}) if found else {}
-    return tuple(name for name in more if name in known)
 
 
 class _SharedTables(SqlJobClientBase):

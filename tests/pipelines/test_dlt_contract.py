@@ -42,6 +42,7 @@ def test_installed_dlt_is_the_minor_that_the_hooks_were_read_in() -> None:
         (SqlJobClientBase, "_update_schema_in_storage", ["self", "schema"]),
         (SqlJobClientBase, "get_storage_tables", ["self", "table_names"]),
         (SqlJobClientBase, "get_stored_schema", ["self", "schema_name"]),
+        (SqlJobClientBase, "_commit_schema_update", ["self", "schema", "schema_str"]),
         (SqlJobClientBase, "update_stored_schema", ["self", "only_tables", "expected_update", "force"]),
         (SqlJobClientBase, "complete_load", ["self", "load_id"]),
         (PostgresClient, "create_load_job", ["self", "table", "file_path", "load_id", "restore"]),
