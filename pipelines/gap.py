@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipelines.session import Session
     from pipelines.sync_state import Line
 
+REPEATED = 3 * 86_400  # seconds for which Stripe sends a webhook again (https://docs.stripe.com/webhooks)
 SLACK = 120  # seconds by which a read may show less than the second it was sent in
 
 
@@ -30,14 +31,20 @@ class EventsGap(StripeSourceError):
 def loaded_since(session: Session, resources: Iterable[Resource], saved: Mapping[str, Line]) -> int | None:
     """The second since which an earlier load shows the account, after which every event matters; None without one.
 
-    It is the oldest moment that a row from a list shows, and of empty lists the end of their windows.
+    It is the oldest moment that a row from a list shows, and of empty lists the end of their windows. Where webhooks came
+    first, it is the oldest moment of a row that only they have told of: no load lists what was deleted before it, and the
+    webhook that said so may be lost.
     """
     lines = [(one, saved[one.name]) for one in resources if one.name in saved]
     if not any(line.status == "complete" for _, line in lines):
         return None
     ends = [line.window_end for _, line in lines if line.window_end is not None]
     seconds = [second for one in {one.table for one, _ in lines} for second in _oldest(session, one)]
-    return min((*ends, *seconds), default=None)
+    begin = min((*ends, *seconds), default=None)
+    if begin is None:
+        return None
+    told = [second for one in {one.table for one, _ in lines} for second in _told_before(session, one, begin)]
+    return min((begin, *told))
 
 
 def vanished_since(session: Session, resources: Iterable[Resource], begin: int) -> int:
@@ -87,11 +94,21 @@ def exists(session: Session, table: str) -> bool:
 
 
 def _oldest(session: Session, table: str) -> list[int]:
+    return _oldest_where(session, table, "_source <> 'event'")
+
+
+def _told_before(session: Session, table: str, second: int) -> list[int]:
+    """The oldest state that came by an event alone in the days before a second in which Stripe repeats webhooks."""
+    asked = "_source = 'event' AND _as_of BETWEEN to_timestamp(%s) AND to_timestamp(%s)"
+    return _oldest_where(session, table, asked, second - REPEATED, second)
+
+
+def _oldest_where(session: Session, table: str, asked: str, *parameters: int) -> list[int]:
     if not exists(session, table):
         return []
     rows: list[tuple[Any, ...]] = session.database.execute(
         f'SELECT min(_as_of) FROM "{session.settings.dataset}"."{table}"'
-        " WHERE _account_id = %s AND _source <> 'event' AND _deleted_at IS NULL",
-        (session.account_id,),
+        f" WHERE _account_id = %s AND _deleted_at IS NULL AND {asked}",
+        (session.account_id, *parameters),
     )
     return [int(rows[0][0].timestamp())] if rows and rows[0][0] is not None else []

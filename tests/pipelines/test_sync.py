@@ -303,6 +303,20 @@ def test_changes_during_the_load_are_in_the_events_after_it(mirror: Mirror) -> N
     assert mirror.row("customers", customer)["name"] == "While invoices load"
 
 
+def test_what_was_deleted_before_the_load_and_told_by_a_lost_webhook_is_deleted(mirror: Mirror) -> None:
+    """The sink has got the creation and not the deletion; the load cannot list what is gone."""
+    made = mirror.sim.account.create("products", mirror.sim.make("products", name="Short-lived"))["id"]
+    mirror.read(str(made))
+    mirror.destination.query("update stripe.products set _source = 'event' where id = ?", [made])
+    mirror.pass_time(60)
+    mirror.sim.account.delete("products", str(made))
+    mirror.load("products")
+    assert mirror.row("products", str(made))["_deleted_at"] is None
+    mirror.sync()
+    assert mirror.row("products", str(made))["_deleted_at"] is not None
+    assert mirror.differences(["products"]) == []
+
+
 def test_a_second_run_of_the_same_dataset_is_refused_at_once(synced: Mirror) -> None:
     with (
         open_session(synced.settings, "stripe_sync"),

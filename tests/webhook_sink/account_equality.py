@@ -55,4 +55,4 @@ def assert_equal(url: str, sim: Simulator, tables: Iterable[str]) -> None:
     for table in tables:
         stored, expected = stored_objects(url, table, sim.account.id), account_objects(sim, table)
         assert {key: stored.get(key) for key in expected} == expected, table
-        assert set(stored) == set(expected), table
+        assert set(stored) == set(expected), f"{table}: {sorted(set(stored) ^ set(expected))}"
