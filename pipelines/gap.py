@@ -31,9 +31,9 @@ class EventsGap(StripeSourceError):
 def loaded_since(session: Session, resources: Iterable[Resource], saved: Mapping[str, Line]) -> int | None:
     """The second since which an earlier load shows the account, after which every event matters; None without one.
 
-    It is the oldest moment that a row from a list shows, and of empty lists the end of their windows. Where webhooks came
-    first, it is the oldest moment of a row that only they have told of: no load lists what was deleted before it, and the
-    webhook that said so may be lost.
+    It is the oldest moment that a row from a list shows, and of empty lists the end of their windows. Where webhooks
+    came first, it is the oldest moment of a row that only they have told of: no load lists what was deleted before it,
+    and the webhook that said so may be lost.
     """
     lines = [(one, saved[one.name]) for one in resources if one.name in saved]
     if not any(line.status == "complete" for _, line in lines):
