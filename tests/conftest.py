@@ -21,6 +21,7 @@ import pytest
 from psycopg import sql
 
 from tests.databases import KINDS, Database, with_database
+from tests.pgbouncer import MISSING, PROGRAM, transaction_pooler
 
 if TYPE_CHECKING:
     from simulator import Simulator
@@ -93,6 +94,19 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     yield with_database(postgres_server, name)
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def pooled(postgres_url: str) -> Iterator[Callable[..., str]]:
+    """Starts poolers in transaction mode before the test's database, `pooled(pool_size=2)`, and gives their address."""
+    if PROGRAM is None:
+        pytest.skip(MISSING)
+    with ExitStack() as running:
+
+        def start(**options: Any) -> str:
+            return running.enter_context(transaction_pooler(postgres_url, **options))
+
+        yield start
 
 
 @pytest.fixture
