@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 from pipelines.account import open_client
 from pipelines.accounts import own_account
 from pipelines.contracted import read_contract
-from pipelines.postgres import postgres_conninfo
+from pipelines.libpq import postgres_conninfo
 from pipelines.settings import Settings
 from sources.stripe_api.client import Client
 from sources.stripe_api.errors import BadConfiguration, RetryLater, StripeSourceError

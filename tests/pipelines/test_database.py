@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pipelines.database import open_database
 from pipelines.database_problem import AlreadyRunning, DatabaseProblem, without_rows
-from pipelines.postgres import postgres_conninfo
+from pipelines.libpq import postgres_conninfo
 from pipelines.settings import Settings
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -59,7 +59,7 @@ def test_dlts_own_credentials_serve(postgres_url: str, monkeypatch: pytest.Monke
 
 
 def test_nonsense_is_no_connection_string() -> None:
-    with pytest.raises(DatabaseProblem, match="not a libpq connection string"):
+    with pytest.raises(DatabaseProblem, match="not a connection string"):
         open_database(postgres("mysql//x"))
 
 

@@ -1,0 +1,70 @@
+"""What is said when a connection cannot be opened, without a value of the connection string in it.
+
+libpq, the drivers and the server repeat hosts, ports, users and whatever a wrong password was cut into. The errors are
+made anew where they arise, so that no traceback, log or table can hold what they said. Opens no connection.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import psycopg
+import psycopg2
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
+
+from pipelines.conninfo import SSLMODES
+
+SHORTEST = 4  # characters of a value that is recognised without quotes around it
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|»[^«]*«|«[^»]*»|„[^“”]*[“”]|“[^”]*”")
+_FILES = ("pg_hba.conf", "pg_service.conf")
+
+
+@contextmanager
+def values_hidden(conninfo: str) -> Iterator[None]:
+    """Raises errors of both drivers again, of the same class, without a value of the connection string."""
+    failed: Exception | None = None
+    try:
+        yield
+    except (psycopg.Error, psycopg2.Error) as error:
+        failed = type(error)(hidden(str(error), conninfo))
+    if failed is not None:  # out of the handler, so that what was caught is no part of the chain
+        raise failed
+
+
+def hidden(text: str, conninfo: str, environment: Mapping[str, str] = os.environ) -> str:
+    """What was said, with the name of the option, `<host>`, or of libpq's variable, `<PGHOST>`, in place of its value.
+
+    What else stands between quotes can come from a file of services or of passwords, and is left out.
+    """
+    names = _names_of_values(conninfo, environment)
+    if names:
+        longest_first = sorted(names, key=len, reverse=True)
+        quoted = [re.escape(value) for value in longest_first]
+        bare = [re.escape(value) for value in longest_first if len(value) >= SHORTEST]
+        pattern = rf"(?P<open>[\"'»«„“])(?P<quoted>{'|'.join(quoted)})[\"'»«“”]"
+        pattern += rf"|(?P<bare>{'|'.join(bare)})" if bare else ""
+        text = re.sub(pattern, lambda found: f"<{names[found.groupdict().get('bare') or found['quoted']]}>", text)
+    return _QUOTED.sub(lambda found: found[0] if _is_word_of_libpq(found[0][1:-1]) else "…", text)
+
+
+def sentences(text: str) -> str:
+    """libpq's lines in one, each ended by a full stop."""
+    lines = (" ".join(line.split()) for line in text.splitlines() if line.strip())
+    return " ".join(line if line[-1] in ".?!:" else f"{line}." for line in lines)
+
+
+def _names_of_values(conninfo: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Each value, and each part of a list of hosts or ports, with what it was given by; the string wins."""
+    named = [(option.envvar.decode(), option.envvar.decode()) for option in pq.Conninfo.get_defaults() if option.envvar]
+    given = [(name, environment.get(variable, "")) for name, variable in named]
+    given += [(key, str(value)) for key, value in conninfo_to_dict(conninfo).items()]
+    found = {part: name for name, value in given for part in (*value.split(","), value)}
+    return {value: name for value, name in found.items() if value and value not in SSLMODES}
+
+
+def _is_word_of_libpq(word: str) -> bool:
+    return word in _FILES or any(word == option.keyword.decode() for option in pq.Conninfo.get_defaults())
