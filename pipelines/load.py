@@ -12,6 +12,7 @@ from pathlib import Path
 
 import dlt
 import pyarrow as pa
+from dlt.common.destination.client import JobClientBase
 from dlt.common.runtime.signals import intercepted_signals, raise_if_signalled
 from dlt.common.schema.typing import TColumnSchema
 from dlt.common.typing import TLoaderFileFormat
@@ -20,6 +21,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines.database import Database
 from pipelines.database_problem import DatabaseProblem, explained
+from pipelines.dlt_configuration import own_configuration, refuse_another_target
 from pipelines.files import write_csv, write_parquet
 from pipelines.markers import drop_idle_markers
 from pipelines.stored_schema import SCHEMA
@@ -27,20 +29,12 @@ from pipelines.working_folder import remove_abandoned, working_folder
 from sources.stripe_api.dlt_columns import dlt_columns
 from sources.stripe_api.schema import Columns
 
-PREFERRED = {  # dlt's settings, where .dlt/config.toml and the environment say nothing
-    "data_writer.disable_compression": True,  # the files are read once, on the same machine
-    "load.workers": 2,  # as good as dlt's 20, at a third of the cost
-}
-
 
 class Loader:
     """Loads packages into one dataset of one database. Not thread-safe: one loader, one thread."""
 
     def __init__(self, database: Database, dataset: str, columns: Columns) -> None:
         remove_abandoned()
-        for name, value in PREFERRED.items():
-            if dlt.config.get(name) is None:
-                dlt.config[name] = value
         self._database = database
         self._destination = database.destination()
         self._dataset = dataset
@@ -55,7 +49,7 @@ class Loader:
         """
         try:
             # dlt's own signals, around it all: within its load alone it would forget the signal
-            with working_folder() as folder, intercepted_signals():
+            with working_folder() as folder, own_configuration(), intercepted_signals():
                 drop_idle_markers(tables, self._database, self._dataset)
                 self._run(folder, tables)
                 raise_if_signalled()
@@ -74,7 +68,13 @@ class Loader:
         resources = [self._resource(folder, name, tables.pop(name)) for name in list(tables)]
         pipeline.extract(dlt.sources.DltSource(dlt.Schema(SCHEMA), SCHEMA, resources))
         pipeline.normalize()
+        self.refuse_another_target(pipeline.destination_client())
         pipeline.load()
+
+    def refuse_another_target(self, client: JobClientBase) -> None:
+        """Raises BadConfiguration where a client of dlt's would load elsewhere than this loader was told to."""
+        layout = self._destination.config_params.get("staging_dataset_name_layout", "%s_staging")
+        refuse_another_target(client, SCHEMA, self._dataset, layout % self._dataset)
 
     def _resource(self, folder: Path, name: str, table: pa.Table) -> DltResource:
         """The table as a file of the format that the database copies from, which dlt takes over as it is."""

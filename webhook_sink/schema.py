@@ -17,6 +17,7 @@ from dlt.common.schema import Schema
 from dlt.common.schema.utils import new_table
 from dlt.dataset.utils import get_destination_clients
 
+from pipelines.dlt_configuration import own_configuration
 from pipelines.load import Loader
 from pipelines.postgres import PostgresDatabase
 from pipelines.stored_schema import SCHEMA, stored_columns
@@ -84,7 +85,8 @@ class SchemaState:
         with self._lock:
             database = PostgresDatabase(self._conninfo)
             try:
-                self._update(database, needed)
+                with own_configuration():
+                    self._update(database, needed)
             finally:
                 database.close()
         self._read()
@@ -101,6 +103,7 @@ class SchemaState:
         client, _ = get_destination_clients(
             schema, destination=database.destination(), destination_dataset_name=self.dataset
         )
+        loader.refuse_another_target(client)
         try:
             with client:
                 if not client.is_storage_initialized():
