@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from webhook_sink.entry import Fate
-from webhook_sink.event import BadEvent, read_event
+from webhook_sink.event import BadEvent, encoding_of, read_event
 from webhook_sink.signature import BadSignature, verify
 from webhook_sink.sink import Sink
 from webhook_sink.writer import QueueFull
@@ -27,6 +27,10 @@ log = logging.getLogger("stripe_elt.sink")
 
 PATH = "/webhooks"
 BODY_SECONDS = 30.0
+ENCODED = (
+    "the body is {}. Stripe sends plain UTF-8, so that a proxy between Stripe and the sink must have changed it. Have the"
+    " proxy pass the body on byte for byte, because the signature covers it."
+)
 EMPTY: Message = {"type": "http.response.body", "body": b""}
 ANSWERS: dict[Fate, tuple[int, bytes]] = {
     "committed": (200, b""),
@@ -110,15 +114,15 @@ class App:
             raise Refused(503, "starting", "the sink is starting")
         if sink.writer.is_full:
             raise Refused(503, "full", "too many events are waiting")
-        signature = next((value for name, value in scope["headers"] if name == b"stripe-signature"), b"")
+        signature = _header(scope, b"stripe-signature")
         body = await _read_body(scope, receive, sink.options.body_limit, self._body_seconds)
         try:
-            verify(body, signature.decode("latin-1"), sink.secrets, tolerance=sink.options.tolerance, now=self._clock())
+            verify(body, signature, sink.secrets, tolerance=sink.options.tolerance, now=self._clock())
             event = read_event(body)
         except BadSignature as error:
-            raise Refused(400, "signature", str(error)) from None
+            raise Refused(400, "signature", _with_encoding(str(error), body, scope)) from None
         except BadEvent as error:
-            raise Refused(400, "body", str(error)) from None
+            raise Refused(400, "body", _with_encoding(str(error), body, scope)) from None
         try:
             fate = await sink.submit(event)
         except QueueFull:
@@ -175,6 +179,17 @@ async def _read_body(scope: Scope, receive: Receive, limit: int, seconds: float)
                 body += part
     except TimeoutError:
         raise Refused(408, "slow", "the body did not come in time") from None
+
+
+def _header(scope: Scope, wanted: bytes) -> str:
+    """All headers of this name, joined as HTTP joins them: https://www.rfc-editor.org/rfc/rfc9110#section-5.3."""
+    return b",".join([value for name, value in scope["headers"] if name == wanted]).decode("latin-1")
+
+
+def _with_encoding(reason: str, body: bytes, scope: Scope) -> str:
+    """Why a body is refused, with what was done to it on its way, where that shows."""
+    encoding = encoding_of(body, _header(scope, b"content-encoding"))
+    return f"{reason}: {ENCODED.format(encoding)}" if encoding else reason
 
 
 async def _fault(request: Request, error: Exception) -> Response:

@@ -16,6 +16,21 @@ from sources.stripe_api.coerce import FIRST_SECOND, LAST_SECOND
 from sources.stripe_api.jsontext import parse
 
 _WORD = re.compile(r"[\x21-\x7e]{1,255}")
+CODINGS = frozenset(("gzip", "x-gzip", "deflate", "compress", "br", "zstd"))
+"""Content codings: https://www.iana.org/assignments/http-parameters/http-parameters.xhtml#content-coding."""
+_BEGINNINGS: Mapping[bytes, str] = {
+    b"\x1f\x8b": "compressed with gzip",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd",
+    b"\x78\x01": "compressed with deflate",
+    b"\x78\x5e": "compressed with deflate",
+    b"\x78\x9c": "compressed with deflate",
+    b"\x78\xda": "compressed with deflate",
+    b"\xef\xbb\xbf": "preceded by a byte order mark",
+    b"\xff\xfe": "written in UTF-16 or UTF-32",
+    b"\xfe\xff": "written in UTF-16 or UTF-32",
+    b"\0": "written in UTF-16 or UTF-32",
+    b"{\0": "written in UTF-16 or UTF-32",
+}
 
 
 class BadEvent(Exception):
@@ -79,6 +94,18 @@ def read_event(body: bytes) -> Event:
         fields=fields,
         body=body,
     )
+
+
+def encoding_of(body: bytes, coding: str) -> str | None:
+    """How a body is encoded otherwise than Stripe's, which are plain UTF-8; None where it is not.
+
+    `coding` is its Content-Encoding. Only a proxy on the way does that, and no signature matches such a body.
+    """
+    for beginning, what in _BEGINNINGS.items():
+        if body.startswith(beginning):
+            return what
+    named = coding.strip().lower()
+    return f"compressed with {named}" if named in CODINGS else None
 
 
 def _word(fields: Mapping[str, Any], name: str) -> str:

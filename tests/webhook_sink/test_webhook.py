@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -10,6 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
+import urllib3
 
 from simulator.deliveries import signature
 from tests.webhook_sink.conftest import ACCOUNT, NOW, SECRET, Served, Stored, event
@@ -95,6 +98,67 @@ def test_signature_past_its_tolerance_is_400(serve: Serve) -> None:
     body = orjson.dumps(event("customer.created", CUSTOMER))
     assert served.post(body, signature(body, [SECRET], NOW - 61)).status == 400
     assert served.post(body, signature(body, [SECRET], NOW - 60)).status == 200
+
+
+GOOD, OTHER = f"t={NOW},v1={{good}}", f"t={NOW - 1},v1={'0' * 64}"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [GOOD.replace(",", ", ")],  # as proxies join headers
+        [GOOD.replace(",", " ,\t") + " ,"],
+        [f"{OTHER}, {GOOD}"],
+        [f"{GOOD}, {OTHER}"],
+        [OTHER, GOOD],
+        [GOOD, OTHER],
+        ["nonsense", OTHER, GOOD],
+        ["t=x,v1=0", GOOD],
+        [f"v1={{good}},t={NOW}"],
+        [f"t={NOW},v1={'0' * 64}", f"t={NOW},v1={{good}}"],
+    ],
+)
+def test_signature_is_found_wherever_proxies_have_put_it(serve: Serve, stored: Stored, headers: list[str]) -> None:
+    body = orjson.dumps(event("customer.created", CUSTOMER))
+    good = signature(body, [SECRET], NOW).partition("v1=")[2]
+    served, given = serve(), urllib3.HTTPHeaderDict()
+    for header in headers:
+        given.add("stripe-SIGNATURE", header.replace("{good}", good))
+    assert served.http.request("POST", f"{served.url}/webhooks", body=body, headers=given).status == 200
+    assert stored.ledger() == ("processed", 1, None)
+
+
+def test_many_timestamps_cost_no_more_than_a_few_signatures(serve: Serve) -> None:
+    body = orjson.dumps(event("customer.created", CUSTOMER))
+    many = ",".join(f"t={NOW - 1 - n},v1={'0' * 64}" for n in range(100))
+    assert serve().post(body, f"{many},{signature(body, [SECRET], NOW)}").status == 400
+
+
+PLAIN = orjson.dumps(event("customer.created", CUSTOMER))
+
+
+@pytest.mark.parametrize(
+    ("body", "coding", "said"),
+    [
+        (gzip.compress(PLAIN), "gzip", "gzip"),
+        (gzip.compress(PLAIN), "", "gzip"),  # the proxy did not say so
+        (zlib.compress(PLAIN), "deflate", "deflate"),
+        (b"\x0b\x02\x80" + PLAIN, "br", "br"),
+        (b"\xef\xbb\xbf" + PLAIN, "", "byte order mark"),
+        (PLAIN.decode().encode("utf-16"), "", "UTF-16"),
+        (PLAIN.decode().encode("utf-16-be"), "", "UTF-16"),
+    ],
+)
+@pytest.mark.parametrize("signed", ["before", "after"])
+def test_body_that_a_proxy_has_encoded_is_400_and_says_so(
+    serve: Serve, stored: Stored, body: bytes, coding: str, said: str, signed: str
+) -> None:
+    header = signature(PLAIN if signed == "before" else body, [SECRET], NOW)
+    answer = serve().post(body, header, **({"Content-Encoding": coding} if coding else {}))
+    assert answer.status == 400
+    assert said in answer.data.decode()
+    assert "proxy" in answer.data.decode()
+    assert stored.value("select count(*) from stripe.stripe_webhook_events") == 0
 
 
 @pytest.mark.parametrize(
