@@ -28,8 +28,8 @@ log = logging.getLogger("stripe_elt.sink")
 PATH = "/webhooks"
 BODY_SECONDS = 30.0
 ENCODED = (
-    "the body is {}. Stripe sends plain UTF-8, so that a proxy between Stripe and the sink must have changed it. Have the"
-    " proxy pass the body on byte for byte, because the signature covers it."
+    "the body is {}. Stripe sends plain UTF-8, so that a proxy between Stripe and the sink must have changed it. Have"
+    " the proxy pass the body on byte for byte, because the signature covers it."
 )
 EMPTY: Message = {"type": "http.response.body", "body": b""}
 ANSWERS: dict[Fate, tuple[int, bytes]] = {

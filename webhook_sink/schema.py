@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Mapping, Set
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Set
 
 import pyarrow as pa
 from dlt.common.destination.exceptions import DestinationException
@@ -25,25 +27,44 @@ from sources.stripe_api.arrow import ARROW_TYPES
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.coerce import VARIANT_MARK
 from sources.stripe_api.contract import Contract, ContractedColumns
-from sources.stripe_api.schema import OWN_COLUMNS, ColumnType
+from sources.stripe_api.errors import StripeSourceError
+from sources.stripe_api.schema import OWN_COLUMNS, ColumnType, all_columns
 from webhook_sink.merging import TableStatements, statements
 from webhook_sink.round_trip import Statement
+from webhook_sink.verdict import RACES, database_error_of, state_of, verdict_of
 
 NEWEST = f"""
 SELECT version_hash FROM "{{dataset}}"._dlt_version WHERE schema_name = '{SCHEMA}' ORDER BY inserted_at DESC LIMIT 1"""
+
+REFUSED_SECONDS, MOST_REFUSALS = 30.0, 100
 
 
 class SchemaMoved(Exception):
     """The stored schema is not the one that the rows were made for, or another writer is changing it."""
 
 
+class SchemaRefused(StripeSourceError):
+    """The database will not have these tables and columns. The message names them and no value."""
+
+    def __init__(self, needed: Mapping[str, Set[str]], error: BaseException) -> None:
+        found = database_error_of(error) or error
+        tables = "; ".join(f"{name}: {', '.join(sorted(columns))}"[:500] for name, columns in sorted(needed.items()))
+        super().__init__(
+            f"Postgres refuses to add the columns that the event needs ({state_of(found) or type(found).__name__}):"
+            f" {tables}. The server's log says why. Replay the event when the cause is gone."
+        )
+
+
 class SchemaState:
     """What is known of one dataset's tables. Used by one writer; the blocking parts run in threads, one at a time.
 
-    `newest` asks for the newest version of the stored schema; `version` is the answer of when it was read last.
+    `newest` asks for the newest version of the stored schema; `version` is the answer of when it was read last. `clock`
+    gives seconds.
     """
 
-    def __init__(self, conninfo: str, dataset: str, contract: Contract) -> None:
+    def __init__(
+        self, conninfo: str, dataset: str, contract: Contract, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._conninfo, self._contract = conninfo, contract
         self.dataset = dataset
         self.newest = Statement(NEWEST.format(dataset=dataset).encode())
@@ -52,7 +73,13 @@ class SchemaState:
         self._stored: Mapping[str, Mapping[str, ColumnType]] = {}
         self._known: Mapping[str, Set[str]] = {}
         self._statements: dict[str, TableStatements] = {}
+        self._refusals: deque[tuple[float, Mapping[str, Set[str]], SchemaRefused]] = deque(maxlen=MOST_REFUSALS)
+        self._clock = clock
         self._lock = threading.Lock()
+
+    def missing(self, table: str, columns: Set[str]) -> Set[str]:
+        """Which of these columns the table is not known to have; all of them where there is no such table."""
+        return columns - self._known.get(table, frozenset())
 
     def lacks(self, table: str, columns: Set[str]) -> bool:
         """Whether a table, or one of these columns of it, is not known to be in the database."""
@@ -77,9 +104,35 @@ class SchemaState:
         """Reads the stored schema again."""
         await asyncio.to_thread(self._read)
 
-    async def add(self, needed: Mapping[str, Iterable[str]]) -> None:
-        """Adds tables, with all columns that are known of them, and these columns to tables that are there."""
-        await asyncio.to_thread(self._change, {name: tuple(columns) for name, columns in needed.items()})
+    async def add(self, needed: Mapping[str, Set[str]]) -> None:
+        """Adds tables, with all columns that are known of them, and these columns to tables that are there.
+
+        Raises SchemaRefused where the database will never have them, and its errors where it is away or busy.
+        """
+        try:
+            await asyncio.to_thread(self._change, {name: tuple(columns) for name, columns in needed.items()})
+        except Exception as error:
+            if isinstance(error, SchemaMoved):
+                # Another writer's change shows in the stored schema: what still lacks was not made by one.
+                await self.refresh()
+                if not any(self.lacks(name, columns) for name, columns in needed.items()):
+                    return
+            elif verdict_of(error) != "refused":
+                raise
+            raise SchemaRefused(needed, error) from None
+
+    def refuse(self, needed: Mapping[str, Set[str]], refusal: SchemaRefused) -> None:
+        """Remembers for a while that the database will not have these, so that not every event asks again."""
+        self._refusals.append((self._clock() + REFUSED_SECONDS, needed, refusal))
+
+    def refusal(self, needed: Mapping[str, Set[str]]) -> SchemaRefused | None:
+        """Why the database will not have these, where that is remembered of some of them."""
+        while self._refusals and self._refusals[0][0] <= self._clock():
+            self._refusals.popleft()
+        for _, refused, refusal in self._refusals:
+            if all(columns <= needed.get(name, frozenset()) for name, columns in refused.items()):
+                return refusal
+        return None
 
     def _change(self, needed: Mapping[str, Iterable[str]]) -> None:
         with self._lock:
@@ -97,21 +150,28 @@ class SchemaState:
         schema = Schema(SCHEMA)
         for name, columns in needed.items():
             variants = [(column, _variant(column)) for column in columns if VARIANT_MARK in column]
-            hints = loader.hints(name, pa.schema(variants))
-            schema.update_table(new_table(name, write_disposition="merge", columns=list(hints.values())))
+            # Not what else was learned meanwhile: another event's column may be one that the database refuses.
+            wanted = {*columns, *OWN_COLUMNS, *all_columns(name), *self._stored.get(name, ())}
+            hints = [hint for column, hint in loader.hints(name, pa.schema(variants)).items() if column in wanted]
+            schema.update_table(new_table(name, write_disposition="merge", columns=hints))
         schema._bump_version()
         client, _ = get_destination_clients(
             schema, destination=database.destination(), destination_dataset_name=self.dataset
         )
         loader.refuse_another_target(client)
+        said: BaseException | None = None
         try:
             with client:
                 if not client.is_storage_initialized():
                     client.initialize_storage()
                 client.update_stored_schema(only_tables=[*needed, *schema.dlt_table_names()])
         except DestinationException as error:
-            # Two writers that make the same dataset or column at once: the second one looks again.
-            raise SchemaMoved from error
+            said = database_error_of(error)
+            if said is None or verdict_of(said) == "moved" or state_of(said) in RACES:
+                # Two writers that make the same dataset or column at once: the second one looks again.
+                raise SchemaMoved from error
+        if said is not None:  # here, where it is not the context of its own context
+            raise said
 
     def _read(self) -> None:
         with self._lock:

@@ -15,6 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 from pipelines.account import open_client
 from pipelines.accounts import own_account
 from pipelines.contracted import read_contract
+from pipelines.database_problem import DatabaseProblem, explained
 from pipelines.libpq import postgres_conninfo
 from pipelines.settings import Settings
 from sources.stripe_api.client import Client
@@ -32,12 +33,14 @@ from webhook_sink.schema import SchemaState
 from webhook_sink.settings import SinkSettings
 from webhook_sink.stager import Stager
 from webhook_sink.transaction import Pool, Transactions, configure
+from webhook_sink.verdict import database_error_of, state_of
 from webhook_sink.writer import Writer, describe
 
 log = logging.getLogger("stripe_elt.sink")
 
 POOL_SIZE = 6
 START_PAUSE, CANCEL_AGAIN = 1.0, 0.5
+NOT_ALLOWED = "42501"
 HOUSEKEEPING_PAUSE, RETENTION_ROWS = 15.0, 5_000
 
 
@@ -200,6 +203,9 @@ class Sink:
         except StripeSourceError:
             raise
         except Exception as error:
+            found = database_error_of(error)
+            if found is not None and state_of(found) == NOT_ALLOWED:
+                raise DatabaseProblem(explained(found)) from error
             log.warning("waiting for the database: %s", describe(error))
         return None
 

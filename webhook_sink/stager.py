@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import datetime
 
 from sources.stripe_api.contract import SchemaFrozen
 from webhook_sink.entry import Entry
 from webhook_sink.metrics import Metrics
-from webhook_sink.schema import SchemaState
+from webhook_sink.schema import SchemaRefused, SchemaState
 
 log = logging.getLogger("stripe_elt.sink")
 
@@ -36,10 +36,35 @@ class Stager:
         while self._missing(batch):
             await self.refresh(batch)
             if missing := self._missing(batch):
-                await self._schema.add(missing)
-                self._metrics.schema_changes.inc()
-                log.info("added to the schema: %s", ", ".join(sorted(missing)))
+                await self._add(batch, missing)
                 self._stage(batch)
+
+    async def _add(self, batch: Sequence[Entry], missing: Mapping[str, Set[str]]) -> None:
+        """Adds what the batch lacks; where the database refuses, what each entry lacks by itself."""
+        try:
+            await self._schema.add(missing)
+        except SchemaRefused as refusal:
+            alone = [own for entry in batch if (own := self._missing([entry]))]
+            if all(own == missing for own in alone):
+                self._schema.refuse(missing, refusal)
+                return
+            for own in alone:
+                if self._schema.refusal(own) is None:
+                    await self._add_alone(own)
+        else:
+            self._added(missing)
+
+    async def _add_alone(self, missing: Mapping[str, Set[str]]) -> None:
+        try:
+            await self._schema.add(missing)
+        except SchemaRefused as refusal:
+            self._schema.refuse(missing, refusal)
+        else:
+            self._added(missing)
+
+    def _added(self, missing: Mapping[str, Set[str]]) -> None:
+        self._metrics.schema_changes.inc()
+        log.info("added to the schema: %s", ", ".join(sorted(missing)))
 
     async def refresh(self, batch: Sequence[Entry]) -> None:
         """Reads the schema again, and makes the rows for it."""
@@ -51,11 +76,20 @@ class Stager:
             self.stage(entry)
 
     def _missing(self, batch: Sequence[Entry]) -> dict[str, set[str]]:
-        """Tables, and columns of them, that the batch needs and the database is not known to have."""
+        """Tables, and columns of them, that the batch needs and the database is not known to have.
+
+        An entry that needs what the database is known to refuse is `refused`, and has no rows.
+        """
         missing: dict[str, set[str]] = {}
         for entry in batch:
+            own: dict[str, set[str]] = {}
             for name, rows in entry.rows.items():
                 for row in rows:
                     if self._schema.lacks(name, row.names):
-                        missing.setdefault(name, set()).update(row.names)
+                        own.setdefault(name, set()).update(self._schema.missing(name, row.names))
+            if own and (refusal := self._schema.refusal(own)) is not None:
+                entry.refused, entry.rows = refusal, {}
+                continue
+            for name, columns in own.items():
+                missing.setdefault(name, set()).update(columns)
         return missing

@@ -13,20 +13,18 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-import psycopg
-
 from sources.stripe_api.errors import StripeSourceError
 from webhook_sink.entry import Entry, Fate
 from webhook_sink.metrics import Metrics
 from webhook_sink.schema import SchemaMoved
 from webhook_sink.stager import Stager
 from webhook_sink.transaction import Transactions
+from webhook_sink.verdict import verdict_of
 
 log = logging.getLogger("stripe_elt.sink")
 
-CONFLICTS = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
-MOVED = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.FeatureNotSupported)
-ATTEMPTS = 6
+ATTEMPTS, LOOKS = 6, 2
+"""How often a transaction is begun again for conflicts, and for tables that were not as expected."""
 OUTAGE_PAUSE = 0.05  # seconds between attempts while the database is away
 
 
@@ -100,7 +98,7 @@ class Writer:
 
     async def _commit(self, batch: Sequence[Entry]) -> None:
         """Gives every entry of the batch its fate. Raises nothing."""
-        conflicts, moved = 0, False
+        conflicts, looks, moved = 0, 0, False
         while conflicts < ATTEMPTS:
             try:
                 if moved:
@@ -110,21 +108,24 @@ class Writer:
                 if batch:
                     await self._try(batch)
                 return
-            except (SchemaMoved, *MOVED):
-                conflicts, moved = conflicts + 1, True
-                self._metrics.retries.labels("schema").inc()
-            except CONFLICTS:
-                conflicts += 1
-                self._metrics.retries.labels("conflict").inc()
             except Exception as error:
-                if not _is_outage(error):
+                verdict = verdict_of(error)
+                if isinstance(error, SchemaMoved) or verdict == "conflict":
+                    conflicts += 1
+                elif verdict == "moved" and looks < LOOKS:
+                    looks += 1
+                elif verdict != "outage":
                     await self._isolate(batch, error)
                     return
-                if not await self._outlived(batch, error):
+                elif not await self._outlived(batch, error):
                     return
+                moved = isinstance(error, SchemaMoved) or verdict == "moved"
+                if verdict != "outage":
+                    self._metrics.retries.labels("schema" if moved else "conflict").inc()
         if len(batch) > 1:
             await self._halve(batch)
         else:
+            log.warning("other writers of the same rows or tables were in the way: an event is to be sent again")
             self._settle(batch, "unavailable")
 
     async def _outlived(self, batch: Sequence[Entry], error: Exception) -> bool:
@@ -189,10 +190,3 @@ def describe(error: BaseException) -> str:
         return str(error)
     state = getattr(error, "sqlstate", None)
     return f"{type(error).__name__} ({state})" if state else type(error).__name__
-
-
-def _is_outage(error: Exception) -> bool:
-    """Whether the database, not the event, is what is wrong: gone, starting, full, read-only, out of connections."""
-    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction | OSError | TimeoutError):
-        return True
-    return isinstance(error, psycopg.OperationalError) and not (error.sqlstate or "").startswith("54")

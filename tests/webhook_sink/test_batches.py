@@ -69,6 +69,84 @@ def test_failed_event_whose_cause_is_gone_is_processed_when_it_comes_again(with_
     assert stored.ledger("evt_2") == ("processed", 2, None)
 
 
+NO_DDL = """
+create function no_ddl() returns event_trigger language plpgsql as $$ begin raise exception 'not here'; end $$;
+create event trigger no_ddl on ddl_command_start when tag in ('ALTER TABLE', 'CREATE TABLE') execute function no_ddl()
+"""
+REFUSING = """
+create function refusing() returns trigger language plpgsql as $$ begin
+  if new.id = 'cus_4' then {} end if; return new; end $$;
+create trigger refusing before insert on stripe.customers for each row execute function refusing()
+"""
+PRODUCT = event("product.created", {"id": "prod_1", "object": "product"}, id="evt_4")
+REFUSALS = {  # what stands in the database, and the event that it refuses
+    "a column": (NO_DDL, created(4, unheard_of=1), "P0001"),
+    "a table": (NO_DDL, PRODUCT, "P0001"),
+    "a table of another name": ("create view stripe.products as select 1 as one", PRODUCT, ""),
+    "a table that a trigger misses": (REFUSING.format("perform * from nowhere;"), created(4), "42P01"),
+    "a column that a trigger misses": (REFUSING.format("perform new.nothing;"), created(4), "42703"),
+    "what is not supported": (REFUSING.format("raise exception using errcode = '0A000';"), created(4), "0A000"),
+    "what a state forbids": (
+        REFUSING.format("raise exception using errcode = '55000';"),
+        created(4),
+        "55000",
+    ),
+    "what is too large": (REFUSING.format("raise exception using errcode = '54000';"), created(4), "54000"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_what_the_database_refuses_for_good_fails_alone_and_at_once(
+    with_sink: WithSink, stored: Stored, caplog: pytest.LogCaptureFixture, case: str
+) -> None:
+    before, poison, state = REFUSALS[case]
+
+    async def body(sink: Sink) -> tuple[list[str], float]:
+        await deliver(sink, created("first"))
+        stored.query(before)
+        started = asyncio.get_running_loop().time()
+        fates = await deliver(sink, *(poison if i == 4 else created(i) for i in range(9)))
+        return fates, asyncio.get_running_loop().time() - started
+
+    fates, seconds = with_sink(body, database_timeout=60.0)
+    assert fates == ["committed"] * 4 + ["failed"] + ["committed"] * 4
+    status, attempts, error = stored.ledger("evt_4")
+    assert (status, attempts) == ("failed", 1)
+    assert state in error
+    assert [one for one in caplog.records if getattr(one, "event", None) == "evt_4"]
+    assert seconds < 20  # once it was tried for as long as the database may be away, or eleven seconds
+
+
+def test_columns_that_the_database_refuses_are_asked_for_once(with_sink: WithSink, stored: Stored) -> None:
+    """A storm of events with such a column, each of which waits for the schema's lock, would stop all others."""
+    counting = NO_DDL.replace("raise exception 'not here'", "perform nextval('asked'); raise exception 'not here'")
+    stored.query("create sequence asked")
+
+    async def counted(sink: Sink) -> list[str]:
+        await deliver(sink, created("first"))
+        stored.query(counting)
+        poison = [created(i, **({"unheard_of": 1} if i % 2 else {})) for i in range(60)]
+        return await deliver(sink, *poison)
+
+    assert with_sink(counted) == ["committed", "failed"] * 30
+    assert stored.value("select last_value from asked") <= 3
+
+
+def test_what_the_database_had_refused_is_added_when_the_cause_is_gone(with_sink: WithSink, stored: Stored) -> None:
+    async def before(sink: Sink) -> list[str]:
+        await deliver(sink, created("first"))
+        stored.query(NO_DDL)
+        return await deliver(sink, created(1, unheard_of=1))
+
+    async def after(sink: Sink) -> list[str]:
+        return await deliver(sink, created(1, unheard_of=1))
+
+    assert with_sink(before) == ["failed"]
+    stored.query("drop event trigger no_ddl")
+    assert with_sink(after) == ["committed"]
+    assert stored.ledger("evt_1") == ("processed", 2, None)
+
+
 def test_event_nested_too_deep_for_the_database_is_kept(with_sink: WithSink, stored: Stored) -> None:
     deep = orjson.dumps(created(1, metadata=0)).replace(b'"metadata":0', b'"metadata":' + b"[" * 900 + b"]" * 900)
 

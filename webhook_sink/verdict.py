@@ -1,0 +1,71 @@
+"""What an error says about what was asked of the database: whether it is tried again, and how. Pure.
+
+Goes by the SQLSTATE, whichever of the drivers raised it: https://www.postgresql.org/docs/current/errcodes-appendix.html.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pipelines.database_problem import is_database_error
+
+Verdict = Literal["outage", "conflict", "moved", "refused"]
+"""`outage`: the database, its connection or its pooler fails, whatever is asked: try again until time is up.
+`conflict`: another transaction was in the way: try again at once. `moved`: the tables are not what they were thought to
+be: look again. `refused`: the database refuses this very thing, and will do so the next time."""
+
+VERDICTS: tuple[tuple[str, Verdict], ...] = (
+    ("08", "outage"),  # connection, protocol: a pooler's own errors are 08P01
+    ("25006", "outage"),  # a standby
+    ("25P03", "outage"),  # idle in transaction for too long
+    ("25P04", "outage"),  # transaction timeout
+    ("26000", "outage"),  # a prepared statement is gone: a pooler has given us another server connection
+    ("28", "outage"),
+    ("3D000", "outage"),
+    ("40", "conflict"),
+    ("42P05", "outage"),  # a prepared statement is there already: of another client of the pooler
+    ("53", "outage"),
+    ("55006", "outage"),  # in use
+    ("55P03", "outage"),  # lock timeout
+    ("57", "outage"),  # cancelled, shut down, starting
+    ("58", "outage"),
+    ("0A000", "moved"),
+    ("42P01", "moved"),
+    ("42703", "moved"),
+    ("F0", "outage"),
+)
+"""SQLSTATEs, or classes of them; all others are `refused`."""
+
+RACES = ("23505", "42701", "42710", "42P06", "42P07", "XX000")
+"""What a change of the schema meets when another session has made the same one at the same time."""
+
+LOST = ("OperationalError", "InterfaceError")
+"""What both drivers raise, by these names, where the server has not answered."""
+
+
+def verdict_of(error: BaseException) -> Verdict:
+    """The verdict on an error, or on the error of a database that it was caused by."""
+    found = database_error_of(error)
+    if found is None:
+        return "outage" if isinstance(error, OSError | TimeoutError) else "refused"
+    state = state_of(found)
+    if state is None:  # no answer of the server's: the connection was lost, or the pool has none
+        return "outage" if any(kind.__name__ in LOST for kind in type(found).__mro__) else "refused"
+    return next((verdict for start, verdict in VERDICTS if state.startswith(start)), "refused")
+
+
+def database_error_of(error: BaseException) -> BaseException | None:
+    """The first error of a driver's among an error and its causes."""
+    seen: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in seen:
+        if is_database_error(following):
+            return following
+        seen.append(following)
+        following = following.__cause__ or following.__context__
+    return None
+
+
+def state_of(error: BaseException) -> str | None:
+    """The SQLSTATE of a driver's error."""
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
