@@ -31,6 +31,7 @@ def open_client(settings: Settings) -> Client:
         max_retry_delay=settings.max_retry_delay,
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
+        request_deadline=settings.request_deadline,
         connections=settings.workers,
     )
     return Client(client_settings, limiter_of(settings.account_rate, settings.endpoint_rate))

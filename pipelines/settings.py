@@ -43,7 +43,8 @@ class Settings:
     max_retries: int = setting(5, "Retries of a request that failed for a passing reason.")
     max_retry_delay: float = setting(60.0, "Longest wait before a retry, in seconds.")
     connect_timeout: float = setting(10.0, "Seconds to wait for a connection.")
-    read_timeout: float = setting(80.0, "Seconds to wait for an answer.")
+    read_timeout: float = setting(80.0, "Seconds to wait for an answer, and for each further part of it.")
+    request_deadline: float = setting(180.0, "Seconds that a whole request may take, to its answer's last byte.")
     live_rate: float = setting(100.0, "Stripe's limit for a live account; `inf` for none.")
     sandbox_rate: float = setting(25.0, "Stripe's limit for a sandbox or test-mode account; `inf` for none.")
     endpoint_rate: float = setting(25.0, "Stripe's limit for each endpoint; `inf` for none.")
@@ -153,6 +154,7 @@ def _check(settings: Settings) -> None:
         "max_retry_delay": settings.max_retry_delay >= 0,
         "connect_timeout": settings.connect_timeout > 0,
         "read_timeout": settings.read_timeout > 0,
+        "request_deadline": settings.request_deadline > 0,
         "package_seconds": settings.package_seconds >= 0,
         "package_rows": settings.package_rows >= 1,
         "package_megabytes": settings.package_megabytes >= 1,

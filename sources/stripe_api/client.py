@@ -64,6 +64,7 @@ class Client:
             settings.headers,
             connect_timeout=settings.connect_timeout,
             read_timeout=settings.read_timeout,
+            request_deadline=settings.request_deadline,
             connections=settings.connections,
             clock=clock,
         )

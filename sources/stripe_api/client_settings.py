@@ -30,6 +30,7 @@ class ClientSettings:
     max_retry_delay: float = 60.0
     connect_timeout: float = 10.0
     read_timeout: float = 80.0
+    request_deadline: float = 180.0
     connections: int = 16
     compression: bool | None = None
 

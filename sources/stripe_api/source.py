@@ -42,6 +42,7 @@ def stripe_source(
     max_retry_delay: float = 60.0,
     connect_timeout: float = 10.0,
     read_timeout: float = 80.0,
+    request_deadline: float = 180.0,
     live_rate: float = 100.0,
     sandbox_rate: float = 25.0,
     endpoint_rate: float = 25.0,
@@ -78,6 +79,7 @@ def stripe_source(
         max_retry_delay=max_retry_delay,
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
+        request_deadline=request_deadline,
         connections=workers,
     )
     rate = (live_rate if is_live(stripe_secret_key) else sandbox_rate) * rate_limit_share

@@ -1,10 +1,13 @@
 """HTTP itself: one pool of connections to one host, GET requests, and nothing else. Knows no list and no limit.
 
-Failures without an answer become Unreachable or BrokenPage. Redirects are not followed: the key goes to one host only.
+Failures without an answer become Unreachable or BrokenPage (`connection_problem.py`). Redirects are not followed: the
+key goes to one host only.
 """
 
 from __future__ import annotations
 
+import http.client
+import io
 import ipaddress
 import socket
 import ssl
@@ -13,30 +16,33 @@ import time
 import urllib.request
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import stripe
 import urllib3
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    LocationParseError,
-    NameResolutionError,
-    NewConnectionError,
-    ProtocolError,
-    ProxyError,
-    SSLError,
-    TimeoutError,
-)
+from urllib3.exceptions import HTTPError, LocationParseError
 
-from sources.stripe_api.errors import BadConfiguration, BrokenPage, RetryLater, Unreachable
+from sources.stripe_api.bounded import (
+    MAX_BODY,
+    BoundedReader,
+    Deadline,
+    Garbled,
+    TooLarge,
+    TooLate,
+    decompressed,
+)
+from sources.stripe_api.connection_problem import connection_problem
+from sources.stripe_api.errors import BadConfiguration
 from sources.stripe_api.replies import Reply
 
 
 class Transport:
-    """A pool of kept-alive connections to `base`. Thread-safe. Times in seconds."""
+    """A pool of kept-alive connections to `base`. Thread-safe. Times in seconds.
+
+    `read_timeout` bounds each read of an answer, `request_deadline` a request from its begin to its answer's last byte.
+    """
 
     def __init__(
         self,
@@ -45,11 +51,16 @@ class Transport:
         *,
         connect_timeout: float,
         read_timeout: float,
+        request_deadline: float,
         connections: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base, self._headers, self._clock = base, dict(headers), clock
-        self._timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
+        self._timeout = urllib3.Timeout(
+            connect=min(connect_timeout, request_deadline), read=min(read_timeout, request_deadline)
+        )
+        self._seconds = request_deadline
+        self._thread = threading.local()  # its `deadline`: a thread waits for one answer at a time
         self._open: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
         self._lock = threading.Lock()  # of the set above
         try:
@@ -61,7 +72,9 @@ class Transport:
     def get(self, path: str, query: str) -> Reply:
         """The answer to GET, with whatever status. Raises Unreachable, or BrokenPage where the body was cut off."""
         url = f"{self._base}{path}{'&' if '?' in path else '?'}{query}" if query else self._base + path
+        path = path.partition("?")[0]
         started = self._clock()
+        self._thread.deadline = Deadline(started + self._seconds, self._clock)
         elapsed = None
         try:
             response = self._pools.request(
@@ -72,11 +85,13 @@ class Transport:
                 retries=False,
                 redirect=False,
                 preload_content=False,
+                decode_content=False,
             )
             elapsed = self._clock() - started
-            return Reply(path.partition("?")[0], response.status, response.headers, response.read(), elapsed)
-        except (HTTPError, OSError) as error:
-            failure = _failure(error, path.partition("?")[0], self._base, began=elapsed is not None)
+            body = decompressed(_body(response), response.headers.get("Content-Encoding", ""))
+            return Reply(path, response.status, response.headers, body, elapsed)
+        except (HTTPError, OSError, TooLate, TooLarge, Garbled) as error:
+            failure = connection_problem(error, path, self._base, self._seconds, began=elapsed is not None)
             raise failure from stripe.APIConnectionError(str(failure))  # type: ignore[no-untyped-call]
 
     def abort(self) -> None:
@@ -95,16 +110,44 @@ class Transport:
         self._pools.clear()
 
     def _watch(self, pool: Any) -> None:
-        """Keeps in sight which connections the pool makes: only so can they be cut while another thread waits."""
-        opened, lock = self._open, self._lock
+        """Keeps in sight which connections the pool makes: only so can they be cut while another thread waits.
+
+        What they receive is bounded by the deadline of the thread that reads it.
+        """
+        opened, lock, thread = self._open, self._lock, self._thread
+
+        class Bounded(http.client.HTTPResponse):
+            def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+                super().__init__(sock, *args, **options)
+                self._bounds = BoundedReader(cast(Any, self.fp).detach(), sock, thread.deadline)
+                self.fp = io.BufferedReader(self._bounds)
+
+            def begin(self) -> None:
+                super().begin()
+                self._bounds.allow_body()
 
         class Watched(pool.ConnectionCls):  # type: ignore[misc]
+            response_class = Bounded
+
             def connect(self) -> None:
                 super().connect()
                 with lock:
                     opened.add(self)
 
         pool.ConnectionCls = Watched
+
+
+def _body(response: urllib3.BaseHTTPResponse) -> bytes:
+    """All bytes of an answer's body, as they come. Raises TooLarge, if it can before they are read."""
+    announced = response.headers.get("Content-Length", "")
+    if announced.isdecimal() and (len(announced) > len(str(MAX_BODY)) or int(announced) > MAX_BODY):
+        response.close()
+        raise TooLarge("body")
+    body = response.read(MAX_BODY + 1, decode_content=False)
+    if response.read(1, decode_content=False):  # sees to it that the body is whole, too
+        response.close()
+        raise TooLarge("body")
+    return body
 
 
 def is_loopback(base: str) -> bool:
@@ -135,22 +178,3 @@ def _certificates() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.load_verify_locations(stripe.ca_bundle_path)
     return context
-
-
-def _failure(error: Exception, path: str, base: str, *, began: bool) -> RetryLater:
-    """What went wrong, in words: the library's own texts are not for people."""
-    host = urlsplit(base).netloc
-    if began and isinstance(error, ProtocolError):
-        return BrokenPage(f"The answer to GET {path} broke off before its end. Run again later.")
-    reasons: tuple[tuple[type[Exception], str, str], ...] = (
-        (ProxyError, "the proxy of the environment (HTTPS_PROXY) does not connect", "See its address"),
-        (SSLError, "its certificate is not trusted", "See SSL_CERT_FILE"),
-        (NameResolutionError, "its name is not known", "See SOURCES__STRIPE__API_BASE and the network"),
-        (NewConnectionError, "it refused the connection", "See SOURCES__STRIPE__API_BASE and the network"),
-        (ConnectTimeoutError, "it did not accept a connection in time", "See SOURCES__STRIPE__CONNECT_TIMEOUT"),
-        (TimeoutError, "it did not answer in time", "See SOURCES__STRIPE__READ_TIMEOUT"),
-    )
-    for kind, what, advice in reasons:
-        if isinstance(error, kind):
-            return Unreachable(f"{host} could not be reached for GET {path}: {what}. {advice}, and run again later.")
-    return Unreachable(f"{host} dropped the connection of GET {path} without an answer. Run again later.")
