@@ -15,6 +15,7 @@ from rich.table import Table
 
 from pipelines.compare import Finding
 from pipelines.database import Database
+from pipelines.rights import create_missing
 
 KEPT_FINDINGS = 1_000  # of each table, in `sync_checks`
 TABLE = """
@@ -89,10 +90,8 @@ class CheckReport:
         """A row of `sync_checks` for each table."""
         name = f'"{dataset}"'
         json_type = "jsonb" if database.dialect == "postgres" else "JSON"
+        create_missing(database, dataset, {"sync_checks": TABLE.format(dataset=name, json=json_type)})
         with database.transaction():
-            if database.dialect == "postgres":  # checks of several accounts at once
-                database.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (f"{dataset}.sync_checks",))
-            database.execute(TABLE.format(dataset=name, json=json_type))
             for table in self.tables():
                 row = self._row(table)
                 database.execute(f"INSERT INTO {name}.sync_checks VALUES ({', '.join(['%s'] * len(row))})", row)

@@ -17,7 +17,12 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from pipelines.conninfo import SSLMODES
+from pipelines.database_problem import DatabaseProblem
 
+NO_CONNECT = (
+    "The role may not connect to the database. Run as its owner: GRANT CONNECT ON DATABASE <database> TO <role>;"
+    " docs/postgres.md has the roles."
+)
 SHORTEST = 4  # characters of a value that is recognised without quotes around it
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|»[^«]*«|«[^»]*»|„[^“”]*[“”]|“[^”]*”")
 _FILES = ("pg_hba.conf", "pg_service.conf")
@@ -25,12 +30,17 @@ _FILES = ("pg_hba.conf", "pg_service.conf")
 
 @contextmanager
 def values_hidden(conninfo: str) -> Iterator[None]:
-    """Raises errors of both drivers again, of the same class, without a value of the connection string."""
+    """Raises errors of both drivers again, of the same class, without a value of the connection string.
+
+    Raises `DatabaseProblem` where the role may not connect: waiting would not help.
+    """
     failed: Exception | None = None
     try:
         yield
     except (psycopg.Error, psycopg2.Error) as error:
         failed = type(error)(hidden(str(error), conninfo))
+        if "CONNECT privilege" in str(error):
+            failed = DatabaseProblem(NO_CONNECT)
     if failed is not None:  # out of the handler, so that what was caught is no part of the chain
         raise failed
 

@@ -27,8 +27,7 @@ POSTGRES = {
     ),
     "42501": (
         "The role lacks a permission",
-        "Grant it CREATE on the database, or on the schema of the dataset and ownership of its tables, or set"
-        " DATABASE_URL to a role that has them.",
+        "Grant what it names, or set DATABASE_URL to a role that has it; docs/postgres.md has the statements.",
     ),
     "53100": ("The database's disk is full", "Make room on the server, or set DATABASE_URL to another one."),
     "53": ("The database is short of memory or connections", "See the server's log and limits."),
@@ -49,6 +48,22 @@ DUCKDB: tuple[tuple[type[duckdb.Error], str, str], ...] = (
         "Raise SOURCES__STRIPE__DUCKDB_MEMORY_LIMIT, or make room where DUCKDB_PATH leads.",
     ),
 )
+GRANTS = tuple(
+    (re.compile(pattern), statement)
+    for pattern, statement in (
+        (r"permission denied for database (\S+)", r"GRANT CREATE ON DATABASE \1 TO <role>;"),
+        (r"permission denied for schema (\S+)", r"GRANT USAGE, CREATE ON SCHEMA \1 TO <role>;"),
+        (
+            r"permission denied for (?:table|view|relation) (\S+)",
+            r"GRANT SELECT, INSERT, UPDATE, DELETE ON <schema>.\1 TO <role>;",
+        ),
+        (r"must be owner of (?:table|relation|index) (\S+)", r"ALTER TABLE <schema>.\1 OWNER TO <role>;"),
+        (r"must be owner of schema (\S+)", r"ALTER SCHEMA \1 OWNER TO <role>;"),
+        (r"row-level security policy for table (\S+)", r"ALTER ROLE <role> BYPASSRLS;"),
+    )
+)
+"""What Postgres says about a right that lacks -> the statement that gives it."""
+
 SPEAKING = ("25", "28", "3D", "42", "53", "55", "57", "58", "08")
 """Classes of SQLSTATE whose messages hold names and no values."""
 
@@ -107,6 +122,16 @@ def is_database_error(error: BaseException) -> bool:
     return isinstance(error, psycopg.Error | duckdb.Error) or hasattr(error, "pgcode")
 
 
+def advice_on_rights(error: BaseException) -> str | None:
+    """What to do where Postgres refused for a right that the role lacks, with placeholders for what it did not say."""
+    said = str(getattr(getattr(error, "diag", None), "message_primary", None))
+    if "42501" in (getattr(error, "sqlstate", None), getattr(error, "pgcode", None)):
+        for pattern, statement in GRANTS:
+            if found := pattern.search(said):
+                return f"{found[0].capitalize()}. Run as the owner: {found.expand(statement)}"
+    return None
+
+
 def _database_error(error: BaseException) -> BaseException:
     """The first error of a database in the chain, or the last error of the chain."""
     seen: list[BaseException] = []
@@ -126,6 +151,8 @@ def _of_postgres(error: BaseException) -> str:
     if (not code and isinstance(error, psycopg.OperationalError)) or type(error).__name__ in _LOST:
         code = "08006"
     what, advice = POSTGRES.get(code) or POSTGRES.get(code[:2]) or ("The database refused", "See the server's log.")
+    if rights := advice_on_rights(error):
+        return f"{rights} Or set DATABASE_URL to another role; docs/postgres.md has the roles. {KEPT}"
     said = f": {said}" if said and code[:2] in SPEAKING else f" ({type(error).__name__}{f' {code}' if code else ''})"
     return f"{what}{said}. {advice} {KEPT} --debug shows the traceback."
 

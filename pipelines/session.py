@@ -22,6 +22,7 @@ from pipelines.account import open_client, read_account
 from pipelines.contracted import columns_of
 from pipelines.database import Database, open_database
 from pipelines.load import Loader
+from pipelines.rights import check_rights
 from pipelines.settings import Settings
 from pipelines.spending import Spending
 from pipelines.state import ResourceStatus, State
@@ -33,6 +34,11 @@ from sources.stripe_api.tally import Tally
 
 ACCOUNT_OF_KEY = "account_of_key"
 """The line of `sync_status` that remembers which account a key belongs to (by a digest of the key), and its mode."""
+
+
+def staging_dataset(dataset: str, scope: str) -> str:
+    """The schema in which the sessions of a scope stage their packages."""
+    return f"{dataset}_staging_{scope}" if scope else f"{dataset}_staging"
 
 
 class ScopedDatabase:
@@ -48,7 +54,7 @@ class ScopedDatabase:
         """The destination with the scope's staging dataset, `stripe_staging_<scope>`."""
         made = self._database.destination()
         if self._scope:
-            made.config_params["staging_dataset_name_layout"] = f"%s_staging_{self._scope}"
+            made.config_params["staging_dataset_name_layout"] = staging_dataset("%s", self._scope)
         return made
 
 
@@ -124,6 +130,7 @@ def open_session(
         database.lock_run(f"{settings.dataset}/{scope}" if scope else settings.dataset)
         account_id, now = _asked(client, settings) if clock else _account(scoped, client, settings)
         state = State(scoped, settings.dataset, account_id, uuid.uuid4().hex, command)
+        check_rights(scoped, settings.dataset, [staging_dataset(settings.dataset, scope)])
         state.create()
         remembered = state.read_progress().get(ACCOUNT_OF_KEY, {})
         refuse_other_mode(settings, account_id, remembered.get("livemode"))

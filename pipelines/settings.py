@@ -58,7 +58,8 @@ class Settings:
     destination: Destination = setting("duckdb", "`duckdb` or `postgres`.")
     dataset: str = setting(
         "stripe",
-        "Schema that holds the tables: a letter, then letters, digits and underscores, lower case, 28 at most.",
+        "Schema that holds the tables: a letter, then letters, digits and underscores, lower case, 28 at most;"
+        " without `_staging` and `_secrets` at its end, which are our own schemas beside it.",
     )
     duckdb_path: str = setting(
         "stripe_data.duckdb",
@@ -95,7 +96,9 @@ class Settings:
 
 
 SECTION = "sources.stripe"
-DATASET = r"(?!pg_)[a-z][a-z0-9_]{0,27}"  # within Postgres' 63 with `_staging_` and the name of a part
+DATASET = r"(?!pg_|\w*_(?:staging|secrets)(?:_|\Z))[a-z][a-z0-9_]{0,27}"
+"""Within Postgres' 63 characters with `_staging_` and the name of a part; no other dataset's staging or secrets."""
+
 FOREIGN_SCHEMAS = ("information_schema", "temp", "system")
 
 

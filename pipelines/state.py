@@ -13,18 +13,23 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pipelines.database import Database
+from pipelines.rights import create_missing
 
 Status = Literal["queued", "running", "complete", "error", "skipped"]
 
-TABLES = """
+TABLES = {
+    "sync_runs": """
 CREATE TABLE IF NOT EXISTS {dataset}.sync_runs (
     run_id text PRIMARY KEY, command text, started_at timestamptz, ended_at timestamptz, status text,
-    rows bigint, requests bigint, error text);
+    rows bigint, requests bigint, error text)
+""",
+    "sync_status": """
 CREATE TABLE IF NOT EXISTS {dataset}.sync_status (
     resource text, _account_id text, status text, window_start timestamptz, window_end timestamptz,
     rows bigint, requests bigint, seconds double precision, error text, request_id text,
     run_id text, updated_at timestamptz, progress {json}, PRIMARY KEY (resource, _account_id))
-"""
+""",
+}
 
 RUN_COLUMNS = ("run_id", "command", "started_at", "ended_at", "status", "rows", "requests", "error")
 STATUS_COLUMNS = (
@@ -71,11 +76,10 @@ class State:
         self._run |= {"run_id": run_id, "command": command, "started_at": datetime.now(UTC), "status": "running"}
 
     def create(self) -> None:
-        """Makes the schema and both tables where they are missing."""
-        self._database.execute(f"CREATE SCHEMA IF NOT EXISTS {self._dataset}")
+        """Makes the schema and both tables where they are missing. Raises `DatabaseProblem` for rights that lack."""
         json_type = "jsonb" if self._database.dialect == "postgres" else "JSON"
-        for statement in TABLES.format(dataset=self._dataset, json=json_type).split(";"):
-            self._database.execute(statement)
+        statements = {name: text.format(dataset=self._dataset, json=json_type) for name, text in TABLES.items()}
+        create_missing(self._database, self._dataset.strip('"'), statements)
 
     def read_progress(self) -> dict[str, Any]:
         """resource -> progress as it was saved, for the resources of this account that have any."""

@@ -16,7 +16,8 @@ from pipelines.command import COULD_NOT_START, INTERRUPTED, SOME_FAILED, moment,
 from pipelines.settings import Settings, read_settings
 from sources.stripe_api.errors import StripeSourceError
 from webhook_sink import logs
-from webhook_sink.endpoints import Endpoints, Secrets
+from webhook_sink.endpoint_secrets import Secrets
+from webhook_sink.endpoints import Endpoint, Endpoints
 from webhook_sink.follow import follow
 from webhook_sink.replay import Selection, replay
 from webhook_sink.server import serve
@@ -117,16 +118,26 @@ def _follow(settings: Settings, sink: SinkSettings, options: argparse.Namespace)
 
 
 def _create_endpoint(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> None:
-    endpoint = Endpoints(own_account(settings)).create(options.url, connect=options.connect)
+    endpoints = Endpoints(own_account(settings))
+    if options.print:
+        endpoint = _made(endpoints, options)
+        if endpoint.secret is not None:
+            print(f"STRIPE_WEBHOOK_SECRET={endpoint.secret}")
+        return
+    with Secrets(settings) as secrets:
+        secrets.check()  # before anything is made: Stripe tells the secret once
+        endpoint = _made(endpoints, options)
+        if endpoint.secret is not None:
+            secrets.keep(endpoint.id, endpoint.url, endpoint.secret, endpoint.api_version, settings.is_live)
+            print("Its secret is in the database, where the sink finds it.")
+
+
+def _made(endpoints: Endpoints, options: argparse.Namespace) -> Endpoint:
+    endpoint = endpoints.create(options.url, connect=options.connect)
     print(f"{endpoint.id}  {endpoint.url}  {endpoint.api_version}  {endpoint.types} event types")
     if endpoint.secret is None:
         print("It was there already and is up to date. Stripe tells its secret only once; see STRIPE_WEBHOOK_SECRET.")
-    elif options.print:
-        print(f"STRIPE_WEBHOOK_SECRET={endpoint.secret}")
-    else:
-        with Secrets(settings) as secrets:
-            secrets.keep(endpoint, settings.is_live)
-        print("Its secret is in the database, where the sink finds it.")
+    return endpoint
 
 
 def _list_endpoints(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> None:
@@ -140,7 +151,7 @@ def _list_endpoints(settings: Settings, sink: SinkSettings, options: argparse.Na
 def _delete_endpoint(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> None:
     deleted = Endpoints(own_account(settings)).delete(options.endpoint)
     with Secrets(settings) as secrets:
-        secrets.forget(deleted)
+        secrets.forget(one.id for one in deleted)
     for one in deleted:
         print(f"{one.id}  {one.url}  deleted")
 

@@ -6,14 +6,13 @@ the database, or printed. Writing takes a key that may write webhook endpoints; 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 import stripe
 
-from pipelines.postgres import open_postgres
 from pipelines.settings import Settings
 from sources.stripe_api.errors import (
     AuthenticationFailed,
@@ -25,7 +24,6 @@ from sources.stripe_api.errors import (
 from sources.stripe_api.events import TYPES
 from sources.stripe_api.refusals import safe
 from sources.stripe_api.schema import api_version
-from webhook_sink import ledger
 
 MARK = "stripe-elt"
 DESCRIPTION = "Keeps the tables of stripe-elt up to date"
@@ -111,37 +109,6 @@ class Endpoints:
             return operation(*given)
         except stripe.StripeError as error:
             raise _error_of(error) from None
-
-
-class Secrets:
-    """The endpoints' secrets, as they are kept in the database. A context manager, which closes the database."""
-
-    def __init__(self, settings: Settings) -> None:
-        opened = open_postgres(settings)
-        ledger.create(opened, settings.dataset)
-        self._database, self._table = opened, f'"{settings.dataset}".stripe_webhook_endpoints'
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._database.close()
-
-    def keep(self, endpoint: Endpoint, livemode: bool) -> None:
-        """Keeps a new endpoint's secret."""
-        self._database.execute(
-            f"INSERT INTO {self._table} (id, url, secret, api_version, livemode, created_at)"
-            " VALUES (%s, %s, %s, %s, %s, now()) ON CONFLICT (id) DO UPDATE SET secret = excluded.secret",
-            (endpoint.id, endpoint.url, endpoint.secret, endpoint.api_version, livemode),
-        )
-
-    def known(self) -> set[str]:
-        """Ids of the endpoints whose secrets are kept."""
-        return {id for (id,) in self._database.execute(f"SELECT id FROM {self._table} WHERE secret IS NOT NULL")}
-
-    def forget(self, endpoints: Sequence[Endpoint]) -> None:
-        """Drops the secrets of endpoints that are gone."""
-        self._database.execute(f"DELETE FROM {self._table} WHERE id = ANY (%s)", ([one.id for one in endpoints],))
 
 
 def _endpoint(found: Mapping[str, Any]) -> Endpoint:

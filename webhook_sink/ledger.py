@@ -1,4 +1,4 @@
-"""The sink's own tables and every statement on them: the ledger of events, the objects to read again, our endpoints.
+"""The sink's own tables and every statement on them: the ledger of events, and the objects to read again.
 
 They lie in the dataset beside Stripe's tables, so that a question about an event is one more SQL query.
 Knows no Stripe.
@@ -10,37 +10,42 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipelines.postgres import PostgresDatabase
+from pipelines.rights import check_rights, create_missing
 
 Status = Literal["processing", "processed", "failed", "ignored"]
 
-TABLES = """
+TABLES = {
+    "stripe_webhook_events": """
 CREATE TABLE IF NOT EXISTS {d}.stripe_webhook_events (
     id text PRIMARY KEY, type text NOT NULL, object_id text, object_type text, account_id text NOT NULL,
     livemode boolean NOT NULL, api_version text, created timestamptz NOT NULL, status text NOT NULL,
     received_at timestamptz NOT NULL, processed_at timestamptz, attempts integer NOT NULL, error text, payload json)
-    WITH (toast_tuple_target = 8160);
+    WITH (toast_tuple_target = 8160)
+""",
+    "stripe_webhook_events_open": """
 CREATE INDEX IF NOT EXISTS stripe_webhook_events_open ON {d}.stripe_webhook_events (status, received_at)
-    WHERE status IN ('processing', 'failed');
-CREATE INDEX IF NOT EXISTS stripe_webhook_events_received ON {d}.stripe_webhook_events USING brin (received_at);
+    WHERE status IN ('processing', 'failed')
+""",
+    "stripe_webhook_events_received": """
+CREATE INDEX IF NOT EXISTS stripe_webhook_events_received ON {d}.stripe_webhook_events USING brin (received_at)
+""",
+    "stripe_webhook_rereads": """
 CREATE TABLE IF NOT EXISTS {d}.stripe_webhook_rereads (
     table_name text, key jsonb, account_id text, context text, parent_id text, created bigint, at bigint NOT NULL,
     reason text NOT NULL, events text[] NOT NULL, generation bigint NOT NULL DEFAULT 1, due_at timestamptz NOT NULL,
-    attempts integer NOT NULL DEFAULT 0, error text, PRIMARY KEY (table_name, key, account_id));
-CREATE TABLE IF NOT EXISTS {d}.stripe_webhook_endpoints (
-    id text PRIMARY KEY, url text NOT NULL, secret text, api_version text, livemode boolean, created_at timestamptz)
-"""
+    attempts integer NOT NULL DEFAULT 0, error text, PRIMARY KEY (table_name, key, account_id))
+""",
+}
 """Payloads of up to 8 kB stay in the row as they are: compressing each one costs more than writing it."""
-
-LOCK = 0x5747_5252  # one sink at a time makes these tables
 
 
 def create(database: PostgresDatabase, dataset: str) -> None:
-    """Makes the dataset and the sink's own tables where they are missing, one sink at a time."""
-    with database.transaction():
-        database.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (LOCK, dataset))
-        database.execute(f'CREATE SCHEMA IF NOT EXISTS "{dataset}"')
-        for statement in TABLES.format(d=f'"{dataset}"').split(";"):
-            database.execute(statement)
+    """Makes the dataset and the sink's own tables where they are missing, one sink at a time.
+
+    Raises `DatabaseProblem` for rights that lack, in the dataset's other tables as well.
+    """
+    check_rights(database, dataset, [])
+    create_missing(database, dataset, {name: text.format(d=f'"{dataset}"') for name, text in TABLES.items()})
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from dlt.common.schema import Schema
 from dlt.common.schema.utils import new_table
 from dlt.dataset.utils import get_destination_clients
 
+from pipelines.database_problem import advice_on_rights
 from pipelines.dlt_configuration import own_configuration
 from pipelines.load import Loader
 from pipelines.postgres import PostgresDatabase
@@ -49,9 +50,10 @@ class SchemaRefused(StripeSourceError):
     def __init__(self, needed: Mapping[str, Set[str]], error: BaseException) -> None:
         found = database_error_of(error) or error
         tables = "; ".join(f"{name}: {', '.join(sorted(columns))}"[:500] for name, columns in sorted(needed.items()))
+        advice = advice_on_rights(found) or "The server's log says why."
         super().__init__(
             f"Postgres refuses to add the columns that the event needs ({state_of(found) or type(found).__name__}):"
-            f" {tables}. The server's log says why. Replay the event when the cause is gone."
+            f" {tables}. {advice} Replay the event when the cause is gone."
         )
 
 

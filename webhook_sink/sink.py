@@ -22,7 +22,7 @@ from sources.stripe_api.client import Client
 from sources.stripe_api.errors import BadConfiguration, RetryLater, StripeSourceError
 from sources.stripe_api.layout import utc_now
 from sources.stripe_api.schema import api_version
-from webhook_sink import ledger, startup
+from webhook_sink import endpoint_secrets, ledger, startup
 from webhook_sink.decision import Decision, Policy, decide
 from webhook_sink.entry import Entry, Fate
 from webhook_sink.event import Event
@@ -210,11 +210,21 @@ class Sink:
         return None
 
     async def renew_secrets(self) -> None:
-        """Reads the secrets of the endpoints that were made here; those of the settings come first."""
-        query = f'SELECT secret FROM "{self.settings.dataset}".stripe_webhook_endpoints WHERE secret IS NOT NULL'
+        """Reads the secrets of the endpoints that were made here; those of the settings come first.
+
+        Raises BadConfiguration where the role may not read them, and the settings have none.
+        """
+        dataset, kept = self.settings.dataset, list[tuple[str]]()
         async with self.pool.connection() as connection:
-            rows = await (await connection.execute(query.encode())).fetchall()
-        self.secrets = tuple(dict.fromkeys((*self.options.secrets, *(row[0] for row in rows))))
+            readable = await (
+                await connection.execute(endpoint_secrets.READABLE, (endpoint_secrets.schema_of(dataset),))
+            ).fetchone()
+            if readable == (True,):
+                statement = endpoint_secrets.read_statement(dataset).encode()
+                kept = await (await connection.execute(statement)).fetchall()
+        if readable == (False,) and not self.options.secrets:
+            raise BadConfiguration(endpoint_secrets.unreadable(dataset))
+        self.secrets = tuple(dict.fromkeys((*self.options.secrets, *(row[0] for row in kept))))
 
     async def _keep_house(self) -> None:
         """Now and then: secrets that are new, payloads that are old, and how many events are open."""

@@ -138,7 +138,7 @@ def test_endpoint_is_made_found_again_listed_and_deleted(
     (endpoint,) = [one for one in sim.account.objects("webhook_endpoints") if one["url"] == url]
     assert endpoint["api_version"] == api_version()
     assert len(endpoint["enabled_events"]) == 274
-    secret = stored.value("select secret from stripe.stripe_webhook_endpoints")
+    secret = stored.value("select secret from stripe_secrets.stripe_webhook_endpoints")
     assert secret not in made.stdout
     again = run("endpoint", "create", url)
     assert "there already" in again.stdout
@@ -150,7 +150,7 @@ def test_endpoint_is_made_found_again_listed_and_deleted(
         assert post(address, shown, secret) == 200
     assert run("endpoint", "delete", url).returncode == 0
     assert [one for one in sim.account.objects("webhook_endpoints") if one["url"] == url] == []
-    assert stored.query("select secret from stripe.stripe_webhook_endpoints") == []
+    assert stored.query("select secret from stripe_secrets.stripe_webhook_endpoints") == []
     assert run("endpoint", "delete", url).returncode == 2
 
 
