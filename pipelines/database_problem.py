@@ -128,7 +128,7 @@ def advice_on_rights(error: BaseException) -> str | None:
     if "42501" in (getattr(error, "sqlstate", None), getattr(error, "pgcode", None)):
         for pattern, statement in GRANTS:
             if found := pattern.search(said):
-                return f"{found[0].capitalize()}. Run as the owner: {found.expand(statement)}"
+                return f"The role lacks a right: {found[0]}. Run as the owner: {found.expand(statement)}"
     return None
 
 

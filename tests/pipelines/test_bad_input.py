@@ -293,7 +293,8 @@ def test_postgres_that_is_down(on_postgres: Case) -> None:
     on_postgres.run(DATABASE_URL=address).could_not_start("Postgres could not be reached", "DATABASE_URL")
     on_postgres.run(DATABASE_URL=f"mysql:/{PASSWORD}").could_not_start("DATABASE_URL is not a connection string")
     on_postgres.run(DATABASE_URL=UNSET).could_not_start("DATABASE_URL", ".dlt/secrets.toml")
-    on_postgres.run(DATABASE_URL=with_words(on_postgres, dbname="none")).could_not_start("<dbname> does not exist", "DATABASE_URL")
+    none = with_words(on_postgres, dbname="none")
+    on_postgres.run(DATABASE_URL=none).could_not_start("<dbname> does not exist", "DATABASE_URL")
 
 
 def test_postgres_that_takes_no_changes(on_postgres: Case) -> None:

@@ -203,7 +203,7 @@ def test_table_of_another_owner_takes_rows_and_names_the_owner_for_a_new_column(
     unseen = event("customer.created", {"id": "cus_2", "object": "customer", "brand_new_field": "x"}, id="evt_2")
     assert received(address, loader.sim, unseen) == ["failed"]
     ((error,),) = roles.run("select error from stripe.stripe_webhook_events where id = 'evt_2'")
-    assert "Must be owner of table customers" in error
+    assert "must be owner of table customers" in error
     assert "ALTER TABLE <schema>.customers OWNER TO <role>" in error
 
 
