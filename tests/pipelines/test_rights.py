@@ -14,8 +14,11 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from docs.sessions import ROOT, blocks
+from pipelines.check import Check, CheckOrder
 from pipelines.database import open_database
 from pipelines.database_problem import DatabaseProblem
+from pipelines.loaded import loaded_resources
+from pipelines.parts import drop_staging, scope_of
 from pipelines.rights import Schema, Table, check_rights, create_missing, lacking
 from pipelines.settings import Settings
 from simulator import Simulator
@@ -99,14 +102,18 @@ def test_the_pages_roles_load_take_webhooks_and_read(roles: Roles, loader: Mirro
     loader.pass_time(600)
     loader.sync(*NAMES)
     assert loader.differences(NAMES) == []
-    customer = loader.rows("customers")[0]["id"]
-    for command in (
-        ["pipelines/stripe_check.py", "--resources", "customers"],
-        ["pipelines/stripe_object.py", customer],
-        ["-m", "webhook_sink", "endpoint", "create", "https://hooks.example.com/webhooks"],
-    ):
-        done = script(loader, *command)
-        assert done.returncode == 0, done.stderr
+    scope = scope_of("check", None)
+    for _ in range(2):  # the second one finds the schemas that the first has emptied
+        roles.run("update stripe.customers set description = 'changed by hand'")
+        with loader.session("stripe_check", scope=scope) as session:
+            report = Check(session, CheckOrder(loaded_resources(session, ["customers"]))).run()
+            drop_staging(session, scope)
+        assert report.count("customers", "stale") > 0
+        assert loader.read(loader.rows("customers", live=True)[0]["id"])
+    assert loader.differences(NAMES) == []
+    with Secrets(loader.settings) as secrets:
+        secrets.check()
+        secrets.keep("we_1", "https://h/webhooks", "whsec_hush", "v", False)
     schemas = roles.run("select nspname from pg_namespace where nspname like 'stripe%' order by 1")
     assert [name for (name,) in schemas] == [
         "stripe",
