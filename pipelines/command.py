@@ -127,6 +127,7 @@ def run_command(parser: argparse.ArgumentParser, body: Callable[[argparse.Namesp
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO" if options.debug else "CRITICAL")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("dlt").addFilter(_without_rows)
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # of a lost connection, an error tells more, and once
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
     logging.getLogger("stripe_elt").setLevel(logging.DEBUG if options.debug else logging.INFO)
     spare_the_interpreter()

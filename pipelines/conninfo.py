@@ -53,6 +53,10 @@ MISSED = {
         ("maxconnectionlifetime", "maxidleconnectionlifetime", "sockettimeout"),
         "a connection lives as long as it is needed",
     ),
+    **dict.fromkeys(
+        ("statementtimeout", "locktimeout", "idleintransactionsessiontimeout"),
+        "each statement takes the time that it needs",
+    ),
     "timezone": "times are stored in UTC",
 }
 # Options that change whom the client trusts or what the session may do, and what to write instead.
@@ -62,10 +66,7 @@ INSTEAD = {
     "sslhostnameverifier": "sslmode=verify-full",
     "sslidentity": "sslcert and sslkey",
     "targetservertype": "target_session_attrs",
-    **dict.fromkeys(
-        ("statementtimeout", "locktimeout", "idleintransactionsessiontimeout", "readonly"),
-        "options=-c%20name=value, or ALTER ROLE … SET on the server",
-    ),
+    "readonly": "ALTER ROLE … SET default_transaction_read_only on the server",
 }
 RENAMED = {"username": "user", "database": "dbname"}
 NUMBERS = re.compile("connect_timeout|keepalives(_idle|_interval|_count)?|tcp_user_timeout")

@@ -31,6 +31,9 @@ class Database(Protocol):
     def lock_run(self, name: str) -> None:
         """Takes the run lock of that name until the connection closes. Raises `AlreadyRunning` when another has it."""
 
+    def check_lock(self) -> None:
+        """Makes sure that the run locks are still held. Raises `DatabaseProblem` when another run has one meanwhile."""
+
     def destination(self) -> Destination[Any, Any]:
         """The dlt destination that loads into this database."""
 

@@ -119,10 +119,7 @@ class _SharedTables(SqlJobClientBase):
 
 
 class QuotedCsvCopyJob(PostgresCsvCopyJob):
-    """COPY that tells an empty string (quoted) from a null (nothing): dlt's own makes nulls of both.
-
-    Timestamps that name no zone are in UTC.
-    """
+    """COPY that tells an empty string (quoted) from a null (nothing): dlt's own makes nulls of both."""
 
     def run(self) -> None:
         """Streams the file into the staging table; the header names the columns."""
@@ -132,7 +129,6 @@ class QuotedCsvCopyJob(PostgresCsvCopyJob):
             columns = ", ".join(sql_client.escape_column_name(name.strip('"')) for name in header.split(","))
             table = sql_client.make_qualified_table_name(self.load_table_name)
             with sql_client.begin_transaction(), sql_client.native_connection.cursor() as cursor:
-                cursor.execute("SET LOCAL TimeZone = 'UTC'")
                 copy = f"COPY {table} ({columns}) FROM STDIN WITH (FORMAT csv, NULL '', ENCODING 'UTF8')"
                 cursor.copy_expert(copy, file, size=262_144)
 

@@ -56,6 +56,9 @@ class DuckDbDatabase:
     def lock_run(self, name: str) -> None:
         """See `Database`: who has the file open has the lock."""
 
+    def check_lock(self) -> None:
+        """See `Database`: the file stays open as long as the process lives."""
+
     def destination(self) -> Destination[Any, Any]:
         """See `Database`: dlt works on cursors of this connection."""
         return destinations.duckdb(credentials=self._connection)

@@ -44,9 +44,10 @@ class Loader:
     def load(self, tables: dict[str, pa.Table]) -> None:
         """Merges the tables; returns when all of them are committed. The dict is emptied, to free memory early.
 
-        Raises `DatabaseProblem` when the database refuses, and KeyboardInterrupt when a signal ends the load; some of
-        the tables may be merged then, which does no harm.
+        Raises `DatabaseProblem` when the database refuses or another run has the lock meanwhile, and KeyboardInterrupt
+        when a signal ends the load; some of the tables may be merged then, which does no harm.
         """
+        self._database.check_lock()
         try:
             # dlt's own signals, around it all: within its load alone it would forget the signal
             with working_folder() as folder, own_configuration(), intercepted_signals():

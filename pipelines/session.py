@@ -48,7 +48,7 @@ class ScopedDatabase:
         self._database, self._scope = database, scope
         self.dialect = database.dialect
         self.execute, self.transaction, self.close = database.execute, database.transaction, database.close
-        self.lock_run = database.lock_run
+        self.lock_run, self.check_lock = database.lock_run, database.check_lock
 
     def destination(self) -> Destination[Any, Any]:
         """The destination with the scope's staging dataset, `stripe_staging_<scope>`."""

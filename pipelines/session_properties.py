@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from pipelines.database_problem import DatabaseProblem
 
@@ -59,7 +60,7 @@ PROPERTIES: Mapping[str, Property] = MappingProxyType(
 """Name -> what it is set to, in every transaction of ours. Every role may set these. Where a server's version lacks one
 of them, it is left out. `synchronous_commit` is in `set_properties`, because only one of its values is wrong."""
 
-CONNECTION: Mapping[str, str] = MappingProxyType({"client_encoding": "UTF8"})
+CONNECTION: Mapping[str, Any] = MappingProxyType({"client_encoding": "UTF8"})
 """Keywords for libpq that go before a connection string's own, `PGCLIENTENCODING` and what a role or a database has
 set. Every pooler takes them as startup parameters."""
 

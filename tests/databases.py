@@ -45,7 +45,7 @@ class Database:
             with duckdb.connect(self.address) as file:
                 yield lambda sql, parameters=(): file.execute(sql, list(parameters)).fetchall()
             return
-        with psycopg.connect(self.address) as connection:
+        with psycopg.connect(self.address, prepare_threshold=None) as connection:  # a pooler may lie between
 
             def query(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
                 cursor = connection.execute(re.sub(r"\?", "%s", sql.replace("%", "%%")), tuple(parameters) or None)

@@ -27,9 +27,9 @@ def postgres(url: str, **more: str) -> Settings:
 
 
 def test_any_libpq_string_is_passed_on_whole(postgres_url: str) -> None:
-    words = psycopg.conninfo.make_conninfo(postgres_url, options="-c statement_timeout=54321", application_name="mine")
+    words = psycopg.conninfo.make_conninfo(postgres_url, options="-c work_mem=54321", application_name="mine")
     database = open_database(postgres(words))
-    assert database.execute("SHOW statement_timeout") == [("54321ms",)]
+    assert database.execute("SHOW work_mem") == [("54321kB",)]
     database.close()
 
 

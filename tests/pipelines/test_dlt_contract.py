@@ -22,6 +22,8 @@ from dlt.pipeline.configuration import PipelineConfiguration
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from pipelines.connections import SharingSqlClient
+
 
 def test_installed_dlt_is_the_minor_that_the_hooks_were_read_in() -> None:
     pinned = next(Requirement(line) for line in requires("stripe-elt") or [] if Requirement(line).name == "dlt")
@@ -62,9 +64,7 @@ def test_factories_name_their_client_by_a_property(factory: Any, client: type) -
 
 
 def test_libpq_gets_what_the_credentials_say() -> None:
-    source = inspect.getsource(Psycopg2SqlClient.open_connection)
-    assert "dsn=self.credentials.to_native_representation()" in source
-    assert 'self.credentials.get_query().get("options", "")' in source
+    assert "dsn=self.credentials.to_native_representation()" in inspect.getsource(Psycopg2SqlClient.open_connection)
 
 
 def test_clients_are_made_and_connect_where_it_was() -> None:
@@ -73,6 +73,19 @@ def test_clients_are_made_and_connect_where_it_was() -> None:
     assert list(made) == ["dataset_name", "staging_dataset_name", "credentials", "capabilities"]
     assert "self._conn = psycopg2.connect(" in inspect.getsource(Psycopg2SqlClient.open_connection)
     assert "self._conn.close()" in inspect.getsource(Psycopg2SqlClient.close_connection)
+
+
+def test_statements_and_transactions_of_dlts_client_go_through_the_methods_that_ours_replaces() -> None:
+    """Whatever else touches the connection would run without the session properties, or set some for the session."""
+    touching = {name for name, one in vars(Psycopg2SqlClient).items() if "_conn." in _source(one)}
+    replaced = SharingSqlClient.__dict__.keys()
+    assert touching - replaced == {"_reset_connection"}
+    for name in vars(Psycopg2SqlClient).keys() - replaced:
+        assert "_reset_connection()" not in _source(vars(Psycopg2SqlClient)[name])
+
+
+def _source(one: Any) -> str:
+    return inspect.getsource(one) if inspect.isfunction(one) else ""
 
 
 def test_state_can_be_left_out_of_packages() -> None:

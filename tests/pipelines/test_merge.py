@@ -92,29 +92,34 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
         else Settings(destination="postgres", database_url=request.getfixturevalue("postgres_url"))
     )
     columns = ", ".join(f"{name} {TYPES[name]}" for name in COLUMNS)
-    opened.execute(f"CREATE TABLE staged ({columns})")
-    opened.execute(f"CREATE TABLE things ({columns}, PRIMARY KEY (id, _account_id))")
+    opened.execute("CREATE SCHEMA kept")
+    opened.execute(f"CREATE TABLE kept.staged ({columns})")
+    opened.execute(f"CREATE TABLE kept.things ({columns}, PRIMARY KEY (id, _account_id))")
     yield opened
     opened.close()
 
 
 def merge_of(database: Database) -> Merge:
     return Merge(
-        "things", "staged", COLUMNS, ("id", "_account_id"), "ctid" if database.dialect == "postgres" else "rowid"
+        "kept.things",
+        "kept.staged",
+        COLUMNS,
+        ("id", "_account_id"),
+        "ctid" if database.dialect == "postgres" else "rowid",
     )
 
 
 def merge(database: Database, batch: list[Row]) -> None:
-    database.execute("DELETE FROM staged")
+    database.execute("DELETE FROM kept.staged")
     for row in batch:
-        database.execute(f"INSERT INTO staged VALUES ({', '.join(['%s'] * len(COLUMNS))})", row.staged())
+        database.execute(f"INSERT INTO kept.staged VALUES ({', '.join(['%s'] * len(COLUMNS))})", row.staged())
     with database.transaction():
         for statement in merge_of(database).statements():
             database.execute(statement)
 
 
 def stored(database: Database) -> dict[str, Stored]:
-    rows = database.execute("SELECT id, _as_of, _parent_id, state, _deleted_at FROM things")
+    rows = database.execute("SELECT id, _as_of, _parent_id, state, _deleted_at FROM kept.things")
     return {
         id: Stored(int(as_of.timestamp()), parent, state, int(deleted.timestamp()) if deleted else None)
         for id, as_of, parent, state, deleted in rows
@@ -136,7 +141,7 @@ ROWS = st.builds(
 )  # each example empties the table
 @given(batches=st.lists(st.lists(ROWS, max_size=6), max_size=5))
 def test_merge_follows_the_rules_in_every_order(database: Database, batches: list[list[Row]]) -> None:
-    database.execute("DELETE FROM things")
+    database.execute("DELETE FROM kept.things")
     model = Model()
     for batch in batches:
         merge(database, batch)
@@ -154,7 +159,7 @@ def test_whole_objects_with_distinct_times_end_equal_in_every_order(
     whole = list({row.as_of: row for row in rows if row.kind in ("object", "deleted object")}.values())
     ends = []
     for order in (whole, data.draw(st.permutations(whole))):
-        database.execute("DELETE FROM things")
+        database.execute("DELETE FROM kept.things")
         for row in order:
             merge(database, [row])
         ends.append(stored(database))
@@ -198,12 +203,12 @@ def test_child_of_an_older_state_does_not_come_back(
     database: Database, shows_all: bool, deleted: bool, kept: int
 ) -> None:
     columns = ", ".join(f"{name} {TYPES[name]}" for name in COLUMNS)
-    database.execute(f"CREATE TABLE holders ({columns})")
+    database.execute(f"CREATE TABLE kept.holders ({columns})")
     holder = Row("deleted object" if deleted else "object", "p", "", 2, "newer").staged()
-    database.execute(f"INSERT INTO holders VALUES ({', '.join(['%s'] * len(COLUMNS))})", holder)
-    guarded = replace(merge_of(database), holder=Holder("holders", "id", shows_all))
+    database.execute(f"INSERT INTO kept.holders VALUES ({', '.join(['%s'] * len(COLUMNS))})", holder)
+    guarded = replace(merge_of(database), holder=Holder("kept.holders", "id", shows_all))
     database.execute(
-        f"INSERT INTO staged VALUES ({', '.join(['%s'] * len(COLUMNS))})", Row("object", "a", "p", 1, "x").staged()
+        f"INSERT INTO kept.staged VALUES ({', '.join(['%s'] * len(COLUMNS))})", Row("object", "a", "p", 1, "x").staged()
     )
     for statement in guarded.statements():
         database.execute(statement)
@@ -212,10 +217,10 @@ def test_child_of_an_older_state_does_not_come_back(
 
 def test_state_that_does_not_name_its_parent_keeps_the_known_one(database: Database) -> None:
     merge(database, [Row("object", "a", "p", 1, "x")])
-    database.execute("DELETE FROM staged")
+    database.execute("DELETE FROM kept.staged")
     nameless = list(Row("object", "a", "p", 2, "y").staged())
     nameless[COLUMNS.index("_parent_id")] = None
-    database.execute(f"INSERT INTO staged VALUES ({', '.join(['%s'] * len(COLUMNS))})", nameless)
+    database.execute(f"INSERT INTO kept.staged VALUES ({', '.join(['%s'] * len(COLUMNS))})", nameless)
     for statement in merge_of(database).statements():
         database.execute(statement)
     assert stored(database)["a"] == Stored(2, "p", "y", None)
@@ -225,10 +230,10 @@ def test_event_says_nothing_about_what_no_event_shows(database: Database) -> Non
     merge(database, [Row("object", "a", "p", 1, "listed")])
     guarded = replace(merge_of(database), unseen=("state",))
     for source, as_of, state in (("event", 2, "listed"), ("list", 3, "read again")):
-        database.execute("DELETE FROM staged")
+        database.execute("DELETE FROM kept.staged")
         told = list(Row("object", "a", "p", as_of, "read again").staged())
         told[COLUMNS.index("_source")] = source
-        database.execute(f"INSERT INTO staged VALUES ({', '.join(['%s'] * len(COLUMNS))})", told)
+        database.execute(f"INSERT INTO kept.staged VALUES ({', '.join(['%s'] * len(COLUMNS))})", told)
         for statement in guarded.statements():
             database.execute(statement)
         assert stored(database)["a"] == Stored(as_of, "p", state, None)
@@ -237,10 +242,10 @@ def test_event_says_nothing_about_what_no_event_shows(database: Database) -> Non
 def test_object_that_was_made_again_under_its_id_shares_nothing_with_the_deleted_one(database: Database) -> None:
     """Coupons, products and plans have ids of the user's choosing."""
     merge(database, [Row("object", "a", "p", 1, "the first"), Row("tombstone", "a", "p", 2, "")])
-    database.execute("DELETE FROM staged")
+    database.execute("DELETE FROM kept.staged")
     told = list(Row("object", "a", "p", 3, "the second").staged())
     told[COLUMNS.index("_source")] = "event"
-    database.execute(f"INSERT INTO staged VALUES ({', '.join(['%s'] * len(COLUMNS))})", told)
+    database.execute(f"INSERT INTO kept.staged VALUES ({', '.join(['%s'] * len(COLUMNS))})", told)
     for statement in replace(merge_of(database), unseen=("state",)).statements():
         database.execute(statement)
     assert stored(database)["a"] == Stored(3, "p", "the second", None)

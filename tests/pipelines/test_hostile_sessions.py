@@ -1,0 +1,198 @@
+"""What a role, a database or the environment sets for a Postgres session changes no table and no exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import dlt
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from pipelines.database import open_database
+from pipelines.database_problem import DatabaseProblem
+from pipelines.postgres import PostgresDatabase
+from pipelines.run import Order, run
+from pipelines.settings import Settings
+from sources.stripe_api.catalogue import select
+from tests.databases import Database, with_database
+from tests.pipelines.mirror import START, Mirror
+from tests.pipelines.test_session_properties import HOSTILE
+
+if TYPE_CHECKING:
+    from simulator import Simulator
+
+NAMES = ("customers", "prices", "subscriptions", "invoices")
+WITHOUT_A_WRONG_VALUE = ("default_table_access_method", "statement_timeout", "transaction_timeout")
+ISOLATED = {"default_transaction_isolation": "serializable", "default_transaction_deferrable": "on"}
+HIJACK = """
+CREATE SCHEMA hostile;
+CREATE FUNCTION hostile.now() RETURNS timestamptz LANGUAGE sql AS $$ SELECT '1999-01-01'::timestamptz $$;
+CREATE FUNCTION hostile.hashtext(text) RETURNS int LANGUAGE sql AS $$ SELECT 1 $$;
+CREATE TYPE hostile.jsonb AS ENUM ('hostile');
+CREATE TYPE hostile.timestamptz AS ENUM ('hostile')
+"""
+
+
+def make_hostile(url: str, settings: dict[str, str]) -> None:
+    """Every new session of the database begins with these settings."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        name = sql.Identifier(connection.info.dbname)
+        for setting, value in settings.items():
+            words = value.split(", ") if setting in ("search_path", "DateStyle") else [value]
+            values = sql.SQL(", ").join(map(sql.Literal, words))
+            connection.execute(sql.SQL("ALTER DATABASE {} SET {} = {}").format(name, sql.Identifier(setting), values))
+
+
+@pytest.fixture
+def clean(postgres_url: str) -> str:
+    """The same database for the test's own questions: a role's or database's settings do not reach it."""
+    with psycopg.connect(postgres_url) as connection:
+        plain = connection.execute(
+            r"SELECT name, replace(boot_val, ' ', '\ ') FROM pg_settings"
+            " WHERE name = ANY (%s) AND boot_val IS NOT NULL",
+            ([*HOSTILE, *ISOLATED],),
+        ).fetchall()
+    options = " ".join(f"-c {name}={value}" for name, value in plain if name not in ("client_encoding", "search_path"))
+    return make_conninfo(postgres_url, client_encoding="UTF8", options=f"{options} -c search_path=pg_catalog")
+
+
+def test_commands_end_equal_in_a_database_with_hostile_settings(
+    postgres_url: str, clean: str, simulator: Callable[..., Simulator]
+) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(HIJACK)
+    hostile = {name: value for name, value in HOSTILE.items() if name not in WITHOUT_A_WRONG_VALUE}
+    make_hostile(postgres_url, hostile | ISOLATED)
+    mirror = Mirror(simulator(seed=1, customers=6, now=START, running=False), Database("postgres", clean))
+    mirror.changes["database_url"] = postgres_url
+    mirror.load(*NAMES)
+    customer = mirror.sim.account.create("customers", mirror.sim.make("customers", name="Grüße €"))
+    mirror.pass_time(180)
+    assert mirror.sync(*NAMES).failed == []
+    assert mirror.row("customers", str(customer["id"]))["name"] == "Grüße €"
+    report = mirror.check(*NAMES)
+    assert (report.has_drift, report.incomplete) == (False, {})
+    assert mirror.read(str(customer["id"])) != []
+    assert mirror.differences(NAMES) == []
+    assert mirror.destination.value("SELECT min(_synced_at) > '2020-01-01' FROM stripe.customers")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("PGCLIENTENCODING", "SJIS"), ("PGDATESTYLE", "SQL, DMY"), ("PGTZ", "Asia/Kathmandu"), ("PGGEQO", "off")],
+)
+def test_libpqs_variables_change_nothing(
+    postgres_url: str, simulator: Callable[..., Simulator], monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    mirror = Mirror(simulator(seed=1, customers=4, now=START, running=False), Database("postgres", postgres_url))
+    with monkeypatch.context() as patch:
+        patch.setenv(variable, value)
+        mirror.load("customers")
+        report = mirror.check("customers")
+    assert (report.has_drift, report.incomplete) == (False, {})
+    assert mirror.differences(["customers"]) == []
+
+
+@pytest.mark.parametrize("name", ["statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"])
+def test_time_outs_of_a_database_end_no_statement(postgres_url: str, name: str) -> None:
+    make_hostile(postgres_url, {name: "400ms"})
+    database = PostgresDatabase(postgres_url)
+    assert database.execute("SELECT 1 FROM pg_sleep(0.6)") == [(1,)]
+    with database.transaction():
+        database.execute("SELECT pg_sleep(0.3)")
+        database.execute("SELECT pg_sleep(0.3)")
+    database.close()
+
+
+@pytest.fixture
+def encoded(postgres_server: str) -> Iterator[Callable[[str], str]]:
+    """Makes databases of other encodings, and drops them after the test."""
+    made: list[str] = []
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+
+        def make(encoding: str) -> str:
+            name = f"test_{encoding.lower()}"
+            made.append(name)
+            connection.execute(
+                f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'".encode()
+            )
+            return with_database(postgres_server, name)
+
+        yield make
+        for name in made:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1", "EUC_KR"])
+def test_database_of_another_encoding_is_refused_before_anything_is_made(
+    encoded: Callable[[str], str], encoding: str
+) -> None:
+    address = encoded(encoding)
+    with pytest.raises(
+        DatabaseProblem, match=rf"\(server_encoding\) is {encoding}.*ENCODING 'UTF8' TEMPLATE template0"
+    ):
+        open_database(Settings(destination="postgres", database_url=address))
+    assert Database("postgres", address).tables("stripe") == set()
+
+
+# --- sessions that end between transactions ---------------------------------------------------------------------------
+
+
+def end_sessions(url: str) -> None:
+    """The server ends every other session, as `idle_session_timeout` does, and has ended them when this returns."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+
+
+def test_session_that_the_server_ended_is_opened_again(postgres_url: str) -> None:
+    database = PostgresDatabase(postgres_url)
+    end_sessions(postgres_url)
+    assert database.execute("SELECT %s::int + 1", (1,)) == [(2,)]
+    end_sessions(postgres_url)
+    with database.transaction():
+        assert database.execute("SELECT %s::int + 1", (1,)) == [(2,)]
+    database.close()
+
+
+def test_session_of_dlts_that_the_server_ended_is_opened_again(postgres_url: str) -> None:
+    database = PostgresDatabase(postgres_url)
+    destination = database.destination()
+    config = destination.spec()._bind_dataset_name("stripe")
+    for _ in range(2):
+        with destination.client(dlt.Schema("stripe"), config) as client:
+            end_sessions(postgres_url)
+            assert client.sql_client.execute_sql("SELECT %s + 1", 1) == [(2,)]
+            end_sessions(postgres_url)
+            with client.sql_client.begin_transaction():
+                assert client.sql_client.execute_sql("SELECT %s + 1", 1) == [(2,)]
+        end_sessions(postgres_url)  # while it rests
+    database.close()
+
+
+def test_transaction_whose_session_ends_is_not_repeated(postgres_url: str) -> None:
+    database = PostgresDatabase(postgres_url)
+    with pytest.raises(psycopg.OperationalError), database.transaction():  # noqa: PT012 (the transaction is the point)
+        database.execute("CREATE TABLE public.half (n int)")
+        end_sessions(postgres_url)
+        database.execute("CREATE TABLE public.other_half (n int)")
+    found = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"
+    assert database.execute(found) == [(0,)]
+    database.close()
+
+
+def test_page_that_takes_longer_than_an_idle_session_may_last_costs_nothing(
+    postgres_url: str, simulator: Callable[..., Simulator]
+) -> None:
+    make_hostile(postgres_url, {"idle_session_timeout": "700ms"})
+    mirror = Mirror(simulator(seed=1, customers=4, now=START, running=False), Database("postgres", postgres_url))
+    mirror.pass_time(900)
+    mirror.sim.faults.add("slow", path_prefix="/v1/customers", delay=1.5, times=1)
+    outcome = run(mirror.settings, Order("stripe_full", select(["customers", "products"])))
+    assert (outcome.error, outcome.failed) == (None, [])
+    assert mirror.differences(["customers", "products"]) == []
