@@ -9,7 +9,9 @@ from pipelines.account import open_client
 from pipelines.settings import Settings
 from sources.stripe_api.catalogue import RESOURCES, Params
 from sources.stripe_api.client import Client
+from sources.stripe_api.embedded import has_key
 from sources.stripe_api.errors import BadConfiguration
+from sources.stripe_api.work import cursor_after
 
 ALL = "all"
 
@@ -59,10 +61,10 @@ def connected(client: Client) -> Iterator[str]:
     while True:
         cursor: Params = (("starting_after", after),) if after else ()
         page = client.page(accounts.path, (("limit", "100"), *cursor), denied=accounts.denied)
-        yield from (str(one["id"]) for one in page.objects)
+        yield from (str(one["id"]) for one in page.objects if has_key(one, "accounts"))
         if not page.has_more:
             return
-        after = str(page.objects[-1]["id"])
+        after = cursor_after(page, after)
 
 
 def _names(settings: Settings) -> list[str]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pipelines.account import read_account
 from pipelines.check_report import CheckReport
+from pipelines.journal import left_out
 from pipelines.parents import StoredParents
 from pipelines.sample import sampled
 from pipelines.session import Session
@@ -79,6 +80,8 @@ class Check:
             self.report.incomplete["the rest"] = str(spent)
         try:
             self._settle()
+            for one in self._session.tally.rejected():
+                self.report.incomplete.setdefault(one.table, left_out([one]))
         finally:
             self.report.ended_at = datetime.now(UTC)
             self.report.requests = self._session.spending.spent
@@ -119,6 +122,8 @@ class Check:
                     kind = self.report.skipped if isinstance(one.error, SkipResource) else self.report.incomplete
                     kind[one.resource] = str(one.error)
                 elif isinstance(one, Finished):
+                    if rejected := session.tally.rejected(one.resource):
+                        self.report.incomplete[one.resource] = left_out(rejected)
                     self._look_for_unlisted(by_name[one.resource], self._order.since, self._until)
         for name in open_ones:
             self.report.incomplete[name] = "the budget of requests was spent"

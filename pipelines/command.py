@@ -20,6 +20,9 @@ from pipelines.accounts import each_account
 from pipelines.database_problem import DatabaseProblem, explained, is_database_error, without_rows
 from pipelines.settings import Settings, read_settings
 from sources.stripe_api.errors import AuthenticationFailed, BadConfiguration, StripeSourceError
+from sources.stripe_api.layout import OTHER_FIELDS
+from sources.stripe_api.schema import MORE_COLUMNS
+from sources.stripe_api.tally import Tally
 
 ALL_WELL, SOME_FAILED, COULD_NOT_START, DRIFT = 0, 1, 2, 3
 INTERRUPTED = 130
@@ -118,6 +121,23 @@ def in_turn(settings: Settings, body: Callable[[Settings], int], *, debug: bool)
             explain(error, debug)
             code = max(code, SOME_FAILED)
     return code
+
+
+def say_what_differs(tally: Tally) -> None:
+    """What was stored in another place or spelling than Stripe's own, each kind once; nothing is lost there."""
+    for (table, column), count in sorted(tally.variants().items()):
+        say(f"{count} values of {table} did not fit their column and are in {table}.{column}.")
+    for (table, column), count in sorted(tally.escaped().items()):
+        say(
+            f"{count} values of {table}.{column} had characters that databases cannot hold; they are escaped (\\u0000)."
+        )
+    for table, fields in sorted(tally.aside().items()):
+        named = ", ".join(fields[:10]) + (f" and {len(fields) - 10:,} more" if fields[10:] else "")
+        say(
+            f"Fields of {table} that can be no columns of it are in {table}.{OTHER_FIELDS}: {named}. A column's name is"
+            f" snake case and not the database's own, and a table gets at most {MORE_COLUMNS} columns beyond Stripe's"
+            " published ones."
+        )
 
 
 def run_command(parser: argparse.ArgumentParser, body: Callable[[argparse.Namespace], int]) -> int:

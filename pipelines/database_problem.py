@@ -67,6 +67,18 @@ GRANTS = tuple(
 SPEAKING = ("25", "28", "3D", "42", "53", "55", "57", "58", "08")
 """Classes of SQLSTATE whose messages hold names and no values."""
 
+REFUSING = ("22", "23", "54", "P0", "42701", "42804", "42P16")
+"""SQLSTATEs, or their classes, of a refusal for what was to be stored: values, constraints, limits, a trigger's own
+exception, a column that cannot be made."""
+REFUSING_DUCKDB = (
+    duckdb.ConversionException,
+    duckdb.ConstraintException,
+    duckdb.DataError,
+    duckdb.InvalidInputException,
+    duckdb.InvalidTypeException,
+    duckdb.OutOfRangeException,
+)
+
 _LOST = ("OperationalError", "InterfaceError", "AdminShutdown")  # without a SQLSTATE: the connection has gone
 _ROWS = re.compile(r"\b(?:DETAIL|CONTEXT|LINE \d+):.*?(?=\n\n(?:The above exception|During handling)|\Z)", re.DOTALL)
 _VALUES = re.compile(  # messages that quote a value: Postgres' class 22, DuckDB's conversions and constraints
@@ -78,7 +90,14 @@ _QUOTE = re.compile("[\"'].*", re.DOTALL)
 
 
 class DatabaseProblem(StopRun):
-    """The database cannot be used: down, read-only, locked, refused, out of space."""
+    """The database cannot be used: down, read-only, locked, refused, out of space.
+
+    `refusal` is the kind of error where it is about what was to be stored ("CheckViolation 23514"), and None otherwise.
+    """
+
+    def __init__(self, message: str, *, refusal: str | None = None) -> None:
+        super().__init__(message)
+        self.refusal = refusal
 
 
 class AlreadyRunning(StopRun):
@@ -110,6 +129,15 @@ def explained(error: BaseException) -> str:
             " traceback, and please report it."
         )
     return _of_postgres(cause)
+
+
+def refusal_of(error: BaseException) -> str | None:
+    """The kind of an error that is about what was to be stored, which comes again however often it is tried."""
+    cause = _database_error(error)
+    if isinstance(cause, duckdb.Error):
+        return type(cause).__name__ if isinstance(cause, REFUSING_DUCKDB) else None
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
+    return f"{type(cause).__name__} {code}" if code[:2] in REFUSING or code in REFUSING else None
 
 
 def without_rows(text: str) -> str:

@@ -24,9 +24,13 @@ from sources.stripe_api.arrow import arrow_tables
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.changes import Change, Ignored, Newest, change_of, merged, rows_of
 from sources.stripe_api.client import Client
+from sources.stripe_api.errors import BrokenPage
+from sources.stripe_api.replies import Object
 from sources.stripe_api.rows import Row, Stamp, explode
 from sources.stripe_api.schema import Columns
 from sources.stripe_api.tally import Tally
+
+PASS = "events_pass"  # what the rejected objects of a pass are noted for
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,8 @@ class EventsPass:
         save: Callable[[Position], None],
         tally: Tally | None = None,
     ) -> None:
-        self._client, self._settings, self._columns, self._tally = client, settings, columns, tally
+        self._client, self._settings, self._columns = client, settings, columns
+        self._tally = (tally or Tally()).within(PASS)
         self._store, self._save = store, save
         self.report = Report()
 
@@ -95,8 +100,12 @@ class EventsPass:
     def _apply(self, position: Position, newest: Newest, piece: Piece) -> Position:
         """Stores what events tell, then counts them as applied, then reads back what they do not settle."""
         tables = self._events_table(piece)
+        for one in piece.unusable:
+            self._tally.reject("events", one.get("id"), "the list of events shows it without its id or its second")
         for event in piece.events:
-            change = change_of(event, self._settings.api_version, self._settings.account_id)
+            change = self._change(event)
+            if change is None:
+                continue
             if isinstance(change, Ignored):
                 self.report.ignored[change.reason] += 1
             elif self._settings.tables is None or change.table in self._settings.tables:
@@ -109,11 +118,27 @@ class EventsPass:
         self.report.believed += len(believed)
         self.report.deleted += sum(one.is_deletion for one in believed)
         self.report.doubts.update(str(one.doubt) for one in doubted)
-        self._put(merged(rows_of(one, self._settings.account_id) for one in believed), tables)
+        self._put(merged(map(self._rows, believed)), tables)
         position = position.cover(piece.done).owe((*position.owed, *map(_wanted, doubted)))
         if piece.done is not None or doubted:
             self._save(position)
         return self._pay(position)
+
+    def _change(self, event: Object) -> Change | Ignored | None:
+        """What an event tells; None, and the event noted, where it is malformed."""
+        try:
+            return change_of(event, self._settings.api_version, self._settings.account_id)
+        except BrokenPage as error:
+            self._tally.reject("events", event.get("id"), str(error))
+            return None
+
+    def _rows(self, change: Change) -> Mapping[str, list[Row]]:
+        """The rows of a change; none, and the object noted, where no row can hold it."""
+        try:
+            return rows_of(change, self._settings.account_id)
+        except BrokenPage as error:
+            self._tally.reject(change.table, "/".join(change.key), str(error))
+            return {}
 
     def _pay(self, position: Position) -> Position:
         """Reads back the objects that are owed."""
@@ -134,6 +159,8 @@ class EventsPass:
         if one.fate in ("read", "gone"):
             self.report.read_back += 1
             self.report.deleted += one.fate == "gone"
+        elif one.fate == "broken":
+            self._tally.reject(one.wanted.table, "/".join(one.wanted.key), one.why)
         else:
             self.report.unreadable[f"{one.wanted.table}: {one.why}"] += 1
 
@@ -149,7 +176,7 @@ class EventsPass:
         if not self._settings.keep_events or not piece.events:
             return {}
         stamp = Stamp(self._settings.account_id, piece.as_of, "list")
-        rows = explode("events", [dict(one) for one in piece.events], stamp)
+        rows = explode("events", [dict(one) for one in piece.events], stamp, tally=self._tally)
         return arrow_tables(rows, self._columns, tally=self._tally)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sources.stripe_api.catalogue import RESOURCES
 from sources.stripe_api.client import Client
-from sources.stripe_api.errors import ObjectMissing, SkipResource, StripeSourceError
+from sources.stripe_api.coerce import LAST_SECOND
+from sources.stripe_api.embedded import has_key
+from sources.stripe_api.errors import BrokenPage, ObjectMissing, SkipResource, StripeSourceError
 from sources.stripe_api.replies import Object, Page
 from sources.stripe_api.windows import Window, window
 from sources.stripe_api.work import created_params
@@ -32,11 +34,15 @@ class EventsDenied(StripeSourceError):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Events, newest first, as they were at `as_of`, unix seconds: all of those created in `done`, if that is any."""
+    """Events, newest first, as they were at `as_of`, unix seconds: all of those created in `done`, if that is any.
+
+    `unusable` are among what the list showed there, and are no events: without an id, or of no second of that window.
+    """
 
     events: list[Object]
     as_of: int
     done: Window | None
+    unusable: Sequence[Object] = ()
 
 
 def pieces(client: Client, gte: int, lt: int | None, lag: int, clock: Callable[[int], None]) -> Iterator[Piece]:
@@ -45,27 +51,37 @@ def pieces(client: Client, gte: int, lt: int | None, lag: int, clock: Callable[[
     What was read before an error is given before that is raised. Raises EventsDenied, and what the client raises.
     """
     events: list[Object] = []
+    unusable: list[Object] = []
     top, bottom, last, as_of = lt, 0, None, 0
     while True:
         try:
             page = _page(client, gte, lt, last)
         except StripeSourceError:
             if last is not None and top is not None:  # what was read counts
-                yield Piece(events, as_of, window(bottom, top))
+                yield Piece(events, as_of, window(bottom, top), unusable)
             raise
         as_of = page.as_of
         clock(as_of)
         if top is None:
             top = as_of - lag
-        events += [one for one in page.objects if int(one["created"]) < top]
-        last = page.objects[-1] if page.has_more else None
-        if last is None:
-            yield Piece(events, as_of, window(gte, top))
+        usable = [one for one in page.objects if _is_usable(one, gte)]
+        unusable += [one for one in page.objects if not _is_usable(one, gte)]
+        events += [one for one in usable if int(one["created"]) < top]
+        if not page.has_more:
+            yield Piece(events, as_of, window(gte, top), unusable)
             return
+        if not usable:
+            raise BrokenPage("A page of /v1/events holds nothing that is an event.", request_id=page.request_id)
+        last = usable[-1]
         bottom = int(last["created"]) + 1
         if len(events) >= PIECE:
-            yield Piece(events, as_of, window(bottom, top))
-            events, top = [], min(top, bottom)
+            yield Piece(events, as_of, window(bottom, top), unusable)
+            events, unusable, top = [], [], min(top, bottom)
+
+
+def _is_usable(event: Object, gte: int) -> bool:
+    """Whether it has an id to go on from, and a second that the list was asked for."""
+    return has_key(event, "events") and type(event.get("created")) is int and gte <= event["created"] <= LAST_SECOND
 
 
 def _page(client: Client, gte: int, lt: int | None, after: Object | None) -> Page:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,10 +11,13 @@ from pipelines.state import ResourceStatus
 from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.errors import SkipResource, StripeSourceError
 from sources.stripe_api.paging import Chunk, Failed, Finished
-from sources.stripe_api.progress import Progress
+from sources.stripe_api.progress import Covered, Progress
+from sources.stripe_api.tally import Rejected
 from sources.stripe_api.windows import WindowSet
 
 OVERLAP = timedelta(minutes=5)  # between the parents that two runs ask about: writers' clocks may differ by so much
+
+NAMED = 5  # rejected objects that a message names
 
 CUT_SHORT = "The run ended before this was complete; sync_runs has the reason."
 
@@ -53,10 +56,15 @@ def entry_of(resource: Resource, saved: Mapping[str, Any] | None, now: datetime)
 
 
 class Journal:
-    """The entries of a run by resource name. Everything here is about what has been committed."""
+    """The entries of a run by resource name. Everything here is about what has been committed.
+
+    `in_part` are resources whose lists were read to the end, but for objects that were left out.
+    """
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries = {entry.status.resource: entry for entry in entries}
+        self._staying: set[str] = set()
+        self.in_part: list[str] = []
 
     def entry(self, resource: str) -> Entry:
         """The entry as it stands."""
@@ -70,21 +78,32 @@ class Journal:
         """Rows of `sync_status`, of some resources or of all."""
         return [self._entries[name].saved() for name in (self._entries if resources is None else resources)]
 
-    def committed(self, chunk: Chunk) -> None:
-        """A chunk's rows are in the database."""
+    def committed(self, chunk: Chunk, *, stays: bool = False) -> None:
+        """A chunk's rows are in the database. `stays`: but for some that it refused, so that the next run tries again.
+
+        Windows are independent of one another; a list or an order of parents goes no further in this run then.
+        """
         entry = self._entries[chunk.resource]
+        if stays:
+            self._staying.add(chunk.resource)
+        is_free = chunk.resource not in self._staying or (isinstance(chunk.advance, Covered) and not stays)
+        progress = entry.progress.apply(chunk.advance) if is_free else entry.progress
         status = replace(
             entry.status,
             status="running",
             rows=entry.status.rows + chunk.rows,
             requests=entry.status.requests + chunk.requests,
         )
-        self._entries[chunk.resource] = replace(entry, status=status, progress=entry.progress.apply(chunk.advance))
+        self._entries[chunk.resource] = replace(entry, status=status, progress=progress)
 
-    def ended(self, end: Finished | Failed) -> None:
-        """A resource has come to its end, and all its chunks are in the database."""
+    def ended(self, end: Finished | Failed, rejected: Sequence[Rejected] = ()) -> None:
+        """A resource has come to its end, and all its chunks are in the database but for the `rejected` objects."""
         entry = self._entries[end.resource]
         status = replace(entry.status, requests=end.requests, seconds=end.seconds, status="complete")
+        if rejected:
+            status = replace(status, status="error", error=left_out(rejected))
+            if isinstance(end, Finished) and end.resource not in self._staying:
+                self.in_part.append(end.resource)
         if isinstance(end, Failed):
             error = end.error
             status = replace(
@@ -114,6 +133,14 @@ class Journal:
     def with_status(self, status: str) -> list[str]:
         """Names of the resources that stand so."""
         return [name for name, entry in self._entries.items() if entry.status.status == status]
+
+
+def left_out(rejected: Sequence[Rejected]) -> str:
+    """Which objects were left out and why, the first few of them by name."""
+    named = "; ".join(map(str, rejected[:NAMED])) + (
+        f"; and {len(rejected) - NAMED:,} more" if rejected[NAMED:] else ""
+    )
+    return f"Left out, since they cannot be stored: {named}. All the rest is loaded; sync_rejected lists them."
 
 
 def explanation(error: Exception) -> str:

@@ -44,11 +44,11 @@ class ListRuns:
         state = State(session.database, session.settings.dataset, session.account_id, uuid.uuid4().hex, order.command)
         outcome = Run(session, order, now, state).go()
         self.outcomes.append(outcome)
-        ended = [line.resource for line in outcome.board.lines() if line.status in ("complete", "skipped")]
-        self._state.note_listed(ended, now)
+        done = [line.resource for line in outcome.board.lines() if line.status in ("complete", "skipped")]
+        self._state.note_listed([*done, *outcome.in_part], now)
         if outcome.error is not None:
             raise outcome.error
-        if len(ended) + len(outcome.failed) < len(resources):
+        if len(done) + len(outcome.failed) < len(resources):
             raise BudgetSpent(
                 "The budget of requests is spent. What was loaded is kept; the next run goes on from there."
             )

@@ -20,7 +20,7 @@ from dlt.extract import DltResource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines.database import Database
-from pipelines.database_problem import DatabaseProblem, explained
+from pipelines.database_problem import DatabaseProblem, explained, refusal_of
 from pipelines.dlt_configuration import own_configuration, refuse_another_target
 from pipelines.files import write_csv, write_parquet
 from pipelines.markers import drop_idle_markers
@@ -57,7 +57,7 @@ class Loader:
         except (PipelineStepFailed, OSError) as error:
             if _is_interrupted(error):
                 raise KeyboardInterrupt from error
-            raise DatabaseProblem(f"A load package failed. {explained(error)}") from error
+            raise DatabaseProblem(f"A load package failed. {explained(error)}", refusal=refusal_of(error)) from error
 
     def _run(self, folder: Path, tables: dict[str, pa.Table]) -> None:
         if not tables:

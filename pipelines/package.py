@@ -19,10 +19,12 @@ from sources.stripe_api.set_markers import rows_of
 class Package:
     """What is to be loaded together, and what may be recorded once it is. `since`: when its first chunk came.
 
-    `chunks` are without their tables, which wait in `parts`, and with the rows that will be rows.
+    `chunks` are without their tables, which wait in `parts`, and with the rows that will be rows. `sources` are the
+    resources that each table's rows are from.
     """
 
     parts: dict[str, list[pa.Table]] = field(default_factory=dict)
+    sources: dict[str, set[str]] = field(default_factory=dict)
     chunks: list[Chunk] = field(default_factory=list)
     ends: list[Finished | Failed] = field(default_factory=list)
     rows: int = 0
@@ -33,6 +35,7 @@ class Package:
         """Takes a chunk."""
         for name, table in chunk.tables.items():
             self.parts.setdefault(name, []).append(table)
+            self.sources.setdefault(name, set()).add(chunk.resource)
         self.chunks.append(replace(chunk, tables={}, rows=rows_of(chunk.tables)))
         self.rows += chunk.rows
         self.nbytes += chunk.nbytes
@@ -93,6 +96,7 @@ def _joined(packages: Iterable[Package]) -> Package:
     for one in packages:
         for name, parts in one.parts.items():
             joined.parts.setdefault(name, []).extend(parts)
+            joined.sources.setdefault(name, set()).update(one.sources[name])
         joined.chunks += one.chunks
         joined.ends += one.ends
         joined.rows += one.rows

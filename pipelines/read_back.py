@@ -16,6 +16,7 @@ from sources.stripe_api.changes import gone
 from sources.stripe_api.client import Client, request
 from sources.stripe_api.completion import Completion
 from sources.stripe_api.errors import (
+    BrokenPage,
     ObjectMissing,
     RequestRefused,
     RetryLater,
@@ -77,7 +78,10 @@ def read_one(client: Client, wanted: Wanted, account_id: str) -> ReadBack:
     stamp = Stamp(account_id, answer.as_of, "retrieve")
     is_gone = answer.object.get("deleted") is True
     shown = dict(answer.object)
-    rows = explode(wanted.table, [answer.object], stamp, parent_id=wanted.parent_id)
+    try:
+        rows = explode(wanted.table, [answer.object], stamp, parent_id=wanted.parent_id)
+    except BrokenPage as error:
+        return ReadBack(wanted, "broken", why=str(error))
     return ReadBack(wanted, "gone" if is_gone else "read", rows, shown)
 
 
@@ -118,14 +122,17 @@ def _by_list(client: Client, resource: Resource, wanted: Sequence[Wanted], accou
         bounds = created_params(resource.created, oldest, newest + 1)
         try:
             page = client.page(resource.path, (*params, *bounds), denied=resource.denied)
-        except (SkipResource, RequestRefused):
+        except (SkipResource, RequestRefused, BrokenPage):  # each of them is asked for by itself
             return
         by_key = {one.key: one for one in left}
         last = created_of(page.objects[-1], resource) if page.objects and page.has_more else None
         page.objects[:] = [one for one in page.objects if (str(one.get("id")),) in by_key]
         read = {(str(one["id"]),) for one in page.objects}
         if page.objects:
-            completed(client, resource.table, page)
+            try:
+                completed(client, resource.table, page)
+            except (RequestRefused, BrokenPage):
+                return
             stamp = Stamp(account_id, page.as_of, "list")
             yield [_listed(by_key[(str(one["id"]),)], one, stamp) for one in page.objects]
         sparse = 0 if len(read) > 1 else sparse + 1

@@ -43,7 +43,8 @@ class Order:
 class Outcome:
     """What came of it: the lines for the summary, and the error that ended it early, if one did.
 
-    `resumed` of the resources went on from where an earlier run had come.
+    `resumed` of the resources went on from where an earlier run had come. `in_part` are those that failed only for
+    objects that were left out: their lists have been read to the end.
     """
 
     board: Board
@@ -52,6 +53,7 @@ class Outcome:
     skipped: list[str]
     error: StripeSourceError | None = None
     resumed: int = 0
+    in_part: Sequence[str] = ()
 
 
 def run(settings: Settings, order: Order) -> Outcome:
@@ -97,7 +99,7 @@ class Run:
         self._board.settle(self._journal.statuses())
         failed, skipped = self._journal.with_status("error"), self._journal.with_status("skipped")
         self._end("error" if error else "partial" if failed else "complete", error)
-        return Outcome(self._board, self._session.tally, failed, skipped, error, self._resumed)
+        return Outcome(self._board, self._session.tally, failed, skipped, error, self._resumed, self._journal.in_part)
 
     def _prepare(self) -> None:
         saved = {} if self._order.full_refresh else self._state.read_progress()
@@ -149,18 +151,20 @@ class Run:
 
     def _commit(self, package: Package) -> None:
         """The data first, then the progress."""
-        if package.rows:
-            self._session.loader.load(self._session.columns.admit(package.take_tables()))
+        session = self._session
+        refused = session.load(package.take_tables(), package.sources) if package.rows else set()
+        in_doubt = {resource for name in refused for resource in package.sources[name]}
         for chunk in package.chunks:
-            self._journal.committed(chunk)
+            self._journal.committed(chunk, stays=chunk.resource in in_doubt)
         self._board.loaded = self._journal.rows
         for end in package.ends:
-            self._journal.ended(end)
+            self._journal.ended(end, session.tally.rejected(end.resource))
         self._save({one.resource for one in (*package.chunks, *package.ends)})
 
     def _save(self, resources: set[str] | None) -> None:
         statuses = self._journal.statuses(resources)
-        self._state.save(statuses, rows=self._journal.rows, requests=self._requests)
+        rejected = self._session.tally.take_unsaved()
+        self._state.save(statuses, rows=self._journal.rows, requests=self._requests, rejected=rejected)
 
     def _end(self, status: str, error: StripeSourceError | None) -> None:
         message = str(error) if error else None

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from dlt.common.destination import Destination
 from pipelines.account import open_client, read_account
 from pipelines.contracted import columns_of
 from pipelines.database import Database, open_database
+from pipelines.isolation import load_isolated
 from pipelines.load import Loader
 from pipelines.rights import check_rights
 from pipelines.settings import Settings
@@ -86,20 +88,31 @@ class Session:
     def store(self, tables: Mapping[str, pa.Table]) -> None:
         """Merges what the schema contract admits, and returns when it is committed.
 
-        Raises DatabaseProblem, SchemaFrozen.
+        Rows that the database refuses are left out, and noted in the tally. Raises DatabaseProblem, SchemaFrozen.
+        """
+        rows = rows_of(tables)
+        self.load(tables)
+        self.rows += rows
+
+    def load(
+        self, tables: Mapping[str, pa.Table], sources: Mapping[str, Iterable[str]] = MappingProxyType({})
+    ) -> set[str]:
+        """As `store`, and counts nothing; returns the tables of which rows were left out.
+
+        `sources` are the resources that each table's rows are from.
         """
         admitted = self.columns.admit(tables)
-        rows = rows_of(admitted)
-        if admitted:
-            self.loader.load(admitted)
-        self.rows += rows
+        return load_isolated(self.loader.load, admitted, self.tally, sources) if admitted else set()
 
     def save(self, *statuses: ResourceStatus) -> None:
         """Saves progress with the run's totals so far."""
-        self.state.save(statuses, rows=self.rows, requests=self.spending.spent)
+        rejected = self.tally.take_unsaved()
+        self.state.save(statuses, rows=self.rows, requests=self.spending.spent, rejected=rejected)
 
     def end(self, status: str, error: str | None = None) -> None:
         """The last word on the run: `complete`, `partial` or `error`."""
+        if rejected := self.tally.take_unsaved():
+            self.state.save([], rows=self.rows, requests=self.spending.spent, rejected=rejected)
         self.state.end(status, error, rows=self.rows, requests=self.spending.spent)
 
 

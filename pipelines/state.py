@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pipelines.database import Database
 from pipelines.rights import create_missing
+from sources.stripe_api.tally import Rejected
 
 Status = Literal["queued", "running", "complete", "error", "skipped"]
 
@@ -47,6 +48,16 @@ STATUS_COLUMNS = (
     "updated_at",
     "progress",
 )
+
+
+REJECTED = """
+CREATE TABLE IF NOT EXISTS {dataset}.sync_rejected (
+    _account_id text, table_name text, object_id text, resource text, reason text, run_id text, seen_at timestamptz,
+    PRIMARY KEY (_account_id, table_name, object_id, reason))
+"""
+"""Objects that a run could not store and left out, which is made where there are any. `seen_at`: when last."""
+REJECTED_COLUMNS = ("_account_id", "table_name", "object_id", "resource", "reason", "run_id", "seen_at")
+REJECTED_KEY = ("_account_id", "table_name", "object_id", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +99,24 @@ class State:
         )
         return {name: json.loads(saved) if isinstance(saved, str) else saved for name, saved in rows if saved}
 
-    def save(self, statuses: Iterable[ResourceStatus], *, rows: int, requests: int) -> None:
-        """One transaction: the state of some resources and the run's totals so far."""
+    def save(
+        self, statuses: Iterable[ResourceStatus], *, rows: int, requests: int, rejected: Sequence[Rejected] = ()
+    ) -> None:
+        """One transaction: the state of some resources, the run's totals so far, and the objects that it left out."""
         self._run |= {"rows": rows, "requests": requests}
+        if rejected:
+            create_missing(
+                self._database,
+                self._dataset.strip('"'),
+                {"sync_rejected": REJECTED.format(dataset=self._dataset)},
+            )
         with self._database.transaction():
             for status in statuses:
                 self._upsert("sync_status", STATUS_COLUMNS, ("resource", "_account_id"), self._row(status))
             self._upsert("sync_runs", RUN_COLUMNS, ("run_id",), tuple(self._run.values()))
+            for one in rejected:
+                values = (self._account_id, one.table, one.id, one.resource, one.why, self._run["run_id"])
+                self._upsert("sync_rejected", REJECTED_COLUMNS, REJECTED_KEY, (*values, datetime.now(UTC)))
 
     def end(self, status: str, error: str | None, *, rows: int, requests: int) -> None:
         """The last word on the run: `complete`, `partial`, `error` or `interrupted`."""

@@ -23,6 +23,7 @@ from pipelines.command import (
     resources_of,
     run_command,
     say,
+    say_what_differs,
     settings_of,
     window_of,
 )
@@ -82,12 +83,7 @@ def report(outcome: Outcome, *, debug: bool = False) -> int:
             f"{outcome.resumed} of these resources went on from an earlier run: of those only what it had not read was"
             " asked for, and the other rows are as they were. --full-refresh reads everything again."
         )
-    for (table, column), count in sorted(outcome.tally.variants().items()):
-        say(f"{count} values of {table} did not fit their column and are in {table}.{column}.")
-    for (table, column), count in sorted(outcome.tally.escaped().items()):
-        say(
-            f"{count} values of {table}.{column} had characters that databases cannot hold; they are escaped (\\u0000)."
-        )
+    say_what_differs(outcome.tally)
     if outcome.error is not None:
         explain(outcome.error, debug)
     return SOME_FAILED if outcome.failed or outcome.error is not None else ALL_WELL

@@ -1,7 +1,7 @@
 """Single objects by id: `python pipelines/stripe_object.py cus_123 in_456`.
 
 Reads each with its children and merges them into their tables; a deleted one is marked deleted. It may run beside a
-load or a sync. Exit codes: 0 all went well, 2 an id or a setting cannot be used.
+load or a sync. Exit codes: 0 all went well, 1 something could not be stored, 2 an id or a setting cannot be used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ if __package__ in (None, ""):  # started as a file: the repository's folder is w
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pipelines.accounts import one_account
-from pipelines.command import ALL_WELL, add_common_options, run_command, settings_of
+from pipelines.command import (
+    ALL_WELL,
+    SOME_FAILED,
+    add_common_options,
+    run_command,
+    say,
+    say_what_differs,
+    settings_of,
+)
+from pipelines.journal import left_out
 from pipelines.objects import load_objects
 from pipelines.session import open_session
 
@@ -42,11 +51,15 @@ def _objects(options: argparse.Namespace) -> int:
         except Exception as error:
             session.end("error", str(error))
             raise
-        session.end("complete")
+        rejected = session.tally.rejected()
+        session.end("partial" if rejected else "complete", left_out(rejected) if rejected else None)
     for one in loaded:
         print(f"{one.id}: {session.settings.dataset}.{one.table}{', deleted' if one.is_deleted else ''}")
     print(f"{session.rows:,} rows, {session.spending.spent:,} requests.")
-    return ALL_WELL
+    say_what_differs(session.tally)
+    if rejected:
+        say(left_out(rejected))
+    return SOME_FAILED if rejected else ALL_WELL
 
 
 if __name__ == "__main__":

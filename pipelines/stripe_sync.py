@@ -23,12 +23,14 @@ from pipelines.command import (
     resources_of,
     run_command,
     say,
+    say_what_differs,
     seconds,
     settings_of,
     whole_number,
 )
 from pipelines.database_problem import AlreadyRunning, DatabaseProblem
 from pipelines.display import print_summary
+from pipelines.journal import left_out
 from pipelines.list_runs import COMMAND
 from pipelines.session import open_session
 from pipelines.settings import Settings
@@ -135,6 +137,9 @@ def report(outcome: SyncOutcome, *, strict: bool) -> int:
         print(f"  {count:,} not stored: {reason}")
     for lists in outcome.lists:
         print_summary(lists.board, all_lines=False)
+    say_what_differs(outcome.tally)
+    if outcome.rejected:
+        say(left_out(outcome.rejected))
     if outcome.stopped:
         say(outcome.stopped)
     if outcome.failed:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipelines.cadence import due_lists
-from pipelines.events_pass import EventsPass, PassSettings
+from pipelines.events_pass import PASS, EventsPass, PassSettings
 from pipelines.events_position import Position
 from pipelines.events_reading import EventsDenied
 from pipelines.events_report import Report
 from pipelines.gap import EventsGap, loaded_since
+from pipelines.journal import left_out
 from pipelines.list_runs import ListRuns
 from pipelines.loaded import followed_tables, loaded_resources
 from pipelines.relist import RELISTING, Relist
@@ -26,6 +27,7 @@ from pipelines.state import ResourceStatus, Status
 from pipelines.sync_settings import SyncSettings
 from pipelines.sync_state import EVENTS_PASS, SyncState
 from sources.stripe_api.catalogue import RESOURCES
+from sources.stripe_api.tally import Rejected, Tally
 
 Part = Literal["all", "events", "lists"]
 
@@ -49,11 +51,18 @@ class SyncOutcome:
     lacking: list[str] = field(default_factory=list)
     has_events: bool = True
     now: int | None = None
+    tally: Tally = field(default_factory=Tally)
 
     @property
     def failed(self) -> list[str]:
-        """Resources whose lists failed."""
-        return [name for outcome in self.lists for name in outcome.failed]
+        """Resources whose lists failed; `events_pass` where events, or objects that they tell of, were left out."""
+        events = [EVENTS_PASS] if self.rejected else []
+        return [*events, *(name for outcome in self.lists for name in outcome.failed)]
+
+    @property
+    def rejected(self) -> list[Rejected]:
+        """What the events told of and could not be stored; the lists' own are in their outcomes."""
+        return [one for one in self.tally.rejected() if one.resource in ("", PASS)]
 
     @property
     def skipped(self) -> list[str]:
@@ -91,7 +100,9 @@ class Sync:
         self._lists = ListRuns(session, self._state)
         lacking = [one.name for one in self._resources if one.name in self._state.lines]
         lacking = [name for name in lacking if self._state.lines[name].status == "skipped"]
-        self._outcome = SyncOutcome(session.account_id, Report(), self._lists.outcomes, lacking=lacking)
+        self._outcome = SyncOutcome(
+            session.account_id, Report(), self._lists.outcomes, lacking=lacking, tally=session.tally
+        )
         if part == "lists":
             self._outcome.has_events = self._state.has_events
 
@@ -110,7 +121,8 @@ class Sync:
             outcome.rows = session.rows + sum(one.board.totals().rows for one in outcome.lists)
         errors = [str(one.error) for one in outcome.lists if one.error is not None]
         status = "error" if errors else "partial" if outcome.stopped or outcome.failed else "complete"
-        session.end(status, errors[0] if errors else outcome.stopped)
+        lost = left_out(outcome.rejected) if outcome.rejected else None
+        session.end(status, errors[0] if errors else outcome.stopped or lost)
         return outcome
 
     def _run(self) -> None:
@@ -126,8 +138,9 @@ class Sync:
         position = self._position()
         if position is None or RELISTING in self._state.lines:
             now = self._session.clock()
-            self._relist("The events of this account were never applied to these tables.", now)
-            return now
+            position = self._relist("The events of this account were never applied to these tables.", now)
+            if position.begin >= now:
+                return now
         try:
             return self._apply_events(position)
         except EventsGap as gap:
@@ -168,19 +181,26 @@ class Sync:
 
     def _save_position(self, position: Position, denied: str | None = None) -> None:
         rows, requests = self._outcome.events.rows, self._session.spending.spent
-        status: Status = "skipped" if denied else "complete"
+        rejected = self._outcome.rejected
+        status: Status = "skipped" if denied else "error" if rejected else "complete"
+        error = denied or (left_out(rejected) if rejected else None)
         self._session.save(
-            ResourceStatus(EVENTS_PASS, status, position.to_json(), rows=rows, requests=requests, error=denied)
+            ResourceStatus(EVENTS_PASS, status, position.to_json(), rows=rows, requests=requests, error=error)
         )
 
-    def _relist(self, why: str, now: int) -> None:
-        """Reads every list again, and every row that none of them shows; the events go on from where this began."""
+    def _relist(self, why: str, now: int) -> Position:
+        """Reads every list again, and every row that none of them shows; returns where the events go on from.
+
+        That is where it began: before `now` where an earlier run did.
+        """
         relist = Relist(self._session, self._state, self._lists, self._followed, self._warn)
         self._outcome.relisted = True
         relist.run(why, now)
         self._outcome.deleted_in_gap = relist.deleted
-        self._save_position(Position(relist.begin))
+        position = Position(relist.begin)
+        self._save_position(position)
         relist.end()
+        return position
 
     def _go_without(self, position: Position, denied: EventsDenied) -> int:
         """Lists come round for everything then. The position stays: what is kept is applied when the key may."""

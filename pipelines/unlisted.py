@@ -85,9 +85,10 @@ class Unlisted:
             finding = Finding(table, key, "vanished")
             rows = {table: [tombstone(table, key[0], Stamp(session.account_id, self._now, "retrieve"))]}
         elif one.fate == "read":
-            read = arrow_tables(rows, session.columns)[table].to_pylist()[0]
+            made = arrow_tables(rows, session.columns, tally=session.tally.within(table))
+            read = made[table].to_pylist()[0] if table in made else None
             stored = self._stored.by_key(table, [key]).get(key)
-            if stored is not None and (fields := differing(table, read, stored, session.columns)):
+            if read is not None and stored is not None and (fields := differing(table, read, stored, session.columns)):
                 finding = Finding(table, key, "stale", fields)
         tables = arrow_tables(rows, session.columns, tally=session.tally) if finding is not None else {}
         return Judged(table, finding, tables)

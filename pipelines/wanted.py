@@ -11,7 +11,7 @@ from sources.stripe_api.changes import Key
 from sources.stripe_api.replies import Object
 from sources.stripe_api.rows import Row
 
-Fate = Literal["read", "gone", "unreadable", "failed"]
+Fate = Literal["read", "gone", "unreadable", "broken", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class ReadBack:
     """Objects that were read, and their rows. "gone": Stripe has no such object. "unreadable": there is no way to read
-    it, or the key may not. "failed": for a passing reason, in spite of retries.
+    it, or the key may not. "broken": what came can be no row. "failed": for a passing reason, in spite of retries.
     """
 
     wanted: Wanted

@@ -15,11 +15,23 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
 Kind = Literal[
-    "status", "throttle", "lock_timeout", "drop", "reset", "cut", "error_200", "not_json", "half_json", "empty", "slow"
+    "status",
+    "throttle",
+    "lock_timeout",
+    "drop",
+    "reset",
+    "cut",
+    "error_200",
+    "not_json",
+    "half_json",
+    "empty",
+    "slow",
+    "replace",
 ]
 """How it goes wrong: an error status; 429; lock_timeout; the connection closed or reset without an answer; a body
 shorter than its Content-Length; a 200 with an error in it; a 200 that is HTML; a 200 whose JSON ends in the middle; a
-200 without a body; a late answer."""
+200 without a body; a late answer; a 200 in which other
+bytes stand for some (`old`, `new`), or for an entry of a list."""
 KINDS: tuple[str, ...] = get_args(Kind)
 
 
@@ -29,7 +41,8 @@ class Fault:
 
     `skip` lets the first requests pass, then every `every`-th is met, with `probability`, at most `times` times.
     `path` is the whole path, `query` are parameters that the request must have, `holding` the id of an object that the
-    answer must hold. `met` counts what it has done.
+    answer must hold. `new` stands for the bytes `old` of the answer, and `entries` (id -> JSON) for those of its list.
+    `met` counts what it has done.
     """
 
     kind: Kind = "status"
@@ -45,6 +58,9 @@ class Fault:
     holding: str | None = None
     reason: str | None = "global-rate"
     delay: float = 0.0
+    old: bytes = b""
+    new: bytes = b""
+    entries: Mapping[str, bytes] = field(default_factory=dict)
     met: int = 0
     seen: int = 0
 

@@ -123,8 +123,21 @@ def _spoil(reply: Reply, fault: Fault) -> None:
             reply.body = reply.body[: len(reply.body) // 2]
         case "empty":
             reply.body = b""
+        case "replace":
+            reply.body = _with_entries(reply.body, fault.entries).replace(fault.old, fault.new)
         case "slow":
             pass
+
+
+def _with_entries(body: bytes, entries: Mapping[str, bytes]) -> bytes:
+    """A list with other JSON in place of some of its entries, by their ids."""
+    if not entries:
+        return body
+    page = orjson.loads(body)
+    page["data"] = [
+        orjson.Fragment(entries[one["id"]]) if one.get("id") in entries else one for one in page.get("data", ())
+    ]
+    return orjson.dumps(page)
 
 
 def _refuse(reply: Reply, refusal: refusals.Refusal) -> None:

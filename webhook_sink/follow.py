@@ -9,11 +9,11 @@ import asyncio
 import logging
 from collections.abc import Iterator
 
-import orjson
-
 from sources.stripe_api.client import Client
-from sources.stripe_api.errors import RetryLater
+from sources.stripe_api.errors import BrokenPage, RetryLater
+from sources.stripe_api.jsontext import storable
 from sources.stripe_api.replies import Object
+from sources.stripe_api.work import cursor_after
 from webhook_sink.event import BadEvent, Event, read_event
 from webhook_sink.sink import Sink
 
@@ -74,8 +74,8 @@ async def read_round(sink: Sink, client: Client, start: int | None, seen: set[st
 def _event(sink: Sink, shown: Object) -> Event | None:
     """The event of what Stripe shows; None, counted and said, where it is none that can be read."""
     try:
-        return read_event(orjson.dumps(shown))
-    except BadEvent as error:
+        return read_event(storable(shown)[0])
+    except (BadEvent, BrokenPage) as error:
         sink.metrics.refused.labels("body").inc()
         log.warning("an event of the list was left out: %s", error)
         return None
@@ -86,8 +86,10 @@ def _events(client: Client, start: int | None) -> tuple[list[Object], int]:
     bounds = (("created[gte]", str(start)),) if start is not None else ()
     page = client.page(PATH, (("limit", "100" if start is not None else "1"), *bounds))
     objects, now = list(page.objects), page.as_of
+    after = None
     while page.has_more and start is not None:
-        page = client.page(PATH, (("limit", "100"), *bounds, ("starting_after", str(objects[-1]["id"]))))
+        after = cursor_after(page, after)
+        page = client.page(PATH, (("limit", "100"), *bounds, ("starting_after", after)))
         objects += page.objects
     return (objects[::-1] if start is not None else []), now
 

@@ -98,7 +98,7 @@ class Rereader:
             found = await loop.run_in_executor(self._threads, read_one, client, reread.wanted, reread.account_id)
             if found.fate == "failed":
                 await self._put_off(claim, found.why)
-            elif found.fate == "unreadable":
+            elif found.fate in ("unreadable", "broken"):
                 await self._give_up(claim, found.why)
             elif not _is_late_enough(found, reread):
                 await self._postpone(claim, TOO_EARLY_SECONDS, claim.attempts - 1, "the answer is of the same second")

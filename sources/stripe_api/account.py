@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sources.stripe_api.catalogue import RESOURCES, select
 from sources.stripe_api.client import Client, endpoint_rates
-from sources.stripe_api.errors import BadConfiguration, SkipResource
+from sources.stripe_api.errors import BadConfiguration, BrokenPage, SkipResource
 from sources.stripe_api.limiter import Limiter
 
 PATIENCE = 30.0  # seconds for a host that does not answer the very first request: its address is likely to be wrong
@@ -51,7 +51,14 @@ def read_account(client: Client, account_id: str | None) -> Account:
                 request_id=error.request_id,
             ) from error
         return _any_answer(client, account_id)
-    return Account(account_id or str(answer.object["id"]), answer.as_of, answer.requests)
+    shown = answer.object.get("id")
+    if account_id is None and (not isinstance(shown, str) or not shown):
+        raise BrokenPage(
+            "The answer to GET /v1/account names no account, so it is unknown whose rows these would be. See whether"
+            " SOURCES__STRIPE__API_BASE leads to Stripe's API, or set SOURCES__STRIPE__ACCOUNT_ID to acct_…",
+            request_id=answer.request_id,
+        )
+    return Account(account_id or str(shown), answer.as_of, answer.requests)
 
 
 def _any_answer(client: Client, account_id: str) -> Account:

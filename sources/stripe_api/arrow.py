@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.coerce import FIRST_SECOND, LAST_SECOND
+from sources.stripe_api.errors import BrokenPage
 from sources.stripe_api.layout import SYNCED_AT, Column, Values, fitted, layout, utc_now
 
 if TYPE_CHECKING:
@@ -50,11 +51,36 @@ def arrow_tables(
 ) -> dict[str, pa.Table]:
     """Rows by table, as `rows.explode` makes them -> Arrow tables by table; tables without rows are left out.
 
-    Columns in the order of `layout.layout`, each followed by its variants. Raises BrokenPage for values nested too
-    deep.
+    Columns in the order of `layout.layout`, each followed by its variants. A row that cannot be stored, its values
+    being nested too deep, is left out and noted in `tally`; without one, raises BrokenPage.
     """
     synced_at = clock()
-    return {name: _table(TABLES[name], batch, columns, synced_at, tally) for name, batch in rows.items() if batch}
+    made: dict[str, pa.Table] = {}
+    for name, batch in rows.items():
+        if batch:
+            try:
+                made[name] = _table(TABLES[name], batch, columns, synced_at, tally)
+            except BrokenPage:
+                if tally is None:
+                    raise
+                if storable := _storable(TABLES[name], batch, columns, synced_at, tally):
+                    made[name] = _table(TABLES[name], storable, columns, synced_at, tally)
+    return made
+
+
+def _storable(
+    table: Table, rows: Sequence[Mapping[str, Any]], columns: Columns, synced_at: datetime, tally: Tally
+) -> list[Mapping[str, Any]]:
+    """The rows without those that cannot be stored, tried one by one."""
+    fine: list[Mapping[str, Any]] = []
+    for row in rows:
+        try:
+            _table(table, [row], columns, synced_at, None)
+        except BrokenPage as error:
+            tally.reject(table.name, row.get(table.key[0]) if table.key else None, str(error))
+        else:
+            fine.append(row)
+    return fine
 
 
 def concat(tables: Sequence[pa.Table]) -> pa.Table:
@@ -77,7 +103,7 @@ def _table(
 ) -> pa.Table:
     names: list[str] = []
     arrays: list[pa.Array] = []
-    for column in layout(table, rows, columns):
+    for column in layout(table, rows, columns, tally):
         name, kind, _, _ = column
         names.append(name)
         if name == SYNCED_AT:

@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sources.stripe_api.catalogue import RESOURCES, TABLES, Embedded, Table
+from sources.stripe_api.coerce import LAST_SECOND
 from sources.stripe_api.embedded import has_key, take
+from sources.stripe_api.errors import BrokenPage
 from sources.stripe_api.events import TYPES, is_deletion, table_of_event, unwrapped
 from sources.stripe_api.rows import Row, Stamp, explode, set_marker
 
@@ -58,15 +60,19 @@ class Ignored:
 
 
 def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Change | Ignored:
-    """What an event tells. Its object is taken over: `rows_of` changes it.
+    """What an event tells. Its object is taken over: `rows_of` changes it. Raises BrokenPage for one without an object.
 
     Events of connected accounts are ignored but for the accounts themselves, which the platform lists too: whoever
     wants their objects reads those accounts.
     """
+    data = event.get("data")
+    shown = data.get("object") if isinstance(data, dict) else None
+    if not isinstance(event.get("type"), str) or not isinstance(shown, dict):
+        raise BrokenPage("the event names no type, or shows no object")
     type = str(event["type"])
     if (known := TYPES.get(type)) is not None and known.ignored:
         return Ignored(type, known.ignored)
-    obj = dict(unwrapped(event["data"]["object"]))
+    obj = dict(unwrapped(shown))
     name = table_of_event(type, obj)
     if name is None:
         return Ignored(type, "no table holds its object")
@@ -189,4 +195,4 @@ def _created(table: str, obj: Mapping[str, Any]) -> int | None:
     resource = RESOURCES.get(table)
     field = resource.created_field if resource is not None else "created"
     value = obj.get(field) if field else None
-    return value if isinstance(value, int) else None
+    return value if type(value) is int and 0 <= value <= LAST_SECOND else None

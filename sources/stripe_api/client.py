@@ -97,7 +97,7 @@ class Client:
         """The first half of an attempt: an answer of status 200, not yet parsed. Raises the tree of `errors.py`."""
         endpoint = request.endpoint
         try:
-            reply = self._transport.get(request.path, urlencode(request.params, safe="[]:"))
+            reply = self._transport.get(request.path, urlencode(request.params, safe="[]:", errors="surrogatepass"))
         except BaseException:
             self.limiter.released(endpoint)
             raise

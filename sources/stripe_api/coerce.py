@@ -51,13 +51,15 @@ _DOUBLE_INTEGERS = range(-(2**53), 2**53 + 1)
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,25})(?:\.[0-9]{1,12})?")
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z")
 _NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
+SYSTEM_COLUMNS = frozenset(("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "rowid"))
+"""Columns that every table has already, unseen: Postgres' own, and DuckDB's `rowid`, by which the merge goes."""
 
 
 def is_column_name(field: str) -> bool:
     """Whether a field can be a column of its own name in every destination: snake case, no doubled `_`, not too
-    long.
+    long, and no column of the database's own.
     """
-    return len(field) <= MAX_NAME and _NAME.fullmatch(field) is not None
+    return len(field) <= MAX_NAME and _NAME.fullmatch(field) is not None and field not in SYSTEM_COLUMNS
 
 
 def variant_column(column: str, variant: Variant) -> str:

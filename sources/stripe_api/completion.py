@@ -87,6 +87,10 @@ class Completion:
         self.gaps.remove(gap)
         return []
 
+    def pass_by(self, step: Step) -> None:
+        """Leaves an embedded list cut that cannot be read to its end: it is not whole then, and nothing is deleted."""
+        self.gaps.remove(step.tag)
+
 
 def gaps(table: str, objects: Sequence[Object], tables: Tables) -> Iterator[Gap]:
     """The embedded lists in objects of a table, at any depth, that go on."""

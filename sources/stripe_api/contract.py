@@ -20,7 +20,8 @@ from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.coerce import VARIANT_MARK
 from sources.stripe_api.errors import BadConfiguration, StripeSourceError
 from sources.stripe_api.layout import OTHER_FIELDS
-from sources.stripe_api.schema import LEARNED, OWN_COLUMNS, Columns, ColumnType
+from sources.stripe_api.schema import LEARNED, MORE_COLUMNS, OWN_COLUMNS, Columns, ColumnType
+from sources.stripe_api.tally import shortened
 
 Mode = Literal["evolve", "freeze", "discard_value"]
 MODES = ("evolve", "freeze", "discard_value")
@@ -83,13 +84,19 @@ class ContractedColumns(Columns):
         kind = self.of(table).get(column)
         if kind is not None:
             return kind
-        if self._contract.columns == "freeze" and column != OTHER_FIELDS:
+        if self._contract.columns == "freeze":
+            field = shortened(next(iter(value))) if column == OTHER_FIELDS and isinstance(value, dict) else column
             raise SchemaFrozen(
-                f"Stripe sends a field {column!r} that the table {table} does not have, and the schema contract freezes"
+                f"Stripe sends a field {field!r} that the table {table} does not have, and the schema contract freezes"
                 f' its columns. Set {SETTING} to evolve (columns = "evolve") to let it in, or to discard_value.'
             )
         self._count(table, column, 1)
         return LEARNED[type(value)]
+
+    def room(self, table: str) -> int:
+        """See `Columns`. Where no columns are let in, `learn` says what becomes of a field."""
+        is_closed = self._contract.columns != "evolve" and table in self._known
+        return MORE_COLUMNS if is_closed else super().room(table)
 
     def admit(self, tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
         """What of some tables may be stored. Raises SchemaFrozen for a new table, or a value that does not fit."""

@@ -22,14 +22,15 @@ def converter(account_id: str, columns: Columns, tally: Tally) -> Convert:
     """A conversion for `sources.stripe_api.paging.fetch`."""
 
     def convert(resource: Resource, listings: Sequence[Listing]) -> Mapping[str, pa.Table]:
+        own = tally.within(resource.name)
         rows: dict[str, list[Row]] = {}
         for listing in listings:
             stamp = Stamp(account_id, listing.as_of, "retrieve" if resource.kind == "singleton" else "list")
-            exploded = explode(resource.table, listing.objects, stamp, parent_id=listing.parent_id)
+            exploded = explode(resource.table, listing.objects, stamp, parent_id=listing.parent_id, tally=own)
             for table, found in exploded.items():
                 rows.setdefault(table, []).extend(found)
             if listing.whole and listing.parent_id is not None:
                 rows.setdefault(resource.table, []).append(set_marker(resource.table, listing.parent_id, stamp))
-        return arrow_tables(rows, columns, tally=tally)
+        return arrow_tables(rows, columns, tally=own)
 
     return convert

@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.jsontext import escaped
 from sources.stripe_api.schema import OWN_COLUMNS, columns
 
 if TYPE_CHECKING:
@@ -13,17 +14,22 @@ if TYPE_CHECKING:
 
 
 class Taken(NamedTuple):
-    """An embedded list that was taken out: its objects, and whether they are all (`has_more` is false)."""
+    """An embedded list that was taken out: its objects, and whether they are all (`has_more` is false).
+
+    `left` entries stayed in the object, for want of a key.
+    """
 
     objects: list[dict[str, Any]]
     whole: bool
+    left: int = 0
 
 
 def take(obj: dict[str, Any], embedded: Embedded) -> Taken | None:
     """Remove the list from the object (which is changed) and return it; None, and no change, where it has none.
 
-    Only a list object whose entries are all objects with the key of their table is taken: anything else (null, a list
-    of ids, a shape that Stripe does not have today) stays in the object, so that nothing is lost.
+    Only a list object whose entries are objects with the key of their table is taken: anything else (null, a list of
+    ids, a shape that Stripe does not have today) stays in the object, so that nothing is lost. Of a list that has some
+    such entries the others stay, and it is not whole.
     """
     *path, field = embedded.field.split(".")
     holder: Any = obj
@@ -34,9 +40,25 @@ def take(obj: dict[str, Any], embedded: Embedded) -> Taken | None:
         return None
     entries = listed["data"]
     if not all(type(entry) is dict and has_key(entry, embedded.table) for entry in entries):
-        return None
+        usable = [entry for entry in entries if type(entry) is dict and has_key(entry, embedded.table)]
+        if not usable:
+            return None
+        listed["data"] = [entry for entry in entries if not any(entry is one for one in usable)]
+        return Taken(usable, whole=False, left=len(listed["data"]))
     del holder[field]
     return Taken(entries, listed.get("has_more") is False)
+
+
+MAX_KEY = 1_000
+"""Bytes of a key's text: an index row of Postgres has 2,704, for all columns of a key. Stripe's ids have up to 255."""
+
+
+def is_too_long(obj: dict[str, Any], table: str) -> bool:
+    """Whether no index can hold the object's key. It has one."""
+    return any(
+        expected is str and len(obj[field]) * 6 > MAX_KEY and len(escaped(obj[field]).encode()) > MAX_KEY
+        for field, expected in _key_types(table)
+    )
 
 
 def has_key(obj: dict[str, Any], table: str) -> bool:

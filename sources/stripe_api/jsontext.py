@@ -2,7 +2,8 @@
 
 orjson does the work. What it would change or refuse goes another way: `orjson.loads` turns integers beyond 64 bits into
 doubles and refuses `1e400` and lone surrogates (`"\\ud800"`), `orjson.dumps` refuses integers beyond 64 bits, `Decimal`
-and nesting deeper than 254. Numbers with a fraction or an exponent are IEEE doubles, as in Stripe's own libraries.
+and nesting deeper than 254; Python's own encoder ends where its stack does. Numbers with a fraction or an exponent are
+IEEE doubles, as in Stripe's own libraries.
 
 Postgres' `text` and `jsonb` cannot hold U+0000, and no database holds a lone surrogate: `escaped` writes either as
 the six characters of its JSON escape (`\\u0000`, `\\ud800`).
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -32,8 +34,13 @@ _MAX_EXPONENT = 4300
 """Numbers of 10**4300 and more are refused, as Python refuses longer integers; Postgres' numeric ends at 10**131072."""
 
 _FIRST_WITH_EXPONENT = 1e16
+_END = object()
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+MAX_DEPTH = 1000
+"""How deep a value of a field may be nested. orjson parses 1,024 levels of a page; Postgres' jsonb takes some 10,000
+with its default stack, DuckDB's JSON more."""
 
 
 def parse(body: bytes) -> Any:
@@ -55,16 +62,12 @@ def parse(body: bytes) -> Any:
 def text(value: Any) -> bytes:
     """Compact JSON text in UTF-8 of a value as `parse` gives it, key order kept.
 
-    Strings must be storable (see `storable`, `escaped_deep`). Raises BrokenPage when nested too deep.
+    Strings must be storable (see `storable`, `escaped_deep`). Raises BrokenPage when nested deeper than `MAX_DEPTH`.
     """
     try:
         return orjson.dumps(value)
     except TypeError:
-        pass
-    try:
-        return _text_slowly(value).encode()
-    except RecursionError:
-        raise BrokenPage("a JSON value is nested too deep to be stored") from None
+        return "".join(_pieces(value)).encode()
 
 
 def storable(value: Any) -> tuple[bytes, bool]:
@@ -75,8 +78,9 @@ def storable(value: Any) -> tuple[bytes, bool]:
             return raw, False
     except TypeError:
         pass
-    clean = escaped_deep(value)
-    return text(clean), clean != value
+    raw = "".join(_pieces(value)).encode("utf-8", "surrogatepass")
+    clean = text(escaped_deep(value))
+    return clean, clean != raw
 
 
 def escaped(string: str) -> str:
@@ -87,22 +91,18 @@ def escaped(string: str) -> str:
 
 
 def escaped_deep(value: Any) -> Any:
-    """A copy of a JSON value with `escaped` strings and keys. Raises BrokenPage when nested too deep."""
-    try:
-        return _escaped_deep(value)
-    except RecursionError:
-        raise BrokenPage("a JSON value is nested too deep to be stored") from None
+    """A copy of a JSON value with `escaped` strings and keys."""
+    return _mapped(value, lambda one: escaped(one) if type(one) is str else one, escaped)
 
 
 def in_digits(value: Any) -> Any:
     """The JSON value with whole numbers from 1e16 as integers: jsonb gives 6.5e+16 back as 65000000000000000."""
-    if type(value) in (float, Decimal):
-        return _whole(value) if abs(value) >= _FIRST_WITH_EXPONENT else value
-    if type(value) is dict:
-        return {key: in_digits(item) for key, item in value.items()}
-    if type(value) is list:
-        return [in_digits(item) for item in value]
-    return value
+    return _mapped(value, _in_digits, str)
+
+
+def _in_digits(value: Any) -> Any:
+    is_large = type(value) in (float, Decimal) and abs(value) >= _FIRST_WITH_EXPONENT
+    return _whole(value) if is_large else value
 
 
 def _whole(number: float | Decimal) -> int | Decimal:
@@ -110,14 +110,21 @@ def _whole(number: float | Decimal) -> int | Decimal:
     return int(exact) if exact == exact.to_integral_value() else exact
 
 
-def _escaped_deep(value: Any) -> Any:
-    if type(value) is str:
-        return escaped(value)
-    if type(value) is dict:
-        return {escaped(key): _escaped_deep(item) for key, item in value.items()}
-    if type(value) is list:
-        return [_escaped_deep(item) for item in value]
-    return value
+def _mapped(value: Any, leaf: Callable[[Any], Any], key: Callable[[str], str]) -> Any:
+    """A copy of a JSON value, its leaves and its keys changed; as deep as it may be, without Python's stack."""
+    copied: list[Any] = [None]
+    waiting: list[tuple[Any, Any, Any]] = [(value, copied, 0)]
+    while waiting:
+        one, holder, place = waiting.pop()
+        if type(one) is dict:
+            holder[place] = made = dict.fromkeys(map(key, one))
+            waiting += [(item, made, key(name)) for name, item in one.items()]
+        elif type(one) is list:
+            holder[place] = items = [None] * len(one)
+            waiting += [(item, items, index) for index, item in enumerate(one)]
+        else:
+            holder[place] = leaf(one)
+    return copied[0]
 
 
 def _may_hold_long_integer(body: bytes) -> bool:
@@ -151,11 +158,30 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON value")
 
 
-def _text_slowly(value: Any) -> str:
-    if type(value) is dict:
-        return "{" + ",".join(f"{_text_slowly(key)}:{_text_slowly(item)}" for key, item in value.items()) + "}"
-    if type(value) is list:
-        return "[" + ",".join(map(_text_slowly, value)) + "]"
-    if type(value) is Decimal:
-        return str(value)
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+def _pieces(value: Any) -> Iterator[str]:
+    """The JSON text of a value in pieces, without Python's stack. Raises BrokenPage."""
+    under_way: list[tuple[Iterator[Any], str]] = []
+    comma = ""
+    one: Any = value
+    while True:
+        if type(one) is dict or type(one) is list:
+            if len(under_way) == MAX_DEPTH:
+                raise BrokenPage(f"a value of it is nested too deep, more than {MAX_DEPTH:,} levels")
+            under_way.append((iter(one.items() if type(one) is dict else one), "}" if type(one) is dict else "]"))
+            yield "{" if type(one) is dict else "["
+            comma = ""
+        else:
+            yield str(one) if type(one) is Decimal else json.dumps(one, ensure_ascii=False, allow_nan=False)
+            comma = ","
+        following: Any = _END
+        while under_way and (following := next(under_way[-1][0], _END)) is _END:
+            yield under_way.pop()[1]
+            comma = ","
+        if not under_way:
+            return
+        if under_way[-1][1] == "}":
+            name, one = following
+            yield f"{comma}{json.dumps(name, ensure_ascii=False)}:"
+        else:
+            one = following
+            yield comma

@@ -12,10 +12,14 @@ from sources.stripe_api.catalogue_types import Resource, Table
 from sources.stripe_api.client import endpoint_of
 from sources.stripe_api.completion import Completion
 from sources.stripe_api.deliveries import Failed, Finished
-from sources.stripe_api.errors import RequestRefused, SkipResource
+from sources.stripe_api.errors import BrokenPage, RequestRefused, RetryLater, ServerFailed, SkipResource
+from sources.stripe_api.page_children import ChildPager
 from sources.stripe_api.page_windows import Horizon, Survey, WindowPager
 from sources.stripe_api.replies import Page
+from sources.stripe_api.tally import shortened
 from sources.stripe_api.work import Pager, Step, Turn
+
+PASSED_BY = 3  # lists of single objects that a resource may leave out
 
 State = Literal["queued", "running", "complete", "error", "skipped"]
 
@@ -66,6 +70,7 @@ class Lane:
     requests: int = 0
     reported: int = 0  # requests that chunks have told of
     rows: int = 0
+    passed_by: list[str] = field(default_factory=list)  # lists of single objects that were left out, and why
     error: Exception | None = None
     is_closed: bool = False  # its end has been told
     started: float | None = None
@@ -161,6 +166,23 @@ class Lane:
         self.add(task.pager, steps, task.completion)
         return self._completed(task.pager, task.completion)
 
+    def gave_up(self, task: Task, error: RetryLater) -> Turn | None:
+        """How to go on without the list of a single object that cannot be read; None where the resource is in error.
+
+        So it is where nothing answers, and after some such lists: it is not about a single object then.
+        """
+        is_of_one = isinstance(error, BrokenPage | ServerFailed) and task.step.request is not None
+        if not is_of_one or len(self.passed_by) == PASSED_BY:
+            return None
+        if task.completion is not None:
+            self.passed_by.append(f"of {shortened(task.step.tag.owner_id)}: {error}")
+            task.completion.pass_by(task.step)
+            return self._completed(task.pager, task.completion)
+        if isinstance(task.pager, ChildPager):
+            self.passed_by.append(f"of {shortened('/'.join(task.step.tag.ids))}: {error}")
+            return self._turned(task.pager, task.pager.pass_by(task.step))
+        return None
+
     def cut_short(self) -> tuple[Pager, Turn] | None:
         """What can be handed over of a page that is held back when no more may be asked; None when none is left."""
         while self.completions:
@@ -179,6 +201,9 @@ class Lane:
         """Its end: what there is to tell of it."""
         self.is_closed, self.ended = True, now
         seconds = now - self.started if self.started is not None else 0.0
+        if self.error is None and self.passed_by:
+            lists = " ".join(self.passed_by)
+            self.error = BrokenPage(f"All but the lists of these objects were read, which could not be: {lists}")
         if self.error is not None:
             return Failed(self.resource.name, self.error, self.requests, seconds)
         return Finished(self.resource.name, self.requests, seconds)

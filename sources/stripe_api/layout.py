@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 SYNCED_AT = "_synced_at"
 OTHER_FIELDS = "_other_fields"
-"""JSON object of the fields whose names cannot be columns ("Amount", "a__b", "_as_of"): Stripe has none."""
+"""JSON object of the fields that cannot be columns, for their names ("Amount", "a__b", "_as_of", "ctid") or because the
+table has no room for more (`schema.MORE_COLUMNS`). It is made where it is needed."""
 
 RESERVED: frozenset[str] = frozenset((*OWN_COLUMNS, OTHER_FIELDS))
 
@@ -47,7 +48,9 @@ are RFC 3339 strings (fields of v2 objects) rather than unix seconds. Plain tupl
 every page."""
 
 
-def layout(table: Table, rows: Sequence[Mapping[str, Any]], columns: Columns) -> list[Column]:
+def layout(
+    table: Table, rows: Sequence[Mapping[str, Any]], columns: Columns, tally: Tally | None = None
+) -> list[Column]:
     """The columns of a batch: key, own columns, fields in the snapshot's order, others in the order of learning.
 
     Of Stripe's fields only those that some row has; of those that `columns` does not know only those with a value.
@@ -55,7 +58,7 @@ def layout(table: Table, rows: Sequence[Mapping[str, Any]], columns: Columns) ->
     cells = _transposed(rows)
     known = columns.of(table.name)
     if unseen := [name for name in cells if (name not in known or VARIANT_MARK in name) and name not in OWN_COLUMNS]:
-        _settle(table.name, unseen, cells, columns, len(rows))
+        _settle(table.name, unseen, cells, columns, len(rows), tally)
         known = columns.of(table.name)
     nulls = [None] * len(rows)
     v2 = is_v2(table)
@@ -83,7 +86,8 @@ def fitted(
 ) -> tuple[Values, Mapping[str, tuple[Variant, Values]]]:
     """A column value by value: what it stores, and its variant columns by name with their types.
 
-    An entry per row, None for null. Variant columns are learned, so that later rows set them to null.
+    An entry per row, None for null. Variant columns are learned, so that later rows set them to null. A table without
+    room for more columns gets one variant of a column, which holds any value as JSON.
     """
     name, kind, values, iso = column
     if _STORED_AS_IS.get(kind, _ONLY_NULLS).issuperset(map(type, values)):
@@ -95,6 +99,9 @@ def fitted(
         if value is None:
             continue
         fits, variant, changed = fit(kind, value, iso)
+        if variant is not None and not _has_place(table, variant_column(name, variant), columns):
+            variant = "json"
+            fits, _, changed = fit(variant, value)
         escaped += changed
         if variant is None:
             stored[row] = fits
@@ -110,6 +117,11 @@ def fitted(
     return stored, beside
 
 
+def _has_place(table: str, column: str, columns: Columns) -> bool:
+    """Whether a table has a variant column, or room for it."""
+    return column in columns.of(table) or columns.room(table) > 0
+
+
 def _transposed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Values]:
     shape = tuple(rows[0])
     if all(tuple(row) == shape for row in rows):
@@ -118,10 +130,18 @@ def _transposed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Values]:
     return {name: [row.get(name) for row in rows] for name in names}
 
 
-def _settle(table: str, unseen: Sequence[str], cells: dict[str, Values], columns: Columns, count: int) -> None:
+def _settle(
+    table: str, unseen: Sequence[str], cells: dict[str, Values], columns: Columns, count: int, tally: Tally | None
+) -> None:
     """Learn the types of unseen fields that have values; put what cannot be a column into `_other_fields`."""
-    others = [name for name in unseen if name != OTHER_FIELDS and not is_column_name(name)]
+    new = [name for name in unseen if name != OTHER_FIELDS]
+    others = [name for name in new if not is_column_name(name)]
+    if len(new) > (room := max(columns.room(table), 0)):
+        candidates = (name for name in new if is_column_name(name) and any(value is not None for value in cells[name]))
+        others += list(candidates)[room:]
     if others:
+        if tally is not None:
+            tally.set_aside(table, others)
         gathered: list[dict[str, Any]] = [dict(value or {}) for value in cells.get(OTHER_FIELDS, [None] * count)]
         for name in others:
             for fields, value in zip(gathered, cells.pop(name), strict=True):

@@ -108,6 +108,12 @@ class ChildPager:
         listed.restarts += 1
         return Turn(at_once=[self._step(listed)])
 
+    def pass_by(self, step: Step) -> Turn:
+        """Leaves a parent out whose list cannot be read."""
+        listed: _List = step.tag
+        listed.objects, listed.whole, listed.is_done = [], False, True
+        return self._go_on([])
+
     def handed_over(self) -> Turn:
         """The next lists in the parents' order, if any are ready."""
         self._handing_over = False

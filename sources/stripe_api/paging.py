@@ -203,7 +203,11 @@ class Fetch:
         except RetryLater as error:
             delay = self._client.retry_delay(task.attempts, error)
             if delay is None:
-                raise
+                with exchange.lock:
+                    without = Turn() if exchange.is_given_up(lane) else lane.gave_up(task, error)
+                if without is None:
+                    raise
+                return without
             with exchange.lock:
                 if not exchange.is_given_up(lane):
                     task.not_before = self._clock() + delay

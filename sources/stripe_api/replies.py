@@ -88,11 +88,18 @@ def as_of(reply: Reply) -> int:
 
 
 def page_of(reply: Reply) -> Page:
-    """The page in an answer of status 200. Raises BrokenPage for anything else than a list of objects."""
+    """The page in an answer of status 200. Raises BrokenPage for anything else than a list of objects.
+
+    A single entry that is no object stands as an empty one, which has no key: it alone will be left out.
+    """
     body = parse(reply)
     objects = body.get("data")
-    if not isinstance(objects, list) or not all(isinstance(one, dict) for one in objects):
+    if not isinstance(objects, list):
         raise _broken(reply, "is no list")
+    if not all(isinstance(one, dict) for one in objects):
+        if not any(isinstance(one, dict) for one in objects):
+            raise _broken(reply, "is a list of other things than objects")
+        objects = [one if isinstance(one, dict) else {} for one in objects]
     if "next_page_url" in body or reply.path.startswith("/v2/"):
         url = body.get("next_page_url")
         if url is not None and not isinstance(url, str):

@@ -52,4 +52,4 @@ def page_in(request: Request, reply: Reply) -> Page:
 
 def _segment(id: str) -> str:
     """An id as a segment of a path: users choose some ids, and a path must not lead elsewhere."""
-    return quote(id, safe="") if id.strip(".") else id.replace(".", "%2E")
+    return quote(id, safe="", errors="surrogatepass") if id.strip(".") else id.replace(".", "%2E")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.embedded import has_key, key_of, take
+from sources.stripe_api.embedded import has_key, is_too_long, key_of, take
 from sources.stripe_api.errors import BrokenPage
 from sources.stripe_api.layout import OTHER_FIELDS, RESERVED
 from sources.stripe_api.schema import columns
@@ -24,6 +24,7 @@ from sources.stripe_api.typed import Row, comparable, object_of, typed_rows
 
 if TYPE_CHECKING:
     from sources.stripe_api.catalogue import Table
+    from sources.stripe_api.tally import Tally
 
 __all__ = ["Row", "Stamp", "comparable", "explode", "object_of", "set_marker", "tombstone", "typed_rows"]
 
@@ -41,15 +42,17 @@ class Stamp:
     source: Literal["list", "event", "retrieve"]
 
 
-def explode(table: str, objects: Sequence[Row], stamp: Stamp, *, parent_id: str | None = None) -> dict[str, list[Row]]:
+def explode(
+    table: str, objects: Sequence[Row], stamp: Stamp, *, parent_id: str | None = None, tally: Tally | None = None
+) -> dict[str, list[Row]]:
     """Rows by table of the objects of one table and of all embedded in them. The dicts become the rows: they change.
 
     A whole embedded list also gives a set marker, one with `has_more` does not. Objects with `deleted: true` become
     tombstones when they are stubs, else rows with `_deleted_at`. `parent_id` is kept where the table has parents.
-    Raises BrokenPage for an object without its key.
+    An object that no row can hold, for want of a key, is left out and noted in `tally`; without one, raises BrokenPage.
     """
     rows: dict[str, list[Row]] = {}
-    _explode(rows, TABLES[table], objects, stamp, parent_id)
+    _explode(rows, TABLES[table], objects, stamp, parent_id, tally)
     return rows
 
 
@@ -64,13 +67,19 @@ def tombstone(table: str, id: str, stamp: Stamp, parent_id: str | None = None) -
 
 
 def _explode(
-    rows: dict[str, list[Row]], table: Table, objects: Sequence[Row], stamp: Stamp, parent_id: str | None
+    rows: dict[str, list[Row]],
+    table: Table,
+    objects: Sequence[Row],
+    stamp: Stamp,
+    parent_id: str | None,
+    tally: Tally | None,
 ) -> None:
     out = rows.setdefault(table.name, [])
     own = _own(table, stamp, parent_id)
     for obj in objects:
-        if not has_key(obj, table.name):
-            raise BrokenPage(f"an object of {table.name} came without its key ({', '.join(table.key)})")
+        if not has_key(obj, table.name) or is_too_long(obj, table.name):
+            _reject(table, obj, tally)
+            continue
         if not obj.keys().isdisjoint(RESERVED):
             aside = {name: obj.pop(name) for name in sorted(RESERVED & obj.keys())}
             obj[OTHER_FIELDS] = {name: value for name, value in aside.items() if value is not None} or None
@@ -82,14 +91,22 @@ def _explode(
             if deleted:
                 obj["_deleted_at"] = stamp.as_of
         if table.embedded:
-            _take_children(rows, table, obj, stamp)
+            _take_children(rows, table, obj, stamp, tally)
         obj.update(own)
         if parent_id is None and table.parent_field is not None:
             obj["_parent_id"] = _parent_of(table, obj)
         out.append(obj)
 
 
-def _take_children(rows: dict[str, list[Row]], table: Table, obj: Row, stamp: Stamp) -> None:
+def _reject(table: Table, obj: Row, tally: Tally | None) -> None:
+    """Leaves an object out that no row can hold. Raises BrokenPage where nobody is told."""
+    what = "came without its key" if not has_key(obj, table.name) else "came with a key that is too long for an index"
+    if tally is None:
+        raise BrokenPage(f"an object of {table.name} {what} ({', '.join(table.key)})")
+    tally.reject(table.name, obj.get("id"), f"it {what}, {', '.join(table.key)}")
+
+
+def _take_children(rows: dict[str, list[Row]], table: Table, obj: Row, stamp: Stamp, tally: Tally | None) -> None:
     """Move the embedded lists to their tables. Only rows of tables that have a parent can be closed by a set marker."""
     id = obj[table.key[0]] if table.key else None
     for embedded in table.embedded:
@@ -97,7 +114,9 @@ def _take_children(rows: dict[str, list[Row]], table: Table, obj: Row, stamp: St
         if taken is None:
             continue
         child = TABLES[embedded.table]
-        _explode(rows, child, taken.objects, stamp, id)
+        if taken.left and tally is not None:
+            tally.reject(child.name, None, f"{taken.left} entries of {table.name}.{embedded.field} have no key")
+        _explode(rows, child, taken.objects, stamp, id, tally)
         if taken.whole and child.parent is not None and id is not None:
             rows[child.name].append(set_marker(child.name, id, stamp))
 

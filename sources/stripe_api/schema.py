@@ -56,6 +56,11 @@ def api_version() -> str:
     return str(_snapshot()["api_version"])
 
 
+MORE_COLUMNS = 200
+"""Columns that a table may have beyond those of the snapshot: fields that came later, and variants. Postgres takes
+1,600 columns, but a row with values in more than about 440 fits no page there, however much of it is moved out."""
+
+
 class Columns:
     """The columns of one run: those of `all_columns`, those that the database has, and those that the run learned.
 
@@ -77,6 +82,10 @@ class Columns:
                     table, MappingProxyType({**all_columns(table), **self._stored.get(table, {})})
                 )
         return known
+
+    def room(self, table: str) -> int:
+        """How many more columns the table may get; none is left where it is not positive."""
+        return MORE_COLUMNS - (len(self.of(table)) - len(all_columns(table)))
 
     def learn(self, table: str, column: str, value: object) -> ColumnType:
         """The type of a column, decided from a value (not null) where it is unknown, and remembered.

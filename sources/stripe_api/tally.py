@@ -1,19 +1,49 @@
-"""Counts of values that were not stored just as Stripe sent them, so that a run can report them. Holds no value."""
+"""What of a run was not stored just as Stripe sent it, so that the run can report it. Holds names and ids, no value.
+
+Knows no database: who reports and keeps it is the caller's affair.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+SHOWN = 60  # characters of an id or a name that are shown
+KEPT = 1_000  # rejected objects that are kept by name; further ones are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An object that was left out: of which resource or pass, for which table, its id ("" for none), and why."""
+
+    resource: str
+    table: str
+    id: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.id or 'without an id'} ({self.why})"
 
 
 class Tally:
-    """Counts over a run, for any number of threads."""
+    """Counts and names over a run, for any number of threads. `within` gives one that notes a resource's rejects."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._escaped: Counter[tuple[str, str]] = Counter()
         self._variants: Counter[tuple[str, str]] = Counter()
+        self._aside: dict[str, dict[str, None]] = {}
+        self._rejected: dict[Rejected, None] = {}
+        self._unsaved: list[Rejected] = []
+        self._resource = ""
+
+    def within(self, resource: str) -> Tally:
+        """The same tally, for what belongs to a resource."""
+        same = Tally.__new__(Tally)
+        same.__dict__ |= {**self.__dict__, "_resource": resource}
+        return same
 
     def add(self, table: str, column: str, escaped: int, variants: Mapping[str, int]) -> None:
         """Of this column's values so many had characters escaped, and so many went to each variant column."""
@@ -22,6 +52,22 @@ class Tally:
                 self._escaped[table, column] += escaped
             for name, count in variants.items():
                 self._variants[table, name] += count
+
+    def set_aside(self, table: str, fields: Iterable[str]) -> None:
+        """These fields of a table's objects went to `_other_fields`."""
+        with self._lock:
+            known = self._aside.setdefault(table, {})
+            for field in fields:
+                if len(known) < KEPT:
+                    known[shortened(field)] = None
+
+    def reject(self, table: str, id: object, why: str) -> None:
+        """An object is left out. Its `id` may be anything; the same one is noted once."""
+        with self._lock:
+            one = Rejected(self._resource, table, shortened(id) if isinstance(id, str) else "", why)
+            if one not in self._rejected and len(self._rejected) < KEPT:
+                self._rejected[one] = None
+                self._unsaved.append(one)
 
     def escaped(self) -> Mapping[tuple[str, str], int]:
         """(table, column) -> values whose U+0000 or lone surrogates were written as six-character escapes."""
@@ -32,3 +78,25 @@ class Tally:
         """(table, variant column) -> values that did not fit their own column."""
         with self._lock:
             return dict(self._variants)
+
+    def aside(self) -> Mapping[str, list[str]]:
+        """table -> names of the fields that are in `_other_fields`, in the order of their arrival."""
+        with self._lock:
+            return {table: list(fields) for table, fields in self._aside.items()}
+
+    def rejected(self, resource: str | None = None) -> list[Rejected]:
+        """The objects that were left out, of one resource or of all."""
+        with self._lock:
+            return [one for one in self._rejected if resource is None or one.resource == resource]
+
+    def take_unsaved(self) -> list[Rejected]:
+        """The objects that were left out since this was last asked, for whoever keeps them."""
+        with self._lock:
+            taken, self._unsaved[:] = list(self._unsaved), []
+            return taken
+
+
+def shortened(name: str) -> str:
+    """A name as it can be printed: unprintable characters escaped, a long one cut with its length."""
+    shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}… ({len(name):,} characters)"
+    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in shown)

@@ -37,7 +37,7 @@ def typed_rows(
         return []
     synced_at = clock()
     values: dict[str, Sequence[Any]] = {}
-    for column in layout(TABLES[table], rows, columns):
+    for column in layout(TABLES[table], rows, columns, tally):
         name = column[0]
         if name == SYNCED_AT:
             values[name] = [synced_at] * len(rows)

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 from sources.stripe_api.catalogue_types import Created, Params, Resource, Table
 from sources.stripe_api.client import Request
+from sources.stripe_api.coerce import LAST_SECOND
+from sources.stripe_api.embedded import MAX_KEY
 from sources.stripe_api.errors import BrokenPage, RequestRefused
 from sources.stripe_api.progress import Advance
 from sources.stripe_api.replies import Object, Page
@@ -115,10 +117,10 @@ def created_params(created: Created, gte: int, lt: int) -> Params:
 
 
 def created_of(one: Object, resource: Resource) -> int | None:
-    """The second in which an object was created, None where it does not show it."""
+    """The second in which an object was created, None where it does not show it, or shows what no second can be."""
     value = one.get(resource.created_field) if resource.created_field else None
-    if isinstance(value, int):
-        return value
+    if type(value) is int:
+        return value if 0 <= value <= LAST_SECOND else None
     if isinstance(value, str):
         try:
             return int(datetime.fromisoformat(value).timestamp())
@@ -128,15 +130,16 @@ def created_of(one: Object, resource: Resource) -> int | None:
 
 
 def cursor_after(page: Page, previous: str | None, *, first: bool = False) -> str:
-    """The id after which (or, of the first object, before which) the next page begins.
+    """The id after which (or, of the first object, before which) the next page begins: that of the last usable object.
 
     Raises BrokenPage where there is none, or where the list does not move.
     """
-    id = page.objects[0 if first else -1].get("id") if page.objects else None
-    if not isinstance(id, str):
+    ids = [id for one in page.objects if isinstance(id := one.get("id"), str) and id and len(id) <= MAX_KEY]
+    if not ids:
         raise BrokenPage(
-            "A list promises more, but its last object has no id to go on from.", request_id=page.request_id
+            "A list promises more, but none of its objects has an id to go on from.", request_id=page.request_id
         )
+    id = ids[0 if first else -1]
     if id == previous or (previous is not None and any(one.get("id") == previous for one in page.objects)):
         raise BrokenPage(
             f"A list does not move: the page after {previous} holds that object again. See SOURCES__STRIPE__API_BASE.",

@@ -293,6 +293,21 @@ def test_a_relist_survives_its_budget(mirror: Mirror) -> None:
     assert mirror.differences(lists) == []
 
 
+def test_a_relist_that_goes_on_ends_with_the_events_since_it_began(mirror: Mirror) -> None:
+    lists = ("customers", "coupons", "prices", "plans")
+    mirror.load(*lists)
+    mirror.sync()
+    mirror.pass_time(40 * DAY)
+    assert mirror.sync(budget=4).stopped
+    (customer,) = some(mirror, "customers")
+    mirror.sim.account.update("customers", customer, {"name": "Since it began"})
+    mirror.pass_time(HOUR)
+    outcome = mirror.sync()
+    assert (outcome.relisted, outcome.stopped) == (True, None)
+    assert mirror.row("customers", customer)["name"] == "Since it began"
+    assert mirror.differences(lists) == []
+
+
 def test_changes_during_the_load_are_in_the_events_after_it(mirror: Mirror) -> None:
     """The order that loses nothing: the endpoint first, then the load, then the events pass."""
     mirror.load("customers")

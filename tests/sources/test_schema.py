@@ -13,7 +13,16 @@ import stripe
 
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.generate_snapshot import COMMAND, column_type, difference, main, snapshot, table_columns
-from sources.stripe_api.schema import OWN_COLUMNS, SNAPSHOT, Columns, ColumnType, all_columns, api_version, columns
+from sources.stripe_api.schema import (
+    MORE_COLUMNS,
+    OWN_COLUMNS,
+    SNAPSHOT,
+    Columns,
+    ColumnType,
+    all_columns,
+    api_version,
+    columns,
+)
 from sources.stripe_api.sdk import Field, Kind, Sdk, Type
 
 
@@ -208,6 +217,12 @@ def test_columns_that_were_handed_out_do_not_change() -> None:
     assert "new_field" not in before
     with pytest.raises(TypeError):
         before["other"] = "text"  # type: ignore[index]
+
+
+def test_no_row_of_a_full_table_outgrows_a_page_of_postgres() -> None:
+    """A value that is moved out leaves 18 bytes, beside 8 kB for the page, the row's head and its null bits."""
+    widest = max(len(all_columns(name)) for name in TABLES) + MORE_COLUMNS + 1  # and `_other_fields`
+    assert 24 + widest // 8 + 18 * widest < 8_160
 
 
 def test_threads_that_learn_at_once_agree() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 
 from pipelines.load import Loader
@@ -12,7 +13,7 @@ from pipelines.postgres import PostgresDatabase
 from pipelines.stored_schema import stored_columns
 from sources.stripe_api.arrow import arrow_tables
 from sources.stripe_api.rows import Stamp, explode
-from sources.stripe_api.schema import Columns
+from sources.stripe_api.schema import MORE_COLUMNS, Columns
 from tests.webhook_sink.conftest import ACCOUNT, NOW, Served, Stored, deliver, event
 from webhook_sink.sink import Sink
 
@@ -126,6 +127,44 @@ def test_names_that_no_column_can_have_are_kept_beside(serve: Serve, stored: Sto
     odd = {"Ärger": 1, "a__b": 2, "_as_of": 3, "x" * 80: 4, "drop table": 5, "%s": 6, '"': 7}
     assert serve().send(event("customer.updated", customer(**odd))) == [200]
     assert stored.value("select _other_fields from stripe.customers") == odd
+
+
+def test_fields_named_like_columns_of_the_database_are_kept_beside(serve: Serve, stored: Stored) -> None:
+    served, system = serve(), {"ctid": 1, "xmin": "a", "xmax": {}, "cmin": 2, "cmax": 3, "tableoid": 4, "rowid": 5}
+    assert served.send(event("customer.updated", customer(name="a", **system))) == [200]
+    assert stored.query("select name, _other_fields from stripe.customers") == [("a", system)]
+    load(stored.url, customer(name="b", **system), NOW + 1)
+    assert stored.query("select name, _other_fields from stripe.customers") == [("b", system)]
+
+
+def test_flood_of_new_fields_fills_a_bounded_number_of_columns(serve: Serve, stored: Stored) -> None:
+    served, flood = serve(), {f"flood_{place}": str(place) * 40 for place in range(2_000)}
+    assert served.send(event("customer.updated", customer(**flood))) == [200]
+    flooded = [name for name in columns_of(stored, "customers") if name.startswith("flood_")]
+    assert len(flooded) <= MORE_COLUMNS
+    ((beside, *values),) = stored.query(f"select _other_fields, {', '.join(flooded)} from stripe.customers")
+    assert beside | dict(zip(flooded, values, strict=True)) == flood
+    load(stored.url, customer(flood_0=7, later=1), NOW + 1)
+    assert stored.query("select flood_0, flood_0__v_json, _other_fields from stripe.customers") == [
+        (None, 7, {"later": 1})
+    ]
+
+
+@pytest.mark.parametrize("levels", [600, 999])
+def test_value_that_is_nested_deep_is_stored(serve: Serve, stored: Stored, levels: int) -> None:
+    body = orjson.dumps(event("customer.updated", customer(metadata="deep")))
+    assert serve().post(body.replace(b'"deep"', b"[" * levels + b"1" + b"]" * levels)).status == 200
+    text = stored.value("select metadata::text from stripe.customers")
+    assert text == "[" * levels + "1" + "]" * levels
+
+
+def test_event_whose_key_no_index_holds_is_kept_as_failed_alone(serve: Serve, stored: Stored) -> None:
+    served = serve()
+    long, other = customer(), customer()
+    long["id"], other["id"] = "k" * 5_000, "cus_2"
+    assert served.send(event("customer.updated", long), event("customer.updated", other, id="evt_2")) == [500, 200]
+    assert stored.ledger()[0] == "failed"
+    assert stored.query("select id from stripe.customers") == [("cus_2",)]
 
 
 def test_empty_database_is_given_what_the_sink_needs(serve: Serve, stored: Stored) -> None:
