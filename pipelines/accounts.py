@@ -10,7 +10,7 @@ from pipelines.settings import Settings
 from sources.stripe_api.catalogue import RESOURCES, Params
 from sources.stripe_api.client import Client
 from sources.stripe_api.embedded import has_key
-from sources.stripe_api.errors import BadConfiguration
+from sources.stripe_api.errors import BadConfiguration, shown
 from sources.stripe_api.work import cursor_after
 
 ALL = "all"
@@ -30,8 +30,8 @@ def each_account(settings: Settings) -> list[Settings]:
     for name in names:
         if not name.startswith("acct_"):
             raise BadConfiguration(
-                f"The account {name!r} is none: set SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to acct_…,"
-                " to several with commas between, or to all."
+                f"The account {shown(name)} is none: set SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to"
+                " acct_…, to several with commas between, or to all."
             )
     return [_of(settings, name) for name in names] or [settings]
 
@@ -40,7 +40,7 @@ def one_account(settings: Settings) -> Settings:
     """The settings for the one account that they name. Raises BadConfiguration where they name several, or `all`."""
     if not _is_one(settings):
         raise BadConfiguration(
-            f"This is done for one account, and there are several in {settings.stripe_account!r}: set"
+            "This is done for one account, and there are several in the setting stripe_account: set"
             " SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to one acct_…, or to nothing for the key's own."
         )
     (found,) = each_account(settings)

@@ -12,20 +12,37 @@ import textwrap
 import traceback
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import pendulum
 
 from pipelines.accounts import each_account
 from pipelines.database_problem import DatabaseProblem, explained, is_database_error, without_rows
 from pipelines.settings import Settings, read_settings
-from sources.stripe_api.errors import AuthenticationFailed, BadConfiguration, StripeSourceError
+from sources.stripe_api.errors import AuthenticationFailed, BadConfiguration, StripeSourceError, shown
 from sources.stripe_api.layout import OTHER_FIELDS
 from sources.stripe_api.schema import MORE_COLUMNS
 from sources.stripe_api.tally import Tally
 
 ALL_WELL, SOME_FAILED, COULD_NOT_START, DRIFT = 0, 1, 2, 3
 INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser, whose errors repeat nothing that could be a secret in the wrong place."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's."""
+        self._given = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse's: usage, message, exit code 2."""
+        given = {part for word in self._given for part in (word, word.partition("=")[2])}
+        for text in sorted(given - {""}, key=len, reverse=True):
+            if (safe := shown(text)) != repr(text):
+                message = message.replace(repr(text), safe).replace(text, safe)
+        super().error(message)
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +77,7 @@ def moment(text: str) -> datetime:
         return pendulum.from_timestamp(int(text)) if text.isdigit() and len(text) > 8 else _parsed(text)
     except (ValueError, pendulum.parsing.exceptions.ParserError):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no point in time: write 2025-01-31, 2025-01-31T12:00:00Z or unix seconds"
+            f"{shown(text)} is no point in time: write 2025-01-31, 2025-01-31T12:00:00Z or unix seconds"
         ) from None
 
 
@@ -74,7 +91,7 @@ def _parsed(text: str) -> datetime:
 def whole_number(text: str) -> int:
     """A command line's whole number, one or more."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of one or more")
+        raise argparse.ArgumentTypeError("it has to be a whole number of one or more")
     return int(text)
 
 
@@ -85,7 +102,7 @@ def seconds(text: str) -> float:
     except ValueError:
         number = 0.0
     if not 1 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds of one or more")
+        raise argparse.ArgumentTypeError("it has to be a number of seconds of one or more")
     return number
 
 

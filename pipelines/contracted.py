@@ -6,8 +6,7 @@ import json
 from contextlib import suppress
 from typing import Any
 
-import dlt
-
+from pipelines.configured import configured
 from pipelines.database import Database
 from pipelines.stored_schema import stored_columns
 from sources.stripe_api.contract import SETTING, Contract, ContractedColumns, contract_of
@@ -18,7 +17,7 @@ def read_contract() -> Contract:
 
     Raises BadConfiguration.
     """
-    given: Any = dlt.config.get(SETTING)
+    given: Any = configured(SETTING)
     if isinstance(given, str) and given.strip().startswith("{"):
         with suppress(ValueError):  # contract_of says what is wrong with it
             given = json.loads(given)

@@ -18,7 +18,7 @@ from pipelines.wanted import ReadBack, Wanted
 from sources.stripe_api.arrow import arrow_tables
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.changes import gone, merged
-from sources.stripe_api.errors import RequestRefused
+from sources.stripe_api.errors import RequestRefused, shown
 from sources.stripe_api.id_prefixes import CHOSEN_BY_USERS, prefix_of, tables_named, tables_of_id
 from sources.stripe_api.replies import Object
 from sources.stripe_api.rows import Stamp
@@ -66,14 +66,14 @@ def _find(session: Session, id: str, kind: str | None) -> ReadBack:
     held = [one for one in tries if one.fate == "read"]
     if len(held) > 1:
         names = ", ".join(one.wanted.table for one in held)
-        raise UnknownObject(f"{id!r} is the id of several objects: {names}. Say which with --type.")
+        raise UnknownObject(f"{shown(id)} is the id of several objects: {names}. Say which with --type.")
     lost = [one for one in tries if one.fate == "gone" and (one.object is not None or _is_stored(session, one.wanted))]
     if held or lost:
         return held[0] if held else _deleted_now(session, lost[0])
     reasons = [one.why for one in tries if one.why]
     where = " or ".join(sorted(TABLES[one.wanted.table].objects[0] for one in tries))
     raise UnknownObject(
-        f"There is no {where} {id!r} in account {session.account_id}"
+        f"There is no {where} {shown(id)} in account {session.account_id}"
         + (f": {reasons[0].rstrip('.')}. " if reasons else ". ")
         + "Check the id, the mode of the key (live or test) and --stripe-account; --type names another kind of object,"
         " and objects below another are written PARENT/ID."
@@ -92,12 +92,12 @@ def _tables(id: str, kind: str | None) -> Sequence[str]:
     if tables is None:
         return CHOSEN_BY_USERS
     if not tables:
-        raise UnknownObject(f"Objects with ids like {id!r} ({prefix_of(id)}…) are kept in no table.")
+        raise UnknownObject(f"Objects with ids like {shown(id)} ({prefix_of(id)}…) are kept in no table.")
     readable = [name for name in tables if TABLES[name].retrieve is not None]
     if not readable:
         parents = sorted({TABLES[name].parent or "" for name in tables} - {""})
         raise UnknownObject(
-            f"{id!r} cannot be read by its id alone."
+            f"{shown(id)} cannot be read by its id alone."
             + (f" Read what it belongs to, and it comes along: {' or '.join(parents)}." if parents else "")
         )
     return readable

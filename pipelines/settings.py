@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_type_hints
 
-import dlt
-
-from sources.stripe_api.errors import BadConfiguration
+from pipelines.configured import configured, refuse_unread
+from sources.stripe_api.errors import BadConfiguration, looks_secret
 
 Destination = Literal["duckdb", "postgres"]
 
@@ -126,14 +125,19 @@ def read_fields(kind: type[Any], section: str, given: Mapping[str, Any]) -> dict
     """The set values of a dataclass whose fields are made by `setting`, in the order that `read_settings` says."""
     values: dict[str, Any] = {}
     hints = get_type_hints(kind)
+    refuse_unread(section, [each.name for each in fields(kind)])
     for each in fields(kind):
         value = given.get(each.name)
         if value is None and each.metadata["env"]:
             value = os.environ.get(each.metadata["env"]) or None
         if value is None:
-            provider = dlt.secrets if each.metadata["secret"] else dlt.config
-            value = provider.get(key_of(each.name, section))
+            value = configured(key_of(each.name, section), secret=each.metadata["secret"])
         if value is not None:
+            if not each.metadata["secret"] and looks_secret(str(value)):
+                raise BadConfiguration(
+                    f"The setting {each.name} holds what looks like a key, a signing secret or a connection string,"
+                    f" which does not belong there. {_set(each.name, section)}"
+                )
             values[each.name] = _typed(each.name, section, value, hints[each.name])
     return values
 
@@ -143,10 +147,8 @@ def _typed(name: str, section: str, value: Any, hint: Any) -> Any:
     try:
         return kind(value)
     except ValueError:
-        raise BadConfiguration(
-            f"The setting {name} is {value!r}, which is no {'whole ' if kind is int else ''}number."
-            f" Set {environment_name(name, section)}, or {name} in the section [{section}] of .dlt/config.toml."
-        ) from None
+        number = "whole number" if kind is int else "number"
+        raise BadConfiguration(f"The setting {name} is not a {number}. {_set(name, section)}") from None
 
 
 def _check(settings: Settings) -> None:
@@ -168,10 +170,18 @@ def _check(settings: Settings) -> None:
         "dataset": re.fullmatch(DATASET, settings.dataset) is not None and settings.dataset not in FOREIGN_SCHEMAS,
         "api_base": settings.api_base.startswith(("http://", "https://")),
     }
-    for name, is_right in limits.items():
-        if not is_right:
-            about = next(each.metadata["about"] for each in fields(Settings) if each.name == name)
+    refuse_wrong(Settings, SECTION, limits)
+
+
+def refuse_wrong(kind: type[Any], section: str, is_right: Mapping[str, bool]) -> None:
+    """Raises BadConfiguration for the first setting that is not right. The message has no value: it may be a secret."""
+    for each in fields(kind):
+        if not is_right.get(each.name, True):
+            about = each.metadata["about"]
             raise BadConfiguration(
-                f"The setting {name} cannot be {getattr(settings, name)!r}. {about}"
-                f" Set {environment_name(name)}, or {name} in the section [{SECTION}] of .dlt/config.toml."
+                f"The setting {each.name} has a value that it cannot have. {about} {_set(each.name, section)}"
             )
+
+
+def _set(name: str, section: str) -> str:
+    return f"Set {environment_name(name, section)}, or {name} in the section [{section}] of .dlt/config.toml."

@@ -21,6 +21,7 @@ from pipelines.command import (
     ALL_WELL,
     DRIFT,
     SOME_FAILED,
+    Parser,
     add_common_options,
     in_turn,
     moment,
@@ -45,7 +46,7 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="stripe_check.py", description="Compares the tables with Stripe's lists.")
+    parser = Parser(prog="stripe_check.py", description="Compares the tables with Stripe's lists.")
     add_common_options(parser)
     parser.add_argument(
         "--resources",

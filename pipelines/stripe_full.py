@@ -16,6 +16,7 @@ if __package__ in (None, ""):  # started as a file: the repository's folder is w
 from pipelines.command import (
     ALL_WELL,
     SOME_FAILED,
+    Parser,
     add_common_options,
     explain,
     in_turn,
@@ -39,7 +40,7 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="stripe_full.py", description="Loads a Stripe account into DuckDB or Postgres, or what is new in it."
     )
     add_common_options(parser)

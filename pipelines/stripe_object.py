@@ -17,6 +17,7 @@ from pipelines.accounts import one_account
 from pipelines.command import (
     ALL_WELL,
     SOME_FAILED,
+    Parser,
     add_common_options,
     run_command,
     say,
@@ -34,7 +35,7 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="stripe_object.py", description="Reads objects by id into their tables.")
+    parser = Parser(prog="stripe_object.py", description="Reads objects by id into their tables.")
     add_common_options(parser)
     parser.add_argument("ids", nargs="+", metavar="ID", help="cus_…, in_…, or PARENT/ID for what is read below another")
     parser.add_argument(

@@ -17,7 +17,7 @@ if __package__ in (None, ""):  # started as a file: the repository's folder is w
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pipelines.accounts import each_account
-from pipelines.command import ALL_WELL, add_common_options, run_command, settings_of, whole_number
+from pipelines.command import ALL_WELL, Parser, add_common_options, run_command, settings_of, whole_number
 from pipelines.database import open_database
 from pipelines.parts import Part, drop_staging, run_events, run_lists, scope_of
 from pipelines.session import open_session
@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="stripe_part.py", description="One part of a scheduled sync.")
+    parser = Parser(prog="stripe_part.py", description="One part of a scheduled sync.")
     parts = parser.add_subparsers(required=True, metavar="PART")
     accounts = parts.add_parser("accounts", help="prepare the dataset, print the accounts to sync")
     events = parts.add_parser("events", help="apply the events of an account, print the parts that are left")

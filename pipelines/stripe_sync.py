@@ -18,6 +18,7 @@ if __package__ in (None, ""):  # started as a file: the repository's folder is w
 from pipelines.command import (
     ALL_WELL,
     SOME_FAILED,
+    Parser,
     add_common_options,
     in_turn,
     resources_of,
@@ -47,7 +48,7 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="stripe_sync.py", description="Brings the tables up to date: events first, then lists for the rest."
     )
     add_common_options(parser)

@@ -81,7 +81,7 @@ def _parsed(given: str, name: str) -> dict[str, float]:
             hours[resource.strip()] = -1.0
         if hours[resource.strip()] < 0 or resource.strip() not in RESOURCES:
             raise BadConfiguration(
-                f"The setting {name} has {part!r}, which is no resource with a number of hours, such as payouts=6."
+                f"The setting {name} has an entry that is not a resource with a number of hours, such as payouts=6."
                 f" Set {environment_name(name, SECTION)}."
             )
     return hours

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipelines.account import open_client
 from pipelines.accounts import one_account, own_account
-from pipelines.command import COULD_NOT_START, INTERRUPTED, SOME_FAILED, moment, say
+from pipelines.command import COULD_NOT_START, INTERRUPTED, SOME_FAILED, Parser, moment, say
 from pipelines.settings import Settings, read_settings
 from sources.stripe_api.errors import StripeSourceError
 from webhook_sink import logs
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m webhook_sink", description=(__doc__ or "").partition(": ")[2])
+    parser = Parser("python -m webhook_sink", description=(__doc__ or "").partition(": ")[2])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_replay(commands)

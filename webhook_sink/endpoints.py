@@ -20,6 +20,7 @@ from sources.stripe_api.errors import (
     RequestRefused,
     StripeSourceError,
     Unreachable,
+    shown,
 )
 from sources.stripe_api.events import TYPES
 from sources.stripe_api.refusals import safe
@@ -90,7 +91,9 @@ class Endpoints:
         """Deletes our endpoints of this id or URL; returns them. Raises RequestRefused where there is none."""
         ours = [one for one in self.ours() if which in (one.id, one.url)]
         if not ours:
-            raise RequestRefused(f"There is no endpoint of ours with the id or URL {which!r}: see `endpoint list`.")
+            raise RequestRefused(
+                f"There is no endpoint of ours with the id or URL {shown(which)}: see `endpoint list`."
+            )
         for one in ours:
             self._call(self._service.delete, one.id)
         return ours
@@ -120,7 +123,7 @@ def _endpoint(found: Mapping[str, Any]) -> Endpoint:
 def _check_url(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.fragment:
-        raise BadConfiguration(f"{url!r} is no address that Stripe could send webhooks to: https://host/webhooks.")
+        raise BadConfiguration(f"{shown(url)} is no address that Stripe could send webhooks to: https://host/webhooks.")
     if parts.path.rstrip("/") == "":
         raise BadConfiguration(f"The sink takes webhooks at the path /webhooks: {url.rstrip('/')}/webhooks.")
 

@@ -6,12 +6,11 @@ What the batch path sets too (database, dataset, key, account) stays there. Know
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from pipelines.settings import environment_name, read_fields, setting
+from pipelines.settings import read_fields, refuse_wrong, setting
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.errors import BadConfiguration
 
 SECTION = "webhook_sink"
 EVERYTHING = "all"
@@ -82,13 +81,7 @@ def _check(settings: SinkSettings) -> None:
         "revalidate": settings.revalidated <= frozenset(TABLES),
         "payload_days": settings.payload_days >= 0,
     }
-    for name, is_right in limits.items():
-        if not is_right:
-            about = next(each.metadata["about"] for each in fields(SinkSettings) if each.name == name)
-            raise BadConfiguration(
-                f"The setting {name} cannot be {getattr(settings, name)!r}. {about}"
-                f" Set {environment_name(name, SECTION)}, or {name} in the section [{SECTION}] of .dlt/config.toml."
-            )
+    refuse_wrong(SinkSettings, SECTION, limits)
 
 
 def _listed(text: str | Iterable[str]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from pipelines.postgres import PostgresDatabase
 from pipelines.session import ACCOUNT_OF_KEY, refuse_other_mode
 from pipelines.settings import Settings
 from sources.stripe_api.client import Client
-from sources.stripe_api.errors import BadConfiguration
+from sources.stripe_api.errors import BadConfiguration, shown
 from webhook_sink import ledger
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ NO_SECRET = (
 )
 ACCOUNT = re.compile(r"acct_\w+")
 NOT_ONE = (
-    "{!r} is no account, and rows would be kept under it: set SOURCES__STRIPE__ACCOUNT_ID to one acct_…, the account"
+    "{} is no account, and rows would be kept under it: set SOURCES__STRIPE__ACCOUNT_ID to one acct_…, the account"
     " whose webhooks these are. Those of connected accounts tell theirs themselves."
 )
 NO_ACCOUNT = (
@@ -69,7 +69,7 @@ def owner_of(settings: Settings, conninfo: str, client_of: Callable[[str | None]
 def _account_id(settings: Settings, client_of: Callable[[str | None], Client], loaded: Collection[str]) -> str:
     if told := settings.told_account:
         if not ACCOUNT.fullmatch(told):
-            raise BadConfiguration(NOT_ONE.format(told))
+            raise BadConfiguration(NOT_ONE.format(shown(told)))
         return told
     if settings.stripe_secret_key:
         return read_account(client_of(None), settings).id

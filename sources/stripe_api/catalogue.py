@@ -18,7 +18,7 @@ from sources.stripe_api.catalogue_types import Created, Embedded, Gate, Paginati
 from sources.stripe_api.endpoints import ROOTS, SINGLETONS
 from sources.stripe_api.endpoints_children import CHILDREN
 from sources.stripe_api.endpoints_v2 import ROOTS_V2
-from sources.stripe_api.errors import UnknownResource
+from sources.stripe_api.errors import UnknownResource, shown
 from sources.stripe_api.tables import NOT_EMBEDDED
 from sources.stripe_api.tables import TABLES as OWN_TABLES
 from sources.stripe_api.tables_children import CHILD_TABLES
@@ -107,9 +107,9 @@ def _expand(wanted: str) -> list[str]:
             if line.not_loaded is None and (wanted == "all" or wanted in line.groups)
         ]
     if wanted not in RESOURCES:
-        raise UnknownResource(f"There is no resource {wanted!r}{_nearest(wanted)} {_KNOWN}")
+        raise UnknownResource(f"There is no resource {shown(wanted)}{_nearest(wanted)} {_KNOWN}")
     if reason := RESOURCES[wanted].not_loaded:
-        raise UnknownResource(f"The resource {wanted!r} is never loaded: {reason}.")
+        raise UnknownResource(f"The resource {shown(wanted)} is never loaded: {reason}.")
     return [wanted]
 
 

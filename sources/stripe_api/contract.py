@@ -52,8 +52,8 @@ def contract_of(setting: Any) -> Contract:
     words = dict.fromkeys(ENTITIES, setting) if isinstance(setting, str) else setting
     if not isinstance(words, Mapping) or not set(words) <= set(ENTITIES) or not set(words.values()) <= set(MODES):
         raise BadConfiguration(
-            f"The setting {SETTING} is {setting!r}. Set it to one of {', '.join(MODES)}, or to a table of these for"
-            f" {', '.join(ENTITIES)}. discard_row is not among them: it would lose objects."
+            f"The setting {SETTING} has a value that it cannot have. Set it to one of {', '.join(MODES)}, or to a"
+            f" table of these for {', '.join(ENTITIES)}. discard_row is not among them: it would lose objects."
         )
     return Contract(**words)
 

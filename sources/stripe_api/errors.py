@@ -14,10 +14,29 @@
         ├── ServerFailed            5xx, 409
         └── BrokenPage              a body that is not the JSON that was asked for, or a 200 with an error in it
 
-Messages are one paragraph: what happened, to which request, what to do. They hold no key and no customer's data.
+Messages are one paragraph: what happened, to which request, what to do. They hold no key and no customer's data, and
+what somebody has typed only as `shown` gives it: it may be a secret in the wrong place.
 """
 
 from __future__ import annotations
+
+import re
+
+SECRET = re.compile(r"(?i)\b(?:sk|rk|pk)_(?:live|test)_|\bwhsec_|\bpostgres(?:ql)?:|://[^/\s]*@|\bpassword\b")
+NAME = re.compile(r"[\w.,/: +-]{1,100}", re.ASCII)
+TOKEN = re.compile(r"(?<![A-Za-z0-9_])(?=[A-Za-z0-9+/]*\d)[A-Za-z0-9+/]{20,}")
+
+
+def looks_secret(text: str) -> bool:
+    """Whether a text has the form of a key of Stripe's, a signing secret or a connection string."""
+    return SECRET.search(text) is not None
+
+
+def shown(text: str) -> str:
+    """A given text as a message may repeat it: quoted where it looks like a name or an id, else only its length."""
+    if NAME.fullmatch(text) and not looks_secret(text) and not TOKEN.search(text):
+        return repr(text)
+    return f"(a text of {len(text)} characters)"
 
 
 class StripeSourceError(Exception):

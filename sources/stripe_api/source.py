@@ -8,13 +8,18 @@ What the project's own pipelines add to it: docs/source.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime
-from typing import Any
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, ParamSpec
 
 import dlt
+from dlt.common.reflection.spec import spec_from_signature
+from dlt.common.runtime.anon_tracker import disable_anon_tracker
 from dlt.common.time import ensure_pendulum_datetime
-from dlt.extract import DltResource
+from dlt.common.typing import TSecretStrValue
+from dlt.extract import DltResource, DltSource
+from dlt.extract.reference import SourceFactory
 
 from sources.stripe_api.account import is_live, limiter_of
 from sources.stripe_api.catalogue import select
@@ -24,12 +29,24 @@ from sources.stripe_api.reading import Range, Readings, read
 from sources.stripe_api.schema import Columns
 
 SECTION = "stripe"
+P = ParamSpec("P")
 
 
-@dlt.source(name="stripe", section=SECTION, max_table_nesting=0)
+def _source(function: Callable[P, Iterator[DltResource]]) -> SourceFactory[P, DltSource]:
+    """A dlt source whose arguments come from the section `sources.stripe` alone.
+
+    dlt would take them from variables without a section as well: `WORKERS`, `SINCE` or `FULL_REFRESH` of another
+    program. It never leaves out the section of a specification.
+    """
+    spec, _ = spec_from_signature(function, inspect.signature(function))
+    spec.__section__ = SECTION
+    return dlt.source(function, name="stripe", section=SECTION, max_table_nesting=0, spec=spec)
+
+
+@_source
 def stripe_source(
     resources: Sequence[str] | None = None,
-    stripe_secret_key: str = dlt.secrets.value,
+    stripe_secret_key: TSecretStrValue | None = None,
     since: datetime | str | int | None = None,
     until: datetime | str | int | None = None,
     full_refresh: bool = False,
@@ -55,7 +72,8 @@ def stripe_source(
     otherwise. Children that cost a request for each parent come by name (or with `all`); their parents are listed for
     it. Lists that come embedded fill tables of their own (`invoice_line_items`), whichever resource they come with.
     All other arguments but `since`, `until` (a moment, or unix seconds) and `full_refresh` are the settings of
-    docs/reference/settings.md, under the same names in the section `sources.stripe`.
+    docs/reference/settings.md, under the same names in the section `sources.stripe`; the key is `STRIPE_SECRET_KEY`
+    too. dlt's own telemetry is turned off in this process, unless its configuration says `dlthub_telemetry = true`.
 
     Tables merge by Stripe's key and `_account_id`. Progress is kept in dlt's state, with the package that it belongs
     to: a later run asks for what was created since, and reads lists that do not say it again. What changed in older
@@ -69,8 +87,11 @@ def stripe_source(
     extraction, as with other sources. Raises BadConfiguration for an argument that cannot work, UnknownResource
     with the nearest name.
     """
+    if dlt.config.get("runtime.dlthub_telemetry") is None:
+        disable_anon_tracker()
+    key = stripe_secret_key or dlt.secrets.get("stripe_secret_key") or ""
     settings = ClientSettings(
-        api_key=stripe_secret_key,
+        api_key=key,
         api_base=api_base,
         stripe_version=stripe_version,
         stripe_account=stripe_account,
@@ -82,7 +103,7 @@ def stripe_source(
         request_deadline=request_deadline,
         connections=workers,
     )
-    rate = (live_rate if is_live(stripe_secret_key) else sandbox_rate) * rate_limit_share
+    rate = (live_rate if is_live(key) else sandbox_rate) * rate_limit_share
     chosen = Range(_seconds(since) or 0, _seconds(until), full_refresh)
     readings = Readings(settings, limiter_of(rate, endpoint_rate), account_id, workers, chosen)
     columns = Columns()
@@ -101,4 +122,4 @@ def _seconds(moment: Any) -> int | None:
     """Unix seconds of a moment; one without a time zone is in UTC."""
     if moment is None or isinstance(moment, int):
         return moment
-    return int(ensure_pendulum_datetime(moment).timestamp())
+    return int(ensure_pendulum_datetime(moment, UTC).timestamp())  # dlt's own default is DLT_INTERVAL_TIMEZONE

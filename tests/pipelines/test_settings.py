@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -9,16 +14,21 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from pipelines.settings import Settings, environment_name, read_settings
+from pipelines.sync_settings import SyncSettings, read_sync_settings
 from sources.stripe_api.errors import BadConfiguration
+from webhook_sink.settings import SinkSettings, read_sink_settings
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a `.dlt` that dlt reads afresh."""
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with a `.dlt` that dlt reads afresh, and has forgotten afterwards."""
     (tmp_path / ".dlt").mkdir()
     monkeypatch.setenv("DLT_PROJECT_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    yield tmp_path
+    for file in (tmp_path / ".dlt").iterdir():
+        file.unlink()
+    reload_dlt()
 
 
 def reload_dlt() -> None:
@@ -96,3 +106,157 @@ def test_secrets_are_in_no_repr() -> None:
     settings = Settings(stripe_secret_key="sk_live_secret", database_url="postgresql://u:secret@h/d", database_ca="x")
     assert "secret@" not in repr(settings)
     assert "sk_live" not in repr(settings)
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def test_names_without_their_section_are_other_programs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [each.name for kind in (Settings, SyncSettings, SinkSettings) for each in fields(kind)]
+    short = {"STRIPE_SECRET_KEY", "DUCKDB_PATH", "DATABASE_URL", "DATABASE_CA"}
+    for name in names:
+        if name.upper() not in short:
+            monkeypatch.setenv(name.upper(), "elsewhere")
+        monkeypatch.setenv(f"SOURCES__{name.upper()}", "elsewhere")
+    (project / ".dlt/config.toml").write_text('workers = 3\nport = 1\n[sources]\ndataset = "elsewhere"\n')
+    reload_dlt()
+    assert read_settings() == Settings()
+    assert read_sync_settings() == SyncSettings()
+    assert read_sink_settings() == SinkSettings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("SOURCES__STRIPE__WORKERZ", "workers"),
+        ("SOURCES__STRIPE__STRIPE_SECRET", "stripe_secret_key"),
+        ("SOURCES__STRIPE__COLOUR", "Its settings are: account_id, api_base"),
+        ("SYNC__EVENTS_LAGG", "events_lag"),
+        ("WEBHOOK_SINK__PORTT", "port"),
+    ],
+)
+def test_variable_of_our_sections_that_nobody_reads_is_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch, variable: str, nearest: str
+) -> None:
+    monkeypatch.setenv(variable, "sk_live_1")
+    reload_dlt()
+    with pytest.raises(BadConfiguration) as raised:
+        read_all()
+    assert variable in str(raised.value)
+    assert nearest in str(raised.value)
+    assert "sk_live_1" not in str(raised.value)
+
+
+@pytest.mark.parametrize("file", ["config.toml", "secrets.toml"])
+@pytest.mark.parametrize(
+    ("section", "name", "nearest"),
+    [("sources.stripe", "rate_limit_shar", "rate_limit_share"), ("webhook_sink", "hots", "host")],
+)
+def test_name_in_a_file_that_nobody_reads_is_refused(
+    project: Path, file: str, section: str, name: str, nearest: str
+) -> None:
+    (project / ".dlt" / file).write_text(f'[{section}]\n{name} = "x"\n')
+    reload_dlt()
+    with pytest.raises(BadConfiguration, match=f"{name} in the section .*{section}.* of .dlt/{file}.*{nearest}"):
+        read_all()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[webhook_snik]\nport = 8081\n",
+        "[sources.strip]\nworkers = 2\n",
+        "[source.stripe]\ndataset = 'x'\n",
+    ],
+)
+def test_section_that_is_nearly_ours_is_said_and_stops_nothing(
+    project: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    (project / ".dlt/config.toml").write_text(text)
+    reload_dlt()
+    assert read_all() == (Settings(), SyncSettings(), SinkSettings())
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "Did you mean" in caplog.text
+
+
+def test_what_belongs_to_others_is_left_alone(
+    project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (project / ".dlt/config.toml").write_text(
+        'other = 1\n[sources.stripe]\nschema_contract = "freeze"\nresources = ["customers"]\n'
+        '[sources.stripe.schema]\nnaming = "snake_case"\n[sources.stripe_analytics]\nworkers = 2\n'
+        "[sources.shopify]\nworkers = 2\n[pipelines.stripe]\ndev_mode = true\n[load]\nworkers = 4\n"
+        '[destination.postgres.credentials]\nhost = "localhost"\n'
+    )
+    monkeypatch.setenv("SYNC__GATEWAY", "another program's")
+    monkeypatch.setenv("SOURCES__STRIPE__SCHEMA_CONTRACT__COLUMNS", "freeze")
+    reload_dlt()
+    assert read_all() == (Settings(), SyncSettings(), SinkSettings())
+    assert caplog.records == []
+
+
+def read_all() -> tuple[Settings, SyncSettings, SinkSettings]:
+    return read_settings(), read_sync_settings(), read_sink_settings()
+
+
+# --- surroundings -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("files", "environment", "says"),
+    [
+        ({"config.toml": "[sources.stripe\nworkers = 2"}, {}, "The file .dlt/config.toml is not valid TOML"),
+        ({"secrets.toml": 'stripe_secret_key = "sk_live_1'}, {}, "The file .dlt/secrets.toml is not valid TOML"),
+        ({"config.toml": b"\xff\xfe"}, {}, "The file .dlt/config.toml is not valid TOML, or it cannot be read"),
+        ({}, {"RUNTIME__LOG_LEVEL": "loud"}, "RUNTIME__"),
+        ({}, {"RUNTIME__SENTRY_DSN": "https://x@sentry.invalid/1"}, "RUNTIME__"),
+    ],
+)
+def test_configuration_that_dlt_cannot_read_is_one_paragraph(
+    tmp_path: Path, root: Path, files: dict[str, str | bytes], environment: dict[str, str], says: str
+) -> None:
+    (tmp_path / ".dlt").mkdir()
+    for name, content in files.items():
+        (tmp_path / ".dlt" / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    ran = command(tmp_path, root, **environment)
+    assert ran.returncode == 2
+    assert says in " ".join(ran.stderr.split())
+    assert "Traceback" not in ran.stderr
+    assert "sk_live_1" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"HOME": "<unset>"},
+        {"HOME": "/no/such/folder", "TMPDIR": "/no/such/folder"},
+        {"DLT_PROJECT_DIR": "/no/such/folder", "DLT_DATA_DIR": "/proc/nothing", "DLT_LOCAL_DIR": "/no/such"},
+        {"XDG_DATA_HOME": "/no/such/folder", "HOME": "/"},
+    ],
+)
+def test_folders_that_are_not_there_stop_nothing(tmp_path: Path, root: Path, environment: dict[str, str]) -> None:
+    ran = command(tmp_path, root, **environment)
+    assert "127.0.0.1:9 could not be reached" in ran.stderr  # it had come as far as Stripe
+    assert "Traceback" not in ran.stderr
+
+
+def test_settings_are_those_of_the_folder_where_a_command_is_started(tmp_path: Path, root: Path) -> None:
+    (tmp_path / ".dlt").mkdir()
+    (tmp_path / ".dlt/config.toml").write_text('[sources.stripe]\ndataset = "Wrong"\n')
+    ran = command(tmp_path, root)
+    assert (ran.returncode, "setting dataset" in ran.stderr) == (2, True)
+
+
+def command(folder: Path, root: Path, **changed: str) -> subprocess.CompletedProcess[str]:
+    """`stripe_full.py`, started in a folder; Stripe cannot be reached."""
+    environment = os.environ | {
+        "STRIPE_SECRET_KEY": "sk_test_1",
+        "SOURCES__STRIPE__API_BASE": "http://127.0.0.1:9",
+        "SOURCES__STRIPE__MAX_RETRIES": "0",
+        "DLT_PROJECT_DIR": str(folder),
+    }
+    environment = {name: value for name, value in (environment | changed).items() if value != "<unset>"}
+    return subprocess.run(
+        [sys.executable, str(root / "pipelines/stripe_full.py"), "--resources", "products"],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip

@@ -269,6 +269,63 @@ def test_settings_have_the_names_of_the_pipelines(duckdb_loads: Loads, monkeypat
     assert ids(duckdb_loads, "products") == held(duckdb_loads, "products")
 
 
+@pytest.mark.parametrize("section", ["", "SOURCES__"])
+def test_arguments_come_from_the_section_of_the_source_alone(
+    duckdb_loads: Loads, monkeypatch: pytest.MonkeyPatch, section: str
+) -> None:
+    others = {
+        "SINCE": "2030-01-01",
+        "UNTIL": "1",
+        "FULL_REFRESH": "true",
+        "ACCOUNT_ID": "acct_other",
+        "STRIPE_ACCOUNT": "acct_other",
+        "RESOURCES": '["coupons"]',
+        "API_BASE": "http://127.0.0.1:9",
+        "WORKERS": "many",
+        "STRIPE_VERSION": "2010-01-01",
+        "LIVE_RATE": "fast",
+    }
+    monkeypatch.setenv("STRIPE_SECRET_KEY", duckdb_loads.sim.key)
+    monkeypatch.setenv("SOURCES__STRIPE__API_BASE", duckdb_loads.sim.url)
+    monkeypatch.setenv("SOURCES__STRIPE__RESOURCES", '["products", "customers"]')
+    duckdb_loads.pass_time(60)
+    with monkeypatch.context() as around:  # a pipeline of the user's own goes by dlt's rules, and so not by these
+        for name, value in others.items():
+            around.setenv(f"{section}{name}", value)
+        source = stripe_source()
+    duckdb_loads.pipeline().run(source)
+    assert duckdb_loads.differences(["products", "customers"]) == []
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+def test_moments_without_a_zone_are_in_utc_whatever_the_environment_says(duckdb_loads: Loads, zone: str) -> None:
+    code = (
+        "import sys; from sources.stripe_api.source import _seconds;"
+        "sys.exit(_seconds('2025-01-31') != 1738281600 or _seconds('2025-01-31T01:00:00+01:00') != 1738281600)"
+    )
+    environment = os.environ | {"DLT_INTERVAL_TIMEZONE": zone, "TZ": zone}
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "sent"), [({}, False), ({"RUNTIME__DLTHUB_TELEMETRY": "true"}, True)], ids=["not set", "asked for"]
+)
+def test_dlts_telemetry_is_off_unless_it_is_asked_for(tmp_path: Path, said: dict[str, str], sent: bool) -> None:
+    code = (
+        "import sys, dlt; dlt.config.get('x');"
+        "from dlt.common.runtime import anon_tracker as tracker; assert tracker._ANON_TRACKER_ENDPOINT;"
+        "from sources.stripe_api import stripe_source; stripe_source(stripe_secret_key='sk_test_1');"
+        "print(tracker._ANON_TRACKER_ENDPOINT is not None)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "RUNTIME__DLTHUB_TELEMETRY"}
+    nowhere = {"RUNTIME__DLTHUB_TELEMETRY_ENDPOINT": "http://127.0.0.1:9", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path, env=environment | nowhere | said, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == str(sent)
+
+
 def test_package_without_the_source_imports_no_dlt() -> None:
     code = "import sys, sources.stripe_api.rows; sys.exit('dlt' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
