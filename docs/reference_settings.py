@@ -28,13 +28,15 @@ def settings_page() -> str:
         " variable, the long one, and `.dlt/secrets.toml` and `.dlt/config.toml` in the folder where it is started.",
         "In the files every setting stands in the section that is named here, under the name in the first column. Those"
         " that are secret belong into `secrets.toml`.",
-        "A setting is read under its section alone: `WORKERS` or `DATASET` of another program means nothing here. A name in"
-        " one of these sections that is no setting ends the command with exit code 2 and the nearest name; a section that"
-        " is nearly one of these is a warning on stderr. Messages name a setting and never repeat its value.",
-        "dlt's own settings (`FULL_REFRESH`, `DEV_MODE`, `LOAD__…`, `NORMALIZE__…`, `DESTINATION__…`, `[pipelines…]`) do not"
-        " reach the loads of these commands, which give dlt a configuration of their own. What does: the credentials in"
-        " `destination.postgres.credentials`, the [schema contract](../scheduling/schema_contract.md), and `runtime`'s"
-        " `log_level` and `log_format`. `DLT_PROJECT_DIR` names another folder in which `.dlt` is looked for.",
+        "A setting is read under its section alone: `WORKERS` or `DATASET` of another program means nothing here. A"
+        " name in one of these sections that is not a setting ends the command with exit code 2 and the nearest name; a"
+        " section that is nearly one of these is a warning on stderr. Messages name a setting and never repeat its"
+        " value.",
+        "dlt's own settings (`FULL_REFRESH`, `DEV_MODE`, `LOAD__…`, `NORMALIZE__…`, `DESTINATION__…`, `[pipelines…]`)"
+        " do not reach the loads of these commands, which give dlt a configuration of their own. What does: the"
+        " credentials in `destination.postgres.credentials`, the [schema contract](../scheduling/schema_contract.md),"
+        " and `runtime`'s `log_level` and `log_format`. `DLT_PROJECT_DIR` names another folder in which `.dlt` is"
+        " looked for.",
         *(part for section, kind, title in SETTINGS for part in _settings_section(section, kind, title)),
     )
 
