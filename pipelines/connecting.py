@@ -1,7 +1,7 @@
 """What is said when a connection cannot be opened, without a value of the connection string in it.
 
 libpq, the drivers and the server repeat hosts, ports, users and whatever a wrong password was cut into. The errors are
-made anew where they arise, so that no traceback, log or table can hold what they said. Opens no connection.
+changed where they arise, so that no traceback, log or table can hold what they said. Opens no connection.
 """
 
 from __future__ import annotations
@@ -30,19 +30,18 @@ _FILES = ("pg_hba.conf", "pg_service.conf")
 
 @contextmanager
 def values_hidden(conninfo: str) -> Iterator[None]:
-    """Raises errors of both drivers again, of the same class, without a value of the connection string.
+    """Takes the values of the connection string out of the errors of both drivers, and raises them again.
 
     Raises `DatabaseProblem` where the role may not connect: waiting would not help.
     """
-    failed: Exception | None = None
     try:
         yield
     except (psycopg.Error, psycopg2.Error) as error:
-        failed = type(error)(hidden(str(error), conninfo))
         if "CONNECT privilege" in str(error):
-            failed = DatabaseProblem(NO_CONNECT)
-    if failed is not None:  # out of the handler, so that what was caught is no part of the chain
-        raise failed
+            raise DatabaseProblem(NO_CONNECT) from None
+        error.args = (hidden(str(error), conninfo),)
+        error.__cause__ = error.__context__ = None
+        raise
 
 
 def hidden(text: str, conninfo: str, environment: Mapping[str, str] = os.environ) -> str:

@@ -18,6 +18,8 @@ from psycopg.pq import ConnStatus, ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import Ready, Wait
 
+from pipelines.connecting import values_hidden
+
 MOST_PREPARED = 100
 """Statements that stay prepared on one connection, as psycopg keeps them."""
 
@@ -49,8 +51,9 @@ class Connection(psycopg.AsyncConnection[Any]):
 
     @classmethod
     async def connect(cls, conninfo: str = "", **options: Any) -> Self:
-        """As psycopg's, with nothing prepared by psycopg itself."""
-        return await super().connect(conninfo, **{**options, "prepare_threshold": None})
+        """As psycopg's, with nothing prepared by psycopg itself, and with no value of `conninfo` in its errors."""
+        with values_hidden(conninfo):
+            return await super().connect(conninfo, **{**options, "prepare_threshold": None})
 
     async def round_trip(self, statements: Iterable[Statement]) -> list[PGresult]:
         """The statements' results. They are committed together, unless they begin a transaction or one is open.
