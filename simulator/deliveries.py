@@ -17,12 +17,14 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 import urllib3
 
 from simulator.account import Account
 from simulator.clock import Clock
+from simulator.old_versions import in_version
 
 AGAIN = 5
 
@@ -108,7 +110,7 @@ class Deliveries:
             if known and of_connect == (connected is not None) and ("*" in wanted or event["type"] in wanted):
                 shown = event | {"pending_webhooks": 1} | ({"account": connected} if connected else {})
                 if endpoint["api_version"]:
-                    shown["api_version"] = endpoint["api_version"]
+                    shown |= _in_version(event, endpoint["api_version"])
                 payload = orjson.dumps(shown, option=orjson.OPT_INDENT_2)
                 self.due.append(Delivery(endpoint["id"], endpoint["url"], event["id"], payload))
         self._wake.set()
@@ -126,3 +128,11 @@ class Deliveries:
                     delivery.endpoint, delivery.url, delivery.event, delivery.payload, delivery.attempt + 1
                 )
                 self.due.append(again)
+
+
+def _in_version(event: dict[str, Any], api_version: str) -> dict[str, Any]:
+    """The fields of an event in which the version of an endpoint shows."""
+    if api_version >= event["api_version"]:
+        return {"api_version": api_version}
+    object = in_version(orjson.dumps(event["data"]["object"]), api_version)
+    return {"api_version": api_version, "data": event["data"] | {"object": orjson.loads(object)}}

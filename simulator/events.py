@@ -15,6 +15,7 @@ from simulator.clock import Clock
 from simulator.event_types import EventTypes
 from simulator.ids import Ids
 from simulator.objects import Object, iso
+from simulator.old_versions import in_version
 from simulator.store import Collection, Row
 from sources.stripe_api.catalogue import TABLES, table_of_object
 
@@ -59,8 +60,8 @@ class Events:
             self.tell(type, view, at, previous)
 
     def tell(self, type: str, data: bytes, at: int, previous: Object | None = None) -> Object:
-        """Adds an event and returns it; `data` is the JSON of its object."""
-        inner: Object = {"object": orjson.Fragment(data)}
+        """Adds an event and returns it; `data` is the JSON of its object, as today's version shows it."""
+        inner: Object = {"object": orjson.Fragment(in_version(data, self.api_version))}
         if previous is not None:
             inner["previous_attributes"] = previous
         event = {

@@ -89,12 +89,14 @@ class Resource:
 class Table:
     """A table: what is in it, its key, and where else its rows come from.
 
-    `key` are the columns that identify a row within an account (`_account_id` comes on top, and is all of the key of a
-    singleton). `parent` is the table of the objects that own these (the table then has a column `_parent_id`), and
-    `parent_field` the field of a row that names its parent, where Stripe shows one. `retrieve` is the path of a single
-    object with its columns as placeholders ("/v1/customers/{id}", "/v1/accounts/{_parent_id}/persons/{id}"), None where
-    Stripe has none. `shown_on_request` are fields that only arrive when expanded, which every read asks for and no
-    event shows; `hidden` those that are never asked for.
+    `key` are the columns that identify a row within an account (`_account_id` comes on top, and is all of the key
+    of a singleton): the id where Stripe's API names the object by it alone, else with the parent's. `unique_id` is
+    the field that has the object's present id in old API versions, where `id` was that of another object. `parent`
+    is the table of the objects that own these (the table then has a column `_parent_id`), and `parent_field` the
+    field of a row that names its parent, where Stripe shows one. `retrieve` is the path of a single object with its
+    columns as placeholders ("/v1/customers/{id}", "/v1/accounts/{_parent_id}/persons/{id}"), None where Stripe has
+    none. `shown_on_request` are fields that only arrive when expanded, which every read asks for and no event
+    shows; `hidden` those that are never asked for.
     """
 
     name: str
@@ -106,6 +108,7 @@ class Table:
     retrieve: str | None = None
     shown_on_request: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
+    unique_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

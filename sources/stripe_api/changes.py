@@ -83,11 +83,14 @@ def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Ch
         return Ignored(type, "it belongs to a connected account")
     parent = obj.get(table.parent_field) if table.parent_field else None
     parent_id = parent.get("id") if isinstance(parent, dict) else parent
+    parent_id = parent_id if isinstance(parent_id, str) and parent_id else None
+    if "_parent_id" in table.key and parent_id is None:
+        return Ignored(type, "its object does not say what it belongs to")
     is_gone = is_deletion(type) or obj.get("deleted") is True
     return Change(
         table=name,
-        key=tuple([str(obj[field]) for field in table.key]),
-        parent_id=parent_id if isinstance(parent_id, str) else None,
+        key=tuple([str(parent_id if field == "_parent_id" else obj[field]) for field in table.key]),
+        parent_id=parent_id,
         at=int(event["created"]),
         created=_created(name, obj),
         is_deletion=is_gone,
@@ -166,7 +169,7 @@ def rows_of(change: Change, account_id: str) -> dict[str, list[Row]]:
 
 def gone(table: str, key_holder: Mapping[str, Any], stamp: Stamp, parent_id: str | None) -> dict[str, list[Row]]:
     """Rows of an object of which only the key is known and that it is deleted: a tombstone, and no children."""
-    stub = {field: key_holder[field] for field in TABLES[table].key if field in key_holder}
+    stub = {field: key_holder[field] for field in TABLES[table].key if field in key_holder and field != "_parent_id"}
     return explode(table, [{**stub, "object": TABLES[table].objects[0], "deleted": True}], stamp, parent_id=parent_id)
 
 

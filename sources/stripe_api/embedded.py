@@ -10,13 +10,13 @@ from sources.stripe_api.jsontext import escaped
 from sources.stripe_api.schema import OWN_COLUMNS, columns
 
 if TYPE_CHECKING:
-    from sources.stripe_api.catalogue import Embedded
+    from sources.stripe_api.catalogue import Embedded, Table
 
 
 class Taken(NamedTuple):
     """An embedded list that was taken out: its objects, and whether they are all (`has_more` is false).
 
-    `left` entries stayed in the object, for want of a key.
+    `left` entries stayed in the object, for want of a key of their own.
     """
 
     objects: list[dict[str, Any]]
@@ -29,7 +29,7 @@ def take(obj: dict[str, Any], embedded: Embedded) -> Taken | None:
 
     Only a list object whose entries are objects with the key of their table is taken: anything else (null, a list of
     ids, a shape that Stripe does not have today) stays in the object, so that nothing is lost. Of a list that has some
-    such entries the others stay, and it is not whole.
+    such entries the others stay, and it is not whole. A list in which keys repeat stays as it is.
     """
     *path, field = embedded.field.split(".")
     holder: Any = obj
@@ -45,6 +45,8 @@ def take(obj: dict[str, Any], embedded: Embedded) -> Taken | None:
             return None
         listed["data"] = [entry for entry in entries if not any(entry is one for one in usable)]
         return Taken(usable, whole=False, left=len(listed["data"]))
+    if len(entries) > 1 and len({id_in(entry, TABLES[embedded.table]) for entry in entries}) < len(entries):
+        return Taken([], whole=False, left=len(entries))
     del holder[field]
     return Taken(entries, listed.get("has_more") is False)
 
@@ -59,6 +61,12 @@ def is_too_long(obj: dict[str, Any], table: str) -> bool:
         expected is str and len(obj[field]) * 6 > MAX_KEY and len(escaped(obj[field]).encode()) > MAX_KEY
         for field, expected in _key_types(table)
     )
+
+
+def id_in(obj: dict[str, Any], table: Table) -> Any:
+    """What tells an object from its neighbours in a list: the first field of its key, or its id of today."""
+    own = obj.get(table.unique_id) if table.unique_id is not None else None
+    return own if type(own) is str and own else obj[table.key[0]]
 
 
 def has_key(obj: dict[str, Any], table: str) -> bool:

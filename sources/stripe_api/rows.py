@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.embedded import has_key, is_too_long, key_of, take
+from sources.stripe_api.embedded import has_key, id_in, is_too_long, key_of, take
 from sources.stripe_api.errors import BrokenPage
 from sources.stripe_api.layout import OTHER_FIELDS, RESERVED
 from sources.stripe_api.schema import columns
@@ -49,6 +49,7 @@ def explode(
 
     A whole embedded list also gives a set marker, one with `has_more` does not. Objects with `deleted: true` become
     tombstones when they are stubs, else rows with `_deleted_at`. `parent_id` is kept where the table has parents.
+    An object that shows its id of today beside another one (`Table.unique_id`) gets it.
     An object that no row can hold, for want of a key, is left out and noted in `tally`; without one, raises BrokenPage.
     """
     rows: dict[str, list[Row]] = {}
@@ -76,13 +77,18 @@ def _explode(
 ) -> None:
     out = rows.setdefault(table.name, [])
     own = _own(table, stamp, parent_id)
+    below_parent = "_parent_id" in table.key
     for obj in objects:
-        if not has_key(obj, table.name) or is_too_long(obj, table.name):
+        has_parent = not below_parent or parent_id or _parent_of(table, obj)
+        if not has_parent or not has_key(obj, table.name) or is_too_long(obj, table.name):
             _reject(table, obj, tally)
             continue
         if not obj.keys().isdisjoint(RESERVED):
             aside = {name: obj.pop(name) for name in sorted(RESERVED & obj.keys())}
             obj[OTHER_FIELDS] = {name: value for name, value in aside.items() if value is not None} or None
+        if table.unique_id is not None and (own_id := id_in(obj, table)) != obj["id"]:
+            obj[OTHER_FIELDS] = {**(obj.get(OTHER_FIELDS) or {}), "id": obj["id"]}
+            obj["id"] = own_id
         if type(deleted := obj.get("deleted")) is bool:
             if deleted and _is_stub(table, obj):
                 _delete(rows, table, obj, stamp, parent_id)
@@ -100,7 +106,12 @@ def _explode(
 
 def _reject(table: Table, obj: Row, tally: Tally | None) -> None:
     """Leaves an object out that no row can hold. Raises BrokenPage where nobody is told."""
-    what = "came without its key" if not has_key(obj, table.name) else "came with a key that is too long for an index"
+    if not has_key(obj, table.name):
+        what = "came without its key"
+    elif is_too_long(obj, table.name):
+        what = "came with a key that is too long for an index"
+    else:
+        what = "does not say what it belongs to"
     if tally is None:
         raise BrokenPage(f"an object of {table.name} {what} ({', '.join(table.key)})")
     tally.reject(table.name, obj.get("id"), f"it {what}, {', '.join(table.key)}")
@@ -115,7 +126,9 @@ def _take_children(rows: dict[str, list[Row]], table: Table, obj: Row, stamp: St
             continue
         child = TABLES[embedded.table]
         if taken.left and tally is not None:
-            tally.reject(child.name, None, f"{taken.left} entries of {table.name}.{embedded.field} have no key")
+            tally.reject(
+                child.name, None, f"{taken.left} entries of {table.name}.{embedded.field} have no key of their own"
+            )
         _explode(rows, child, taken.objects, stamp, id, tally)
         if taken.whole and child.parent is not None and id is not None:
             rows[child.name].append(set_marker(child.name, id, stamp))

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from sources.stripe_api.catalogue_types import Table
 
+BELOW_PARENT = ("id", "_parent_id")
+"""The key of objects that nothing in Stripe's API names by the id alone, so that no one says it is unique."""
+
 
 def child(
     name: str,
@@ -17,10 +20,17 @@ def child(
     path: str | None = None,
     *,
     key: tuple[str, ...] = ("id",),
+    unique_id: str | None = None,
 ) -> Table:
     """Objects of a parent, which `parent_field` names where Stripe shows it; retrieved below `path` by their id."""
     objects = (object_names,) if isinstance(object_names, str) else object_names
-    return Table(name, objects, key, parent, parent_field, retrieve=f"{path}/{{id}}" if path else None)
+    retrieve = f"{path}/{{id}}" if path else None
+    return Table(name, objects, key, parent, parent_field, retrieve=retrieve, unique_id=unique_id)
+
+
+def items(name: str, object_name: str, parent: str, parent_field: str | None = None) -> Table:
+    """Objects that come in their parent's list alone: Stripe reads none of them by its id."""
+    return child(name, object_name, parent, parent_field, key=BELOW_PARENT)
 
 
 def treasury(name: str, object_name: str, path: str) -> Table:
@@ -50,8 +60,8 @@ CHILD_TABLES = (
         "/v1/accounts/{_parent_id}/capabilities",
         key=("id", "account"),
     ),
-    child("checkout_session_line_items", "item", "checkout_sessions"),
-    child("credit_note_line_items", "credit_note_line_item", "credit_notes"),
+    items("checkout_session_line_items", "item", "checkout_sessions"),
+    items("credit_note_line_items", "credit_note_line_item", "credit_notes"),
     child(
         "customer_balance_transactions",
         "customer_balance_transaction",
@@ -82,7 +92,7 @@ CHILD_TABLES = (
     ),
     child("fee_refunds", "fee_refund", "application_fees", "fee", "/v1/application_fees/{_parent_id}/refunds"),
     child("file_links", "file_link", "files", "file", "/v1/file_links"),
-    child(
+    items(
         "financial_connections_account_owners", "financial_connections.account_owner", "financial_connections_accounts"
     ),
     child(
@@ -92,7 +102,8 @@ CHILD_TABLES = (
         "account",
         "/v1/financial_connections/transactions",
     ),
-    child("invoice_line_items", "line_item", "invoices", "invoice"),
+    # Before 2019-12-03 a line had the id of its subscription or invoice item: one for the lines of several invoices.
+    child("invoice_line_items", "line_item", "invoices", "invoice", key=BELOW_PARENT, unique_id="unique_id"),
     child("issuing_tokens", "issuing.token", "issuing_cards", "card", "/v1/issuing/tokens"),
     child(
         "payment_attempt_records",
@@ -101,8 +112,8 @@ CHILD_TABLES = (
         "payment_record",
         "/v1/payment_attempt_records",
     ),
-    child("payment_intent_amount_details_line_items", "payment_intent_amount_details_line_item", "payment_intents"),
-    child("payment_link_line_items", "item", "payment_links"),
+    items("payment_intent_amount_details_line_items", "payment_intent_amount_details_line_item", "payment_intents"),
+    items("payment_link_line_items", "item", "payment_links"),
     child(
         "payment_sources",
         ("source", "bank_account", "card"),
@@ -111,9 +122,16 @@ CHILD_TABLES = (
         "/v1/customers/{_parent_id}/sources",
     ),
     child("persons", "person", "accounts", "account", "/v1/accounts/{_parent_id}/persons"),
-    child("product_features", "product_feature", "products", None, "/v1/products/{_parent_id}/features"),
-    child("quote_computed_upfront_line_items", "item", "quotes"),
-    child("quote_line_items", "item", "quotes"),
+    child(
+        "product_features",
+        "product_feature",
+        "products",
+        None,
+        "/v1/products/{_parent_id}/features",
+        key=BELOW_PARENT,
+    ),
+    items("quote_computed_upfront_line_items", "item", "quotes"),
+    items("quote_line_items", "item", "quotes"),
     child(
         "radar_value_list_items",
         "radar.value_list_item",
@@ -122,11 +140,11 @@ CHILD_TABLES = (
         "/v1/radar/value_list_items",
     ),
     child("setup_attempts", "setup_attempt", "setup_intents", "setup_intent"),
-    child("source_transactions", "source_transaction", "payment_sources", "source"),
+    items("source_transactions", "source_transaction", "payment_sources", "source"),
     child("subscription_items", "subscription_item", "subscriptions", "subscription", "/v1/subscription_items"),
-    child("tax_calculation_line_items", "tax.calculation_line_item", "tax_calculations"),
+    items("tax_calculation_line_items", "tax.calculation_line_item", "tax_calculations"),
     child("tax_ids", "tax_id", "customers", "customer", "/v1/tax_ids"),
-    child("tax_transaction_line_items", "tax.transaction_line_item", "tax_transactions"),
+    items("tax_transaction_line_items", "tax.transaction_line_item", "tax_transactions"),
     child("transfer_reversals", "transfer_reversal", "transfers", "transfer", "/v1/transfers/{_parent_id}/reversals"),
     treasury("treasury_credit_reversals", "treasury.credit_reversal", "/v1/treasury/credit_reversals"),
     treasury("treasury_debit_reversals", "treasury.debit_reversal", "/v1/treasury/debit_reversals"),

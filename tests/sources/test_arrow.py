@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from copy import deepcopy
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import permutations
@@ -17,11 +16,11 @@ from hypothesis import strategies as st
 from sources.stripe_api.arrow import ARROW_TYPES, arrow_tables, concat, nbytes
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.coerce import FIRST_SECOND, INT64, LAST_SECOND, fit, variant_column
-from sources.stripe_api.rows import Stamp, explode, object_of, typed_rows
+from sources.stripe_api.rows import Stamp, object_of, typed_rows
 from sources.stripe_api.schema import OWN_COLUMNS, Columns, ColumnType, all_columns, columns
 from sources.stripe_api.tally import Tally
 from tests.sources.json_values import decimals, floats, identical, instants, integers, strings, values
-from tests.sources.test_rows import assert_same_object, batches
+from tests.sources.test_rows import assert_same_object, batches, exploded
 
 STAMP = Stamp("acct_1", 1_760_000_000, "list")
 NOW = datetime(2025, 11, 1, 12, 30, 0, 123456, tzinfo=UTC)
@@ -65,7 +64,7 @@ SUITED: dict[ColumnType, st.SearchStrategy[Any]] = {
 
 
 def converted(table: str, objects: list[dict[str, Any]], known: Columns, tally: Tally | None = None) -> pa.Table:
-    return arrow_tables(explode(table, deepcopy(objects), STAMP), known, clock=lambda: NOW, tally=tally)[table]
+    return arrow_tables({table: exploded(table, objects)}, known, clock=lambda: NOW, tally=tally)[table]
 
 
 def same_rows(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
@@ -125,7 +124,7 @@ def test_arrow_and_typed_rows_agree(batch: tuple[str, list[dict[str, Any]]]) -> 
     table, objects = batch
     one, other = Tally(), Tally()
     arrow = converted(table, objects, Columns(), one)
-    rows = typed_rows(table, explode(table, deepcopy(objects), STAMP)[table], Columns(), clock=lambda: NOW, tally=other)
+    rows = typed_rows(table, exploded(table, objects), Columns(), clock=lambda: NOW, tally=other)
     assert same_rows(as_rows(arrow), [{name: plain(value) for name, value in row.items()} for row in rows])
     assert (one.escaped(), one.variants()) == (other.escaped(), other.variants())
 

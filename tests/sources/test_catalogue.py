@@ -337,3 +337,46 @@ def test_what_stands_in_an_object_only_when_expanded_is_asked_for_or_left_out_by
     includable = {(object_name, field) for object_name, fields in INCLUDABLE.items() for field in fields}
     assert includable - {("treasury.transaction", "entries")} <= known
     assert {one for one in known - nested if one[0] in INCLUDABLE} <= includable
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+NAMED_ELSEWHERE = {
+    "persons": "an account's requirements name a person by its id alone (person_….dob.day)",
+    "v2_core_account_persons": "an account's requirements name a person by its id alone",
+}
+"""Objects below a parent whose ids are unique although no field of the SDK's refers to them, and the evidence."""
+
+
+@pytest.fixture(scope="module")
+def referred_to(sdk: Sdk) -> set[str]:
+    """`object` values that some field names by the id alone: it can be expanded, so that the id has to be unique."""
+    names = {ref: name for name, ref in sdk.object_classes().items()}
+    found: set[str] = set()
+
+    def walk(ref: Ref, depth: int) -> None:
+        for field in sdk.fields(ref).values():
+            for type in (field.type, *([field.type.item] if field.type.item else [])):
+                if type.kind == "expandable":
+                    found.update(names[one] for one in type.refs if one in names)
+                elif depth < 6:
+                    for one in type.refs:
+                        if one.module == ref.module and one.name.startswith(f"{ref.name}."):
+                            walk(one, depth + 1)
+
+    for ref in sdk.object_classes().values():
+        walk(ref, 0)
+    return found
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
+def test_key_of_a_child_is_its_id_alone_only_where_that_is_known_to_be_unique(
+    table: Table, referred_to: set[str]
+) -> None:
+    """Stripe promises no unique ids. It has to keep those unique by which alone its API reads or names an object."""
+    is_read_by_it = table.retrieve is not None and "_parent_id" not in table.retrieve
+    is_unique = is_read_by_it or set(table.objects) <= referred_to or table.name in NAMED_ELSEWHERE
+    if table.parent is None or is_unique:
+        assert "_parent_id" not in table.key
+    else:
+        assert table.parent_field in table.key or "_parent_id" in table.key

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -29,9 +29,14 @@ def listed(*entries: dict[str, Any], more: bool = False) -> dict[str, Any]:
     return {"object": "list", "data": list(entries), "has_more": more, "url": "/v1/somewhere"}
 
 
+def exploded(table: str, objects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The table's own rows of objects, below a parent where the table's key takes one. The objects are not changed."""
+    parent_id = "x_9" if "_parent_id" in TABLES[table].key else None
+    return explode(table, deepcopy(list(objects)), STAMP, parent_id=parent_id)[table]
+
+
 def typed(table: str, *objects: dict[str, Any], known: Columns | None = None) -> list[dict[str, Any]]:
-    rows = explode(table, deepcopy(list(objects)), STAMP)[table]
-    return typed_rows(table, rows, known or Columns(), clock=lambda: NOW)
+    return typed_rows(table, exploded(table, objects), known or Columns(), clock=lambda: NOW)
 
 
 # --- explode
@@ -147,7 +152,7 @@ def test_stub_becomes_tombstone_and_its_children_end() -> None:
     ],
 )
 def test_stubs_of_all_shapes_become_tombstones(table: str, stub: dict[str, Any]) -> None:
-    row = explode(table, [stub], STAMP)[table][0]
+    row = exploded(table, [stub])[0]
     assert "object" not in row
     assert row["_deleted_at"] == 1_760_000_000
 
@@ -412,3 +417,43 @@ def test_parsed_json_and_naive_times_are_taken_from_databases_too() -> None:
         "created": 1_700_000_000,
         "A": 1,
     }
+
+
+# --- ids that are not unique ------------------------------------------------------------------------------------------
+
+
+def old_line(id: str, own_id: str | None = None, amount: int = 5) -> dict[str, Any]:
+    """A line as API versions before 2019-12-03 show it: `id` is that of its subscription."""
+    return {"id": id, "object": "line_item", "amount": amount, **({"unique_id": own_id} if own_id else {})}
+
+
+def test_line_of_an_old_version_gets_its_id_of_today() -> None:
+    invoice = {"id": "in_1", "object": "invoice", "lines": listed(old_line("sub_1", "il_1"), old_line("sub_1", "il_2"))}
+    lines = explode("invoices", [invoice], STAMP)["invoice_line_items"]
+    assert [(row["id"], row["_parent_id"]) for row in lines[:-1]] == [("il_1", "in_1"), ("il_2", "in_1")]
+    known = Columns()
+    (row, _) = typed_rows("invoice_line_items", lines[:-1], known, clock=lambda: NOW)
+    assert object_of("invoice_line_items", row, known) == old_line("sub_1", "il_1")
+
+
+@pytest.mark.parametrize(
+    ("table", "field", "entry"),
+    [
+        ("invoices", "lines", old_line("sub_1")),
+        ("subscriptions", "items", {"id": "si_1", "object": "subscription_item"}),
+    ],
+)
+def test_list_whose_ids_repeat_stays_in_its_object(table: str, field: str, entry: dict[str, Any]) -> None:
+    twice = listed(entry, {**entry, "quantity": 2})
+    rows = explode(table, [{"id": "x_1", "object": table[:-1], field: deepcopy(twice)}], STAMP)
+    assert rows.pop(table)[0][field] == twice
+    assert list(rows.values()) == [[]]
+
+
+def test_child_without_its_parent_is_no_row_where_the_parent_is_part_of_the_key() -> None:
+    with pytest.raises(BrokenPage, match="does not say what it belongs to"):
+        explode("checkout_session_line_items", [{"id": "li_1", "object": "item"}], STAMP)
+    (row,) = explode("invoice_line_items", [{"id": "il_1", "object": "line_item", "invoice": "in_1"}], STAMP).popitem()[
+        1
+    ]
+    assert row["_parent_id"] == "in_1"

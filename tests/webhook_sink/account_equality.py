@@ -45,7 +45,9 @@ def account_objects(sim: Simulator, table: str) -> dict[Key, dict[str, Any]]:
     """The living objects of a simulated account's table, in the form that rows give back, by key."""
     columns = Columns()
     return {
-        tuple(row.object[name] for name in TABLES[table].key): comparable(table, row.object, columns)
+        tuple(row.parent if name == "_parent_id" else row.object[name] for name in TABLES[table].key): comparable(
+            table, row.object, columns
+        )
         for row in sim.account.rows(table)
     }
 
