@@ -4,7 +4,8 @@ Pure text: this module knows tables, columns and the rules of the merge, and nei
 The rules (docs/merge.md):
 
 * a row changes only if the incoming `_as_of` is at least the stored one;
-* at the same `_as_of` the later arrival is kept, but a live state never revives a deleted row of the same second;
+* at the same `_as_of` the later arrival is kept, but a live state does not revive a deleted row of the same second,
+  unless people choose the ids of its table (`remade`) and may have made the object again;
 * a tombstone (a row whose `object` is null) sets `_deleted_at` and keeps the rest of the row;
 * a set marker (`_source` = 'set') deletes those children of its parent that did not come along and are not newer;
 * an event leaves alone the columns that no event shows;
@@ -51,7 +52,8 @@ class Merge:
     `key`: the primary key, `_account_id` included. `arrival`: an expression that grows with the order of arrival of the
     staged rows (`ctid` in Postgres, `rowid` in DuckDB). `holder` is given for children whose holder's table exists.
     `unseen` are the columns that no event shows: whole objects that come with one say nothing about them. `others` are
-    Stripe's columns that another writer has added since: the incoming objects lack them.
+    Stripe's columns that another writer has added since: the incoming objects lack them. `remade` says that a deleted
+    object can be made again under its id, within the same second even.
     """
 
     target: str
@@ -62,6 +64,7 @@ class Merge:
     holder: Holder | None = None
     unseen: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    remade: bool = False
 
     @property
     def has_parent(self) -> bool:
@@ -75,12 +78,13 @@ class Merge:
     def upsert(self) -> str:
         """Whole objects: insert, or replace the row unless it is newer."""
         values = [name for name in self.columns if name not in self.key]
+        kept = "" if self.remade else f" AND (d.{DELETED_AT} IS NULL OR excluded.{DELETED_AT} IS NOT NULL)"
         return (
             f"INSERT INTO {self.target} AS d ({_list(self.columns)})"
             f" {self._newest(self.columns, f'object IS NOT NULL{self._timely()}')}"
             f" ON CONFLICT ({_list(self.key)}) DO UPDATE SET {_assign(values, self.unseen)}{_nulls(self.others)}"
             f" WHERE d.{AS_OF} IS NULL OR excluded.{AS_OF} > d.{AS_OF}"
-            f" OR (excluded.{AS_OF} = d.{AS_OF} AND (d.{DELETED_AT} IS NULL OR excluded.{DELETED_AT} IS NOT NULL))"
+            f" OR (excluded.{AS_OF} = d.{AS_OF}{kept})"
         )
 
     def tombstones(self) -> str:
@@ -88,14 +92,15 @@ class Merge:
         marks = [AS_OF, SOURCE, SYNCED_AT, DELETED_AT]
         columns = (*self.key, *marks)
         return (
-            f"INSERT INTO {self.target} AS d ({_list(columns)}) {self._newest(columns, 'object IS NULL')}"
+            f"INSERT INTO {self.target} AS d ({_list(columns)})"
+            f" {self._newest(columns, f'object IS NULL{self._last()}')}"
             f" ON CONFLICT ({_list(self.key)}) DO UPDATE SET {_assign(marks)}"
             f" WHERE d.{AS_OF} IS NULL OR excluded.{AS_OF} >= d.{AS_OF}"
         )
 
     def absent_children(self) -> str:
         """Children that their parent's newest whole list no longer has are deleted as of that list."""
-        same_child = " AND ".join(f"c.{_quote(name)} = d.{_quote(name)}" for name in self.key)
+        same_child = self._same("c", "d")
         return (
             f"UPDATE {self.target} AS d SET {DELETED_AT} = s.{AS_OF}, {AS_OF} = s.{AS_OF}, {SYNCED_AT} = now()"
             f" FROM (SELECT {PARENT}, {ACCOUNT}, max({AS_OF}) AS {AS_OF} FROM {self.staging}"
@@ -119,6 +124,18 @@ class Merge:
             f" AND NOT EXISTS (SELECT 1 FROM {target} AS h WHERE h.{key} = n.{PARENT}"
             f" AND h.{ACCOUNT} = n.{ACCOUNT} AND h.{AS_OF} > n.{AS_OF}{gone} OFFSET 0)"
         )
+
+    def _last(self) -> str:
+        """Tombstones that no whole object of the same second follows, where that may be the object made again."""
+        if not self.remade:
+            return ""
+        return (
+            f" AND NOT EXISTS (SELECT 1 FROM {self.staging} AS c WHERE {self._same('c', 'n')} AND c.object IS NOT NULL"
+            f" AND c.{AS_OF} = n.{AS_OF} AND c.{self.arrival} > n.{self.arrival})"
+        )
+
+    def _same(self, one: str, other: str) -> str:
+        return " AND ".join(f"{one}.{_quote(name)} = {other}.{_quote(name)}" for name in self.key)
 
     def _newest(self, columns: Sequence[str], kind: str) -> str:
         """The newest staged row of each key, of one kind, in the order of the key; written now."""

@@ -63,6 +63,7 @@ def _merge_of(table: PreparedTableSchema, sql_client: SqlClientBase[Any]) -> Mer
         holder=holder,
         unseen=TABLES[name].shown_on_request if name in TABLES else (),
         others=others,
+        remade=name in TABLES and TABLES[name].chosen_id,
     )
 
 

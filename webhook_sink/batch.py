@@ -85,17 +85,17 @@ def merges(entries: Sequence[Entry], schema: SchemaState) -> Iterator[MergeState
         for name, rows in entry.rows.items():
             by_table.setdefault(name, []).extend((entry, row) for row in rows)
     for name in sorted(by_table, key=_place):
-        yield from _of_table(by_table[name], schema.statements(name))
+        yield from _of_table(name, by_table[name], schema.statements(name))
 
 
-def _of_table(rows: Sequence[tuple[Entry, StagedRow]], sql: TableStatements) -> Iterator[MergeStatement]:
+def _of_table(table: str, rows: Sequence[tuple[Entry, StagedRow]], sql: TableStatements) -> Iterator[MergeStatement]:
     whole = [(entry, row) for entry, row in rows if row.kind == "whole"]
     if whole:
         yield _merge(sql.upsert, whole)
     if len(whole) < len(rows):
         gone = [(entry, row) for entry, row in rows if row.kind == "tombstone"]
         if gone:
-            yield _merge(sql.tombstones, gone)
+            yield _merge(sql.tombstones, rows if TABLES[table].chosen_id else gone)
         if len(whole) + len(gone) < len(rows):
             yield _merge(sql.absent_children, rows)
 
@@ -115,7 +115,8 @@ def ties_within(entries: Sequence[Entry]) -> Iterator[Entry]:
     for entry in entries:
         for name, rows in entry.decision.rows.items():
             for row in rows:
-                if row.get("object") is not None:
+                is_tombstone = row.get("object") is None and row["_source"] != SET_MARKER
+                if row.get("object") is not None or (is_tombstone and TABLES[name].chosen_id):
                     state: object = row
                     key = (name, row["_as_of"], *[row[column] for column in KEYS[name]])
                 elif row["_source"] == SET_MARKER:

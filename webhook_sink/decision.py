@@ -83,7 +83,11 @@ def _of_snapshot(event: Event, policy: Policy) -> Decision:
         return Decision({}, ignored=change.reason)
     is_revalidated = change.table in policy.revalidated and not change.is_deletion
     doubt = "revalidate" if is_revalidated else change.doubt
-    again = None if change.is_deletion else _reread(change, event, policy, doubt or "tie")
+    if change.is_deletion:
+        # What was deleted stays so, unless it can be made again under its id within the same second.
+        again = _reread(change, event, policy, "tie") if TABLES[change.table].chosen_id else None
+        return Decision(_rows(change, event, policy), again=again, doubt=doubt)
+    again = _reread(change, event, policy, doubt or "tie")
     if doubt in ("version", "revalidate") and again is not None:
         return Decision({}, again, waits=True, doubt=doubt)
     rows = _rows(change, event, policy)

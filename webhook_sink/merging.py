@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.holders import holder_of
-from pipelines.merge import ACCOUNT, AS_OF, DELETED_AT, PARENT, SET_MARKER, SOURCE, SYNCED_AT, Holder, Merge
+from pipelines.merge import ACCOUNT, AS_OF, DELETED_AT, PARENT, SET_MARKER, SOURCE, SYNCED_AT, Merge
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.schema import OWN_COLUMNS, ColumnType
 
@@ -29,7 +29,8 @@ ARRIVAL = "_arrival"
 @dataclass(frozen=True, slots=True)
 class TableStatements:
     """One table's statements: `upsert` for whole objects and `absent_children` for sets return the places (from 1) of
-    those that tie with what is stored; `tombstones` returns nothing. A statement is run only where it has rows.
+    those that tie with what is stored; `tombstones` does so where ids can come again, and takes whole objects along. A
+    statement is run only where it has rows.
 
     A child's table comes before its holder's: whether a set ties shows in the holder's stored second.
     """
@@ -46,19 +47,27 @@ def statements(
     key = (*TABLES[table].key, ACCOUNT)
     target = f"{_quote(dataset)}.{_quote(table)}"
     holder = holder_of(table, existing.__contains__, lambda name: f"{_quote(dataset)}.{_quote(name)}")
-    merge = Merge(target, "staged", tuple(columns), key, ARRIVAL, holder, TABLES[table].shown_on_request)
+    remade = TABLES[table].chosen_id
+    unseen = TABLES[table].shown_on_request
+    merge = Merge(target, "staged", tuple(columns), key, ARRIVAL, holder, unseen, remade=remade)
     few = {name: kind for name, kind in columns.items() if name in key or name in OWN_COLUMNS or name == "object"}
     upsert = (
-        f"{_staged(columns)}, ties AS ({_ties(target, key, columns, holder)}), merged AS ({merge.upsert()})"
+        f"{_staged(columns)}, ties AS ({_ties(merge, columns)}), merged AS ({merge.upsert()})"
         f" SELECT {ARRIVAL} FROM ties"
     )
     absent_children = (
         f"{_staged(few)}, ties AS ({_set_ties(target, key)}), merged AS ({merge.absent_children()})"
         f" SELECT {ARRIVAL} FROM ties"
     )
+    tombstones = f"{_staged(few)} {merge.tombstones()}"
+    if remade:
+        tombstones = (
+            f"{_staged(few)}, ties AS ({_deletion_ties(target, key)}), merged AS ({merge.tombstones()})"
+            f" SELECT {ARRIVAL} FROM ties"
+        )
     return TableStatements(
         upsert.encode(),
-        f"{_staged(few)} {merge.tombstones()}".encode(),
+        tombstones.encode(),
         absent_children.encode() if merge.has_parent else b"",
     )
 
@@ -72,15 +81,18 @@ def _staged(columns: Mapping[str, ColumnType]) -> str:
     )
 
 
-def _ties(target: str, key: Sequence[str], columns: Mapping[str, ColumnType], holder: Holder | None) -> str:
+def _ties(merge: Merge, columns: Mapping[str, ColumnType]) -> str:
     """Rows whose second is the stored row's and whose state is another one.
 
-    A child that is not stored ties where its holder's stored second is its own: that state did not have it.
+    A child that is not stored ties where its holder's stored second is its own: that state did not have it. A row of
+    which no more is known than that it was deleted ties with none, unless its id can come again.
     """
+    target, key, holder = merge.target, merge.key, merge.holder
     same = " AND ".join(f"d.{_quote(name)} = s.{_quote(name)}" for name in key)
     state = [name for name in columns if name not in (*key, PARENT, AS_OF, SOURCE, SYNCED_AT)]
     stored = ", ".join(f"d.{_quote(name)}" for name in state)
     arrived = ", ".join(f"s.{_quote(name)}" for name in state)
+    known = "" if merge.remade else f" AND (d.object IS NOT NULL OR d.{DELETED_AT} IS NULL)"
     born = ""
     if holder is not None and holder.shows_all:
         born = (
@@ -89,8 +101,16 @@ def _ties(target: str, key: Sequence[str], columns: Mapping[str, ColumnType], ho
         )
     return (
         f"SELECT s.{ARRIVAL} FROM staged AS s LEFT JOIN {target} AS d ON {same} WHERE (d.{AS_OF} = s.{AS_OF}"
-        f" AND ROW({stored}) IS DISTINCT FROM ROW({arrived})"
-        f" AND (d.object IS NOT NULL OR d.{DELETED_AT} IS NULL)){born}"
+        f" AND ROW({stored}) IS DISTINCT FROM ROW({arrived}){known}){born}"
+    )
+
+
+def _deletion_ties(target: str, key: Sequence[str]) -> str:
+    """Tombstones whose second is that of a living row."""
+    same = " AND ".join(f"d.{_quote(name)} = s.{_quote(name)}" for name in key)
+    return (
+        f"SELECT s.{ARRIVAL} FROM staged AS s JOIN {target} AS d ON {same}"
+        f" WHERE s.object IS NULL AND d.{AS_OF} = s.{AS_OF} AND d.{DELETED_AT} IS NULL"
     )
 
 

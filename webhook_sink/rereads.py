@@ -149,9 +149,9 @@ class Rereader:
 
 
 def _is_late_enough(found: ReadBack, reread: Reread) -> bool:
-    """Whether the answer shows a moment past the one that is in doubt. That an object is gone needs no moment."""
+    """Whether the answer shows a moment past the one that is in doubt. That Stripe knows no such object needs none."""
     moments = [row["_as_of"] for row in found.rows.get(reread.wanted.table, ())]
-    return found.fate == "gone" or not moments or max(moments) > reread.wanted.at
+    return found.object is None or not moments or max(moments) > reread.wanted.at
 
 
 def _claim_of(row: tuple[Any, ...]) -> Claim:

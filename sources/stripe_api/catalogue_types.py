@@ -96,7 +96,8 @@ class Table:
     field of a row that names its parent, where Stripe shows one. `retrieve` is the path of a single object with its
     columns as placeholders ("/v1/customers/{id}", "/v1/accounts/{_parent_id}/persons/{id}"), None where Stripe has
     none. `shown_on_request` are fields that only arrive when expanded, which every read asks for and no event
-    shows; `hidden` those that are never asked for.
+    shows; `hidden` those that are never asked for. `chosen_id` says that people can choose the ids, and so can make an
+    object again under the id of a deleted one.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Table:
     shown_on_request: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
     unique_id: str | None = None
+    chosen_id: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,8 +185,9 @@ OBJECTS_BY_PREFIX: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Prefix -> the `object` values that have such ids, the likeliest first; some are in no table."""
 
-CHOSEN_BY_USERS = ("coupons", "products", "plans")
-"""Tables whose ids can be of the user's choosing: where an id without a known prefix is looked for."""
+CHOSEN_BY_USERS = tuple(name for name, table in TABLES.items() if table.chosen_id and name != "prices")
+"""Tables whose ids can be of the user's choosing: where an id without a known prefix is looked for. A price that has
+such an id is a plan as well, which is found here."""
 
 _LONGEST_FIRST = tuple(sorted(OBJECTS_BY_PREFIX, key=len, reverse=True))
 

@@ -18,6 +18,7 @@ def table(
     retrieve: str | None = None,
     shown_on_request: tuple[str, ...] = (),
     hidden: tuple[str, ...] = (),
+    chosen_id: bool = False,
 ) -> Table:
     """Objects that are retrieved below `path` by their id, or at another place, or nowhere."""
     at = retrieve or (f"{path}/{{id}}" if path else None)
@@ -29,6 +30,7 @@ def table(
         retrieve=at,
         shown_on_request=shown_on_request,
         hidden=hidden,
+        chosen_id=chosen_id,
     )
 
 
@@ -85,7 +87,7 @@ TABLES = (
     table("climate_products", "climate.product", "/v1/climate/products"),
     table("climate_suppliers", "climate.supplier", "/v1/climate/suppliers"),
     table("country_specs", "country_spec", "/v1/country_specs"),
-    table("coupons", "coupon", "/v1/coupons", shown_on_request=("applies_to", "currency_options")),
+    table("coupons", "coupon", "/v1/coupons", shown_on_request=("applies_to", "currency_options"), chosen_id=True),
     table(
         "credit_notes",
         "credit_note",
@@ -167,10 +169,11 @@ TABLES = (
     table("payment_methods", "payment_method", "/v1/payment_methods"),
     table("payment_records", "payment_record", "/v1/payment_records"),
     table("payouts", "payout", "/v1/payouts"),
-    table("plans", "plan", "/v1/plans", shown_on_request=("tiers",)),
-    table("prices", "price", "/v1/prices", shown_on_request=("currency_options", "tiers")),
+    table("plans", "plan", "/v1/plans", shown_on_request=("tiers",), chosen_id=True),
+    # Stripe shows a plan as a price of the same id too.
+    table("prices", "price", "/v1/prices", shown_on_request=("currency_options", "tiers"), chosen_id=True),
     table("product_catalog_trial_offers", "product_catalog.trial_offer", "/v1/product_catalog/trial_offers"),
-    table("products", "product", "/v1/products"),
+    table("products", "product", "/v1/products", chosen_id=True),
     table("promotion_codes", "promotion_code", "/v1/promotion_codes"),
     table(
         "quotes",

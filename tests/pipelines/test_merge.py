@@ -57,8 +57,9 @@ class Stored:
 class Model:
     """The rules of docs/merge.md, said once more, one row at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, remade: bool = False) -> None:
         self.rows: dict[str, Stored] = {}
+        self.remade = remade
 
     def merge(self, batch: list[Row]) -> None:
         newest: dict[str, Row] = {}
@@ -68,11 +69,11 @@ class Model:
         for row in newest.values():
             stored = self.rows.get(row.id)
             deleted = row.as_of if row.kind == "deleted object" else None
-            revives = stored is not None and stored.deleted is not None and deleted is None
+            revives = not self.remade and stored is not None and stored.deleted is not None and deleted is None
             if stored is None or row.as_of > stored.as_of or (row.as_of == stored.as_of and not revives):
                 self.rows[row.id] = Stored(row.as_of, row.parent, row.state, deleted)
-        for row in batch:
-            if row.kind == "tombstone":
+        for place, row in enumerate(batch):
+            if row.kind == "tombstone" and not self.is_followed(row, batch[place + 1 :]):
                 stored = self.rows.setdefault(row.id, Stored(row.as_of, None, None, row.as_of))
                 if row.as_of >= stored.as_of:
                     stored.as_of = stored.deleted = row.as_of
@@ -82,6 +83,11 @@ class Model:
             for id, stored in self.rows.items():
                 if stored.parent == parent and stored.deleted is None and stored.as_of <= as_of and id not in kept:
                     stored.as_of = stored.deleted = as_of
+
+    def is_followed(self, row: Row, later: list[Row]) -> bool:
+        """Whether a deletion is followed by another state of its second, where that may be the object made again."""
+        states = [one for one in later if one.kind in ("object", "deleted object") and one.id == row.id]
+        return self.remade and any(one.as_of == row.as_of for one in states)
 
 
 @pytest.fixture(params=["duckdb", "postgres"])
@@ -109,12 +115,12 @@ def merge_of(database: Database) -> Merge:
     )
 
 
-def merge(database: Database, batch: list[Row]) -> None:
+def merge(database: Database, batch: list[Row], *, remade: bool = False) -> None:
     database.execute("DELETE FROM kept.staged")
     for row in batch:
         database.execute(f"INSERT INTO kept.staged VALUES ({', '.join(['%s'] * len(COLUMNS))})", row.staged())
     with database.transaction():
-        for statement in merge_of(database).statements():
+        for statement in replace(merge_of(database), remade=remade).statements():
             database.execute(statement)
 
 
@@ -139,12 +145,12 @@ ROWS = st.builds(
 @settings(
     max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )  # each example empties the table
-@given(batches=st.lists(st.lists(ROWS, max_size=6), max_size=5))
-def test_merge_follows_the_rules_in_every_order(database: Database, batches: list[list[Row]]) -> None:
+@given(batches=st.lists(st.lists(ROWS, max_size=6), max_size=5), remade=st.booleans())
+def test_merge_follows_the_rules_in_every_order(database: Database, batches: list[list[Row]], remade: bool) -> None:
     database.execute("DELETE FROM kept.things")
-    model = Model()
+    model = Model(remade)
     for batch in batches:
-        merge(database, batch)
+        merge(database, batch, remade=remade)
         model.merge(batch)
     assert stored(database) == model.rows
 
@@ -249,3 +255,21 @@ def test_object_that_was_made_again_under_its_id_shares_nothing_with_the_deleted
     for statement in replace(merge_of(database), unseen=("state",)).statements():
         database.execute(statement)
     assert stored(database)["a"] == Stored(3, "p", "the second", None)
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("deletion", ["tombstone", "deleted object"])
+@pytest.mark.parametrize(("remade", "made_last"), [(True, True), (True, False), (False, True), (False, False)])
+def test_of_a_deletion_and_a_creation_in_one_second_the_later_arrival_is_kept_where_ids_come_again(
+    database: Database, deletion: str, together: bool, remade: bool, made_last: bool
+) -> None:
+    """Elsewhere an object is made once and deleted once, so that the deletion was later whichever comes first."""
+    rows = [Row(deletion, "a", "p", 2, "the first"), Row("object", "a", "p", 2, "the second")]
+    ordered = rows if made_last else rows[::-1]
+    merge(database, [Row("object", "a", "p", 1, "the first")])
+    for batch in [ordered] if together else [[one] for one in ordered]:
+        merge(database, batch, remade=remade)
+    lives = made_last and remade
+    if together and not remade:
+        lives = made_last and deletion == "deleted object"
+    assert stored(database)["a"].deleted == (None if lives else 2)

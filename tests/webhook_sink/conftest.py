@@ -151,6 +151,11 @@ class Served:
     def send(self, *events: dict[str, Any]) -> list[int]:
         return [self.post(orjson.dumps(one)).status for one in events]
 
+    def deliver(self, *events: dict[str, Any]) -> None:
+        """Commits events in one batch."""
+        fates = asyncio.run_coroutine_threadsafe(deliver(self.sink, *events), self.loop).result(60)
+        assert set(fates) == {"committed"}
+
     def read_again(self) -> None:
         """Reads again all that is due, however often that takes."""
         asyncio.run_coroutine_threadsafe(read_again(self.sink), self.loop).result(60)
