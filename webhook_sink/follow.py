@@ -15,6 +15,7 @@ from sources.stripe_api.jsontext import storable
 from sources.stripe_api.replies import Object
 from sources.stripe_api.work import cursor_after
 from webhook_sink.event import BadEvent, Event, read_event
+from webhook_sink.pool import transaction
 from webhook_sink.sink import Sink
 
 log = logging.getLogger("stripe_elt.sink")
@@ -97,7 +98,7 @@ def _events(client: Client, start: int | None) -> tuple[list[Object], int]:
 async def _newest(sink: Sink) -> int | None:
     """Where the ledger ends, less the overlap; None where it is empty."""
     query = f'SELECT extract(epoch FROM max(created)) FROM "{sink.settings.dataset}".stripe_webhook_events'
-    async with sink.pool.connection() as connection:
+    async with transaction(sink.pool) as connection:
         row = await (await connection.execute(query.encode())).fetchone()
     return int(row[0]) - OVERLAP_SECONDS if row and row[0] is not None else None
 

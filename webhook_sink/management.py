@@ -36,6 +36,7 @@ from pipelines.sync import Sync
 from pipelines.sync_settings import read_sync_settings
 from sources.stripe_api.catalogue import RESOURCES, select, table_of_object
 from sources.stripe_api.errors import AuthenticationFailed, BadConfiguration, StripeSourceError
+from webhook_sink.pool import transaction
 from webhook_sink.sink import Sink
 from webhook_sink.writer import describe
 
@@ -128,7 +129,7 @@ class Management:
         return Response(body, media_type="application/json")
 
     async def _rows(self, query: str) -> list[Mapping[str, Any]]:
-        async with self._sink.pool.connection() as connection:
+        async with transaction(self._sink.pool) as connection:
             try:
                 async with connection.cursor(row_factory=dict_row) as cursor:
                     await cursor.execute(query.encode())

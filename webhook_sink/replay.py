@@ -13,6 +13,7 @@ import orjson
 
 from webhook_sink import ledger
 from webhook_sink.event import BadEvent, Event, read_event
+from webhook_sink.pool import transaction
 from webhook_sink.sink import Sink
 
 PAGE = 500
@@ -52,7 +53,7 @@ async def replay(sink: Sink, selection: Selection) -> Counter[str]:
 async def _page(sink: Sink, selection: Selection, last: str) -> list[tuple[Any, ...]]:
     statements = ledger.statements(sink.settings.dataset)
     since, type = selection.since, selection.type
-    async with sink.pool.connection() as connection:
+    async with transaction(sink.pool) as connection:
         parameters = (list(selection.statuses), since, since, type, type, last, PAGE)
         cursor = await connection.execute(statements.replayed, parameters)
         return list(await cursor.fetchall())
@@ -60,7 +61,7 @@ async def _page(sink: Sink, selection: Selection, last: str) -> list[tuple[Any, 
 
 async def _reopen(sink: Sink, ids: list[str]) -> None:
     """An event that is done is recorded no more; one that failed is."""
-    async with sink.pool.connection() as connection:
+    async with transaction(sink.pool) as connection:
         await connection.execute(ledger.statements(sink.settings.dataset).reopen, (ids,))
 
 

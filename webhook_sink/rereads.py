@@ -22,7 +22,7 @@ from webhook_sink.decision import Decision, Reread
 from webhook_sink.entry import Claim, Entry
 from webhook_sink.ledger import LedgerStatements
 from webhook_sink.metrics import Metrics
-from webhook_sink.transaction import Pool
+from webhook_sink.pool import Pool, transaction
 from webhook_sink.writer import QueueFull, Writer, describe
 
 log = logging.getLogger("stripe_elt.sink")
@@ -85,7 +85,7 @@ class Rereader:
         self._wake.clear()
 
     async def _claim(self) -> list[Claim]:
-        async with self._pool.connection() as connection:
+        async with transaction(self._pool) as connection:
             cursor = await connection.execute(self._ledger.claim, (CLAIM_SECONDS, self._workers))
             return [_claim_of(row) for row in await cursor.fetchall()]
 
@@ -133,14 +133,14 @@ class Rereader:
         await self._postpone(claim, min(LONGEST_PAUSE, 2.0**claim.attempts), claim.attempts, why)
 
     async def _postpone(self, claim: Claim, seconds: float, attempts: int, why: str) -> None:
-        async with self._pool.connection() as connection:
+        async with transaction(self._pool) as connection:
             parameters = (seconds, attempts, why, *key_of(claim.reread))
             await connection.execute(self._ledger.postpone, parameters)
 
     async def _give_up(self, claim: Claim, why: str) -> None:
         log.error("gave up reading an object of %s again: %s", claim.reread.wanted.table, why)
         self._count(claim.reread, "given up")
-        async with self._pool.connection() as connection:
+        async with transaction(self._pool) as connection:
             parameters = (*key_of(claim.reread), claim.generation, why)
             await connection.execute(self._ledger.give_up, parameters)
 

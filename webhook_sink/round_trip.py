@@ -22,6 +22,9 @@ from pipelines.connecting import values_hidden
 
 MOST_PREPARED = 100
 """Statements that stay prepared on one connection, as psycopg keeps them."""
+NOT_AS_PREPARED = ("08P01", "0A000", "26000", "42P05")
+"""A named statement is not there, or is another one: this connection goes on without names, and the caller asks again.
+0A000 is "cached plan must not change result type", among others."""
 
 Value = bytes | str | int | float | bool | None
 Parameter = Value | Sequence[bytes | str | None]
@@ -42,12 +45,15 @@ class Statement(NamedTuple):
 class Connection(psycopg.AsyncConnection[Any]):
     """psycopg's connection with `round_trip`. It remembers which statements are prepared on it.
 
-    psycopg must prepare none of its own beside them: with those, a rollback would deallocate ours as well.
+    Statements are prepared by name only where `is_direct` says that the connection reaches the server itself, and no
+    pooler in between that may go on with another session. psycopg must prepare none of its own beside them: with
+    those, a rollback would deallocate ours as well.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._names: dict[bytes, bytes] = {}
+        self.is_direct = False
 
     @classmethod
     async def connect(cls, conninfo: str = "", **options: Any) -> Self:
@@ -71,6 +77,11 @@ class Connection(psycopg.AsyncConnection[Any]):
 
     def _send(self, statement: Statement) -> tuple[bytes, int]:
         """Sends a statement; its SQL, and how many results come before its own."""
+        values = [_encoded(value) for value in statement.parameters]
+        formats = [Format.BINARY if isinstance(value, list) else Format.TEXT for value in statement.parameters]
+        if not self.is_direct:
+            self.pgconn.send_query_params(statement.sql, values, param_formats=formats)
+            return statement.sql, 0
         name = self._names.pop(statement.sql, None)
         before = 0
         if name is None:
@@ -82,8 +93,6 @@ class Connection(psycopg.AsyncConnection[Any]):
             self.pgconn.send_prepare(name, statement.sql)
             before += 1
         self._names[statement.sql] = name  # the last in the dict is the last that was used
-        values = [_encoded(value) for value in statement.parameters]
-        formats = [Format.BINARY if isinstance(value, list) else Format.TEXT for value in statement.parameters]
         self.pgconn.send_query_prepared(name, values, formats)
         return statement.sql, before
 
@@ -101,7 +110,10 @@ class Connection(psycopg.AsyncConnection[Any]):
                 self._names.pop(sql, None)
             answers += own[-1:]
         if failed is not None:
-            raise psycopg.errors.error_from_result(failed)
+            error = psycopg.errors.error_from_result(failed)
+            if error.sqlstate in NOT_AS_PREPARED:
+                self.is_direct, self._names = False, {}
+            raise error
         return answers
 
 

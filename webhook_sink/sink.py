@@ -10,8 +10,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from psycopg_pool import AsyncConnectionPool
-
 from pipelines.account import open_client
 from pipelines.accounts import own_account
 from pipelines.contracted import read_contract
@@ -27,18 +25,17 @@ from webhook_sink.decision import Decision, Policy, decide
 from webhook_sink.entry import Entry, Fate
 from webhook_sink.event import Event
 from webhook_sink.metrics import Metrics
+from webhook_sink.pool import new_pool, transaction
 from webhook_sink.rereads import Rereader
-from webhook_sink.round_trip import Connection
 from webhook_sink.schema import SchemaState
 from webhook_sink.settings import SinkSettings
 from webhook_sink.stager import Stager
-from webhook_sink.transaction import Pool, Transactions, configure
+from webhook_sink.transaction import Transactions
 from webhook_sink.verdict import database_error_of, state_of
 from webhook_sink.writer import Writer, describe
 
 log = logging.getLogger("stripe_elt.sink")
 
-POOL_SIZE = 6
 START_PAUSE, CANCEL_AGAIN = 1.0, 0.5
 NOT_ALLOWED = "42501"
 HOUSEKEEPING_PAUSE, RETENTION_ROWS = 15.0, 5_000
@@ -59,17 +56,7 @@ class Sink:
         self.policy: Policy | None = None
         self._conninfo = postgres_conninfo(settings)
         self._statements = ledger.statements(settings.dataset)
-        self.pool: Pool = AsyncConnectionPool(
-            self._conninfo,
-            connection_class=Connection,
-            min_size=1,
-            max_size=POOL_SIZE,
-            open=False,
-            configure=configure,
-            timeout=sink.database_timeout,
-            reconnect_timeout=5.0,
-            kwargs={"application_name": "stripe-webhook-sink"},
-        )
+        self.pool = new_pool(self._conninfo, sink.database_timeout)
         self._schema = SchemaState(self._conninfo, settings.dataset, read_contract())
         transactions = Transactions(
             self.pool,
@@ -215,7 +202,7 @@ class Sink:
         Raises BadConfiguration where the role may not read them, and the settings have none.
         """
         dataset, kept = self.settings.dataset, list[tuple[str]]()
-        async with self.pool.connection() as connection:
+        async with transaction(self.pool) as connection:
             readable = await (
                 await connection.execute(endpoint_secrets.READABLE, (endpoint_secrets.schema_of(dataset),))
             ).fetchone()
@@ -241,11 +228,11 @@ class Sink:
         """Drops up to 5,000 payloads of events that were done with longer ago than the setting says."""
         if self.options.payload_days == float("inf"):
             return
-        async with self.pool.connection() as connection:
+        async with transaction(self.pool) as connection:
             await connection.execute(self._statements.forget, (self.options.payload_days, RETENTION_ROWS))
 
     async def _count_open(self) -> None:
-        async with self.pool.connection() as connection:
+        async with transaction(self.pool) as connection:
             found = dict(await (await connection.execute(self._statements.open_events)).fetchall())
         for status in ("processing", "failed"):
             self.metrics.open.labels(status).set(found.get(status, 0))

@@ -8,39 +8,16 @@ must not be merged twice. Knows no queue and no HTTP.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import orjson
-import psycopg
-from psycopg_pool import AsyncConnectionPool
 
 from webhook_sink.batch import asked, by_event, merges, recorded, ties_within
 from webhook_sink.entry import Entry, Fate
 from webhook_sink.ledger import LedgerStatements
 from webhook_sink.metrics import Metrics
-from webhook_sink.round_trip import Connection, Statement, rows
+from webhook_sink.pool import BEGIN_BATCH, BEGIN_OTHER, COMMIT, ROLLBACK, Pool
+from webhook_sink.round_trip import Connection, rows
 from webhook_sink.schema import SchemaMoved, SchemaState
-
-Pool = AsyncConnectionPool[Connection]
-
-PLANS = (
-    "plan_cache_mode = force_generic_plan",
-    "jit = off",
-    "enable_hashjoin = off",
-    "enable_mergejoin = off",
-    "enable_seqscan = off",
-)
-"""Every statement here finds a few rows by their keys, whatever the statistics of a table say that was just loaded or
-grew by updates: nested loops over indexes, planned once."""
-
-BEGIN, COMMIT, ROLLBACK = (Statement(sql) for sql in (b"BEGIN ISOLATION LEVEL REPEATABLE READ", b"COMMIT", b"ROLLBACK"))
-
-
-async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
-    """How the pool's connections begin."""
-    for setting in PLANS:
-        await connection.execute(f"SET {setting}".encode())
-    await connection.commit()
 
 
 class Transactions:
@@ -79,8 +56,8 @@ class Transactions:
         """Begins a transaction and merges. Ids of the events that are new, or failed before; the entries that tie."""
         record = recorded(entries, self._ledger)
         merged = list(merges(entries, self._schema))
-        statements = [BEGIN, self._schema.newest, *record, *(merge.statement for merge in merged)]
-        _, newest, *results = await connection.round_trip(statements)
+        statements = [*BEGIN_BATCH, self._schema.newest, *record, *(merge.statement for merge in merged)]
+        _, _, newest, *results = await connection.round_trip(statements)
         if rows(newest) != self._schema.version:
             raise SchemaMoved
         new = {row[0] for result in results[: len(record)] for row in rows(result)}
@@ -94,9 +71,8 @@ class Transactions:
         for payload in (None, orjson.dumps(entry.event.body.decode()) if entry.event else None):
             try:
                 async with self._pool.connection(self._timeout) as connection:
-                    await connection.round_trip(
-                        recorded([entry], self._ledger, status="failed", error=reason, payload=payload)
-                    )
+                    failed = recorded([entry], self._ledger, status="failed", error=reason, payload=payload)
+                    await connection.round_trip([*BEGIN_OTHER, *failed, COMMIT])
                 return
             except Exception:
                 if payload is not None:

@@ -14,14 +14,18 @@ from hypothesis import strategies as st
 from psycopg.pq import TransactionStatus
 
 from tests.webhook_sink.conftest import Stored
+from webhook_sink.pool import configure
 from webhook_sink.round_trip import MOST_PREPARED, Connection, Statement, rows
 
 Body = Callable[[Connection], Awaitable[Any]]
 
 
-def connected(url: str, body: Body) -> Any:
+def connected(url: str, body: Body, *, named: bool = True) -> Any:
     async def main() -> Any:
         async with await Connection.connect(url) as connection:
+            await configure(connection)
+            assert connection.is_direct
+            connection.is_direct = named
             return await body(connection)
 
     return asyncio.run(main())
@@ -42,9 +46,15 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(values=st.lists(st.none() | TEXT), text=TEXT, number=st.integers(-(2**63), 2**63 - 1), flag=st.booleans())
+@given(
+    values=st.lists(st.none() | TEXT),
+    text=TEXT,
+    number=st.integers(-(2**63), 2**63 - 1),
+    flag=st.booleans(),
+    named=st.booleans(),
+)
 def test_values_arrive_as_they_are(
-    postgres_server: str, values: list[str | None], text: str, number: int, flag: bool
+    postgres_server: str, values: list[str | None], text: str, number: int, flag: bool, named: bool
 ) -> None:
     statement = Statement(
         b"SELECT $1::text[] IS NOT DISTINCT FROM ARRAY(SELECT jsonb_array_elements_text($2::jsonb)), $3::text,"
@@ -56,7 +66,7 @@ def test_values_arrive_as_they_are(
         return rows((await connection.round_trip([statement]))[0])
 
     expected = ("t", text, str(number), "t" if flag else "f", None, str(len(values)))
-    assert connected(postgres_server, body) == [expected]
+    assert connected(postgres_server, body, named=named) == [expected]
 
 
 def test_statements_without_a_transaction_are_committed_together_or_not_at_all(
