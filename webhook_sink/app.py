@@ -6,7 +6,6 @@ them: any 2xx is taken, anything else is sent again for three days.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from webhook_sink.entry import Fate
 from webhook_sink.event import BadEvent, encoding_of, read_event
+from webhook_sink.pool import transaction
 from webhook_sink.signature import BadSignature, verify
 from webhook_sink.sink import Sink
 from webhook_sink.writer import QueueFull
@@ -26,7 +26,6 @@ from webhook_sink.writer import QueueFull
 log = logging.getLogger("stripe_elt.sink")
 
 PATH = "/webhooks"
-BODY_SECONDS = 30.0
 ENCODED = (
     "the body is {}. Stripe sends plain UTF-8, so that a proxy between Stripe and the sink must have changed it. Have"
     " the proxy pass the body on byte for byte, because the signature covers it."
@@ -49,10 +48,7 @@ class Refused(Exception):
 
 
 class App:
-    """The whole app. `clock` gives unix seconds; `on_failure` is called when the sink cannot begin.
-
-    A body that takes longer than `body_seconds` is answered 408.
-    """
+    """The whole app. `clock` gives unix seconds; `on_failure` is called when the sink cannot begin."""
 
     def __init__(
         self,
@@ -61,9 +57,8 @@ class App:
         *,
         on_failure: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
-        body_seconds: float = BODY_SECONDS,
     ) -> None:
-        self._sink, self._on_failure, self._clock, self._body_seconds = sink, on_failure, clock, body_seconds
+        self._sink, self._on_failure, self._clock = sink, on_failure, clock
         self._others = Starlette(
             routes=[
                 Route("/health", self._health),
@@ -84,12 +79,16 @@ class App:
         else:
             await self._others(scope, receive, send)
 
+    def count_refusal(self, reason: str) -> None:
+        """Counts a request that was not taken."""
+        self._sink.metrics.refused.labels(reason).inc()
+
     async def _webhook(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         try:
             status, text = await self._take(scope, receive)
         except Refused as refused:
-            self._sink.metrics.refused.labels(refused.reason).inc()
+            self.count_refusal(refused.reason)
             status, text = refused.status, refused.text.encode()
         except Exception as error:
             log.exception("a webhook met an error that should not have happened", exc_info=error)
@@ -115,7 +114,7 @@ class App:
         if sink.writer.is_full:
             raise Refused(503, "full", "too many events are waiting")
         signature = _header(scope, b"stripe-signature")
-        body = await _read_body(scope, receive, sink.options.body_limit, self._body_seconds)
+        body = await _read_body(scope, receive, sink.options.body_limit)
         try:
             verify(body, signature, sink.secrets, tolerance=sink.options.tolerance, now=self._clock())
             event = read_event(body)
@@ -148,7 +147,7 @@ class App:
         if not self._sink.is_ready:
             return JSONResponse({"status": "starting"}, 503)
         try:
-            async with self._sink.pool.connection(timeout=2.0) as connection:
+            async with transaction(self._sink.pool, timeout=2.0) as connection:
                 await connection.execute("SELECT 1")
         except Exception:
             return JSONResponse({"status": "the database does not answer"}, 503)
@@ -159,26 +158,22 @@ class App:
         return Response(self._sink.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-async def _read_body(scope: Scope, receive: Receive, limit: int, seconds: float) -> bytes:
-    """The whole body. Raises Refused for one that is too long, too slow, or never ends."""
+async def _read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body. Raises Refused for one that is too long, or never ends."""
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     if length.isdigit() and int(length) > limit:
         raise Refused(413, "size", "the body is too long")
-    try:
-        async with asyncio.timeout(seconds):
-            body = bytearray()
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Refused(400, "disconnect", "the connection was closed")
-                part: bytes = message.get("body", b"")
-                if len(body) + len(part) > limit:
-                    raise Refused(413, "size", "the body is too long")
-                if not message.get("more_body"):
-                    return bytes(body + part) if body else part
-                body += part
-    except TimeoutError:
-        raise Refused(408, "slow", "the body did not come in time") from None
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "disconnect", "the connection was closed")
+        part: bytes = message.get("body", b"")
+        if len(body) + len(part) > limit:
+            raise Refused(413, "size", "the body is too long")
+        if not message.get("more_body"):
+            return bytes(body + part) if body else part
+        body += part
 
 
 def _header(scope: Scope, wanted: bytes) -> str:

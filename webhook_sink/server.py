@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from functools import partial
 
 import uvicorn
 
 from pipelines.settings import Settings
 from webhook_sink.app import App
 from webhook_sink.management import management_routes
+from webhook_sink.protocol import BoundedProtocol, Bounds, Waiting
 from webhook_sink.settings import SinkSettings
 from webhook_sink.sink import Sink
 
@@ -41,7 +43,7 @@ async def _serve(settings: Settings, options: SinkSettings) -> None:
 
 
 def config_of(app: App, options: SinkSettings) -> uvicorn.Config:
-    """uvicorn with httptools and uvloop where they are there, no access log, and no word about itself."""
+    """uvicorn with httptools within our bounds, uvloop where it is there, no access log, and no word about itself."""
     return uvicorn.Config(
         app,
         host=options.host,
@@ -49,8 +51,22 @@ def config_of(app: App, options: SinkSettings) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,  # nothing asks who the client is
         log_config=None,
+        http=partial(BoundedProtocol, waiting=Waiting(_bounds(options), app.count_refusal)),  # type: ignore[arg-type]
+        ws="none",
+        timeout_keep_alive=options.idle_timeout,  # type: ignore[arg-type]  # seconds for call_later
         server_header=False,
         lifespan="on",
         timeout_graceful_shutdown=GRACE_SECONDS,
         backlog=4_096,
+    )
+
+
+def _bounds(options: SinkSettings) -> Bounds:
+    return Bounds(
+        headers=options.header_limit,
+        header_seconds=options.header_timeout,
+        body_seconds=options.body_timeout,
+        idle_seconds=options.idle_timeout,
+        connections=options.connections,
+        bodies=options.bodies_megabytes * 1_048_576,
     )

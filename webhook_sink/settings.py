@@ -30,6 +30,18 @@ class SinkSettings:
     port: int = setting(8080, "Port to listen on.")
     tolerance: int = setting(300, "Age at which a signature is refused, in seconds.")
     body_limit: int = setting(4_194_304, "Longest body that is read, in bytes; a longer one is answered 413.")
+    bodies_megabytes: int = setting(
+        64, "Megabytes of bodies that may be unfinished at once; the oldest of more is answered 503."
+    )
+    body_timeout: float = setting(30.0, "Seconds in which a body has to come; a later one is answered 408.")
+    header_limit: int = setting(32_768, "Longest headers that are read, in bytes; longer ones are answered 431.")
+    header_timeout: float = setting(10.0, "Seconds in which headers have to come; later ones are answered 408.")
+    idle_timeout: float = setting(
+        75.0, "Seconds for which a connection without a request is kept: longer than a proxy before the sink keeps it."
+    )
+    connections: int = setting(
+        500, "Connections that may be open; for one more, that which has kept the sink waiting longest is closed."
+    )
     queue_events: int = setting(2_000, "Events that may wait for their commit; more are answered 503.")
     queue_megabytes: int = setting(64, "Megabytes of bodies that may wait for their commit; more are answered 503.")
     batch_events: int = setting(100, "Events that one transaction commits, at the most.")
@@ -71,6 +83,12 @@ def _check(settings: SinkSettings) -> None:
         "port": 0 <= settings.port <= 65_535,
         "tolerance": settings.tolerance > 0,
         "body_limit": settings.body_limit >= 1_024,
+        "bodies_megabytes": settings.bodies_megabytes * 1_048_576 >= settings.body_limit,
+        "body_timeout": settings.body_timeout > 0,
+        "header_limit": settings.header_limit >= 1_024,
+        "header_timeout": settings.header_timeout > 0,
+        "idle_timeout": settings.idle_timeout > 0,
+        "connections": settings.connections >= 1,
         "queue_events": settings.queue_events >= 1,
         "queue_megabytes": settings.queue_megabytes >= 1,
         "batch_events": 1 <= settings.batch_events <= 10_000,

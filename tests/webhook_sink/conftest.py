@@ -18,7 +18,7 @@ import uvicorn
 from pipelines.settings import Settings
 from simulator import Simulator
 from simulator.deliveries import signature
-from webhook_sink.app import BODY_SECONDS, App
+from webhook_sink.app import App
 from webhook_sink.event import read_event
 from webhook_sink.management import management_routes
 from webhook_sink.server import config_of
@@ -166,7 +166,7 @@ class Served:
 
 @pytest.fixture
 def serve(postgres_url: str) -> Iterator[Callable[..., Served]]:
-    """`serve(sim=None, **options)`: a sink behind HTTP, ready; its clock stands at NOW. `body_seconds` is the app's."""
+    """`serve(sim=None, **options)`: a sink behind HTTP, ready; its clock stands at NOW."""
     with ExitStack() as running:
 
         def start(
@@ -177,12 +177,11 @@ def serve(postgres_url: str) -> Iterator[Callable[..., Served]]:
             wait: bool = True,
             **options: Any,
         ) -> Served:
-            seconds = options.pop("body_seconds", BODY_SECONDS)
             given = sink_settings(**options)
             sink = Sink(replace(settings_for(url or postgres_url, sim), stripe_account=account), given)
             clock = sim.clock.time if sim else lambda: float(NOW)
             routes = management_routes(sink) if given.api_key else []
-            server = uvicorn.Server(config_of(App(sink, routes, clock=clock, body_seconds=seconds), given))
+            server = uvicorn.Server(config_of(App(sink, routes, clock=clock), given))
             started = threading.Event()
             port: list[int] = []
             loops: list[asyncio.AbstractEventLoop] = []

@@ -212,7 +212,7 @@ def test_other_methods_are_405(serve: Serve) -> None:
 
 @pytest.mark.parametrize("begun", [b"", b"{"])
 def test_body_that_does_not_come_is_408(serve: Serve, begun: bytes) -> None:
-    served = serve(body_seconds=0.01)
+    served = serve(body_timeout=0.01)
     with socket.create_connection(("127.0.0.1", served.port)) as connection:
         connection.sendall(b"POST /webhooks HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n" + begun)
         assert connection.recv(12) == b"HTTP/1.1 408"
