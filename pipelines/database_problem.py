@@ -32,6 +32,18 @@ POSTGRES = {
     "53100": ("The database's disk is full", "Make room on the server, or set DATABASE_URL to another one."),
     "53": ("The database is short of memory or connections", "See the server's log and limits."),
     "57": ("The server ended the connection", "See whether it is up, and its log."),
+    "08P01": (
+        "The pooler before Postgres ended the connection",
+        "See its log. With query_wait_timeout, its pool has fewer server connections than are needed at once:"
+        " docs/postgres.md tells how many a run takes.",
+    ),
+    **dict.fromkeys(
+        ("26000", "42P05"),
+        (
+            "A pooler between here and Postgres mixed up prepared statements",
+            "Run again, and see its pool mode and log.",
+        ),
+    ),
     "08": ("The connection to the server was lost", "See DATABASE_URL and whether the server is up."),
     "40": ("Another session was in the way to the last", "Run again."),
     "55": ("Another session was in the way to the last", "Run again."),
@@ -64,7 +76,7 @@ GRANTS = tuple(
 )
 """What Postgres says about a right that lacks -> the statement that gives it."""
 
-SPEAKING = ("25", "28", "3D", "42", "53", "55", "57", "58", "08")
+SPEAKING = ("25", "26", "28", "3D", "42", "53", "55", "57", "58", "08")
 """Classes of SQLSTATE whose messages hold names and no values."""
 
 REFUSING = ("22", "23", "54", "P0", "42701", "42804", "42P16")

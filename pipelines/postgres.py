@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import psycopg
 from dlt.common.destination import Destination
@@ -21,7 +21,6 @@ from pipelines.run_lock import RunLock
 from pipelines.session_properties import BEGIN, BEGIN_TRANSACTION, CONNECTION, SET_PROPERTIES, refuse_encoding
 from pipelines.settings import Settings
 
-T = TypeVar("T")
 _REFUSED_PARAMETER = re.compile("unsupported startup parameter|command-line options")
 """PgBouncer's words, and Neon's; those of Amazon RDS Proxy. Their SQLSTATE, 08P01, does not reach us."""
 
@@ -65,13 +64,22 @@ class PostgresDatabase:
         with self._turn:
             if self._is_in_transaction:
                 return self._run(sql, parameters)
-            return self._on_open_connection(lambda: self._run_alone(sql, parameters))
+            try:
+                return self._run_alone(sql, parameters)
+            except psycopg.OperationalError as lost:
+                self._reopen(lost)
+        with self.transaction():  # not in a pipeline, which loses what a server says when it ends a session
+            return self._run(sql, parameters)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """See `Database`."""
         with self._turn:
-            self._on_open_connection(lambda: self._connection.execute(BEGIN_TRANSACTION))
+            try:
+                self._connection.execute(BEGIN_TRANSACTION)
+            except psycopg.OperationalError as lost:
+                self._reopen(lost)
+                self._connection.execute(BEGIN_TRANSACTION)
             self._is_in_transaction = True
             try:
                 yield
@@ -121,17 +129,14 @@ class PostgresDatabase:
             raise
         return cursor.fetchall() if cursor.description else []
 
-    def _on_open_connection(self, attempt: Callable[[], T]) -> T:
+    def _reopen(self, lost: psycopg.OperationalError) -> None:
+        """Connects again. Raises `lost` where it is another error, a pooler's refusal, or the server is down."""
+        if not self._connection.closed or lost.sqlstate == "08P01":
+            raise lost
         try:
-            return attempt()
-        except psycopg.OperationalError as lost:
-            if not self._connection.closed:
-                raise
-            try:
-                self._connection = connect(self._conninfo)
-            except psycopg.OperationalError:
-                raise lost from None
-            return attempt()
+            self._connection = connect(self._conninfo)
+        except psycopg.OperationalError:
+            raise lost from None
 
     def _undo(self) -> None:
         """Ends what is under way. A connection on which that cannot be done is closed, and opened again when needed."""

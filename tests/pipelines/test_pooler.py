@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from pipelines.database import open_database
-from pipelines.database_problem import AlreadyRunning
+from pipelines.database_problem import AlreadyRunning, DatabaseProblem, explained
+from pipelines.postgres import PostgresDatabase
 from pipelines.run import Order, run
+from pipelines.settings import Settings
 from sources.stripe_api.catalogue import select
 from tests.databases import Database
 from tests.pipelines.mirror import START, Mirror
@@ -81,3 +84,43 @@ def test_second_full_refresh_ends_at_once_and_changes_nothing(mirror: Mirror) ->
     first.close()
     run(mirror.settings, Order("stripe_full", select(["customers"]), full_refresh=True))
     assert mirror.differences(["customers"]) == []
+
+
+def test_pool_that_is_too_small_is_named(
+    pooled: Callable[..., str], simulator: Callable[..., Simulator], postgres_url: str
+) -> None:
+    small = pooled(pool_size=1, query_wait_timeout=1)
+    mirror = Mirror(simulator(seed=1, customers=4, now=START, running=False), Database("postgres", small))
+    with pytest.raises(DatabaseProblem, match=r"query_wait_timeout.*fewer server connections.*docs/postgres\.md"):
+        run(mirror.settings, Order("stripe_full", select(["customers"])))
+    assert Database("postgres", postgres_url).tables("stripe") == set()
+
+
+@pytest.mark.parametrize("variable", ["DATABASE_URL", "PGOPTIONS", "PGGEQO"])
+def test_startup_parameter_that_the_pooler_refuses_is_named(
+    address: str, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    if variable == "DATABASE_URL":
+        address = make_conninfo(address, options="-c work_mem=8MB")
+    else:
+        monkeypatch.setenv(variable, {"PGOPTIONS": "-c work_mem=8MB", "PGGEQO": "off"}[variable])
+    with pytest.raises(DatabaseProblem, match=rf"pooler before Postgres refuses a parameter.*{variable}"):
+        open_database(Settings(destination="postgres", database_url=address))
+
+
+@pytest.mark.parametrize(("code", "words"), [("26000", "prepared statements"), ("42P05", "prepared statements")])
+def test_statements_that_a_pooler_mixed_up_are_its_doing(code: str, words: str) -> None:
+    told = explained(psycopg.errors.lookup(code)('prepared statement "s1" does not exist'))
+    assert f"pooler between here and Postgres mixed up {words}" in told
+
+
+def test_query_that_a_pooler_interrupts_is_repeated(address: str, postgres_url: str) -> None:
+    database = PostgresDatabase(address)
+    database.execute("SELECT 1")
+    with psycopg.connect(postgres_url, autocommit=True) as server:
+        server.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+    assert database.execute("SELECT 1") == [(1,)]
+    database.close()
