@@ -42,8 +42,8 @@ def load_objects(
 ) -> list[Loaded]:
     """Reads objects and merges them in one load. `kind` is a table or an `object` value, for ids that do not tell.
 
-    An id below its parent is written `acct_1/person_1`. Raises UnknownObject for the first one that cannot be read;
-    nothing is stored then.
+    An id below its parent is written `acct_1/person_1`; a slash in any other id is part of it, since people choose some
+    ids. Raises UnknownObject for the first one that cannot be read; nothing is stored then.
     """
     found = [_find(session, id, kind) for id in dict.fromkeys(ids)]
     if related:
@@ -52,15 +52,15 @@ def load_objects(
         read = (read_one(session.client, each, session.account_id) for each in wanted)
         found += [one for one in read if one.object is not None]
     session.store(arrow_tables(merged(one.rows for one in found), session.columns, tally=session.tally))
-    return [Loaded("/".join(one.wanted.key), one.wanted.table, one.fate == "gone") for one in found]
+    return [Loaded(_written(one.wanted.key), one.wanted.table, one.fate == "gone") for one in found]
 
 
 def _find(session: Session, id: str, kind: str | None) -> ReadBack:
     """The object, from the first table that has it; of ids that users choose, from the only one."""
-    parent, _, own = id.rpartition("/")
     tries: list[ReadBack] = []
-    for table in _tables(own, kind):
-        tries.append(_read(session, table, own, parent or None))
+    for table in _tables(id, kind):
+        parent, own = _parts(table, id)
+        tries.append(_read(session, table, own, parent))
         if tries[-1].fate == "read" and prefix_of(own) is not None:
             break
     held = [one for one in tries if one.fate == "read"]
@@ -88,6 +88,9 @@ def _tables(id: str, kind: str | None) -> Sequence[str]:
             near = difflib.get_close_matches(kind, [*TABLES, *(o for t in TABLES.values() for o in t.objects)], 1)
             raise UnknownObject(f"--type {kind} is no table and no object of Stripe's" + _mean(near))
         return named
+    own = id.rpartition("/")[2]
+    if own != id and any(TABLES[name].parent for name in tables_of_id(own) or ()):
+        id = own
     tables = tables_of_id(id)
     if tables is None:
         return CHOSEN_BY_USERS
@@ -101,6 +104,19 @@ def _tables(id: str, kind: str | None) -> Sequence[str]:
             + (f" Read what it belongs to, and it comes along: {' or '.join(parents)}." if parents else "")
         )
     return readable
+
+
+def _parts(table: str, id: str) -> tuple[str | None, str]:
+    """The parent that an id names, for objects that are read below theirs, and the object's own id."""
+    if "{_parent_id}" not in (TABLES[table].retrieve or ""):
+        return None, id
+    parent, _, own = id.rpartition("/")
+    return parent or None, own
+
+
+def _written(key: Sequence[str]) -> str:
+    """A key as the command line takes it: the parent's id first."""
+    return "/".join((*key[1:], *key[:1]))
 
 
 def _mean(near: Sequence[str]) -> str:

@@ -37,7 +37,12 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="stripe_object.py", description="Reads objects by id into their tables.")
     add_common_options(parser)
-    parser.add_argument("ids", nargs="+", metavar="ID", help="cus_…, in_…, or PARENT/ID for what is read below another")
+    parser.add_argument(
+        "ids",
+        nargs="+",
+        metavar="ID",
+        help="cus_…, in_…, or PARENT/ID for what is read below another; after -- where an id begins with a dash",
+    )
     parser.add_argument(
         "--type", metavar="NAME", help="table or Stripe's object name, where ids do not tell: coupons, plan"
     )
