@@ -54,13 +54,19 @@ def take(obj: dict[str, Any], embedded: Embedded) -> Taken | None:
 MAX_KEY = 1_000
 """Bytes of a key's text: an index row of Postgres has 2,704, for all columns of a key. Stripe's ids have up to 255."""
 
+SHORT_KEY = MAX_KEY // 6
+"""Characters that are short enough whatever they are: an escape takes six bytes."""
 
-def is_too_long(obj: dict[str, Any], table: str) -> bool:
-    """Whether no index can hold the object's key. It has one."""
-    return any(
-        expected is str and len(obj[field]) * 6 > MAX_KEY and len(escaped(obj[field]).encode()) > MAX_KEY
-        for field, expected in _key_types(table)
-    )
+
+def key_problem(obj: dict[str, Any], table: str) -> str | None:
+    """Why no row can hold an object: it lacks its table's key, or no index can hold that. None where one can."""
+    for field, expected in _key_types(table):
+        value = obj.get(field)
+        if type(value) is not expected or value == "":
+            return "came without its key"
+        if isinstance(value, str) and len(value) > SHORT_KEY and len(escaped(value).encode()) > MAX_KEY:
+            return "came with a key that is too long for an index"
+    return None
 
 
 def id_in(obj: dict[str, Any], table: Table) -> Any:

@@ -41,6 +41,14 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 MAX_DEPTH = 1000
 """How deep a value of a field may be nested. orjson parses 1,024 levels of a page; Postgres' jsonb takes some 10,000
 with its default stack, DuckDB's JSON more."""
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_VALUE = re.compile(rb'\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
+_ENTRY = 3  # the depth of an object in a page's `data`
+_TOO_DEEP = b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1)
+
+
+class TooDeep(ValueError):
+    """A JSON text that is nested too deep to be parsed."""
 
 
 def parse(body: bytes) -> Any:
@@ -95,6 +103,31 @@ def escaped_deep(value: Any) -> Any:
     return _mapped(value, lambda one: escaped(one) if type(one) is str else one, escaped)
 
 
+def cut_deep(body: bytes) -> bytes:
+    """A page that is nested too deep to be parsed, with its deep objects cut: each keeps its id and still is too deep.
+
+    So they alone are refused when they are to be stored. A text without such objects comes back as it is.
+    """
+    depth = start = deepest = done = 0
+    id = b'""'
+    parts: list[bytes] = []
+    for token in _TOKENS.finditer(body):
+        mark = token[0][:1]
+        if mark in b"[{":
+            depth += 1
+            if depth == _ENTRY:
+                start, deepest, id = token.start(), depth, b'""'
+            deepest = max(deepest, depth)
+        elif mark in b"]}":
+            if depth == _ENTRY and deepest > _ENTRY + MAX_DEPTH:
+                parts += [body[done:start], b'{"id":', id, b',"object":', _TOO_DEEP, b"}"]
+                done = token.end()
+            depth -= 1
+        elif depth == _ENTRY and token[0] == b'"id"' and (found := _VALUE.match(body, token.end())):
+            id = found[1]
+    return b"".join([*parts, body[done:]])
+
+
 def in_digits(value: Any) -> Any:
     """The JSON value with whole numbers from 1e16 as integers: jsonb gives 6.5e+16 back as 65000000000000000."""
     return _mapped(value, _in_digits, str)
@@ -141,7 +174,7 @@ def _parse_slowly(body: bytes) -> Any:
     try:
         return json.loads(body.decode("utf-8"), parse_float=_number, parse_constant=_no_constant)
     except RecursionError:
-        raise ValueError("JSON is nested too deep") from None
+        raise TooDeep("JSON is nested too deep") from None
 
 
 def _number(literal: str) -> float | Decimal:

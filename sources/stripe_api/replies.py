@@ -134,9 +134,12 @@ def parse(reply: Reply) -> Object:
 
 
 def decode(body: bytes) -> Any:
-    """JSON as Python values, exactly (see `jsontext.parse`), None where it is none."""
+    """JSON as Python values, exactly (see `jsontext.parse`), None where it is none. What is too deep is cut."""
     try:
-        return jsontext.parse(body)
+        try:
+            return jsontext.parse(body)
+        except jsontext.TooDeep:
+            return jsontext.parse(jsontext.cut_deep(body))
     except ValueError:
         return None
 

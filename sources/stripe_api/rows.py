@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.embedded import has_key, id_in, is_too_long, key_of, take
+from sources.stripe_api.embedded import id_in, key_of, key_problem, take
 from sources.stripe_api.errors import BrokenPage
 from sources.stripe_api.layout import OTHER_FIELDS, RESERVED
 from sources.stripe_api.schema import columns
@@ -79,9 +79,11 @@ def _explode(
     own = _own(table, stamp, parent_id)
     below_parent = "_parent_id" in table.key
     for obj in objects:
-        has_parent = not below_parent or parent_id or _parent_of(table, obj)
-        if not has_parent or not has_key(obj, table.name) or is_too_long(obj, table.name):
-            _reject(table, obj, tally)
+        problem = key_problem(obj, table.name)
+        if problem is None and below_parent and not (parent_id or _parent_of(table, obj)):
+            problem = "does not say what it belongs to"
+        if problem is not None:
+            _reject(table, obj, problem, tally)
             continue
         if not obj.keys().isdisjoint(RESERVED):
             aside = {name: obj.pop(name) for name in sorted(RESERVED & obj.keys())}
@@ -104,14 +106,8 @@ def _explode(
         out.append(obj)
 
 
-def _reject(table: Table, obj: Row, tally: Tally | None) -> None:
+def _reject(table: Table, obj: Row, what: str, tally: Tally | None) -> None:
     """Leaves an object out that no row can hold. Raises BrokenPage where nobody is told."""
-    if not has_key(obj, table.name):
-        what = "came without its key"
-    elif is_too_long(obj, table.name):
-        what = "came with a key that is too long for an index"
-    else:
-        what = "does not say what it belongs to"
     if tally is None:
         raise BrokenPage(f"an object of {table.name} {what} ({', '.join(table.key)})")
     tally.reject(table.name, obj.get("id"), f"it {what}, {', '.join(table.key)}")

@@ -127,6 +127,7 @@ NO_OBJECTS = {
     b'{"id":17,"object":"customer","created":1}': "",
     b'{"id":"%s","object":"customer"}' % (b"k" * 5_000): "k" * 60 + "… (5,000 characters)",
     b'{"id":"cus_deep","object":"customer","metadata":%s}' % nested(1_010): "cus_deep",
+    b'{"metadata":%s,"id":"cus_deeper","object":"customer"}' % nested(50_000): "cus_deeper",
 }
 
 
