@@ -59,6 +59,7 @@ def environment(simulator: Simulator) -> dict[str, str]:
     return {
         "STRIPE_SECRET_KEY": simulator.key,
         environment_name("api_base"): simulator.url,
+        environment_name("max_clock_skew"): "inf",
         environment_name("sandbox_rate"): "inf",
         environment_name("endpoint_rate"): "inf",
     }

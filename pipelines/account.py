@@ -32,6 +32,7 @@ def open_client(settings: Settings) -> Client:
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
         request_deadline=settings.request_deadline,
+        max_clock_skew=settings.max_clock_skew,
         connections=settings.workers,
     )
     return Client(client_settings, limiter_of(settings.account_rate, settings.endpoint_rate))

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from pipelines.events_position import AHEAD
 from pipelines.sync_settings import SyncSettings
 from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.events import TYPES
@@ -104,7 +105,7 @@ def _due(
     is_told: bool,
 ) -> Due | None:
     whole = resource.created == "none"
-    if last is None or last.status not in ("complete", "skipped") or last.at is None:
+    if last is None or last.status not in ("complete", "skipped") or last.at is None or last.at > now + AHEAD:
         return Due(resource, "never finished", 0)
     is_skipped = last.status == "skipped"
     cadence = settings.cadence(resource.name) * (RARELY if is_skipped else 1)

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pipelines.account import read_account
 from pipelines.check_report import CheckReport
+from pipelines.future_rows import future_rows
 from pipelines.journal import left_out
 from pipelines.parents import StoredParents
 from pipelines.sample import sampled
@@ -70,6 +71,7 @@ class Check:
 
     def run(self) -> CheckReport:
         """Checks and repairs. Raises what stops a run; what was found so far is in `report` then."""
+        self.report.future = future_rows(self._session, self._now, dry_run=self._order.dry_run)
         try:
             if self._order.sample is not None:
                 self._read_samples(self._order.sample)

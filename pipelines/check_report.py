@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS {dataset}.sync_checks (
 class CheckReport:
     """A check of one account. `checked` counts rows by table, `unlisted` those that no list shows and that live on.
 
+    `future` counts rows that claimed to show a state from the future, which a wrong clock has written.
     `incomplete` are resources that could not be read to their end, with the reason.
     """
 
@@ -44,6 +45,7 @@ class CheckReport:
     checked: Counter[str] = field(default_factory=Counter)
     unlisted: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
+    future: Counter[str] = field(default_factory=Counter)
     incomplete: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     requests: int = 0
@@ -52,7 +54,7 @@ class CheckReport:
     @property
     def has_drift(self) -> bool:
         """Whether any row was wrong."""
-        return bool(self.findings)
+        return bool(self.findings or self.future)
 
     def count(self, table: str, drift: str) -> int:
         """Findings of one kind in a table."""
@@ -60,7 +62,7 @@ class CheckReport:
 
     def tables(self) -> list[str]:
         """Every table that was looked into, by name."""
-        return sorted({*self.checked, *self.unlisted, *(one.table for one in self.findings)})
+        return sorted({*self.checked, *self.unlisted, *self.future, *(one.table for one in self.findings)})
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values."""
@@ -77,6 +79,7 @@ class CheckReport:
                 name: {
                     "rows_checked": self.checked[name],
                     "unlisted": self.unlisted[name],
+                    "future": self.future[name],
                     **{drift: self.count(name, drift) for drift in ("missing", "stale", "vanished")},
                 }
                 for name in self.tables()
@@ -111,6 +114,9 @@ class CheckReport:
                 )
         if self.findings:
             console.print(shown)
+        for name, count in self.future.items():
+            what = "now give way to what Stripe shows" if self.is_repaired else "give way to nothing (--dry-run)"
+            console.print(f"{name}: {count:,} rows claimed to be from the future, by a wrong clock; they {what}.")
         done = "repaired" if self.is_repaired else "not repaired (--dry-run)"
         verdict = f"{len(self.findings):,} rows differ, {done}" if self.findings else "no drift"
         console.print(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from pipelines.events_position import AHEAD
 from pipelines.stored_rows import Key, key_of
 from sources.stripe_api.rows import object_of
 from sources.stripe_api.schema import Columns
@@ -58,8 +59,12 @@ def vanished(
 
 
 def is_fresh(stored: Row, as_of: datetime, began: datetime) -> bool:
-    """Whether a stored row is newer than what was listed, or was written since the check began."""
-    return bool(stored["_as_of"] > as_of or stored["_synced_at"] >= began)
+    """Whether a stored row is newer than what was listed, or was written since the check began.
+
+    One that is newer by far, and was there before, has its moment from a wrong clock, and so has one without any.
+    """
+    shown: datetime | None = stored["_as_of"]
+    return stored["_synced_at"] >= began or (shown is not None and as_of < shown <= as_of + timedelta(seconds=AHEAD))
 
 
 def differing(table: str, listed: Row, stored: Row, columns: Columns) -> tuple[str, ...]:

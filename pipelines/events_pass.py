@@ -181,6 +181,8 @@ class EventsPass:
 
 
 def _check(position: Position, now: int) -> None:
+    if position.is_ahead(now):
+        raise EventsGap("An earlier run saw a wrong clock: the events' position is ahead of Stripe's.", now)
     if position.has_gap(now):
         reached = datetime.fromtimestamp(position.reached, UTC)
         raise EventsGap(f"The events of this account were last applied up to {reached:%Y-%m-%d %H:%M} UTC.", now)

@@ -15,6 +15,7 @@ from sources.stripe_api.windows import Window, WindowSet, intersect, merge, subt
 
 KEPT = 30 * 86_400
 MARGIN = 3_600  # an event may expire while a pass is under way
+AHEAD = 600  # seconds that a position may be ahead of Stripe's clock: answers come from machines that differ a little
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,12 @@ class Position:
         return next((one.lt for one in self.covered if one.gte <= self.begin < one.lt), self.begin)
 
     def has_gap(self, now: int) -> bool:
-        """Whether events that were not applied are no longer kept."""
-        return self.reached < now - KEPT + MARGIN
+        """Whether events that were not applied are no longer kept, or may have been left out by a wrong clock."""
+        return self.reached < now - KEPT + MARGIN or self.is_ahead(now)
+
+    def is_ahead(self, now: int) -> bool:
+        """Whether it claims events that are still to come: then nobody knows which of the last ones were applied."""
+        return max(self.begin, *(one.lt for one in self.covered), 0) > now + AHEAD
 
     def holes(self) -> WindowSet:
         """Windows between covered ones, oldest first: what a stopped pass left."""

@@ -40,9 +40,12 @@ class Entry:
         return replace(self.status, progress=progress, window_start=start, window_end=end)
 
 
-def entry_of(resource: Resource, saved: Mapping[str, Any] | None, now: datetime) -> Entry:
-    """The entry that a run starts with: from the saved progress, or from nothing."""
-    progress = Progress.from_json(saved) if saved else Progress()
+def entry_of(resource: Resource, saved: Mapping[str, Any] | None, now: datetime, latest: int) -> Entry:
+    """The entry that a run starts with: from the saved progress, or from nothing.
+
+    Windows beyond `latest`, unix seconds, were made by a wrong clock: they are read again.
+    """
+    progress = Progress.from_json(saved).until(latest) if saved else Progress()
     status = ResourceStatus(resource.name, "queued", {})
     if not resource.parents:
         return Entry(status, progress)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pipelines.events_position import KEPT, MARGIN
+from pipelines.future_rows import future_rows
 from pipelines.gap import vanished_since
 from pipelines.list_runs import ListRuns
 from pipelines.session import Session
@@ -44,6 +45,7 @@ class Relist:
             self._warn("Going on with reading every list again, which an earlier run began.")
         else:
             self._start(why, now)
+        future_rows(self._session, now)
         left = [one for one in self._resources if not self._state.is_listed_since(one.name, self.begin)]
         if left:
             self._lists.read(left, now)

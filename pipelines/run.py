@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pipelines.board import Board
 from pipelines.database_problem import DatabaseProblem, database_problems
 from pipelines.display import showing
+from pipelines.events_position import AHEAD
 from pipelines.journal import Journal, entry_of
 from pipelines.package import Limits, Package, Packages
 from pipelines.parents import StoredParents
@@ -68,7 +69,7 @@ class Run:
 
     def __init__(self, session: Session, order: Order, now: int, state: State) -> None:
         self._session, self._order, self._state = session, order, state
-        self._until = min(order.until or now, now)
+        self._until, self._latest = min(order.until or now, now), now + AHEAD
         self._spent_before = 0 if state is session.state else session.spending.spent
         settings = session.settings
         self._limits = Limits(
@@ -104,7 +105,7 @@ class Run:
     def _prepare(self) -> None:
         saved = {} if self._order.full_refresh else self._state.read_progress()
         now = datetime.now(UTC)
-        self._journal = Journal(entry_of(one, saved.get(one.name), now) for one in self._order.resources)
+        self._journal = Journal(entry_of(one, saved.get(one.name), now, self._latest) for one in self._order.resources)
         self._resumed = sum(bool(one.covered) for one in self._journal.progress().values())
         self._save(None)
 

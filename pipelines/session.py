@@ -139,6 +139,9 @@ def open_session(
         database = opened or open_database(settings)
         if opened is None:
             stack.callback(database.close)
+        if database.dialect == "postgres":  # DuckDB goes by this machine's clock
+            now = database.execute("SELECT extract(epoch FROM clock_timestamp())")[0][0]
+            client.dates.add_witness("the database's clock", float(now))
         scoped = ScopedDatabase(database, scope)
         database.lock_run(f"{settings.dataset}/{scope}" if scope else settings.dataset)
         account_id, now = _asked(client, settings) if clock else _account(scoped, client, settings)

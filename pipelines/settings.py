@@ -44,6 +44,11 @@ class Settings:
     connect_timeout: float = setting(10.0, "Seconds to wait for a connection.")
     read_timeout: float = setting(80.0, "Seconds to wait for an answer, and for each further part of it.")
     request_deadline: float = setting(180.0, "Seconds that a whole request may take, to its answer's last byte.")
+    max_clock_skew: float = setting(
+        600.0,
+        "Seconds by which an answer's `Date` may differ from this machine's clock and the database's; `inf` for a"
+        " simulated account.",
+    )
     live_rate: float = setting(100.0, "Stripe's limit for a live account; `inf` for none.")
     sandbox_rate: float = setting(25.0, "Stripe's limit for a sandbox or test-mode account; `inf` for none.")
     endpoint_rate: float = setting(25.0, "Stripe's limit for each endpoint; `inf` for none.")
@@ -160,6 +165,7 @@ def _check(settings: Settings) -> None:
         "connect_timeout": settings.connect_timeout > 0,
         "read_timeout": settings.read_timeout > 0,
         "request_deadline": settings.request_deadline > 0,
+        "max_clock_skew": settings.max_clock_skew > 0,
         "package_seconds": settings.package_seconds >= 0,
         "package_rows": settings.package_rows >= 1,
         "package_megabytes": settings.package_megabytes >= 1,

@@ -13,7 +13,10 @@ from datetime import datetime
 from typing import Any
 
 from sources.stripe_api.coerce import FIRST_SECOND, LAST_SECOND
+from sources.stripe_api.errors import BrokenPage
 from sources.stripe_api.jsontext import parse
+
+DAY = 86_400
 
 _WORD = re.compile(r"[\x21-\x7e]{1,255}")
 CODINGS = frozenset(("gzip", "x-gzip", "deflate", "compress", "br", "zstd"))
@@ -106,6 +109,19 @@ def encoding_of(body: bytes, coding: str) -> str | None:
             return what
     named = coding.strip().lower()
     return f"compressed with {named}" if named in CODINGS else None
+
+
+def refuse_future(created: int, now: float, skew: float) -> None:
+    """Raises BrokenPage for an event from the future: its rows would win over each later state of their objects.
+
+    Unix seconds. `skew` is the setting `max_clock_skew`; a day is always allowed, so that a machine whose clock is
+    hours behind takes what is true.
+    """
+    if created - now > max(skew, DAY):
+        raise BrokenPage(
+            f"The event was created {int(created - now)} seconds from now by this machine's clock: it is not believed."
+            " See whether the clock of this machine is set by NTP, and replay the event then."
+        )
 
 
 def _word(fields: Mapping[str, Any], name: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -23,7 +24,7 @@ from sources.stripe_api.schema import api_version
 from webhook_sink import endpoint_secrets, ledger, startup
 from webhook_sink.decision import Decision, Policy, decide
 from webhook_sink.entry import Entry, Fate
-from webhook_sink.event import Event
+from webhook_sink.event import Event, refuse_future
 from webhook_sink.metrics import Metrics
 from webhook_sink.pool import new_pool, transaction
 from webhook_sink.rereads import Rereader
@@ -131,6 +132,7 @@ class Sink:
         loop = asyncio.get_running_loop()
         account_id = event.account or self.policy.account_id
         try:
+            refuse_future(event.created, time.time(), self.settings.max_clock_skew)
             decision, broken = decide(event, self.policy), None
         except StripeSourceError as error:
             decision, broken = Decision({}), error

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 from sources.stripe_api.catalogue_types import Params
 from sources.stripe_api.client_settings import ClientSettings
+from sources.stripe_api.clock_guard import ClockGuard
 from sources.stripe_api.errors import BrokenPage, RetryLater, StripeSourceError, Throttled, Unreachable
 from sources.stripe_api.limiter import Limiter
 from sources.stripe_api.refusals import error_of, throttle_reason
@@ -45,7 +46,8 @@ def retry_delay(
 class Client:
     """Reads pages and objects under a limiter. Thread-safe; one for each account.
 
-    `sleep`, `chance` and `clock` are what retries wait with, draw lots with, and measure with.
+    `sleep`, `chance` and `clock` are what retries wait with, draw lots with, and measure with; `wall` is this machine's
+    clock, unix seconds. `dates` judges the dates of answers.
     """
 
     def __init__(
@@ -56,7 +58,9 @@ class Client:
         sleep: Callable[[float], object] = time.sleep,
         chance: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
+        self.dates = ClockGuard(settings.max_clock_skew, wall=wall, elapsed=clock)
         self.settings, self.limiter = settings, limiter
         self._sleep, self._chance, self._clock = sleep, chance, clock
         self._transport = Transport(
@@ -103,6 +107,7 @@ class Client:
             raise
         if reply.status == 200:
             self.limiter.succeeded(endpoint)
+            self.dates.check(reply)
             return reply
         error = error_of(reply, request.denied)
         self._account_for(endpoint, reply, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from sources.stripe_api.transport import is_loopback
 class ClientSettings:
     """How to reach Stripe. Times are in seconds; `connections` is how many are kept open.
 
+    `max_clock_skew` bounds how far an answer's date may be from every clock that is known (`ClockGuard`).
+
     `compression` asks for gzip: it costs 0.1 ms a page and saves five sixths of the bytes, so it is on but for a server
     on this machine. Raises BadConfiguration, which names the setting, for what cannot work.
     """
@@ -31,6 +34,7 @@ class ClientSettings:
     connect_timeout: float = 10.0
     read_timeout: float = 80.0
     request_deadline: float = 180.0
+    max_clock_skew: float = math.inf
     connections: int = 16
     compression: bool | None = None
 

@@ -83,6 +83,12 @@ class Progress:
         """The windows of `[since, until)` that one pass has not covered, oldest first."""
         return subtract((Window(since, until),), self.covered.get(key, ())) if since < until else ()
 
+    def until(self, second: int) -> Progress:
+        """The progress without windows that reach beyond a second: a wrong clock made them, and what of them is true
+        nobody knows."""
+        kept = {key: tuple(one for one in windows if one.lt <= second) for key, windows in self.covered.items()}
+        return replace(self, covered=kept)
+
     def to_json(self) -> dict[str, Any]:
         """The progress as JSON values."""
         return {

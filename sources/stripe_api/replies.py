@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -75,16 +76,27 @@ def as_of(reply: Reply) -> int:
     decides this for anything that was read. Raises BrokenPage where there is no such header, since a guess could
     overwrite newer rows.
     """
+    return date_of(reply) - math.ceil(reply.elapsed) - 1
+
+
+def date_of(reply: Reply) -> int:
+    """The moment at which the answer was made, in unix seconds on Stripe's clock. Raises BrokenPage without a `Date`.
+
+    A date without a zone is in UTC, as all of HTTP's are. What a cache says of its answer's `Age` is taken off: some
+    write a new `Date`, and an answer that claims to be older than it is does no harm.
+    """
     try:
         date = parsedate_to_datetime(reply.headers["Date"])
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         raise BrokenPage(
             f"The answer to {reply.where} has no usable Date header, so its age is unknown. Whatever stands before"
             " Stripe (SOURCES__STRIPE__API_BASE, a proxy) has to pass that header on.",
             request_id=reply.request_id,
             status=reply.status,
         ) from None
-    return int(date.timestamp()) - math.ceil(reply.elapsed) - 1
+    age = reply.headers.get("Age", "").strip()
+    seconds = int(age) if age.isdecimal() and len(age) < 10 else 0
+    return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()) - seconds
 
 
 def page_of(reply: Reply) -> Page:

@@ -60,6 +60,7 @@ def stripe_source(
     connect_timeout: float = 10.0,
     read_timeout: float = 80.0,
     request_deadline: float = 180.0,
+    max_clock_skew: float = 600.0,
     live_rate: float = 100.0,
     sandbox_rate: float = 25.0,
     endpoint_rate: float = 25.0,
@@ -101,6 +102,7 @@ def stripe_source(
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
         request_deadline=request_deadline,
+        max_clock_skew=max_clock_skew,
         connections=workers,
     )
     rate = (live_rate if is_live(key) else sandbox_rate) * rate_limit_share

@@ -59,6 +59,7 @@ class Mirror:
             "live_rate": float("inf"),
             "endpoint_rate": float("inf"),
             "max_retries": 0,
+            "max_clock_skew": float("inf"),
             "workers": 4,
         }
         return Settings(**(given | self.changes))

@@ -34,7 +34,12 @@ def settings_for(postgres_url: str, sim: Simulator | None = None) -> Settings:
     """Settings of the batch path for a test's database, and for a simulated account where there is one."""
     inf = float("inf")
     base = Settings(
-        destination="postgres", database_url=postgres_url, live_rate=inf, sandbox_rate=inf, endpoint_rate=inf
+        destination="postgres",
+        database_url=postgres_url,
+        live_rate=inf,
+        sandbox_rate=inf,
+        endpoint_rate=inf,
+        max_clock_skew=inf,
     )
     if sim is None:
         return replace(base, account_id=ACCOUNT)
