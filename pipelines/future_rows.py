@@ -11,7 +11,7 @@ from collections import Counter
 from pipelines.events_position import AHEAD
 from pipelines.session import Session
 
-MARGIN = 60  # seconds; answers of a moment ago have to win too
+MARGIN = 300  # seconds; more than `gap.SLACK`, so that rows which no list shows any more are read
 
 
 def future_rows(session: Session, now: int, *, dry_run: bool = False) -> Counter[str]:
