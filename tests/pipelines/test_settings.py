@@ -22,6 +22,7 @@ from webhook_sink.settings import SinkSettings, read_sink_settings
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with a `.dlt` that dlt reads afresh, and has forgotten afterwards."""
+    monkeypatch.delenv("SOURCES__STRIPE__MAX_CLOCK_SKEW", raising=False)  # the suite's own, not a default
     (tmp_path / ".dlt").mkdir()
     monkeypatch.setenv("DLT_PROJECT_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
