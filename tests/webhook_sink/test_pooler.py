@@ -22,7 +22,6 @@ from webhook_sink.round_trip import Connection, Statement, rows
 from webhook_sink.sink import Sink
 
 Pooled = Callable[..., str]
-LENIENT = {"ignore_startup_parameters": "options"}
 SETTINGS = "select name, setting from pg_settings where source = 'session' and name <> 'application_name'"
 
 
@@ -33,7 +32,7 @@ def changed(i: int, **fields: Any) -> dict[str, Any]:
 def test_events_are_taken_and_nothing_is_left_to_other_clients(
     serve: Callable[..., Served], pooled: Pooled, stored: Stored
 ) -> None:
-    address = pooled(pool_size=3, **LENIENT)
+    address = pooled(pool_size=3)
     with psycopg.connect(address, autocommit=True) as other:
         before = other.execute(SETTINGS).fetchall()
     served = serve(url=address)
@@ -57,7 +56,7 @@ def test_objects_are_read_again_and_tables_grow(
     serve: Callable[..., Served], pooled: Pooled, stored: Stored, simulator: Callable[..., Simulator]
 ) -> None:
     sim = simulator(seed=3, customers=4)
-    served = serve(sim, url=pooled(pool_size=2, **LENIENT), revalidate="customers", api_key="a key")
+    served = serve(sim, url=pooled(pool_size=2), revalidate="customers", api_key="a key")
     told: list[bytes] = []
     sim.account.events.listeners.append(told.append)
     for one in list(sim.account.objects("customers")):
@@ -74,7 +73,7 @@ def test_objects_are_read_again_and_tables_grow(
 def test_statements_have_names_only_where_the_server_itself_answers(
     way: str, postgres_url: str, request: pytest.FixtureRequest
 ) -> None:
-    address = postgres_url if way == "direct" else request.getfixturevalue("pooled")(pool_size=2, **LENIENT)
+    address = postgres_url if way == "direct" else request.getfixturevalue("pooled")(pool_size=2)
 
     async def main() -> tuple[bool, Any]:
         sink = Sink(sink_settings_for(address), sink_settings())
@@ -129,7 +128,7 @@ def test_sessions_of_the_pool_that_others_have_bent_change_no_row(
     serve: Callable[..., Served], pooled: Pooled, stored: Stored
 ) -> None:
     """Another client of the pooler has left its settings in the server's sessions."""
-    address = pooled(pool_size=1, **LENIENT)
+    address = pooled(pool_size=1)
     bent = "set search_path = nowhere; set datestyle = german; set timezone = 'Asia/Tokyo'; set enable_indexscan = off"
     with psycopg.connect(address, autocommit=True) as other:
         other.execute("set extra_float_digits = -15")
