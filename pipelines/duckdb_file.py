@@ -6,9 +6,10 @@ DuckDB lets one process write; a lock file beside the database tells another run
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pipelines.database_problem import AlreadyRunning, DatabaseProblem
 from pipelines.settings import Settings
 
 CHOOSE = "Set DUCKDB_PATH (or --duckdb-path) to choose another file."
+PRIVATE = 0o600
 PATIENCE = 0.5  # seconds for a run that is just ending
 
 
@@ -32,7 +34,14 @@ class DuckDbDatabase:
     def __init__(self, path: str, memory_limit: str, run_lock: FileLock) -> None:
         """Takes over `run_lock`, which is held already."""
         self._run_lock = run_lock
-        self._connection = duckdb.connect(path, config={"memory_limit": memory_limit})
+        _make(Path(path))
+        self._umask = os.umask(0o077)
+        os.umask(self._umask | _mask(Path(path)))  # DuckDB makes files beside it all the time
+        try:
+            self._connection = duckdb.connect(path, config={"memory_limit": memory_limit})
+        except BaseException:
+            os.umask(self._umask)
+            raise
         self._connection.execute("SET TimeZone = 'UTC'")
         self._lock = threading.RLock()  # a connection's result, and its transaction, belong to one thread at a time
 
@@ -66,6 +75,7 @@ class DuckDbDatabase:
     def close(self) -> None:
         """See `Database`."""
         self._connection.close()
+        os.umask(self._umask)
         self._run_lock.release()
 
 
@@ -82,9 +92,12 @@ def open_duckdb(settings: Settings) -> DuckDbDatabase:
         raise DatabaseProblem(f"The DuckDB file {path} is a folder. {CHOOSE}")
     if not path.parent.is_dir():
         raise DatabaseProblem(f"The DuckDB file {path} cannot be made: there is no such folder. {CHOOSE}")
-    run_lock = FileLock(f"{path}.lock", thread_local=False)
+    mode = path.stat().st_mode & 0o666 | PRIVATE if path.exists() else PRIVATE
+    run_lock = FileLock(f"{path}.lock", thread_local=False, mode=mode)
     try:
         run_lock.acquire(timeout=PATIENCE)
+        with suppress(OSError):  # another user's, who may have opened it to a group
+            Path(run_lock.lock_file).chmod(mode)
         return DuckDbDatabase(str(path), settings.duckdb_memory_limit, run_lock)
     except Timeout:
         raise AlreadyRunning(
@@ -94,6 +107,38 @@ def open_duckdb(settings: Settings) -> DuckDbDatabase:
     except (duckdb.Error, OSError) as error:
         run_lock.release()
         raise DatabaseProblem(_message(path, error)) from error
+
+
+def _make(path: Path) -> None:
+    """Makes a database that only this user can read, where there is none or only the empty file of a failed attempt.
+
+    Under another name first, so that no run that ends at this point, or for want of space, leaves half a database.
+    """
+    path = path.resolve()
+    if path.exists() and (path.stat().st_size or not path.is_file()):
+        return
+    made = path.with_name(f"{path.name}.new")
+    before = os.umask(~PRIVATE & 0o777)
+    try:
+        made.unlink(missing_ok=True)
+        duckdb.connect(str(made)).close()
+        if path.exists():
+            shutil.copymode(path, made)
+        made.replace(path)
+    except BaseException:
+        made.unlink(missing_ok=True)
+        raise
+    finally:
+        os.umask(before)
+
+
+def _mask(path: Path) -> int:
+    """A umask under which what is made beside a file is open to whom the file is open to."""
+    mode, mask = path.stat().st_mode, 0
+    for shift in (3, 0):  # the group, the others
+        readable, writable = mode >> shift & 4, mode >> shift & 2
+        mask |= (0 if writable else 2 if readable else 7) << shift
+    return mask
 
 
 def _message(path: Path, error: duckdb.Error | OSError) -> str:
