@@ -9,13 +9,19 @@ the README shows. The load is `pipelines/stripe_full.py` in a process of its own
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":  # before the other imports, which take a second: see `start`
+    from pipelines.process import start
+
+    start("demo")
+
 import argparse
 import os
-import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -23,6 +29,7 @@ from pathlib import Path
 
 import duckdb
 
+from pipelines.process import interruptible
 from pipelines.settings import Settings, environment_name
 from simulator import Simulator
 
@@ -45,7 +52,7 @@ def main() -> int:
     parser.add_argument("--serve", action="store_true", help="keep the account up until Ctrl-C")
     parser.add_argument("--port", type=int, default=0, help="where to serve it; 0 takes a free one (default)")
     options = parser.parse_args()
-    with account(options.port) as simulator:
+    with account(options.port) as simulator, interruptible():
         return serve(simulator) if options.serve else load_and_show(simulator)
 
 
@@ -67,11 +74,9 @@ def environment(simulator: Simulator) -> dict[str, str]:
 
 def serve(simulator: Simulator) -> int:
     """Prints how to get at the account, and waits for SIGINT or SIGTERM."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
     print(*(f"export {name}={value}" for name, value in environment(simulator).items()), sep="\n", flush=True)
-    stop.wait()
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
     return 0
 
 
@@ -129,7 +134,3 @@ def text_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     ruler = "-+-".join("-" * width for width in widths)
     aligned = to_right or [False] * len(columns)
     return "\n".join([line(columns, aligned), f"-{ruler}-", *(line(row, aligned) for row in cells)])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,6 +18,7 @@ from pipelines.check_report import CheckReport
 from pipelines.future_rows import future_rows
 from pipelines.journal import left_out
 from pipelines.parents import StoredParents
+from pipelines.process import raise_if_interrupted
 from pipelines.sample import sampled
 from pipelines.session import Session
 from pipelines.spending import BudgetSpent
@@ -116,6 +117,7 @@ class Check:
         open_ones = set(by_name)
         with fetching as deliveries:
             for one in deliveries:
+                raise_if_interrupted()
                 if isinstance(one, Chunk):
                     self._compare(by_name[one.resource], one.tables)
                     continue

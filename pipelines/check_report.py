@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -99,9 +98,9 @@ class CheckReport:
                 row = self._row(table)
                 database.execute(f"INSERT INTO {name}.sync_checks VALUES ({', '.join(['%s'] * len(row))})", row)
 
-    def show(self) -> None:
-        """The tables with drift, and the totals, on stdout."""
-        console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)
+    def show(self, file: TextIO) -> None:
+        """The tables with drift, and the totals."""
+        console = Console(file=file, width=None if file.isatty() else 160, highlight=False)
         shown = Table(box=None, pad_edge=False, header_style="bold")
         for heading in ("table", "rows", "missing", "stale", "vanished", "unlisted"):
             shown.add_column(heading, justify="left" if heading == "table" else "right")

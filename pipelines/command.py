@@ -6,7 +6,6 @@ import argparse
 import gc
 import logging
 import os
-import signal
 import sys
 import textwrap
 import traceback
@@ -17,7 +16,8 @@ from typing import Any, NoReturn
 import pendulum
 
 from pipelines.accounts import each_account
-from pipelines.database_problem import DatabaseProblem, explained, is_database_error, without_rows
+from pipelines.database_problem import AlreadyRunning, DatabaseProblem, explained, is_database_error, without_rows
+from pipelines.process import INTERRUPTED, interruptible, raise_if_interrupted
 from pipelines.settings import Settings, read_settings
 from sources.stripe_api.errors import AuthenticationFailed, BadConfiguration, StripeSourceError, shown
 from sources.stripe_api.layout import OTHER_FIELDS
@@ -25,7 +25,6 @@ from sources.stripe_api.schema import MORE_COLUMNS
 from sources.stripe_api.tally import Tally
 
 ALL_WELL, SOME_FAILED, COULD_NOT_START, DRIFT = 0, 1, 2, 3
-INTERRUPTED = 130
 
 
 class Parser(argparse.ArgumentParser):
@@ -119,21 +118,24 @@ def window_of(options: argparse.Namespace) -> tuple[int, int | None]:
 
 
 def in_turn(settings: Settings, body: Callable[[Settings], int], *, debug: bool) -> int:
-    """Runs a command for each account of the settings, and returns the highest exit code.
+    """Runs a scheduled command for each account of the settings, and returns the highest exit code.
 
-    What stops one of several accounts is said, and stops no other. Raises what would stop them all: a wrong key, a
-    database that is down; and of a single account whatever it raises.
+    An account that another run is loading is left to that run: this is said and is no failure. What stops one of
+    several accounts is said, and stops no other. Raises what would stop them all: a wrong key, a database that is down;
+    and of a single account whatever it raises.
     """
     accounts = each_account(settings)
-    if len(accounts) == 1:
-        return body(accounts[0])
     code = ALL_WELL
     for each in accounts:
         try:
             code = max(code, body(each))
+        except AlreadyRunning as running:
+            say(running)
         except (AuthenticationFailed, DatabaseProblem):
             raise
         except StripeSourceError as error:
+            if len(accounts) == 1:
+                raise
             say(f"{each.stripe_account or 'The own account'} was not finished:")
             explain(error, debug)
             code = max(code, SOME_FAILED)
@@ -165,29 +167,55 @@ def run_command(parser: argparse.ArgumentParser, body: Callable[[argparse.Namesp
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("dlt").addFilter(_without_rows)
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # of a lost connection, an error tells more, and once
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is a Ctrl-C
     logging.getLogger("stripe_elt").setLevel(logging.DEBUG if options.debug else logging.INFO)
     spare_the_interpreter()
     try:
+        return run_interruptible(lambda: _explaining(body, options))
+    finally:
+        gc.unfreeze()  # DuckDB's module complains at exit of objects that were never collected
+
+
+def run_interruptible(body: Callable[[], int]) -> int:
+    """The exit code of `body`; 130, and a sentence, where a signal asked it to end before it had."""
+    with interruptible() as interrupts:
+        try:
+            code = body()
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        if interrupts.has_arrived:
+            code = INTERRUPTED
+        if code == INTERRUPTED:
+            say("Interrupted. What was loaded is kept, and the next run goes on from there.")
+        return code
+
+
+def _explaining(body: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    try:
+        require_working_directory()
         return body(options)
     except StripeSourceError as error:
-        explain(error, options.debug)
-        return COULD_NOT_START
-    except KeyboardInterrupt:
-        say("Interrupted. What was loaded is kept, and the next run goes on from there.")
-        return INTERRUPTED
+        note = error
     except Exception as error:
-        note: StripeSourceError = BadConfiguration(
+        note = BadConfiguration(
             f"An error that should not have happened: {type(error).__name__}. What was loaded is kept. Run it again"
             " with --debug for the traceback, and please report it."
         )
         if is_database_error(error):
             note = DatabaseProblem(explained(error))
         note.__cause__ = error
-        explain(note, options.debug)
-        return COULD_NOT_START
-    finally:
-        gc.unfreeze()  # DuckDB's module complains at exit of objects that were never collected
+    raise_if_interrupted()  # a library may have made an error of the interrupt
+    explain(note, options.debug)
+    return COULD_NOT_START
+
+
+def require_working_directory() -> None:
+    """Raises BadConfiguration where the folder that the command was started in is gone."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise BadConfiguration(
+            f"The folder that the command was started in cannot be used ({error.strerror}): change to another one."
+        ) from error
 
 
 def spare_the_interpreter() -> None:

@@ -24,6 +24,7 @@ from pipelines.database_problem import DatabaseProblem, explained, refusal_of
 from pipelines.dlt_configuration import own_configuration, refuse_another_target
 from pipelines.files import write_csv, write_parquet
 from pipelines.markers import drop_idle_markers
+from pipelines.process import raise_if_interrupted
 from pipelines.stored_schema import SCHEMA
 from pipelines.working_folder import remove_abandoned, working_folder
 from sources.stripe_api.dlt_columns import dlt_columns
@@ -54,7 +55,9 @@ class Loader:
                 drop_idle_markers(tables, self._database, self._dataset)
                 self._run(folder, tables)
                 raise_if_signalled()
+            raise_if_interrupted()  # one that came while dlt gave the handlers back
         except (PipelineStepFailed, OSError) as error:
+            raise_if_interrupted()
             if _is_interrupted(error):
                 raise KeyboardInterrupt from error
             raise DatabaseProblem(f"A load package failed. {explained(error)}", refusal=refusal_of(error)) from error

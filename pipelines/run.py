@@ -18,6 +18,7 @@ from pipelines.events_position import AHEAD
 from pipelines.journal import Journal, entry_of
 from pipelines.package import Limits, Package, Packages
 from pipelines.parents import StoredParents
+from pipelines.process import raise_if_interrupted
 from pipelines.session import Session, open_session
 from pipelines.settings import Settings
 from pipelines.state import State
@@ -141,6 +142,7 @@ class Run:
         packages = Packages(self._limits)
         try:
             for one in fetching:
+                raise_if_interrupted()
                 packages.add(one, time.monotonic())
                 for package in packages.due(time.monotonic()):
                     self._commit(package)

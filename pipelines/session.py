@@ -24,6 +24,7 @@ from pipelines.contracted import columns_of
 from pipelines.database import Database, open_database
 from pipelines.isolation import load_isolated
 from pipelines.load import Loader
+from pipelines.process import raise_if_interrupted
 from pipelines.rights import check_rights
 from pipelines.settings import Settings
 from pipelines.spending import Spending
@@ -105,7 +106,8 @@ class Session:
         return load_isolated(self.loader.load, admitted, self.tally, sources) if admitted else set()
 
     def save(self, *statuses: ResourceStatus) -> None:
-        """Saves progress with the run's totals so far."""
+        """Saves progress with the run's totals so far. Raises KeyboardInterrupt after a signal to stop."""
+        raise_if_interrupted()
         rejected = self.tally.take_unsaved()
         self.state.save(statuses, rows=self.rows, requests=self.spending.spent, rejected=rejected)
 

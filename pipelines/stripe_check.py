@@ -7,13 +7,20 @@ all went well, 1 some resources could not be checked, 2 it could not start, 3 dr
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TextIO
+
+if __name__ == "__main__":  # before the other imports, which take a second: see `start`
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from pipelines.process import start
+
+    start("pipelines.stripe_check")
 
 import orjson
-
-if __package__ in (None, ""):  # started as a file: the repository's folder is where the packages are
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pipelines.check import Check, CheckOrder
 from pipelines.check_report import CheckReport
@@ -32,9 +39,9 @@ from pipelines.command import (
     whole_number,
     window_of,
 )
-from pipelines.database_problem import AlreadyRunning
 from pipelines.loaded import loaded_resources
 from pipelines.parts import drop_staging, scope_of
+from pipelines.process import lost_output
 from pipelines.session import open_session
 from pipelines.settings import Settings
 from sources.stripe_api.errors import BadConfiguration
@@ -62,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dry-run", action="store_true", help="report, and repair nothing")
     parser.add_argument("--fail-on-drift", action="store_true", help="exit with 3 when anything differed")
-    parser.add_argument("--json", metavar="FILE", help="write the report there too; - is stdout")
+    parser.add_argument("--json", metavar="FILE", help="write the report there too; - is stdout, and nothing else is")
     parser.add_argument(
         "--requests-budget", type=whole_number, metavar="N", help="spend at most N requests for each account"
     )
@@ -72,25 +79,24 @@ def _parser() -> argparse.ArgumentParser:
 def _check(options: argparse.Namespace) -> int:
     names = resources_of(options)
     window_of(options)
-    if options.json not in (None, "-"):
-        _prepare_file(Path(options.json))
+    file = ReportFile(Path(options.json)) if options.json not in (None, "-") else None
     reports: list[CheckReport] = []
 
     def check(settings: Settings) -> int:
-        try:
-            report = _check_account(settings, names, options)
-        except AlreadyRunning as running:
-            say(running)
-            return ALL_WELL
+        report = _check_account(settings, names, options)
         reports.append(report)
-        _tell(report)
+        _tell(report, sys.stderr if options.json == "-" else sys.stdout)
         if options.fail_on_drift and report.has_drift:
             return DRIFT
         return SOME_FAILED if report.incomplete else ALL_WELL
 
-    code = in_turn(settings_of(options), check, debug=options.debug)
-    if options.json:
-        _write_json(reports, options.json)
+    with file or nullcontext():
+        code = in_turn(settings_of(options), check, debug=options.debug)
+        text = orjson.dumps([report.to_json() for report in reports], option=orjson.OPT_INDENT_2) + b"\n"
+        if file is not None:
+            file.write(text)
+        elif options.json:
+            code = max(code, _print_json(text))
     return code
 
 
@@ -108,6 +114,9 @@ def _check_account(settings: Settings, names: list[str], options: argparse.Names
         )
         try:
             report = Check(session, order).run()
+        except KeyboardInterrupt:
+            session.end("interrupted")
+            raise
         except BaseException as error:
             session.end("error", type(error).__name__)
             raise
@@ -116,29 +125,56 @@ def _check_account(settings: Settings, names: list[str], options: argparse.Names
         return report
 
 
-def _tell(report: CheckReport) -> None:
-    report.show()
+def _tell(report: CheckReport, file: TextIO) -> None:
+    report.show(file)
     for name, why in report.incomplete.items():
         say(f"{name} could not be checked to its end: {why}")
     if report.skipped:
         say(f"Not checked, since the account or the key lacks them: {', '.join(report.skipped)}.")
 
 
-def _prepare_file(path: Path) -> None:
-    """Makes the file before a long check, not after it. Raises BadConfiguration where it cannot be written."""
-    try:
-        path.touch()
-    except OSError as error:
-        raise BadConfiguration(f"The report cannot be written to --json {path}: {error.strerror}.") from error
+def _print_json(text: bytes) -> int:
+    """Writes UTF-8, whatever stdout's encoding is. A report that could not be written is a failure."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text)
+    sys.stdout.flush()
+    lost = lost_output()
+    return ALL_WELL if lost is None or isinstance(lost, BrokenPipeError) else SOME_FAILED
 
 
-def _write_json(reports: list[CheckReport], path: str) -> None:
-    text = orjson.dumps([report.to_json() for report in reports], option=orjson.OPT_INDENT_2)
-    if path == "-":
-        sys.stdout.write(text.decode() + "\n")
-    else:
-        Path(path).write_bytes(text + b"\n")
+class ReportFile:
+    """The file of `--json`, which has the earlier report until the new one is whole.
 
+    It is made before a long check, not after it. Raises BadConfiguration where it cannot be written.
+    """
 
-if __name__ == "__main__":
-    sys.exit(main())
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        is_replaced = not path.exists() or (path.is_file() and os.access(path.parent, os.W_OK))
+        self._written = path.with_name(f"{path.name}.part") if is_replaced else path
+        try:
+            self._written.open("ab").close()
+        except OSError as error:
+            raise self._problem(error) from error
+
+    def __enter__(self) -> None:
+        """Nothing more."""
+
+    def __exit__(self, *_: object) -> None:
+        """Leaves nothing half-written behind."""
+        if self._written != self._path:
+            self._written.unlink(missing_ok=True)
+
+    def write(self, text: bytes) -> None:
+        """Writes the whole report."""
+        try:
+            self._written.write_bytes(text)
+            if self._written != self._path:
+                if self._path.exists():
+                    shutil.copymode(self._path, self._written)
+                self._written.replace(self._path)
+        except OSError as error:
+            raise self._problem(error) from error
+
+    def _problem(self, error: OSError) -> BadConfiguration:
+        return BadConfiguration(f"The report cannot be written to --json {self._path}: {error.strerror}.")

@@ -1,7 +1,8 @@
 """The initial load, and any later catching up: `python pipelines/stripe_full.py`.
 
 Reads every list that the account has, from where the last run came to, into DuckDB or Postgres. Can be killed and
-started again at any time. Exit codes: 0 all went well, 1 some resources failed, 2 it could not start.
+started again at any time; a run that overlaps another one ends at once. Exit codes: 0 all went well, 1 some resources
+failed, 2 it could not start, 130 a signal stopped it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import argparse
 import sys
 from pathlib import Path
 
-if __package__ in (None, ""):  # started as a file: the repository's folder is where the packages are
+if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from pipelines.process import start
+
+    start("pipelines.stripe_full")
 
 from pipelines.command import (
     ALL_WELL,
@@ -88,7 +92,3 @@ def report(outcome: Outcome, *, debug: bool = False) -> int:
     if outcome.error is not None:
         explain(outcome.error, debug)
     return SOME_FAILED if outcome.failed or outcome.error is not None else ALL_WELL
-
-
-if __name__ == "__main__":
-    sys.exit(main())

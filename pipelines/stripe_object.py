@@ -10,8 +10,11 @@ import argparse
 import sys
 from pathlib import Path
 
-if __package__ in (None, ""):  # started as a file: the repository's folder is where the packages are
+if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from pipelines.process import start
+
+    start("pipelines.stripe_object")
 
 from pipelines.accounts import one_account
 from pipelines.command import (
@@ -54,6 +57,9 @@ def _objects(options: argparse.Namespace) -> int:
     with open_session(one_account(settings_of(options)), "stripe_object", scope="object") as session:
         try:
             loaded = load_objects(session, options.ids, options.type, related=options.related)
+        except KeyboardInterrupt:
+            session.end("interrupted")
+            raise
         except Exception as error:
             session.end("error", str(error))
             raise
@@ -66,7 +72,3 @@ def _objects(options: argparse.Namespace) -> int:
     if rejected:
         say(left_out(rejected))
     return SOME_FAILED if rejected else ALL_WELL
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,13 +13,17 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-if __package__ in (None, ""):  # started as a file: the repository's folder is where the packages are
+if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from pipelines.process import start
+
+    start("pipelines.stripe_part")
 
 from pipelines.accounts import each_account
-from pipelines.command import ALL_WELL, Parser, add_common_options, run_command, settings_of, whole_number
+from pipelines.command import ALL_WELL, SOME_FAILED, Parser, add_common_options, run_command, settings_of, whole_number
 from pipelines.database import open_database
 from pipelines.parts import Part, drop_staging, run_events, run_lists, scope_of
+from pipelines.process import lost_output
 from pipelines.session import open_session
 from pipelines.settings import Settings
 from pipelines.state import State
@@ -98,7 +102,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 def _tell(code: int, said: object) -> int:
     sys.stderr.flush()
     print(json.dumps(said), flush=True)
-    return code
+    return code if lost_output() is None else max(code, SOME_FAILED)
 
 
 def _names(text: str) -> list[str]:
@@ -107,7 +111,3 @@ def _names(text: str) -> list[str]:
 
 def _budget(text: str) -> int | None:
     return whole_number(text) if text else None
-
-
-if __name__ == "__main__":
-    sys.exit(main())

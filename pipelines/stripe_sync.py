@@ -1,7 +1,8 @@
 """The scheduled run: `python pipelines/stripe_sync.py`, every hour from cron, a timer or Airflow.
 
 One pass over the account's events, then the lists for what events do not tell. A run that overlaps the last one ends at
-once. Exit codes: 0 all went well, 1 some resources failed, 2 it could not start.
+once. Exit codes: 0 all went well, 1 some resources failed, 2 it could not start, 130 a
+signal stopped it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-if __package__ in (None, ""):  # started as a file: the repository's folder is where the packages are
+if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from pipelines.process import start
+
+    start("pipelines.stripe_sync")
 
 from pipelines.command import (
     ALL_WELL,
@@ -29,7 +33,7 @@ from pipelines.command import (
     settings_of,
     whole_number,
 )
-from pipelines.database_problem import AlreadyRunning, DatabaseProblem
+from pipelines.database_problem import DatabaseProblem
 from pipelines.display import print_summary
 from pipelines.journal import left_out
 from pipelines.list_runs import COMMAND
@@ -101,12 +105,8 @@ def sync_once(
     """
 
     def sync(each: Settings) -> int:
-        try:
-            with open_session(each, COMMAND, budget=budget, scope=scope) as session:
-                outcome = Sync(session, sync_settings, names, warn=say).run()
-        except AlreadyRunning as running:
-            say(running)
-            return ALL_WELL
+        with open_session(each, COMMAND, budget=budget, scope=scope) as session:
+            outcome = Sync(session, sync_settings, names, warn=say).run()
         return report(outcome, strict=strict)
 
     return in_turn(settings, sync, debug=debug)
@@ -148,7 +148,3 @@ def report(outcome: SyncOutcome, *, strict: bool) -> int:
     if strict and outcome.skipped:
         say(f"With --strict these are errors, the account or the key lacks them: {', '.join(outcome.skipped)}.")
     return SOME_FAILED if outcome.failed or (strict and outcome.skipped) else ALL_WELL
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -113,6 +113,9 @@ class Sync:
             self._run()
         except BudgetSpent as spent:
             outcome.stopped = str(spent)
+        except KeyboardInterrupt:
+            session.end("interrupted")
+            raise
         except BaseException as error:
             session.end("error", type(error).__name__)
             raise

@@ -1,7 +1,21 @@
 """A stateful Stripe account over real HTTP: for the demo, the tests and the benchmarks."""
 
-from simulator.faults import Fault, Faults
-from simulator.limits import Budget
-from simulator.simulator import Simulator
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simulator.faults import Fault, Faults
+    from simulator.limits import Budget
+    from simulator.simulator import Simulator
 
 __all__ = ["Budget", "Fault", "Faults", "Simulator"]
+HOMES = {"Budget": "limits", "Fault": "faults", "Faults": "faults", "Simulator": "simulator"}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for, so that `python -m simulator` can take signals before it does."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"simulator.{HOMES[name]}"), name)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__":  # before the other imports, which take a second: see `start`
+    from pipelines.process import start
+
+    start("webhook_sink.__main__")
+
 import argparse
 import asyncio
 import logging
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pipelines.account import open_client
 from pipelines.accounts import one_account, own_account
-from pipelines.command import COULD_NOT_START, INTERRUPTED, SOME_FAILED, Parser, moment, say
+from pipelines.command import ALL_WELL, COULD_NOT_START, SOME_FAILED, Parser, moment, run_interruptible, say
+from pipelines.process import Interrupts, interruptible, lost_output, stops
 from pipelines.settings import Settings, read_settings
 from sources.stripe_api.errors import StripeSourceError
 from webhook_sink import logs
@@ -22,8 +29,9 @@ from webhook_sink.follow import follow
 from webhook_sink.replay import Selection, replay
 from webhook_sink.server import serve
 from webhook_sink.settings import SinkSettings, read_sink_settings
-from webhook_sink.sink import Sink
+from webhook_sink.sink import CANCEL_AGAIN, Sink
 
+ABOUT = "take Stripe's webhooks, replay them, make the endpoint, or poll for events instead."
 STATUSES = ("failed", "ignored", "processing", "processed")
 
 
@@ -35,19 +43,30 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(given)
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
     logs.configure(logging.DEBUG if options.debug else logging.INFO)
-    try:
-        settings = read_settings(destination="postgres", dataset=options.dataset)
-        sink = read_sink_settings(host=getattr(options, "host", None), port=getattr(options, "port", None))
-        return int(options.run(settings, sink, options) or 0)
-    except StripeSourceError as error:
-        say(error)
-        return COULD_NOT_START
-    except KeyboardInterrupt:
-        return INTERRUPTED
+
+    def run() -> int:
+        try:
+            settings = read_settings(destination="postgres", dataset=options.dataset)
+            sink = read_sink_settings(host=getattr(options, "host", None), port=getattr(options, "port", None))
+            return int(options.run(settings, sink, options) or 0)
+        except StripeSourceError as error:
+            say(error)
+            return COULD_NOT_START
+
+    return _serving(run) if options.run is _serve else run_interruptible(run)
+
+
+def _serving(run: Callable[[], int]) -> int:
+    """A service ends by a signal and no other way: that is no failure. What was accepted is finished by then."""
+    with interruptible():
+        try:
+            return run()
+        except KeyboardInterrupt:
+            return ALL_WELL
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser("python -m webhook_sink", description=(__doc__ or "").partition(": ")[2])
+    parser = Parser("python -m webhook_sink", description=ABOUT)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_replay(commands)
@@ -117,19 +136,20 @@ def _follow(settings: Settings, sink: SinkSettings, options: argparse.Namespace)
     _with_sink(settings, sink, lambda ready: follow(ready, since=since, interval=options.interval, once=options.once))
 
 
-def _create_endpoint(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> None:
+def _create_endpoint(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> int:
     endpoints = Endpoints(own_account(settings))
     if options.print:
         endpoint = _made(endpoints, options)
         if endpoint.secret is not None:
-            print(f"STRIPE_WEBHOOK_SECRET={endpoint.secret}")
-        return
+            print(f"STRIPE_WEBHOOK_SECRET={endpoint.secret}", flush=True)
+        return ALL_WELL if lost_output() is None else SOME_FAILED
     with Secrets(settings) as secrets:
         secrets.check()  # before anything is made: Stripe tells the secret once
         endpoint = _made(endpoints, options)
         if endpoint.secret is not None:
             secrets.keep(endpoint.id, endpoint.url, endpoint.secret, endpoint.api_version, settings.is_live)
             print("Its secret is in the database, where the sink finds it.")
+    return ALL_WELL
 
 
 def _made(endpoints: Endpoints, options: argparse.Namespace) -> Endpoint:
@@ -157,19 +177,39 @@ def _delete_endpoint(settings: Settings, sink: SinkSettings, options: argparse.N
 
 
 def _with_sink(settings: Settings, options: SinkSettings, body: Callable[[Sink], Awaitable[Any]]) -> Any:
-    """Runs with a sink that is ready, without an HTTP server."""
+    """Runs with a sink that is ready, without an HTTP server. A signal ends the body and then the sink, in order."""
 
-    async def run() -> Any:
+    async def run(interrupts: Interrupts) -> Any:
+        stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def stop() -> None:
+            interrupts.note()
+            stopped.set()
+
+        for number in stops():
+            loop.add_signal_handler(number, stop)
         sink = Sink(settings, options)
         sink.start()
+        working, stopping = asyncio.ensure_future(_work(sink, body)), asyncio.ensure_future(stopped.wait())
         try:
-            await sink.opened()
-            return await body(sink)
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            while not working.done():  # more than once: before Python 3.12 wait_for can lose a cancellation
+                working.cancel()
+                await asyncio.wait({working}, timeout=CANCEL_AGAIN)
+            if stopped.is_set():
+                raise asyncio.CancelledError
+            return working.result()
         finally:
+            stopping.cancel()
             await sink.stop()
 
-    return asyncio.run(run())
+    with interruptible() as interrupts:
+        try:
+            return asyncio.run(run(interrupts))
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+async def _work(sink: Sink, body: Callable[[Sink], Awaitable[Any]]) -> Any:
+    await sink.opened()
+    return await body(sink)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 from functools import partial
 
 import uvicorn
 
+from pipelines.process import stops
 from pipelines.settings import Settings
 from webhook_sink.app import App
 from webhook_sink.management import management_routes
@@ -37,6 +39,8 @@ async def _serve(settings: Settings, options: SinkSettings) -> None:
     server = uvicorn.Server(
         config_of(App(sink, routes, on_failure=lambda: setattr(server, "should_exit", True)), options)
     )
+    if (hang_up := getattr(signal, "SIGHUP", None)) in stops():  # uvicorn takes the other two
+        asyncio.get_running_loop().add_signal_handler(hang_up, lambda: setattr(server, "should_exit", True))
     await server.serve()
     if sink.failure is not None:
         raise sink.failure

@@ -1,0 +1,215 @@
+"""The process around a command: what stops it, where it writes, and how it ends.
+
+Scripts call `start` before their own imports, which take a second: Ctrl-C is understood from then on. So this module
+imports the standard library alone, and nothing of it that is slow.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Literal, NoReturn, TextIO
+
+INTERRUPTED = 130
+AGAIN = 0.5  # seconds: a terminal and a wrapper such as `uv run` may pass on the same Ctrl-C, each for itself
+SHORTLY = 0.05  # seconds until an interrupt that was lost is raised again
+NOT_BEGUN = "Interrupted before it began: nothing was read and nothing was changed."
+ENDED_HARD = "Interrupted again: ended at once. What was loaded is kept, and the next run goes on from there."
+
+
+class Interrupts:
+    """The handler of SIGINT, SIGTERM and SIGHUP, and the memory of what has arrived.
+
+    An exception that a handler raises can get lost: in a finalizer, in a library that turns it into an error of its
+    own (DuckDB), behind another handler (dlt installs one while it loads). What has arrived is therefore read from the
+    descriptor to which the interpreter writes each signal's number, whatever its handler does. Main thread only.
+    """
+
+    def __init__(self) -> None:
+        self.phase: Literal["starting", "running", "ended"] = "starting"
+        self.code = INTERRUPTED
+        self._first: float | None = None  # when the first signal was seen
+        self._arrived, self._arriving = os.pipe()
+        for descriptor in (self._arrived, self._arriving):
+            os.set_blocking(descriptor, False)
+
+    def install(self) -> None:
+        """Takes the signals from now on."""
+        for number in stops():
+            signal.signal(number, self)
+        signal.set_wakeup_fd(self._arriving, warn_on_full_buffer=False)
+        sys.unraisablehook = self._lost
+
+    def close(self) -> None:
+        """Gives the descriptors back; the signals have other handlers by then."""
+        os.close(self._arrived)
+        os.close(self._arriving)
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether a signal to stop has arrived, even where the exception for it was lost."""
+        with suppress(BlockingIOError):
+            if self._first is None and stops() & set(os.read(self._arrived, 4_096)):
+                self._first = time.monotonic()
+        return self._first is not None
+
+    def _lost(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """An exception that a finalizer or a weak reference's callback has swallowed: an interrupt is raised again."""
+        if unraisable.exc_type is None or not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            sys.__unraisablehook__(unraisable)
+        elif self.phase == "running":
+            signal.signal(signal.SIGALRM, self._again)
+            signal.setitimer(signal.ITIMER_REAL, SHORTLY)
+
+    def _again(self, number: int, frame: FrameType | None) -> None:
+        if self.phase == "running":
+            raise KeyboardInterrupt
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Ends a process that has not begun; raises KeyboardInterrupt in one that runs; ends it hard the next time."""
+        if self.note() and self.phase == "running":
+            raise KeyboardInterrupt
+
+    def note(self) -> bool:
+        """Remembers that a signal has arrived; whether it is the first. Ends a process that has not begun, or hard."""
+        first, now = self._first, time.monotonic()
+        self._first = now if first is None else first
+        if self.phase == "starting":
+            _leave(NOT_BEGUN, INTERRUPTED)
+        if first is not None and now - first > AGAIN:
+            _leave(ENDED_HARD if self.phase == "running" else "", self.code)
+        return first is None
+
+
+def stops() -> set[int]:
+    """The numbers of the signals that ask this process to end. A hang-up that is ignored (`nohup`) stays ignored."""
+    hang_up = getattr(signal, "SIGHUP", signal.SIGTERM)
+    is_ignored = signal.getsignal(hang_up) is signal.SIG_IGN
+    return {signal.SIGINT, signal.SIGTERM} | (set() if is_ignored else {hang_up})
+
+
+def raise_if_interrupted() -> None:
+    """Raises KeyboardInterrupt where a signal has asked the process to end and the exception for it was lost.
+
+    For loops and steps of the main thread that could go on for long; elsewhere it does nothing.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if not isinstance(handler, Interrupts) or threading.current_thread() is not threading.main_thread():
+        return
+    if handler.phase == "running" and handler.has_arrived:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def interruptible() -> Iterator[Interrupts]:
+    """The handler of a running command: the one that `start` has installed, or one for this block alone."""
+    before = {number: signal.getsignal(number) for number in stops()}
+    installed = before[signal.SIGINT]
+    interrupts = installed if isinstance(installed, Interrupts) else Interrupts()
+    if interrupts is not installed:
+        interrupts.install()
+    is_outermost = interrupts.phase != "running"
+    interrupts.phase = "running"
+    try:
+        yield interrupts
+    finally:
+        interrupts.phase = "ended" if is_outermost else "running"
+        if isinstance(installed, Interrupts):
+            installed.install()  # an event loop that has been closed leaves the interpreter's own handlers behind
+        else:
+            signal.set_wakeup_fd(-1)
+            sys.unraisablehook = sys.__unraisablehook__
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            interrupts.close()
+
+
+def start(module: str) -> NoReturn:
+    """Imports a script's module, calls its `main`, and exits with the code that it returns."""
+    make_streams_steady()  # first: a pipe would take the numbers of streams that are closed
+    interrupts = Interrupts()
+    interrupts.install()
+    try:
+        code = int(importlib.import_module(module).main())
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    interrupts.phase, interrupts.code = "ended", code
+    sys.stdout.flush()
+    if (lost := lost_output()) is not None and not isinstance(lost, BrokenPipeError):
+        print(f"The report could not be written to stdout: {lost.strerror}.", file=sys.stderr)
+    sys.exit(code)
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+class SteadyFile(io.FileIO):
+    """A descriptor whose reader may go, and whose disk may be full: what cannot be written is left out.
+
+    `lost` is the error since which nothing has been written.
+    """
+
+    lost: OSError | None = None
+
+    def write(self, data: object, /) -> int:
+        """Writes what it can; waits where a pipe does not block and is full. Raises nothing for want of a reader."""
+        while self.lost is None:
+            try:
+                written = super().write(data)  # type: ignore[arg-type]
+            except OSError as error:
+                self.lost = error
+                break
+            if written is not None:
+                return written
+            select.select([], [self.fileno()], [])
+        return memoryview(data).nbytes  # type: ignore[arg-type]
+
+
+def make_streams_steady() -> None:
+    """Descriptors 0 to 2 are open, and what is printed raises nothing, whatever they lead to and can encode.
+
+    Without a stdout or stderr the next file that is opened would take its number, and be written into.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    if sys.stdin is None:
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)))
+    sys.stdout = _steady(1, sys.stdout)
+    sys.stderr = _steady(2, sys.stderr)
+
+
+def _steady(descriptor: int, before: TextIO | None) -> TextIO:
+    raw = SteadyFile(descriptor, "w", closefd=False)
+    at_once = descriptor == 2 or bool(getattr(before, "line_buffering", 0) or getattr(before, "write_through", 0))
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=before.encoding if before is not None else "utf-8",
+        errors="backslashreplace",
+        line_buffering=at_once,
+    )
+
+
+def lost_output() -> OSError | None:
+    """The error that has kept stdout from being written; None while all of it has been."""
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return raw.lost if isinstance(raw, SteadyFile) else None
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    """Ends the process with no cleaning up."""
+    if message:
+        with suppress(OSError):
+            os.write(2, f"{message}\n".encode())
+    os._exit(code)
