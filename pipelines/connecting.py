@@ -60,6 +60,15 @@ def hidden(text: str, conninfo: str, environment: Mapping[str, str] = os.environ
     return _QUOTED.sub(lambda found: found[0] if _is_word_of_libpq(found[0][1:-1]) else "…", text)
 
 
+def libpq_variables(conninfo: str, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Names of libpq's variables that are set and that the connection string leaves room for: they take part."""
+    given = conninfo_to_dict(conninfo)
+    options = [
+        (option.keyword.decode(), option.envvar.decode()) for option in pq.Conninfo.get_defaults() if option.envvar
+    ]
+    return [variable for keyword, variable in options if environment.get(variable) and keyword not in given]
+
+
 def sentences(text: str) -> str:
     """libpq's lines in one, each ended by a full stop."""
     lines = (" ".join(line.split()) for line in text.splitlines() if line.strip())

@@ -13,7 +13,7 @@ import psycopg
 from dlt.common.destination import Destination
 
 from pipelines import destinations
-from pipelines.connecting import sentences, values_hidden
+from pipelines.connecting import libpq_variables, sentences, values_hidden
 from pipelines.connections import Connections
 from pipelines.database_problem import DatabaseProblem
 from pipelines.libpq import postgres_conninfo
@@ -148,8 +148,9 @@ class PostgresDatabase:
 
 def open_postgres(settings: Settings) -> PostgresDatabase:
     """Connects. Raises `DatabaseProblem`."""
+    conninfo = postgres_conninfo(settings)
     try:
-        return PostgresDatabase(postgres_conninfo(settings))
+        return PostgresDatabase(conninfo)
     except psycopg.Error as error:
         if _REFUSED_PARAMETER.search(str(error)):
             raise DatabaseProblem(
@@ -157,7 +158,10 @@ def open_postgres(settings: Settings) -> PostgresDatabase:
                 f" {sentences(str(error))} Take `options` out of DATABASE_URL, and PGOPTIONS and PGGEQO out of the"
                 " environment, or let the pooler pass the parameter over (PgBouncer: ignore_startup_parameters)."
             ) from error
+        variables = libpq_variables(conninfo)
+        also = f" These variables also decide how the server is reached: {', '.join(variables)}." if variables else ""
         raise DatabaseProblem(
             f"Postgres could not be reached: {sentences(str(error))}"
             " Check DATABASE_URL (or destination.postgres.credentials in .dlt/secrets.toml) and that the server is up."
+            f"{also}"
         ) from error
