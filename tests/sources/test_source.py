@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,6 +150,53 @@ def test_files_take_the_rows_as_well(duckdb_loads: Loads, tmp_path: Path) -> Non
             row["id"] for path in bucket.rglob(f"{table}/*.parquet") for row in parquet.read_table(path).to_pylist()
         ]
         assert sorted(stored) == held(duckdb_loads, table)
+
+
+def test_sqlite_takes_the_rows_as_well(duckdb_loads: Loads, tmp_path: Path) -> None:
+    file = tmp_path / "stripe.sqlite"
+    pipeline = dlt.pipeline(
+        "sqlite",
+        pipelines_dir=str(tmp_path / "dlt"),
+        destination=dlt.destinations.sqlalchemy(f"sqlite:///{file}"),
+        dataset_name="stripe",
+    )
+    duckdb_loads.pass_time(60)
+    for _ in range(2):
+        pipeline.run(duckdb_loads.source(["invoices"], full_refresh=True))
+    with closing(sqlite3.connect(tmp_path / "stripe__stripe.sqlite")) as stored:
+        for table in ("invoices", "invoice_line_items"):
+            found = [id for (id,) in stored.execute(f"select id from {table} order by id")]
+            assert found == held(duckdb_loads, table)
+
+
+# --- reading back -----------------------------------------------------------------------------------------------------
+
+
+def test_tables_can_be_read_as_dlts_dataset(loads: Loads) -> None:
+    loads.run(["customers"])
+    attached = dlt.attach("stripe", pipelines_dir=str(loads.folder), destination=stock(loads.destination))
+    for pipeline in (loads.pipeline(), attached):
+        customers = pipeline.dataset()["customers"]
+        assert customers.columns[:2] == list(pipeline.default_schema.get_table_columns("customers"))[:2]
+        assert sorted(id for (id,) in customers.select("id").fetchall()) == held(loads, "customers")
+        parts = customers.select("id").iter_arrow(chunk_size=1_000)
+        assert sorted(id for part in parts for id in part["id"].to_pylist()) == held(loads, "customers")
+
+
+def test_what_the_pipelines_loaded_can_be_read_as_dlts_dataset(loads: Loads) -> None:
+    loads.load("customers", "invoices")
+    dataset = dlt.dataset(stock(loads.destination), "stripe")
+    for table in ("customers", "invoice_line_items"):
+        assert sorted(id for (id,) in dataset[table].select("id").fetchall()) == held(loads, table)
+
+
+def test_dlts_command_knows_the_pipeline(loads: Loads) -> None:
+    loads.run(["customers"])
+    command = [sys.executable, "-m", "dlt", "pipeline", "--pipelines-dir", str(loads.folder), "stripe", "info"]
+    done = subprocess.run(command, cwd=loads.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "stripe" in done.stdout
+    assert "customers" in done.stdout
 
 
 # --- selection --------------------------------------------------------------------------------------------------------
