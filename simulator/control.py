@@ -5,7 +5,7 @@ GET  /_simulator/log        the last requests
 POST /_simulator/reset      counters and log from zero; faults end
 POST /_simulator/advance    {"seconds": 3600}
 POST /_simulator/mutate     {"action": "create|update|delete", "table": …, "id": …, "object": {…}, "parent": …}
-POST /_simulator/fault      the fields of a Fault: {"path_prefix": "/v1/charges", "status": 500, "times": 2}
+POST /_simulator/fault      the fields of a Fault, bytes as text: {"path": "/v1/charges", "status": 500, "times": 2}
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Control:
             return Answer(404, orjson.dumps({"error": f"no control {request.method} {request.path}"}))
         try:
             given = orjson.loads(request.body) if request.body else {}
-            return Answer(200, orjson.dumps(action(given)))
+            return Answer(200, orjson.dumps(action(given), default=bytes.decode))
         except (ValueError, KeyError, TypeError) as error:
             return Answer(400, orjson.dumps({"error": str(error)}))
 
@@ -66,7 +66,9 @@ class Control:
         return {"now": self._simulator.clock.time()}
 
     def _post_fault(self, given: Mapping[str, Any]) -> object:
-        return asdict(self._simulator.faults.add(**given))
+        texts = {name: given[name].encode() for name in ("old", "new") if name in given}
+        entries = {id: text.encode() for id, text in given.get("entries", {}).items()}
+        return asdict(self._simulator.faults.add(**{**given, **texts, "entries": entries}))
 
     def _post_mutate(self, given: Mapping[str, Any]) -> object:
         account, table, parent = self._simulator.account, given["table"], given.get("parent")

@@ -367,7 +367,7 @@ def test_connection_that_is_lost_between_rows_and_progress(on_postgres: Case) ->
     on_postgres.run().failed_in_part("connection", "DATABASE_URL", "the next run goes on from there")
     query(on_postgres, "drop trigger cut on stripe.customers")
     on_postgres.loads_well()
-    assert on_postgres.destination.query("select status from stripe.sync_runs order by started_at")[1] == ("killed",)
+    assert on_postgres.destination.query("select status from stripe.sync_runs order by started_at")[1] == ("error",)
 
 
 # --- DuckDB -----------------------------------------------------------------------------------------------------------

@@ -32,11 +32,14 @@ RESOURCES = ("customers", "products", "prices", "subscriptions", "charges")
 
 
 def published() -> Iterator[str]:
-    """The queries of all pages and of the tour that ask for Stripe's objects; those about runs and events apart."""
+    """The queries of all pages and of the tour that ask for Stripe's objects; those about runs and events apart.
+
+    Statements that make roles or databases are no queries.
+    """
     yield from (one.statement for one in demo.questions((ROOT / "docs/tour.sql").read_text("utf-8")))
     for page in PAGES:
         for language, text in blocks(page):
-            if language in ("sql", "postgresql"):
+            if language in ("sql", "postgresql") and not text.startswith("create "):
                 yield from (one.statement for one in demo.questions(text))
             elif language == "console":
                 yield from re.findall(r"sql\('(select .*?)'\)", text)

@@ -164,6 +164,8 @@ def test_the_controls(simulate: Callable[..., Reader]) -> None:
     assert control("advance", seconds=60) == {"now": NOON + 60}
     control("mutate", action="delete", table="customers", id="cus_1")
     assert get("/v1/customers/cus_1").json["deleted"] is True
+    control("fault", path="/v1/customers/cus_1", kind="replace", old='"deleted"', new='"gone"', times=1)
+    assert "gone" in get("/v1/customers/cus_1").json
     control("fault", path_prefix="/v1/charges", status=500, times=1)
     assert get("/v1/charges").status == 500
     state = get("/_simulator/state").json

@@ -18,7 +18,7 @@ from webhook_sink.writer import QueueFull
 
 WithSink = Callable[..., Any]
 POISON = "".join(random.Random(7).choices(string.ascii_letters, k=9_000))
-"""An id too long for any index: Postgres refuses its row."""
+"""An id too long for any index: no database takes its row."""
 
 
 def customer(i: int | str, **fields: Any) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def test_poisonous_event_is_kept_as_failed_and_its_neighbours_are_committed(
     assert stored.value("select count(*) from stripe.customers") == 9
     status, attempts, error = stored.ledger("evt_poison")
     assert (status, attempts) == ("failed", 1)
-    assert error.startswith("ProgramLimitExceeded")
+    assert "too long for an index" in error
     assert POISON[:20] not in error
 
 
