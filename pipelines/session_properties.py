@@ -70,8 +70,10 @@ REPEATABLE READ or SERIALIZABLE, it would fail instead. Read-only is not overrid
 are full."""
 
 
-def set_properties(more: Mapping[str, str] | None = None) -> str:
+def set_properties(more: Mapping[str, str] | None = None, *, is_local: bool = True) -> str:
     """One SELECT that sets the properties, and those in `more`, until the transaction ends. It has no parameters.
+
+    Without `is_local` they stay until the session ends: for a session that no pooler gives to other clients.
 
     It touches only those that have another value, and those that the server has, and costs about 0.1 ms. Values must be
     constants of the program: they are not escaped. With `synchronous_commit` off, a commit that was confirmed can be
@@ -80,7 +82,7 @@ def set_properties(more: Mapping[str, str] | None = None) -> str:
     wanted = {name: one.value for name, one in PROPERTIES.items()} | dict(more or {})
     values = ", ".join(f"('{name}', '{value}')" for name, value in wanted.items())
     return (
-        f"SELECT pg_catalog.set_config(n, v, true) FROM (VALUES {values}, ('synchronous_commit', CASE"
+        f"SELECT pg_catalog.set_config(n, v, {is_local}) FROM (VALUES {values}, ('synchronous_commit', CASE"
         " pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN 'on' END)) AS wanted (n, v)"
         " WHERE pg_catalog.current_setting(n, true) OPERATOR(pg_catalog.<>) v"
     )

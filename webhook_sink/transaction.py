@@ -15,7 +15,7 @@ from webhook_sink.batch import asked, by_event, merges, recorded, ties_within
 from webhook_sink.entry import Entry, Fate
 from webhook_sink.ledger import LedgerStatements
 from webhook_sink.metrics import Metrics
-from webhook_sink.pool import BEGIN_BATCH, BEGIN_OTHER, COMMIT, ROLLBACK, Pool
+from webhook_sink.pool import BEGIN_BATCH, COMMIT, ROLLBACK, Pool, beginning
 from webhook_sink.round_trip import Connection, rows
 from webhook_sink.schema import SchemaMoved, SchemaState
 
@@ -56,8 +56,9 @@ class Transactions:
         """Begins a transaction and merges. Ids of the events that are new, or failed before; the entries that tie."""
         record = recorded(entries, self._ledger)
         merged = list(merges(entries, self._schema))
-        statements = [*BEGIN_BATCH, self._schema.newest, *record, *(merge.statement for merge in merged)]
-        _, _, newest, *results = await connection.round_trip(statements)
+        begun = [*beginning(connection, BEGIN_BATCH), self._schema.newest]
+        answers = await connection.round_trip([*begun, *record, *(merge.statement for merge in merged)])
+        newest, *results = answers[len(begun) - 1 :]
         if rows(newest) != self._schema.version:
             raise SchemaMoved
         new = {row[0] for result in results[: len(record)] for row in rows(result)}
@@ -72,7 +73,7 @@ class Transactions:
             try:
                 async with self._pool.connection(self._timeout) as connection:
                     failed = recorded([entry], self._ledger, status="failed", error=reason, payload=payload)
-                    await connection.round_trip([*BEGIN_OTHER, *failed, COMMIT])
+                    await connection.round_trip([*beginning(connection), *failed, COMMIT])
                 return
             except Exception:
                 if payload is not None:
