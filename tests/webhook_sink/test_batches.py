@@ -79,8 +79,15 @@ create function refusing() returns trigger language plpgsql as $$ begin
 create trigger refusing before insert on stripe.customers for each row execute function refusing()
 """
 PRODUCT = event("product.created", {"id": "prod_1", "object": "product"}, id="evt_4")
+FULL = """
+do $$ begin
+  for n in 1 .. 1600 - (select count(*) from pg_attribute where attrelid = 'stripe.customers'::regclass and attnum > 0)
+  loop execute format('alter table stripe.customers add column f%s boolean', n); end loop;
+end $$
+"""
 REFUSALS = {  # what stands in the database, and the event that it refuses
     "a column": (NO_DDL, created(4, unheard_of=1), "P0001"),
+    "a column more than a table may have": (FULL, created(4, unheard_of=1), "54011"),
     "a table": (NO_DDL, PRODUCT, "P0001"),
     "a table of another name": ("create view stripe.products as select 1 as one", PRODUCT, ""),
     "a table that a trigger misses": (REFUSING.format("perform * from nowhere;"), created(4), "42P01"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -82,6 +83,20 @@ def test_single_object_is_loaded_at_once(serve: Serve, sim: Simulator, stored: S
     )
     assert stored.query("select id from stripe.customers") == [(customer,)]
     assert post(served, "/sync/single/cus_unknown").status == 404
+
+
+@pytest.mark.parametrize("id", ["a/b", "50% off", "50%25", "a?b#c", "a+b", "été€", "a../b", "a//b"])
+def test_single_object_with_an_id_that_a_path_would_read_otherwise(
+    serve: Serve, sim: Simulator, stored: Stored, id: str
+) -> None:
+    if id not in {coupon["id"] for coupon in sim.account.objects("coupons")}:
+        sim.account.create("coupons", sim.make("coupons", id=id))
+    answer = post(serve(sim, api_key=KEY), f"/sync/single/{quote(id, safe='')}?type=coupon")
+    assert (answer.status, orjson.loads(answer.data)) == (
+        200,
+        {"loaded": [{"id": id, "table": "coupons", "deleted": False}]},
+    )
+    assert stored.query("select id from stripe.coupons") == [(id,)]
 
 
 def test_syncs_are_of_every_account_of_the_settings(serve: Serve, sim: Simulator, stored: Stored) -> None:
