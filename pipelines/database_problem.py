@@ -45,8 +45,8 @@ POSTGRES = {
         ),
     ),
     "08": ("The connection to the server was lost", "See DATABASE_URL and whether the server is up."),
-    "40": ("Another session was in the way to the last", "Run again."),
-    "55": ("Another session was in the way to the last", "Run again."),
+    "40": ("Other sessions kept changing the same rows", "Run again."),
+    "55": ("Another session held a lock for too long", "Run again when it has finished."),
 }
 DUCKDB: tuple[tuple[type[duckdb.Error], str, str], ...] = (
     (
@@ -127,7 +127,7 @@ def database_problems() -> Iterator[None]:
 
 def explained(error: BaseException) -> str:
     """The paragraph about an error, or about the database's own error that it was caused by."""
-    cause = _database_error(error)
+    cause = database_error_of(error) or _causes(error)[-1]
     if isinstance(cause, duckdb.Error):
         return _of_duckdb(cause)
     if isinstance(cause, OSError):
@@ -145,16 +145,26 @@ def explained(error: BaseException) -> str:
 
 def refusal_of(error: BaseException) -> str | None:
     """The kind of an error that is about what was to be stored, which comes again however often it is tried."""
-    cause = _database_error(error)
+    cause = database_error_of(error)
     if isinstance(cause, duckdb.Error):
         return type(cause).__name__ if isinstance(cause, REFUSING_DUCKDB) else None
-    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
+    code = state_of(cause) or ""
     return f"{type(cause).__name__} {code}" if code[:2] in REFUSING or code in REFUSING else None
 
 
 def without_rows(text: str) -> str:
     """A traceback without what the databases say about the rows that they refused, which can be customers' data."""
     return _VALUES.sub(lambda found: _QUOTE.sub("…", found[0]), _ROWS.sub("…", text))
+
+
+def database_error_of(error: BaseException) -> BaseException | None:
+    """The first error of a database among an error and its causes; None where there is none."""
+    return next(filter(is_database_error, _causes(error)), None)
+
+
+def state_of(error: BaseException | None) -> str | None:
+    """The SQLSTATE of a driver's error; None where the server said none."""
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
 
 
 def is_database_error(error: BaseException) -> bool:
@@ -165,28 +175,26 @@ def is_database_error(error: BaseException) -> bool:
 def advice_on_rights(error: BaseException) -> str | None:
     """What to do where Postgres refused for a right that the role lacks, with placeholders for what it did not say."""
     said = str(getattr(getattr(error, "diag", None), "message_primary", None))
-    if "42501" in (getattr(error, "sqlstate", None), getattr(error, "pgcode", None)):
+    if state_of(error) == "42501":
         for pattern, statement in GRANTS:
             if found := pattern.search(said):
                 return f"The role lacks a right: {found[0]}. Run as the owner: {found.expand(statement)}"
     return None
 
 
-def _database_error(error: BaseException) -> BaseException:
-    """The first error of a database in the chain, or the last error of the chain."""
+def _causes(error: BaseException) -> list[BaseException]:
+    """An error and what it was caused by, one after the other. dlt keeps some causes in `client_exception`."""
     seen: list[BaseException] = []
     following: BaseException | None = error
     while following is not None and following not in seen:
-        if is_database_error(following):
-            return following
         seen.append(following)
-        told = getattr(following, "client_exception", None)
-        following = told if isinstance(told, BaseException) else following.__cause__ or following.__context__
-    return seen[-1]
+        kept = getattr(following, "client_exception", None)
+        following = kept if isinstance(kept, BaseException) else following.__cause__ or following.__context__
+    return seen
 
 
 def _of_postgres(error: BaseException) -> str:
-    code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
+    code = state_of(error) or ""
     said = getattr(getattr(error, "diag", None), "message_primary", None)
     if (not code and isinstance(error, psycopg.OperationalError)) or type(error).__name__ in _LOST:
         code = "08006"

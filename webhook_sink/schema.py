@@ -19,7 +19,7 @@ from dlt.common.schema import Schema
 from dlt.common.schema.utils import new_table
 from dlt.dataset.utils import get_destination_clients
 
-from pipelines.database_problem import advice_on_rights
+from pipelines.database_problem import advice_on_rights, database_error_of, state_of
 from pipelines.dlt_configuration import own_configuration
 from pipelines.load import Loader
 from pipelines.postgres import PostgresDatabase
@@ -32,7 +32,7 @@ from sources.stripe_api.errors import StripeSourceError
 from sources.stripe_api.schema import OWN_COLUMNS, ColumnType, all_columns
 from webhook_sink.merging import TableStatements, statements
 from webhook_sink.round_trip import Statement
-from webhook_sink.verdict import RACES, database_error_of, state_of, verdict_of
+from webhook_sink.verdict import RACES, verdict_of
 
 NEWEST = f"""
 SELECT version_hash FROM "{{dataset}}"._dlt_version WHERE schema_name = '{SCHEMA}' ORDER BY inserted_at DESC LIMIT 1"""

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pipelines.account import open_client
 from pipelines.accounts import own_account
 from pipelines.contracted import read_contract
-from pipelines.database_problem import DatabaseProblem, explained
+from pipelines.database_problem import DatabaseProblem, database_error_of, explained, state_of
 from pipelines.libpq import postgres_conninfo
 from pipelines.settings import Settings
 from sources.stripe_api.client import Client
@@ -32,7 +32,6 @@ from webhook_sink.schema import SchemaState
 from webhook_sink.settings import SinkSettings
 from webhook_sink.stager import Stager
 from webhook_sink.transaction import Transactions
-from webhook_sink.verdict import database_error_of, state_of
 from webhook_sink.writer import Writer, describe
 
 log = logging.getLogger("stripe_elt.sink")

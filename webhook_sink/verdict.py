@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pipelines.database_problem import is_database_error
+from pipelines.database_problem import database_error_of, state_of
 
 Verdict = Literal["outage", "conflict", "moved", "refused"]
 """`outage`: the database, its connection or its pooler fails, whatever is asked: try again until time is up.
@@ -52,20 +52,3 @@ def verdict_of(error: BaseException) -> Verdict:
     if state is None:  # no answer of the server's: the connection was lost, or the pool has none
         return "outage" if any(kind.__name__ in LOST for kind in type(found).__mro__) else "refused"
     return next((verdict for start, verdict in VERDICTS if state.startswith(start)), "refused")
-
-
-def database_error_of(error: BaseException) -> BaseException | None:
-    """The first error of a driver's among an error and its causes."""
-    seen: list[BaseException] = []
-    following: BaseException | None = error
-    while following is not None and following not in seen:
-        if is_database_error(following):
-            return following
-        seen.append(following)
-        following = following.__cause__ or following.__context__
-    return None
-
-
-def state_of(error: BaseException) -> str | None:
-    """The SQLSTATE of a driver's error."""
-    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)

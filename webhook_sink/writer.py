@@ -13,6 +13,10 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+import psycopg
+
+from pipelines.connecting import sentences
+from pipelines.database_problem import state_of
 from sources.stripe_api.errors import StripeSourceError
 from webhook_sink.entry import Entry, Fate
 from webhook_sink.metrics import Metrics
@@ -188,5 +192,7 @@ def describe(error: BaseException) -> str:
     """What went wrong, without what a database says about the row: it could hold a customer's data."""
     if isinstance(error, StripeSourceError):
         return str(error)
-    state = getattr(error, "sqlstate", None)
+    state = state_of(error)
+    if state is None and isinstance(error, psycopg.OperationalError):  # about the connection, whose values are hidden
+        return sentences(str(error))
     return f"{type(error).__name__} ({state})" if state else type(error).__name__

@@ -32,29 +32,25 @@ if TYPE_CHECKING:
 
 PROGRAM = Path(__file__).with_name("every_command.py")
 
-PYTHON: dict[str, dict[str, str | None]] = {
-    "the C locale and no UTF-8 mode": {
-        "LC_ALL": "C",
-        "PYTHONUTF8": "0",
-        "PYTHONCOERCECLOCALE": "0",
-        "PYTHONIOENCODING": "ascii",
-    },
-    "a time zone a day ahead": {"TZ": "Pacific/Kiritimati"},
-    "a time zone that there is not": {"TZ": "Nowhere/At_All"},
-    "no home, no user, no locale": {"HOME": None, "USER": None, "LOGNAME": None, "LANG": None, "DLT_DATA_DIR": None},
-    "a home that cannot be": {"HOME": "/dev/null/home", "DLT_DATA_DIR": None, "XDG_CACHE_HOME": "/dev/null"},
+HOSTILE_PROCESSES: dict[str, tuple[dict[str, str | None], str]] = {
+    "the C locale, no stdout, umask 077": (
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"},
+        'umask 077; exec "$@" >&-',
+    ),
+    "a time zone a day ahead, no home, no user, no locale, no streams at all": (
+        dict.fromkeys(("HOME", "USER", "LOGNAME", "LANG", "DLT_DATA_DIR")) | {"TZ": "Pacific/Kiritimati"},
+        'exec "$@" <&- >&- 2>&-',
+    ),
+    "a time zone that there is not, a full stdout, umask 000": (
+        {"TZ": "Nowhere/At_All"},
+        'umask 000; exec "$@" >/dev/full',
+    ),
+    "a home that cannot be, a pipe that nobody reads": (
+        {"HOME": "/dev/null/home", "DLT_DATA_DIR": None, "XDG_CACHE_HOME": "/dev/null"},
+        '"$@" | true',
+    ),
 }
-"""Variables of the process; None takes one away."""
-
-SHELL = {
-    "stdout closed": 'exec "$@" >&-',
-    "stdout and stderr closed": 'exec "$@" >&- 2>&-',
-    "stdin closed": 'exec "$@" <&-',
-    "stdout full": 'exec "$@" >/dev/full',
-    "a pipe that nobody reads": '"$@" | true',
-    "umask 077": 'umask 077; exec "$@"',
-    "umask 000": 'umask 000; exec "$@"',
-}
+"""Variables of the process (None takes one away) and the shell that starts it; several at once, to save time."""
 
 LIBPQ: dict[str, str | None] = {
     "PGAPPNAME": "another's name",
@@ -206,15 +202,9 @@ def alter(url: str, target: sql.Composable, properties: Mapping[str, str]) -> No
                 connection.execute(sql.SQL("ALTER ") + target + setting)
 
 
-@pytest.mark.parametrize("case", PYTHON)
-def test_variables_of_the_process(surroundings: Surroundings, case: str) -> None:
-    surroundings.environment = PYTHON[case]
-    surroundings.assert_equal()
-
-
-@pytest.mark.parametrize("case", SHELL)
-def test_what_a_shell_hands_over(surroundings: Surroundings, case: str) -> None:
-    surroundings.shell = SHELL[case]
+@pytest.mark.parametrize("case", HOSTILE_PROCESSES)
+def test_what_a_shell_hands_over_changes_nothing(surroundings: Surroundings, case: str) -> None:
+    surroundings.environment, surroundings.shell = HOSTILE_PROCESSES[case]
     surroundings.assert_equal()
 
 
@@ -236,16 +226,19 @@ def test_a_variable_of_libpq_that_leads_elsewhere_is_named(on_postgres: Surround
     on_postgres.assert_refused(name)
 
 
-@pytest.mark.parametrize("set_by", ["database", "role", "role in database"])
-def test_properties_set_by_a_database_or_a_role_change_nothing(on_postgres: Surroundings, set_by: str) -> None:
+def test_properties_set_by_a_database_or_a_role_change_nothing(on_postgres: Surroundings) -> None:
+    """A third of them by the database, a third by the role, and a third by the role in the database."""
     url = on_postgres.mirror.destination.address
+    properties = list((HOSTILE | OTHER).items())
     with role(url) as name:
-        targets = {
-            "database": sql.SQL("DATABASE {}").format(database_of(url)),
-            "role": sql.SQL("ROLE {}").format(sql.Identifier(name)),
-            "role in database": sql.SQL("ROLE {} IN DATABASE {}").format(sql.Identifier(name), database_of(url)),
-        }
-        alter(url, targets[set_by], HOSTILE | OTHER)
+        for n, target in enumerate(
+            (
+                sql.SQL("DATABASE {}").format(database_of(url)),
+                sql.SQL("ROLE {}").format(sql.Identifier(name)),
+                sql.SQL("ROLE {} IN DATABASE {}").format(sql.Identifier(name), database_of(url)),
+            )
+        ):
+            alter(url, target, dict(properties[n::3]))
         on_postgres.environment = {"DATABASE_URL": make_conninfo(url, user=name, password="secret")}
         on_postgres.ends_well()
         with psycopg.connect(url, autocommit=True) as connection:  # the test's own questions are not proof against it

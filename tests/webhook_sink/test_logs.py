@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import threading
@@ -16,9 +17,11 @@ import psycopg
 import pytest
 
 from simulator import Simulator
-from tests.webhook_sink.conftest import SECRET, Stored, event
+from tests.databases import with_database
+from tests.webhook_sink.conftest import SECRET, Stored, event, settings_for, sink_settings
 from tests.webhook_sink.test_batches import BLOCKED, POISON
 from tests.webhook_sink.test_commands import HTTP, post, serving
+from webhook_sink.sink import Sink
 
 MARK = "jennyrosen7421"
 """A customer's data: it must be in the tables and nowhere else."""
@@ -154,3 +157,18 @@ def misuse(sink: Told) -> None:
     assert HTTP.request("POST", f"{sink.url}/sync", body=f'{{"object": "{MARK}"}}', headers=key).status == 400
     assert HTTP.request("POST", f"{sink.url}/sync/single/cus_{MARK}", headers=key).status == 404
     assert HTTP.request("GET", f"{sink.url}/sync/status", headers=key).status == 200
+
+
+def test_a_sink_that_waits_for_the_database_says_why(postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Once it said "OperationalError", for a wrong password, a wrong name and a server that is down alike."""
+
+    async def main() -> None:
+        sink = Sink(settings_for(with_database(postgres_url, MARK)), sink_settings())
+        sink.start()
+        while not caplog.messages:
+            await asyncio.sleep(0.01)
+        await sink.stop()
+
+    asyncio.run(main())
+    assert [one for one in caplog.messages if "waiting for the database" in one and "does not exist" in one]
+    assert MARK not in caplog.text
