@@ -93,12 +93,13 @@ def options_of(text: str, name: str) -> dict[str, str]:
 def checked(given: Mapping[str, object], name: str) -> dict[str, str]:
     """The options that libpq has, spelt as it spells them. Raises `DatabaseProblem` for those that cannot be used."""
     options: dict[str, str] = {}
+    ssl: dict[str, str] = {}  # weaker than any `sslmode`, wherever it stands
     for key, value in given.items():
         letters = _letters(key)
         if option := _spelling().get(RENAMED.get(letters, letters)):
             options[option] = str(value)
         elif letters == "ssl":
-            options |= _sslmode(str(value), name)
+            ssl = _sslmode(str(value), name)
         elif letters in MISSED:
             _tell_once(f"{name}: the option {key} is left out; {MISSED[letters]}.")
         elif letters in INSTEAD and (letters, value) != ("sslaccept", "accept_invalid_certs"):
@@ -106,6 +107,7 @@ def checked(given: Mapping[str, object], name: str) -> dict[str, str]:
         elif letters != "sslaccept" and not IDLE.fullmatch(letters):
             shown = key if re.fullmatch(r"[A-Za-z]\w{1,40}", key, re.ASCII) else "with this spelling"
             raise unusable(name, f"libpq has no option {shown}: remove it.")
+    options = ssl | options
     _check_values(options, name)
     return options
 
