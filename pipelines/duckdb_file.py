@@ -9,7 +9,9 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,34 @@ PRIVATE = 0o600
 PATIENCE = 0.5  # seconds for a run that is just ending
 
 
+class Umask:
+    """The umask, of which a process has one, for several files at once that are opened and closed in any order."""
+
+    def __init__(self) -> None:
+        self._lock, self._masks, self._before = threading.Lock(), list[int](), 0
+
+    @contextmanager
+    def narrowed(self, mask: int) -> Iterator[None]:
+        """Within, new files are open to nobody whom the mask shuts out. After the last one the umask is as before."""
+        with self._lock:
+            if not self._masks:
+                self._before = os.umask(0o077)
+            self._masks.append(mask)
+            self._set()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._masks.remove(mask)
+                self._set()
+
+    def _set(self) -> None:
+        os.umask(reduce(or_, self._masks, self._before))
+
+
+UMASK = Umask()
+
+
 class DuckDbDatabase:
     """A DuckDB file, which one process can have open, and the lock that tells other runs that it is one of ours."""
 
@@ -35,14 +65,11 @@ class DuckDbDatabase:
         """Takes over `run_lock`, which is held already."""
         self._run_lock = run_lock
         _make(Path(path))
-        self._umask = os.umask(0o077)
-        os.umask(self._umask | _mask(Path(path)))  # DuckDB makes files beside it all the time
-        try:
-            self._connection = duckdb.connect(path, config={"memory_limit": memory_limit})
-        except BaseException:
-            os.umask(self._umask)
-            raise
-        self._connection.execute("SET TimeZone = 'UTC'")
+        with ExitStack() as stack:
+            stack.enter_context(UMASK.narrowed(_mask(Path(path))))  # DuckDB makes files beside it all the time
+            self._connection = stack.enter_context(duckdb.connect(path, config={"memory_limit": memory_limit}))
+            self._connection.execute("SET TimeZone = 'UTC'")
+            self._opened = stack.pop_all()
         self._lock = threading.RLock()  # a connection's result, and its transaction, belong to one thread at a time
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -74,8 +101,7 @@ class DuckDbDatabase:
 
     def close(self) -> None:
         """See `Database`."""
-        self._connection.close()
-        os.umask(self._umask)
+        self._opened.close()
         self._run_lock.release()
 
 

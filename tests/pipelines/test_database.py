@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import subprocess
 import sys
 import threading
@@ -191,3 +192,20 @@ def test_traceback_repeats_no_value(value: str, duckdb_path: Path, postgres_url:
         assert not any(part in without_rows(told) for part in ("jenny", "example.com", "9" * 20))
         assert "Traceback" in without_rows(told)
         database.close()
+
+
+def test_umask_is_as_before_when_two_files_are_closed_in_any_order(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        first, second = (open_database(Settings(duckdb_path=str(tmp_path / name))) for name in ("a.duckdb", "b.duckdb"))
+        first.close()
+        assert umask() == 0o077
+        second.close()
+        assert umask() == 0o022
+    finally:
+        os.umask(before)
+
+
+def umask() -> int:
+    os.umask(now := os.umask(0))
+    return now
