@@ -72,6 +72,7 @@ class Check:
 
     def run(self) -> CheckReport:
         """Checks and repairs. Raises what stops a run; what was found so far is in `report` then."""
+        self.report.prepare(self._session.database, self._session.settings.dataset)
         self.report.future = future_rows(self._session, self._now, dry_run=self._order.dry_run)
         try:
             if self._order.sample is not None:

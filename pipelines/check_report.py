@@ -14,7 +14,7 @@ from rich.table import Table
 
 from pipelines.compare import Finding
 from pipelines.database import Database
-from pipelines.rights import create_missing
+from pipelines.rights import check_rights, create_missing
 
 KEPT_FINDINGS = 1_000  # of each table, in `sync_checks`
 TABLE = """
@@ -88,11 +88,15 @@ class CheckReport:
             "skipped": self.skipped,
         }
 
+    def prepare(self, database: Database, dataset: str) -> None:
+        """Makes `sync_checks` where it is missing, before a long check. Raises `DatabaseProblem` for lacking rights."""
+        json_type = "jsonb" if database.dialect == "postgres" else "JSON"
+        check_rights(database, dataset, [], {"sync_checks": False})
+        create_missing(database, dataset, {"sync_checks": TABLE.format(dataset=f'"{dataset}"', json=json_type)})
+
     def save(self, database: Database, dataset: str) -> None:
         """A row of `sync_checks` for each table."""
         name = f'"{dataset}"'
-        json_type = "jsonb" if database.dialect == "postgres" else "JSON"
-        create_missing(database, dataset, {"sync_checks": TABLE.format(dataset=name, json=json_type)})
         with database.transaction():
             for table in self.tables():
                 row = self._row(table)
@@ -106,10 +110,10 @@ class CheckReport:
             shown.add_column(heading, justify="left" if heading == "table" else "right")
         shown.add_column("fields that differ", overflow="fold")
         for name in self.tables():
-            counts = [self.count(name, drift) for drift in ("missing", "stale", "vanished")]
-            if any(counts):
+            found = [self.count(name, drift) for drift in ("missing", "stale", "vanished")]
+            if any(found):
                 shown.add_row(
-                    name, *(f"{n:,}" for n in (self.checked[name], *counts, self.unlisted[name])), self._fields(name)
+                    name, *(f"{n:,}" for n in (self.checked[name], *found, self.unlisted[name])), self._fields(name)
                 )
         if self.findings:
             console.print(shown)
@@ -117,7 +121,9 @@ class CheckReport:
             what = "now give way to what Stripe shows" if self.is_repaired else "give way to nothing (--dry-run)"
             console.print(f"{name}: {count:,} rows claimed to be from the future, by a wrong clock; they {what}.")
         done = "repaired" if self.is_repaired else "not repaired (--dry-run)"
-        verdict = f"{len(self.findings):,} rows differ, {done}" if self.findings else "no drift"
+        counts = {"differ": len(self.findings), "were from the future": self.future.total()}
+        drift = " and ".join(f"{count:,} rows {how}" for how, count in counts.items() if count)
+        verdict = f"{drift}, {done}" if self.has_drift else "no drift"
         console.print(
             f"{self.account_id}: {self.checked.total():,} rows of {len(self.checked)} tables checked, {verdict};"
             f" {self.requests:,} requests."

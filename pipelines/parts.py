@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from pipelines.cadence import due_lists
 from pipelines.loaded import loaded_resources
-from pipelines.rights import may_create_schemas
+from pipelines.rights import may_remake, own_tables
 from pipelines.session import Session, staging_dataset
 from pipelines.sync import Sync, SyncOutcome
 from pipelines.sync_settings import SyncSettings
@@ -93,13 +93,11 @@ def run_lists(
 def drop_staging(session: Session, scope: str) -> None:
     """Removes the staging dataset of a part that came to its end. A killed part's is used by the next of its scope.
 
-    A role that could not make it again drops its tables alone.
+    A role that may not drop it, or could not make it again, drops the tables alone that it owns.
     """
     database, name = session.database, staging_dataset(session.settings.dataset, scope)
-    if may_create_schemas(database):
+    if may_remake(database, name):
         database.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
         return
-    for (table,) in database.execute(
-        "SELECT table_name FROM information_schema.tables WHERE table_schema = %s", (name,)
-    ):
+    for table in own_tables(database, name):
         database.execute(f'DROP TABLE "{name}"."{table}"')

@@ -7,7 +7,7 @@ has the smallest roles. DuckDB knows no roles: whoever can write the file may do
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pipelines.database import Database
@@ -15,7 +15,7 @@ from pipelines.database_problem import DatabaseProblem
 from sources.stripe_api.catalogue import TABLES
 
 LOCK = 0x5747_5252  # one process at a time makes what is missing
-DELETED_FROM = ("sync_status", "stripe_webhook_rereads")
+DLT_TABLES = ("_dlt_loads", "_dlt_pipeline_state", "_dlt_version")
 LONGEST_LIST = 3  # tables that a message names
 
 _WHERE = (
@@ -30,6 +30,9 @@ SELECT n.nspname::text, c.relname::text, has_table_privilege(c.oid, 'SELECT'), h
     row_security_active(c.oid), pg_has_role(c.relowner, 'USAGE')
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = ANY (%s) AND c.relkind IN ('r', 'p') ORDER BY 1, 2"""
+_REMADE = """
+SELECT has_database_privilege(current_database(), 'CREATE')
+    AND coalesce((SELECT pg_has_role(nspowner, 'USAGE') FROM pg_catalog.pg_namespace WHERE nspname = %s), true)"""
 _RELATIONS = """
 SELECT c.relname::text FROM pg_catalog.pg_namespace AS n LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid
 WHERE n.nspname = %s"""
@@ -64,10 +67,14 @@ class Table(NamedTuple):
     is_own: bool
 
 
-def create_missing(database: Database, schema: str, relations: Mapping[str, str]) -> None:
+def create_missing(
+    database: Database, schema: str, relations: Mapping[str, str], finish: Callable[[], None] | None = None
+) -> None:
     """Makes the schema, and its tables and indexes (name -> `CREATE … IF NOT EXISTS …`), as far as they are missing.
 
-    One process at a time does. Not for use within a transaction. Raises `DatabaseProblem` for rights that lack.
+    One process at a time does. On Postgres `finish` is called in the transaction that has made something, so that what
+    it does is done whenever that is there. Not for use within a transaction. Raises `DatabaseProblem` for rights that
+    lack.
     """
     create = f"CREATE SCHEMA IF NOT EXISTS {_quoted(schema)}"
     if database.dialect != "postgres":
@@ -80,6 +87,8 @@ def create_missing(database: Database, schema: str, relations: Mapping[str, str]
             is_there, missing = _missing(database, schema, relations)
             for statement in ([] if is_there else [create]) + [relations[name] for name in missing]:
                 database.execute(statement)
+            if finish is not None and missing:
+                finish()
 
 
 def _missing(database: Database, schema: str, relations: Iterable[str]) -> tuple[bool, list[str]]:
@@ -88,10 +97,11 @@ def _missing(database: Database, schema: str, relations: Iterable[str]) -> tuple
     return bool(found), [name for name in relations if name not in found]
 
 
-def check_rights(database: Database, dataset: str, staging: Sequence[str]) -> None:
+def check_rights(database: Database, dataset: str, staging: Sequence[str], own: Mapping[str, bool]) -> None:
     """Raises `DatabaseProblem` naming every right that a load into the dataset lacks, and the statements that give it.
 
-    `staging` are the names of the staging datasets that it uses.
+    `staging` are the names of the staging datasets that it uses; `own` are the tables that the caller writes beside
+    Stripe's and dlt's, and whether it deletes rows from them. Any other table in the dataset is its user's.
     """
     if database.dialect != "postgres":
         return
@@ -99,12 +109,17 @@ def check_rights(database: Database, dataset: str, staging: Sequence[str]) -> No
     names = [dataset, *staging]
     schemas = {row[0]: Schema(*row) for row in database.execute(_SCHEMAS, (names,))}
     tables = [Table(*row) for row in database.execute(_TABLES, (names,))]
-    _refuse(role, name, lacking(role, may_create, dataset, staging, schemas, tables))
+    _refuse(role, name, lacking(role, may_create, dataset, staging, schemas, tables, own))
 
 
-def may_create_schemas(database: Database) -> bool:
-    """Whether schemas can be created in the database."""
-    return database.dialect != "postgres" or bool(database.execute(_WHERE)[0][2])
+def may_remake(database: Database, schema: str) -> bool:
+    """Whether the schema can be dropped and created again: creating schemas is one right, owning this one another."""
+    return database.dialect != "postgres" or bool(database.execute(_REMADE, (schema,))[0][0])
+
+
+def own_tables(database: Database, schema: str) -> list[str]:
+    """The tables of a schema in Postgres that the role owns, so that it may drop them."""
+    return [table.name for table in (Table(*row) for row in database.execute(_TABLES, ([schema],))) if table.is_own]
 
 
 def refuse_missing(database: Database, schema: str, wanted: Sequence[str]) -> None:
@@ -125,8 +140,10 @@ def lacking(
     staging: Sequence[str],
     schemas: Mapping[str, Schema],
     tables: Sequence[Table],
+    own: Mapping[str, bool],
 ) -> list[Lack]:
-    """What lacks for loading, in the order in which it is to be given."""
+    """What lacks for loading, in the order in which it is to be given. `own`: see `check_rights`."""
+    deleted_from = {**dict.fromkeys((*TABLES, *DLT_TABLES), False), **own}
     lacks: list[Lack] = []
     for name in (dataset, *staging):
         schema = schemas.get(name)
@@ -137,9 +154,13 @@ def lacking(
             lacks.append(
                 Lack(f"use the schema {name}", f"GRANT {rights} ON SCHEMA {_quoted(name)} TO {_quoted(role)};")
             )
-    own = [table for table in tables if table.schema != dataset or _is_ours(table.name)]
+    written = [table for table in tables if table.schema != dataset or table.name in deleted_from]
     for name in schemas:
-        refused = [table for table in own if table.schema == name and not _may_write(table, is_staged=name != dataset)]
+        there = [table for table in written if table.schema == name]
+        if name == dataset:
+            refused = [table for table in there if not _may_write(table, delete=deleted_from[table.name])]
+        else:
+            refused = [table for table in there if not _may_stage(table)]
         if refused:
             rights = "SELECT, INSERT, UPDATE, DELETE" if name == dataset else "SELECT, INSERT, TRUNCATE"
             lacks.append(
@@ -148,7 +169,7 @@ def lacking(
                     f"GRANT {rights} ON ALL TABLES IN SCHEMA {_quoted(name)} TO {_quoted(role)};",
                 )
             )
-    lacks += [_filtered(role, table) for table in own if table.is_filtered]
+    lacks += [_filtered(role, table) for table in written if table.is_filtered]
     return lacks
 
 
@@ -182,15 +203,12 @@ def _filtered(role: str, table: Table) -> Lack:
     return Lack(f"see all rows of {table.name}, where row level security hides some", own if table.is_own else other)
 
 
-def _may_write(table: Table, *, is_staged: bool) -> bool:
-    if is_staged:
-        return table.may_select and table.may_insert and table.may_truncate
-    written = table.may_select and table.may_insert and table.may_update
-    return written and (table.may_delete or table.name not in DELETED_FROM)
+def _may_write(table: Table, *, delete: bool) -> bool:
+    return table.may_select and table.may_insert and table.may_update and (table.may_delete or not delete)
 
 
-def _is_ours(name: str) -> bool:
-    return name in TABLES or name.startswith(("_dlt_", "sync_", "stripe_webhook_"))
+def _may_stage(table: Table) -> bool:
+    return table.may_select and table.may_insert and table.may_truncate
 
 
 def _quoted(name: str) -> str:

@@ -28,7 +28,7 @@ from pipelines.process import raise_if_interrupted
 from pipelines.rights import check_rights
 from pipelines.settings import Settings
 from pipelines.spending import Spending
-from pipelines.state import ResourceStatus, State
+from pipelines.state import OWN_TABLES, ResourceStatus, State
 from sources.stripe_api.client import Client
 from sources.stripe_api.contract import ContractedColumns
 from sources.stripe_api.errors import BadConfiguration
@@ -148,7 +148,7 @@ def open_session(
         database.lock_run(f"{settings.dataset}/{scope}" if scope else settings.dataset)
         account_id, now = _asked(client, settings) if clock else _account(scoped, client, settings)
         state = State(scoped, settings.dataset, account_id, uuid.uuid4().hex, command)
-        check_rights(scoped, settings.dataset, [staging_dataset(settings.dataset, scope)])
+        check_rights(scoped, settings.dataset, [staging_dataset(settings.dataset, scope)], OWN_TABLES)
         state.create()
         remembered = state.read_progress().get(ACCOUNT_OF_KEY, {})
         refuse_other_mode(settings, account_id, remembered.get("livemode"))

@@ -60,6 +60,10 @@ REJECTED_COLUMNS = ("_account_id", "table_name", "object_id", "resource", "reaso
 REJECTED_KEY = ("_account_id", "table_name", "object_id", "reason")
 
 
+OWN_TABLES = {"sync_runs": False, "sync_status": True, "sync_rejected": False}
+"""The tables that every run writes, and whether it deletes rows from them: for `check_rights`."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceStatus:
     """A row of `sync_status`. `rows`, `requests`, `seconds`: of its last run; the window is [start, end)."""

@@ -80,10 +80,8 @@ class Secrets:
     def keep(self, id: str, url: str, secret: str | None, api_version: str | None, livemode: bool) -> None:
         """Keeps a new endpoint's secret."""
         if not self._exists():
-            create_missing(self._database, self._schema, {TABLE: CREATE.format(schema=f'"{self._schema}"')})
-            for (grantee,) in self._database.execute(SHARED_WITH, (self._schema,)):
-                self._database.execute(f"REVOKE ALL ON {self._table} FROM {grantee}")
-                self._database.execute(f'REVOKE ALL ON SCHEMA "{self._schema}" FROM {grantee}')
+            created = CREATE.format(schema=f'"{self._schema}"')
+            create_missing(self._database, self._schema, {TABLE: created}, self._take_back)
         self._database.execute(
             f"INSERT INTO {self._table} (id, url, secret, api_version, livemode, created_at)"
             " VALUES (%s, %s, %s, %s, %s, now()) ON CONFLICT (id) DO UPDATE SET secret = excluded.secret",
@@ -100,6 +98,11 @@ class Secrets:
         """Drops the secrets of endpoints that are gone."""
         if self._exists():
             self._database.execute(f"DELETE FROM {self._table} WHERE id = ANY (%s)", (list(ids),))
+
+    def _take_back(self) -> None:
+        for (grantee,) in self._database.execute(SHARED_WITH, (self._schema,)):
+            self._database.execute(f"REVOKE ALL ON {self._table} FROM {grantee}")
+            self._database.execute(f'REVOKE ALL ON SCHEMA "{self._schema}" FROM {grantee}')
 
     def _exists(self) -> bool:
         """Whether any secret was ever kept."""

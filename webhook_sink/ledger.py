@@ -11,6 +11,7 @@ from typing import Literal
 
 from pipelines.postgres import PostgresDatabase
 from pipelines.rights import check_rights, create_missing
+from pipelines.state import OWN_TABLES
 
 Status = Literal["processing", "processed", "failed", "ignored"]
 
@@ -44,7 +45,7 @@ def create(database: PostgresDatabase, dataset: str) -> None:
 
     Raises `DatabaseProblem` for rights that lack, in the dataset's other tables as well.
     """
-    check_rights(database, dataset, [])
+    check_rights(database, dataset, [], {**OWN_TABLES, "stripe_webhook_events": False, "stripe_webhook_rereads": True})
     create_missing(database, dataset, {name: text.format(d=f'"{dataset}"') for name, text in TABLES.items()})
 
 

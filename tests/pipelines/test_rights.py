@@ -245,6 +245,25 @@ def test_default_privileges_show_no_secret(roles: Roles, loader: Mirror) -> None
         assert secrets.known() == set()
 
 
+def test_secrets_that_an_attempt_could_not_hide_are_not_there(roles: Roles, loader: Mirror) -> None:
+    """An attempt that ends between making the table and taking rights back leaves no table to the next one."""
+    roles.run(
+        "create role stripe_reader login password '…'",
+        f'grant connect on database "{roles.name}" to stripe_reader',
+        "alter default privileges for role stripe_loader grant select on tables to stripe_reader",
+        "grant usage on schema stripe_secrets to stripe_reader",
+        "create function end_it() returns event_trigger language plpgsql as $$ begin raise 'ended here'; end $$",
+        "create event trigger end_it on ddl_command_start when tag in ('REVOKE') execute function end_it()",
+    )
+    with Secrets(loader.settings) as secrets:
+        with pytest.raises(psycopg.Error, match="ended here"):
+            secrets.keep("we_1", "https://h/webhooks", "whsec_hush", "v", False)
+        roles.run("drop event trigger end_it")
+        secrets.keep("we_1", "https://h/webhooks", "whsec_hush", "v", False)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        roles.ask("stripe_reader", "select secret from stripe_secrets.stripe_webhook_endpoints")
+
+
 def test_secret_that_could_not_be_kept_is_not_asked_for(roles: Roles, loader: Mirror) -> None:
     roles.run("drop schema stripe_secrets")
     done = script(loader, "-m", "webhook_sink", "endpoint", "create", "https://hooks.example.com/webhooks")
@@ -257,11 +276,51 @@ def test_secret_that_could_not_be_kept_is_not_asked_for(roles: Roles, loader: Mi
 def test_duckdb_lacks_no_right(duckdb_path: Path) -> None:
     database = open_database(Settings(duckdb_path=str(duckdb_path)))
     create_missing(database, "stripe", {"t": "CREATE TABLE IF NOT EXISTS stripe.t (n int)"})
-    check_rights(database, "stripe", ["stripe_staging"])
+    check_rights(database, "stripe", ["stripe_staging"], {})
     database.close()
 
 
 def test_tables_that_are_not_ours_are_left_alone() -> None:
     schemas = {"stripe": Schema("stripe", True, False)}
-    foreign = Table("stripe", "somebodys_notes", False, False, False, False, False, True, False)
-    assert lacking("r", True, "stripe", [], schemas, [foreign]) == []
+    names = ("somebodys_notes", "sync_notes", "_dlt_notes", "stripe_webhook_notes", "stripe_webhook_events")
+    foreign = [Table("stripe", name, False, False, False, False, False, True, False) for name in names]
+    assert lacking("r", True, "stripe", [], schemas, foreign, {"sync_status": True}) == []
+
+
+def test_load_needs_no_right_on_a_table_whose_name_begins_like_ours(roles: Roles, loader: Mirror) -> None:
+    roles.run("create table stripe.sync_notes (n int)", "create table stripe.stripe_webhook_notes (n int)")
+    loader.load(*NAMES)
+    assert received(roles.address("stripe_loader"), loader.sim, event("customer.created", {"id": "cus_1"})) != []
+    assert loader.differences(["products"]) == []
+
+
+def test_check_that_could_not_keep_its_findings_is_refused_before_it_begins(roles: Roles, loader: Mirror) -> None:
+    loader.load(*NAMES)
+    loader.check("customers")
+    ((owner,),) = roles.run("select current_user")
+    roles.run(f"alter table stripe.sync_checks owner to {owner}")
+    loader.load(*NAMES)
+    loader.forget_requests()
+    with pytest.raises(DatabaseProblem, match="write sync_checks in the schema stripe"):
+        loader.check("customers")
+    assert not any("customers" in endpoint for endpoint in loader.sim.service.requests)
+
+
+def test_staging_of_another_owner_keeps_its_schema_and_tables(roles: Roles, loader: Mirror) -> None:
+    """A role that may create schemas, and stages in one that it was only let into."""
+    staged = "stripe_staging_check_own"
+    ((owner,),) = roles.run("select current_user")
+    roles.run(
+        f"alter schema {staged} owner to {owner}",
+        f"grant usage, create on schema {staged} to stripe_loader",
+        f'grant create on database "{roles.name}" to stripe_loader',
+        f"create table {staged}.owners (n int)",
+        f"grant select, insert, truncate on {staged}.owners to stripe_loader",
+    )
+    loader.load("customers")
+    roles.run("update stripe.customers set name = 'Wrong'")
+    done = script(loader, "pipelines/stripe_check.py")
+    assert done.returncode == 0, done.stderr
+    assert loader.differences(["customers"]) == []
+    left = roles.run("select tablename from pg_tables where schemaname = 'stripe_staging_check_own'")
+    assert left == [("owners",)]
