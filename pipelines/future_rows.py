@@ -1,7 +1,7 @@
 """Rows that claim to show a state from the future, or none that can be compared: a wrong clock has written them.
 
 The guarded merge keeps every later state out of such a row, so its `_as_of` is set to a moment before now: whatever is
-read from then on wins. Knows the dataset's tables by their columns, and no resource.
+read from then on wins. Tables and views that users keep in the dataset are left alone. Knows no resource.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections import Counter
 
 from pipelines.events_position import AHEAD
 from pipelines.session import Session
+from sources.stripe_api.catalogue import TABLES
 
 MARGIN = 300  # seconds; more than `gap.SLACK`, so that rows which no list shows any more are read
 
@@ -21,12 +22,12 @@ def future_rows(session: Session, now: int, *, dry_run: bool = False) -> Counter
     """
     dataset, execute = session.settings.dataset, session.database.execute
     tables = execute(
-        "SELECT table_name FROM information_schema.columns WHERE table_schema = %s AND column_name = '_as_of'"
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = %s AND table_type = 'BASE TABLE'"
         " ORDER BY table_name",
         (dataset,),
     )
     found: Counter[str] = Counter()
-    for (table,) in tables:
+    for table in (name for (name,) in tables if name in TABLES):
         where = "_account_id = %s AND (_as_of IS NULL OR _as_of > to_timestamp(%s))"
         asked = (session.account_id, now + AHEAD)
         rows = execute(f'SELECT count(*) FROM "{dataset}"."{table}" WHERE {where}', asked)

@@ -41,12 +41,13 @@ class Relist:
     def run(self, why: str, now: int) -> None:
         """Begins, or goes on. `why` is for those who wonder. Raises BudgetSpent, and what else stops a run."""
         if RELISTING in self._state.lines:
-            self.begin = max(int(self._state.lines[RELISTING].progress["begin"]), now - KEPT + 2 * MARGIN)
+            begin = int(self._state.lines[RELISTING].progress["begin"])
+            self.begin = min(max(begin, now - KEPT + 2 * MARGIN), now)  # after now: by a clock that was wrong
             self._warn("Going on with reading every list again, which an earlier run began.")
         else:
             self._start(why, now)
         future_rows(self._session, now)
-        left = [one for one in self._resources if not self._state.is_listed_since(one.name, self.begin)]
+        left = [one for one in self._resources if not self._state.is_listed_within(one.name, self.begin, now)]
         if left:
             self._lists.read(left, now)
         self.deleted = vanished_since(self._session, self._resources, self.begin)

@@ -1,7 +1,8 @@
 """The consistency check: `python pipelines/stripe_check.py`, every night or week.
 
 Lists everything again, compares it with the tables field by field, repairs what differs and reports it. Exit codes: 0
-all went well, 1 some resources could not be checked, 2 it could not start, 3 drift was found (with --fail-on-drift).
+all went well, 1 some resources could not be checked, 2 it could not start, 3 drift was found (with --fail-on-drift),
+130 a signal stopped it.
 """
 
 from __future__ import annotations
@@ -145,12 +146,14 @@ def _print_json(text: bytes) -> int:
 class ReportFile:
     """The file of `--json`, which has the earlier report until the new one is whole.
 
-    It is made before a long check, not after it. Raises BadConfiguration where it cannot be written.
+    It is made before a long check, not after it. A link, such as /dev/stdout, stays one: what it leads to is written
+    in place. Raises BadConfiguration where it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        is_replaced = not path.exists() or (path.is_file() and os.access(path.parent, os.W_OK))
+        is_ours = not path.exists() or (path.is_file() and os.access(path.parent, os.W_OK))
+        is_replaced = is_ours and not path.is_symlink()
         self._written = path.with_name(f"{path.name}.part") if is_replaced else path
         try:
             self._written.open("ab").close()

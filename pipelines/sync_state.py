@@ -64,10 +64,10 @@ class SyncState:
             if name in RESOURCES
         }
 
-    def is_listed_since(self, resource: str, second: int) -> bool:
-        """Whether a sync has read the resource's list to its end since a second."""
+    def is_listed_within(self, resource: str, begin: int, now: int) -> bool:
+        """Whether a sync has read the resource's list to its end since a second, by a clock that was not ahead."""
         line = self.lines.get(resource)
-        return line is not None and bool(line.progress.get(LISTED_AT, 0) >= second)
+        return line is not None and bool(begin <= line.progress.get(LISTED_AT, 0) <= now)
 
     def note_listed(self, resources: Iterable[str], now: int) -> None:
         """Notes the moment in the resources' own lines."""

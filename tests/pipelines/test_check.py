@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.parts import scope_of
+from pipelines.stripe_check import ReportFile
 from tests.pipelines.mirror import Mirror
 
 LISTS = ("customers", "invoices", "subscriptions", "coupons", "reviews", "balance", "events")
@@ -194,3 +195,16 @@ def test_a_check_runs_beside_a_sync_and_beside_checks_of_other_accounts(mirror: 
     assert (second.returncode, "Another run" in second.stderr) == (0, True)
     staged = "select schema_name from information_schema.schemata where schema_name like 'stripe_staging_check%'"
     assert mirror.destination.query(staged) == []
+
+
+def test_report_keeps_links_and_devices(tmp_path: Path) -> None:
+    target, link, dangling = tmp_path / "report.json", tmp_path / "latest.json", tmp_path / "next.json"
+    target.write_text("the earlier one")
+    link.symlink_to(target)
+    dangling.symlink_to(tmp_path / "made.json")
+    for path in (link, dangling):
+        with (file := ReportFile(path)):
+            file.write(b"[]")
+        assert path.is_symlink()
+        assert path.read_bytes() == path.resolve().read_bytes() == b"[]"
+    assert {path.name for path in tmp_path.iterdir()} == {"report.json", "latest.json", "next.json", "made.json"}

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from io import StringIO
 
 import pytest
 
+from pipelines.relist import RELISTING
 from pipelines.run import Order, run
+from pipelines.state import ResourceStatus
+from pipelines.sync_state import SyncState
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.errors import BrokenPage
 from tests.pipelines.mirror import START, Mirror
@@ -68,3 +73,50 @@ def test_row_without_a_moment_is_mended(mirror: Mirror) -> None:
     assert report.future == {"customers": 1}
     assert [(one.key, one.fields) for one in report.findings] == [((id,), ("name",))]
     assert mirror.differences(["customers"]) == []
+
+
+def test_views_and_tables_of_users_are_left_alone(mirror: Mirror) -> None:
+    """Such a view has no account, and a view of customers cannot be updated in every database."""
+    mirror.load("customers")
+    query = mirror.destination.query
+    query("create view stripe.mine as select id, _as_of from stripe.customers")
+    query("create view stripe.coupons as select * from stripe.customers")
+    query("create table stripe.notes as select id, _account_id, _as_of from stripe.customers")
+    query("update stripe.notes set _as_of = null")
+    query("update stripe.customers set _as_of = null where id = ?", [mirror.rows("customers")[0]["id"]])
+    mirror.pass_time(600)
+    assert mirror.check("customers").future == {"customers": 1}
+    assert {row["_as_of"] for row in mirror.rows("notes")} == {None}
+
+
+def test_check_that_found_rows_from_the_future_does_not_say_that_there_is_no_drift(mirror: Mirror) -> None:
+    mirror.load("customers")
+    mirror.destination.query("update stripe.customers set _as_of = ?", [datetime(2100, 1, 1, tzinfo=UTC)])
+    rows = len(mirror.rows("customers"))
+    mirror.pass_time(600)
+    said: list[str] = []
+    for dry_run in (True, False):
+        report, shown = mirror.check("customers", dry_run=dry_run), StringIO()
+        report.show(shown)
+        said.append(" ".join(shown.getvalue().split()))
+        assert (report.has_drift, report.findings) == (True, [])
+    assert f"checked, {rows:,} rows were from the future, not repaired (--dry-run);" in said[0]
+    assert f"checked, {rows:,} rows were from the future, repaired;" in said[1]
+
+
+def test_relisting_that_a_wrong_clock_began_reads_no_row_by_itself(mirror: Mirror) -> None:
+    """As it was left by a sync that went by a clock ahead, and was killed when it had read one list."""
+    mirror.load("customers", "products")
+    mirror.sync("customers", "products")
+    begin = mirror.sim.clock.seconds() + HOURS
+    with mirror.session("stripe_sync") as session:
+        state = SyncState(session)
+        session.save(ResourceStatus(RELISTING, "running", {"begin": begin}))
+        state.note_listed(["products"], begin)
+    mirror.pass_time(600)
+    mirror.forget_requests()
+    assert mirror.sync("customers", "products").relisted
+    asked = [one.path.removeprefix("/v1/") for one in mirror.sim.service.log]
+    assert {"customers", "products"} <= set(asked)
+    assert [path for path in asked if path.startswith(("customers/", "products/"))] == []
+    assert mirror.differences(["customers", "products"]) == []
