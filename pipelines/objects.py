@@ -86,7 +86,7 @@ def _tables(id: str, kind: str | None) -> Sequence[str]:
         named = tables_named(kind)
         if not named:
             near = difflib.get_close_matches(kind, [*TABLES, *(o for t in TABLES.values() for o in t.objects)], 1)
-            raise UnknownObject(f"--type {kind} is no table and no object of Stripe's" + _mean(near))
+            raise UnknownObject(f"--type {shown(kind)} is no table and no object of Stripe's" + _mean(near))
         return named
     own = id.rpartition("/")[2]
     if own != id and any(TABLES[name].parent for name in tables_of_id(own) or ()):

@@ -7,21 +7,26 @@ import importlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.accounts import each_account
+from pipelines.objects import _tables
 from pipelines.settings import SECTION, Settings, environment_name, read_settings
 from pipelines.sync_settings import SECTION as SYNC_SECTION
 from pipelines.sync_settings import SyncSettings, read_sync_settings
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.contract import contract_of
-from sources.stripe_api.errors import BadConfiguration, StripeSourceError, looks_secret, shown
+from sources.stripe_api.errors import BadConfiguration, RequestRefused, StripeSourceError, looks_secret, shown
+from webhook_sink.endpoints import Endpoints, _check_url
 from webhook_sink.settings import SECTION as SINK_SECTION
 from webhook_sink.settings import SinkSettings, read_sink_settings
+
+if TYPE_CHECKING:
+    from simulator import Simulator
 
 SECRETS = (
     "sk_live_51Habcdef0123456789ABCDEFG",
@@ -111,9 +116,21 @@ def test_no_name_account_or_contract_repeats_a_secret(secret: str) -> None:
         lambda: list(each_account(Settings(stripe_secret_key="sk_test_1", stripe_account=secret))),
         lambda: contract_of(secret),
         lambda: contract_of({secret: "freeze"}),
+        lambda: _tables("x_1", secret),
+        lambda: _check_url(secret),
     ):
         with pytest.raises(StripeSourceError) as raised:
             attempt()
+        assert secret not in str(raised.value)
+        assert "open-sesame" not in str(raised.value)
+
+
+def test_no_endpoint_that_is_not_found_repeats_a_secret(simulator: Callable[..., Simulator]) -> None:
+    sim = simulator(seed=1, customers=1, running=False)
+    endpoints = Endpoints(Settings(stripe_secret_key=sim.key, api_base=sim.url))
+    for secret in SECRETS:
+        with pytest.raises(RequestRefused) as raised:
+            endpoints.delete(secret)
         assert secret not in str(raised.value)
         assert "open-sesame" not in str(raised.value)
 
