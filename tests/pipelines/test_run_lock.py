@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from functools import partial
 from pathlib import Path
 from socket import AF_UNIX, SHUT_RDWR, create_connection, socket
-from threading import Thread
+from threading import Event, Thread, current_thread
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -109,28 +109,35 @@ def test_lock_that_another_run_has_meanwhile_ends_this_one(
 
 
 def test_heartbeat_takes_a_lost_lock_again(postgres_url: str) -> None:
-    lock = RunLock(partial(connect, postgres_url), beat=0.05)
+    beaten = Event()
+
+    def opened() -> psycopg.Connection:
+        if current_thread().name == "run-lock":
+            beaten.set()
+        return connect(postgres_url)
+
+    lock = RunLock(opened, beat=0.05)
     lock.take("stripe")
     end_holders(postgres_url)
-    with psycopg.connect(postgres_url, autocommit=True) as looking:
-        while not looking.execute(HOLDERS).fetchall():
-            pass
+    assert beaten.wait(30)
+    lock.check()  # waits until the heartbeat has what it was about to take
+    assert len(Database("postgres", postgres_url).query(HOLDERS)) == 1
     lock.close()
 
 
 def test_lock_outlives_the_time_outs_of_the_database(postgres_url: str) -> None:
+    names = ("idle_in_transaction_session_timeout", "transaction_timeout", "statement_timeout")
     with psycopg.connect(postgres_url, autocommit=True) as connection:
-        for name in ("idle_in_transaction_session_timeout", "transaction_timeout", "idle_session_timeout"):
-            connection.execute(f"ALTER DATABASE {connection.info.dbname} SET {name} = '200ms'".encode())
-    database, other = PostgresDatabase(postgres_url), PostgresDatabase(postgres_url)
-    database.lock_run("stripe")
-    holder = Database("postgres", postgres_url).query(HOLDERS)
-    database.execute("SELECT pg_sleep(0.5)")
-    assert Database("postgres", postgres_url).query(HOLDERS) == holder
-    with pytest.raises(AlreadyRunning):
-        other.lock_run("stripe")
-    database.close()
-    other.close()
+        for name in names:
+            connection.execute(f"ALTER DATABASE {connection.info.dbname} SET {name} = '20s'".encode())
+    held = connect(postgres_url)
+    in_force = [held.execute("SELECT current_setting(%s)", (name,)).fetchone() for name in names]
+    assert in_force == [("20s",)] * 3
+    lock = RunLock(lambda: held)
+    lock.take("stripe")
+    in_force = [held.execute("SELECT current_setting(%s)", (name,)).fetchone() for name in names]
+    assert in_force == [("0",)] * 3
+    lock.close()
 
 
 def test_run_that_lost_its_lock_stops_at_its_next_package(
@@ -172,12 +179,11 @@ class Relay:
 
     def __init__(self, url: str) -> None:
         self._words = conninfo_to_dict(url)
-        self._folder = f"/tmp/relay-{os.getpid()}"
         self._clients: list[socket] = []
         self._servers: list[socket] = []
 
     def __enter__(self) -> Relay:
-        Path(self._folder).mkdir(mode=0o700)
+        self._folder = tempfile.mkdtemp(prefix="relay-", dir="/tmp")  # a socket's path is short
         self.address = make_conninfo(**{**self._words, "host": self._folder})
         self._listening = socket(AF_UNIX)
         self._listening.bind(f"{self._folder}/.s.PGSQL.{self._words.get('port') or 5432}")
@@ -189,9 +195,7 @@ class Relay:
         self._listening.close()
         for one in (*self._clients, *self._servers):
             one.close()
-        for path in Path(self._folder).iterdir():
-            path.unlink()
-        Path(self._folder).rmdir()
+        shutil.rmtree(self._folder)
 
     def drop_clients(self) -> None:
         """The clients' connections end; the server's stay open, as when a network between them was cut."""
