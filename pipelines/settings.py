@@ -73,7 +73,8 @@ class Settings:
     duckdb_memory_limit: str = setting("1GB", "Memory that DuckDB may take.")
     database_url: str | None = setting(
         None,
-        "Any libpq connection string; without it dlt's own `destination.postgres.credentials`.",
+        "Connection string of libpq, or a URL as other clients write it, see docs/postgres.md; without it dlt's own"
+        " `destination.postgres.credentials`.",
         env="DATABASE_URL",
         secret=True,
     )

@@ -1,7 +1,8 @@
 """Single objects by id: `python pipelines/stripe_object.py cus_123 in_456`.
 
 Reads each with its children and merges them into their tables; a deleted one is marked deleted. It may run beside a
-load or a sync. Exit codes: 0 all went well, 1 something could not be stored, 2 an id or a setting cannot be used.
+load or a sync. Exit codes: 0 all went well, 1 something could not be stored, 2 an id or a setting cannot be used,
+130 a signal stopped it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 `accounts` prepares the dataset and says whom to sync, `events` applies an account's events and says which lists are
 due, `lists` reads some of them. The last line of output is JSON for the scheduler: see `pipelines/airflow_dag.py`.
-Exit codes: 0 all went well, 1 some resources failed, 2 it could not start, or the same part is running elsewhere.
+Exit codes: 0 all went well, 1 some resources failed, 2 it could not start, or the same part is running elsewhere, 130 a
+signal stopped it.
 """
 
 from __future__ import annotations
