@@ -206,6 +206,18 @@ def test_umask_is_as_before_when_two_files_are_closed_in_any_order(tmp_path: Pat
         os.umask(before)
 
 
+def test_umask_is_as_before_when_a_file_takes_no_setting(duckdb_path: Path) -> None:
+    settings = Settings(duckdb_path=str(duckdb_path))
+    open_database(settings).close()
+    before = umask()
+    with duckdb.connect(str(duckdb_path), config={"memory_limit": settings.duckdb_memory_limit}) as other:
+        other.execute("SET lock_configuration = true")
+        with pytest.raises(DatabaseProblem, match="could not open"):
+            open_database(settings)
+    assert umask() == before
+    open_database(settings).close()
+
+
 def umask() -> int:
     os.umask(now := os.umask(0))
     return now
