@@ -19,6 +19,7 @@ from typing import Any
 from pipelines.account import open_client
 from pipelines.accounts import one_account, own_account
 from pipelines.command import ALL_WELL, COULD_NOT_START, SOME_FAILED, Parser, moment, run_interruptible, say
+from pipelines.database_problem import keep_rows_out_of_logs
 from pipelines.process import Interrupts, interruptible, lost_output, stops
 from pipelines.settings import Settings, read_settings
 from sources.stripe_api.errors import StripeSourceError
@@ -42,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         given = ["serve", *given]
     options = _parser().parse_args(given)
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+    keep_rows_out_of_logs()
     logs.configure(logging.DEBUG if options.debug else logging.INFO)
 
     def run() -> int:
