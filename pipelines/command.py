@@ -16,7 +16,14 @@ from typing import Any, NoReturn
 import pendulum
 
 from pipelines.accounts import each_account
-from pipelines.database_problem import AlreadyRunning, DatabaseProblem, explained, is_database_error, without_rows
+from pipelines.database_problem import (
+    AlreadyRunning,
+    DatabaseProblem,
+    explained,
+    is_database_error,
+    keep_rows_out_of_logs,
+    without_rows,
+)
 from pipelines.process import INTERRUPTED, interruptible, raise_if_interrupted
 from pipelines.settings import Settings, read_settings
 from sources.stripe_api.errors import AuthenticationFailed, BadConfiguration, StripeSourceError, shown
@@ -165,7 +172,7 @@ def run_command(parser: argparse.ArgumentParser, body: Callable[[argparse.Namesp
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO" if options.debug else "CRITICAL")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING, stream=sys.stderr)
-    logging.getLogger("dlt").addFilter(_without_rows)
+    keep_rows_out_of_logs()
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # of a lost connection, an error tells more, and once
     logging.getLogger("stripe_elt").setLevel(logging.DEBUG if options.debug else logging.INFO)
     spare_the_interpreter()
@@ -235,14 +242,6 @@ def explain(error: StripeSourceError, debug: bool) -> None:
         print(without_rows("".join(traceback.format_exception(error))), file=sys.stderr)
     request = f" (Stripe's request id: {error.request_id})" if error.request_id else ""
     say(f"{error}{request}")
-
-
-def _without_rows(record: logging.LogRecord) -> bool:
-    """dlt logs a database's errors whole, with the rows that they are about: those are left out."""
-    record.msg, record.args = without_rows(record.getMessage()), ()
-    if record.exc_info:
-        record.exc_text = without_rows("".join(traceback.format_exception(*record.exc_info)))
-    return True
 
 
 def say(message: Any) -> None:

@@ -7,8 +7,10 @@ https://www.postgresql.org/docs/current/errcodes-appendix.html
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -157,6 +159,11 @@ def without_rows(text: str) -> str:
     return _VALUES.sub(lambda found: _QUOTE.sub("…", found[0]), _ROWS.sub("…", text))
 
 
+def keep_rows_out_of_logs() -> None:
+    """For each entry point: dlt logs a database's errors whole, with the rows that they are about."""
+    logging.getLogger("dlt").addFilter(_record_without_rows)
+
+
 def database_error_of(error: BaseException) -> BaseException | None:
     """The first error of a database among an error and its causes; None where there is none."""
     return next(filter(is_database_error, _causes(error)), None)
@@ -180,6 +187,13 @@ def advice_on_rights(error: BaseException) -> str | None:
             if found := pattern.search(said):
                 return f"The role lacks a right: {found[0]}. Run as the owner: {found.expand(statement)}"
     return None
+
+
+def _record_without_rows(record: logging.LogRecord) -> bool:
+    record.msg, record.args = without_rows(record.getMessage()), ()
+    if record.exc_info:
+        record.exc_text = without_rows("".join(traceback.format_exception(*record.exc_info)))
+    return True
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -7,7 +7,7 @@ has the smallest roles. DuckDB knows no roles: whoever can write the file may do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pipelines.database import Database
@@ -67,14 +67,11 @@ class Table(NamedTuple):
     is_own: bool
 
 
-def create_missing(
-    database: Database, schema: str, relations: Mapping[str, str], finish: Callable[[], None] | None = None
-) -> None:
+def create_missing(database: Database, schema: str, relations: Mapping[str, str]) -> None:
     """Makes the schema, and its tables and indexes (name -> `CREATE … IF NOT EXISTS …`), as far as they are missing.
 
-    One process at a time does. On Postgres `finish` is called in the transaction that has made something, so that what
-    it does is done whenever that is there. Not for use within a transaction. Raises `DatabaseProblem` for rights that
-    lack.
+    Only one process does this at a time. Must not be called within a transaction. Raises `DatabaseProblem` for missing
+    rights.
     """
     create = f"CREATE SCHEMA IF NOT EXISTS {_quoted(schema)}"
     if database.dialect != "postgres":
@@ -87,8 +84,6 @@ def create_missing(
             is_there, missing = _missing(database, schema, relations)
             for statement in ([] if is_there else [create]) + [relations[name] for name in missing]:
                 database.execute(statement)
-            if finish is not None and missing:
-                finish()
 
 
 def _missing(database: Database, schema: str, relations: Iterable[str]) -> tuple[bool, list[str]]:

@@ -16,14 +16,17 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import psycopg
+
 from pipelines.account import open_client
 from pipelines.accounts import one_account, own_account
 from pipelines.command import ALL_WELL, COULD_NOT_START, SOME_FAILED, Parser, moment, run_interruptible, say
+from pipelines.database_problem import explained, keep_rows_out_of_logs
 from pipelines.process import Interrupts, interruptible, lost_output, stops
 from pipelines.settings import Settings, read_settings
 from sources.stripe_api.errors import StripeSourceError
 from webhook_sink import logs
-from webhook_sink.endpoint_secrets import Secrets
+from webhook_sink.endpoint_secrets import TO_FORGET, Secrets
 from webhook_sink.endpoints import Endpoint, Endpoints
 from webhook_sink.follow import follow
 from webhook_sink.replay import Selection, replay
@@ -42,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         given = ["serve", *given]
     options = _parser().parse_args(given)
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+    keep_rows_out_of_logs()
     logs.configure(logging.DEBUG if options.debug else logging.INFO)
 
     def run() -> int:
@@ -51,7 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
             return int(options.run(settings, sink, options) or 0)
         except StripeSourceError as error:
             say(error)
-            return COULD_NOT_START
+        except psycopg.Error as error:  # whose traceback would hold the row
+            say(explained(error))
+        return COULD_NOT_START
 
     return _serving(run) if options.run is _serve else run_interruptible(run)
 
@@ -147,7 +153,12 @@ def _create_endpoint(settings: Settings, sink: SinkSettings, options: argparse.N
         secrets.check()  # before anything is made: Stripe tells the secret once
         endpoint = _made(endpoints, options)
         if endpoint.secret is not None:
-            secrets.keep(endpoint.id, endpoint.url, endpoint.secret, endpoint.api_version, settings.is_live)
+            try:
+                secrets.keep(endpoint.id, endpoint.url, endpoint.secret, endpoint.api_version, settings.is_live)
+            except Exception:
+                endpoints.delete(endpoint.id)
+                say("The secret of the endpoint could not be kept, and the endpoint is deleted again.")
+                raise
             print("Its secret is in the database, where the sink finds it.")
     return ALL_WELL
 
@@ -169,8 +180,9 @@ def _list_endpoints(settings: Settings, sink: SinkSettings, options: argparse.Na
 
 
 def _delete_endpoint(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> None:
-    deleted = Endpoints(own_account(settings)).delete(options.endpoint)
     with Secrets(settings) as secrets:
+        secrets.check(TO_FORGET)
+        deleted = Endpoints(own_account(settings)).delete(options.endpoint)
         secrets.forget(one.id for one in deleted)
     for one in deleted:
         print(f"{one.id}  {one.url}  deleted")

@@ -48,7 +48,7 @@ class Refused(Exception):
 
 
 class App:
-    """The whole app. `clock` gives unix seconds; `on_failure` is called when the sink cannot begin."""
+    """The whole app. `on_failure` is called when the sink cannot begin."""
 
     def __init__(
         self,
@@ -56,9 +56,8 @@ class App:
         routes: list[BaseRoute] | None = None,
         *,
         on_failure: Callable[[], None] = lambda: None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._sink, self._on_failure, self._clock = sink, on_failure, clock
+        self._sink, self._on_failure = sink, on_failure
         self._others = Starlette(
             routes=[
                 Route("/health", self._health),
@@ -116,7 +115,7 @@ class App:
         signature = _header(scope, b"stripe-signature")
         body = await _read_body(scope, receive, sink.options.body_limit)
         try:
-            verify(body, signature, sink.secrets, tolerance=sink.options.tolerance, now=self._clock())
+            verify(body, signature, sink.secrets, tolerance=sink.options.tolerance, now=sink.clock())
             event = read_event(body)
         except BadSignature as error:
             raise Refused(400, "signature", _with_encoding(str(error), body, scope)) from None

@@ -7,7 +7,7 @@ Stripe.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 from pipelines.database_problem import DatabaseProblem
@@ -17,9 +17,28 @@ from pipelines.settings import Settings
 
 TABLE = "stripe_webhook_endpoints"
 CREATE = f"""
-CREATE TABLE IF NOT EXISTS {{schema}}.{TABLE} (
-    id text PRIMARY KEY, url text NOT NULL, secret text, api_version text, livemode boolean, created_at timestamptz)
+DO $$
+DECLARE grantee text;
+BEGIN
+    CREATE TABLE {{schema}}.{TABLE} (
+        id text PRIMARY KEY, url text NOT NULL, secret text, api_version text, livemode boolean,
+        created_at timestamptz);
+    FOR grantee IN
+        SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
+        FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace,
+            LATERAL (SELECT * FROM aclexplode(c.relacl) UNION ALL SELECT * FROM aclexplode(n.nspacl)) AS a
+        WHERE c.oid = '{{schema}}.{TABLE}'::regclass AND a.grantee NOT IN (c.relowner, n.nspowner)
+    LOOP
+        EXECUTE 'REVOKE ALL ON {{schema}}.{TABLE} FROM ' || grantee;
+        EXECUTE 'REVOKE ALL ON SCHEMA {{schema}} FROM ' || grantee;
+    END LOOP;
+END $$
 """
+"""The table, without the rights that default privileges, `ALTER DEFAULT PRIVILEGES`, have just given to others.
+
+One statement: a table with those rights is never there, whenever the process ends.
+"""
+
 READABLE = f"""
 SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -27,13 +46,15 @@ WHERE n.nspname = %s AND c.relname = '{TABLE}'
 """
 """Whether the role may read the secrets; no row where none was ever kept."""
 
-SHARED_WITH = """
-SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
+LACKING = f"""
+SELECT current_user::text, string_agg(wanted, ', ' ORDER BY position)
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace,
-    LATERAL (SELECT * FROM aclexplode(c.relacl) UNION ALL SELECT * FROM aclexplode(n.nspacl)) AS a
-WHERE n.nspname = %s AND a.grantee NOT IN (c.relowner, n.nspowner)
+    unnest(%s::text[]) WITH ORDINALITY AS rights(wanted, position)
+WHERE n.nspname = %s AND c.relname = '{TABLE}' AND NOT has_table_privilege(c.oid, wanted)
+HAVING count(*) > 0
 """
-"""Whom default privileges, `ALTER DEFAULT PRIVILEGES`, have given rights in a schema that was just made."""
+TO_KEEP, TO_FORGET = ("INSERT", "UPDATE"), ("DELETE",)
+"""What it takes to keep secrets, and to drop them, beside reading them."""
 
 
 def schema_of(dataset: str) -> str:
@@ -72,16 +93,25 @@ class Secrets:
     def __exit__(self, *_: object) -> None:
         self._database.close()
 
-    def check(self) -> None:
-        """Raises `DatabaseProblem` where a secret could not be kept: Stripe tells it once."""
+    def check(self, rights: Sequence[str] = TO_KEEP) -> None:
+        """Raises `DatabaseProblem` where a secret could not be kept, or dropped with `TO_FORGET`.
+
+        To be asked before anything is done in Stripe, which tells a secret once.
+        """
         if not self._exists():
-            refuse_missing(self._database, self._schema, [TABLE])
+            if rights == TO_KEEP:
+                refuse_missing(self._database, self._schema, [TABLE])
+            return
+        for role, lacking in self._database.execute(LACKING, (list(rights), self._schema)):
+            raise DatabaseProblem(
+                f"The role may not write the webhook secrets in {self._schema}.{TABLE}. Run as their owner: GRANT"
+                f' {lacking} ON {self._table} TO "{role}"; Nothing was done in Stripe.'
+            )
 
     def keep(self, id: str, url: str, secret: str | None, api_version: str | None, livemode: bool) -> None:
-        """Keeps a new endpoint's secret."""
+        """Keeps a new endpoint's secret. Raises psycopg's errors."""
         if not self._exists():
-            created = CREATE.format(schema=f'"{self._schema}"')
-            create_missing(self._database, self._schema, {TABLE: created}, self._take_back)
+            create_missing(self._database, self._schema, {TABLE: CREATE.format(schema=f'"{self._schema}"')})
         self._database.execute(
             f"INSERT INTO {self._table} (id, url, secret, api_version, livemode, created_at)"
             " VALUES (%s, %s, %s, %s, %s, now()) ON CONFLICT (id) DO UPDATE SET secret = excluded.secret",
@@ -98,11 +128,6 @@ class Secrets:
         """Drops the secrets of endpoints that are gone."""
         if self._exists():
             self._database.execute(f"DELETE FROM {self._table} WHERE id = ANY (%s)", (list(ids),))
-
-    def _take_back(self) -> None:
-        for (grantee,) in self._database.execute(SHARED_WITH, (self._schema,)):
-            self._database.execute(f"REVOKE ALL ON {self._table} FROM {grantee}")
-            self._database.execute(f'REVOKE ALL ON SCHEMA "{self._schema}" FROM {grantee}')
 
     def _exists(self) -> bool:
         """Whether any secret was ever kept."""

@@ -7,6 +7,7 @@ the database, or printed. Writing takes a key that may write webhook endpoints; 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -121,11 +122,15 @@ def _endpoint(found: Mapping[str, Any]) -> Endpoint:
 
 
 def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.fragment:
-        raise BadConfiguration(f"{shown(url)} is no address that Stripe could send webhooks to: https://host/webhooks.")
-    if parts.path.rstrip("/") == "":
-        raise BadConfiguration(f"The sink takes webhooks at the path /webhooks: {url.rstrip('/')}/webhooks.")
+    """Raises BadConfiguration, which repeats no part of the address that can hold a secret."""
+    with suppress(ValueError):  # what urlsplit and the port say of addresses that are none
+        parts = urlsplit(url)
+        is_whole = parts.hostname and parts.port != 0 and "@" not in parts.netloc and not parts.fragment
+        if parts.scheme in ("http", "https") and is_whole:
+            if parts.path.rstrip("/") == "":
+                raise BadConfiguration("The address has no path. The sink takes webhooks at https://host/webhooks.")
+            return
+    raise BadConfiguration(f"{shown(url)} is no address that Stripe could send webhooks to: https://host/webhooks.")
 
 
 def _error_of(error: stripe.StripeError) -> StripeSourceError:

@@ -54,11 +54,12 @@ class Waiting:
     def hold(self, nbytes: int) -> None:
         """Counts bytes of a body; ends the oldest bodies while all of them are too long together."""
         self.held += nbytes
-        while self.held > self.bounds.bodies:
-            oldest = next((one for one in self.connections if one.held), None)
-            if oldest is None:
-                return
+        if self.held <= self.bounds.bodies:
+            return
+        for oldest in [one for one in self.connections if one.held]:
             oldest.refuse(503, "bodies", "too many bodies are unfinished")
+            if self.held <= self.bounds.bodies:
+                return
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -181,6 +182,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def refuse(self, status: int, reason: str, text: str) -> None:
         """Answers, where that is still possible, and ends the connection."""
         if self.transport.is_closing():
+            self._cease()  # the client has left, which uvicorn is told later: what it held is free now
             return
         self._waiting.refused(reason)
         cycle = self.cycle

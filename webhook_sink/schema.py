@@ -111,17 +111,22 @@ class SchemaState:
 
         Raises SchemaRefused where the database will never have them, and its errors where it is away or busy.
         """
-        try:
-            await asyncio.to_thread(self._change, {name: tuple(columns) for name, columns in needed.items()})
-        except Exception as error:
-            if isinstance(error, SchemaMoved):
-                # Another writer's change shows in the stored schema: what still lacks was not made by one.
+        wanted = {name: tuple(columns) for name, columns in needed.items()}
+        for _ in range(2):  # a race for one table also undoes what was made of the others
+            try:
+                await asyncio.to_thread(self._change, wanted)
+                return
+            except SchemaMoved as moved:
+                # Another writer's change shows in the stored schema: what lacks then was not made by one.
                 await self.refresh()
                 if not any(self.lacks(name, columns) for name, columns in needed.items()):
                     return
-            elif verdict_of(error) != "refused":
-                raise
-            raise SchemaRefused(needed, error) from None
+                refusal = SchemaRefused(needed, moved)
+            except Exception as error:
+                if verdict_of(error) != "refused":
+                    raise
+                raise SchemaRefused(needed, error) from None
+        raise refusal
 
     def refuse(self, needed: Mapping[str, Set[str]], refusal: SchemaRefused) -> None:
         """Remembers for a while that the database will not have these, so that not every event asks again."""

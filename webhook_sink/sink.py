@@ -45,12 +45,20 @@ class Sink:
     """`start` begins in the background; `is_ready` when events can be committed. One event loop.
 
     `settings` may name several accounts: they stay in `synced`, for syncs on request. The sink works for the platform.
-    With `takes_webhooks` it is hopeless without a webhook secret, in the settings or in the database.
+    With `takes_webhooks` it is hopeless without a webhook secret, in the settings or in the database. `clock`
+    gives unix seconds.
     """
 
-    def __init__(self, settings: Settings, sink: SinkSettings, *, takes_webhooks: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sink: SinkSettings,
+        *,
+        takes_webhooks: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.settings, self.synced = own_account(settings), settings
-        self.options, self._takes_webhooks = sink, takes_webhooks
+        self.options, self._takes_webhooks, self.clock = sink, takes_webhooks, clock
         self.metrics = Metrics()
         self.secrets: tuple[str, ...] = sink.secrets
         self.policy: Policy | None = None
@@ -131,7 +139,7 @@ class Sink:
         loop = asyncio.get_running_loop()
         account_id = event.account or self.policy.account_id
         try:
-            refuse_future(event.created, time.time(), self.settings.max_clock_skew)
+            refuse_future(event.created, self.clock(), self.settings.max_clock_skew)
             decision, broken = decide(event, self.policy), None
         except StripeSourceError as error:
             decision, broken = Decision({}), error

@@ -183,10 +183,10 @@ def serve(postgres_url: str) -> Iterator[Callable[..., Served]]:
             **options: Any,
         ) -> Served:
             given = sink_settings(**options)
-            sink = Sink(replace(settings_for(url or postgres_url, sim), stripe_account=account), given)
             clock = sim.clock.time if sim else lambda: float(NOW)
+            sink = Sink(replace(settings_for(url or postgres_url, sim), stripe_account=account), given, clock=clock)
             routes = management_routes(sink) if given.api_key else []
-            server = uvicorn.Server(config_of(App(sink, routes, clock=clock), given))
+            server = uvicorn.Server(config_of(App(sink, routes), given))
             started = threading.Event()
             port: list[int] = []
             loops: list[asyncio.AbstractEventLoop] = []

@@ -1,4 +1,7 @@
-"""The sink without a proxy before it: clients that send too slowly or too much stop nobody else."""
+"""The sink without a proxy before it: clients that send too slowly or too much stop nobody else.
+
+`test_protocol.py` has each bound by itself.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,6 @@ from tests.webhook_sink.conftest import Served, event
 
 Serve = Callable[..., Served]
 HEAD = b"POST /webhooks HTTP/1.1\r\nHost: x\r\nStripe-Signature: t=1,v1=0\r\n"
-SHORT = {"header_timeout": 0.3, "body_timeout": 0.3, "idle_timeout": 0.3}
 
 
 @pytest.fixture
@@ -50,84 +52,19 @@ def refusals(served: Served, reason: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-ENDLESS = {
-    "a header": (HEAD + b"X: ", b"x" * 10_000, b"431"),
-    "headers": (HEAD, b"X: x\r\n" * 2_000, b"431"),
-    "an address": (b"POST /", b"x" * 10_000, b"431"),
-    "a name": (HEAD, b"x" * 10_000, b"431"),
-    "empty lines": (b"", b"\r\n" * 5_000, b"431"),
-    "trailers": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n", b"X: x\r\n" * 2_000, b"400"),
-    "a trailer": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX: ", b"x" * 10_000, b"400"),
-    "a chunk's extension": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;x=", b"x" * 10_000, b"400"),
-}
-
-
-@pytest.mark.parametrize("what", ENDLESS)
-def test_what_has_no_end_is_refused(serve: Serve, connect: Connect, what: str) -> None:
-    begin, more, status = ENDLESS[what]
-    served = serve()
-    connection = connect(served)
-    sent = 0
-    try:
-        connection.sendall(begin)
-        while sent < 50_000_000:
-            sent += connection.send(more)
-    except (ConnectionResetError, BrokenPipeError):
-        pass
-    assert sent < 50_000_000
-    assert is_served(served)
-    assert refusals(served, "framing" if status == b"400" else "headers") == 1
-
-
 def test_headers_that_come_at_once_and_are_too_long_are_431(serve: Serve, connect: Connect) -> None:
     connection = connect(serve(header_limit=2_000))
     connection.sendall(HEAD + b"X: " + b"x" * 2_000 + b"\r\nContent-Length: 0\r\n\r\n")
     assert received(connection).startswith(b"HTTP/1.1 431 ")
 
 
-SLOW = {
-    "nothing": (b"", b""),
-    "half a line": (b"POST /web", b"HTTP/1.1 408 "),
-    "half the headers": (HEAD, b"HTTP/1.1 408 "),
-    "no body": (HEAD + b"Content-Length: 10\r\n\r\n", b"HTTP/1.1 408 "),
-    "a byte too few": (HEAD + b"Content-Length: 10\r\n\r\n123456789", b"HTTP/1.1 408 "),
-    "no last chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n", b"HTTP/1.1 408 "),
-    "no body for the API": (
-        b"POST /sync HTTP/1.1\r\nHost: x\r\nX-API-Key: key\r\nContent-Length: 9\r\n\r\n",
-        b"HTTP/1.1 408 ",
-    ),
-    "no second request": (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 200 "),
-    "half a second request": (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nGET /", b"HTTP/1.1 200 "),
-}
-
-
-@pytest.mark.parametrize("what", SLOW)
-def test_client_that_is_too_slow_is_let_go(serve: Serve, connect: Connect, what: str) -> None:
-    sent, answered = SLOW[what]
-    served = serve(api_key="key", **SHORT)
+def test_client_that_is_too_slow_is_let_go(serve: Serve, connect: Connect) -> None:
+    served = serve(header_timeout=2.0)
     connection = connect(served)
-    connection.sendall(sent)
-    assert received(connection).startswith(answered)
+    connection.sendall(HEAD)
+    assert received(connection).startswith(b"HTTP/1.1 408 ")
     assert is_served(served)
-
-
-@pytest.mark.parametrize("drop", [b"\r\n", b"X: x\r\n"])
-def test_client_that_drips_is_let_go_all_the_same(serve: Serve, connect: Connect, drop: bytes) -> None:
-    connection = connect(serve(**SHORT))
-    if drop != b"\r\n":
-        connection.sendall(HEAD)
-    connection.settimeout(0.01)
-    for _ in range(6_000):
-        try:
-            connection.send(drop)
-            if not connection.recv(100):
-                return
-            return
-        except TimeoutError:
-            continue
-        except (ConnectionResetError, BrokenPipeError):
-            return
-    raise AssertionError("the connection was never closed")
+    assert refusals(served, "slow") == 1
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import orjson
+import psycopg
 import pytest
 
 from pipelines.load import Loader
 from pipelines.postgres import PostgresDatabase
 from pipelines.stored_schema import stored_columns
 from sources.stripe_api.arrow import arrow_tables
+from sources.stripe_api.contract import contract_of
 from sources.stripe_api.rows import Stamp, explode
 from sources.stripe_api.schema import MORE_COLUMNS, Columns
 from tests.webhook_sink.conftest import ACCOUNT, NOW, Served, Stored, deliver, event
+from webhook_sink.schema import SchemaState
 from webhook_sink.sink import Sink
 
 Serve = Callable[..., Served]
@@ -175,3 +179,24 @@ def test_empty_database_is_given_what_the_sink_needs(serve: Serve, stored: Store
         for (name,) in stored.query("select table_name from information_schema.tables where table_schema = 'stripe'")
     }
     assert {"stripe_webhook_events", "_dlt_version"} <= names
+
+
+def test_race_for_one_table_does_not_refuse_what_was_to_be_made_with_it(postgres_url: str, stored: Stored) -> None:
+    """Another session makes one of two tables; what that undoes of the other is made in a second attempt."""
+    needed = {"customers": {"id", "name"}, "products": {"id"}}
+    blocked = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+
+    async def main() -> dict[str, bool]:
+        other, state = (SchemaState(postgres_url, name, contract_of(None)) for name in ("other", "stripe"))
+        await other.add({"products": {"id"}})
+        await state.create()
+        with psycopg.connect(postgres_url) as connection:
+            connection.execute("create table stripe.products (like other.products including all)")
+            adding = asyncio.create_task(state.add(needed))
+            while not stored.query(blocked) and not adding.done():
+                await asyncio.sleep(0)
+            connection.commit()
+            await adding
+        return {name: state.lacks(name, columns) for name, columns in needed.items()}
+
+    assert asyncio.run(main()) == {"customers": False, "products": False}

@@ -87,6 +87,7 @@ def test_no_failure_tells_a_row_a_payload_or_a_secret(
         deadlock(sink, stored)
         lose_connections(sink, stored)
         misuse(sink)
+        refuse_a_sync(sink, stored, sim)
         written = sink.end()
     for kind in ("too long for an index", "CheckViolation", "UniqueViolation", "NotNullViolation"):
         assert kind in written
@@ -157,6 +158,18 @@ def misuse(sink: Told) -> None:
     assert HTTP.request("POST", f"{sink.url}/sync", body=f'{{"object": "{MARK}"}}', headers=key).status == 400
     assert HTTP.request("POST", f"{sink.url}/sync/single/cus_{MARK}", headers=key).status == 404
     assert HTTP.request("GET", f"{sink.url}/sync/status", headers=key).status == 200
+
+
+def refuse_a_sync(sink: Told, stored: Stored, sim: Simulator) -> None:
+    """A row that the database refuses in a load, whose errors dlt logs whole."""
+    sim.account.update("customers", sim.account.objects("customers")[0]["id"], {"email": f"{MARK}@example.com"})
+    stored.query(f"alter table stripe.customers add constraint mark check (email not like '{MARK}%') not valid")
+    key = {"X-API-Key": API_KEY}
+    assert HTTP.request("POST", f"{sink.url}/sync", body='{"object": "customers"}', headers=key).status == 202
+    while HTTP.request("GET", f"{sink.url}/sync/status", headers=key).json()["waiting"]:
+        pass
+    stored.query("alter table stripe.customers drop constraint mark")
+    assert stored.value("select count(*) from stripe.sync_rejected") == 1
 
 
 def test_a_sink_that_waits_for_the_database_says_why(postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:
