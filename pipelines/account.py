@@ -7,7 +7,8 @@ import stripe
 from pipelines.settings import Settings
 from sources.stripe_api import account
 from sources.stripe_api.account import Account, limiter_of
-from sources.stripe_api.client import Client, ClientSettings
+from sources.stripe_api.client import Client
+from sources.stripe_api.client_settings import ClientSettings
 from sources.stripe_api.errors import BadConfiguration
 
 __all__ = ["Account", "open_client", "read_account"]

@@ -9,9 +9,9 @@ from pipelines.account import open_client
 from pipelines.settings import Settings
 from sources.stripe_api.catalogue import RESOURCES, Params
 from sources.stripe_api.client import Client
+from sources.stripe_api.conventions import cursor_after
 from sources.stripe_api.embedded import has_key
 from sources.stripe_api.errors import BadConfiguration, shown
-from sources.stripe_api.work import cursor_after
 
 ALL = "all"
 

@@ -28,7 +28,8 @@ from pipelines.unlisted import Unlisted
 from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.convert import converter
 from sources.stripe_api.errors import RequestRefused, RetryLater, SkipResource
-from sources.stripe_api.paging import Chunk, Failed, Finished, fetch
+from sources.stripe_api.paging import Chunk, Failed, Finished
+from sources.stripe_api.plan import fetch
 
 HELD_ROWS = 20_000  # differing rows that are held before they are settled
 

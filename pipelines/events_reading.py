@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from sources.stripe_api.catalogue import RESOURCES
 from sources.stripe_api.client import Client
 from sources.stripe_api.coerce import LAST_SECOND
+from sources.stripe_api.conventions import created_params
 from sources.stripe_api.embedded import has_key
 from sources.stripe_api.errors import BrokenPage, ObjectMissing, SkipResource, StripeSourceError
 from sources.stripe_api.replies import Object, Page
 from sources.stripe_api.windows import Window, window
-from sources.stripe_api.work import created_params
 
 EVENTS = RESOURCES["events"]
 PIECE = 5_000  # events whose changes are decided and stored together

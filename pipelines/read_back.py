@@ -13,8 +13,9 @@ from pipelines.spending import BudgetSpent
 from pipelines.wanted import ReadBack, Wanted
 from sources.stripe_api.catalogue import RESOURCES, TABLES, Params, Resource
 from sources.stripe_api.changes import gone
-from sources.stripe_api.client import Client, request
+from sources.stripe_api.client import Client
 from sources.stripe_api.completion import Completion
+from sources.stripe_api.conventions import created_of, created_params, expansions, list_params
 from sources.stripe_api.errors import (
     BrokenPage,
     ObjectMissing,
@@ -24,8 +25,9 @@ from sources.stripe_api.errors import (
     StripeSourceError,
 )
 from sources.stripe_api.replies import Object, Page
+from sources.stripe_api.request import request
 from sources.stripe_api.rows import Stamp, explode
-from sources.stripe_api.work import Step, created_of, created_params, expansions, list_params
+from sources.stripe_api.work import Step
 
 BATCH = 200
 SPARSE_PAGES = 2  # pages in a row that held only one wanted object, after which reading singly is as cheap

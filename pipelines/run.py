@@ -25,7 +25,8 @@ from pipelines.state import State
 from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.convert import converter
 from sources.stripe_api.errors import StripeSourceError
-from sources.stripe_api.paging import Fetch, fetch
+from sources.stripe_api.paging import Fetch
+from sources.stripe_api.plan import fetch
 from sources.stripe_api.tally import Tally
 
 

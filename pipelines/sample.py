@@ -9,7 +9,8 @@ from pipelines.read_back import completed
 from pipelines.stored_rows import StoredRows
 from sources.stripe_api.catalogue import TABLES, Resource
 from sources.stripe_api.client import Client
-from sources.stripe_api.work import Listing, created_of, created_params, list_params
+from sources.stripe_api.conventions import created_of, created_params, list_params
+from sources.stripe_api.work import Listing
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ import logging
 from collections.abc import Iterator
 
 from sources.stripe_api.client import Client
+from sources.stripe_api.conventions import cursor_after
 from sources.stripe_api.errors import BrokenPage, RetryLater
 from sources.stripe_api.jsontext import storable
 from sources.stripe_api.replies import Object
-from sources.stripe_api.work import cursor_after
 from webhook_sink.event import BadEvent, Event, read_event
 from webhook_sink.pool import transaction
 from webhook_sink.sink import Sink

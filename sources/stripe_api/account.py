@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 
 from sources.stripe_api.catalogue import RESOURCES, select
-from sources.stripe_api.client import Client, endpoint_rates
+from sources.stripe_api.client import Client
 from sources.stripe_api.errors import BadConfiguration, BrokenPage, SkipResource
 from sources.stripe_api.limiter import Limiter
+from sources.stripe_api.request import endpoint_rates
 
 PATIENCE = 30.0  # seconds for a host that does not answer the very first request: its address is likely to be wrong
 

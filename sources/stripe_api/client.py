@@ -14,17 +14,16 @@ from dataclasses import replace
 from typing import Self
 from urllib.parse import urlencode
 
+from sources.stripe_api.bodies import page_of, single_page
 from sources.stripe_api.catalogue_types import Params
 from sources.stripe_api.client_settings import ClientSettings
 from sources.stripe_api.clock_guard import ClockGuard
 from sources.stripe_api.errors import BrokenPage, RetryLater, StripeSourceError, Throttled, Unreachable
 from sources.stripe_api.limiter import Limiter
 from sources.stripe_api.refusals import error_of, throttle_reason
-from sources.stripe_api.replies import Answer, Page, Reply
-from sources.stripe_api.request import Request, endpoint_of, endpoint_rates, page_in, request
+from sources.stripe_api.replies import Answer, Page, Reply, Request
+from sources.stripe_api.request import endpoint_of
 from sources.stripe_api.transport import Transport
-
-__all__ = ["Client", "ClientSettings", "Request", "endpoint_of", "endpoint_rates", "page_in", "request", "retry_delay"]
 
 FIRST_DELAY = 0.5  # seconds; the longest wait before the first retry, doubled for each further one
 
@@ -95,7 +94,7 @@ class Client:
 
     def attempt(self, request: Request) -> Page:
         """One attempt, for which the limiter has granted a request. Raises the tree of `errors.py`, RetryLater too."""
-        return page_in(request, self.send(request))
+        return self.parse(request, self.send(request))
 
     def send(self, request: Request) -> Reply:
         """The first half of an attempt: an answer of status 200, not yet parsed. Raises the tree of `errors.py`."""
@@ -112,6 +111,10 @@ class Client:
         error = error_of(reply, request.denied)
         self._account_for(endpoint, reply, error)
         raise error
+
+    def parse(self, request: Request, reply: Reply) -> Page:
+        """The second half of an attempt: what the answer holds. Raises BrokenPage."""
+        return single_page(reply) if request.single else page_of(reply)
 
     def retry_delay(self, attempts: int, error: StripeSourceError) -> float | None:
         """Seconds to wait after so many attempts, the last of which ended with this error; None: there is no other."""

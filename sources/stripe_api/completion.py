@@ -11,10 +11,11 @@ from itertools import takewhile
 from typing import Any
 
 from sources.stripe_api.catalogue_types import Embedded, Params, Table
-from sources.stripe_api.client import Request, request
+from sources.stripe_api.conventions import RESTARTS, cursor_after, expansions
 from sources.stripe_api.errors import ObjectMissing, RequestRefused
-from sources.stripe_api.replies import Object, Page
-from sources.stripe_api.work import RESTARTS, Step, cursor_after, expansions
+from sources.stripe_api.replies import Object, Page, Request
+from sources.stripe_api.request import request
+from sources.stripe_api.work import Step
 
 Tables = Mapping[str, Table]
 PAGE_SIZE = 100
@@ -87,9 +88,11 @@ class Completion:
         self.gaps.remove(gap)
         return []
 
-    def pass_by(self, step: Step) -> None:
+    def pass_by(self, step: Step) -> str:
         """Leaves an embedded list cut that cannot be read to its end: it is not whole then, and nothing is deleted."""
-        self.gaps.remove(step.tag)
+        gap: Gap = step.tag
+        self.gaps.remove(gap)
+        return gap.owner_id
 
 
 def gaps(table: str, objects: Sequence[Object], tables: Tables) -> Iterator[Gap]:

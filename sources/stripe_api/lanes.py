@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Literal
 
-from sources.stripe_api.catalogue_types import Resource, Table
-from sources.stripe_api.client import endpoint_of
-from sources.stripe_api.completion import Completion
+from sources.stripe_api.catalogue_types import Resource
 from sources.stripe_api.deliveries import Failed, Finished
 from sources.stripe_api.errors import BrokenPage, RequestRefused, RetryLater, ServerFailed, SkipResource
-from sources.stripe_api.page_children import ChildPager
-from sources.stripe_api.page_windows import Horizon, Survey, WindowPager
 from sources.stripe_api.replies import Page
 from sources.stripe_api.tally import shortened
-from sources.stripe_api.work import Pager, Step, Turn
+from sources.stripe_api.work import Completion, Divisible, Pager, Step, Survey, Turn
 
 PASSED_BY = 3  # lists of single objects that a resource may leave out
 
@@ -58,10 +54,10 @@ class Lane:
     """One resource in a run. Times are in seconds of the run's clock."""
 
     resource: Resource
-    tables: Mapping[str, Table]
+    endpoint: str
+    completion_of: Callable[[Pager, Step, Page], Completion]
     pagers: list[Pager]
-    survey: Survey = field(default_factory=lambda: Survey(Horizon()))
-    endpoint: str = field(init=False)
+    survey: Survey
     _whole: tuple[tuple[int, int], ...] = field(init=False)  # the windows at the start
     waiting: dict[str, deque[Task]] = field(default_factory=dict)  # by endpoint, first in, first out
     delayed: list[Task] = field(default_factory=list)
@@ -77,15 +73,14 @@ class Lane:
     ended: float | None = None
 
     def __post_init__(self) -> None:
-        self.endpoint = endpoint_of(self.resource.path)
         self._whole = tuple((one.gte, one.lt) for one in self.windows)
         for pager in list(self.pagers):
             self.add(pager, pager.begin())
 
     @property
-    def windows(self) -> list[WindowPager]:
+    def windows(self) -> list[Divisible]:
         """The windows under way, which can be divided."""
-        return [pager for pager in self.pagers if isinstance(pager, WindowPager)]
+        return [pager for pager in self.pagers if isinstance(pager, Divisible)]
 
     @property
     def expected(self) -> float:
@@ -148,7 +143,7 @@ class Lane:
             self.add(task.pager, task.completion.turn(task.step, answer), task.completion)
             return self._completed(task.pager, task.completion)
         if isinstance(answer, Page):
-            completion = Completion(self.resource.table, task.step, answer, self.tables, goes_up=task.pager.goes_up)
+            completion = self.completion_of(task.pager, task.step, answer)
             if not completion.is_done:
                 self.completions.append((task.pager, completion))
                 self.add(task.pager, completion.begin(), completion)
@@ -175,13 +170,14 @@ class Lane:
         if not is_of_one or len(self.passed_by) == PASSED_BY:
             return None
         if task.completion is not None:
-            self.passed_by.append(f"of {shortened(task.step.tag.owner_id)}: {error}")
-            task.completion.pass_by(task.step)
+            self.passed_by.append(f"of {shortened(task.completion.pass_by(task.step))}: {error}")
             return self._completed(task.pager, task.completion)
-        if isinstance(task.pager, ChildPager):
-            self.passed_by.append(f"of {shortened('/'.join(task.step.tag.ids))}: {error}")
-            return self._turned(task.pager, task.pager.pass_by(task.step))
-        return None
+        passed = task.pager.pass_by(task.step)
+        if passed is None:
+            return None
+        id, turn = passed
+        self.passed_by.append(f"of {shortened(id)}: {error}")
+        return self._turned(task.pager, turn)
 
     def cut_short(self) -> tuple[Pager, Turn] | None:
         """What can be handed over of a page that is held back when no more may be asked; None when none is left."""

@@ -14,7 +14,8 @@ from sources.stripe_api.catalogue_types import Parent, Resource
 from sources.stripe_api.client import Client
 from sources.stripe_api.convert import converter
 from sources.stripe_api.errors import SkipResource
-from sources.stripe_api.paging import Chunk, Failed, fetch
+from sources.stripe_api.paging import Chunk, Failed
+from sources.stripe_api.plan import fetch
 from sources.stripe_api.schema import Columns
 from sources.stripe_api.set_markers import without_markers
 from sources.stripe_api.tally import Tally

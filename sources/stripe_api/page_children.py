@@ -12,12 +12,13 @@ from itertools import islice
 
 from sources.stripe_api.catalogue import gives_sets
 from sources.stripe_api.catalogue_types import Params, Resource, Table
-from sources.stripe_api.client import Request, request
+from sources.stripe_api.conventions import RESTARTS, cursor_after, next_page_path
 from sources.stripe_api.errors import ObjectMissing, RequestRefused
 from sources.stripe_api.parents import ParentIds, Rows, range_params, rows_after
 from sources.stripe_api.progress import Ids, Reached
-from sources.stripe_api.replies import Object, Page
-from sources.stripe_api.work import RESTARTS, Listing, Step, Turn, cursor_after, next_page_path
+from sources.stripe_api.replies import Object, Page, Request
+from sources.stripe_api.request import request
+from sources.stripe_api.work import Listing, Step, Turn
 
 BREADTH = 16  # parents whose lists are under way at once
 LOADED = 500  # parents that are loaded at a time
@@ -108,11 +109,11 @@ class ChildPager:
         listed.restarts += 1
         return Turn(at_once=[self._step(listed)])
 
-    def pass_by(self, step: Step) -> Turn:
+    def pass_by(self, step: Step) -> tuple[str, Turn]:
         """Leaves a parent out whose list cannot be read."""
         listed: _List = step.tag
         listed.objects, listed.whole, listed.is_done = [], False, True
-        return self._go_on([])
+        return "/".join(listed.ids), self._go_on([])
 
     def handed_over(self) -> Turn:
         """The next lists in the parents' order, if any are ready."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from sources.stripe_api.catalogue_types import Params, Resource
-from sources.stripe_api.client import Request, request
+from sources.stripe_api.conventions import RESTARTS, created_of, cursor_after, next_page_path
 from sources.stripe_api.errors import ObjectMissing, RequestRefused
 from sources.stripe_api.progress import Listed
-from sources.stripe_api.replies import Object, Page
-from sources.stripe_api.work import RESTARTS, Listing, Step, Turn, created_of, cursor_after, next_page_path
+from sources.stripe_api.replies import Object, Page, Request
+from sources.stripe_api.request import request
+from sources.stripe_api.work import Listing, Step, Turn
 
 
 class ListPager:
@@ -65,6 +66,9 @@ class ListPager:
     def handed_over(self) -> Turn:
         """Nothing waits for it here."""
         return Turn()
+
+    def pass_by(self, step: Step) -> None:
+        """No list of a single object."""
 
     def _downward(self, page: Page) -> Turn:
         """A page of older objects."""

@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import inf
-
 from sources.stripe_api.catalogue_types import Params, Resource
-from sources.stripe_api.client import Request, request
-from sources.stripe_api.errors import RequestRefused
-from sources.stripe_api.progress import Advance, Covered
-from sources.stripe_api.replies import Page
-from sources.stripe_api.windows import Window, window
-from sources.stripe_api.work import (
+from sources.stripe_api.conventions import (
     RESTARTS,
     STRIPE_BEGAN,
-    Listing,
-    Step,
-    Turn,
     created_of,
     created_params,
     cursor_after,
     is_descending,
     next_page_path,
 )
+from sources.stripe_api.errors import RequestRefused
+from sources.stripe_api.progress import Advance, Covered
+from sources.stripe_api.replies import Page, Request
+from sources.stripe_api.request import request
+from sources.stripe_api.windows import Window, window
+from sources.stripe_api.work import Divisible, Listing, Step, Survey, Turn
 
 
-@dataclass(slots=True)
-class Horizon:
-    """The second before which nothing has been found so far: where to look first, never where not to look."""
-
-    second: int = STRIPE_BEGAN
-
-
-@dataclass(slots=True)
-class Survey:
-    """What the windows of one resource have shown so far: how many objects in how many seconds that had any."""
-
-    horizon: Horizon
-    found: int = 0
-    seconds: int = 0
-
-    @property
-    def per_second(self) -> float:
-        """Objects a second; infinite before anything is known."""
-        return self.found / self.seconds if self.seconds else inf
-
-
-class WindowPager:
+class WindowPager(Divisible):
     """Pages `[gte, lt)` of one pass over a list.
 
     After a page whose oldest object was created in second c, everything from c + 1 on is covered, where the order can
@@ -108,6 +82,9 @@ class WindowPager:
     def handed_over(self) -> Turn:
         """Nothing waits for it here."""
         return Turn()
+
+    def pass_by(self, step: Step) -> None:
+        """No list of a single object."""
 
     @property
     def expected(self) -> float:

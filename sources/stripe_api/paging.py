@@ -1,6 +1,6 @@
 """Reads resources with many requests at once, and hands over converted pages in order of their arrival.
 
-    with fetch(client, resources, convert=..., until=now) as pages:
+    with Fetch(client, schedule, convert, workers) as pages:
         for one in pages:
             match one:
                 case Chunk(): ...      # store it, then apply one.advance to the resource's progress
@@ -14,56 +14,48 @@ fetching goes on while a package loads and memory does not grow. Knows no column
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any, Protocol, Self
 
-from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.catalogue_types import Resource, Table
-from sources.stripe_api.client import Client, page_in
 from sources.stripe_api.deliveries import Chunk, Convert, Delivery, Failed, Finished
 from sources.stripe_api.errors import RequestRefused, RetryLater, StopRun
 from sources.stripe_api.exchange import Exchange
 from sources.stripe_api.lanes import Lane, Task, View
+from sources.stripe_api.limiter import Limiter
 from sources.stripe_api.pace import Pace
-from sources.stripe_api.page_windows import Horizon
-from sources.stripe_api.parents import ParentIds
-from sources.stripe_api.plan import lane_of
-from sources.stripe_api.progress import Progress
+from sources.stripe_api.replies import Page, Reply, Request
 from sources.stripe_api.schedule import Schedule
 from sources.stripe_api.work import Pager, Turn
 
-__all__ = ["Chunk", "Convert", "Delivery", "Failed", "Fetch", "Finished", "View", "fetch"]
+__all__ = ["Chunk", "Convert", "Delivery", "Failed", "Fetch", "Finished", "View"]
 
 MAX_ROWS = 40_000  # rows that may wait for the consumer
 MAX_BYTES = 64 * 2**20  # bytes of Arrow that may wait for the consumer
 
 
-def fetch(
-    client: Client,
-    resources: Sequence[Resource],
-    *,
-    convert: Convert,
-    until: int,
-    since: int = 0,
-    progress: Mapping[str, Progress] | None = None,
-    parents: ParentIds | None = None,
-    tables: Mapping[str, Table] = TABLES,
-    workers: int = 16,
-    max_rows: int = MAX_ROWS,
-    max_bytes: int = MAX_BYTES,
-    requests_budget: int | None = None,
-    clock: Callable[[], float] = time.monotonic,
-) -> Fetch:
-    """Reads what `progress` (by resource name) leaves of the resources: objects created in `[since, until)`.
+class Client(Protocol):
+    """What sends the requests of a run, from several threads."""
 
-    Both bounds are unix seconds on Stripe's clock. Singletons and children are read whole. At most `workers` requests
-    are under way at once, and no more are sent than `requests_budget`: resources that it leaves unread neither finish
-    nor fail. Raises BadConfiguration where a child is asked for without `parents`.
-    """
-    known, horizon = progress or {}, Horizon()
-    lanes = [lane_of(one, known.get(one.name, Progress()), tables, parents, since, until, horizon) for one in resources]
-    schedule = Schedule(lanes, client.limiter, requests_budget)
-    return Fetch(client, schedule, convert, workers, max_rows, max_bytes, clock)
+    @property
+    def limiter(self) -> Limiter:
+        """The limits that its requests count by."""
+        ...
+
+    def send(self, request: Request) -> Reply:
+        """The answer, not yet parsed. Raises the tree of `errors.py`."""
+        ...
+
+    def parse(self, request: Request, reply: Reply) -> Page:
+        """What the answer holds. Raises BrokenPage."""
+        ...
+
+    def retry_delay(self, attempts: int, error: RetryLater) -> float | None:
+        """Seconds to wait after so many attempts, the last of which ended with this error; None: there is no other."""
+        ...
+
+    def abort(self) -> None:
+        """Ends the requests that are under way, with Unreachable."""
+        ...
 
 
 class Fetch:
@@ -195,7 +187,7 @@ class Fetch:
         try:
             if isinstance(answer, Exception):
                 raise answer
-            found = page_in(request, answer) if request is not None else answer
+            found = self._client.parse(request, answer) if request is not None else answer
             with exchange.lock:
                 turn = Turn() if exchange.is_given_up(lane) else lane.arrived(task, found)
                 exchange.call()

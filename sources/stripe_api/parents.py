@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from sources.stripe_api.catalogue_types import Params, Parent, Resource
+from sources.stripe_api.conventions import STRIPE_BEGAN
 from sources.stripe_api.progress import Ids
-from sources.stripe_api.work import STRIPE_BEGAN
 
 ParentIds: TypeAlias = Callable[[Parent, str | None], Iterator[tuple[str, ...]]]
 """Rows of a parent's table in ascending order of their ids, after an id or from the first: the id, then the values of

@@ -1,18 +1,56 @@
-"""What is left to read of a resource, given what has been read before. Pure."""
+"""What is left to read of resources, given what has been read before, and the run that reads it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 
+from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.catalogue_types import Resource, Table
+from sources.stripe_api.client import Client
+from sources.stripe_api.completion import Completion
+from sources.stripe_api.conventions import STRIPE_BEGAN, list_params
+from sources.stripe_api.deliveries import Convert
 from sources.stripe_api.errors import BadConfiguration
 from sources.stripe_api.lanes import Lane
 from sources.stripe_api.page_children import ChildPager
 from sources.stripe_api.page_lists import ListPager
-from sources.stripe_api.page_windows import Horizon, Survey, WindowPager
+from sources.stripe_api.page_windows import WindowPager
+from sources.stripe_api.paging import MAX_BYTES, MAX_ROWS, Fetch
 from sources.stripe_api.parents import ParentIds
 from sources.stripe_api.progress import Progress, key_of
-from sources.stripe_api.work import Pager, list_params
+from sources.stripe_api.replies import Page
+from sources.stripe_api.request import endpoint_of
+from sources.stripe_api.schedule import Schedule
+from sources.stripe_api.work import Horizon, Pager, Step, Survey
+
+
+def fetch(
+    client: Client,
+    resources: Sequence[Resource],
+    *,
+    convert: Convert,
+    until: int,
+    since: int = 0,
+    progress: Mapping[str, Progress] | None = None,
+    parents: ParentIds | None = None,
+    tables: Mapping[str, Table] = TABLES,
+    workers: int = 16,
+    max_rows: int = MAX_ROWS,
+    max_bytes: int = MAX_BYTES,
+    requests_budget: int | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Fetch:
+    """Reads what `progress` (by resource name) leaves of the resources: objects created in `[since, until)`.
+
+    Both bounds are unix seconds on Stripe's clock. Singletons and children are read whole. At most `workers` requests
+    are under way at once, and no more are sent than `requests_budget`: resources that it leaves unread neither finish
+    nor fail. Raises BadConfiguration where a child is asked for without `parents`.
+    """
+    known, horizon = progress or {}, Horizon(STRIPE_BEGAN)
+    lanes = [lane_of(one, known.get(one.name, Progress()), tables, parents, since, until, horizon) for one in resources]
+    schedule = Schedule(lanes, client.limiter, requests_budget)
+    return Fetch(client, schedule, convert, workers, max_rows, max_bytes, clock)
 
 
 def lane_of(
@@ -40,4 +78,8 @@ def lane_of(
     else:
         for key, params in passes:
             pagers.append(ListPager(resource, key, params, progress.listed.get(key), since, until))
-    return Lane(resource, tables, pagers, survey)
+
+    def completion_of(pager: Pager, step: Step, page: Page) -> Completion:
+        return Completion(resource.table, step, page, tables, goes_up=pager.goes_up)
+
+    return Lane(resource, endpoint_of(resource.path), completion_of, pagers, survey)

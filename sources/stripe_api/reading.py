@@ -21,13 +21,15 @@ from dlt.extract.hints import make_hints
 from sources.stripe_api.account import Account, read_account
 from sources.stripe_api.arrow import concat
 from sources.stripe_api.catalogue import Resource
-from sources.stripe_api.client import Client, ClientSettings
+from sources.stripe_api.client import Client
+from sources.stripe_api.client_settings import ClientSettings
 from sources.stripe_api.convert import converter
 from sources.stripe_api.dlt_columns import dlt_columns, key_columns, stored_types
 from sources.stripe_api.errors import SkipResource
 from sources.stripe_api.limiter import Limiter
 from sources.stripe_api.listed_parents import ListedParents
-from sources.stripe_api.paging import Chunk, Failed, Fetch, fetch
+from sources.stripe_api.paging import Chunk, Failed, Fetch
+from sources.stripe_api.plan import fetch
 from sources.stripe_api.progress import Advance, Progress
 from sources.stripe_api.schema import Columns, ColumnType
 from sources.stripe_api.set_markers import without_markers

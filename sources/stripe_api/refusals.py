@@ -12,6 +12,7 @@ from typing import Any
 
 import stripe
 
+from sources.stripe_api.bodies import decode
 from sources.stripe_api.errors import (
     AuthenticationFailed,
     BadConfiguration,
@@ -24,7 +25,7 @@ from sources.stripe_api.errors import (
     StripeSourceError,
     Throttled,
 )
-from sources.stripe_api.replies import Reply, decode
+from sources.stripe_api.replies import Reply
 
 DENIED = (
     "unrecognized request url",

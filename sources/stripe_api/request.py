@@ -1,31 +1,16 @@
-"""One GET as a value: its path, its parameters, and the endpoint that limits count it by. Sends nothing."""
+"""Requests of Stripe's API: paths with their ids filled in, and the endpoint that limits count them by. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from urllib.parse import quote
 
 from sources.stripe_api.catalogue_types import Params, Resource
-from sources.stripe_api.replies import Page, Reply, page_of, single_page
+from sources.stripe_api.replies import Request
 
 _ID = re.compile(r"(?<=/)[^/]*\d[^/]*")
 _PLACEHOLDER = re.compile(r"\{[^}]*\}")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One GET. `endpoint` is what limits count it by, `denied` are known texts of this list's refusal.
-
-    `single` asks for an object instead of a list.
-    """
-
-    path: str
-    params: Params
-    endpoint: str
-    denied: tuple[str, ...] = ()
-    single: bool = False
 
 
 def request(template: str, params: Params = (), ids: Mapping[str, str] | None = None, **others: object) -> Request:
@@ -43,11 +28,6 @@ def endpoint_of(path: str) -> str:
 def endpoint_rates(resources: Iterable[Resource]) -> dict[str, float]:
     """The limits, in requests a second, of those endpoints that have one of their own; for the limiter."""
     return {endpoint_of(one.path): one.rate for one in resources if one.rate is not None}
-
-
-def page_in(request: Request, reply: Reply) -> Page:
-    """The second half of an attempt: what the answer holds. Raises BrokenPage."""
-    return single_page(reply) if request.single else page_of(reply)
 
 
 def _segment(id: str) -> str:

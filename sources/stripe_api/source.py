@@ -23,7 +23,7 @@ from dlt.extract.reference import SourceFactory
 
 from sources.stripe_api.account import is_live, limiter_of
 from sources.stripe_api.catalogue import select
-from sources.stripe_api.client import ClientSettings
+from sources.stripe_api.client_settings import ClientSettings
 from sources.stripe_api.dlt_columns import dlt_columns, key_columns
 from sources.stripe_api.reading import Range, Readings, read
 from sources.stripe_api.schema import Columns

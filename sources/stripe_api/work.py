@@ -1,4 +1,4 @@
-"""What the parts of paging have in common: steps to take, turns that follow from answers, and the parameters of lists.
+"""What a run over an API and its pagers have in common: steps to take, and turns that follow from answers.
 
 A pager is the state of paging one list, or one window of it. It is told of answers one at a time and says what to ask
 next and what to hand over; it sends nothing, waits for nothing and knows no thread.
@@ -6,21 +6,15 @@ next and what to hand over; it sends nothing, waits for nothing and knows no thr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from math import inf
 from typing import Any, Protocol
 
-from sources.stripe_api.catalogue_types import Created, Params, Resource, Table
-from sources.stripe_api.client import Request
-from sources.stripe_api.coerce import LAST_SECOND
-from sources.stripe_api.embedded import MAX_KEY
-from sources.stripe_api.errors import BrokenPage, RequestRefused
+from sources.stripe_api.errors import RequestRefused
 from sources.stripe_api.progress import Advance
-from sources.stripe_api.replies import Object, Page
-
-STRIPE_BEGAN = 1_293_840_000  # 2011-01-01: no list holds anything older, so it only guides where to look first
-RESTARTS = 3  # how often a list whose cursor has gone is taken up again without having got anywhere
+from sources.stripe_api.replies import Object, Page, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,88 +83,90 @@ class Pager(Protocol):
         """What follows from the last turn's objects having been handed over."""
         ...
 
+    def pass_by(self, step: Step) -> tuple[str, Turn] | None:
+        """Leaves out the list of a single object that cannot be read: the object's id, and what follows.
 
-def list_params(resource: Resource, tables: Mapping[str, Table], chosen: Params) -> Params:
-    """The parameters of every request of one pass: page size, the pass's own, and what to expand."""
-    size: Params = (("limit", str(resource.limit)),) if resource.limit is not None else ()
-    return (*size, *chosen, *expansions(tables.get(resource.table)))
-
-
-def expansions(table: Table | None) -> Params:
-    """The fields of a table's objects, lists and others, that a list shows only when asked to."""
-    if table is None:
-        return ()
-    fields = (*(one.field for one in table.embedded if one.expand), *table.shown_on_request)
-    return tuple(("expand[]", f"data.{field}") for field in fields)
+        None where the step is about no such list.
+        """
+        ...
 
 
-def created_params(created: Created, gte: int, lt: int) -> Params:
-    """The filter of a window. One that begins at 0 is open below."""
-    bounds = ((("gte", gte),) if gte > 0 else ()) + (("lt", lt),)
-    if created == "unix":
-        return tuple((f"created[{name}]", str(second)) for name, second in bounds)
-    if created == "iso":
-        return tuple((f"created[{name}]", _iso(second)) for name, second in bounds)
-    if created == "iso_flat":
-        return tuple((f"created_{name}", _iso(second)) for name, second in bounds)
-    return ()
+class Divisible(ABC):
+    """A pager of a window of a list, by its objects' times of creation in unix seconds, which can share it out.
 
-
-def created_of(one: Object, resource: Resource) -> int | None:
-    """The second in which an object was created, None where it does not show it, or shows what no second can be."""
-    value = one.get(resource.created_field) if resource.created_field else None
-    if type(value) is int:
-        return value if 0 <= value <= LAST_SECOND else None
-    if isinstance(value, str):
-        try:
-            return int(datetime.fromisoformat(value).timestamp())
-        except ValueError:
-            return None
-    return None
-
-
-def cursor_after(page: Page, previous: str | None, *, first: bool = False) -> str:
-    """The id after which (or, of the first object, before which) the next page begins: that of the last usable object.
-
-    Raises BrokenPage where there is none, or where the list does not move.
+    `[gte, lt)` is what is not covered yet.
     """
-    ids = [id for one in page.objects if isinstance(id := one.get("id"), str) and id and len(id) <= MAX_KEY]
-    if not ids:
-        raise BrokenPage(
-            "A list promises more, but none of its objects has an id to go on from.", request_id=page.request_id
-        )
-    id = ids[0 if first else -1]
-    if id == previous or (previous is not None and any(one.get("id") == previous for one in page.objects)):
-        raise BrokenPage(
-            f"A list does not move: the page after {previous} holds that object again. See SOURCES__STRIPE__API_BASE.",
-            request_id=page.request_id,
-        )
-    return id
+
+    gte: int
+    lt: int
+    is_divisible: bool
+
+    @property
+    @abstractmethod
+    def floor(self) -> int:
+        """Where the objects of the window are likely to begin."""
+
+    @property
+    @abstractmethod
+    def expected(self) -> float:
+        """How many objects are left, as far as one can tell."""
+
+    @abstractmethod
+    def split(self) -> Pager | None:
+        """Gives away the older part of what is left, as a pager of its own; None where a part would hold no second."""
 
 
-def next_page_path(page: Page, path: str) -> str:
-    """Path and query of a v2 list's next page. Raises BrokenPage where it would lead to another list.
+class Completion(Protocol):
+    """What a page waits for before it is handed over: the rest of lists that are embedded in its objects.
 
-    Whatever host the answer names is not followed: the key goes to `api_base` only.
+    `step` and `page` are what it is held back from.
     """
-    url = page.next_page or ""
-    rest = url[url.index("/", url.index("://") + 3) :] if "://" in url and "/" in url.split("://", 1)[1] else url
-    if rest.partition("?")[0] != path.partition("?")[0]:
-        raise BrokenPage(
-            "A list's next page would be on another list; it was not followed.", request_id=page.request_id
-        )
-    return rest
+
+    step: Step
+    page: Page
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the page can be handed over."""
+        ...
+
+    def part(self) -> Page | None:
+        """The page up to the first object that is not complete, None where that is the first one."""
+        ...
+
+    def begin(self) -> list[Step]:
+        """The first steps."""
+        ...
+
+    def turn(self, step: Step, page: Page) -> list[Step]:
+        """Puts a page where it belongs; gives what else has to be asked. Raises BrokenPage."""
+        ...
+
+    def refused(self, step: Step, error: RequestRefused) -> list[Step] | None:
+        """How to go on after a refusal; None where it is an error."""
+        ...
+
+    def pass_by(self, step: Step) -> str:
+        """Leaves out an embedded list that cannot be read to its end; the id of the object that it belongs to."""
+        ...
 
 
-def is_descending(seconds: Sequence[int | None], below: int) -> bool:
-    """Whether objects came newest first, none of them created at or after `below`."""
-    last = below - 1
-    for second in seconds:
-        if second is None or second > last:
-            return False
-        last = second
-    return True
+@dataclass(slots=True)
+class Horizon:
+    """The second before which nothing has been found so far: where to look first, never where not to look."""
+
+    second: int
 
 
-def _iso(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+@dataclass(slots=True)
+class Survey:
+    """What the windows of one resource have shown so far: how many objects in how many seconds that had any."""
+
+    horizon: Horizon
+    found: int = 0
+    seconds: int = 0
+
+    @property
+    def per_second(self) -> float:
+        """Objects a second; infinite before anything is known."""
+        return self.found / self.seconds if self.seconds else inf

@@ -25,7 +25,8 @@ from psycopg.conninfo import make_conninfo
 from pipelines.run import Order, run
 from sources.stripe_api.account import read_account
 from sources.stripe_api.catalogue import select
-from sources.stripe_api.client import Client, ClientSettings
+from sources.stripe_api.client import Client
+from sources.stripe_api.client_settings import ClientSettings
 from sources.stripe_api.errors import Unreachable
 from sources.stripe_api.limiter import Limiter
 from tests.databases import Database

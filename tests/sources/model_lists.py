@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sources.stripe_api.catalogue_types import Resource
-from sources.stripe_api.client import Request
 from sources.stripe_api.errors import ObjectMissing
-from sources.stripe_api.replies import Page
+from sources.stripe_api.replies import Page, Request
 
 
 def windowed(name: str = "charges", limit: int = 3, **fields: Any) -> Resource:

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.catalogue_types import Parent, Resource
-from sources.stripe_api.client import Request
 from sources.stripe_api.errors import ObjectMissing, RequestRefused
 from sources.stripe_api.page_children import BREADTH, LONG, ChildPager
 from sources.stripe_api.parents import range_params, rows_after
 from sources.stripe_api.progress import Progress, Reached
-from sources.stripe_api.replies import Page
+from sources.stripe_api.replies import Page, Request
 from sources.stripe_api.work import Listing, Step, Turn
 
 CUSTOMERS = Parent("customers", "customer", "path")

@@ -17,15 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urllib3 import HTTPHeaderDict
 
+from sources.stripe_api.bodies import decode, page_of
 from sources.stripe_api.catalogue import RESOURCES
-from sources.stripe_api.client import (
-    Client,
-    ClientSettings,
-    endpoint_of,
-    endpoint_rates,
-    request,
-    retry_delay,
-)
+from sources.stripe_api.client import Client, retry_delay
+from sources.stripe_api.client_settings import ClientSettings
 from sources.stripe_api.errors import (
     AuthenticationFailed,
     BadConfiguration,
@@ -41,7 +36,8 @@ from sources.stripe_api.errors import (
 )
 from sources.stripe_api.limiter import Limiter
 from sources.stripe_api.refusals import error_of, safe
-from sources.stripe_api.replies import Reply, as_of, decode, page_of
+from sources.stripe_api.replies import Reply, as_of
+from sources.stripe_api.request import endpoint_of, endpoint_rates, request
 
 if TYPE_CHECKING:
     from simulator import Simulator

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from urllib3 import HTTPHeaderDict
 
-from sources.stripe_api.client import Client, ClientSettings
+from sources.stripe_api.client import Client
+from sources.stripe_api.client_settings import ClientSettings
 from sources.stripe_api.clock_guard import ClockGuard
 from sources.stripe_api.errors import BrokenPage
 from sources.stripe_api.limiter import Limiter

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from sources.stripe_api.client import Client, ClientSettings
+from sources.stripe_api.client import Client
+from sources.stripe_api.client_settings import ClientSettings
 from sources.stripe_api.errors import BrokenPage, RetryLater, Unreachable
 from sources.stripe_api.limiter import Limiter
 

@@ -14,7 +14,8 @@ import pytest
 
 from simulator.limits import Budget
 from sources.stripe_api.catalogue import RESOURCES, TABLES, Parent, Resource, select
-from sources.stripe_api.client import Client, ClientSettings, Request
+from sources.stripe_api.client import Client
+from sources.stripe_api.client_settings import ClientSettings
 from sources.stripe_api.errors import (
     AuthenticationFailed,
     BadConfiguration,
@@ -24,9 +25,10 @@ from sources.stripe_api.errors import (
     Throttled,
 )
 from sources.stripe_api.limiter import Limiter
-from sources.stripe_api.paging import Chunk, Failed, Fetch, Finished, fetch
+from sources.stripe_api.paging import Chunk, Failed, Fetch, Finished
+from sources.stripe_api.plan import fetch
 from sources.stripe_api.progress import Progress
-from sources.stripe_api.replies import Reply
+from sources.stripe_api.replies import Reply, Request
 from sources.stripe_api.rows import Stamp, explode, set_marker
 from sources.stripe_api.work import Listing
 

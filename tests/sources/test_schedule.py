@@ -15,11 +15,11 @@ from sources.stripe_api.catalogue_types import Resource
 from sources.stripe_api.errors import RequestRefused
 from sources.stripe_api.lanes import Lane, Task
 from sources.stripe_api.limiter import Limiter
-from sources.stripe_api.page_windows import Horizon
 from sources.stripe_api.plan import lane_of
 from sources.stripe_api.progress import Covered, Listed, Progress
 from sources.stripe_api.schedule import Schedule
 from sources.stripe_api.windows import Window, merge
+from sources.stripe_api.work import Horizon
 from tests.sources.model_lists import ModelList, plain, windowed
 
 seconds_ = st.lists(st.integers(0, 400) | st.sampled_from([100, 101, 250]), max_size=60)

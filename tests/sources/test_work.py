@@ -8,9 +8,7 @@ import pytest
 
 from sources.stripe_api.catalogue import RESOURCES, TABLES
 from sources.stripe_api.completion import gaps
-from sources.stripe_api.errors import BrokenPage
-from sources.stripe_api.replies import Page
-from sources.stripe_api.work import (
+from sources.stripe_api.conventions import (
     created_of,
     created_params,
     cursor_after,
@@ -18,6 +16,8 @@ from sources.stripe_api.work import (
     list_params,
     next_page_path,
 )
+from sources.stripe_api.errors import BrokenPage
+from sources.stripe_api.replies import Page
 from tests.sources.model_lists import windowed
 
 
