@@ -22,6 +22,7 @@ from sources.stripe_api.errors import RequestRefused, shown
 from sources.stripe_api.id_prefixes import CHOSEN_BY_USERS, prefix_of, tables_named, tables_of_id
 from sources.stripe_api.replies import Object
 from sources.stripe_api.rows import Stamp
+from sources.stripe_api.tally import shortened
 
 
 class UnknownObject(RequestRefused):
@@ -43,16 +44,28 @@ def load_objects(
     """Reads objects and merges them in one load. `kind` is a table or an `object` value, for ids that do not tell.
 
     An id below its parent is written `acct_1/person_1`; a slash in any other id is part of it, since people choose some
-    ids. Raises UnknownObject for the first one that cannot be read; nothing is stored then.
+    ids. Raises UnknownObject for the first one that Stripe does not have; nothing is stored then. An object that cannot
+    be stored is left out, and the session's tally names it.
     """
-    found = [_find(session, id, kind) for id in dict.fromkeys(ids)]
+    found: list[ReadBack] = []
+    for id in dict.fromkeys(ids):
+        one = _find(session, id, kind)
+        if one.fate in ("broken", "failed"):
+            session.tally.reject(one.wanted.table, _written(one.wanted.key), one.why)
+        else:
+            found.append(one)
     if related:
         known = {(one.wanted.table, one.wanted.key) for one in found}
         wanted = [one for one in _related(found) if (one.table, one.key) not in known]
         read = (read_one(session.client, each, session.account_id) for each in wanted)
         found += [one for one in read if one.object is not None]
     session.store(arrow_tables(merged(one.rows for one in found), session.columns, tally=session.tally))
-    return [Loaded(_written(one.wanted.key), one.wanted.table, one.fate == "gone") for one in found]
+    refused = {(one.table, one.id) for one in session.tally.rejected()}
+    return [
+        Loaded(_written(one.wanted.key), one.wanted.table, one.fate == "gone")
+        for one in found
+        if (one.wanted.table, shortened(one.wanted.key[0])) not in refused
+    ]
 
 
 def _find(session: Session, id: str, kind: str | None) -> ReadBack:
@@ -71,7 +84,7 @@ def _find(session: Session, id: str, kind: str | None) -> ReadBack:
     if held or lost:
         return held[0] if held else _deleted_now(session, lost[0])
     if came := [one for one in tries if one.fate in ("broken", "failed")]:  # it may well be there
-        raise UnknownObject(f"{shown(id)} was not stored: {came[0].why}")
+        return came[0]
     reasons = [one.why for one in tries if one.why]
     where = " or ".join(sorted(TABLES[one.wanted.table].objects[0] for one in tries))
     raise UnknownObject(

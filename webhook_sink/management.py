@@ -36,6 +36,7 @@ from pipelines.sync import Sync
 from pipelines.sync_settings import read_sync_settings
 from sources.stripe_api.catalogue import RESOURCES, select, table_of_object
 from sources.stripe_api.errors import AuthenticationFailed, BadConfiguration, StripeSourceError
+from sources.stripe_api.tally import left_out
 from webhook_sink.pool import transaction
 from webhook_sink.sink import Sink
 from webhook_sink.writer import describe
@@ -116,8 +117,8 @@ class Management:
         if not (id + (kind or "") + (account or "")).isprintable():
             raise BadRequest("no id, no type and no account has characters that cannot be printed")
         settings = one_account(replace(self._settings, stripe_account=account) if account else self._settings)
-        loaded = await asyncio.to_thread(_load, settings, id, kind)
-        return JSONResponse({"loaded": loaded})
+        answer = await asyncio.to_thread(_load, settings, id, kind)
+        return JSONResponse(answer, 422 if "error" in answer else 200)
 
     async def status(self, request: Request) -> Response:
         """`GET /sync/status`."""
@@ -200,15 +201,18 @@ def _bounds(created: Any) -> tuple[int | None, int | None]:
     return max(since, default=None), min(until, default=None)
 
 
-def _load(settings: Settings, id: str, kind: str | None) -> list[dict[str, Any]]:
+def _load(settings: Settings, id: str, kind: str | None) -> dict[str, Any]:
     with open_session(settings, "sync_single", scope="object") as session:
         try:
             loaded = load_objects(session, [id], kind)
         except Exception as error:
             session.end("error", describe(error))
             raise
-        session.end("complete")
-    return [{"id": one.id, "table": one.table, "deleted": one.is_deleted} for one in loaded]
+        rejected = session.tally.rejected()
+        why = left_out(rejected, is_load=True) if rejected else None
+        session.end("partial" if rejected else "complete", why)
+    shown = [{"id": one.id, "table": one.table, "deleted": one.is_deleted} for one in loaded]
+    return {"loaded": shown, **({"error": why} if why else {})}
 
 
 async def _json(request: Request) -> Mapping[str, Any]:

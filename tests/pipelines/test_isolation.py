@@ -23,7 +23,7 @@ from pipelines.database_problem import DatabaseProblem
 from pipelines.events_reading import Piece, pieces
 from pipelines.gap import vanished_since
 from pipelines.isolation import load_isolated
-from pipelines.objects import UnknownObject
+from pipelines.objects import load_objects
 from pipelines.run import Order, Outcome, run
 from pipelines.stored_rows import StoredRows
 from pipelines.stripe_sync import report
@@ -403,22 +403,47 @@ def keyless(mirror: Mirror) -> str:
     return id
 
 
-def test_object_that_is_read_by_its_id_and_came_without_its_key_is_not_called_missing(mirror: Mirror) -> None:
-    id = keyless(mirror)
-    with pytest.raises(UnknownObject, match=f"{id}.* came without its key") as caught:
-        mirror.read(id)
-    assert "There is no" not in str(caught.value)
+def unanswered(mirror: Mirror) -> str:
+    """A stored customer that Stripe fails to show from now on; its id."""
+    mirror.load("customers")
+    id = min(str(one.id) for one in mirror.sim.account.tables["customers"])
+    mirror.sim.faults.add("status", path=f"/v1/customers/{id}", status=500)
+    return id
 
 
-def test_unseen_row_whose_object_came_without_its_key_is_named(mirror: Mirror) -> None:
+def test_objects_beside_one_that_came_without_its_key_are_stored(mirror: Mirror) -> None:
     id = keyless(mirror)
+    other = max(str(one.id) for one in mirror.sim.account.tables["customers"])
+    with mirror.session("stripe_object", scope="object") as session:
+        assert [one.id for one in load_objects(session, [id, other])] == [other]
+        assert [(one.table, one.id) for one in session.tally.rejected()] == [("customers", id)]
+
+
+def test_objects_beside_one_that_the_database_refuses_are_stored(
+    simulator: Callable[..., Simulator], postgres_url: str
+) -> None:
+    mirror = Mirror(simulator(seed=1, customers=4, now=START, running=False), Database("postgres", postgres_url))
+    bad, other, *_ = sorted(str(one.id) for one in mirror.sim.account.tables["customers"])
+    mirror.load("products")
+    mirror.read(other)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"alter table stripe.customers add check (id <> '{bad}')")  # type: ignore[arg-type]
+    with mirror.session("stripe_object", scope="object") as session:
+        assert [one.id for one in load_objects(session, [bad, other])] == [other]
+        assert [(one.table, one.id) for one in session.tally.rejected()] == [("customers", bad)]
+
+
+@pytest.mark.parametrize("reads", [keyless, unanswered])
+def test_unseen_row_whose_object_cannot_be_read_is_named(mirror: Mirror, reads: Callable[[Mirror], str]) -> None:
+    id = reads(mirror)
     with mirror.session("stripe_sync") as session:
         assert vanished_since(session, [RESOURCES["customers"]], session.clock() + 600) == 0
         assert [(one.table, one.id) for one in session.tally.rejected()] == [("customers", id)]
 
 
-def test_unlisted_row_whose_object_came_without_its_key_is_named(mirror: Mirror) -> None:
-    id = keyless(mirror)
+@pytest.mark.parametrize("reads", [keyless, unanswered])
+def test_unlisted_row_whose_object_cannot_be_read_is_named(mirror: Mirror, reads: Callable[[Mirror], str]) -> None:
+    id = reads(mirror)
     with mirror.session("stripe_check") as session:
         stored = StoredRows(session.database, "stripe", session.account_id, session.columns)
         unlisted = Unlisted(session, stored, stored.now(), session.clock())
