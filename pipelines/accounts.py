@@ -30,8 +30,8 @@ def each_account(settings: Settings) -> list[Settings]:
     for name in names:
         if not name.startswith("acct_"):
             raise BadConfiguration(
-                f"The account {shown(name)} is none: set SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to"
-                " acct_…, to several with commas between, or to all."
+                f"{shown(name)} is not an account id: set SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to"
+                " acct_…, to several separated by commas, or to all."
             )
     return [_of(settings, name) for name in names] or [settings]
 
@@ -40,7 +40,7 @@ def one_account(settings: Settings) -> Settings:
     """The settings for the one account that they name. Raises BadConfiguration where they name several, or `all`."""
     if not _is_one(settings):
         raise BadConfiguration(
-            "This is done for one account, and there are several in the setting stripe_account: set"
+            "This command works on one account, but the setting stripe_account names several: set"
             " SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to one acct_…, or to nothing for the key's own."
         )
     (found,) = each_account(settings)

@@ -35,7 +35,7 @@ ALL_WELL, SOME_FAILED, COULD_NOT_START, DRIFT = 0, 1, 2, 3
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's parser, whose errors repeat nothing that could be a secret in the wrong place."""
+    """argparse's parser; its error messages never repeat an argument that looks like a secret."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's."""
@@ -160,9 +160,9 @@ def say_what_differs(tally: Tally) -> None:
     for table, fields in sorted(tally.aside().items()):
         named = ", ".join(fields[:10]) + (f" and {len(fields) - 10:,} more" if fields[10:] else "")
         say(
-            f"Fields of {table} that can be no columns of it are in {table}.{OTHER_FIELDS}: {named}. A column's name is"
-            f" snake case and not the database's own, and a table gets at most {MORE_COLUMNS} columns beyond Stripe's"
-            " published ones."
+            f"These fields of {table} cannot be columns and are stored in {table}.{OTHER_FIELDS}: {named}. A column"
+            f" name is snake case and not one of the database's own, and a table gets at most {MORE_COLUMNS} columns beyond"
+            " those that Stripe publishes."
         )
 
 

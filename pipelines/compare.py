@@ -61,7 +61,8 @@ def vanished(
 def is_fresh(stored: Row, as_of: datetime, began: datetime) -> bool:
     """Whether a stored row is newer than what was listed, or was written since the check began.
 
-    One that is newer by far, and was there before, has its moment from a wrong clock, and so has one without any.
+    A row that was there before and is newer by more than `AHEAD`, or that has no `_as_of`, was written by a wrong clock
+    and does not count as fresh.
     """
     shown: datetime | None = stored["_as_of"]
     return stored["_synced_at"] >= began or (shown is not None and as_of < shown <= as_of + timedelta(seconds=AHEAD))

@@ -159,7 +159,7 @@ def _make(path: Path) -> None:
 
 
 def _mask(path: Path) -> int:
-    """A umask under which what is made beside a file is open to whom the file is open to."""
+    """The umask that gives files made beside a database the same readers and writers as the database."""
     mode, mask = path.stat().st_mode, 0
     for shift in (3, 0):  # the group, the others
         readable, writable = mode >> shift & 4, mode >> shift & 2

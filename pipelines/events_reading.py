@@ -36,7 +36,7 @@ class EventsDenied(StripeSourceError):
 class Piece:
     """Events, newest first, as they were at `as_of`, unix seconds: all of those created in `done`, if that is any.
 
-    `unusable` are among what the list showed there, and are no events: without an id, or of no second of that window.
+    `unusable` are entries of the list that are not events: they lack an id, or a creation time within the window.
     """
 
     events: list[Object]

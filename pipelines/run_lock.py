@@ -106,7 +106,7 @@ class RunLock:
             raise
 
     def _try(self, name: str, before: int = 0) -> bool:
-        """Whether the lock could be had. `before`: our own server process of before, which may not know of its end."""
+        """Whether the lock was taken. `before`: the server process of our lost connection, which may still hold it."""
         for attempt in range(PATIENCE):
             if attempt:
                 time.sleep(MOMENT)

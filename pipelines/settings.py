@@ -63,7 +63,7 @@ class Settings:
     dataset: str = setting(
         "stripe",
         "Schema that holds the tables: a letter, then letters, digits and underscores, lower case, 28 at most;"
-        " without `_staging` and `_secrets` at its end, which are our own schemas beside it.",
+        " it must not end in `_staging` or `_secrets`, which name our own schemas beside it.",
     )
     duckdb_path: str = setting(
         "stripe_data.duckdb",
@@ -185,9 +185,7 @@ def refuse_wrong(kind: type[Any], section: str, is_right: Mapping[str, bool]) ->
     for each in fields(kind):
         if not is_right.get(each.name, True):
             about = each.metadata["about"]
-            raise BadConfiguration(
-                f"The setting {each.name} has a value that it cannot have. {about} {_set(each.name, section)}"
-            )
+            raise BadConfiguration(f"The setting {each.name} has an invalid value. {about} {_set(each.name, section)}")
 
 
 def _set(name: str, section: str) -> str:

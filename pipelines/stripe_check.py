@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dry-run", action="store_true", help="report, and repair nothing")
     parser.add_argument("--fail-on-drift", action="store_true", help="exit with 3 when anything differed")
-    parser.add_argument("--json", metavar="FILE", help="write the report there too; - is stdout, and nothing else is")
+    parser.add_argument("--json", metavar="FILE", help="also write the report to FILE; -: only JSON on stdout")
     parser.add_argument(
         "--requests-budget", type=whole_number, metavar="N", help="spend at most N requests for each account"
     )
@@ -144,7 +144,7 @@ def _print_json(text: bytes) -> int:
 
 
 class ReportFile:
-    """The file of `--json`, which has the earlier report until the new one is whole.
+    """The file of `--json`. It keeps the earlier report until the new one has been written completely.
 
     It is made before a long check, not after it. A link, such as /dev/stdout, stays one: what it leads to is written
     in place. Raises BadConfiguration where it cannot be written.

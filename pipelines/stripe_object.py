@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         "ids",
         nargs="+",
         metavar="ID",
-        help="cus_…, in_…, or PARENT/ID for what is read below another; after -- where an id begins with a dash",
+        help="cus_…, in_…, or PARENT/ID for what is read below another; put -- before ids that begin with a dash",
     )
     parser.add_argument(
         "--type", metavar="NAME", help="table or Stripe's object name, where ids do not tell: coupons, plan"

@@ -1,8 +1,7 @@
 """The scheduled run: `python pipelines/stripe_sync.py`, every hour from cron, a timer or Airflow.
 
 One pass over the account's events, then the lists for what events do not tell. A run that overlaps the last one ends at
-once. Exit codes: 0 all went well, 1 some resources failed, 2 it could not start, 130 a
-signal stopped it.
+once. Exit codes: 0 all went well, 1 some resources failed, 2 it could not start, 130 a signal stopped it.
 """
 
 from __future__ import annotations

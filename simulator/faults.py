@@ -30,8 +30,8 @@ Kind = Literal[
 ]
 """How it goes wrong: an error status; 429; lock_timeout; the connection closed or reset without an answer; a body
 shorter than its Content-Length; a 200 with an error in it; a 200 that is HTML; a 200 whose JSON ends in the middle; a
-200 without a body; a late answer; a 200 in which other
-bytes stand for some (`old`, `new`), or for an entry of a list."""
+200 without a body; a late answer; a 200 in which bytes
+(`old`, `new`), or an entry of a list, are replaced."""
 KINDS: tuple[str, ...] = get_args(Kind)
 
 

@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _serving(run: Callable[[], int]) -> int:
-    """A service ends by a signal and no other way: that is no failure. What was accepted is finished by then."""
+    """A service is ended by a signal, which is no failure: the exit code is 0. What was accepted is finished first."""
     with interruptible():
         try:
             return run()

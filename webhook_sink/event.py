@@ -119,8 +119,8 @@ def refuse_future(created: int, now: float, skew: float) -> None:
     """
     if created - now > max(skew, DAY):
         raise BrokenPage(
-            f"The event was created {int(created - now)} seconds from now by this machine's clock: it is not believed."
-            " See whether the clock of this machine is set by NTP, and replay the event then."
+            f"The event's creation time is {int(created - now)} seconds ahead of this machine's clock, so it was not"
+            " applied. Check that the clock is set by NTP, then replay the event."
         )
 
 

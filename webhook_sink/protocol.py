@@ -47,7 +47,7 @@ class Waiting:
         self.held = 0
 
     def make_room(self, newest: BoundedProtocol, count: int) -> None:
-        """Ends the connection that we have waited for longest where there are more than may be."""
+        """When there are more connections than allowed, ends the one that has kept us waiting longest."""
         if count > self.bounds.connections:
             next(iter(self.connections), newest).refuse(503, "connections", "there are too many connections")
 
@@ -201,7 +201,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._end()
 
     def _late(self) -> None:
-        """The client did not do in time what it was waited for."""
+        """The client missed its deadline."""
         self._timer = None
         if self.flow.write_paused:
             self.transport.abort()

@@ -149,7 +149,7 @@ class Rereader:
 
 
 def _is_late_enough(found: ReadBack, reread: Reread) -> bool:
-    """Whether the answer shows a moment past the one that is in doubt. That Stripe knows no such object needs none."""
+    """Whether the answer shows a moment past the one that is in doubt. No such object: no moment needed."""
     moments = [row["_as_of"] for row in found.rows.get(reread.wanted.table, ())]
     return found.object is None or not moments or max(moments) > reread.wanted.at
 

@@ -177,7 +177,7 @@ class SchemaState:
             if said is None or verdict_of(said) == "moved" or state_of(said) in RACES:
                 # Two writers that make the same dataset or column at once: the second one looks again.
                 raise SchemaMoved from error
-        if said is not None:  # here, where it is not the context of its own context
+        if said is not None:  # outside the handler, so that the chain of exceptions has no cycle
             raise said
 
     def _read(self) -> None:

@@ -31,7 +31,7 @@ class SinkSettings:
     tolerance: int = setting(300, "Age at which a signature is refused, in seconds.")
     body_limit: int = setting(4_194_304, "Longest body that is read, in bytes; a longer one is answered 413.")
     bodies_megabytes: int = setting(
-        64, "Megabytes of bodies that may be unfinished at once; the oldest of more is answered 503."
+        64, "Megabytes of unfinished bodies that are held; beyond that the oldest is answered 503."
     )
     body_timeout: float = setting(30.0, "Seconds in which a body has to come; a later one is answered 408.")
     header_limit: int = setting(32_768, "Longest headers that are read, in bytes; longer ones are answered 431.")
@@ -40,7 +40,7 @@ class SinkSettings:
         75.0, "Seconds for which a connection without a request is kept: longer than a proxy before the sink keeps it."
     )
     connections: int = setting(
-        500, "Connections that may be open; for one more, that which has kept the sink waiting longest is closed."
+        500, "Most connections that may be open; beyond that the one that has kept the sink waiting longest is closed."
     )
     queue_events: int = setting(2_000, "Events that may wait for their commit; more are answered 503.")
     queue_megabytes: int = setting(64, "Megabytes of bodies that may wait for their commit; more are answered 503.")

@@ -104,9 +104,9 @@ def escaped_deep(value: Any) -> Any:
 
 
 def cut_deep(body: bytes) -> bytes:
-    """A page that is nested too deep to be parsed, with its deep objects cut: each keeps its id and still is too deep.
+    """A page that is nested too deep to be parsed: each deep object is replaced by its id and a value that is too deep.
 
-    So they alone are refused when they are to be stored. A text without such objects comes back as it is.
+    So that object alone is refused when it is to be stored. A text without such objects comes back as it is.
     """
     depth = start = deepest = done = 0
     id = b'""'

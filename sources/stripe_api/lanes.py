@@ -164,7 +164,8 @@ class Lane:
     def gave_up(self, task: Task, error: RetryLater) -> Turn | None:
         """How to go on without the list of a single object that cannot be read; None where the resource is in error.
 
-        So it is where nothing answers, and after some such lists: it is not about a single object then.
+        The resource is in error when nothing answers, or after `PASSED_BY` such lists, because then the fault is not
+        that of one object.
         """
         is_of_one = isinstance(error, BrokenPage | ServerFailed) and task.step.request is not None
         if not is_of_one or len(self.passed_by) == PASSED_BY:
@@ -199,7 +200,7 @@ class Lane:
         seconds = now - self.started if self.started is not None else 0.0
         if self.error is None and self.passed_by:
             lists = " ".join(self.passed_by)
-            self.error = BrokenPage(f"All but the lists of these objects were read, which could not be: {lists}")
+            self.error = BrokenPage(f"Everything was read except the lists of these objects: {lists}")
         if self.error is not None:
             return Failed(self.resource.name, self.error, self.requests, seconds)
         return Finished(self.resource.name, self.requests, seconds)

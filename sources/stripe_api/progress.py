@@ -84,8 +84,7 @@ class Progress:
         return subtract((Window(since, until),), self.covered.get(key, ())) if since < until else ()
 
     def until(self, second: int) -> Progress:
-        """The progress without windows that reach beyond a second: a wrong clock made them, and what of them is true
-        nobody knows."""
+        """The progress without windows that reach beyond a second: a wrong clock made them; they are not trusted."""
         kept = {key: tuple(one for one in windows if one.lt <= second) for key, windows in self.covered.items()}
         return replace(self, covered=kept)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from sources.stripe_api.catalogue_types import Table
 
 BELOW_PARENT = ("id", "_parent_id")
-"""The key of objects that nothing in Stripe's API names by the id alone, so that no one says it is unique."""
+"""The key of objects whose id Stripe never uses alone, so that it may repeat below another parent."""
 
 
 def child(
