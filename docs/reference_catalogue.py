@@ -90,8 +90,8 @@ def tables_page() -> str:
         f"A field that can be no column is kept, whole, in the JSON column `{OTHER_FIELDS}`, which a table gets when it"
         " first needs it. This applies to names that are not snake case or longer than 53 characters, names that the"
         f" databases have for columns of their own ({code(*sorted(SYSTEM_COLUMNS))}), and every field beyond the"
-        f" {MORE_COLUMNS} columns that a table gets for fields and variants that are not listed here. A value that does not fit its"
-        " column's type then goes to `<column>__v_json`. A field that has a column keeps it.",
+        f" {MORE_COLUMNS} columns that a table gets for fields and variants that are not listed here. A value that"
+        " does not fit its column's type then goes to `<column>__v_json`. A field that has a column keeps it.",
         "Only tables with a parent have `_parent_id`: the id of the object that a row belongs to. What the columns mean"
         " is told in [merge.md](../merge.md).",
         *(_table_section(each) for each in TABLES.values()),

@@ -161,8 +161,8 @@ def say_what_differs(tally: Tally) -> None:
         named = ", ".join(fields[:10]) + (f" and {len(fields) - 10:,} more" if fields[10:] else "")
         say(
             f"These fields of {table} cannot be columns and are stored in {table}.{OTHER_FIELDS}: {named}. A column"
-            f" name is snake case and not one of the database's own, and a table gets at most {MORE_COLUMNS} columns beyond"
-            " those that Stripe publishes."
+            f" name is snake case and not one of the database's own, and a table gets at most {MORE_COLUMNS} columns"
+            " beyond those that Stripe publishes."
         )
 
 
