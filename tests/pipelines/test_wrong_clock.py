@@ -9,10 +9,11 @@ from io import StringIO
 
 import pytest
 
+from pipelines.events_position import Position
 from pipelines.relist import RELISTING
 from pipelines.run import Order, run
 from pipelines.state import ResourceStatus
-from pipelines.sync_state import SyncState
+from pipelines.sync_state import EVENTS_PASS, SyncState
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.errors import BrokenPage
 from tests.pipelines.mirror import START, Mirror
@@ -31,6 +32,24 @@ def test_clock_ahead_of_both_others_stores_nothing(mirrored: Callable[..., Mirro
         mirror.load("customers")
     newest = max(row["_as_of"].timestamp() for row in mirror.rows("customers"))
     assert newest < time.time() + 1_800
+
+
+def test_load_by_a_clock_minutes_ahead_hides_no_later_change(mirrored: Callable[..., Mirror]) -> None:
+    mirror = mirrored(now=None, running=True, customers=4)
+    mirror.changes = {"max_clock_skew": 600.0}
+    mirror.pass_time(540)
+    run(mirror.settings, Order("stripe_full", select(["customers"])))
+    mirror.sync("customers")
+    with mirror.session("stripe_sync") as session:
+        position = Position.from_json(SyncState(session).lines[EVENTS_PASS].progress)
+    newest = max(row["_as_of"].timestamp() for row in mirror.rows("customers"))
+    assert max(newest, position.begin, *(one.lt for one in position.covered)) <= time.time()
+    mirror.sim.clock.set(time.time())
+    mirror.sim.clock.run()
+    changed = mirror.rows("customers")[0]["id"]
+    mirror.sim.account.update("customers", changed, {"name": "Changed meanwhile"})
+    assert [one.key for one in mirror.check("customers").findings] == [(changed,)]
+    assert mirror.differences(["customers"]) == []
 
 
 @pytest.mark.parametrize("way", ["sync", "check"])
