@@ -6,7 +6,9 @@ DuckDB lets one process write; a lock file beside the database tells another run
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,6 +26,7 @@ from pipelines.database_problem import AlreadyRunning, DatabaseProblem
 from pipelines.settings import Settings
 
 CHOOSE = "Set DUCKDB_PATH (or --duckdb-path) to choose another file."
+ADDRESS = re.compile(r":memory:|[A-Za-z][\w+.-]+:")  # DuckDB, or an extension that it loads for it, makes no file of it
 PRIVATE = 0o600
 PATIENCE = 0.5  # seconds for a run that is just ending
 
@@ -107,18 +110,7 @@ class DuckDbDatabase:
 
 def open_duckdb(settings: Settings) -> DuckDbDatabase:
     """Opens the file. Raises `AlreadyRunning` when another run has it, `DatabaseProblem` for anything else."""
-    path = Path(settings.duckdb_path)
-    if path.stem == settings.dataset:
-        raise DatabaseProblem(
-            f"The DuckDB file {path} and the dataset {settings.dataset!r} have the same name, which makes"
-            f" {settings.dataset}.customers ambiguous in DuckDB. Set DUCKDB_PATH (or --duckdb-path) to another file"
-            " name, or choose another --dataset."
-        )
-    if path.is_dir():
-        raise DatabaseProblem(f"The DuckDB file {path} is a folder. {CHOOSE}")
-    if not path.parent.is_dir():
-        raise DatabaseProblem(f"The DuckDB file {path} cannot be made: there is no such folder. {CHOOSE}")
-    mode = path.stat().st_mode & 0o666 | PRIVATE if path.exists() else PRIVATE
+    path, mode = _file_of(settings)
     run_lock = FileLock(f"{path}.lock", thread_local=False, mode=mode)
     try:
         run_lock.acquire(timeout=PATIENCE)
@@ -135,13 +127,50 @@ def open_duckdb(settings: Settings) -> DuckDbDatabase:
         raise DatabaseProblem(_message(path, error)) from error
 
 
+def _file_of(settings: Settings) -> tuple[Path, int]:
+    """The absolute path of the file, which DuckDB takes for nothing else, and the mode that it has or is to have.
+
+    Raises DatabaseProblem where there can be no such file. What comes before a colon is said, never what comes after
+    it: a MotherDuck address holds a token.
+    """
+    given = settings.duckdb_path
+    if address := ADDRESS.match(given):
+        raise DatabaseProblem(
+            f"DUCKDB_PATH (or --duckdb-path) begins with {address[0]!r}, which is no file: nothing would be there after"
+            " the run, or not here. Set it to the path of a file on this machine."
+        )
+    path = Path(given).absolute()
+    try:
+        given.encode()
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        status = None
+    except ValueError:
+        raise DatabaseProblem(f"The path of the DuckDB file is no UTF-8, or has a zero byte. {CHOOSE}") from None
+    except OSError as error:
+        raise DatabaseProblem(f"The DuckDB file {path} cannot be used: {error.strerror}. {CHOOSE}") from error
+    catalog = path.name.partition("?")[0].lstrip(".").partition(".")[0].lower()  # as DuckDB names an opened file
+    if catalog == settings.dataset or catalog.startswith(f"{settings.dataset}_staging"):
+        raise DatabaseProblem(
+            f"DuckDB would call the file {path} {catalog!r}, and so is a schema of the dataset {settings.dataset!r},"
+            f" which makes {catalog}.customers ambiguous. Set DUCKDB_PATH (or --duckdb-path) to another file name, or"
+            " choose another --dataset."
+        )
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, a socket or a device"
+        raise DatabaseProblem(f"The DuckDB file {path} is {kind}. {CHOOSE}")
+    if not path.parent.is_dir():
+        raise DatabaseProblem(f"The DuckDB file {path} cannot be made: there is no such folder. {CHOOSE}")
+    return path, PRIVATE if status is None else status.st_mode & 0o666 | PRIVATE
+
+
 def _make(path: Path) -> None:
     """Makes a database that only this user can read, where there is none or only the empty file of a failed attempt.
 
     Under another name first, so that no run that ends at this point, or for want of space, leaves half a database.
     """
     path = path.resolve()
-    if path.exists() and (path.stat().st_size or not path.is_file()):
+    if path.exists() and path.stat().st_size:
         return
     made = path.with_name(f"{path.name}.new")
     before = os.umask(~PRIVATE & 0o777)

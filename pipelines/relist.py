@@ -40,12 +40,14 @@ class Relist:
 
     def run(self, why: str, now: int) -> None:
         """Begins, or goes on. `why` is for those who wonder. Raises BudgetSpent, and what else stops a run."""
-        if RELISTING in self._state.lines:
-            begin = int(self._state.lines[RELISTING].progress["begin"])
-            self.begin = min(max(begin, now - KEPT + 2 * MARGIN), now)  # after now: by a clock that was wrong
-            self._warn("Going on with reading every list again, which an earlier run began.")
-        else:
+        begin = int(self._state.lines[RELISTING].progress["begin"]) if RELISTING in self._state.lines else None
+        if begin is None:
             self._start(why, now)
+        elif begin > now:  # what it has listed has its moments from the same clock
+            self._start("An earlier run saw a wrong clock when it read every list.", now)
+        else:
+            self.begin = max(begin, now - KEPT + 2 * MARGIN)
+            self._warn("Going on with reading every list again, which an earlier run began.")
         future_rows(self._session, now)
         left = [one for one in self._resources if not self._state.is_listed_within(one.name, self.begin, now)]
         if left:

@@ -98,7 +98,7 @@ class Client:
 
     def send(self, request: Request) -> Reply:
         """The first half of an attempt: an answer of status 200, not yet parsed. Raises the tree of `errors.py`."""
-        endpoint = request.endpoint
+        endpoint, began = request.endpoint, self._clock()
         try:
             reply = self._transport.get(request.path, urlencode(request.params, safe="[]:", errors="surrogatepass"))
         except BaseException:
@@ -106,8 +106,7 @@ class Client:
             raise
         if reply.status == 200:
             self.limiter.succeeded(endpoint)
-            self.dates.check(reply)
-            return reply
+            return self.dates.check(reply, self._clock() - began - reply.elapsed)
         error = error_of(reply, request.denied)
         self._account_for(endpoint, reply, error)
         raise error

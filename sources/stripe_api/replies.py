@@ -31,13 +31,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer as it came: `headers` are case-insensitive, `elapsed` the seconds until they were there."""
+    """An answer as it came: `headers` are case-insensitive, `elapsed` the seconds until they were there.
+
+    `ahead` are the whole seconds by which its date is later than the clocks that confirm it (`ClockGuard`).
+    """
 
     path: str
     status: int
     headers: Mapping[str, str]
     body: bytes
     elapsed: float
+    ahead: int = 0
 
     @property
     def request_id(self) -> str | None:
@@ -94,7 +98,7 @@ def date_of(reply: Reply) -> int:
     """The moment at which the answer was made, in unix seconds on Stripe's clock. Raises BrokenPage without a `Date`.
 
     A date without a zone is in UTC, as all of HTTP's are. What a cache says of its answer's `Age` is taken off: some
-    write a new `Date`, and an answer that claims to be older than it is does no harm.
+    write a new `Date`, and an answer that claims to be older than it is does no harm. So is what it is ahead.
     """
     try:
         date = parsedate_to_datetime(reply.headers["Date"])
@@ -107,4 +111,4 @@ def date_of(reply: Reply) -> int:
         ) from None
     age = reply.headers.get("Age", "").strip()
     seconds = int(age) if age.isdecimal() and len(age) < 10 else 0
-    return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()) - seconds
+    return int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()) - seconds - reply.ahead

@@ -136,9 +136,69 @@ def test_duckdb_file_held_by_another_process_names_the_setting(duckdb_path: Path
         holder.communicate("\n")
 
 
-def test_duckdb_stem_equal_to_the_dataset_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "stripe.duckdb",
+        "stripe",
+        "STRIPE.duckdb",
+        "stripe.2026.duckdb",
+        ".stripe.db",
+        "stripe?a.db",
+        "stripe_staging.duckdb",
+        "Stripe_Staging_object.db",
+    ],
+)
+def test_duckdb_file_whose_name_is_a_schema_of_ours_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(DatabaseProblem, match=r"ambiguous.*DUCKDB_PATH"):
-        open_database(Settings(duckdb_path=str(tmp_path / "stripe.duckdb")))
+        open_database(Settings(duckdb_path=str(tmp_path / name)))
+    assert list(tmp_path.iterdir()) == []
+    with duckdb.connect(str(tmp_path / name)) as opened:
+        schema = opened.execute("select lower(current_database())").fetchall()[0][0]
+        opened.execute(f"create schema {schema}")
+        with pytest.raises(duckdb.BinderException, match="Ambiguous"):
+            opened.execute(f"create table {schema}.customers (id text)")
+
+
+@pytest.mark.parametrize("name", ["my.stripe.duckdb", "stripes.duckdb", "a:b.duckdb", "~", "memory", "über 1.db"])
+def test_duckdb_file_with_an_odd_name_is_made_where_it_should_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    database = open_database(Settings(duckdb_path=f"./{name}"))
+    database.execute("CREATE SCHEMA stripe")
+    database.execute("CREATE TABLE stripe.customers AS SELECT 1 AS id")
+    database.close()
+    with duckdb.connect(str(tmp_path / name)) as opened:
+        assert opened.execute("select id from stripe.customers").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "address", [":memory:", ":memory:stripe", "md:stripe?motherduck_token=s3cret", "s3://s3cret/x.db", "quack:s3cret"]
+)
+def test_duckdb_address_that_is_no_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatabaseProblem, match=r"DUCKDB_PATH.*is no file") as refused:
+        open_database(Settings(duckdb_path=address))
+    assert "s3cret" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_duckdb_paths_that_no_file_can_have_are_told(tmp_path: Path) -> None:
+    (tmp_path / "loop.db").symlink_to(tmp_path / "loop.db")
+    os.mkfifo(tmp_path / "pipe.db")
+    for name, words in {
+        "loop.db": "Too many levels of symbolic links",
+        "n" * 300: "File name too long",
+        os.fsdecode(b"\xff.db"): "no UTF-8",
+        "zero\0.db": "zero byte",
+        "pipe.db": "is a pipe",
+    }.items():
+        with pytest.raises(DatabaseProblem, match=rf"{words}.*DUCKDB_PATH"):
+            open_database(Settings(duckdb_path=str(tmp_path / name)))
+    assert {one.name for one in tmp_path.iterdir()} == {"loop.db", "pipe.db"}
 
 
 def test_missing_folder_and_foreign_file_are_told(tmp_path: Path) -> None:
