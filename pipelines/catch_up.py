@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from pipelines.events_pass import EventsPass, PassSettings
-from pipelines.events_position import Position
+from pipelines.events_position import EVENTS_PASS, Position
 from pipelines.events_reading import EventsDenied
 from pipelines.gap import EventsGap
 from pipelines.loaded import followed_tables, loaded_names
 from pipelines.session import Session
 from pipelines.stored_rows import Key, key_of
-from pipelines.sync_state import EVENTS_PASS
 
 
 @dataclass(slots=True)
@@ -50,10 +49,9 @@ def catch_up(session: Session, *, dry_run: bool) -> Changed:
     if position is None:
         return changed
 
-    def store(tables: Mapping[str, pa.Table]) -> None:
+    def store(tables: Mapping[str, pa.Table]) -> int:
         changed.note(tables)
-        if not dry_run:
-            session.store(tables)
+        return 0 if dry_run else session.store(tables)
 
     settings = PassSettings(
         session.account_id,

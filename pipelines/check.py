@@ -16,7 +16,6 @@ import pyarrow as pa
 from pipelines.account import read_account
 from pipelines.check_report import CheckReport
 from pipelines.future_rows import future_rows
-from pipelines.journal import left_out
 from pipelines.parents import StoredParents
 from pipelines.process import raise_if_interrupted
 from pipelines.sample import sampled
@@ -30,6 +29,7 @@ from sources.stripe_api.convert import converter
 from sources.stripe_api.errors import RequestRefused, RetryLater, SkipResource
 from sources.stripe_api.paging import Chunk, Failed, Finished
 from sources.stripe_api.plan import fetch
+from sources.stripe_api.tally import Rejected, left_out
 
 HELD_ROWS = 20_000  # differing rows that are held before they are settled
 
@@ -85,8 +85,7 @@ class Check:
             self.report.incomplete["the rest"] = str(spent)
         try:
             self._settle()
-            for one in self._session.tally.rejected():
-                self.report.incomplete.setdefault(one.table, left_out([one]))
+            self._note_left_out()
         finally:
             self.report.ended_at = datetime.now(UTC)
             self.report.requests = self._session.spending.spent
@@ -128,8 +127,6 @@ class Check:
                     kind = self.report.skipped if isinstance(one.error, SkipResource) else self.report.incomplete
                     kind[one.resource] = str(one.error)
                 elif isinstance(one, Finished):
-                    if rejected := session.tally.rejected(one.resource):
-                        self.report.incomplete[one.resource] = left_out(rejected)
                     self._look_for_unlisted(by_name[one.resource], self._order.since, self._until)
         for name in open_ones:
             self.report.incomplete[name] = "the budget of requests was spent"
@@ -150,6 +147,15 @@ class Check:
             except (SkipResource, RequestRefused, RetryLater) as error:
                 kind = self.report.skipped if isinstance(error, SkipResource) else self.report.incomplete
                 kind[resource.name] = str(error)
+
+    def _note_left_out(self) -> None:
+        """What could not be compared or repaired, by the list that showed it, or by its table."""
+        by_name: dict[str, list[Rejected]] = {}
+        for one in self._session.tally.rejected():
+            by_name.setdefault(one.resource or one.table, []).append(one)
+        for name, some in by_name.items():
+            others = [self.report.incomplete[name]] if name in self.report.incomplete else []
+            self.report.incomplete[name] = " ".join((*others, left_out(some, is_load=False)))
 
     # --- comparing ---------------------------------------------------------------------------------------------------
 

@@ -81,18 +81,6 @@ GRANTS = tuple(
 SPEAKING = ("25", "26", "28", "3D", "42", "53", "55", "57", "58", "08")
 """Classes of SQLSTATE whose messages hold names and no values."""
 
-REFUSING = ("22", "23", "54", "P0", "42701", "42804", "42P16")
-"""SQLSTATEs, or their classes, of a refusal for what was to be stored: values, constraints, limits, a trigger's own
-exception, a column that cannot be made."""
-REFUSING_DUCKDB = (
-    duckdb.ConversionException,
-    duckdb.ConstraintException,
-    duckdb.DataError,
-    duckdb.InvalidInputException,
-    duckdb.InvalidTypeException,
-    duckdb.OutOfRangeException,
-)
-
 _LOST = ("OperationalError", "InterfaceError", "AdminShutdown")  # without a SQLSTATE: the connection has gone
 _ROWS = re.compile(r"\b(?:DETAIL|CONTEXT|LINE \d+):.*?(?=\n\n(?:The above exception|During handling)|\Z)", re.DOTALL)
 _VALUES = re.compile(  # messages that quote a value: Postgres' class 22, DuckDB's conversions and constraints
@@ -143,15 +131,6 @@ def explained(error: BaseException) -> str:
             " traceback, and please report it."
         )
     return _of_postgres(cause)
-
-
-def refusal_of(error: BaseException) -> str | None:
-    """The kind of an error that is about what was to be stored, which comes again however often it is tried."""
-    cause = database_error_of(error)
-    if isinstance(cause, duckdb.Error):
-        return type(cause).__name__ if isinstance(cause, REFUSING_DUCKDB) else None
-    code = state_of(cause) or ""
-    return f"{type(cause).__name__} {code}" if code[:2] in REFUSING or code in REFUSING else None
 
 
 def without_rows(text: str) -> str:

@@ -14,7 +14,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from pipelines.events_position import Position
+from pipelines.events_position import EVENTS_PASS, Position
 from pipelines.events_reading import Piece, pieces
 from pipelines.events_report import Report
 from pipelines.gap import EventsGap
@@ -29,8 +29,6 @@ from sources.stripe_api.replies import Object
 from sources.stripe_api.rows import Row, Stamp, explode
 from sources.stripe_api.schema import Columns
 from sources.stripe_api.tally import Tally
-
-PASS = "events_pass"  # what the rejected objects of a pass are noted for
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +48,19 @@ class PassSettings:
 
 
 class EventsPass:
-    """A pass for one account. `store` commits tables, `save` keeps the position after it."""
+    """A pass for one account. `store` commits tables and returns how many rows; `save` keeps the position after it."""
 
     def __init__(
         self,
         client: Client,
         settings: PassSettings,
         columns: Columns,
-        store: Callable[[Mapping[str, pa.Table]], None],
+        store: Callable[[Mapping[str, pa.Table]], int],
         save: Callable[[Position], None],
         tally: Tally | None = None,
     ) -> None:
         self._client, self._settings, self._columns = client, settings, columns
-        self._tally = (tally or Tally()).within(PASS)
+        self._tally = (tally or Tally()).within(EVENTS_PASS)
         self._store, self._save = store, save
         self.report = Report()
 
@@ -167,8 +165,7 @@ class EventsPass:
     def _put(self, rows: Mapping[str, list[Row]], tables: Mapping[str, pa.Table]) -> None:
         arrow = {**arrow_tables(rows, self._columns, tally=self._tally), **tables}
         if arrow:
-            self._store(arrow)
-            self.report.rows += sum(table.num_rows for table in arrow.values())
+            self.report.rows += self._store(arrow)
             self.report.touched.update(arrow)
 
     def _events_table(self, piece: Piece) -> dict[str, pa.Table]:

@@ -13,6 +13,10 @@ from typing import Any
 from pipelines.wanted import Wanted
 from sources.stripe_api.windows import Window, WindowSet, intersect, merge, subtract, window
 
+EVENTS_PASS = "events_pass"
+"""The line of `sync_status` that holds the position of the events, and the name for which a pass notes what it leaves
+out. The line is `skipped` where the key may not read events."""
+
 KEPT = 30 * 86_400
 MARGIN = 3_600  # an event may expire while a pass is under way
 AHEAD = 600  # seconds that a position may be ahead of Stripe's clock: answers come from machines that differ a little

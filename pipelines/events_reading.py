@@ -52,12 +52,12 @@ def pieces(client: Client, gte: int, lt: int | None, lag: int, clock: Callable[[
     """
     events: list[Object] = []
     unusable: list[Object] = []
-    top, bottom, last, as_of = lt, 0, None, 0
+    top, bottom, last, as_of = lt, None, None, 0
     while True:
         try:
             page = _page(client, gte, lt, last)
         except StripeSourceError:
-            if last is not None and top is not None:  # what was read counts
+            if bottom is not None and top is not None:  # what was read counts
                 yield Piece(events, as_of, window(bottom, top), unusable)
             raise
         as_of = page.as_of
@@ -70,17 +70,21 @@ def pieces(client: Client, gte: int, lt: int | None, lag: int, clock: Callable[[
         if not page.has_more:
             yield Piece(events, as_of, window(gte, top), unusable)
             return
-        if not usable:
-            raise BrokenPage("A page of /v1/events holds nothing that is an event.", request_id=page.request_id)
-        last = usable[-1]
-        bottom = int(last["created"]) + 1
-        if len(events) >= PIECE:
+        named = usable or [one for one in page.objects if has_key(one, "events")]
+        if not named:
+            if bottom is not None:
+                yield Piece(events, as_of, window(bottom, top), unusable)
+            raise BrokenPage("A page of /v1/events holds nothing that has an id.", request_id=page.request_id)
+        last = named[-1]
+        if usable:
+            bottom = int(last["created"]) + 1
+        if bottom is not None and len(events) >= PIECE:
             yield Piece(events, as_of, window(bottom, top), unusable)
             events, unusable, top = [], [], min(top, bottom)
 
 
 def _is_usable(event: Object, gte: int) -> bool:
-    """Whether it has an id to go on from, and a second that the list was asked for."""
+    """Whether it has an id, and a second that the list was asked for."""
     return has_key(event, "events") and type(event.get("created")) is int and gte <= event["created"] <= LAST_SECOND
 
 
@@ -92,7 +96,7 @@ def _page(client: Client, gte: int, lt: int | None, after: Object | None) -> Pag
     except SkipResource as denied:
         raise EventsDenied(denied) from denied
     except ObjectMissing:  # the event has expired meanwhile, and with it all that are older
-        if after is None:
+        if after is None or not _is_usable(after, gte):
             raise
         bounds = created_params("unix", gte, int(after["created"]) + 1)
         return client.page(EVENTS.path, (("limit", "100"), *bounds))

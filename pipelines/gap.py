@@ -61,6 +61,9 @@ def vanished_since(session: Session, resources: Iterable[Resource], begin: int) 
         ):
             rows = merged(one.rows for one in batch)
             deleted += sum(one.fate == "gone" for one in batch)
+            for one in batch:
+                if one.fate in ("broken", "failed"):
+                    session.tally.reject(one.wanted.table, "/".join(one.wanted.key), one.why)
             if tables := arrow_tables(rows, session.columns, tally=session.tally):
                 session.store(tables)
     return deleted

@@ -1,12 +1,13 @@
 """Loads a package; where the database refuses what is in it, in parts, so that only the refused rows are left out.
 
 Halves a table until the refused row stands alone. Knows no Stripe request and no progress: whoever saves that is told
-which tables had refused rows.
+of which tables rows were left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,40 +18,39 @@ from sources.stripe_api.arrow import concat
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.tally import Tally
 
-MOST = 10  # refused rows of a table and a package, after which the rest of that table is left to the next run
-
-Load = Callable[[dict[str, pa.Table]], None]
+Load = Callable[[Mapping[str, pa.Table]], None]
+Note = Callable[[object, str, int], None]  # of a row that is left out: its key, why, and of how many rows
 
 
 def load_isolated(
-    load: Load, tables: Mapping[str, pa.Table], tally: Tally, sources: Mapping[str, Iterable[str]]
-) -> set[str]:
-    """Loads the tables; returns those of which rows were left out, each row noted in `tally` for its resources.
+    load: Load, tables: Mapping[str, pa.Table], tally: Tally, sources: Mapping[str, Iterable[str]], most: float = inf
+) -> dict[str, int]:
+    """Loads the tables; returns how many rows of which were left out, each noted in `tally` for its resources.
 
-    `sources` are the names of the resources that a table's rows came from. Raises DatabaseProblem for everything that
-    is not about the rows: an outage, a lock, a missing permission.
+    `sources` are the names of the resources that a table's rows came from. After `most` refused rows of a table, the
+    rest of it is not tried: for callers that come back to it. Raises DatabaseProblem for everything that is not about
+    the rows: an outage, a lock, a missing permission.
     """
-    try:
-        load(dict(tables))
-    except DatabaseProblem as problem:
-        if problem.refusal is None:
-            raise
-    else:
-        return set()
-    refused: set[str] = set()
+    if _refused(load, tables) is None:
+        return {}
+    refused: dict[str, int] = {}
     for name, table in tables.items():
 
-        def note(id: object, why: str, name: str = name) -> None:
-            refused.add(name)
+        def note(id: object, why: str, count: int, name: str = name) -> None:
+            refused[name] = 0
             for resource in sources.get(name, ("",)):
-                tally.within(resource).reject(name, id, why)
+                tally.within(resource).reject(name, id, why, count)
 
-        _load_apart(load, name, table, note)
+        if count := _load_apart(load, name, table, note, most):
+            refused[name] = count
     return refused
 
 
-def _load_apart(load: Load, name: str, table: pa.Table, note: Callable[[object, str], None]) -> None:
-    """One table. A set marker needs all children of its parent beside it, so that markers go last, with all rows."""
+def _load_apart(load: Load, name: str, table: pa.Table, note: Note, most: float) -> int:
+    """One table; returns how many rows were left out.
+
+    A set marker needs all children of its parent beside it, so that markers go last, with all rows.
+    """
     is_marker = pc.equal(table[SOURCE], SET_MARKER)
     rows, markers = table.filter(pc.invert(is_marker)), table.filter(is_marker)
     key = TABLES[name].key
@@ -59,13 +59,13 @@ def _load_apart(load: Load, name: str, table: pa.Table, note: Callable[[object, 
     found = 0
     while waiting:
         start, count = waiting.pop()
-        if found == MOST:
-            note(None, f"{count:,} more rows were not tried after so many refusals")
+        if found >= most:
+            note(None, f"{count:,} more rows were not tried after so many refusals", count)
             left_out += range(start, start + count)
             continue
         why = _refused(load, {name: rows.slice(start, count)})
         if why is not None and count == 1:
-            note(rows[key[0]][start].as_py() if key else None, f"the database refuses its row: {why}")
+            note(rows[key[0]][start].as_py() if key else None, f"the database refuses its row: {why}", 1)
             left_out.append(start)
             found += 1
         elif why is not None:
@@ -78,10 +78,11 @@ def _load_apart(load: Load, name: str, table: pa.Table, note: Callable[[object, 
             pc.invert(pc.is_in(pa.array(range(rows.num_rows)), value_set=pa.array(left_out, pa.int64())))
         )
         if whole.num_rows and (why := _refused(load, {name: concat([kept, whole])})) is not None:
-            note(None, f"the database refuses to delete children that are gone: {why}")
+            note(None, f"the database refuses to delete children that are gone: {why}", whole.num_rows)
+    return len(left_out)
 
 
-def _refused(load: Load, tables: dict[str, pa.Table]) -> str | None:
+def _refused(load: Load, tables: Mapping[str, pa.Table]) -> str | None:
     """Why the database refuses the tables, None where it took them."""
     try:
         load(tables)

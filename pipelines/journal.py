@@ -12,12 +12,10 @@ from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.errors import SkipResource, StripeSourceError
 from sources.stripe_api.paging import Chunk, Failed, Finished
 from sources.stripe_api.progress import Covered, Progress
-from sources.stripe_api.tally import Rejected
+from sources.stripe_api.tally import Rejected, left_out
 from sources.stripe_api.windows import WindowSet
 
 OVERLAP = timedelta(minutes=5)  # between the parents that two runs ask about: writers' clocks may differ by so much
-
-NAMED = 5  # rejected objects that a message names
 
 CUT_SHORT = "The run ended before this was complete; sync_runs has the reason."
 
@@ -104,7 +102,7 @@ class Journal:
         entry = self._entries[end.resource]
         status = replace(entry.status, requests=end.requests, seconds=end.seconds, status="complete")
         if rejected:
-            status = replace(status, status="error", error=left_out(rejected))
+            status = replace(status, status="error", error=left_out(rejected, is_load=True))
             if isinstance(end, Finished) and end.resource not in self._staying:
                 self.in_part.append(end.resource)
         if isinstance(end, Failed):
@@ -136,14 +134,6 @@ class Journal:
     def with_status(self, status: str) -> list[str]:
         """Names of the resources that stand so."""
         return [name for name, entry in self._entries.items() if entry.status.status == status]
-
-
-def left_out(rejected: Sequence[Rejected]) -> str:
-    """Which objects were left out and why, the first few of them by name."""
-    named = "; ".join(map(str, rejected[:NAMED])) + (
-        f"; and {len(rejected) - NAMED:,} more" if rejected[NAMED:] else ""
-    )
-    return f"Left out, since they cannot be stored: {named}. All the rest is loaded; sync_rejected lists them."
 
 
 def explanation(error: Exception) -> str:

@@ -8,6 +8,7 @@ Knows dlt; knows no HTTP and no progress: the caller saves that after `load` has
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import dlt
@@ -20,12 +21,13 @@ from dlt.extract import DltResource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines.database import Database
-from pipelines.database_problem import DatabaseProblem, explained, refusal_of
+from pipelines.database_problem import DatabaseProblem, explained
 from pipelines.dlt_configuration import own_configuration, refuse_another_target
 from pipelines.files import write_csv, write_parquet
-from pipelines.markers import drop_idle_markers
+from pipelines.markers import without_idle_markers
 from pipelines.process import raise_if_interrupted
 from pipelines.stored_schema import SCHEMA
+from pipelines.verdict import refusal_of
 from pipelines.working_folder import remove_abandoned, working_folder
 from sources.stripe_api.dlt_columns import dlt_columns
 from sources.stripe_api.schema import Columns
@@ -42,8 +44,8 @@ class Loader:
         self._columns = columns
         self._file_format: TLoaderFileFormat = "csv" if database.dialect == "postgres" else "parquet"
 
-    def load(self, tables: dict[str, pa.Table]) -> None:
-        """Merges the tables; returns when all of them are committed. The dict is emptied, to free memory early.
+    def load(self, tables: Mapping[str, pa.Table]) -> None:
+        """Merges the tables; returns when all of them are committed.
 
         Raises `DatabaseProblem` when the database refuses or another run has the lock meanwhile, and KeyboardInterrupt
         when a signal ends the load; some of the tables may be merged then, which does no harm.
@@ -52,8 +54,7 @@ class Loader:
         try:
             # dlt's own signals, around it all: within its load alone it would forget the signal
             with working_folder() as folder, own_configuration(), intercepted_signals():
-                drop_idle_markers(tables, self._database, self._dataset)
-                self._run(folder, tables)
+                self._run(folder, without_idle_markers(tables, self._database, self._dataset))
                 raise_if_signalled()
             raise_if_interrupted()  # one that came while dlt gave the handlers back
         except (PipelineStepFailed, OSError) as error:
@@ -62,14 +63,14 @@ class Loader:
                 raise KeyboardInterrupt from error
             raise DatabaseProblem(f"A load package failed. {explained(error)}", refusal=refusal_of(error)) from error
 
-    def _run(self, folder: Path, tables: dict[str, pa.Table]) -> None:
+    def _run(self, folder: Path, tables: Mapping[str, pa.Table]) -> None:
         if not tables:
             return
         pipeline = dlt.pipeline(
             SCHEMA, pipelines_dir=str(folder), destination=self._destination, dataset_name=self._dataset
         )
         pipeline.config.restore_from_destination = False
-        resources = [self._resource(folder, name, tables.pop(name)) for name in list(tables)]
+        resources = [self._resource(folder, name, table) for name, table in tables.items()]
         pipeline.extract(dlt.sources.DltSource(dlt.Schema(SCHEMA), SCHEMA, resources))
         pipeline.normalize()
         self.refuse_another_target(pipeline.destination_client())

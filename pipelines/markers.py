@@ -7,6 +7,8 @@ load that is every marker.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,10 +16,12 @@ from pipelines.database import Database
 from pipelines.merge import ACCOUNT, PARENT, SET_MARKER, SOURCE
 
 
-def drop_idle_markers(tables: dict[str, pa.Table], database: Database, dataset: str) -> None:
-    """Takes idle markers out of the tables; tables that are empty then are removed."""
-    for name in [name for name, table in tables.items() if PARENT in table.column_names]:
-        table = tables[name]
+def without_idle_markers(tables: Mapping[str, pa.Table], database: Database, dataset: str) -> dict[str, pa.Table]:
+    """The tables without idle markers, and without those that are empty then."""
+    left = dict(tables)
+    for name, table in tables.items():
+        if PARENT not in table.column_names:
+            continue
         is_marker = pc.equal(table[SOURCE], SET_MARKER)
         if not pc.any(is_marker).as_py():
             continue
@@ -26,9 +30,10 @@ def drop_idle_markers(tables: dict[str, pa.Table], database: Database, dataset: 
         live = pa.array(sorted(_live_parents(database, dataset, name, account, parents.to_pylist())), pa.string())
         kept = table.filter(pc.or_(pc.invert(is_marker), pc.is_in(table[PARENT], value_set=live)))
         if kept.num_rows:
-            tables[name] = kept
+            left[name] = kept
         else:
-            del tables[name]
+            del left[name]
+    return left
 
 
 def _live_parents(database: Database, dataset: str, table: str, account: str, parents: list[str]) -> set[str]:

@@ -70,6 +70,8 @@ def _find(session: Session, id: str, kind: str | None) -> ReadBack:
     lost = [one for one in tries if one.fate == "gone" and (one.object is not None or _is_stored(session, one.wanted))]
     if held or lost:
         return held[0] if held else _deleted_now(session, lost[0])
+    if came := [one for one in tries if one.fate in ("broken", "failed")]:  # it may well be there
+        raise UnknownObject(f"{shown(id)} was not stored: {came[0].why}")
     reasons = [one.why for one in tries if one.why]
     where = " or ".join(sorted(TABLES[one.wanted.table].objects[0] for one in tries))
     raise UnknownObject(

@@ -143,7 +143,11 @@ def _by_list(client: Client, resource: Resource, wanted: Sequence[Wanted], accou
 
 def _listed(wanted: Wanted, one: Object, stamp: Stamp) -> ReadBack:
     shown = dict(one)
-    return ReadBack(wanted, "read", explode(wanted.table, [one], stamp), shown)
+    try:
+        rows = explode(wanted.table, [one], stamp)
+    except BrokenPage as error:
+        return ReadBack(wanted, "broken", why=str(error))
+    return ReadBack(wanted, "read", rows, shown)
 
 
 def _is_below(one: Wanted, last: int | None, newest: int) -> bool:

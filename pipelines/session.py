@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -37,6 +36,9 @@ from sources.stripe_api.tally import Tally
 
 ACCOUNT_OF_KEY = "account_of_key"
 """The line of `sync_status` that remembers which account a key belongs to (by a digest of the key), and its mode."""
+
+MOST_REFUSED = 10
+"""Refused rows of a table and a package, after which a run over lists leaves the rest of the table to the next run."""
 
 
 def staging_dataset(dataset: str, scope: str) -> str:
@@ -86,24 +88,28 @@ class Session:
         """Stripe's clock, unix seconds: as it was at the session's begin, or else asked for now."""
         return self.now if self.now is not None else read_account(self.client, self.settings).now
 
-    def store(self, tables: Mapping[str, pa.Table]) -> None:
-        """Merges what the schema contract admits, and returns when it is committed.
+    def store(self, tables: Mapping[str, pa.Table]) -> int:
+        """Merges what the schema contract admits; returns how many rows that were, when they are committed.
 
-        Rows that the database refuses are left out, and noted in the tally. Raises DatabaseProblem, SchemaFrozen.
+        Rows that the database refuses are left out, and noted in the tally; every other row is stored, however many
+        were refused. Raises DatabaseProblem, SchemaFrozen.
         """
-        rows = rows_of(tables)
-        self.load(tables)
-        self.rows += rows
+        admitted = self.columns.admit(tables)
+        if not admitted:
+            return 0
+        refused = load_isolated(self.loader.load, admitted, self.tally, {})
+        stored = rows_of(admitted) - sum(refused.values())
+        self.rows += stored
+        return stored
 
-    def load(
-        self, tables: Mapping[str, pa.Table], sources: Mapping[str, Iterable[str]] = MappingProxyType({})
-    ) -> set[str]:
-        """As `store`, and counts nothing; returns the tables of which rows were left out.
+    def load(self, tables: Mapping[str, pa.Table], sources: Mapping[str, Iterable[str]]) -> Collection[str]:
+        """As `store`, and counts nothing; returns the tables of which rows were left out, which are to be read again.
 
+        For the caller that keeps their progress back: after many refusals the rest of a table is not even tried.
         `sources` are the resources that each table's rows are from.
         """
         admitted = self.columns.admit(tables)
-        return load_isolated(self.loader.load, admitted, self.tally, sources) if admitted else set()
+        return load_isolated(self.loader.load, admitted, self.tally, sources, MOST_REFUSED) if admitted else ()
 
     def save(self, *statuses: ResourceStatus) -> None:
         """Saves progress with the run's totals so far. Raises KeyboardInterrupt after a signal to stop."""

@@ -28,9 +28,9 @@ from pipelines.command import (
     say_what_differs,
     settings_of,
 )
-from pipelines.journal import left_out
 from pipelines.objects import load_objects
 from pipelines.session import open_session
+from sources.stripe_api.tally import left_out
 
 
 def main() -> int:
@@ -65,11 +65,11 @@ def _objects(options: argparse.Namespace) -> int:
             session.end("error", str(error))
             raise
         rejected = session.tally.rejected()
-        session.end("partial" if rejected else "complete", left_out(rejected) if rejected else None)
+        session.end("partial" if rejected else "complete", left_out(rejected, is_load=True) if rejected else None)
     for one in loaded:
         print(f"{one.id}: {session.settings.dataset}.{one.table}{', deleted' if one.is_deleted else ''}")
     print(f"{session.rows:,} rows, {session.spending.spent:,} requests.")
     say_what_differs(session.tally)
     if rejected:
-        say(left_out(rejected))
+        say(left_out(rejected, is_load=True))
     return SOME_FAILED if rejected else ALL_WELL

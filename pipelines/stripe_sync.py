@@ -35,13 +35,13 @@ from pipelines.command import (
 )
 from pipelines.database_problem import DatabaseProblem
 from pipelines.display import print_summary
-from pipelines.journal import left_out
 from pipelines.list_runs import COMMAND
 from pipelines.session import open_session
 from pipelines.settings import Settings
 from pipelines.sync import Sync, SyncOutcome
 from pipelines.sync_settings import SyncSettings, read_sync_settings
 from sources.stripe_api.errors import RetryLater
+from sources.stripe_api.tally import left_out
 
 FOLLOW_SECONDS = 60.0
 
@@ -140,7 +140,7 @@ def report(outcome: SyncOutcome, *, strict: bool) -> int:
         print_summary(lists.board, all_lines=False)
     say_what_differs(outcome.tally)
     if outcome.rejected:
-        say(left_out(outcome.rejected))
+        say(left_out(outcome.rejected, is_load=True))
     if outcome.stopped:
         say(outcome.stopped)
     if outcome.failed:

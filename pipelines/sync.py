@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipelines.cadence import due_lists
-from pipelines.events_pass import PASS, EventsPass, PassSettings
-from pipelines.events_position import Position
+from pipelines.events_pass import EventsPass, PassSettings
+from pipelines.events_position import EVENTS_PASS, Position
 from pipelines.events_reading import EventsDenied
 from pipelines.events_report import Report
 from pipelines.gap import EventsGap, loaded_since
-from pipelines.journal import left_out
 from pipelines.list_runs import ListRuns
 from pipelines.loaded import followed_tables, loaded_resources
 from pipelines.relist import RELISTING, Relist
@@ -25,9 +24,9 @@ from pipelines.session import Session
 from pipelines.spending import BudgetSpent
 from pipelines.state import ResourceStatus, Status
 from pipelines.sync_settings import SyncSettings
-from pipelines.sync_state import EVENTS_PASS, SyncState
+from pipelines.sync_state import SyncState
 from sources.stripe_api.catalogue import RESOURCES
-from sources.stripe_api.tally import Rejected, Tally
+from sources.stripe_api.tally import Rejected, Tally, left_out
 
 Part = Literal["all", "events", "lists"]
 
@@ -62,7 +61,7 @@ class SyncOutcome:
     @property
     def rejected(self) -> list[Rejected]:
         """What the events told of and could not be stored; the lists' own are in their outcomes."""
-        return [one for one in self.tally.rejected() if one.resource in ("", PASS)]
+        return [one for one in self.tally.rejected() if one.resource in ("", EVENTS_PASS)]
 
     @property
     def skipped(self) -> list[str]:
@@ -124,7 +123,7 @@ class Sync:
             outcome.rows = session.rows + sum(one.board.totals().rows for one in outcome.lists)
         errors = [str(one.error) for one in outcome.lists if one.error is not None]
         status = "error" if errors else "partial" if outcome.stopped or outcome.failed else "complete"
-        lost = left_out(outcome.rejected) if outcome.rejected else None
+        lost = left_out(outcome.rejected, is_load=True) if outcome.rejected else None
         session.end(status, errors[0] if errors else outcome.stopped or lost)
         return outcome
 
@@ -186,7 +185,7 @@ class Sync:
         rows, requests = self._outcome.events.rows, self._session.spending.spent
         rejected = self._outcome.rejected
         status: Status = "skipped" if denied else "error" if rejected else "complete"
-        error = denied or (left_out(rejected) if rejected else None)
+        error = denied or (left_out(rejected, is_load=True) if rejected else None)
         self._session.save(
             ResourceStatus(EVENTS_PASS, status, position.to_json(), rows=rows, requests=requests, error=error)
         )

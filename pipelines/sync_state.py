@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipelines.cadence import Last
+from pipelines.events_position import EVENTS_PASS
 from pipelines.session import Session
 from sources.stripe_api.catalogue import RESOURCES
-
-EVENTS_PASS = "events_pass"
-"""The line of `sync_status` that holds the position of the events; `skipped` where the key may not read them."""
 
 LISTED_AT = "listed_at"
 """The key in a resource's progress that says when its list was last read to its end, in unix seconds."""

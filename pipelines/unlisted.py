@@ -84,6 +84,8 @@ class Unlisted:
         elif one.fate == "unreadable" and TABLES[table].retrieve is None:
             finding = Finding(table, key, "vanished")
             rows = {table: [tombstone(table, key[0], Stamp(session.account_id, self._now, "retrieve"))]}
+        elif one.fate in ("broken", "failed"):
+            session.tally.within(table).reject(table, "/".join(key), one.why)
         elif one.fate == "read":
             made = arrow_tables(rows, session.columns, tally=session.tally.within(table))
             read = made[table].to_pylist()[0] if table in made else None

@@ -24,6 +24,7 @@ from pipelines.dlt_configuration import own_configuration
 from pipelines.load import Loader
 from pipelines.postgres import PostgresDatabase
 from pipelines.stored_schema import SCHEMA, stored_columns
+from pipelines.verdict import RACES, verdict_of
 from sources.stripe_api.arrow import ARROW_TYPES
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.coerce import VARIANT_MARK
@@ -32,7 +33,6 @@ from sources.stripe_api.errors import StripeSourceError
 from sources.stripe_api.schema import OWN_COLUMNS, ColumnType, all_columns
 from webhook_sink.merging import TableStatements, statements
 from webhook_sink.round_trip import Statement
-from webhook_sink.verdict import RACES, verdict_of
 
 NEWEST = f"""
 SELECT version_hash FROM "{{dataset}}"._dlt_version WHERE schema_name = '{SCHEMA}' ORDER BY inserted_at DESC LIMIT 1"""

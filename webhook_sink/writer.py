@@ -17,13 +17,13 @@ import psycopg
 
 from pipelines.connecting import sentences
 from pipelines.database_problem import state_of
+from pipelines.verdict import verdict_of
 from sources.stripe_api.errors import StripeSourceError
 from webhook_sink.entry import Entry, Fate
 from webhook_sink.metrics import Metrics
 from webhook_sink.schema import SchemaMoved
 from webhook_sink.stager import Stager
 from webhook_sink.transaction import Transactions
-from webhook_sink.verdict import verdict_of
 
 log = logging.getLogger("stripe_elt.sink")
 

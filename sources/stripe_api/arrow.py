@@ -22,11 +22,11 @@ from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.coerce import FIRST_SECOND, LAST_SECOND
 from sources.stripe_api.errors import BrokenPage
 from sources.stripe_api.layout import SYNCED_AT, Column, Values, fitted, layout, utc_now
+from sources.stripe_api.tally import Tally
 
 if TYPE_CHECKING:
     from sources.stripe_api.catalogue import Table
     from sources.stripe_api.schema import Columns, ColumnType
-    from sources.stripe_api.tally import Tally
 
 _STRING = pa.string()
 ARROW_TYPES: Mapping[ColumnType, pa.DataType] = {
@@ -58,13 +58,17 @@ def arrow_tables(
     made: dict[str, pa.Table] = {}
     for name, batch in rows.items():
         if batch:
+            counted = Tally()
             try:
-                made[name] = _table(TABLES[name], batch, columns, synced_at, tally)
+                made[name] = _table(TABLES[name], batch, columns, synced_at, counted)
             except BrokenPage:
                 if tally is None:
                     raise
+                counted = Tally()  # without what was counted up to the row that cannot be stored
                 if storable := _storable(TABLES[name], batch, columns, synced_at, tally):
-                    made[name] = _table(TABLES[name], storable, columns, synced_at, tally)
+                    made[name] = _table(TABLES[name], storable, columns, synced_at, counted)
+            if tally is not None:
+                tally.absorb(counted)
     return made
 
 

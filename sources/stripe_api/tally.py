@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 SHOWN = 60  # characters of an id or a name that are shown
-KEPT = 1_000  # rejected objects that are kept by name; further ones are counted
+KEPT = 1_000  # rejected objects of each resource and table that are kept by name; further ones are counted
+NAMED = 5  # of each table that a message names
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """An object that was left out: of which resource or pass, for which table, its id ("" for none), and why."""
+    """An object that was left out: of which resource or pass, for which table, its id ("" for none), and why.
+
+    `count` is more than 1 for objects that are only counted, since there are so many.
+    """
 
     resource: str
     table: str
     id: str
     why: str
+    count: int = 1
 
     def __str__(self) -> str:
         return f"{self.table} {self.id or 'without an id'} ({self.why})"
@@ -35,7 +40,8 @@ class Tally:
         self._escaped: Counter[tuple[str, str]] = Counter()
         self._variants: Counter[tuple[str, str]] = Counter()
         self._aside: dict[str, dict[str, None]] = {}
-        self._rejected: dict[Rejected, None] = {}
+        self._rejected: dict[tuple[str, str], dict[Rejected, None]] = {}
+        self._unnamed: Counter[tuple[str, str]] = Counter()
         self._unsaved: list[Rejected] = []
         self._resource = ""
 
@@ -61,13 +67,24 @@ class Tally:
                 if len(known) < KEPT:
                     known[shortened(field)] = None
 
-    def reject(self, table: str, id: object, why: str) -> None:
-        """An object is left out. Its `id` may be anything; the same one is noted once."""
+    def reject(self, table: str, id: object, why: str, count: int = 1) -> None:
+        """An object is left out, or `count` without a name. Its `id` may be anything; the same one is noted once."""
         with self._lock:
-            one = Rejected(self._resource, table, shortened(id) if isinstance(id, str) else "", why)
-            if one not in self._rejected and len(self._rejected) < KEPT:
-                self._rejected[one] = None
+            one = Rejected(self._resource, table, shortened(id) if isinstance(id, str) else "", why, count)
+            kept = self._rejected.setdefault((self._resource, table), {})
+            if one not in kept and len(kept) < KEPT:
+                kept[one] = None
                 self._unsaved.append(one)
+            elif one not in kept:
+                self._unnamed[self._resource, table] += count
+
+    def absorb(self, other: Tally) -> None:
+        """Adds what another has counted of values and fields."""
+        with self._lock:
+            self._escaped.update(other.escaped())
+            self._variants.update(other.variants())
+        for table, fields in other.aside().items():
+            self.set_aside(table, fields)
 
     def escaped(self) -> Mapping[tuple[str, str], int]:
         """(table, column) -> values whose U+0000 or lone surrogates were written as six-character escapes."""
@@ -85,15 +102,34 @@ class Tally:
             return {table: list(fields) for table, fields in self._aside.items()}
 
     def rejected(self, resource: str | None = None) -> list[Rejected]:
-        """The objects that were left out, of one resource or of all."""
+        """The objects that were left out, of one resource or of all; those beyond `KEPT` as one entry."""
         with self._lock:
-            return [one for one in self._rejected if resource is None or one.resource == resource]
+            found = [one for kept in self._rejected.values() for one in kept]
+            found += [Rejected(*of, "", "only counted", count) for of, count in self._unnamed.items()]
+            return [one for one in found if resource is None or one.resource == resource]
 
     def take_unsaved(self) -> list[Rejected]:
         """The objects that were left out since this was last asked, for whoever keeps them."""
         with self._lock:
             taken, self._unsaved[:] = list(self._unsaved), []
             return taken
+
+
+def left_out(rejected: Iterable[Rejected], *, is_load: bool) -> str:
+    """Which objects were left out and why, the first few of each table by name."""
+    by_table: dict[str, list[Rejected]] = {}
+    for one in rejected:
+        by_table.setdefault(one.table, []).append(one)
+    named = "; ".join(map(_named, by_table.values()))
+    counted = any(one.count > 1 for some in by_table.values() for one in some)
+    lists = f"sync_rejected lists {'those that have a name' if counted else 'them'}."
+    return f"Left out, since they cannot be stored: {named}. {'All the rest is loaded; ' if is_load else ''}{lists}"
+
+
+def _named(rejected: Sequence[Rejected]) -> str:
+    """The rejects of one table."""
+    more = sum(one.count for one in rejected[NAMED:])
+    return "; ".join(map(str, rejected[:NAMED])) + (f"; and {more:,} more of {rejected[0].table}" if more else "")
 
 
 def shortened(name: str) -> str:

@@ -6,19 +6,34 @@ Its neighbours are loaded, the run says so (exit code 1), and the next run is no
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import orjson
 import psycopg
+import pyarrow as pa
 import pytest
 
+from pipelines.check import Check, CheckOrder
+from pipelines.database_problem import DatabaseProblem
+from pipelines.events_reading import Piece, pieces
+from pipelines.gap import vanished_since
+from pipelines.isolation import load_isolated
+from pipelines.objects import UnknownObject
 from pipelines.run import Order, Outcome, run
+from pipelines.stored_rows import StoredRows
 from pipelines.stripe_sync import report
+from pipelines.unlisted import Unlisted
+from pipelines.verdict import refusal_of
 from simulator.objects import Object
-from sources.stripe_api.catalogue import select
+from sources.stripe_api.catalogue import RESOURCES, select
+from sources.stripe_api.errors import BrokenPage
 from sources.stripe_api.schema import MORE_COLUMNS
+from sources.stripe_api.tally import Tally, left_out
 from tests.databases import Database
 from tests.pipelines.mirror import START, Mirror
 
@@ -114,6 +129,30 @@ def test_events_that_are_none_are_passed_by(mirror: Mirror) -> None:
     assert "cus_none" not in {row["id"] for row in mirror.rows("customers")}
     customers(mirror, 1)
     assert mirror.sync().failed == []
+
+
+@pytest.mark.parametrize("field", [{"created": "soon"}, {"id": None}])
+def test_page_without_an_event_loses_no_page_before_it(mirror: Mirror, field: dict[str, object]) -> None:
+    mirror.load("customers")
+    sim, begin = mirror.sim, mirror.sim.clock.seconds()
+    told: list[Object] = []
+    for _ in range(250):
+        mirror.pass_time(2)
+        shown = b'{"id":"cus_1","object":"customer"}'
+        told.append(sim.account.events.tell("customer.updated", shown, sim.clock.seconds()))
+    mirror.pass_time(60)
+    entries = {str(one["id"]): orjson.dumps(one | field) for one in told[50:150]}  # the second page
+    sim.faults.add("replace", path="/v1/events", entries=entries)
+    read: list[Piece] = []
+    with mirror.session("stripe_sync") as session, suppress(BrokenPage):
+        read.extend(pieces(session.client, begin, None, 0, lambda now: None))
+        assert field != {"id": None}
+    good = {str(one["id"]) for one in told} - entries.keys()
+    if field == {"id": None}:  # nothing to go on from: what is below that page is left to the next pass
+        good = {str(one["id"]) for one in told[150:]}
+    assert {str(one["id"]) for piece in read for one in piece.events} == good
+    assert sum(len(piece.unusable) for piece in read) == 100
+    assert [piece.done.gte for piece in read if piece.done] == [told[150]["created"] + 1 if len(good) == 100 else begin]
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------
@@ -235,7 +274,7 @@ create trigger refuse before insert on stripe.customers for each row execute fun
 """
 
 
-@pytest.mark.parametrize("code", ["23514", "54000", "22003", "P0001"])
+@pytest.mark.parametrize("code", ["23514", "42P01", "P0001"])
 def test_row_that_postgres_refuses_is_left_out_and_tried_again(
     postgres_mirror: Mirror, postgres_url: str, code: str
 ) -> None:
@@ -286,6 +325,117 @@ def test_everything_refused_takes_a_bounded_number_of_tries(postgres_mirror: Mir
         connection.execute("alter table stripe.customers drop constraint never")
     assert load(mirror, "customers").failed == []
     assert mirror.differences(["customers"]) == []
+
+
+REFUSALS = ("22003", "23514", "54000", "P0001", "0A000", "21000", "428C9", "42701", "42703", "42804", "42883", "42P01")
+NO_REFUSALS = ("08006", "25006", "25P02", "40001", "42501", "42P05", "53100", "55P03", "57014", "58030")
+
+
+def test_what_comes_again_with_the_same_rows_is_a_refusal() -> None:
+    refused = [code for code in (*REFUSALS, *NO_REFUSALS) if refusal_of(psycopg.errors.lookup(code)())]
+    assert tuple(refused) == REFUSALS
+    assert refusal_of(psycopg.DataError("no answer of the server's")) is None
+    assert refusal_of(ValueError("no database's")) is None
+    assert refusal_of(duckdb.ConstraintException("no")) == "ConstraintException"
+    assert refusal_of(duckdb.IOException("no")) is None
+
+
+def load_without(bad: set[str], most: float) -> tuple[set[str], dict[str, int], Tally, int]:
+    """Loads forty rows where `bad` ones are refused: those that are loaded, and what else came of it."""
+    loaded: set[str] = set()
+    tally, tries = Tally(), 0
+
+    def load(tables: Mapping[str, pa.Table]) -> None:
+        nonlocal tries
+        tries += 1
+        ids = set(tables["customers"]["id"].to_pylist())
+        if ids & bad:
+            raise DatabaseProblem("no", refusal="CheckViolation 23514")
+        loaded.update(ids)
+
+    rows = {"id": [f"cus_{place:02}" for place in range(40)], "_source": ["event"] * 40}
+    return loaded, load_isolated(load, {"customers": pa.table(rows)}, tally, {}, most), tally, tries
+
+
+@pytest.mark.parametrize("places", [range(12), range(0, 40, 3), range(40), [39]])
+def test_every_row_is_tried_where_nobody_comes_back_to_it(places: Sequence[int]) -> None:
+    bad = {f"cus_{place:02}" for place in places}
+    loaded, refused, tally, tries = load_without(bad, inf)
+    assert loaded == {f"cus_{place:02}" for place in range(40)} - bad
+    assert refused == {"customers": len(bad)}
+    assert {one.id for one in tally.rejected()} == bad
+    assert tries <= 2 * len(bad) * 6 + 2
+
+
+def test_rows_behind_many_refusals_are_left_to_whoever_comes_back() -> None:
+    loaded, refused, tally, tries = load_without({f"cus_{place:02}" for place in range(12)}, 10)
+    assert (loaded, refused) == (set(), {"customers": 40})
+    assert "and 35 more of customers" in left_out(tally.rejected(), is_load=True)
+    assert tries < 25
+
+
+def test_rows_of_events_behind_many_refusals_are_stored(
+    postgres_mirror: Mirror, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.session.MOST_REFUSED", 1)
+    mirror = postgres_mirror
+    mirror.load("customers")
+    made = sorted(customers(mirror, 4))
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        bad = ", ".join(f"'{id}'" for id in made[:2])
+        connection.execute(f"alter table stripe.customers add check (id not in ({bad}))")  # type: ignore[arg-type]
+    outcome = mirror.sync()
+    assert outcome.failed == ["events_pass"]
+    assert rejected(mirror) == {("customers", id) for id in made[:2]}
+    assert {row["id"] for row in mirror.rows("customers")} >= set(made[2:])
+    assert outcome.rows == outcome.events.rows == 2  # those that were stored, and no others
+
+
+# --- objects that are read again --------------------------------------------------------------------------------------
+
+
+def keyless(mirror: Mirror) -> str:
+    """A stored customer that Stripe shows without its key from now on; its id."""
+    mirror.load("customers")
+    id = min(str(one.id) for one in mirror.sim.account.tables["customers"])
+    old = b'"id":"%s"' % id.encode()
+    mirror.sim.faults.add("replace", path=f"/v1/customers/{id}", old=old, new=b'"id":17')
+    return id
+
+
+def test_object_that_is_read_by_its_id_and_came_without_its_key_is_not_called_missing(mirror: Mirror) -> None:
+    id = keyless(mirror)
+    with pytest.raises(UnknownObject, match=f"{id}.* came without its key") as caught:
+        mirror.read(id)
+    assert "There is no" not in str(caught.value)
+
+
+def test_unseen_row_whose_object_came_without_its_key_is_named(mirror: Mirror) -> None:
+    id = keyless(mirror)
+    with mirror.session("stripe_sync") as session:
+        assert vanished_since(session, [RESOURCES["customers"]], session.clock() + 600) == 0
+        assert [(one.table, one.id) for one in session.tally.rejected()] == [("customers", id)]
+
+
+def test_unlisted_row_whose_object_came_without_its_key_is_named(mirror: Mirror) -> None:
+    id = keyless(mirror)
+    with mirror.session("stripe_check") as session:
+        stored = StoredRows(session.database, "stripe", session.account_id, session.columns)
+        unlisted = Unlisted(session, stored, stored.now(), session.clock())
+        judged = list(unlisted.judge(RESOURCES["customers"], set(), 0, session.clock()))
+        assert len(judged) == len(mirror.sim.account.tables["customers"].shelf.rows())
+        assert [(one.table, one.id) for one in session.tally.rejected("customers")] == [("customers", id)]
+
+
+def test_check_names_all_that_it_left_out_and_claims_no_load(mirror: Mirror) -> None:
+    mirror.load("products")
+    with mirror.session("stripe_check") as session:
+        for table, id in (("prices", "a"), ("prices", "b"), ("plans", "c")):
+            session.tally.reject(table, id, "why")
+        found = Check(session, CheckOrder(select(["products"]), dry_run=True)).run().incomplete
+    assert found.keys() == {"prices", "plans"}
+    assert "prices a (why); prices b (why)" in found["prices"]
+    assert "loaded" not in "".join(found.values())
 
 
 # --- parents ----------------------------------------------------------------------------------------------------------

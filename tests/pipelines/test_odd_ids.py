@@ -67,6 +67,21 @@ def test_objects_with_odd_ids_are_read_loaded_synced_and_checked(mirror: Mirror)
     assert mirror.check("coupons", "products").findings == []
 
 
+def test_an_id_that_no_index_takes_stops_no_object_that_is_read_again_with_it(mirror: Mirror) -> None:
+    """Coupons show `applies_to` only on request, so that a sync reads those that events tell of by their list."""
+    mirror.load("coupons")
+    for id in ("first", "x" * 1_500, "last"):
+        mirror.sim.account.create("coupons", mirror.sim.make("coupons", id=id))
+    mirror.pass_time(120)
+    assert mirror.sync("coupons").failed
+    assert {"first", "last"} <= {row["id"] for row in mirror.rows("coupons")}
+    for _ in range(2):  # each sync reads the last minutes before its predecessor again
+        mirror.pass_time(600)
+        mirror.sync("coupons")
+    mirror.pass_time(600)
+    assert not mirror.sync("coupons").failed
+
+
 def test_an_id_below_a_parent_with_an_odd_one_is_split_at_the_last_slash(mirror: Mirror) -> None:
     feature = mirror.sim.make("product_features", id="prodft_1", entitlement_feature={"id": "feat_1"})
     mirror.sim.account.create("products", mirror.sim.make("products", id="a/b"))

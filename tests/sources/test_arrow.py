@@ -206,6 +206,21 @@ def test_empty_strings_are_values() -> None:
     assert arrow.select(["description", "metadata"]).to_pylist() == [{"description": "", "metadata": "{}"}]
 
 
+def test_values_beside_a_row_that_cannot_be_stored_are_counted_once() -> None:
+    tally = Tally()
+    too_deep: Any = 1
+    for _ in range(1_100):
+        too_deep = {"a": too_deep}
+    rows = exploded("customers", [{"id": "cus_1", "balance": "x", "name": "a\0"}, {"id": "cus_2"}])
+    arrow = arrow_tables({"customers": [rows[0], {**rows[1], "shipping": too_deep}]}, Columns(), tally=tally)[
+        "customers"
+    ]
+    assert arrow["id"].to_pylist() == ["cus_1"]
+    assert [one.id for one in tally.rejected()] == ["cus_2"]
+    assert tally.variants() == {("customers", "balance__v_text"): 1}
+    assert tally.escaped() == {("customers", "name"): 1}
+
+
 def test_tables_without_rows_are_left_out() -> None:
     assert arrow_tables({"charges": []}, Columns()) == {}
 
