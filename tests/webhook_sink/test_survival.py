@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import psycopg
 import pytest
 import urllib3
 
@@ -23,6 +24,7 @@ from tests.pipelines.test_session_properties import set_for_the_server
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import ACCOUNT, NOW, SECRET, Served, Stored, event, settings_for
 from tests.webhook_sink.test_commands import serving
+from webhook_sink.startup import create_tables
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -148,6 +150,24 @@ def test_sink_that_starts_before_postgres_waits_for_it(serve: Callable[..., Serv
     answer = served.post(orjson.dumps(event("customer.created", {"id": "cus_1", "object": "customer"})))
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
     own_server.start()
+    storm = Storm(served.url, lambda: NOW)
+    with storm.blowing(1):
+        storm.wait_for(1)
+    assert served.get("/ready").status == 200
+
+
+def test_sink_before_a_standby_is_ready_once_that_is_promoted(serve: Callable[..., Served], own_server: Any) -> None:
+    """Also where all of its tables are there already, and it has nothing to make."""
+    url = own_server.get_uri()
+    assert create_tables(url, "stripe")
+    own_server.stop()
+    (Path(own_server.pgdata) / "standby.signal").touch()
+    own_server.start()
+    assert not create_tables(url, "stripe")
+    served = serve(url=url, wait=False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        assert served.get("/ready").status == 503
+        assert connection.execute("select pg_promote()").fetchall() == [(True,)]
     storm = Storm(served.url, lambda: NOW)
     with storm.blowing(1):
         storm.wait_for(1)
