@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from pipelines.wanted import Wanted
 from sources.stripe_api.catalogue import TABLES, table_of_object
 from sources.stripe_api.changes import Change, Ignored, change_of, rows_of
+from sources.stripe_api.errors import BrokenPage
 from sources.stripe_api.events import is_deletion
 from sources.stripe_api.rows import Row, Stamp, tombstone
 from sources.stripe_api.tally import Tally
@@ -76,6 +77,10 @@ def decide(event: Event, policy: Policy) -> Decision:
     """
     if None not in (event.livemode, policy.livemode) and event.livemode is not policy.livemode:
         return Decision({}, ignored=OTHER_MODE)
+    if event.is_cut:
+        raise BrokenPage(
+            "The event cannot be parsed: it is nested more than 1,000 levels deep, or has a number too large."
+        )
     return _of_thin(event, policy) if event.thin else _of_snapshot(event, policy)
 
 
