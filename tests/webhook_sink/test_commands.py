@@ -124,6 +124,18 @@ def test_serve_refuses_a_database_that_is_set_to_take_no_changes(
     assert '"ready: ' not in done.stderr
 
 
+def test_folder_that_is_gone_is_named(
+    run: Callable[..., Any], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = ["sh", "-c", 'rmdir "$PWD" && exec "$0" -m webhook_sink endpoint list', sys.executable]
+    done = subprocess.run(command, cwd=gone, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "The folder that the command was started in cannot be used" in done.stderr.replace("\n", " ")
+
+
 def test_serve_without_an_account_says_what_to_set(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STRIPE_SECRET_KEY")
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", SECRET)
