@@ -133,7 +133,7 @@ class EventsPass:
     def _rows(self, change: Change) -> Mapping[str, list[Row]]:
         """The rows of a change; none, and the object noted, where no row can hold it."""
         try:
-            return rows_of(change, self._settings.account_id)
+            return rows_of(change, self._settings.account_id, self._tally)
         except BrokenPage as error:
             self._tally.reject(change.table, "/".join(change.key), str(error))
             return {}
@@ -143,7 +143,8 @@ class EventsPass:
         if not position.owed:
             return position
         left = dict.fromkeys(position.owed)
-        for batch in read_back(self._client, position.owed, self._settings.account_id, workers=self._settings.workers):
+        account_id, workers = self._settings.account_id, self._settings.workers
+        for batch in read_back(self._client, position.owed, account_id, workers=workers, entries=self._tally):
             self._put(merged(one.rows for one in batch), {})
             for one in batch:
                 self._count(one)

@@ -58,6 +58,7 @@ def vanished_since(session: Session, resources: Iterable[Resource], begin: int) 
             list(unseen_rows(session, resource, begin - SLACK)),
             session.account_id,
             workers=session.settings.workers,
+            entries=session.tally,
         ):
             rows = merged(one.rows for one in batch)
             deleted += sum(one.fate == "gone" for one in batch)

@@ -57,7 +57,7 @@ def load_objects(
     if related:
         known = {(one.wanted.table, one.wanted.key) for one in found}
         wanted = [one for one in _related(found) if (one.table, one.key) not in known]
-        read = (read_one(session.client, each, session.account_id) for each in wanted)
+        read = (read_one(session.client, each, session.account_id, session.tally) for each in wanted)
         found += [one for one in read if one.object is not None]
     session.store(arrow_tables(merged(one.rows for one in found), session.columns, tally=session.tally))
     refused = {(one.table, one.id) for one in session.tally.rejected()}
@@ -143,7 +143,7 @@ def _read(session: Session, table: str, id: str, parent: str | None) -> ReadBack
     if needs_parent and parent is None:
         parent = _stored_parent(session, table, id)
     key = (id, *((parent or "",) * (len(TABLES[table].key) - 1)))
-    return read_one(session.client, Wanted(table, key, parent, None, 0), session.account_id)
+    return read_one(session.client, Wanted(table, key, parent, None, 0), session.account_id, session.tally)
 
 
 def _deleted_now(session: Session, lost: ReadBack) -> ReadBack:

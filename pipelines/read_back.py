@@ -27,6 +27,7 @@ from sources.stripe_api.errors import (
 from sources.stripe_api.replies import Object, Page
 from sources.stripe_api.request import request
 from sources.stripe_api.rows import Stamp, explode
+from sources.stripe_api.tally import Tally
 from sources.stripe_api.work import Step
 
 BATCH = 200
@@ -34,11 +35,12 @@ SPARSE_PAGES = 2  # pages in a row that held only one wanted object, after which
 
 
 def read_back(
-    client: Client, wanted: Iterable[Wanted], account_id: str, *, workers: int = 8
+    client: Client, wanted: Iterable[Wanted], account_id: str, *, workers: int = 8, entries: Tally | None = None
 ) -> Iterator[list[ReadBack]]:
     """Reads objects, in batches as they come in. Raises what stops a run (BudgetSpent too) after what was read.
 
-    The rows' `_as_of` is that of the answer; of an object that is gone, the second since which it was needed.
+    The rows' `_as_of` is that of the answer; of an object that is gone, the second since which it was needed. Embedded
+    objects that no row can hold are noted in `entries`.
     """
     by_table: dict[str, list[Wanted]] = {}
     for one in wanted:
@@ -49,15 +51,18 @@ def read_back(
             resource = _list_of(table)
             if resource is not None:
                 listed: list[Wanted] = []
-                for batch in _by_list(client, resource, left, account_id):
+                for batch in _by_list(client, resource, left, account_id, entries):
                     listed += [one.wanted for one in batch]
                     yield batch
                 left = [one for one in left if one not in set(listed)]
-            yield from _singly(client, left, account_id, threads)
+            yield from _singly(client, left, account_id, threads, entries)
 
 
-def read_one(client: Client, wanted: Wanted, account_id: str) -> ReadBack:
-    """Reads a single object with all its children. Raises what stops a run."""
+def read_one(client: Client, wanted: Wanted, account_id: str, entries: Tally | None = None) -> ReadBack:
+    """Reads a single object with all its children; those that no row can hold are noted in `entries`.
+
+    Raises what stops a run.
+    """
     table = TABLES[wanted.table]
     if table.retrieve is None:
         return ReadBack(wanted, "unreadable", why="Stripe has no way to read it by its id")
@@ -81,7 +86,7 @@ def read_one(client: Client, wanted: Wanted, account_id: str) -> ReadBack:
     is_gone = answer.object.get("deleted") is True
     shown = dict(answer.object)
     try:
-        rows = explode(wanted.table, [answer.object], stamp, parent_id=wanted.parent_id)
+        rows = explode(wanted.table, [answer.object], stamp, parent_id=wanted.parent_id, entries=entries)
     except BrokenPage as error:
         return ReadBack(wanted, "broken", why=str(error))
     return ReadBack(wanted, "gone" if is_gone else "read", rows, shown)
@@ -114,7 +119,9 @@ def _list_of(table: str) -> Resource | None:
     return resource if len(resource.passes) == 1 else None
 
 
-def _by_list(client: Client, resource: Resource, wanted: Sequence[Wanted], account_id: str) -> Iterator[list[ReadBack]]:
+def _by_list(
+    client: Client, resource: Resource, wanted: Sequence[Wanted], account_id: str, entries: Tally | None
+) -> Iterator[list[ReadBack]]:
     """Those that pages hold, each page beginning at the newest that is left."""
     left = sorted((one for one in wanted if one.created is not None), key=lambda one: -(one.created or 0))
     params = list_params(resource, TABLES, resource.passes[0])
@@ -136,15 +143,15 @@ def _by_list(client: Client, resource: Resource, wanted: Sequence[Wanted], accou
             except (RequestRefused, BrokenPage):
                 return
             stamp = Stamp(account_id, page.as_of, "list")
-            yield [_listed(by_key[(str(one["id"]),)], one, stamp) for one in page.objects]
+            yield [_listed(by_key[(str(one["id"]),)], one, stamp, entries) for one in page.objects]
         sparse = 0 if len(read) > 1 else sparse + 1
         left = [one for one in left if one.key not in read and _is_below(one, last, newest)]
 
 
-def _listed(wanted: Wanted, one: Object, stamp: Stamp) -> ReadBack:
+def _listed(wanted: Wanted, one: Object, stamp: Stamp, entries: Tally | None) -> ReadBack:
     shown = dict(one)
     try:
-        rows = explode(wanted.table, [one], stamp)
+        rows = explode(wanted.table, [one], stamp, entries=entries)
     except BrokenPage as error:
         return ReadBack(wanted, "broken", why=str(error))
     return ReadBack(wanted, "read", rows, shown)
@@ -159,12 +166,12 @@ def _is_below(one: Wanted, last: int | None, newest: int) -> bool:
 
 
 def _singly(
-    client: Client, wanted: Sequence[Wanted], account_id: str, threads: ThreadPoolExecutor
+    client: Client, wanted: Sequence[Wanted], account_id: str, threads: ThreadPoolExecutor, entries: Tally | None
 ) -> Iterator[list[ReadBack]]:
     for start in range(0, len(wanted), BATCH):
         found: list[ReadBack] = []
         stopped: StripeSourceError | None = None
-        for outcome in threads.map(_outcome(client, account_id), wanted[start : start + BATCH]):
+        for outcome in threads.map(_outcome(client, account_id, entries), wanted[start : start + BATCH]):
             if isinstance(outcome, ReadBack):
                 found.append(outcome)
             else:
@@ -175,10 +182,12 @@ def _singly(
             raise stopped
 
 
-def _outcome(client: Client, account_id: str) -> Callable[[Wanted], ReadBack | StripeSourceError]:
+def _outcome(
+    client: Client, account_id: str, entries: Tally | None
+) -> Callable[[Wanted], ReadBack | StripeSourceError]:
     def read(one: Wanted) -> ReadBack | StripeSourceError:
         try:
-            return read_one(client, one, account_id)
+            return read_one(client, one, account_id, entries)
         except (BudgetSpent, StripeSourceError) as error:
             return error
 

@@ -75,16 +75,17 @@ def set_properties(more: Mapping[str, str] | None = None, *, is_local: bool = Tr
 
     Without `is_local` they stay until the session ends: for a session that no pooler gives to other clients.
 
-    It touches only those that have another value, and those that the server has, and costs about 0.1 ms. Values must be
+    It sets those that the server has, also where they have the value already: what a transaction or a session has not
+    set itself follows each reload of the server's configuration, from one statement to the next. Values must be
     constants of the program: they are not escaped. With `synchronous_commit` off, a commit that was confirmed can be
     lost; every other value of it is durable and stays.
     """
     wanted = {name: one.value for name, one in PROPERTIES.items()} | dict(more or {})
     values = ", ".join(f"('{name}', '{value}')" for name, value in wanted.items())
+    durable = "pg_catalog.replace(pg_catalog.current_setting('synchronous_commit'), 'off', 'on')"
     return (
-        f"SELECT pg_catalog.set_config(n, v, {is_local}) FROM (VALUES {values}, ('synchronous_commit', CASE"
-        " pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN 'on' END)) AS wanted (n, v)"
-        " WHERE pg_catalog.current_setting(n, true) OPERATOR(pg_catalog.<>) v"
+        f"SELECT pg_catalog.set_config(n, v, {is_local}) FROM (VALUES {values}, ('synchronous_commit', {durable}))"
+        " AS wanted (n, v) WHERE pg_catalog.current_setting(n, true) IS NOT NULL"
     )
 
 

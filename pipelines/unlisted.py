@@ -59,7 +59,8 @@ class Unlisted:
             for key in self._stored.live_keys(table.name, where, parameters)
             if key not in seen and key != (session.account_id,)
         ]
-        for batch in read_back(session.client, unlisted, session.account_id, workers=session.settings.workers):
+        workers = session.settings.workers
+        for batch in read_back(session.client, unlisted, session.account_id, workers=workers, entries=session.tally):
             yield from map(self._judged, batch)
 
     def _within(self, resource: Resource, since: int, until: int) -> tuple[str, list[Any]]:

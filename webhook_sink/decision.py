@@ -14,8 +14,10 @@ from urllib.parse import unquote
 from pipelines.wanted import Wanted
 from sources.stripe_api.catalogue import TABLES, table_of_object
 from sources.stripe_api.changes import Change, Ignored, change_of, rows_of
+from sources.stripe_api.errors import BrokenPage
 from sources.stripe_api.events import is_deletion
 from sources.stripe_api.rows import Row, Stamp, tombstone
+from sources.stripe_api.tally import Tally
 from webhook_sink.event import Event
 
 UNREADABLE = "reading its object takes STRIPE_SECRET_KEY"
@@ -40,7 +42,8 @@ class Decision:
     """`rows` by table, as `rows.explode` makes them; `waits` when the event is processed only by the re-reading.
 
     `again` is how the object can be read again, should its rows turn out to tie; None where it cannot.
-    `doubt` says why a payload was not believed, `ignored` why nothing is done.
+    `doubt` says why a payload was not believed, `ignored` why nothing is done, `left_out` which embedded objects no row
+    can hold.
     """
 
     rows: Mapping[str, list[Row]]
@@ -49,6 +52,7 @@ class Decision:
     again: Reread | None = None
     doubt: str | None = None
     ignored: str | None = None
+    left_out: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,10 @@ def decide(event: Event, policy: Policy) -> Decision:
     """
     if None not in (event.livemode, policy.livemode) and event.livemode is not policy.livemode:
         return Decision({}, ignored=OTHER_MODE)
+    if event.is_cut:
+        raise BrokenPage(
+            "The event cannot be parsed: it is nested more than 1,000 levels deep, or has a number too large."
+        )
     return _of_thin(event, policy) if event.thin else _of_snapshot(event, policy)
 
 
@@ -86,22 +94,29 @@ def _of_snapshot(event: Event, policy: Policy) -> Decision:
     if change.is_deletion:
         # What was deleted stays so, unless it can be made again under its id within the same second.
         again = _reread(change, event, policy, "tie") if TABLES[change.table].chosen_id else None
-        return Decision(_rows(change, event, policy), again=again, doubt=doubt)
+        return Decision(_rows(change, event, policy, None), again=again, doubt=doubt)
     again = _reread(change, event, policy, doubt or "tie")
     if doubt in ("version", "revalidate") and again is not None:
         return Decision({}, again, waits=True, doubt=doubt)
-    rows = _rows(change, event, policy)
-    return Decision(rows, again if doubt else None, again=again, doubt=doubt)
+    entries = Tally() if TABLES[change.table].embedded else None
+    rows = _rows(change, event, policy, entries)
+    return Decision(rows, again if doubt else None, again=again, doubt=doubt, left_out=left_out(entries))
 
 
-def _rows(change: Change, event: Event, policy: Policy) -> Mapping[str, list[Row]]:
+def left_out(entries: Tally | None) -> str | None:
+    """Which embedded objects no row can hold, and why; None where there are none. Holds no id and no value."""
+    found = entries.rejected() if entries is not None else []
+    return "; ".join(f"{one.table}: {one.why}" for one in found) or None
+
+
+def _rows(change: Change, event: Event, policy: Policy, entries: Tally | None) -> Mapping[str, list[Row]]:
     """The rows, under the account that the event is about.
 
     A connected account itself, with what belongs to it, is kept twice: the platform's list of accounts shows it too.
     """
     if event.account in (None, policy.account_id) or "accounts" not in (change.table, TABLES[change.table].parent):
-        return rows_of(change, event.account or policy.account_id)
-    rows = rows_of(change, event.account)
+        return rows_of(change, event.account or policy.account_id, entries)
+    rows = rows_of(change, event.account, entries)
     return {
         name: [*found, *({**row, "_account_id": policy.account_id} for row in found)] for name, found in rows.items()
     }

@@ -14,9 +14,10 @@ from typing import Any
 
 from sources.stripe_api.coerce import FIRST_SECOND, LAST_SECOND
 from sources.stripe_api.errors import BrokenPage
-from sources.stripe_api.jsontext import parse
+from sources.stripe_api.jsontext import TooLarge, parse, shallow
 
 DAY = 86_400
+OBJECT_LEVEL = 3  # the depth of a snapshot's object: the event, its data, the object
 
 _WORD = re.compile(r"[\x21-\x7e]{1,255}")
 CODINGS = frozenset(("gzip", "x-gzip", "deflate", "compress", "br", "zstd"))
@@ -46,7 +47,8 @@ class Event:
 
     `livemode` is None where the event does not tell.
     `object` is the snapshot's object, or a thin event's `related_object` (`id`, `type`, `url`), None where it has none.
-    `fields` is all of it as parsed, `body` what Stripe signed, for the ledger.
+    `fields` is all of it as parsed, `body` what Stripe signed, for the ledger. With `is_cut` they and the object lack
+    what cannot be parsed: they tell which event it is, and are no state of its object.
     """
 
     id: str
@@ -59,6 +61,7 @@ class Event:
     object: dict[str, Any] | None
     fields: dict[str, Any]
     body: bytes
+    is_cut: bool = False
 
     @property
     def object_id(self) -> str | None:
@@ -74,7 +77,7 @@ class Event:
 def read_event(body: bytes) -> Event:
     """The event in a body. Raises BadEvent for anything that is none."""
     try:
-        fields = parse(body)
+        fields, is_cut = _parsed(body)
     except ValueError:
         raise BadEvent("the body is not JSON") from None
     if not isinstance(fields, dict) or fields.get("object") not in ("event", "v2.core.event"):
@@ -96,7 +99,16 @@ def read_event(body: bytes) -> Event:
         object=obj,
         fields=fields,
         body=body,
+        is_cut=is_cut,
     )
+
+
+def _parsed(body: bytes) -> tuple[Any, bool]:
+    """The body's value; of one that is JSON and cannot be parsed, its upper levels, and True. Raises ValueError."""
+    try:
+        return parse(body), False
+    except TooLarge:
+        return parse(shallow(body, OBJECT_LEVEL)), True
 
 
 def encoding_of(body: bytes, coding: str) -> str | None:

@@ -121,9 +121,9 @@ def statements(dataset: str) -> LedgerStatements:
             f" UPDATE {d}.stripe_webhook_events AS e SET status = 'failed', error = %s FROM gone"
             " WHERE e.id = ANY (gone.events) AND e.status = 'processing'"
         ),
-        # (event ids): what waited for a re-reading is done
+        # (event ids, what of the object could not be stored): what waited for a re-reading is done
         "settle": (
-            f"UPDATE {d}.stripe_webhook_events SET status = 'processed', processed_at = now(), error = NULL"
+            f"UPDATE {d}.stripe_webhook_events SET status = 'processed', processed_at = now(), error = $2"
             " WHERE id = ANY ($1) AND status = 'processing'"
         ),
         # (days, at most so many)

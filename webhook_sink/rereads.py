@@ -17,8 +17,9 @@ from pipelines.read_back import read_one
 from pipelines.wanted import ReadBack, Wanted
 from sources.stripe_api.client import Client
 from sources.stripe_api.errors import StripeSourceError
+from sources.stripe_api.tally import Tally
 from webhook_sink.batch import key_of
-from webhook_sink.decision import Decision, Reread
+from webhook_sink.decision import Decision, Reread, left_out
 from webhook_sink.entry import Claim, Entry
 from webhook_sink.ledger import LedgerStatements
 from webhook_sink.metrics import Metrics
@@ -95,7 +96,9 @@ class Rereader:
         loop = asyncio.get_running_loop()
         try:
             client = self._client_of(reread.context)
-            found = await loop.run_in_executor(self._threads, read_one, client, reread.wanted, reread.account_id)
+            found = await loop.run_in_executor(
+                self._threads, read_one, client, reread.wanted, reread.account_id, entries := Tally()
+            )
             if found.fate == "failed":
                 await self._put_off(claim, found.why)
             elif found.fate in ("unreadable", "broken"):
@@ -103,7 +106,7 @@ class Rereader:
             elif not _is_late_enough(found, reread):
                 await self._postpone(claim, TOO_EARLY_SECONDS, claim.attempts - 1, "the answer is of the same second")
             else:
-                await self._merge(claim, found)
+                await self._merge(claim, found, left_out(entries))
         except StripeSourceError as error:
             await self._give_up(claim, str(error))
         except QueueFull:
@@ -113,9 +116,9 @@ class Rereader:
             with suppress(Exception):  # the database is away: the claim ends by itself
                 await self._put_off(claim, describe(error))
 
-    async def _merge(self, claim: Claim, found: ReadBack) -> None:
+    async def _merge(self, claim: Claim, found: ReadBack, left_out: str | None) -> None:
         loop = asyncio.get_running_loop()
-        decision = Decision(found.rows, again=None)
+        decision = Decision(found.rows, left_out=left_out)
         entry = Entry(decision, claim.reread.account_id, loop.create_future(), loop.time(), claim=claim)
         fate = await self._writer.submit(entry)
         if fate == "committed":

@@ -187,7 +187,9 @@ class Sink:
     async def _prepared(self) -> startup.Owner | None:
         """Whose events these are, when all is there; None when it is worth waiting. Raises what makes it hopeless."""
         try:
-            await asyncio.to_thread(startup.create_tables, self._conninfo, self.settings.dataset)
+            if not await asyncio.to_thread(startup.create_tables, self._conninfo, self.settings.dataset):
+                log.warning("waiting for the database: the server is a standby, and takes no changes until promoted")
+                return None
             await self._schema.create()
             await self.pool.open(wait=True, timeout=self.options.database_timeout)
             await self.renew_secrets()

@@ -11,6 +11,7 @@ from typing import TypeVar
 import psycopg
 
 from pipelines.account import read_account
+from pipelines.database_problem import DatabaseProblem
 from pipelines.postgres import PostgresDatabase
 from pipelines.session import ACCOUNT_OF_KEY, refuse_other_mode
 from pipelines.settings import Settings
@@ -35,11 +36,29 @@ NO_ACCOUNT = (
 )
 
 
-def create_tables(conninfo: str, dataset: str) -> None:
-    """Makes the dataset and the sink's own tables where they are missing. Raises psycopg's errors."""
+READ_ONLY = (
+    "The database takes no changes: default_transaction_read_only is on. The role, the database, the server or"
+    " DATABASE_URL sets it; hosting providers do so where a disk is full. Make room or set it to off, or set"
+    " DATABASE_URL to another role or database."
+)
+
+
+def create_tables(conninfo: str, dataset: str) -> bool:
+    """Makes the dataset and the sink's own tables where they are missing.
+
+    False, and nothing is done, where the server is a standby, which may be promoted. Raises DatabaseProblem for a
+    database that is set to take no changes, and psycopg's errors.
+    """
     database = PostgresDatabase(conninfo)
     try:
+        asked = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean"
+        ((is_standby, is_read_only),) = database.execute(asked)
+        if is_standby:
+            return False
+        if is_read_only:
+            raise DatabaseProblem(READ_ONLY)
         ledger.create(database, dataset)
+        return True
     finally:
         database.close()
 

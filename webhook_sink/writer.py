@@ -183,6 +183,9 @@ class Writer:
         for entry in batch:
             if not entry.done.done():
                 entry.done.set_result(fate)
+            if fate == "committed" and (left_out := entry.decision.left_out) is not None:
+                named = {"event": entry.event.id if entry.event else None}
+                log.warning("embedded objects were left out, the others are stored: %s", left_out, extra=named)
             if entry.event is not None:
                 status = entry.status if fate == "committed" else fate
                 self._metrics.event(entry.event.type, status)

@@ -20,6 +20,7 @@ from sources.stripe_api.embedded import has_key, take
 from sources.stripe_api.errors import BrokenPage
 from sources.stripe_api.events import TYPES, is_deletion, table_of_event, unwrapped
 from sources.stripe_api.rows import Row, Stamp, explode, set_marker
+from sources.stripe_api.tally import Tally
 
 Doubt = Literal["version", "cut list", "list not shown", "field not shown", "tie"]
 """Why a payload is not believed: another API version; an embedded list that goes on; a list that no payload shows and
@@ -145,14 +146,15 @@ class Newest:
         return len(self._changes)
 
 
-def rows_of(change: Change, account_id: str) -> dict[str, list[Row]]:
+def rows_of(change: Change, account_id: str, entries: Tally | None = None) -> dict[str, list[Row]]:
     """Rows by table of a change that is believed, or of a deletion. Its object becomes the rows.
 
     A deletion in another version's shape leaves a tombstone. The children of a deleted object are deleted with it.
+    Embedded objects that no row can hold are noted in `entries`. Raises BrokenPage for an object that none can hold.
     """
     stamp = Stamp(account_id, change.at, "event")
     if not change.is_deletion:
-        return explode(change.table, [change.object], stamp)
+        return explode(change.table, [change.object], stamp, entries=entries)
     table = TABLES[change.table]
     if not table.key:
         return {}

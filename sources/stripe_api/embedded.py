@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,8 +29,8 @@ def take(obj: dict[str, Any], embedded: Embedded) -> Taken | None:
     """Remove the list from the object (which is changed) and return it; None, and no change, where it has none.
 
     Only a list object whose entries are objects with the key of their table is taken: anything else (null, a list of
-    ids, a shape that Stripe does not have today) stays in the object, so that nothing is lost. Of a list that has some
-    such entries the others stay, and it is not whole. A list in which keys repeat stays as it is.
+    ids, a shape that Stripe does not have today) stays in the object, so that nothing is lost. So do entries without a
+    key, and those that have one together: the others are taken, and the list is not whole.
     """
     *path, field = embedded.field.split(".")
     holder: Any = obj
@@ -39,16 +40,16 @@ def take(obj: dict[str, Any], embedded: Embedded) -> Taken | None:
     if type(listed) is not dict or listed.get("object") != "list" or type(listed.get("data")) is not list:
         return None
     entries = listed["data"]
-    if not all(type(entry) is dict and has_key(entry, embedded.table) for entry in entries):
-        usable = [entry for entry in entries if type(entry) is dict and has_key(entry, embedded.table)]
-        if not usable:
-            return None
-        listed["data"] = [entry for entry in entries if not any(entry is one for one in usable)]
-        return Taken(usable, whole=False, left=len(listed["data"]))
-    if len(entries) > 1 and len({id_in(entry, TABLES[embedded.table]) for entry in entries}) < len(entries):
-        return Taken([], whole=False, left=len(entries))
-    del holder[field]
-    return Taken(entries, listed.get("has_more") is False)
+    child = TABLES[embedded.table]
+    keyed = [entry for entry in entries if type(entry) is dict and has_key(entry, child.name)]
+    times = Counter([id_in(entry, child) for entry in keyed])
+    if len(times) == len(entries):
+        del holder[field]
+        return Taken(entries, listed.get("has_more") is False)
+    own = [entry for entry in keyed if times[id_in(entry, child)] == 1]
+    taken = set(map(id, own))
+    listed["data"] = [entry for entry in entries if id(entry) not in taken]
+    return Taken(own, whole=False, left=len(listed["data"]))
 
 
 MAX_KEY = 1_000

@@ -47,7 +47,14 @@ _ENTRY = 3  # the depth of an object in a page's `data`
 _TOO_DEEP = b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1)
 
 
-class TooDeep(ValueError):
+_NUMBERS = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*', re.DOTALL)
+
+
+class TooLarge(ValueError):
+    """A JSON text with a number that is out of range, or nested too deep, to be parsed."""
+
+
+class TooDeep(TooLarge):
     """A JSON text that is nested too deep to be parsed."""
 
 
@@ -56,8 +63,8 @@ def parse(body: bytes) -> Any:
 
     Integers are exact whatever their size; numbers that a double cannot hold (`1e400`) are `Decimal`; all others with a
     fraction or an exponent are `float`, always finite. Lone surrogates stay in the `str`. Takes 1.2 to 1.4
-    times as long as `orjson.loads`. Raises ValueError for what is not JSON, not UTF-8, nested too deep, or a number of
-    10**4300 or more.
+    times as long as `orjson.loads`. Raises ValueError for what is not JSON or not UTF-8, TooDeep, and TooLarge for a
+    number of 10**4300 or more.
     """
     try:
         if _may_hold_long_integer(body):
@@ -128,6 +135,32 @@ def cut_deep(body: bytes) -> bytes:
     return b"".join([*parts, body[done:]])
 
 
+def shallow(body: bytes, levels: int) -> bytes:
+    """A JSON text with null in place of what is nested deeper than so many levels, and of numbers out of range."""
+    depth = done = 0
+    parts: list[bytes] = []
+    for token in _TOKENS.finditer(body):
+        if token[0] in b"[{":
+            depth += 1
+            if depth == levels + 1:
+                parts += [body[done : token.start()], b"null"]
+        elif token[0] in b"]}":
+            if depth == levels + 1:
+                done = token.end()
+            depth -= 1
+    return _NUMBERS.sub(_in_range, b"".join([*parts, body[done:]]))
+
+
+def _in_range(token: re.Match[bytes]) -> bytes:
+    """A string, or a number that can be parsed, as it is; null in place of another number."""
+    try:
+        if token[0][:1] != b'"':
+            parse(token[0])
+    except TooLarge:
+        return b"null"
+    return token[0]
+
+
 def in_digits(value: Any) -> Any:
     """The JSON value with whole numbers from 1e16 as integers: jsonb gives 6.5e+16 back as 65000000000000000."""
     return _mapped(value, _in_digits, str)
@@ -172,7 +205,7 @@ def _may_hold_long_integer(body: bytes) -> bool:
 
 def _parse_slowly(body: bytes) -> Any:
     try:
-        return json.loads(body.decode("utf-8"), parse_float=_number, parse_constant=_no_constant)
+        return json.loads(body.decode("utf-8"), parse_float=_number, parse_int=_integer, parse_constant=_no_constant)
     except RecursionError:
         raise TooDeep("JSON is nested too deep") from None
 
@@ -183,8 +216,15 @@ def _number(literal: str) -> float | Decimal:
         return number
     exact = Decimal(literal)
     if exact.adjusted() >= _MAX_EXPONENT:
-        raise ValueError("JSON number out of range")
+        raise TooLarge("JSON number out of range")
     return exact
+
+
+def _integer(literal: str) -> int:
+    try:
+        return int(literal)
+    except ValueError:
+        raise TooLarge("JSON number out of range") from None
 
 
 def _no_constant(name: str) -> Any:

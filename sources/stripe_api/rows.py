@@ -43,7 +43,13 @@ class Stamp:
 
 
 def explode(
-    table: str, objects: Sequence[Row], stamp: Stamp, *, parent_id: str | None = None, tally: Tally | None = None
+    table: str,
+    objects: Sequence[Row],
+    stamp: Stamp,
+    *,
+    parent_id: str | None = None,
+    tally: Tally | None = None,
+    entries: Tally | None = None,
 ) -> dict[str, list[Row]]:
     """Rows by table of the objects of one table and of all embedded in them. The dicts become the rows: they change.
 
@@ -51,9 +57,10 @@ def explode(
     tombstones when they are stubs, else rows with `_deleted_at`. `parent_id` is kept where the table has parents.
     An object that shows its id of today beside another one (`Table.unique_id`) gets it.
     An object that no row can hold, for want of a key, is left out and noted in `tally`; without one, raises BrokenPage.
+    Embedded objects are noted in `entries`, where that is another one.
     """
     rows: dict[str, list[Row]] = {}
-    _explode(rows, TABLES[table], objects, stamp, parent_id, tally)
+    _explode(rows, TABLES[table], objects, stamp, parent_id, tally, entries or tally)
     return rows
 
 
@@ -74,6 +81,7 @@ def _explode(
     stamp: Stamp,
     parent_id: str | None,
     tally: Tally | None,
+    entries: Tally | None,
 ) -> None:
     out = rows.setdefault(table.name, [])
     own = _own(table, stamp, parent_id)
@@ -99,7 +107,7 @@ def _explode(
             if deleted:
                 obj["_deleted_at"] = stamp.as_of
         if table.embedded:
-            _take_children(rows, table, obj, stamp, tally)
+            _take_children(rows, table, obj, stamp, entries)
         obj.update(own)
         if parent_id is None and table.parent_field is not None:
             obj["_parent_id"] = _parent_of(table, obj)
@@ -122,10 +130,10 @@ def _take_children(rows: dict[str, list[Row]], table: Table, obj: Row, stamp: St
             continue
         child = TABLES[embedded.table]
         if taken.left and tally is not None:
-            tally.reject(
-                child.name, None, f"{taken.left} entries of {table.name}.{embedded.field} have no key of their own"
-            )
-        _explode(rows, child, taken.objects, stamp, id, tally)
+            why = f"entries of {table.name}.{embedded.field} have no key of their own"
+            tally.reject(child.name, id, f"{taken.left} {why}", taken.left)
+        if taken.objects or taken.whole:
+            _explode(rows, child, taken.objects, stamp, id, tally, tally)
         if taken.whole and child.parent is not None and id is not None:
             rows[child.name].append(set_marker(child.name, id, stamp))
 

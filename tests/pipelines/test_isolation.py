@@ -216,6 +216,19 @@ def test_embedded_children_without_a_key_stay_in_their_parent(mirror: Mirror) ->
     assert {row["id"] for row in mirror.rows("subscription_items", live=True)} >= {child.id}
 
 
+def test_embedded_child_without_a_key_in_an_event_is_named(mirror: Mirror) -> None:
+    mirror.load("subscriptions")
+    sim = mirror.sim
+    child = list(sim.account.tables["subscription_items"])[-1]
+    sim.account.update("subscriptions", child.parent, {"metadata": {"a": "b"}})
+    mirror.pass_time(120)
+    shown = sim.account.views.of("subscription_items", child)
+    sim.faults.add("replace", path="/v1/events", old=shown, new=b"%s,null" % shown)
+    assert mirror.sync("subscriptions").failed == ["events_pass"]
+    assert rejected(mirror) == {("subscription_items", child.parent)}
+    assert mirror.row("subscription_items", child.id)["_source"] == "event"
+
+
 def test_value_nested_six_hundred_deep_is_stored(mirror: Mirror) -> None:
     (id,) = customers(mirror, 1)
     mirror.sim.account.update("customers", id, {"metadata": {"deep": "here"}})

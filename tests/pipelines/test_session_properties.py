@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import psycopg
 import pytest
 
@@ -158,6 +161,30 @@ def test_what_is_set_ends_with_the_transaction(postgres_url: str) -> None:
         assert current() == {name: one.value for name, one in PROPERTIES.items()} | {"synchronous_commit": "on"}
         connection.execute("COMMIT")
         assert current() == before
+
+
+@pytest.mark.parametrize("is_local", [True, False], ids=["in a transaction", "in a session"])
+def test_reload_of_the_servers_configuration_changes_no_property(own_server: Any, is_local: bool) -> None:
+    lasting = [name for name in HOSTILE if name not in ("client_encoding", "default_table_access_method")]
+    with psycopg.connect(own_server.get_uri()) as ours:
+        ours.execute(set_properties(is_local=is_local).encode())
+        if not is_local:
+            ours.commit()
+        set_for_the_server(own_server, {name: HOSTILE[name] for name in lasting} | {"work_mem": "5MB"})
+        for _ in range(100_000):  # until the reload has come to this session
+            if ours.execute("SHOW work_mem").fetchall() == [("5MB",)]:
+                break
+        found = {name: ours.execute(f"SHOW {name}".encode()).fetchall()[0][0] for name in lasting}
+    assert found == {name: "on" if name == "synchronous_commit" else PROPERTIES[name].value for name in lasting}
+
+
+def set_for_the_server(server: Any, values: Mapping[str, str]) -> None:
+    """Writes properties into the configuration of a test's own server, and has it read again."""
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        for name, value in values.items():
+            words = ", ".join(f"'{word}'" for word in value.split(", "))
+            connection.execute(f"ALTER SYSTEM SET {name} = {words}".encode())
+        connection.execute("SELECT pg_reload_conf()")
 
 
 def test_every_property_that_is_set_has_a_hostile_value_here() -> None:

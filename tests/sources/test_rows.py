@@ -443,11 +443,24 @@ def test_line_of_an_old_version_gets_its_id_of_today() -> None:
         ("subscriptions", "items", {"id": "si_1", "object": "subscription_item"}),
     ],
 )
-def test_list_whose_ids_repeat_stays_in_its_object(table: str, field: str, entry: dict[str, Any]) -> None:
-    twice = listed(entry, {**entry, "quantity": 2})
-    rows = explode(table, [{"id": "x_1", "object": table[:-1], field: deepcopy(twice)}], STAMP)
+def test_entries_whose_ids_repeat_stay_in_their_object(table: str, field: str, entry: dict[str, Any]) -> None:
+    twice, other = listed(entry, {**entry, "quantity": 2}), {**entry, "id": "other_1"}
+    shown = {**twice, "data": [twice["data"][0], other, twice["data"][1]]}
+    tally = Tally()
+    rows = explode(table, [{"id": "x_1", "object": table[:-1], field: deepcopy(shown)}], STAMP, tally=tally)
     assert rows.pop(table)[0][field] == twice
-    assert list(rows.values()) == [[]]
+    ((children,),) = rows.values()  # and no marker that closes the set
+    assert children["id"] == "other_1"
+    (rejected,) = tally.rejected()
+    assert (rejected.id, rejected.why) == ("x_1", f"2 entries of {table}.{field} have no key of their own")
+
+
+@pytest.mark.parametrize("entry", ["il_1", {"id": None}, {}])
+def test_entries_of_which_none_has_a_key_are_noted(entry: Any) -> None:
+    tally = Tally()
+    rows = explode("invoices", [{"id": "in_1", "object": "invoice", "lines": listed(entry)}], STAMP, entries=tally)
+    assert rows == {"invoices": [{"id": "in_1", "object": "invoice", "lines": listed(entry), **OWN}]}
+    assert [one.why for one in tally.rejected()] == ["1 entries of invoices.lines have no key of their own"]
 
 
 def test_child_without_its_parent_is_no_row_where_the_parent_is_part_of_the_key() -> None:

@@ -21,6 +21,7 @@ from sources.stripe_api.schema import api_version
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import ACCOUNT, SECRET, Stored, event
 from tests.webhook_sink.test_batches import POISON
+from webhook_sink.startup import create_tables
 
 HTTP = urllib3.PoolManager(retries=False, timeout=20)
 
@@ -107,6 +108,32 @@ def test_serve_without_a_secret_says_what_to_set(run: Callable[..., Any]) -> Non
     assert "STRIPE_WEBHOOK_SECRET" in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
     assert "leaked" not in done.stderr
+
+
+@pytest.mark.parametrize("are_there", [False, True], ids=["first start", "tables are there"])
+def test_serve_refuses_a_database_that_is_set_to_take_no_changes(
+    run: Callable[..., Any], postgres_url: str, stored: Stored, monkeypatch: pytest.MonkeyPatch, are_there: bool
+) -> None:
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", SECRET)
+    if are_there:
+        create_tables(postgres_url, "stripe")
+    stored.query(f"alter database {stored.value('select current_database()')} set default_transaction_read_only = on")
+    done = run("serve", "--port", "0")
+    assert done.returncode == 2
+    assert "default_transaction_read_only is on" in done.stderr.replace("\n", " ")
+    assert '"ready: ' not in done.stderr
+
+
+def test_folder_that_is_gone_is_named(
+    run: Callable[..., Any], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = ["sh", "-c", 'rmdir "$PWD" && exec "$0" -m webhook_sink endpoint list', sys.executable]
+    done = subprocess.run(command, cwd=gone, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "The folder that the command was started in cannot be used" in done.stderr.replace("\n", " ")
 
 
 def test_serve_without_an_account_says_what_to_set(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,6 +162,26 @@ def test_value_that_is_nested_deep_is_stored(serve: Serve, stored: Stored, level
     assert text == "[" * levels + "1" + "]" * levels
 
 
+@pytest.mark.parametrize(
+    "value", [b"[" * 1_200 + b"1" + b"]" * 1_200, b"7" * 5_000, b"[-1e5000]", b'{"a":' * 3_000 + b"1" + b"}" * 3_000]
+)
+def test_event_that_cannot_be_parsed_is_kept_as_failed_alone(serve: Serve, stored: Stored, value: bytes) -> None:
+    body = orjson.dumps(event("customer.updated", customer(metadata="here", name='a "[{ quoted'))).replace(
+        b'"here"', value
+    )
+    served = serve()
+    assert served.send(event("customer.updated", customer(), id="evt_2")) == [200]
+    assert [served.post(body).status for _ in range(2)] == [500, 500]
+    status, attempts, why = stored.ledger()
+    assert (status, attempts) == ("failed", 2)
+    assert why.startswith("The event cannot be parsed")
+    kept = "select type, object_id, object_type, payload::text from stripe.stripe_webhook_events where id = 'evt_1'"
+    assert stored.query(kept) == [("customer.updated", "cus_1", "customer", body.decode())]
+    assert stored.value("select count(*) from stripe.customers") == 1
+    assert served.post(body[:-1]).status == 400
+    assert served.post(body[:-1] + b",NaN}").status == 400
+
+
 def test_event_whose_key_no_index_holds_is_kept_as_failed_alone(serve: Serve, stored: Stored) -> None:
     served = serve()
     long, other = customer(), customer()

