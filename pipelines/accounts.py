@@ -30,8 +30,9 @@ def each_account(settings: Settings) -> list[Settings]:
     for name in names:
         if not name.startswith("acct_"):
             raise BadConfiguration(
-                f"The account {shown(name)} is none: set SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to"
-                " acct_…, to several with commas between, or to all."
+                f"The setting stripe_account has an entry that is no account, {shown(name)}: set"
+                " SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to acct_…, to several with commas between, or"
+                " to all."
             )
     return [_of(settings, name) for name in names] or [settings]
 

@@ -108,7 +108,8 @@ class Client:
             self.limiter.succeeded(endpoint)
             self.dates.check(reply)
             return reply
-        error = error_of(reply, request.denied)
+        sent = (self.settings.stripe_version, self.settings.stripe_account, self.settings.stripe_context)
+        error = error_of(reply, request.denied, sent)
         self._account_for(endpoint, reply, error)
         raise error
 
