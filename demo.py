@@ -32,6 +32,7 @@ import duckdb
 from pipelines.process import interruptible
 from pipelines.settings import Settings, environment_name
 from simulator import Simulator
+from sources.stripe_api.command_line import Parser
 
 ROOT = Path(__file__).resolve().parent
 FILE = Settings().duckdb_path
@@ -48,12 +49,16 @@ class Question:
 
 def main() -> int:
     """Returns the exit code of the load, or 2 where it was not begun."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--serve", action="store_true", help="keep the account up until Ctrl-C")
-    parser.add_argument("--port", type=int, default=0, help="where to serve it; 0 takes a free one (default)")
-    options = parser.parse_args()
+    options = _parser().parse_args()
     with account(options.port) as simulator, interruptible():
         return serve(simulator) if options.serve else load_and_show(simulator)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="demo.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--serve", action="store_true", help="keep the account up until Ctrl-C")
+    parser.add_argument("--port", type=int, default=0, help="where to serve it; 0 takes a free one (default)")
+    return parser
 
 
 def account(port: int = 0) -> Simulator:

@@ -30,8 +30,9 @@ def settings_page() -> str:
         " that are secret belong into `secrets.toml`.",
         "A setting is read under its section alone: `WORKERS` or `DATASET` of another program means nothing here. A"
         " name in one of these sections that is not a setting ends the command with exit code 2 and the nearest name; a"
-        " section that is nearly one of these is a warning on stderr. Messages name a setting and never repeat its"
-        " value.",
+        " section that is nearly one of these, or leaves out a part of it, is a warning on stderr. So are `resources`,"
+        " `since`, `until` and `full_refresh`, which only `stripe_source()` reads. Messages name a setting and never"
+        " repeat its value.",
         "dlt's own settings (`FULL_REFRESH`, `DEV_MODE`, `LOAD__…`, `NORMALIZE__…`, `DESTINATION__…`, `[pipelines…]`)"
         " do not reach the loads of these commands, which give dlt a configuration of their own. What does: the"
         " credentials in `destination.postgres.credentials`, the [schema contract](../scheduling/schema_contract.md),"

@@ -30,8 +30,8 @@ def each_account(settings: Settings) -> list[Settings]:
     for name in names:
         if not name.startswith("acct_"):
             raise BadConfiguration(
-                f"{shown(name)} is not an account id: set SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to"
-                " acct_…, to several separated by commas, or to all."
+                f"The setting stripe_account has an entry that is not an account id, {shown(name)}: set"
+                " SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to acct_…, several separated by commas, or all."
             )
     return [_of(settings, name) for name in names] or [settings]
 

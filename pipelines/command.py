@@ -11,7 +11,7 @@ import textwrap
 import traceback
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
 import pendulum
 
@@ -34,28 +34,11 @@ from sources.stripe_api.tally import Tally
 ALL_WELL, SOME_FAILED, COULD_NOT_START, DRIFT = 0, 1, 2, 3
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse's parser; its error messages never repeat an argument that looks like a secret."""
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's."""
-        self._given = list(sys.argv[1:] if args is None else args)
-        return super().parse_known_args(args, namespace)
-
-    def error(self, message: str) -> NoReturn:
-        """As argparse's: usage, message, exit code 2."""
-        given = {part for word in self._given for part in (word, word.partition("=")[2])}
-        for text in sorted(given - {""}, key=len, reverse=True):
-            if (safe := shown(text)) != repr(text):
-                message = message.replace(repr(text), safe).replace(text, safe)
-        super().error(message)
-
-
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Where to load to and from, and how much to say."""
     parser.add_argument("--destination", choices=("duckdb", "postgres"), help="default: duckdb")
     parser.add_argument("--dataset", help="schema that holds the tables (default: stripe)")
-    parser.add_argument("--duckdb-path", metavar="FILE", help="DuckDB file (default: stripe_data.duckdb)")
+    parser.add_argument("--duckdb-path", type=str, metavar="FILE", help="DuckDB file (default: stripe_data.duckdb)")
     parser.add_argument("--stripe-account", metavar="ACCT", help="connected account, acct_…, several, or all")
     parser.add_argument("--debug", action="store_true", help="log more, and show tracebacks")
 

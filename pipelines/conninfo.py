@@ -21,6 +21,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg2.extensions import parse_dsn
 
 from pipelines.database_problem import DatabaseProblem
+from sources.stripe_api.errors import shown
 
 log = logging.getLogger("stripe_elt.database")
 
@@ -96,6 +97,8 @@ def checked(given: Mapping[str, object], name: str) -> dict[str, str]:
     ssl: dict[str, str] = {}  # weaker than any `sslmode`, wherever it stands
     for key, value in given.items():
         letters = _letters(key)
+        if letters == "replication":
+            raise unusable(name, "Its option replication opens a connection for a replica, not for us: remove it.")
         if option := _spelling().get(RENAMED.get(letters, letters)):
             options[option] = str(value)
         elif letters == "ssl":
@@ -105,8 +108,7 @@ def checked(given: Mapping[str, object], name: str) -> dict[str, str]:
         elif letters in INSTEAD and (letters, value) != ("sslaccept", "accept_invalid_certs"):
             raise unusable(name, f"libpq has no option {key}. Write {INSTEAD[letters]} instead.")
         elif letters != "sslaccept" and not IDLE.fullmatch(letters):
-            shown = key if re.fullmatch(r"[A-Za-z]\w{1,40}", key, re.ASCII) else "with this spelling"
-            raise unusable(name, f"libpq has no option {shown}: remove it.")
+            raise unusable(name, f"It has an option that libpq has not, {shown(key, _spelling().values())}: remove it.")
     options = ssl | options
     _check_values(options, name)
     return options

@@ -16,6 +16,7 @@ from dlt.common.typing import TSecretStrValue
 from dlt.destinations.impl.postgres.configuration import PostgresClientConfiguration, PostgresCredentials
 from psycopg.conninfo import make_conninfo
 
+from pipelines.configured import warn_misspelt
 from pipelines.conninfo import EXAMPLE, checked, options_of
 from pipelines.database_problem import DatabaseProblem
 from pipelines.settings import Settings
@@ -73,6 +74,8 @@ def postgres_conninfo(settings: Settings) -> str:
 
 
 def _dlt_credentials() -> str:
+    warn_misspelt("destination.postgres", list(LibpqConfiguration().get_resolvable_fields()))
+    warn_misspelt(CREDENTIALS, list(LibpqCredentials().get_resolvable_fields()))
     try:
         credentials = resolve_configuration(LibpqCredentials(), sections=("destination", "postgres", "credentials"))
     except ConfigurationException as error:

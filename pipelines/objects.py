@@ -19,7 +19,7 @@ from sources.stripe_api.arrow import arrow_tables
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.changes import gone, merged
 from sources.stripe_api.errors import RequestRefused, shown
-from sources.stripe_api.id_prefixes import CHOSEN_BY_USERS, prefix_of, tables_named, tables_of_id
+from sources.stripe_api.id_prefixes import CHOSEN_BY_USERS, prefix_of, shown_id, tables_named, tables_of_id
 from sources.stripe_api.replies import Object
 from sources.stripe_api.rows import Stamp
 from sources.stripe_api.tally import shortened
@@ -79,16 +79,16 @@ def _find(session: Session, id: str, kind: str | None) -> ReadBack:
     held = [one for one in tries if one.fate == "read"]
     if len(held) > 1:
         names = ", ".join(one.wanted.table for one in held)
-        raise UnknownObject(f"{shown(id)} is the id of several objects: {names}. Say which with --type.")
+        raise UnknownObject(f"{shown_id(id)} is the id of several objects: {names}. Say which with --type.")
     lost = [one for one in tries if one.fate == "gone" and (one.object is not None or _is_stored(session, one.wanted))]
     if held or lost:
         return held[0] if held else _deleted_now(session, lost[0])
     if came := [one for one in tries if one.fate in ("broken", "failed")]:  # it may well be there
         return came[0]
-    reasons = [one.why for one in tries if one.why]
+    reasons = [one.why for one in tries if one.why and prefix_of(id)]  # Stripe repeats the id, which may be anything
     where = " or ".join(sorted(TABLES[one.wanted.table].objects[0] for one in tries))
     raise UnknownObject(
-        f"There is no {where} {shown(id)} in account {session.account_id}"
+        f"There is no {where} {shown_id(id)} in account {session.account_id}"
         + (f": {reasons[0].rstrip('.')}. " if reasons else ". ")
         + "Check the id, the mode of the key (live or test) and --stripe-account; --type names another kind of object,"
         " and objects below another are written PARENT/ID."
@@ -100,8 +100,9 @@ def _tables(id: str, kind: str | None) -> Sequence[str]:
     if kind is not None:
         named = tables_named(kind)
         if not named:
-            near = difflib.get_close_matches(kind, [*TABLES, *(o for t in TABLES.values() for o in t.objects)], 1)
-            raise UnknownObject(f"--type {shown(kind)} is no table and no object of Stripe's" + _mean(near))
+            known = [*TABLES, *(o for t in TABLES.values() for o in t.objects)]
+            near = difflib.get_close_matches(kind, known, 1)
+            raise UnknownObject(f"--type {shown(kind, known)} is no table and no object of Stripe's" + _mean(near))
         return named
     own = id.rpartition("/")[2]
     if own != id and any(TABLES[name].parent for name in tables_of_id(own) or ()):
@@ -110,12 +111,12 @@ def _tables(id: str, kind: str | None) -> Sequence[str]:
     if tables is None:
         return CHOSEN_BY_USERS
     if not tables:
-        raise UnknownObject(f"Objects with ids like {shown(id)} ({prefix_of(id)}…) are kept in no table.")
+        raise UnknownObject(f"Objects with ids like {shown_id(id)} ({prefix_of(id)}…) are kept in no table.")
     readable = [name for name in tables if TABLES[name].retrieve is not None]
     if not readable:
         parents = sorted({TABLES[name].parent or "" for name in tables} - {""})
         raise UnknownObject(
-            f"{shown(id)} cannot be read by its id alone."
+            f"{shown_id(id)} cannot be read by its id alone."
             + (f" Read what it belongs to, and it comes along: {' or '.join(parents)}." if parents else "")
         )
     return readable

@@ -151,10 +151,12 @@ def read_fields(kind: type[Any], section: str, given: Mapping[str, Any]) -> dict
 def _typed(name: str, section: str, value: Any, hint: Any) -> Any:
     kind = next((kind for kind in (int, float) if hint is kind), str)
     try:
+        if isinstance(value, Mapping | list | bool) or (kind is int and isinstance(value, float)):
+            raise ValueError
         return kind(value)
-    except ValueError:
-        number = "whole number" if kind is int else "number"
-        raise BadConfiguration(f"The setting {name} is not a {number}. {_set(name, section)}") from None
+    except (ValueError, OverflowError):
+        wanted = {int: "whole number", float: "number", str: "text"}[kind]
+        raise BadConfiguration(f"The setting {name} is not a {wanted}. {_set(name, section)}") from None
 
 
 def _check(settings: Settings) -> None:

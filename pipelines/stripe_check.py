@@ -29,7 +29,6 @@ from pipelines.command import (
     ALL_WELL,
     DRIFT,
     SOME_FAILED,
-    Parser,
     add_common_options,
     in_turn,
     moment,
@@ -45,6 +44,7 @@ from pipelines.parts import drop_staging, scope_of
 from pipelines.process import lost_output
 from pipelines.session import open_session
 from pipelines.settings import Settings
+from sources.stripe_api.command_line import Parser
 from sources.stripe_api.errors import BadConfiguration
 
 
@@ -70,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dry-run", action="store_true", help="report, and repair nothing")
     parser.add_argument("--fail-on-drift", action="store_true", help="exit with 3 when anything differed")
-    parser.add_argument("--json", metavar="FILE", help="also write the report to FILE; -: only JSON on stdout")
+    parser.add_argument(
+        "--json", type=str, metavar="FILE", help="also write the report to FILE; with -, only JSON goes to stdout"
+    )
     parser.add_argument(
         "--requests-budget", type=whole_number, metavar="N", help="spend at most N requests for each account"
     )
@@ -180,4 +182,4 @@ class ReportFile:
             raise self._problem(error) from error
 
     def _problem(self, error: OSError) -> BadConfiguration:
-        return BadConfiguration(f"The report cannot be written to --json {self._path}: {error.strerror}.")
+        return BadConfiguration(f"The report cannot be written to the file of --json: {error.strerror}.")

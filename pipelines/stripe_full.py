@@ -20,7 +20,6 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 from pipelines.command import (
     ALL_WELL,
     SOME_FAILED,
-    Parser,
     add_common_options,
     explain,
     in_turn,
@@ -36,6 +35,7 @@ from pipelines.display import print_summary
 from pipelines.run import Order, Outcome, run
 from pipelines.settings import Settings
 from sources.stripe_api.catalogue import select
+from sources.stripe_api.command_line import Parser
 
 
 def main() -> int:

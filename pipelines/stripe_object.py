@@ -21,7 +21,6 @@ from pipelines.accounts import one_account
 from pipelines.command import (
     ALL_WELL,
     SOME_FAILED,
-    Parser,
     add_common_options,
     run_command,
     say,
@@ -30,6 +29,7 @@ from pipelines.command import (
 )
 from pipelines.objects import load_objects
 from pipelines.session import open_session
+from sources.stripe_api.command_line import Parser
 from sources.stripe_api.tally import left_out
 
 

@@ -21,7 +21,6 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 from pipelines.command import (
     ALL_WELL,
     SOME_FAILED,
-    Parser,
     add_common_options,
     in_turn,
     resources_of,
@@ -39,6 +38,7 @@ from pipelines.session import open_session
 from pipelines.settings import Settings
 from pipelines.sync import Sync, SyncOutcome
 from pipelines.sync_settings import SyncSettings, read_sync_settings
+from sources.stripe_api.command_line import Parser
 from sources.stripe_api.errors import RetryLater
 from sources.stripe_api.tally import left_out
 

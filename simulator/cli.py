@@ -16,6 +16,8 @@ from simulator.gates import names_of
 from simulator.limits import BUDGETS
 from simulator.simulator import Simulator
 from sources.stripe_api.catalogue import RESOURCES
+from sources.stripe_api.command_line import Parser
+from sources.stripe_api.errors import shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m simulator", description="A Stripe account over HTTP on 127.0.0.1.")
+    parser = Parser(prog="python -m simulator", description="A Stripe account over HTTP on 127.0.0.1.")
     parser.add_argument("--port", type=_whole(65_535), default=0, help="0 takes a free one (default)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same account")
     parser.add_argument("--customers", type=_whole(), default=300, help="size of the business")
@@ -74,16 +76,19 @@ def _whole(most: int | None = None) -> Callable[[str], int]:
 
     def parse(text: str) -> int:
         if not text.isdecimal() or (most is not None and int(text) > most):
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0{f' to {most}' if most else ''}")
+            raise argparse.ArgumentTypeError(f"{shown(text)} is no whole number from 0{f' to {most}' if most else ''}")
         return int(text)
 
     return parse
 
 
 def _number(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
     if not 0 <= number < inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is less than nothing, or endless")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no number from 0")
     return number
 
 
@@ -93,8 +98,8 @@ def _lacking(text: str) -> list[str]:
     for name in names:
         if name not in known:
             near = get_close_matches(name, known, n=1)
-            question = f"; did you mean {near[0]!r}?" if near else ""
-            raise argparse.ArgumentTypeError(f"there is no product, resource or table {name!r}{question}")
+            question = f"; did you mean {near[0]}?" if near else ""
+            raise argparse.ArgumentTypeError(f"there is no product, resource or table {shown(name, known)}{question}")
     return names
 
 
@@ -104,9 +109,11 @@ def _fault(text: str) -> dict[str, Any]:
     probability, _, path = rest.partition(":")
     fault: dict[str, Any] = {"probability": _number(probability or "1"), "path_prefix": path or "/"}
     if fault["probability"] > 1:
-        raise argparse.ArgumentTypeError(f"the probability {probability} is more than 1")
+        raise argparse.ArgumentTypeError("the probability is more than 1")
     if kind.isdecimal() and 400 <= int(kind) <= 599:
         return fault | {"kind": "status", "status": int(kind)}
     if kind not in KINDS:
-        raise argparse.ArgumentTypeError(f"unknown kind {kind!r}: a status from 400, or one of {', '.join(KINDS)}")
+        raise argparse.ArgumentTypeError(
+            f"unknown kind {shown(kind, KINDS)}: a status from 400, or one of {', '.join(KINDS)}"
+        )
     return fault | {"kind": kind}

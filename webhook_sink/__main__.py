@@ -24,7 +24,6 @@ from pipelines.command import (
     ALL_WELL,
     COULD_NOT_START,
     SOME_FAILED,
-    Parser,
     moment,
     require_working_directory,
     run_interruptible,
@@ -33,6 +32,7 @@ from pipelines.command import (
 from pipelines.database_problem import explained, keep_rows_out_of_logs
 from pipelines.process import Interrupts, interruptible, lost_output, stops
 from pipelines.settings import Settings, read_settings
+from sources.stripe_api.command_line import Parser
 from sources.stripe_api.errors import StripeSourceError
 from webhook_sink import logs
 from webhook_sink.endpoint_secrets import TO_FORGET, Secrets

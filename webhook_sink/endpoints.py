@@ -112,7 +112,7 @@ class Endpoints:
         try:
             return operation(*given)
         except stripe.StripeError as error:
-            raise _error_of(error) from None
+            raise _error_of(error, self._version) from None
 
 
 def _endpoint(found: Mapping[str, Any]) -> Endpoint:
@@ -133,8 +133,8 @@ def _check_url(url: str) -> None:
     raise BadConfiguration(f"{shown(url)} is no address that Stripe could send webhooks to: https://host/webhooks.")
 
 
-def _error_of(error: stripe.StripeError) -> StripeSourceError:
-    said = safe(error.user_message or "")
+def _error_of(error: stripe.StripeError, version: str) -> StripeSourceError:
+    said = safe(error.user_message or "", [version])
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
         return AuthenticationFailed(
             f"Stripe does not let the key manage webhook endpoints: {said}", status=error.http_status

@@ -107,9 +107,9 @@ def _expand(wanted: str) -> list[str]:
             if line.not_loaded is None and (wanted == "all" or wanted in line.groups)
         ]
     if wanted not in RESOURCES:
-        raise UnknownResource(f"There is no resource {shown(wanted)}{_nearest(wanted)} {_KNOWN}")
+        raise UnknownResource(f"There is no resource {shown(wanted, _loadable())}{_nearest(wanted)} {_KNOWN}")
     if reason := RESOURCES[wanted].not_loaded:
-        raise UnknownResource(f"The resource {shown(wanted)} is never loaded: {reason}.")
+        raise UnknownResource(f"The resource {wanted!r} is never loaded: {reason}.")
     return [wanted]
 
 
@@ -119,6 +119,9 @@ _KNOWN = f"Known are the groups {', '.join(GROUPS)} and the names of the catalog
 def _nearest(wanted: str) -> str:
     """A question that ends the message's first sentence, or its full stop where nothing is near."""
     normal = wanted.lower().replace("-", "_").replace(".", "_").replace(" ", "_")
-    loadable = [name for name, line in RESOURCES.items() if line.not_loaded is None]
-    near = difflib.get_close_matches(normal, [*loadable, *GROUPS], n=1, cutoff=0.6)
+    near = difflib.get_close_matches(normal, _loadable(), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else "."
+
+
+def _loadable() -> list[str]:
+    return [*(name for name, line in RESOURCES.items() if line.not_loaded is None), *GROUPS]

@@ -107,7 +107,8 @@ class Client:
         if reply.status == 200:
             self.limiter.succeeded(endpoint)
             return self.dates.check(reply, self._clock() - began - reply.elapsed)
-        error = error_of(reply, request.denied)
+        sent = (self.settings.stripe_version, self.settings.stripe_account, self.settings.stripe_context)
+        error = error_of(reply, request.denied, sent)
         self._account_for(endpoint, reply, error)
         raise error
 

@@ -20,11 +20,14 @@ what somebody has typed only as `shown` gives it: it may be a secret in the wron
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 SECRET = re.compile(r"(?i)\b(?:sk|rk|pk)_(?:live|test)_|\bwhsec_|\bpostgres(?:ql)?:|://[^/\s]*@|\bpassword\b")
-NAME = re.compile(r"[\w.,/: +-]{1,100}", re.ASCII)
-TOKEN = re.compile(r"(?<![A-Za-z0-9_])(?=[A-Za-z0-9+/]*\d)[A-Za-z0-9+/]{20,}")
+NAME = re.compile(r"-{0,2}[a-z][\w.-]{0,99}", re.ASCII | re.IGNORECASE)
+NEAR = 0.75
+"""How alike a text has to be to a known name to be taken for it with a typing error, and repeated."""
 
 
 def looks_secret(text: str) -> bool:
@@ -32,11 +35,26 @@ def looks_secret(text: str) -> bool:
     return SECRET.search(text) is not None
 
 
-def shown(text: str) -> str:
-    """A given text as a message may repeat it: quoted where it looks like a name or an id, else only its length."""
-    if NAME.fullmatch(text) and not looks_secret(text) and not TOKEN.search(text):
+def shown(text: str, names: Iterable[str] = ()) -> str:
+    """A given text as a message may repeat it: quoted where it is nearly one of the names, else only its shape.
+
+    No form tells a password from a name: what is near to no name that could have been meant may be one.
+    """
+    if NAME.fullmatch(text) and not looks_secret(text) and difflib.get_close_matches(text, names, 1, NEAR):
         return repr(text)
-    return f"(a text of {len(text)} characters)"
+    return shape(text)
+
+
+def shape(text: str) -> str:
+    """What a text that may be a secret is made of: "(7 letters and digits)"."""
+    kinds = {
+        "letters": any(map(str.isalpha, text)),
+        "digits": any(map(str.isdecimal, text)),
+        "other characters": not all(map(str.isalnum, text)),
+    }
+    *rest, last = [kind for kind, is_there in kinds.items() if is_there] or ["characters"]
+    named = f"{', '.join(rest)} and {last}" if rest else last
+    return f"({len(text)} {named.removesuffix('s') if len(text) == 1 else named})"
 
 
 class StripeSourceError(Exception):

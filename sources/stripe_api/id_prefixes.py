@@ -10,10 +10,12 @@ nothing at all: coupons, plans and products can have ids that users chose, and s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from sources.stripe_api.catalogue import TABLES, tables_of_object
+from sources.stripe_api.errors import shape
 
 OBJECTS_BY_PREFIX: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -195,6 +197,11 @@ _LONGEST_FIRST = tuple(sorted(OBJECTS_BY_PREFIX, key=len, reverse=True))
 def prefix_of(id: str) -> str | None:
     """The longest known prefix that an id begins with; None where there is none, or nothing behind it."""
     return next((prefix for prefix in _LONGEST_FIRST if id.startswith(prefix) and len(id) > len(prefix)), None)
+
+
+def shown_id(id: str) -> str:
+    """An id as a message may repeat it: quoted where it begins as Stripe's do, else only its shape."""
+    return repr(id) if prefix_of(id) and re.fullmatch(r"[\w/-]{1,100}", id, re.ASCII) else shape(id)
 
 
 def tables_of_id(id: str) -> tuple[str, ...] | None:

@@ -7,7 +7,7 @@ https://docs.stripe.com/rate-limits. That an account lacks a product has no code
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import stripe
@@ -47,6 +47,7 @@ SET_KEY = "Set STRIPE_SECRET_KEY, or stripe_secret_key in .dlt/secrets.toml, to 
 SET_BASE = "See SOURCES__STRIPE__API_BASE, and any proxy on the way"
 
 _KEY = re.compile(r"\b(?:[srpe]k|whsec|ephkey)_[\w*]+|\b\w+_secret_\w+")
+_ACCOUNT = re.compile(r"acct_\w+", re.ASCII)
 _MAIL = re.compile(r"\S+@\S+")
 _URL = re.compile(r"https?://(?!(?:[\w-]+\.)*stripe\.com\b)\S+")
 _DIGITS = re.compile(r"(?<![\w])\+?\d[\d ().-]{6,}\d")
@@ -54,8 +55,15 @@ _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"|`([^`]*)`|“([^”]*)”")
 _NAME = re.compile(r"[\w.\-/\[\]{}:]{1,80}")
 
 
-def safe(text: str) -> str:
-    """What of Stripe's text may be logged: no key, no address, no number, nothing quoted but names and ids."""
+def safe(text: str, sent: Iterable[str | None] = ()) -> str:
+    """What of Stripe's text may be logged: no key, no address, no number, nothing quoted but names and ids.
+
+    `sent` are values of settings, which Stripe repeats where it refuses them: only ids of accounts stay.
+    """
+    parts = {part for value in sent if value for part in (value, *value.split("/"))}
+    for part in sorted(filter(None, parts), key=len, reverse=True):
+        if not _ACCOUNT.fullmatch(part):
+            text = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", "…", text)
     text = _QUOTED.sub(lambda quoted: quoted[0] if _NAME.fullmatch(quoted[0][1:-1]) else "'…'", text)
     for hidden in (_KEY, _MAIL, _URL, _DIGITS):
         text = hidden.sub("…", text)
@@ -63,15 +71,16 @@ def safe(text: str) -> str:
     return text if len(text) <= 300 else text[:299] + "…"
 
 
-def error_of(reply: Reply, denied: Sequence[str] = ()) -> StripeSourceError:
+def error_of(reply: Reply, denied: Sequence[str] = (), sent: Iterable[str | None] = ()) -> StripeSourceError:
     """The error that an answer with another status than 200 is, with the SDK's own as its cause.
 
-    `denied` are texts that are known to mean that the account lacks the product of this very list.
+    `denied` are texts that are known to mean that the account lacks the product of this very list, `sent` the values of
+    settings that went with the request.
     """
     found = decode(reply.body)
     error = found.get("error") if isinstance(found, dict) else None
     fields: dict[str, Any] = error if isinstance(error, dict) else {}
-    text = safe(str(fields.get("message") or fields.get("user_message") or ""))
+    text = safe(str(fields.get("message") or fields.get("user_message") or ""), sent)
     code, param = _name(fields.get("code")), _name(fields.get("param"))
     kind, message = _kind(reply, isinstance(error, dict), code, text, denied)
     raised = kind(message, request_id=reply.request_id, status=reply.status, code=code, param=param)

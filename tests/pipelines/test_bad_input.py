@@ -208,7 +208,7 @@ def test_account_that_the_key_cannot_act_for(on_duckdb: Case) -> None:
     ("arguments", "words"),
     [
         (["--resources", "custmers"], ["no resource 'custmers'", "did you mean 'customers'?"]),
-        (["--since", "yesterday"], ["--since", "'yesterday' is no point in time", "2025-01-31"]),
+        (["--since", "yesterday"], ["--since", "(9 letters) is no point in time", "2025-01-31"]),
         (["--since", "2025-02-01", "--until", "2025-01-01"], ["--since", "--until", "before"]),
         (["--resources", ""], ["--resources names nothing"]),
         (["--dataset", "Bad-name"], ["SOURCES__STRIPE__DATASET"]),

@@ -105,7 +105,12 @@ def test_what_people_paste_is_the_same_connection(pasted: str, more: dict[str, s
         ("postgresql://u:p@h/d?targetServerType=hush", "no option targetServerType. Write target_session_attrs"),
         ("postgresql://u:p@h/d?sslaccept=strict&x=hush", "no option sslaccept"),
         ("postgresql://u:p@h/d?readOnly=hush", "no option readOnly"),
-        ("postgresql://u:p@h/d?frobnicate=hush", "no option frobnicate"),
+        ("postgresql://u:p@h/d?frobnicate=hush", "an option that libpq has not, (10 letters)"),
+        ("postgresql://u:p@h/d?hush=1", "an option that libpq has not, (4 letters)"),
+        ("postgresql://u:p@h/d?conect_timeout=hush", "an option that libpq has not, 'conect_timeout'"),
+        ("postgresql://u:p@h/d?replication=database", "Its option replication"),
+        ("host=h replication=true password=hush", "Its option replication"),
+        ("jdbc:postgresql://h/d?Replication=hush", "Its option replication"),
         ("postgresql://u:p@h/d?sslkeylogfile=hush", "sslkeylogfile is too new"),
     ],
 )

@@ -8,19 +8,22 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.accounts import each_account
+from pipelines.conninfo import options_of
 from pipelines.objects import _tables
 from pipelines.settings import SECTION, Settings, environment_name, read_settings
 from pipelines.sync_settings import SECTION as SYNC_SECTION
 from pipelines.sync_settings import SyncSettings, read_sync_settings
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.contract import contract_of
-from sources.stripe_api.errors import BadConfiguration, RequestRefused, StripeSourceError, looks_secret, shown
+from sources.stripe_api.errors import BadConfiguration, RequestRefused, StripeSourceError, looks_secret, shape, shown
+from sources.stripe_api.id_prefixes import shown_id
 from webhook_sink.endpoints import Endpoints, _check_url
 from webhook_sink.settings import SECTION as SINK_SECTION
 from webhook_sink.settings import SinkSettings, read_sink_settings
@@ -36,6 +39,9 @@ SECRETS = (
     "https://user:open-sesame@proxy.example",
     "host=db.example password=open-sesame",
     "c29tZSBsb25nIHRva2VuIHRoYXQgbm9ib2R5IHNob3VsZCBzZWU5",
+    "hunter2",
+    "S3cret'Pw",
+    "Tr0ub4dor:3/x",
 )
 SCRIPTS = ("stripe_full", "stripe_sync", "stripe_check", "stripe_object", "stripe_part")
 READERS: tuple[tuple[str, type, Callable[[], Any]], ...] = (
@@ -47,7 +53,7 @@ READERS: tuple[tuple[str, type, Callable[[], Any]], ...] = (
 
 def parsers() -> Iterator[tuple[list[str], argparse.ArgumentParser]]:
     """Each command's parser, those of its subcommands included, with the words that lead there."""
-    for module in (*(f"pipelines.{name}" for name in SCRIPTS), "webhook_sink.__main__"):
+    for module in (*(f"pipelines.{name}" for name in SCRIPTS), "webhook_sink.__main__", "simulator.cli", "demo"):
         yield from below([], importlib.import_module(module)._parser())
 
 
@@ -63,6 +69,8 @@ def attempts(secret: str) -> Iterator[tuple[argparse.ArgumentParser, list[str]]]
     for _, parser in parsers():
         yield parser, [secret]
         yield parser, [f"--no-such-option={secret}"]
+        yield parser, [f"-h{secret}"]
+        yield parser, [f"--{secret}"]
         for action in parser._actions:
             for option in action.option_strings[-1:]:
                 yield parser, [option, secret]
@@ -77,7 +85,7 @@ def test_no_option_repeats_a_secret(secret: str, capsys: pytest.CaptureFixture[s
             parser.parse_args(arguments)
         tried += 1
     said = "".join(capsys.readouterr())
-    assert tried > 80
+    assert tried > 100
     assert "usage:" in said
     assert secret not in said
     assert "open-sesame" not in said
@@ -118,6 +126,7 @@ def test_no_name_account_or_contract_repeats_a_secret(secret: str) -> None:
         lambda: contract_of({secret: "freeze"}),
         lambda: _tables("x_1", secret),
         lambda: _check_url(secret),
+        lambda: options_of(f"postgresql://h/d?{quote(secret, safe='')}=1", "DATABASE_URL"),
     ):
         with pytest.raises(StripeSourceError) as raised:
             attempt()
@@ -135,11 +144,50 @@ def test_no_endpoint_that_is_not_found_repeats_a_secret(simulator: Callable[...,
         assert "open-sesame" not in str(raised.value)
 
 
+def test_what_is_nearly_a_known_name_is_shown_with_it() -> None:
+    for near, known in (("custmers", "customers"), ("Invoices", "invoices"), ("--resourcs", "--resources")):
+        assert shown(near, [known, "payouts"]) == repr(near)
+    for far in ("hunter2", "customers=hunter2", "payouts hunter2", "payouts:x"):
+        assert shown(far, ["customers", "payouts"]) == shape(far)
+    with pytest.raises(BadConfiguration, match="There is no resource 'custmers'; did you mean 'customers'"):
+        select(["custmers"])
+    assert [shown_id(id) for id in ("cus_NffrFeUfNV2Hib", "hunter2")] == ["'cus_NffrFeUfNV2Hib'", shape("hunter2")]
+
+
 @pytest.mark.parametrize(
-    "name", ["custmers", "cus_NffrFeUfNV2Hib", "2025-01-31T12:00:00Z", "pi_3MtwBwLkdIwHu7ix28a3tqPa"]
+    ("text", "is_made_of"),
+    [
+        ("hunter2", "(7 letters and digits)"),
+        ("a", "(1 letter)"),
+        ("2025-01-31", "(10 digits and other characters)"),
+        ("p\udcff w1", "(5 letters, digits and other characters)"),
+        ("", "(0 characters)"),
+    ],
 )
-def test_names_and_ids_are_shown(name: str) -> None:
-    assert shown(name) == repr(name)
+def test_what_a_text_is_made_of(text: str, is_made_of: str) -> None:
+    assert shape(text) == is_made_of
+
+
+def test_error_of_an_option_names_the_option_and_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    for module, arguments, says in (
+        (
+            "pipelines.stripe_full",
+            ["--destination", "hunter2"],
+            "--destination: invalid choice: (7 letters and digits)",
+        ),
+        ("pipelines.stripe_full", ["--destination", "hunter2"], "(choose from 'duckdb', 'postgres')"),
+        ("pipelines.stripe_full", ["--resourcs", "hunter2"], "unrecognized arguments: '--resourcs' (7 letters and"),
+        ("webhook_sink.__main__", ["serve", "--port", "hunter2"], "--port: invalid int value: (7 letters and digits)"),
+        ("webhook_sink.__main__", ["servee"], "invalid choice: 'servee' (choose from 'serve',"),
+        ("simulator.cli", ["--lacks", "isuing_cards"], "did you mean issuing_cards?"),
+        ("pipelines.stripe_object", ["cus_\udcff"], "argument ID: it holds bytes that are not UTF-8"),
+        ("webhook_sink.__main__", ["replay", "--type", "\udcff"], "it holds bytes that are not UTF-8"),
+    ):
+        with pytest.raises(SystemExit):
+            importlib.import_module(module)._parser().parse_args(arguments)
+        assert says in capsys.readouterr().err
+    taken = importlib.import_module("pipelines.stripe_full")._parser().parse_args(["--duckdb-path", "\udcff"])
+    assert taken.duckdb_path == "\udcff"  # names of files are bytes
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -82,7 +82,7 @@ def test_an_object_below_another_needs_its_parent_once(mirror: Mirror) -> None:
         ("cus_missing000", None, "no customer 'cus_missing000'"),
         ("li_12345678", None, "Read what it belongs to"),
         ("tok_12345678", None, "kept in no table"),
-        ("nothing", None, "no coupon or plan or product 'nothing'"),
+        ("nothing", None, r"no coupon or plan or product \(7 letters\) in account acct_\w+\. Check the id"),
         ("x", "cupon", "did you mean 'coupon'"),
     ],
 )

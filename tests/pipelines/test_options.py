@@ -40,7 +40,7 @@ def test_what_is_no_number_of_seconds(text: str) -> None:
         (["stripe_sync.py", "--follow", "0"], "it has to be a number of seconds of one or more"),
         (["stripe_check.py", "--sample", "0"], "it has to be a whole number of one or more"),
         (["stripe_check.py", "--since", "2026-02-01", "--until", "2026-01-01"], "--since has to be before --until"),
-        (["stripe_check.py", "--json", "no/such/folder/report.json"], "cannot be written to --json"),
+        (["stripe_check.py", "--json", "no/such/folder/report.json"], "cannot be written to the file of --json"),
         (["stripe_full.py", "--since", "2026-02-01", "--until", "2026-01-01"], "--since has to be before --until"),
         (["stripe_full.py", "--resources", "customer"], "did you mean 'customers'"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
+from pipelines.libpq import postgres_conninfo
 from pipelines.settings import Settings, environment_name, read_settings
 from pipelines.sync_settings import SyncSettings, read_sync_settings
 from sources.stripe_api.errors import BadConfiguration
@@ -79,6 +81,7 @@ def test_short_variable_names_beat_dlts(project: Path, monkeypatch: pytest.Monke
         ("dataset", "a" * 29),
         ("api_base", "localhost:12111"),
         ("package_rows", "2.5"),
+        ("workers", "[1, 2]"),
     ],
 )
 def test_impossible_value_names_the_setting(
@@ -131,7 +134,6 @@ def test_names_without_their_section_are_other_programs(project: Path, monkeypat
     [
         ("SOURCES__STRIPE__WORKERZ", "workers"),
         ("SOURCES__STRIPE__STRIPE_SECRET", "stripe_secret_key"),
-        ("SOURCES__STRIPE__COLOUR", "Its settings are: account_id, api_base"),
         ("SYNC__EVENTS_LAGG", "events_lag"),
         ("WEBHOOK_SINK__PORTT", "port"),
     ],
@@ -146,6 +148,36 @@ def test_variable_of_our_sections_that_nobody_reads_is_refused(
     assert variable in str(raised.value)
     assert nearest in str(raised.value)
     assert "sk_live_1" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["colour", "hunter2", "S3cretPw"])
+def test_name_that_is_near_to_none_is_not_repeated(project: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for section in ("sources.stripe", "sync", "webhook_sink"):
+        (project / ".dlt/config.toml").write_text(f"[{section}]\n{name} = 1\n")
+        reload_dlt()
+        with pytest.raises(BadConfiguration, match="Its settings are: ") as raised:
+            read_all()
+        assert f"… in the section [{section}] of .dlt/config.toml ({len(name)} letters" in str(raised.value)
+        assert name not in str(raised.value)
+    (project / ".dlt/config.toml").write_text("")
+    monkeypatch.setenv(f"SOURCES__STRIPE__{name.upper()}", "x")
+    reload_dlt()
+    with pytest.raises(BadConfiguration, match=r"no setting SOURCES__STRIPE__… \(. letters.* Its settings are: ac"):
+        read_all()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("workers = [1, 2]", "workers = 1.9", "workers = true", "workers = { a = 1 }", "connect_timeout = [1]"),
+        *("dataset = ['a']", "stripe_account = false", f"read_timeout = 1{'0' * 400}"),
+    ],
+)
+def test_value_of_another_type_names_the_setting(project: Path, line: str) -> None:
+    (project / ".dlt/config.toml").write_text(f"[sources.stripe]\n{line}\n")
+    reload_dlt()
+    with pytest.raises(BadConfiguration, match=f"setting {line.split()[0]} is not a (whole number|number|text)"):
+        read_all()
 
 
 @pytest.mark.parametrize("file", ["config.toml", "secrets.toml"])
@@ -168,6 +200,11 @@ def test_name_in_a_file_that_nobody_reads_is_refused(
         "[webhook_snik]\nport = 8081\n",
         "[sources.strip]\nworkers = 2\n",
         "[source.stripe]\ndataset = 'x'\n",
+        "[Sources.Stripe]\nworkers = 2\n",
+        "[Webhook_Sink]\nport = 8081\n",
+        "[stripe]\nworkers = 2\n",
+        "[sources]\ndataset = 'x'\n",
+        "dataset = 'x'\n",
     ],
 )
 def test_section_that_is_nearly_ours_is_said_and_stops_nothing(
@@ -180,11 +217,44 @@ def test_section_that_is_nearly_ours_is_said_and_stops_nothing(
     assert "Did you mean" in caplog.text
 
 
+def test_name_that_is_nearly_one_of_dlts_credentials_is_said(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (project / ".dlt/secrets.toml").write_text(
+        "[destination.postgres]\ncredential = 'hush'\n[destination.postgres.credentials]\n"
+        "hostt = 'hush'\nhost = '127.0.0.1'\ndatabase = 'd'\nusername = 'u'\n[destination.postgres.hush]\nhosst = 1\n"
+    )
+    reload_dlt()
+    assert "host=127.0.0.1" in postgres_conninfo(read_settings())
+    assert caplog.messages == [
+        f"The setting {name} in the section [{section}] of .dlt/secrets.toml is not read. Did you mean {near}?"
+        for name, section, near in (
+            ("credential", "destination.postgres", "credentials"),
+            ("hostt", "destination.postgres.credentials", "host"),
+        )
+    ]
+
+
+def test_argument_of_the_source_is_said_not_to_be_an_option(
+    project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (project / ".dlt/config.toml").write_text('[sources.stripe]\nresources = ["customers"]\n')
+    for name in ("SINCE", "UNTIL", "FULL_REFRESH"):
+        monkeypatch.setenv(f"SOURCES__STRIPE__{name}", "hush")
+    reload_dlt()
+    assert read_all() == (Settings(), SyncSettings(), SinkSettings())
+    assert {re.findall(r"setting (\S+) .*: give (\S+)\.", said)[0] for said in caplog.messages} == {
+        ("resources", "--resources"),
+        ("SOURCES__STRIPE__SINCE", "--since"),
+        ("SOURCES__STRIPE__UNTIL", "--until"),
+        ("SOURCES__STRIPE__FULL_REFRESH", "--full-refresh"),
+    }
+    assert "hush" not in caplog.text
+
+
 def test_what_belongs_to_others_is_left_alone(
     project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (project / ".dlt/config.toml").write_text(
-        'other = 1\n[sources.stripe]\nschema_contract = "freeze"\nresources = ["customers"]\n'
+        'other = 1\n[sources.stripe]\nschema_contract = "freeze"\n'
         '[sources.stripe.schema]\nnaming = "snake_case"\n[sources.stripe_analytics]\nworkers = 2\n'
         "[sources.shopify]\nworkers = 2\n[pipelines.stripe]\ndev_mode = true\n[load]\nworkers = 4\n"
         '[destination.postgres.credentials]\nhost = "localhost"\n'
@@ -209,8 +279,7 @@ def read_all() -> tuple[Settings, SyncSettings, SinkSettings]:
         ({"config.toml": "[sources.stripe\nworkers = 2"}, {}, "The file .dlt/config.toml is not valid TOML"),
         ({"secrets.toml": 'stripe_secret_key = "sk_live_1'}, {}, "The file .dlt/secrets.toml is not valid TOML"),
         ({"config.toml": b"\xff\xfe"}, {}, "The file .dlt/config.toml is not valid TOML, or it cannot be read"),
-        ({}, {"RUNTIME__LOG_LEVEL": "loud"}, "RUNTIME__"),
-        ({}, {"RUNTIME__SENTRY_DSN": "https://x@sentry.invalid/1"}, "RUNTIME__"),
+        ({}, {"RUNTIME__SENTRY_DSN": "https://x@sentry.invalid/1"}, "does not take: RUNTIME__SENTRY_DSN or one in"),
     ],
 )
 def test_configuration_that_dlt_cannot_read_is_one_paragraph(
@@ -224,6 +293,30 @@ def test_configuration_that_dlt_cannot_read_is_one_paragraph(
     assert says in " ".join(ran.stderr.split())
     assert "Traceback" not in ran.stderr
     assert "sk_live_1" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RUNTIME__LOG_LEVEL", "verbose"),
+        ("RUNTIME__REQUEST_TIMEOUT", "30s"),
+        ("RUNTIME__LOG_FORMAT", "hush"),
+        ("RUNTIME__DLTHUB_TELEMETRY", "hush"),
+        ("PROVIDERS__ENABLE_AWS_SECRETS", "hush"),
+        ("PROVIDERS__ENABLE_GOOGLE_SECRETS", "true"),
+    ],
+)
+def test_setting_of_dlt_that_dlt_does_not_take_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    with monkeypatch.context() as around:
+        around.setenv(name, value)
+        del Container()[PluggableRunContext]
+        with pytest.raises(BadConfiguration) as raised:
+            read_settings()
+    del Container()[PluggableRunContext]  # which dlt has kept, half made
+    assert f"does not take: {name}" in str(raised.value)
+    assert value not in str(raised.value)
 
 
 @pytest.mark.parametrize(

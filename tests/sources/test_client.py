@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -232,6 +233,19 @@ def test_account_that_the_key_may_not_act_for_stops_everything(simulator: Start)
 def test_version_that_never_was_stops_everything(simulator: Start) -> None:
     client, _ = client_of(simulator(customers=1), stripe_version="yesterday")
     with pytest.raises(BadConfiguration, match="SOURCES__STRIPE__STRIPE_VERSION"):
+        client.page("/v1/customers")
+
+
+def test_what_stripe_repeats_of_our_settings_is_left_out(simulator: Start) -> None:
+    sim = simulator(customers=1)
+    for setting in ("stripe_version", "stripe_account", "stripe_context"):
+        for value in ("hunter2", "org_1/hunter2"):
+            client, _ = client_of(sim, **{setting: value})
+            with pytest.raises(BadConfiguration) as raised:
+                client.page("/v1/customers")
+            assert "hunter2" not in "".join(traceback.format_exception(raised.value))
+    client, _ = client_of(sim, stripe_account="acct_nobody")
+    with pytest.raises(BadConfiguration, match="access to account 'acct_nobody'"):
         client.page("/v1/customers")
 
 
