@@ -32,7 +32,7 @@ import duckdb
 from pipelines.process import interruptible
 from pipelines.settings import Settings, environment_name
 from simulator import Simulator
-from sources.stripe_api.command_line import Parser
+from sources.command_line import Parser
 
 ROOT = Path(__file__).resolve().parent
 FILE = Settings().duckdb_path

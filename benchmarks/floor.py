@@ -17,8 +17,8 @@ from typing import Any, cast
 import orjson
 import psycopg
 
+from sources.columns.columns import columns
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.schema import columns
 
 BATCH_ROWS = 20_000
 POSTGRES_TYPES = {

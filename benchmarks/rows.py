@@ -15,10 +15,10 @@ import orjson
 import pyarrow as pa
 
 from benchmarks.objects import MAKERS, pages
-from sources.stripe_api.arrow import arrow_tables, concat, nbytes
-from sources.stripe_api.jsontext import parse
-from sources.stripe_api.rows import Stamp, explode, typed_rows
-from sources.stripe_api.schema import Columns
+from sources.columns.arrow import arrow_tables, concat, nbytes
+from sources.columns.columns import Columns
+from sources.json_text import parse
+from sources.stripe_api.objects.rows import Stamp, explode, typed_rows
 
 STAMP = Stamp("acct_1", 1_760_000_000, "list")
 

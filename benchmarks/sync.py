@@ -16,8 +16,8 @@ from benchmarks.machines import running_postgres
 from pipelines.run import Order, run
 from pipelines.session import open_session
 from pipelines.settings import Settings
-from pipelines.sync import Sync, SyncOutcome
-from pipelines.sync_settings import SyncSettings
+from pipelines.sync.settings import SyncSettings
+from pipelines.sync.sync import Sync, SyncOutcome
 from simulator import Simulator
 from sources.stripe_api.catalogue import select
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from markdown_page import code, link, page, table
 
+from sources.columns.coerce import SYSTEM_COLUMNS
+from sources.columns.columns import MORE_COLUMNS, OWN_COLUMNS, columns
+from sources.columns.layout import OTHER_FIELDS
 from sources.stripe_api.catalogue import GROUPS, RESOURCES, TABLES, Resource, Table
-from sources.stripe_api.coerce import SYSTEM_COLUMNS
-from sources.stripe_api.layout import OTHER_FIELDS
-from sources.stripe_api.schema import MORE_COLUMNS, OWN_COLUMNS, columns
 
 
 def resources_page() -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import stripe
 
 from pipelines.settings import Settings
-from sources.stripe_api import account
-from sources.stripe_api.account import Account, limiter_of
-from sources.stripe_api.client import Client
-from sources.stripe_api.client_settings import ClientSettings
-from sources.stripe_api.errors import BadConfiguration
+from sources.errors import BadConfiguration
+from sources.stripe_api.client import account
+from sources.stripe_api.client.account import Account, limiter_of
+from sources.stripe_api.client.client import Client
+from sources.stripe_api.client.settings import ClientSettings
 
 __all__ = ["Account", "open_client", "read_account"]
 
@@ -40,5 +40,5 @@ def open_client(settings: Settings) -> Client:
 
 
 def read_account(client: Client, settings: Settings) -> Account:
-    """Asks who the key belongs to, unless the settings say it. See `sources.stripe_api.account.read_account`."""
+    """Asks who the key belongs to, unless the settings say it. See `sources.stripe_api.client.account.read_account`."""
     return account.read_account(client, settings.told_account)

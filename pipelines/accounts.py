@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from pipelines.account import open_client
 from pipelines.settings import Settings
+from sources.errors import BadConfiguration, shown
 from sources.stripe_api.catalogue import RESOURCES, Params
-from sources.stripe_api.client import Client
-from sources.stripe_api.conventions import cursor_after
-from sources.stripe_api.embedded import has_key
-from sources.stripe_api.errors import BadConfiguration, shown
+from sources.stripe_api.client.client import Client
+from sources.stripe_api.objects.embedded import has_key
+from sources.stripe_api.paging.conventions import cursor_after
 
 ALL = "all"
 

@@ -11,23 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipelines.board import Board
-from pipelines.database_problem import DatabaseProblem, database_problems
-from pipelines.display import showing
-from pipelines.events_position import AHEAD
-from pipelines.journal import Journal, entry_of
-from pipelines.package import Limits, Package, Packages
-from pipelines.parents import StoredParents
+from pipelines.loading.display import Board, showing
+from pipelines.loading.journal import Journal, entry_of
+from pipelines.loading.package import Limits, Package, Packages
+from pipelines.loading.parents import StoredParents
 from pipelines.process import raise_if_interrupted
 from pipelines.session import Session, open_session
 from pipelines.settings import Settings
 from pipelines.state import State
+from pipelines.warehouse.problems import DatabaseProblem, database_problems
+from sources.columns.tally import Tally
+from sources.errors import StripeSourceError
+from sources.fetch.fetch import Fetch
 from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.convert import converter
-from sources.stripe_api.errors import StripeSourceError
-from sources.stripe_api.paging import Fetch
-from sources.stripe_api.plan import fetch
-from sources.stripe_api.tally import Tally
+from sources.stripe_api.events.position import AHEAD
+from sources.stripe_api.paging.plan import fetch
 
 
 @dataclass(frozen=True, slots=True)

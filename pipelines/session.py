@@ -19,20 +19,22 @@ import stripe
 from dlt.common.destination import Destination
 
 from pipelines.account import open_client, read_account
-from pipelines.contracted import columns_of
-from pipelines.database import Database, open_database
-from pipelines.isolation import load_isolated
-from pipelines.load import Loader
+from pipelines.loading.contracted import columns_of
+from pipelines.loading.isolation import load_isolated
+from pipelines.loading.loader import Loader
 from pipelines.process import raise_if_interrupted
-from pipelines.rights import check_rights
 from pipelines.settings import Settings
-from pipelines.spending import Spending
 from pipelines.state import OWN_TABLES, ResourceStatus, State
-from sources.stripe_api.client import Client
-from sources.stripe_api.contract import ContractedColumns
-from sources.stripe_api.errors import BadConfiguration
-from sources.stripe_api.set_markers import rows_of
-from sources.stripe_api.tally import Tally
+from pipelines.warehouse.database import Database
+from pipelines.warehouse.duckdb_database import open_duckdb
+from pipelines.warehouse.postgres_database import open_postgres
+from pipelines.warehouse.rights import check_rights
+from sources.columns.contract import ContractedColumns
+from sources.columns.set_markers import rows_of
+from sources.columns.tally import Tally
+from sources.errors import BadConfiguration
+from sources.fetch.limiter import Spending
+from sources.stripe_api.client.client import Client
 
 ACCOUNT_OF_KEY = "account_of_key"
 """The line of `sync_status` that remembers which account a key belongs to (by a digest of the key), and its mode."""
@@ -122,6 +124,14 @@ class Session:
         if rejected := self.tally.take_unsaved():
             self.state.save([], rows=self.rows, requests=self.spending.spent, rejected=rejected)
         self.state.end(status, error, rows=self.rows, requests=self.spending.spent)
+
+
+def open_database(settings: Settings) -> Database:
+    """Connects. Raises `DatabaseProblem` when that cannot be done, naming the setting.
+
+    A DuckDB file has one run at a time, so that `AlreadyRunning` comes from here already.
+    """
+    return open_duckdb(settings) if settings.destination == "duckdb" else open_postgres(settings)
 
 
 @contextmanager

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pipelines.database import Database
-from pipelines.rights import create_missing
-from sources.stripe_api.tally import Rejected
+from pipelines.warehouse.database import Database
+from pipelines.warehouse.rights import create_missing
+from sources.columns.tally import Rejected
 
 Status = Literal["queued", "running", "complete", "error", "skipped"]
 

@@ -23,9 +23,9 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
 import orjson
 
-from pipelines.check import Check, CheckOrder
-from pipelines.check_report import CheckReport
-from pipelines.command import (
+from pipelines.check.check import Check, CheckOrder
+from pipelines.check.report import CheckReport
+from pipelines.cli import (
     ALL_WELL,
     DRIFT,
     SOME_FAILED,
@@ -39,13 +39,13 @@ from pipelines.command import (
     whole_number,
     window_of,
 )
-from pipelines.loaded import loaded_resources
-from pipelines.parts import drop_staging, scope_of
 from pipelines.process import lost_output
 from pipelines.session import open_session
 from pipelines.settings import Settings
-from sources.stripe_api.command_line import Parser
-from sources.stripe_api.errors import BadConfiguration
+from pipelines.sync.parts import drop_staging, scope_of
+from pipelines.sync.state import loaded_resources
+from sources.command_line import Parser
+from sources.errors import BadConfiguration
 
 
 def main() -> int:

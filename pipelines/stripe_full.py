@@ -17,7 +17,7 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.stripe_full")
 
-from pipelines.command import (
+from pipelines.cli import (
     ALL_WELL,
     SOME_FAILED,
     add_common_options,
@@ -31,11 +31,11 @@ from pipelines.command import (
     settings_of,
     window_of,
 )
-from pipelines.display import print_summary
+from pipelines.loading.display import print_summary
 from pipelines.run import Order, Outcome, run
 from pipelines.settings import Settings
+from sources.command_line import Parser
 from sources.stripe_api.catalogue import select
-from sources.stripe_api.command_line import Parser
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
     start("pipelines.stripe_object")
 
 from pipelines.accounts import one_account
-from pipelines.command import (
+from pipelines.cli import (
     ALL_WELL,
     SOME_FAILED,
     add_common_options,
@@ -27,10 +27,10 @@ from pipelines.command import (
     say_what_differs,
     settings_of,
 )
-from pipelines.objects import load_objects
 from pipelines.session import open_session
-from sources.stripe_api.command_line import Parser
-from sources.stripe_api.tally import left_out
+from pipelines.sync.objects import load_objects
+from sources.columns.tally import left_out
+from sources.command_line import Parser
 
 
 def main() -> int:

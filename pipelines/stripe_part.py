@@ -21,16 +21,15 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
     start("pipelines.stripe_part")
 
 from pipelines.accounts import each_account
-from pipelines.command import ALL_WELL, SOME_FAILED, add_common_options, run_command, settings_of, whole_number
-from pipelines.database import open_database
-from pipelines.parts import Part, drop_staging, run_events, run_lists, scope_of
+from pipelines.cli import ALL_WELL, SOME_FAILED, add_common_options, run_command, settings_of, whole_number
 from pipelines.process import lost_output
-from pipelines.session import open_session
+from pipelines.session import open_database, open_session
 from pipelines.settings import Settings
 from pipelines.state import State
 from pipelines.stripe_sync import report
-from pipelines.sync_settings import read_sync_settings
-from sources.stripe_api.command_line import Parser
+from pipelines.sync.parts import Part, drop_staging, run_events, run_lists, scope_of
+from pipelines.sync.settings import read_sync_settings
+from sources.command_line import Parser
 
 COMMAND = "stripe_sync"  # what `sync_runs` calls it: a part of one
 

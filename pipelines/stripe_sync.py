@@ -18,7 +18,7 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.stripe_sync")
 
-from pipelines.command import (
+from pipelines.cli import (
     ALL_WELL,
     SOME_FAILED,
     add_common_options,
@@ -31,16 +31,16 @@ from pipelines.command import (
     settings_of,
     whole_number,
 )
-from pipelines.database_problem import DatabaseProblem
-from pipelines.display import print_summary
-from pipelines.list_runs import COMMAND
+from pipelines.loading.display import print_summary
 from pipelines.session import open_session
 from pipelines.settings import Settings
-from pipelines.sync import Sync, SyncOutcome
-from pipelines.sync_settings import SyncSettings, read_sync_settings
-from sources.stripe_api.command_line import Parser
-from sources.stripe_api.errors import RetryLater
-from sources.stripe_api.tally import left_out
+from pipelines.sync.list_runs import COMMAND
+from pipelines.sync.settings import SyncSettings, read_sync_settings
+from pipelines.sync.sync import Sync, SyncOutcome
+from pipelines.warehouse.problems import DatabaseProblem
+from sources.columns.tally import left_out
+from sources.command_line import Parser
+from sources.errors import RetryLater
 
 FOLLOW_SECONDS = 60.0
 

@@ -17,7 +17,7 @@ from simulator.filler import fill, found_account
 from simulator.ids import Ids
 from simulator.routes import Routes
 from simulator.shapes import Shapes
-from sources.stripe_api.sdk import Sdk
+from sources.stripe_api.generate.sdk import Sdk
 
 HISTORY = 3 * 365 * 86400
 CONNECTED_CUSTOMERS = 3

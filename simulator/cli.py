@@ -15,9 +15,9 @@ from simulator.faults import KINDS
 from simulator.gates import names_of
 from simulator.limits import BUDGETS
 from simulator.simulator import Simulator
+from sources.command_line import Parser
+from sources.errors import shown
 from sources.stripe_api.catalogue import RESOURCES
-from sources.stripe_api.command_line import Parser
-from sources.stripe_api.errors import shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 
-from sources.stripe_api.sdk import Ref, Sdk
+from sources.stripe_api.generate.sdk import Ref, Sdk
 
 # Objects whose events are not named `<object>.<change>`.
 STEMS: Mapping[str, str] = {

@@ -17,7 +17,7 @@ from simulator.objects import Object, place
 from simulator.store import Row
 from simulator.views import empty_list
 from sources.stripe_api.catalogue import TABLES, Embedded, table_of_object
-from sources.stripe_api.sdk import Field, Ref, Sdk
+from sources.stripe_api.generate.sdk import Field, Ref, Sdk
 
 DEEPEST = 4
 LEFT_OUT = "not included by default"

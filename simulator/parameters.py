@@ -13,7 +13,7 @@ from typing import TypeAlias
 from urllib.parse import unquote_plus
 
 from simulator import refusals
-from sources.stripe_api.sdk import Field, Ref, Sdk, Type
+from sources.stripe_api.generate.sdk import Field, Ref, Sdk, Type
 
 Value: TypeAlias = "str | list[Value] | dict[str, Value]"
 Typed: TypeAlias = "str | int | bool | float | list[Typed] | dict[str, Typed]"

@@ -15,8 +15,8 @@ from urllib.parse import unquote
 
 from simulator.parameters import Spec, specs
 from sources.stripe_api.catalogue import RESOURCES, TABLES, Resource, table_of_object
-from sources.stripe_api.sdk import Ref, Sdk
-from sources.stripe_api.sdk_operations import Operation, operations
+from sources.stripe_api.generate.sdk import Ref, Sdk
+from sources.stripe_api.generate.sdk_operations import Operation, operations
 
 Kind = Literal["list", "object", "delete", "create", "update"]
 

@@ -20,7 +20,7 @@ from simulator import words
 from simulator.expand import left_out
 from simulator.ids import Ids
 from simulator.objects import Object, iso
-from sources.stripe_api.sdk import Field, Ref, Sdk, Type
+from sources.stripe_api.generate.sdk import Field, Ref, Sdk, Type
 
 DEEPEST = 4
 NOTHING: Mapping[str, Any] = {

@@ -17,8 +17,8 @@ from psycopg.conninfo import make_conninfo
 import demo
 from docs.sessions import PAGES, ROOT, blocks, run, shown
 from pipelines.settings import SECTION, Settings, environment_name
-from pipelines.sync_settings import SECTION as SYNC_SECTION
-from pipelines.sync_settings import SyncSettings
+from pipelines.sync.settings import SECTION as SYNC_SECTION
+from pipelines.sync.settings import SyncSettings
 from sources.stripe_api.catalogue import GROUPS, RESOURCES, TABLES
 from tests.databases import KINDS, Database
 from webhook_sink.settings import SECTION as SINK_SECTION

@@ -11,6 +11,7 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,55 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulator": {"sources"},
     "benchmarks": {"pipelines", "sources", "simulator", "webhook_sink"},
 }
+LAYERED = ("sources", "pipelines", "webhook_sink")
+LAYERS = (
+    "sources",
+    "sources.fetch",
+    "sources.columns",
+    "sources.stripe_api.catalogue",
+    "sources.stripe_api.client",
+    "sources.stripe_api.paging",
+    "sources.stripe_api.objects",
+    "sources.stripe_api.events",
+    "sources.stripe_api",
+    "sources.stripe_api.generate",
+    "pipelines.process",
+    "pipelines.settings",
+    "pipelines.warehouse.problems",
+    "pipelines.warehouse.postgres",
+    "pipelines.warehouse",
+    "pipelines.state",
+    "pipelines.account",
+    "pipelines.accounts",
+    "pipelines.loading",
+    "pipelines.session",
+    "pipelines.run",
+    "pipelines.sync",
+    "pipelines.check",
+    "pipelines.cli",
+    "pipelines",
+    "webhook_sink.event",
+    "webhook_sink.decision",
+    "webhook_sink.metrics",
+    "webhook_sink.commit",
+    "webhook_sink",
+    "webhook_sink.http",
+    "webhook_sink.__main__",
+)
+"""The layers from the lowest to the highest: a folder, or a file where it lies lower than the rest of its folder. Each
+may import from itself and from those before it."""
+
+UPWARDS = {
+    ("sources.columns.arrow", "sources.stripe_api.catalogue"),
+    ("sources.columns.columns", "sources.stripe_api.catalogue"),
+    ("sources.columns.contract", "sources.stripe_api.catalogue"),
+    ("sources.columns.dlt_hints", "sources.stripe_api.catalogue"),
+    ("sources.columns.layout", "sources.stripe_api.catalogue"),
+    ("sources.fetch.schedule", "sources.columns.tally"),
+    ("sources.fetch.threads", "sources.columns.set_markers"),
+}
+"""The imports that still go upwards: until the catalogue is a value, and not a module. The set only ever shrinks."""
+
 DATABASES = {"duckdb", "psycopg", "psycopg2", "psycopg_pool", "sqlalchemy", "dlt.destinations"}
 BOUNDS = {"sqlglot"}  # declared for its bound alone: a dependency of dlt's that dlt does not bound
 ELSEWHERE = {"airflow"}  # what has an environment of its own, see tests/airflow
@@ -85,18 +135,52 @@ def test_imports_go_one_way(package: str) -> None:
     assert files_importing({*PACKAGES, "tests"} - MAY_IMPORT[package] - {package}, package) == {}
 
 
+def test_architecture_names_every_folder_and_only_files_that_exist() -> None:
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    folders = {str(path.parent.relative_to(ROOT)) for path in python_files(*LAYERED)}
+    assert [each for each in folders if f"{Path(each).name}/" not in page] == []
+    files = {path.name for path in python_files(*LAYERED)}
+    assert [each for each in re.findall(r"[a-z_]+\.py", page) if each not in files | {"test_project.py"}] == []
+
+
 def test_sources_know_no_database() -> None:
     assert files_importing(DATABASES, "sources") == {}
 
 
 def test_one_module_speaks_http_to_stripe() -> None:
-    speaks, names_its_errors = "sources/stripe_api/transport.py", "sources/stripe_api/connection_problem.py"
+    speaks, names_its_errors = "sources/fetch/transport.py", "sources/fetch/connection_problem.py"
     assert set(files_importing(HTTP_CLIENTS, "sources", "pipelines")) <= {speaks, names_its_errors}
 
 
-def test_sink_knows_no_paging() -> None:
-    paging = {f"sources.stripe_api.{module}" for module in ("paging", "windows", "progress")}
-    assert files_importing(paging, "webhook_sink") == {}
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def layer_of(module: str) -> int:
+    """The layer of a module: that of its own entry in `LAYERS`, or of the nearest folder above it that has one."""
+    while module not in LAYERS:
+        module = module.rpartition(".")[0]
+    return LAYERS.index(module)
+
+
+def test_layers_import_downwards_only() -> None:
+    modules = {module_of(path) for path in python_files(*LAYERED)}
+    upwards = {
+        (module, imported)
+        for path in python_files(*LAYERED)
+        for imported in modules.intersection(imports(path))
+        if layer_of(imported) > layer_of(module := module_of(path))
+    }
+    assert upwards == UPWARDS
+
+
+def test_files_import_each_other_in_no_circle() -> None:
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    modules = {module_of(path) for path in python_files(*LAYERED)}
+    for path in python_files(*LAYERED):
+        module = module_of(path)
+        sorter.add(module, *modules.intersection(imports(path)) - {module})
+    sorter.prepare()  # raises CycleError, which names them
 
 
 def test_nothing_sets_the_sdks_global_key() -> None:

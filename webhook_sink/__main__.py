@@ -20,7 +20,7 @@ import psycopg
 
 from pipelines.account import open_client
 from pipelines.accounts import one_account, own_account
-from pipelines.command import (
+from pipelines.cli import (
     ALL_WELL,
     COULD_NOT_START,
     SOME_FAILED,
@@ -29,17 +29,17 @@ from pipelines.command import (
     run_interruptible,
     say,
 )
-from pipelines.database_problem import explained, keep_rows_out_of_logs
 from pipelines.process import Interrupts, interruptible, lost_output, stops
 from pipelines.settings import Settings, read_settings
-from sources.stripe_api.command_line import Parser
-from sources.stripe_api.errors import StripeSourceError
-from webhook_sink import logs
+from pipelines.warehouse.problems import explained, keep_rows_out_of_logs
+from sources.command_line import Parser
+from sources.errors import StripeSourceError
 from webhook_sink.endpoint_secrets import TO_FORGET, Secrets
 from webhook_sink.endpoints import Endpoint, Endpoints
 from webhook_sink.follow import follow
+from webhook_sink.http import logs
+from webhook_sink.http.server import serve
 from webhook_sink.replay import Selection, replay
-from webhook_sink.server import serve
 from webhook_sink.settings import SinkSettings, read_sink_settings
 from webhook_sink.sink import CANCEL_AGAIN, Sink
 

@@ -1,6 +1,6 @@
 """What an event asks for: rows to merge, an object to read again, or nothing and why. Knows no database and no HTTP.
 
-`sources.stripe_api.changes` says what a snapshot tells and whether it may be believed. What may not is read from the
+`objects.changes` says what a snapshot tells and whether it may be believed. What may not is read from the
 API instead, where a key is configured; without one it is believed all the same, and counted.
 """
 
@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from pipelines.wanted import Wanted
+from sources.columns.tally import Tally
+from sources.errors import BrokenPage
 from sources.stripe_api.catalogue import TABLES, table_of_object
-from sources.stripe_api.changes import Change, Ignored, change_of, rows_of
-from sources.stripe_api.errors import BrokenPage
-from sources.stripe_api.events import is_deletion
-from sources.stripe_api.rows import Row, Stamp, tombstone
-from sources.stripe_api.tally import Tally
+from sources.stripe_api.catalogue.events import is_deletion
+from sources.stripe_api.objects.changes import Change, Ignored, change_of, rows_of
+from sources.stripe_api.objects.rows import Row, Stamp, tombstone
+from sources.stripe_api.objects.wanted import Wanted
 from webhook_sink.event import Event
 
 UNREADABLE = "reading its object takes STRIPE_SECRET_KEY"

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Self
 
-from pipelines.database_problem import DatabaseProblem
-from pipelines.postgres import PostgresDatabase, open_postgres
-from pipelines.rights import create_missing, refuse_missing
 from pipelines.settings import Settings
+from pipelines.warehouse.postgres_database import PostgresDatabase, open_postgres
+from pipelines.warehouse.problems import DatabaseProblem
+from pipelines.warehouse.rights import create_missing, refuse_missing
 
 TABLE = "stripe_webhook_endpoints"
 CREATE = f"""

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import stripe
 
 from pipelines.settings import Settings
-from sources.stripe_api.errors import (
+from sources.columns.columns import api_version
+from sources.errors import (
     AuthenticationFailed,
     BadConfiguration,
     RequestRefused,
@@ -23,9 +24,8 @@ from sources.stripe_api.errors import (
     Unreachable,
     shown,
 )
-from sources.stripe_api.events import TYPES
-from sources.stripe_api.refusals import safe
-from sources.stripe_api.schema import api_version
+from sources.stripe_api.catalogue.events import TYPES
+from sources.stripe_api.client.refusals import safe
 
 MARK = "stripe-elt"
 DESCRIPTION = "Keeps the tables of stripe-elt up to date"

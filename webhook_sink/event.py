@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sources.stripe_api.coerce import FIRST_SECOND, LAST_SECOND
-from sources.stripe_api.errors import BrokenPage
-from sources.stripe_api.jsontext import TooLarge, parse, shallow
+from sources.columns.coerce import FIRST_SECOND, LAST_SECOND
+from sources.errors import BrokenPage
+from sources.json_text import TooLarge, parse, shallow
 
 DAY = 86_400
 OBJECT_LEVEL = 3  # the depth of a snapshot's object: the event, its data, the object

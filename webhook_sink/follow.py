@@ -9,13 +9,13 @@ import asyncio
 import logging
 from collections.abc import Iterator
 
-from sources.stripe_api.client import Client
-from sources.stripe_api.conventions import cursor_after
-from sources.stripe_api.errors import BrokenPage, RetryLater
-from sources.stripe_api.jsontext import storable
-from sources.stripe_api.replies import Object
+from sources.errors import BrokenPage, RetryLater
+from sources.fetch.values import Object
+from sources.json_text import storable
+from sources.stripe_api.client.client import Client
+from sources.stripe_api.paging.conventions import cursor_after
+from webhook_sink.commit.pool import transaction
 from webhook_sink.event import BadEvent, Event, read_event
-from webhook_sink.pool import transaction
 from webhook_sink.sink import Sink
 
 log = logging.getLogger("stripe_elt.sink")

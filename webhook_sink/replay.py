@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
-from webhook_sink import ledger
+from webhook_sink.commit import ledger
+from webhook_sink.commit.pool import transaction
 from webhook_sink.event import BadEvent, Event, read_event
-from webhook_sink.pool import transaction
 from webhook_sink.sink import Sink
 
 PAGE = 500

@@ -13,18 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from pipelines.read_back import read_one
-from pipelines.wanted import ReadBack, Wanted
-from sources.stripe_api.client import Client
-from sources.stripe_api.errors import StripeSourceError
-from sources.stripe_api.tally import Tally
-from webhook_sink.batch import key_of
+from sources.columns.tally import Tally
+from sources.errors import StripeSourceError
+from sources.stripe_api.client.client import Client
+from sources.stripe_api.objects.read_back import read_one
+from sources.stripe_api.objects.wanted import ReadBack, Wanted
+from webhook_sink.commit.batch import key_of
+from webhook_sink.commit.entry import Claim, Entry
+from webhook_sink.commit.ledger import LedgerStatements
+from webhook_sink.commit.pool import Pool, transaction
+from webhook_sink.commit.writer import QueueFull, Writer, describe
 from webhook_sink.decision import Decision, Reread, left_out
-from webhook_sink.entry import Claim, Entry
-from webhook_sink.ledger import LedgerStatements
 from webhook_sink.metrics import Metrics
-from webhook_sink.pool import Pool, transaction
-from webhook_sink.writer import QueueFull, Writer, describe
 
 log = logging.getLogger("stripe_elt.sink")
 

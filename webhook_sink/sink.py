@@ -13,26 +13,27 @@ from dataclasses import replace
 
 from pipelines.account import open_client
 from pipelines.accounts import own_account
-from pipelines.contracted import read_contract
-from pipelines.database_problem import DatabaseProblem, database_error_of, explained, state_of
-from pipelines.libpq import postgres_conninfo
+from pipelines.loading.contracted import read_contract
 from pipelines.settings import Settings
-from sources.stripe_api.client import Client
-from sources.stripe_api.errors import BadConfiguration, RetryLater, StripeSourceError
-from sources.stripe_api.layout import utc_now
-from sources.stripe_api.schema import api_version
-from webhook_sink import endpoint_secrets, ledger, startup
+from pipelines.warehouse.postgres.libpq import postgres_conninfo
+from pipelines.warehouse.problems import DatabaseProblem, database_error_of, explained, state_of
+from sources.columns.columns import api_version
+from sources.columns.layout import utc_now
+from sources.errors import BadConfiguration, RetryLater, StripeSourceError
+from sources.stripe_api.client.client import Client
+from webhook_sink import endpoint_secrets, startup
+from webhook_sink.commit import ledger
+from webhook_sink.commit.entry import Entry, Fate
+from webhook_sink.commit.pool import new_pool, transaction
+from webhook_sink.commit.schema import SchemaState
+from webhook_sink.commit.stager import Stager
+from webhook_sink.commit.transaction import Transactions
+from webhook_sink.commit.writer import Writer, describe
 from webhook_sink.decision import Decision, Policy, decide
-from webhook_sink.entry import Entry, Fate
 from webhook_sink.event import Event, refuse_future
 from webhook_sink.metrics import Metrics
-from webhook_sink.pool import new_pool, transaction
 from webhook_sink.rereads import Rereader
-from webhook_sink.schema import SchemaState
 from webhook_sink.settings import SinkSettings
-from webhook_sink.stager import Stager
-from webhook_sink.transaction import Transactions
-from webhook_sink.writer import Writer, describe
 
 log = logging.getLogger("stripe_elt.sink")
 

@@ -11,13 +11,13 @@ from typing import TypeVar
 import psycopg
 
 from pipelines.account import read_account
-from pipelines.database_problem import DatabaseProblem
-from pipelines.postgres import PostgresDatabase
 from pipelines.session import ACCOUNT_OF_KEY, refuse_other_mode
 from pipelines.settings import Settings
-from sources.stripe_api.client import Client
-from sources.stripe_api.errors import BadConfiguration, shown
-from webhook_sink import ledger
+from pipelines.warehouse.postgres_database import PostgresDatabase
+from pipelines.warehouse.problems import DatabaseProblem
+from sources.errors import BadConfiguration, shown
+from sources.stripe_api.client.client import Client
+from webhook_sink.commit import ledger
 
 T = TypeVar("T")
 

@@ -9,17 +9,17 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from sources.stripe_api.arrow import arrow_tables
+from sources.columns.arrow import arrow_tables
+from sources.columns.columns import Columns
+from sources.columns.tally import Tally
+from sources.fetch.fetch import Convert
+from sources.fetch.pager import Listing
 from sources.stripe_api.catalogue import Resource
-from sources.stripe_api.paging import Convert
-from sources.stripe_api.rows import Row, Stamp, explode, set_marker
-from sources.stripe_api.schema import Columns
-from sources.stripe_api.tally import Tally
-from sources.stripe_api.work import Listing
+from sources.stripe_api.objects.rows import Row, Stamp, explode, set_marker
 
 
 def converter(account_id: str, columns: Columns, tally: Tally) -> Convert:
-    """A conversion for `sources.stripe_api.paging.fetch`."""
+    """A conversion for `sources.fetch.fetch.fetch`."""
 
     def convert(resource: Resource, listings: Sequence[Listing]) -> Mapping[str, pa.Table]:
         own = tally.within(resource.name)

@@ -8,23 +8,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 
-from sources.stripe_api.account import Account
+from sources.catalogue import Parent, Resource
+from sources.columns.columns import Columns
+from sources.columns.set_markers import without_markers
+from sources.columns.tally import Tally
+from sources.errors import SkipResource
+from sources.fetch.fetch import Chunk, Failed
 from sources.stripe_api.catalogue import RESOURCES, TABLES
-from sources.stripe_api.catalogue_types import Parent, Resource
-from sources.stripe_api.client import Client
+from sources.stripe_api.client.account import Account
+from sources.stripe_api.client.client import Client
 from sources.stripe_api.convert import converter
-from sources.stripe_api.errors import SkipResource
-from sources.stripe_api.paging import Chunk, Failed
-from sources.stripe_api.plan import fetch
-from sources.stripe_api.schema import Columns
-from sources.stripe_api.set_markers import without_markers
-from sources.stripe_api.tally import Tally
+from sources.stripe_api.paging.plan import fetch
 
 Row = tuple[str | None, ...]
 
 
 class ListedParents:
-    """Parents of one account. Callable as `sources.stripe_api.parents.ParentIds`, from any thread."""
+    """Parents of one account. Callable as `sources.stripe_api.paging.parents.ParentIds`, from any thread."""
 
     def __init__(self, client: Callable[[], Client], account: Account) -> None:
         self._client, self._account = client, account

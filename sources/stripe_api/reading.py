@@ -18,22 +18,22 @@ from dlt.common import logger
 from dlt.extract.exceptions import CurrentSourceSchemaNotAvailable
 from dlt.extract.hints import make_hints
 
-from sources.stripe_api.account import Account, read_account
-from sources.stripe_api.arrow import concat
+from sources.columns.arrow import concat
+from sources.columns.columns import Columns, ColumnType
+from sources.columns.dlt_hints import dlt_columns, key_columns, stored_types
+from sources.columns.set_markers import without_markers
+from sources.columns.tally import Tally
+from sources.errors import SkipResource
+from sources.fetch.fetch import Chunk, Failed, Fetch
+from sources.fetch.limiter import Limiter
+from sources.fetch.progress import Advance, Progress
 from sources.stripe_api.catalogue import Resource
-from sources.stripe_api.client import Client
-from sources.stripe_api.client_settings import ClientSettings
+from sources.stripe_api.client.account import Account, read_account
+from sources.stripe_api.client.client import Client
+from sources.stripe_api.client.settings import ClientSettings
 from sources.stripe_api.convert import converter
-from sources.stripe_api.dlt_columns import dlt_columns, key_columns, stored_types
-from sources.stripe_api.errors import SkipResource
-from sources.stripe_api.limiter import Limiter
 from sources.stripe_api.listed_parents import ListedParents
-from sources.stripe_api.paging import Chunk, Failed, Fetch
-from sources.stripe_api.plan import fetch
-from sources.stripe_api.progress import Advance, Progress
-from sources.stripe_api.schema import Columns, ColumnType
-from sources.stripe_api.set_markers import without_markers
-from sources.stripe_api.tally import Tally
+from sources.stripe_api.paging.plan import fetch
 
 AT_ONCE = 4  # fetches that are open
 ROWS = 5_000  # that an item has about, and that wait behind it; dlt's work is by item

@@ -21,12 +21,12 @@ from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource, DltSource
 from dlt.extract.reference import SourceFactory
 
-from sources.stripe_api.account import is_live, limiter_of
+from sources.columns.columns import Columns
+from sources.columns.dlt_hints import dlt_columns, key_columns
 from sources.stripe_api.catalogue import select
-from sources.stripe_api.client_settings import ClientSettings
-from sources.stripe_api.dlt_columns import dlt_columns, key_columns
+from sources.stripe_api.client.account import is_live, limiter_of
+from sources.stripe_api.client.settings import ClientSettings
 from sources.stripe_api.reading import Range, Readings, read
-from sources.stripe_api.schema import Columns
 
 SECTION = "stripe"
 P = ParamSpec("P")

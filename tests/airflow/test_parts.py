@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.parts import Part, area_of, list_parts, scope_of
+from pipelines.sync.parts import Part, area_of, list_parts, scope_of
 from sources.stripe_api.catalogue import RESOURCES, Resource, select
 from tests.airflow.conftest import OneAccount
 from tests.pipelines.mirror import Mirror

@@ -11,22 +11,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipelines.check import Check, CheckOrder
-from pipelines.check_report import CheckReport
-from pipelines.database import open_database
-from pipelines.loaded import loaded_resources
-from pipelines.objects import Loaded, load_objects
+from pipelines.check.check import Check, CheckOrder
+from pipelines.check.report import CheckReport
 from pipelines.run import Order, run
-from pipelines.session import Session, open_session
+from pipelines.session import Session, open_database, open_session
 from pipelines.settings import Settings
-from pipelines.stored_schema import stored_columns
-from pipelines.sync import Sync, SyncOutcome
-from pipelines.sync_settings import SyncSettings
+from pipelines.sync.objects import Loaded, load_objects
+from pipelines.sync.settings import SyncSettings
+from pipelines.sync.state import loaded_resources
+from pipelines.sync.sync import Sync, SyncOutcome
+from pipelines.warehouse.stored_schema import stored_columns
 from simulator.truth import Held, held, truth
+from sources.columns.coerce import VARIANT_MARK
+from sources.columns.columns import OWN_COLUMNS, Columns
 from sources.stripe_api.catalogue import TABLES, select
-from sources.stripe_api.coerce import VARIANT_MARK
-from sources.stripe_api.rows import comparable, object_of
-from sources.stripe_api.schema import OWN_COLUMNS, Columns
+from sources.stripe_api.objects.rows import comparable, object_of
 from tests.databases import Database, Query
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from pipelines.run import Order, run
 from pipelines.session import open_session
 from pipelines.settings import Settings
 from pipelines.stripe_sync import sync_once
-from pipelines.sync_settings import SyncSettings
+from pipelines.sync.settings import SyncSettings
+from sources.errors import BadConfiguration
 from sources.stripe_api.catalogue import select
-from sources.stripe_api.errors import BadConfiguration
 from tests.pipelines.mirror import Mirror
 
 if TYPE_CHECKING:

@@ -23,12 +23,12 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from pipelines.run import Order, run
-from sources.stripe_api.account import read_account
+from sources.errors import Unreachable
+from sources.fetch.limiter import Limiter
 from sources.stripe_api.catalogue import select
-from sources.stripe_api.client import Client
-from sources.stripe_api.client_settings import ClientSettings
-from sources.stripe_api.errors import Unreachable
-from sources.stripe_api.limiter import Limiter
+from sources.stripe_api.client.account import read_account
+from sources.stripe_api.client.client import Client
+from sources.stripe_api.client.settings import ClientSettings
 from tests.databases import Database
 from tests.pipelines.mirror import START, Mirror
 

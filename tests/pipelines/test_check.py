@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.parts import scope_of
 from pipelines.stripe_check import ReportFile
+from pipelines.sync.parts import scope_of
 from tests.pipelines.mirror import Mirror
 
 LISTS = ("customers", "invoices", "subscriptions", "coupons", "reviews", "balance", "events")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.compare import differing, drift_of, is_fresh, vanished
-from sources.stripe_api.schema import Columns
+from pipelines.check.compare import differing, drift_of, is_fresh, vanished
+from sources.columns.columns import Columns
 
 COLUMNS = Columns()
 

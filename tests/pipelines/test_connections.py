@@ -10,8 +10,8 @@ import dlt
 import psycopg2
 import pytest
 
-from pipelines.connections import FRESH, Connections
-from pipelines.postgres import PostgresDatabase
+from pipelines.warehouse.postgres.connections import FRESH, Connections
+from pipelines.warehouse.postgres_database import PostgresDatabase
 
 
 @pytest.fixture

@@ -24,14 +24,15 @@ from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 from psycopg2.extensions import parse_dsn
 
-from pipelines import conninfo, destinations
-from pipelines.connecting import hidden
-from pipelines.conninfo import options_of
-from pipelines.database import open_database
-from pipelines.database_problem import DatabaseProblem
-from pipelines.libpq import LibpqCredentials, postgres_conninfo
+from pipelines.session import open_database
 from pipelines.settings import Settings
-from webhook_sink.round_trip import Connection
+from pipelines.warehouse import destinations
+from pipelines.warehouse.postgres import conninfo
+from pipelines.warehouse.postgres.connecting import hidden
+from pipelines.warehouse.postgres.conninfo import options_of
+from pipelines.warehouse.postgres.libpq import LibpqCredentials, postgres_conninfo
+from pipelines.warehouse.problems import DatabaseProblem
+from webhook_sink.commit.round_trip import Connection
 
 PLAIN = {"user": "u", "password": "p", "host": "h", "dbname": "d"}
 

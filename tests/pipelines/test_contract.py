@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sources.stripe_api.contract import Contract, SchemaFrozen, contract_of
-from sources.stripe_api.errors import BadConfiguration
+from sources.columns.contract import Contract, SchemaFrozen, contract_of
+from sources.errors import BadConfiguration
 from tests.pipelines.mirror import Mirror
 
 SETTING = "SOURCES__STRIPE__SCHEMA_CONTRACT"

@@ -15,10 +15,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pipelines.database import open_database
-from pipelines.database_problem import AlreadyRunning, DatabaseProblem, without_rows
-from pipelines.libpq import postgres_conninfo
+from pipelines.session import open_database
 from pipelines.settings import Settings
+from pipelines.warehouse.postgres.libpq import postgres_conninfo
+from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem, without_rows
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pipelines.database import Database, open_database
+from pipelines.session import open_database
 from pipelines.settings import Settings
+from pipelines.warehouse.database import Database
 
 UTC_MICROSECONDS = pa.timestamp("us", "UTC")
 NEWS: dict[str, Any] = {"news": {"data_type": "text"}}

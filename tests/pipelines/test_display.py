@@ -7,10 +7,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from pipelines.board import Board
-from pipelines.display import Active, log_line, print_summary
+from pipelines.loading.display import Active, Board, log_line, print_summary
 from pipelines.state import ResourceStatus
-from sources.stripe_api.lanes import View
+from sources.fetch.schedule import View
 
 READ = View("charges", "complete", requests=3, rows=300, share=1.0, seconds=2.0)
 READING = View("customers", "running", requests=2, rows=200, share=0.5, seconds=2.0)

@@ -21,16 +21,16 @@ from dlt.common.configuration.resolve import resolve_configuration
 from dlt.common.configuration.specs import BaseConfiguration
 from dlt.pipeline.configuration import PipelineConfiguration
 
-from pipelines.dlt_configuration import own_configuration, refuse_another_target
-from pipelines.libpq import LibpqConfiguration
-from pipelines.load import Loader
-from pipelines.postgres import PostgresDatabase
-from sources.stripe_api.contract import contract_of
-from sources.stripe_api.errors import BadConfiguration
-from sources.stripe_api.schema import Columns
+from pipelines.loading.dlt_configuration import own_configuration, refuse_another_target
+from pipelines.loading.loader import Loader
+from pipelines.warehouse.postgres.libpq import LibpqConfiguration
+from pipelines.warehouse.postgres_database import PostgresDatabase
+from sources.columns.columns import Columns
+from sources.columns.contract import contract_of
+from sources.errors import BadConfiguration
 from tests.databases import Database
 from tests.pipelines.mirror import Mirror
-from webhook_sink.schema import SchemaState
+from webhook_sink.commit.schema import SchemaState
 
 NAMES = ("customers", "invoices", "coupons")
 

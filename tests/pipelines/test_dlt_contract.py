@@ -1,4 +1,4 @@
-"""The parts of dlt that `pipelines.destinations` and `pipelines.load` build on, beyond its documented interface.
+"""The parts of dlt that `warehouse.destinations` and `loading.loader` build on, beyond its documented interface.
 
 When an upgrade of dlt fails here, read dlt's changes of the named part, adapt the project, and move the pin in
 pyproject.toml: the tests of the merge, not these, say whether it still works.
@@ -22,7 +22,7 @@ from dlt.pipeline.configuration import PipelineConfiguration
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from pipelines.connections import SharingSqlClient
+from pipelines.warehouse.postgres.connections import SharingSqlClient
 
 
 def test_installed_dlt_is_the_minor_that_the_hooks_were_read_in() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipelines.files import BATCH_ROWS, write_csv
+from pipelines.loading.loader import BATCH_ROWS, write_csv
 
 MOMENT = datetime(2026, 2, 3, 4, 5, 6, 789_000, UTC)
 

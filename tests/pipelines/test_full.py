@@ -13,12 +13,11 @@ from typing import Any
 
 import pytest
 
-from pipelines.database import open_database
-from pipelines.database_problem import AlreadyRunning
 from pipelines.run import Order, Outcome, run
-from pipelines.session import ACCOUNT_OF_KEY
+from pipelines.session import ACCOUNT_OF_KEY, open_database
+from pipelines.warehouse.problems import AlreadyRunning
+from sources.errors import AuthenticationFailed
 from sources.stripe_api.catalogue import select
-from sources.stripe_api.errors import AuthenticationFailed
 from tests.pipelines.mirror import Mirror
 
 ROOT = Path(__file__).resolve().parent.parent.parent

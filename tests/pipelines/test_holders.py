@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipelines.holders import holder_of
-from pipelines.merge import Holder
+from pipelines.warehouse.holders import holder_of
+from pipelines.warehouse.merge import Holder
+from sources.fetch.pager import Listing
 from sources.stripe_api.catalogue import RESOURCES
 from sources.stripe_api.convert import converter
-from sources.stripe_api.work import Listing
 from tests.pipelines.mirror import Mirror
 
 

@@ -11,11 +11,11 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from pipelines.database import open_database
-from pipelines.database_problem import DatabaseProblem
-from pipelines.postgres import PostgresDatabase
 from pipelines.run import Order, run
+from pipelines.session import open_database
 from pipelines.settings import Settings
+from pipelines.warehouse.postgres_database import PostgresDatabase
+from pipelines.warehouse.problems import DatabaseProblem
 from simulator.faults import Fault, Faults
 from sources.stripe_api.catalogue import select
 from tests.databases import Database, with_database

@@ -18,22 +18,22 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from pipelines.check import Check, CheckOrder
-from pipelines.database_problem import DatabaseProblem
-from pipelines.events_reading import Piece, pieces
-from pipelines.gap import vanished_since
-from pipelines.isolation import load_isolated
-from pipelines.objects import load_objects
+from pipelines.check.check import Check, CheckOrder
+from pipelines.check.unlisted import Unlisted
+from pipelines.loading.isolation import load_isolated
 from pipelines.run import Order, Outcome, run
-from pipelines.stored_rows import StoredRows
 from pipelines.stripe_sync import report
-from pipelines.unlisted import Unlisted
-from pipelines.verdict import refusal_of
+from pipelines.sync.gap import vanished_since
+from pipelines.sync.objects import load_objects
+from pipelines.warehouse.problems import DatabaseProblem
+from pipelines.warehouse.stored_rows import StoredRows
+from pipelines.warehouse.verdict import refusal_of
 from simulator.objects import Object
+from sources.columns.columns import MORE_COLUMNS
+from sources.columns.tally import Tally, left_out
+from sources.errors import BrokenPage
 from sources.stripe_api.catalogue import RESOURCES, select
-from sources.stripe_api.errors import BrokenPage
-from sources.stripe_api.schema import MORE_COLUMNS
-from sources.stripe_api.tally import Tally, left_out
+from sources.stripe_api.events.reading import Piece, pieces
 from tests.databases import Database
 from tests.pipelines.mirror import START, Mirror
 

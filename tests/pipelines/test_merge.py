@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.database import Database, open_database
-from pipelines.merge import Holder, Merge
+from pipelines.session import open_database
 from pipelines.settings import Settings
+from pipelines.warehouse.database import Database
+from pipelines.warehouse.merge import Holder, Merge
 
 SHARED = [HealthCheck.function_scoped_fixture]  # each example empties the table
 COLUMNS = ("id", "_account_id", "_parent_id", "object", "state", "_as_of", "_source", "_synced_at", "_deleted_at")

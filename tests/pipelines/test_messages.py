@@ -15,15 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.accounts import each_account
-from pipelines.conninfo import options_of
-from pipelines.objects import _tables
 from pipelines.settings import SECTION, Settings, environment_name, read_settings
-from pipelines.sync_settings import SECTION as SYNC_SECTION
-from pipelines.sync_settings import SyncSettings, read_sync_settings
+from pipelines.sync.objects import _tables
+from pipelines.sync.settings import SECTION as SYNC_SECTION
+from pipelines.sync.settings import SyncSettings, read_sync_settings
+from pipelines.warehouse.postgres.conninfo import options_of
+from sources.columns.contract import contract_of
+from sources.errors import BadConfiguration, RequestRefused, StripeSourceError, looks_secret, shape, shown
 from sources.stripe_api.catalogue import select
-from sources.stripe_api.contract import contract_of
-from sources.stripe_api.errors import BadConfiguration, RequestRefused, StripeSourceError, looks_secret, shape, shown
-from sources.stripe_api.id_prefixes import shown_id
+from sources.stripe_api.catalogue.prefixes import shown_id
 from webhook_sink.endpoints import Endpoints, _check_url
 from webhook_sink.settings import SECTION as SINK_SECTION
 from webhook_sink.settings import SinkSettings, read_sink_settings

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.objects import UnknownObject
+from pipelines.sync.objects import UnknownObject
 from tests.pipelines.mirror import Mirror
 
 

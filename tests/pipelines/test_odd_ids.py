@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from docs.sessions import ROOT
-from pipelines.objects import UnknownObject
+from pipelines.sync.objects import UnknownObject
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.request import request
+from sources.stripe_api.client.request import request
 from tests.pipelines.mirror import Mirror
 
 ODD = (

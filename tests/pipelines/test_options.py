@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.command import seconds, whole_number
+from pipelines.cli import seconds, whole_number
 
 
 @pytest.mark.parametrize(("text", "number"), [("1", 1), ("250", 250)])

@@ -10,11 +10,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pipelines.database import open_database
-from pipelines.database_problem import AlreadyRunning, DatabaseProblem, explained
-from pipelines.postgres import PostgresDatabase
 from pipelines.run import Order, run
+from pipelines.session import open_database
 from pipelines.settings import Settings
+from pipelines.warehouse.postgres_database import PostgresDatabase
+from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem, explained
 from sources.stripe_api.catalogue import select
 from tests.databases import Database
 from tests.pipelines.mirror import START, Mirror

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from pipelines.database import open_database
+from pipelines.session import open_database
 from tests.databases import Database
 from tests.pipelines.mirror import START, Mirror
 

@@ -6,7 +6,7 @@ import pytest
 
 from simulator.account import Account
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.sdk import Ref, Sdk
+from sources.stripe_api.generate.sdk import Ref, Sdk
 from tests.pipelines.mirror import Mirror
 
 NAME = "SPRING"

@@ -14,13 +14,13 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from docs.sessions import ROOT, blocks
-from pipelines.check import Check, CheckOrder
-from pipelines.database import open_database
-from pipelines.database_problem import DatabaseProblem
-from pipelines.loaded import loaded_resources
-from pipelines.parts import drop_staging, scope_of
-from pipelines.rights import Schema, Table, check_rights, create_missing, lacking
+from pipelines.check.check import Check, CheckOrder
+from pipelines.session import open_database
 from pipelines.settings import Settings
+from pipelines.sync.parts import drop_staging, scope_of
+from pipelines.sync.state import loaded_resources
+from pipelines.warehouse.problems import DatabaseProblem
+from pipelines.warehouse.rights import Schema, Table, check_rights, create_missing, lacking
 from simulator import Simulator
 from tests.databases import Database
 from tests.pipelines.mirror import START, Mirror

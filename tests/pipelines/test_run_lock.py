@@ -17,10 +17,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pipelines.database_problem import AlreadyRunning, DatabaseProblem
-from pipelines.postgres import PostgresDatabase, connect
 from pipelines.run import Order, Run, run
-from pipelines.run_lock import RUN_LOCK, RunLock
+from pipelines.warehouse.postgres.run_lock import RUN_LOCK, RunLock
+from pipelines.warehouse.postgres_database import PostgresDatabase, connect
+from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem
 from sources.stripe_api.catalogue import select
 from tests.databases import Database
 from tests.pipelines.mirror import START, Mirror
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 HOLDERS = f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = {RUN_LOCK} AND granted"
 HOLDING = """
 import sys
-from pipelines.postgres import PostgresDatabase
+from pipelines.warehouse.postgres_database import PostgresDatabase
 database = PostgresDatabase(sys.argv[1])
 database.lock_run("stripe")
 print("locked", flush=True)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cadence import Last, due_lists
-from pipelines.check_report import TABLE
+from pipelines.check.report import TABLE
 from pipelines.settings import SECTION, Settings, environment_name
-from pipelines.sync_settings import SECTION as SYNC_SECTION
-from pipelines.sync_settings import SyncSettings
+from pipelines.sync.cadence import Last, due_lists
+from pipelines.sync.settings import SECTION as SYNC_SECTION
+from pipelines.sync.settings import SyncSettings
 from sources.stripe_api.catalogue import GROUPS, RESOURCES, select
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -8,8 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipelines.database_problem import DatabaseProblem
-from pipelines.session_properties import (
+from pipelines.warehouse.postgres.session_properties import (
     BEGIN_TRANSACTION,
     CONNECTION,
     PROPERTIES,
@@ -17,6 +16,7 @@ from pipelines.session_properties import (
     refuse_encoding,
     set_properties,
 )
+from pipelines.warehouse.problems import DatabaseProblem
 
 HARMLESS_CATEGORIES = {
     "Connections and Authentication / Authentication": "We make no roles and set no passwords.",

@@ -14,10 +14,10 @@ import pytest
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
-from pipelines.libpq import postgres_conninfo
 from pipelines.settings import Settings, environment_name, read_settings
-from pipelines.sync_settings import SyncSettings, read_sync_settings
-from sources.stripe_api.errors import BadConfiguration
+from pipelines.sync.settings import SyncSettings, read_sync_settings
+from pipelines.warehouse.postgres.libpq import postgres_conninfo
+from sources.errors import BadConfiguration
 from webhook_sink.settings import SinkSettings, read_sink_settings
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.database_problem import AlreadyRunning
 from pipelines.session import open_session
-from pipelines.sync import Sync
-from pipelines.sync_settings import SyncSettings
+from pipelines.sync.settings import SyncSettings
+from pipelines.sync.sync import Sync
+from pipelines.warehouse.problems import AlreadyRunning
 from sources.stripe_api.catalogue import select
 from tests.pipelines.mirror import Mirror
 
@@ -411,7 +411,7 @@ def test_strict_makes_a_product_that_the_account_lacks_an_error(mirrored: Callab
 
 def test_every_loadable_list_is_told_by_events_or_listed() -> None:
     """No resource falls between: what events do not tell whole comes round with its cadence."""
-    from pipelines.cadence import Last, due_lists
+    from pipelines.sync.cadence import Last, due_lists
 
     resources = [one for one in select(["all"]) if one.name != "events"]
     last = {one.name: Last(0, "complete") for one in resources}

@@ -8,17 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.cadence import Due, Last, due_lists, is_told, reopened
-from pipelines.events_position import KEPT, Position
-from pipelines.spending import BudgetSpent, Spending
 from pipelines.stripe_sync import follow
-from pipelines.sync_settings import SyncSettings, read_sync_settings
-from pipelines.wanted import Wanted
+from pipelines.sync.cadence import Due, Last, due_lists, is_told, reopened
+from pipelines.sync.settings import SyncSettings, read_sync_settings
+from sources.errors import BadConfiguration, Unreachable
+from sources.fetch.limiter import BudgetSpent, Limiter, Spending
+from sources.fetch.progress import Progress
+from sources.fetch.windows import Window, window
 from sources.stripe_api.catalogue import RESOURCES, select
-from sources.stripe_api.errors import BadConfiguration, Unreachable
-from sources.stripe_api.limiter import Limiter
-from sources.stripe_api.progress import Progress
-from sources.stripe_api.windows import Window, window
+from sources.stripe_api.events.position import KEPT, Position
+from sources.stripe_api.objects.wanted import Wanted
 
 DAY = 86_400
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.parts import run_events, run_lists
-from pipelines.sync_settings import SyncSettings
+from pipelines.sync.parts import run_events, run_lists
+from pipelines.sync.settings import SyncSettings
 from sources.stripe_api.catalogue import TABLES
 from tests.databases import Database
 from tests.pipelines.mirror import Mirror

@@ -10,13 +10,13 @@ from io import StringIO
 
 import pytest
 
-from pipelines.events_position import Position
-from pipelines.relist import RELISTING
 from pipelines.run import Order, run
 from pipelines.state import ResourceStatus
-from pipelines.sync_state import EVENTS_PASS, SyncState
+from pipelines.sync.relist import RELISTING
+from pipelines.sync.state import EVENTS_PASS, SyncState
+from sources.errors import BrokenPage
 from sources.stripe_api.catalogue import select
-from sources.stripe_api.errors import BrokenPage
+from sources.stripe_api.events.position import Position
 from tests.pipelines.mirror import START, Mirror
 
 HOURS = 6 * 3_600

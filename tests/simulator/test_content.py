@@ -12,7 +12,7 @@ import pytest
 from simulator.accounts import model
 from simulator.expand import left_out
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.sdk import Ref, Type
+from sources.stripe_api.generate.sdk import Ref, Type
 from tests.simulator.conftest import NOON, Reader
 
 KINDS: dict[str, tuple[type, ...]] = {

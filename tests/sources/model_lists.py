@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sources.stripe_api.catalogue_types import Resource
-from sources.stripe_api.errors import ObjectMissing
-from sources.stripe_api.replies import Page, Request
+from sources.catalogue import Resource
+from sources.errors import ObjectMissing
+from sources.fetch.values import Page, Request
 
 
 def windowed(name: str = "charges", limit: int = 3, **fields: Any) -> Resource:

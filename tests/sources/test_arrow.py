@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.stripe_api.arrow import ARROW_TYPES, arrow_tables, concat, nbytes
+from sources.columns.arrow import ARROW_TYPES, arrow_tables, concat, nbytes
+from sources.columns.coerce import FIRST_SECOND, INT64, LAST_SECOND, fit, variant_column
+from sources.columns.columns import OWN_COLUMNS, Columns, ColumnType, all_columns, columns
+from sources.columns.tally import Tally
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.coerce import FIRST_SECOND, INT64, LAST_SECOND, fit, variant_column
-from sources.stripe_api.rows import Stamp, object_of, typed_rows
-from sources.stripe_api.schema import OWN_COLUMNS, Columns, ColumnType, all_columns, columns
-from sources.stripe_api.tally import Tally
+from sources.stripe_api.objects.rows import Stamp, object_of, typed_rows
 from tests.sources.json_values import decimals, floats, identical, instants, integers, strings, values
 from tests.sources.test_rows import assert_same_object, batches, exploded
 

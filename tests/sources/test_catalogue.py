@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from simulator.expand import INCLUDABLE
-from sources.stripe_api import endpoints, endpoints_children, endpoints_v2, tables, tables_children
+from sources.errors import UnknownResource
 from sources.stripe_api.catalogue import (
     GROUPS,
     NOT_EMBEDDED,
@@ -20,11 +20,15 @@ from sources.stripe_api.catalogue import (
     select,
     table_of,
     table_of_object,
+    tables,
     tables_of_object,
 )
-from sources.stripe_api.errors import UnknownResource
-from sources.stripe_api.sdk import Ref, Sdk
-from sources.stripe_api.sdk_operations import Operation, operations, parameters
+from sources.stripe_api.catalogue import child_lists as endpoints_children
+from sources.stripe_api.catalogue import child_tables as tables_children
+from sources.stripe_api.catalogue import lists as endpoints
+from sources.stripe_api.catalogue import v2 as endpoints_v2
+from sources.stripe_api.generate.sdk import Ref, Sdk
+from sources.stripe_api.generate.sdk_operations import Operation, operations, parameters
 
 LISTS = [line for line in RESOURCES.values() if line.kind != "singleton"]
 NOT_OF_THE_LIST = {"payment_sources": {"account"}}  # accounts as payment sources: gone since 2020, `accounts` has them

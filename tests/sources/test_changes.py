@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.stripe_api.changes import Change, Ignored, Newest, change_of, gone, rows_of
-from sources.stripe_api.rows import Stamp
+from sources.stripe_api.objects.changes import Change, Ignored, Newest, change_of, gone, rows_of
+from sources.stripe_api.objects.rows import Stamp
 
 VERSION, ACCOUNT = "2026-10-28.endive", "acct_1"
 

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sources.catalogue import Parent, Resource
+from sources.errors import ObjectMissing, RequestRefused
+from sources.fetch.pager import Listing, Step, Turn
+from sources.fetch.progress import Progress, Reached
+from sources.fetch.values import Page, Request
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.catalogue_types import Parent, Resource
-from sources.stripe_api.errors import ObjectMissing, RequestRefused
-from sources.stripe_api.page_children import BREADTH, LONG, ChildPager
-from sources.stripe_api.parents import range_params, rows_after
-from sources.stripe_api.progress import Progress, Reached
-from sources.stripe_api.replies import Page, Request
-from sources.stripe_api.work import Listing, Step, Turn
+from sources.stripe_api.paging.children import BREADTH, LONG, ChildPager
+from sources.stripe_api.paging.parents import range_params, rows_after
 
 CUSTOMERS = Parent("customers", "customer", "path")
 METERS = Parent("billing_meters", "id", "path")

@@ -18,11 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urllib3 import HTTPHeaderDict
 
-from sources.stripe_api.bodies import decode, page_of
-from sources.stripe_api.catalogue import RESOURCES
-from sources.stripe_api.client import Client, retry_delay
-from sources.stripe_api.client_settings import ClientSettings
-from sources.stripe_api.errors import (
+from sources.errors import (
     AuthenticationFailed,
     BadConfiguration,
     BrokenPage,
@@ -35,10 +31,14 @@ from sources.stripe_api.errors import (
     Throttled,
     Unreachable,
 )
-from sources.stripe_api.limiter import Limiter
-from sources.stripe_api.refusals import error_of, safe
-from sources.stripe_api.replies import Reply, as_of
-from sources.stripe_api.request import endpoint_of, endpoint_rates, request
+from sources.fetch.limiter import Limiter
+from sources.fetch.values import Reply, as_of
+from sources.stripe_api.catalogue import RESOURCES
+from sources.stripe_api.client.bodies import decode, page_of
+from sources.stripe_api.client.client import Client, retry_delay
+from sources.stripe_api.client.refusals import error_of, safe
+from sources.stripe_api.client.request import endpoint_of, endpoint_rates, request
+from sources.stripe_api.client.settings import ClientSettings
 
 if TYPE_CHECKING:
     from simulator import Simulator

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 from urllib3 import HTTPHeaderDict
 
-from sources.stripe_api.client import Client
-from sources.stripe_api.client_settings import ClientSettings
-from sources.stripe_api.clock_guard import ClockGuard
-from sources.stripe_api.errors import BrokenPage
-from sources.stripe_api.limiter import Limiter
-from sources.stripe_api.replies import Reply, as_of, date_of
+from sources.errors import BrokenPage
+from sources.fetch.limiter import Limiter
+from sources.fetch.values import Reply, as_of, date_of
+from sources.stripe_api.client.client import Client
+from sources.stripe_api.client.clock_guard import ClockGuard
+from sources.stripe_api.client.settings import ClientSettings
 
 if TYPE_CHECKING:
     from simulator import Simulator

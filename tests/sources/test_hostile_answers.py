@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from sources.stripe_api.client import Client
-from sources.stripe_api.client_settings import ClientSettings
-from sources.stripe_api.errors import BrokenPage, RetryLater, Unreachable
-from sources.stripe_api.limiter import Limiter
+from sources.errors import BrokenPage, RetryLater, Unreachable
+from sources.fetch.limiter import Limiter
+from sources.stripe_api.client.client import Client
+from sources.stripe_api.client.settings import ClientSettings
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 DATE = b"Date: Tue, 14 Nov 2023 22:13:20 GMT\r\n"

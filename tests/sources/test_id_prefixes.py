@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from simulator.ids import PREFIXES
 from sources.stripe_api.catalogue import TABLES, tables_of_object
-from sources.stripe_api.id_prefixes import OBJECTS_BY_PREFIX, prefix_of, tables_named, tables_of_id
+from sources.stripe_api.catalogue.prefixes import OBJECTS_BY_PREFIX, prefix_of, tables_named, tables_of_id
 
 COLLECTED = Path(__file__).with_name("id_prefixes.csv")
 

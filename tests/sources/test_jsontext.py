@@ -9,8 +9,8 @@ import orjson
 import pytest
 from hypothesis import given
 
-from sources.stripe_api.errors import BrokenPage
-from sources.stripe_api.jsontext import escaped_deep, parse, storable, text
+from sources.errors import BrokenPage
+from sources.json_text import escaped_deep, parse, storable, text
 from tests.sources.json_values import escaped, identical, values
 
 

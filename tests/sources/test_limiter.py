@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.stripe_api.limiter import CATCH_UP, JITTER, SHRINK, Limiter
+from sources.fetch.limiter import CATCH_UP, JITTER, SHRINK, Limiter
 
 PACE = 1 / (1 + CATCH_UP + JITTER)  # of a limit that is made use of
 

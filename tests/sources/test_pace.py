@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.stripe_api.pace import FIRST, SPARE, Pace
+from sources.fetch.schedule import FIRST, SPARE, Pace
 
 
 def after(most: int, waited: float, asking: float, converting: float, times: int = 40) -> Pace:

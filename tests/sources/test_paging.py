@@ -13,10 +13,7 @@ import pyarrow as pa
 import pytest
 
 from simulator.limits import Budget
-from sources.stripe_api.catalogue import RESOURCES, TABLES, Parent, Resource, select
-from sources.stripe_api.client import Client
-from sources.stripe_api.client_settings import ClientSettings
-from sources.stripe_api.errors import (
+from sources.errors import (
     AuthenticationFailed,
     BadConfiguration,
     BrokenPage,
@@ -24,13 +21,16 @@ from sources.stripe_api.errors import (
     SkipResource,
     Throttled,
 )
-from sources.stripe_api.limiter import Limiter
-from sources.stripe_api.paging import Chunk, Failed, Fetch, Finished
-from sources.stripe_api.plan import fetch
-from sources.stripe_api.progress import Progress
-from sources.stripe_api.replies import Reply, Request
-from sources.stripe_api.rows import Stamp, explode, set_marker
-from sources.stripe_api.work import Listing
+from sources.fetch.fetch import Chunk, Failed, Fetch, Finished
+from sources.fetch.limiter import Limiter
+from sources.fetch.pager import Listing
+from sources.fetch.progress import Progress
+from sources.fetch.values import Reply, Request
+from sources.stripe_api.catalogue import RESOURCES, TABLES, Parent, Resource, select
+from sources.stripe_api.client.client import Client
+from sources.stripe_api.client.settings import ClientSettings
+from sources.stripe_api.objects.rows import Stamp, explode, set_marker
+from sources.stripe_api.paging.plan import fetch
 
 if TYPE_CHECKING:
     from simulator import Simulator

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.stripe_api.progress import Advance, Covered, Listed, Progress, Reached, key_of
-from sources.stripe_api.windows import Window, merge, seconds
+from sources.fetch.progress import Advance, Covered, Listed, Progress, Reached, key_of
+from sources.fetch.windows import Window, merge, seconds
 
 keys = st.sampled_from(["", "active=true", "active=false"])
 ids = st.text(min_size=1, max_size=8)

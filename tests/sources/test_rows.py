@@ -12,11 +12,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from sources.columns.columns import OWN_COLUMNS, Columns, columns
+from sources.columns.tally import Tally
+from sources.errors import BrokenPage
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.errors import BrokenPage
-from sources.stripe_api.rows import Stamp, comparable, explode, object_of, set_marker, tombstone, typed_rows
-from sources.stripe_api.schema import OWN_COLUMNS, Columns, columns
-from sources.stripe_api.tally import Tally
+from sources.stripe_api.objects.rows import Stamp, comparable, explode, object_of, set_marker, tombstone, typed_rows
 from tests.sources.json_values import escaped, identical, in_digits, strings, values
 
 STAMP = Stamp("acct_1", 1_760_000_000, "list")

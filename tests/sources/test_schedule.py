@@ -11,15 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.stripe_api.catalogue_types import Resource
-from sources.stripe_api.errors import RequestRefused
-from sources.stripe_api.lanes import Lane, Task
-from sources.stripe_api.limiter import Limiter
-from sources.stripe_api.plan import lane_of
-from sources.stripe_api.progress import Covered, Listed, Progress
-from sources.stripe_api.schedule import Schedule
-from sources.stripe_api.windows import Window, merge
-from sources.stripe_api.work import Horizon
+from sources.catalogue import Resource
+from sources.errors import RequestRefused
+from sources.fetch.limiter import Limiter
+from sources.fetch.pager import Horizon
+from sources.fetch.progress import Covered, Listed, Progress
+from sources.fetch.schedule import Lane, Schedule, Task
+from sources.fetch.windows import Window, merge
+from sources.stripe_api.paging.plan import lane_of
 from tests.sources.model_lists import ModelList, plain, windowed
 
 seconds_ = st.lists(st.integers(0, 400) | st.sampled_from([100, 101, 250]), max_size=60)

@@ -11,9 +11,7 @@ from threading import Barrier
 import pytest
 import stripe
 
-from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.generate_snapshot import COMMAND, column_type, difference, main, snapshot, table_columns
-from sources.stripe_api.schema import (
+from sources.columns.columns import (
     MORE_COLUMNS,
     OWN_COLUMNS,
     SNAPSHOT,
@@ -23,7 +21,9 @@ from sources.stripe_api.schema import (
     api_version,
     columns,
 )
-from sources.stripe_api.sdk import Field, Kind, Sdk, Type
+from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.generate.sdk import Field, Kind, Sdk, Type
+from sources.stripe_api.generate.snapshot import COMMAND, column_type, difference, main, snapshot, table_columns
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sources.stripe_api.sdk import Ref, Sdk, Type
-from sources.stripe_api.sdk_annotations import type_of
-from sources.stripe_api.sdk_operations import operations, parameters
+from sources.stripe_api.generate.sdk import Ref, Sdk, Type
+from sources.stripe_api.generate.sdk_annotations import type_of
+from sources.stripe_api.generate.sdk_operations import operations, parameters
 
 
 @pytest.fixture(scope="module")

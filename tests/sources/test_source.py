@@ -23,9 +23,9 @@ from pyarrow import parquet
 
 from docs.sessions import ROOT, blocks
 from simulator.truth import truth
+from sources.errors import AuthenticationFailed, BadConfiguration, ServerFailed, UnknownResource
 from sources.stripe_api import stripe_source
 from sources.stripe_api.catalogue import RESOURCES, TABLES
-from sources.stripe_api.errors import AuthenticationFailed, BadConfiguration, ServerFailed, UnknownResource
 from tests.databases import Database
 from tests.pipelines.mirror import START, Mirror
 
@@ -376,7 +376,7 @@ def test_dlts_telemetry_is_off_unless_it_is_asked_for(tmp_path: Path, said: dict
 
 
 def test_package_without_the_source_imports_no_dlt() -> None:
-    code = "import sys, sources.stripe_api.rows; sys.exit('dlt' in sys.modules)"
+    code = "import sys, sources.stripe_api.objects.rows; sys.exit('dlt' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sources.stripe_api.tally import KEPT, NAMED, Tally, left_out
+from sources.columns.tally import KEPT, NAMED, Tally, left_out
 
 
 def test_many_rejects_of_one_resource_hide_none_of_another() -> None:

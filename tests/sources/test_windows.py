@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.stripe_api.windows import Window, intersect, merge, seconds, subtract, window
+from sources.fetch.windows import Window, intersect, merge, seconds, subtract, window
 
 seconds_ = st.integers(min_value=0, max_value=60)
 windows_ = st.tuples(seconds_, st.integers(min_value=1, max_value=20)).map(lambda p: Window(p[0], p[0] + p[1]))

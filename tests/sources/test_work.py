@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from sources.errors import BrokenPage
+from sources.fetch.values import Page
 from sources.stripe_api.catalogue import RESOURCES, TABLES
-from sources.stripe_api.completion import gaps
-from sources.stripe_api.conventions import (
+from sources.stripe_api.paging.completion import gaps
+from sources.stripe_api.paging.conventions import (
     created_of,
     created_params,
     cursor_after,
@@ -16,8 +18,6 @@ from sources.stripe_api.conventions import (
     list_params,
     next_page_path,
 )
-from sources.stripe_api.errors import BrokenPage
-from sources.stripe_api.replies import Page
 from tests.sources.model_lists import windowed
 
 

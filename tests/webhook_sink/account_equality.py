@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pipelines.postgres import PostgresDatabase
-from pipelines.stored_schema import stored_columns
+from pipelines.warehouse.postgres_database import PostgresDatabase
+from pipelines.warehouse.stored_schema import stored_columns
 from simulator import Simulator
+from sources.columns.columns import Columns
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.rows import comparable, object_of
-from sources.stripe_api.schema import Columns
+from sources.stripe_api.objects.rows import comparable, object_of
 
 Key = tuple[Any, ...]
 

@@ -18,10 +18,10 @@ import uvicorn
 from pipelines.settings import Settings
 from simulator import Simulator
 from simulator.deliveries import signature
-from webhook_sink.app import App
 from webhook_sink.event import read_event
-from webhook_sink.management import management_routes
-from webhook_sink.server import config_of
+from webhook_sink.http.app import App
+from webhook_sink.http.management import management_routes
+from webhook_sink.http.server import config_of
 from webhook_sink.settings import SinkSettings
 from webhook_sink.sink import Sink
 
@@ -56,7 +56,7 @@ def event(
     **more: Any,
 ) -> dict[str, Any]:
     """A snapshot event as Stripe sends it, in the project's API version unless it says otherwise."""
-    from sources.stripe_api.schema import api_version as project
+    from sources.columns.columns import api_version as project
 
     shown = {"id": id, "object": "event", "type": type, "created": created, "livemode": False, "data": {"object": obj}}
     return shown | {"api_version": api_version or project()} | more

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from tests.webhook_sink.conftest import NOW, Served, Stored, deliver, event, read_event
+from webhook_sink.commit.writer import QueueFull
 from webhook_sink.sink import Sink
-from webhook_sink.writer import QueueFull
 
 WithSink = Callable[..., Any]
 POISON = "".join(random.Random(7).choices(string.ascii_letters, k=9_000))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from webhook_sink.__main__ import _parser
-from webhook_sink.app import ANSWERS
-from webhook_sink.ledger import TABLES
+from webhook_sink.commit.ledger import TABLES
+from webhook_sink.http.app import ANSWERS
 from webhook_sink.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pipelines.database_problem import DatabaseProblem
+from pipelines.warehouse.problems import DatabaseProblem
 from simulator import Simulator
 from tests.webhook_sink.conftest import Stored, settings_for
 from webhook_sink.endpoint_secrets import TO_FORGET, Secrets

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.settings import Settings
-from sources.stripe_api.errors import BadConfiguration
+from sources.errors import BadConfiguration
 from webhook_sink.endpoints import Endpoints
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.events import IGNORED, TYPES, is_deletion, table_of_event, unwrapped
-from sources.stripe_api.sdk import Ref, Sdk
+from sources.stripe_api.catalogue.events import IGNORED, TYPES, is_deletion, table_of_event, unwrapped
+from sources.stripe_api.generate.sdk import Ref, Sdk
 
 
 @pytest.fixture(scope="module")

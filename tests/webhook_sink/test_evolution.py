@@ -10,15 +10,15 @@ import orjson
 import psycopg
 import pytest
 
-from pipelines.load import Loader
-from pipelines.postgres import PostgresDatabase
-from pipelines.stored_schema import stored_columns
-from sources.stripe_api.arrow import arrow_tables
-from sources.stripe_api.contract import contract_of
-from sources.stripe_api.rows import Stamp, explode
-from sources.stripe_api.schema import MORE_COLUMNS, Columns
+from pipelines.loading.loader import Loader
+from pipelines.warehouse.postgres_database import PostgresDatabase
+from pipelines.warehouse.stored_schema import stored_columns
+from sources.columns.arrow import arrow_tables
+from sources.columns.columns import MORE_COLUMNS, Columns
+from sources.columns.contract import contract_of
+from sources.stripe_api.objects.rows import Stamp, explode
 from tests.webhook_sink.conftest import ACCOUNT, NOW, Served, Stored, deliver, event
-from webhook_sink.schema import SchemaState
+from webhook_sink.commit.schema import SchemaState
 from webhook_sink.sink import Sink
 
 Serve = Callable[..., Served]

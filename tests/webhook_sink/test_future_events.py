@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from sources.stripe_api.errors import BrokenPage
+from sources.errors import BrokenPage
 from tests.webhook_sink.conftest import NOW, Stored, event, settings_for, sink_settings
 from webhook_sink.event import read_event, refuse_future
 from webhook_sink.sink import Sink

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from simulator import Simulator
 from simulator.deliveries import signature
-from sources.stripe_api.events import TYPES
+from sources.stripe_api.catalogue.events import TYPES
 from tests.webhook_sink.conftest import NOW, SECRET, Served, Stored, event
 
 KEY = "key of the management api"

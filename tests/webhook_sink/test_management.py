@@ -12,10 +12,10 @@ import pytest
 import urllib3
 
 from simulator import Simulator
-from sources.stripe_api.errors import UnknownResource
+from sources.errors import UnknownResource
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import Served, Stored, event
-from webhook_sink.management import BadRequest, order_of
+from webhook_sink.http.management import BadRequest, order_of
 
 KEY = "a long key of tests"
 Serve = Callable[..., Served]

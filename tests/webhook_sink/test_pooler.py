@@ -17,8 +17,8 @@ from tests.databases import with_database
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import NOW, Served, Stored, deliver, event, sink_settings
 from tests.webhook_sink.conftest import settings_for as sink_settings_for
-from webhook_sink.pool import transaction
-from webhook_sink.round_trip import Connection, Statement, rows
+from webhook_sink.commit.pool import transaction
+from webhook_sink.commit.round_trip import Connection, Statement, rows
 from webhook_sink.sink import Sink
 
 Pooled = Callable[..., str]

@@ -14,7 +14,7 @@ import uvicorn
 import uvloop
 from uvicorn.server import ServerState
 
-from webhook_sink.protocol import BoundedProtocol, Bounds, Waiting
+from webhook_sink.http.protocol import BoundedProtocol, Bounds, Waiting
 
 HEAD = b"POST /webhooks HTTP/1.1\r\nHost: x\r\n"
 LONG = b"Content-Length: 100\r\n\r\n"

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from psycopg.pq import TransactionStatus
 
 from tests.webhook_sink.conftest import Stored
-from webhook_sink.pool import configure
-from webhook_sink.round_trip import MOST_PREPARED, Connection, Statement, rows
+from webhook_sink.commit.pool import configure
+from webhook_sink.commit.round_trip import MOST_PREPARED, Connection, Statement, rows
 
 Body = Callable[[Connection], Awaitable[Any]]
 

@@ -10,9 +10,9 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.stripe_api.contract import Contract, ContractedColumns
-from sources.stripe_api.rows import Stamp, explode, typed_rows
-from webhook_sink.staging import staged
+from sources.columns.contract import Contract, ContractedColumns
+from sources.stripe_api.objects.rows import Stamp, explode, typed_rows
+from webhook_sink.commit.staging import staged
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 SCALARS = (

@@ -1,0 +1,1 @@
+"""The consistency check: everything listed again, compared, and repaired."""

@@ -1,0 +1,217 @@
+"""The consistency check: lists everything again, compares it with the tables, and repairs what differs.
+
+What differs is kept until the end and looked at once more, so that what the webhook sink has written meanwhile is no
+drift; then it goes through the guarded merge. Rows that no list shows are read once each. Knows no command line.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from pipelines.account import read_account
+from pipelines.check.report import CheckReport
+from pipelines.check.suspects import Suspects
+from pipelines.check.unlisted import Unlisted
+from pipelines.loading.parents import StoredParents
+from pipelines.process import raise_if_interrupted
+from pipelines.session import Session
+from pipelines.sync.future_rows import future_rows
+from pipelines.warehouse.stored_rows import Key, StoredRows
+from sources.columns.tally import Rejected, left_out
+from sources.errors import RequestRefused, RetryLater, SkipResource
+from sources.fetch.fetch import Chunk, Failed, Finished
+from sources.fetch.limiter import BudgetSpent
+from sources.fetch.pager import Listing
+from sources.stripe_api.catalogue import TABLES, Resource
+from sources.stripe_api.client.client import Client
+from sources.stripe_api.convert import converter
+from sources.stripe_api.objects.read_back import completed
+from sources.stripe_api.paging.conventions import created_of, created_params, list_params
+from sources.stripe_api.paging.plan import fetch
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A page, and the window `[since, until)` of `created` that it shows all of."""
+
+    listing: Listing
+    since: int
+    until: int
+
+
+def sampled(
+    client: Client, resource: Resource, stored: StoredRows, size: int, since: int, until: int
+) -> Iterator[Part]:
+    """Pages of about `size` objects in all, within `[since, until)`; all of a list that has no more than a page."""
+    limit = resource.limit or 100
+    field = resource.created_field
+    if field is None or not resource.newest_first or not stored.is_there(resource.table) or len(resource.passes) > 1:
+        seconds = [until - 1]
+    else:
+        seconds = stored.random_seconds(resource.table, field, -(-size // limit)) or [until - 1]
+    for second in seconds:
+        for chosen in resource.passes:
+            top = min(second + 1, until)
+            if top <= since:
+                continue
+            params = (*list_params(resource, TABLES, chosen), *created_params(resource.created, since, top))
+            page = client.page(resource.path, params, denied=resource.denied)
+            completed(client, resource.table, page)
+            last = created_of(page.objects[-1], resource) if page.objects else None
+            bottom = since if not page.has_more else last + 1 if last is not None else top
+            yield Part(Listing(page.objects, page.as_of), min(bottom, top), top)
+
+
+HELD_ROWS = 20_000  # differing rows that are held before they are settled
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOrder:
+    """What to check: objects created in `[since, until)`, unix seconds (`until` None: up to `lag` seconds ago).
+
+    `sample` is about how many objects of each list to look at, None for all.
+    """
+
+    resources: Sequence[Resource]
+    since: int = 0
+    until: int | None = None
+    sample: int | None = None
+    dry_run: bool = False
+    lag: int = 60
+
+
+class Check:
+    """A check in an open session."""
+
+    def __init__(self, session: Session, order: CheckOrder) -> None:
+        self._session, self._order = session, order
+        self._stored = StoredRows(session.database, session.settings.dataset, session.account_id, session.columns)
+        self._now = session.now if session.now is not None else read_account(session.client, session.settings).now
+        self._until = min(order.until or self._now - order.lag, self._now - order.lag)
+        self._began = self._stored.now()
+        self._suspects = Suspects(session, self._stored, self._began)
+        self._unlisted = Unlisted(session, self._stored, self._began, self._now)
+        self._seen: dict[str, set[Key]] = {}
+        self.report = CheckReport(
+            uuid.uuid4().hex,
+            session.account_id,
+            datetime.now(UTC),
+            order.since,
+            self._until,
+            order.sample is not None,
+            not order.dry_run,
+        )
+
+    def run(self) -> CheckReport:
+        """Checks and repairs. Raises what stops a run; what was found so far is in `report` then."""
+        self.report.prepare(self._session.database, self._session.settings.dataset)
+        self.report.future = future_rows(self._session, self._now, dry_run=self._order.dry_run)
+        try:
+            if self._order.sample is not None:
+                self._read_samples(self._order.sample)
+            else:
+                for resources, parents in self._rounds():
+                    self._read_lists(resources, parents)
+        except BudgetSpent as spent:
+            self.report.incomplete["the rest"] = str(spent)
+        try:
+            self._settle()
+            self._note_left_out()
+        finally:
+            self.report.ended_at = datetime.now(UTC)
+            self.report.requests = self._session.spending.spent
+            self.report.save(self._session.database, self._session.settings.dataset)
+        return self.report
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def _rounds(self) -> Iterator[tuple[list[Resource], StoredParents | None]]:
+        """The lists that need no parents, then those that do, whose parents are stored by then."""
+        session = self._session
+        yield [one for one in self._order.resources if not one.parents], None
+        children = [one for one in self._order.resources if one.parents]
+        yield children, StoredParents(session.database, session.settings.dataset, session.account_id, None)
+
+    def _read_lists(self, resources: Sequence[Resource], parents: StoredParents | None) -> None:
+        if not resources:
+            return
+        session, by_name = self._session, {one.name: one for one in resources}
+        fetching = fetch(
+            session.client,
+            resources,
+            convert=converter(session.account_id, session.columns, session.tally),
+            since=self._order.since,
+            until=self._until,
+            parents=parents,
+            workers=session.settings.workers,
+            requests_budget=session.spending.left,
+        )
+        open_ones = set(by_name)
+        with fetching as deliveries:
+            for one in deliveries:
+                raise_if_interrupted()
+                if isinstance(one, Chunk):
+                    self._compare(by_name[one.resource], one.tables)
+                    continue
+                open_ones.discard(one.resource)
+                if isinstance(one, Failed):
+                    kind = self.report.skipped if isinstance(one.error, SkipResource) else self.report.incomplete
+                    kind[one.resource] = str(one.error)
+                elif isinstance(one, Finished):
+                    self._look_for_unlisted(by_name[one.resource], self._order.since, self._until)
+        for name in open_ones:
+            self.report.incomplete[name] = "the budget of requests was spent"
+
+    def _read_samples(self, size: int) -> None:
+        session = self._session
+        convert = converter(session.account_id, session.columns, session.tally)
+        whole = [one for one in self._order.resources if one.created == "none" and not one.parents]
+        self._read_lists(whole, None)
+        for resource in self._order.resources:
+            if resource.created == "none" or resource.parents:
+                continue
+            try:
+                for part in sampled(session.client, resource, self._stored, size, self._order.since, self._until):
+                    self._compare(resource, convert(resource, [part.listing]))
+                    if len(resource.passes) == 1:
+                        self._look_for_unlisted(resource, part.since, part.until)
+            except (SkipResource, RequestRefused, RetryLater) as error:
+                kind = self.report.skipped if isinstance(error, SkipResource) else self.report.incomplete
+                kind[resource.name] = str(error)
+
+    def _note_left_out(self) -> None:
+        """What could not be compared or repaired, by the list that showed it, or by its table."""
+        by_name: dict[str, list[Rejected]] = {}
+        for one in self._session.tally.rejected():
+            by_name.setdefault(one.resource or one.table, []).append(one)
+        for name, some in by_name.items():
+            others = [self.report.incomplete[name]] if name in self.report.incomplete else []
+            self.report.incomplete[name] = " ".join((*others, left_out(some, is_load=False)))
+
+    # --- comparing ---------------------------------------------------------------------------------------------------
+
+    def _compare(self, resource: Resource, tables: Mapping[str, pa.Table]) -> None:
+        for name, table in tables.items():
+            listed = self._suspects.compare(name, table)
+            self.report.checked[name] += len(listed)
+            if name == resource.table:
+                self._seen.setdefault(name, set()).update(listed)
+        if self._suspects.rows > HELD_ROWS:
+            self._settle()
+
+    def _look_for_unlisted(self, resource: Resource, since: int, until: int) -> None:
+        """Rows of a list's table that the list, read to its end, does not show."""
+        for one in self._unlisted.judge(resource, self._seen.get(resource.table, set()), since, until):
+            if one.finding is None or one.finding.drift == "stale":
+                self.report.unlisted[one.table] += 1
+            for name, part in one.tables.items():
+                found = [one.finding] if one.finding is not None and name == one.table else []
+                self._suspects.note(name, part, found, {each.key: part["_as_of"][0].as_py() for each in found})
+
+    def _settle(self) -> None:
+        self.report.findings += self._suspects.settle(dry_run=self._order.dry_run)

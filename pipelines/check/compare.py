@@ -1,0 +1,82 @@
+"""Rows as Stripe lists them against rows as they are stored: what is missing, stale or gone. Pure.
+
+A row that is stored newer than the list shows it, or that was written since the check began (by the webhook sink, say),
+is no drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from pipelines.warehouse.stored_rows import Key, key_of
+from sources.columns.columns import Columns
+from sources.stripe_api.events.position import AHEAD
+from sources.stripe_api.objects.rows import object_of
+
+Drift = Literal["missing", "stale", "vanished"]
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A row that does not show what Stripe shows; `fields` are those that differ in a stale one."""
+
+    table: str
+    key: Key
+    drift: Drift
+    fields: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        fields = {"fields": list(self.fields)} if self.fields else {}
+        return {"table": self.table, "key": list(self.key), "drift": self.drift, **fields}
+
+
+def drift_of(table: str, listed: Row, stored: Row | None, began: datetime, columns: Columns) -> Finding | None:
+    """What is wrong with one row that Stripe lists; None where nothing is."""
+    key = key_of(table, listed)
+    if stored is None:
+        return Finding(table, key, "missing")
+    if is_fresh(stored, listed["_as_of"], began):
+        return None
+    fields = differing(table, listed, stored, columns)
+    return Finding(table, key, "stale", fields) if fields else None
+
+
+def vanished(
+    table: str, listed: Iterable[Key], stored: Iterable[Row], as_of: datetime, began: datetime
+) -> list[Finding]:
+    """The live stored children of a parent that its whole list does not have."""
+    there = set(listed)
+    return [
+        Finding(table, key_of(table, row), "vanished")
+        for row in stored
+        if key_of(table, row) not in there and not is_fresh(row, as_of, began)
+    ]
+
+
+def is_fresh(stored: Row, as_of: datetime, began: datetime) -> bool:
+    """Whether a stored row is newer than what was listed, or was written since the check began.
+
+    A row that was there before and is newer by more than `AHEAD`, or that has no `_as_of`, was written by a wrong clock
+    and does not count as fresh.
+    """
+    shown: datetime | None = stored["_as_of"]
+    return stored["_synced_at"] >= began or (shown is not None and as_of < shown <= as_of + timedelta(seconds=AHEAD))
+
+
+def differing(table: str, listed: Row, stored: Row, columns: Columns) -> tuple[str, ...]:
+    """Names of the fields of Stripe's that differ, `_deleted_at` and `_parent_id` too."""
+    should, does = object_of(table, listed, columns), object_of(table, stored, columns)
+    deleted = (stored["_deleted_at"] is None) != (listed.get("_deleted_at") is None)
+    for fields in (should, does):
+        fields.pop("deleted", None)
+    found = {name for name in should.keys() | does.keys() if should.get(name) != does.get(name)}
+    if deleted:
+        found.add("_deleted_at")
+    if listed.get("_parent_id") is not None and stored.get("_parent_id") != listed["_parent_id"]:
+        found.add("_parent_id")
+    return tuple(sorted(found))

@@ -1,0 +1,154 @@
+"""What a check has found, table by table: for the terminal, as JSON, and as rows of `sync_checks`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.check.compare import Finding
+from pipelines.warehouse.database import Database
+from pipelines.warehouse.rights import check_rights, create_missing
+
+KEPT_FINDINGS = 1_000  # of each table, in `sync_checks`
+TABLE = """
+CREATE TABLE IF NOT EXISTS {dataset}.sync_checks (
+    check_id text, _account_id text, table_name text, started_at timestamptz, ended_at timestamptz,
+    window_start timestamptz, window_end timestamptz, is_sample boolean, is_repaired boolean,
+    rows_checked bigint, missing bigint, stale bigint, vanished bigint, unlisted bigint, findings {json},
+    PRIMARY KEY (check_id, _account_id, table_name))
+"""
+
+
+@dataclass(slots=True)
+class CheckReport:
+    """A check of one account. `checked` counts rows by table, `unlisted` those that no list shows and that live on.
+
+    `future` counts rows that claimed to show a state from the future, which a wrong clock has written.
+    `incomplete` are resources that could not be read to their end, with the reason.
+    """
+
+    check_id: str
+    account_id: str
+    started_at: datetime
+    since: int
+    until: int
+    is_sample: bool
+    is_repaired: bool
+    checked: Counter[str] = field(default_factory=Counter)
+    unlisted: Counter[str] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+    future: Counter[str] = field(default_factory=Counter)
+    incomplete: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    requests: int = 0
+    ended_at: datetime | None = None
+
+    @property
+    def has_drift(self) -> bool:
+        """Whether any row was wrong."""
+        return bool(self.findings or self.future)
+
+    def count(self, table: str, drift: str) -> int:
+        """Findings of one kind in a table."""
+        return sum(one.table == table and one.drift == drift for one in self.findings)
+
+    def tables(self) -> list[str]:
+        """Every table that was looked into, by name."""
+        return sorted({*self.checked, *self.unlisted, *self.future, *(one.table for one in self.findings)})
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return {
+            "check_id": self.check_id,
+            "account_id": self.account_id,
+            "started_at": self.started_at.isoformat(),
+            "ended_at": self.ended_at.isoformat() if self.ended_at else None,
+            "window": [self.since, self.until],
+            "is_sample": self.is_sample,
+            "is_repaired": self.is_repaired,
+            "requests": self.requests,
+            "tables": {
+                name: {
+                    "rows_checked": self.checked[name],
+                    "unlisted": self.unlisted[name],
+                    "future": self.future[name],
+                    **{drift: self.count(name, drift) for drift in ("missing", "stale", "vanished")},
+                }
+                for name in self.tables()
+            },
+            "findings": [one.to_json() for one in self.findings],
+            "incomplete": self.incomplete,
+            "skipped": self.skipped,
+        }
+
+    def prepare(self, database: Database, dataset: str) -> None:
+        """Makes `sync_checks` where it is missing, before a long check. Raises `DatabaseProblem` for lacking rights."""
+        json_type = "jsonb" if database.dialect == "postgres" else "JSON"
+        check_rights(database, dataset, [], {"sync_checks": False})
+        create_missing(database, dataset, {"sync_checks": TABLE.format(dataset=f'"{dataset}"', json=json_type)})
+
+    def save(self, database: Database, dataset: str) -> None:
+        """A row of `sync_checks` for each table."""
+        name = f'"{dataset}"'
+        with database.transaction():
+            for table in self.tables():
+                row = self._row(table)
+                database.execute(f"INSERT INTO {name}.sync_checks VALUES ({', '.join(['%s'] * len(row))})", row)
+
+    def show(self, file: TextIO) -> None:
+        """The tables with drift, and the totals."""
+        console = Console(file=file, width=None if file.isatty() else 160, highlight=False)
+        shown = Table(box=None, pad_edge=False, header_style="bold")
+        for heading in ("table", "rows", "missing", "stale", "vanished", "unlisted"):
+            shown.add_column(heading, justify="left" if heading == "table" else "right")
+        shown.add_column("fields that differ", overflow="fold")
+        for name in self.tables():
+            found = [self.count(name, drift) for drift in ("missing", "stale", "vanished")]
+            if any(found):
+                shown.add_row(
+                    name, *(f"{n:,}" for n in (self.checked[name], *found, self.unlisted[name])), self._fields(name)
+                )
+        if self.findings:
+            console.print(shown)
+        for name, count in self.future.items():
+            what = "now give way to what Stripe shows" if self.is_repaired else "give way to nothing (--dry-run)"
+            console.print(f"{name}: {count:,} rows claimed to be from the future, by a wrong clock; they {what}.")
+        done = "repaired" if self.is_repaired else "not repaired (--dry-run)"
+        counts = {"differ": len(self.findings), "were from the future": self.future.total()}
+        drift = " and ".join(f"{count:,} rows {how}" for how, count in counts.items() if count)
+        verdict = f"{drift}, {done}" if self.has_drift else "no drift"
+        console.print(
+            f"{self.account_id}: {self.checked.total():,} rows of {len(self.checked)} tables checked, {verdict};"
+            f" {self.requests:,} requests."
+        )
+
+    def _fields(self, table: str) -> str:
+        fields = Counter(field for one in self.findings if one.table == table for field in one.fields)
+        return ", ".join(f"{name} ({count})" for name, count in fields.most_common(8))
+
+    def _row(self, table: str) -> Sequence[Any]:
+        own = [one.to_json() for one in self.findings if one.table == table][:KEPT_FINDINGS]
+        return (
+            self.check_id,
+            self.account_id,
+            table,
+            self.started_at,
+            self.ended_at,
+            datetime.fromtimestamp(self.since, UTC),
+            datetime.fromtimestamp(self.until, UTC),
+            self.is_sample,
+            self.is_repaired,
+            self.checked[table],
+            self.count(table, "missing"),
+            self.count(table, "stale"),
+            self.count(table, "vanished"),
+            self.unlisted[table],
+            json.dumps(own),
+        )

@@ -1,0 +1,112 @@
+"""Rows that seem to differ from what Stripe lists, kept until the end of a check, and then judged and repaired.
+
+What the webhook sink wrote meanwhile, and what events explain that no sync has applied yet, is no drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.check.compare import Finding, drift_of, is_fresh, vanished
+from pipelines.session import Session
+from pipelines.sync.catch_up import Changed, catch_up
+from pipelines.warehouse.stored_rows import Key, StoredRows, key_of
+from sources.columns.arrow import concat
+from sources.fetch.limiter import BudgetSpent
+
+SET = "set"
+
+
+class Suspects:
+    """The suspects of one check, which `began` at a moment of the database's clock."""
+
+    def __init__(self, session: Session, stored: StoredRows, began: datetime) -> None:
+        self._session, self._stored, self._began = session, stored, began
+        self._clear()
+
+    def _clear(self) -> None:
+        self._parts: dict[str, list[pa.Table]] = {}
+        self._findings: dict[tuple[str, Key], tuple[Finding, datetime]] = {}
+        self.rows = 0
+
+    def note(self, table: str, rows: pa.Table, findings: Sequence[Finding], as_of: Mapping[Key, datetime]) -> None:
+        """Keeps rows as Stripe shows them, what is wrong with those that are stored, and the moments that they show."""
+        self._parts.setdefault(table, []).append(rows)
+        self.rows += rows.num_rows
+        for one in findings:
+            self._findings[table, one.key] = (one, as_of[one.key])
+
+    def compare(self, name: str, table: pa.Table) -> list[Key]:
+        """Compares listed rows with the stored ones, and keeps those that differ. Returns the keys listed."""
+        rows = table.to_pylist()
+        listed = {key_of(name, row): row for row in rows if row["_source"] != SET}
+        stored = self._stored.by_key(name, list(listed)) if self._stored.is_there(name) else {}
+        findings = [
+            one
+            for key, row in listed.items()
+            if (one := drift_of(name, row, stored.get(key), self._began, self._session.columns)) is not None
+        ]
+        as_of = {one.key: listed[one.key]["_as_of"] for one in findings}
+        wrong = {one.key for one in findings}
+        lost, parents = self._lost_children(name, rows, as_of)
+        if findings or lost:
+            # A set of children is repaired as a whole: its marker deletes what does not come along.
+            keep = [
+                (row["_source"] != SET and key_of(name, row) in wrong) or row.get("_parent_id") in parents
+                for row in rows
+            ]
+            self.note(name, table.filter(pa.array(keep)), [*findings, *lost], as_of)
+        return list(listed)
+
+    def settle(self, *, dry_run: bool) -> list[Finding]:
+        """Looks once more at what differs; repairs it and returns what was wrong indeed. Starts afresh."""
+        parts, findings = self._parts, self._findings
+        self._clear()
+        if not findings:
+            return []
+        try:
+            changed = catch_up(self._session, dry_run=dry_run)
+        except BudgetSpent:
+            changed = Changed()
+        by_table: dict[str, list[Key]] = {}
+        for table, key in findings:
+            by_table.setdefault(table, []).append(key)
+        confirmed: list[Finding] = []
+        for table, keys in by_table.items():
+            stored = self._stored.by_key(table, keys) if self._stored.is_there(table) else {}
+            for key in keys:
+                row, (finding, as_of) = stored.get(key), findings[table, key]
+                parent = row.get("_parent_id") if row is not None else None
+                is_new = row is not None and is_fresh(row, as_of, self._began)
+                if not is_new and not changed.explains(table, key, parent):
+                    confirmed.append(finding)
+        if confirmed and not dry_run:
+            self._session.store({name: concat(some) for name, some in parts.items()})
+        return confirmed
+
+    def _lost_children(
+        self, table: str, rows: Sequence[Mapping[str, Any]], as_of: dict[Key, datetime]
+    ) -> tuple[list[Finding], set[str]]:
+        """Stored children that their parent's whole list does not have, and those parents."""
+        markers = {row["_parent_id"]: row["_as_of"] for row in rows if row["_source"] == SET}
+        if not markers or not self._stored.is_there(table):
+            return [], set()
+        listed: dict[str, list[Key]] = {}
+        for row in rows:
+            if row["_source"] != SET and row.get("_parent_id") in markers:
+                listed.setdefault(row["_parent_id"], []).append(key_of(table, row))
+        stored: dict[str, list[Any]] = {}
+        for row in self._stored.children(table, list(markers)):
+            stored.setdefault(row["_parent_id"], []).append(row)
+        lost: list[Finding] = []
+        parents: set[str] = set()
+        for parent, children in stored.items():
+            found = vanished(table, listed.get(parent, ()), children, markers[parent], self._began)
+            as_of |= {one.key: markers[parent] for one in found}
+            lost += found
+            parents |= {parent} if found else set()
+        return lost, parents

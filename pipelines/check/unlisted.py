@@ -1,0 +1,97 @@
+"""Live rows that a list, read to its end, does not show: each is read once, to tell a deletion from what lists hide.
+
+Knows one check's window and session; decides nothing about rows that are listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.check.compare import Finding, differing
+from pipelines.session import Session
+from pipelines.warehouse.stored_rows import Key, StoredRows
+from sources.columns.arrow import arrow_tables
+from sources.stripe_api.catalogue import TABLES, Resource
+from sources.stripe_api.events.position import KEPT, MARGIN
+from sources.stripe_api.objects.read_back import read_back
+from sources.stripe_api.objects.rows import Stamp, tombstone
+from sources.stripe_api.objects.wanted import ReadBack, Wanted
+
+KEPT_DAYS = frozenset({"events", "v2_core_events"})
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A row that no list shows: `finding` is what is wrong with it, None where it lives and is right.
+
+    `tables` are the rows that repair it, children too.
+    """
+
+    table: str
+    finding: Finding | None
+    tables: dict[str, pa.Table]
+
+
+class Unlisted:
+    """The unlisted rows of one check, which began at `began` on the database's clock and at `now` on Stripe's."""
+
+    def __init__(self, session: Session, stored: StoredRows, began: datetime, now: int) -> None:
+        self._session, self._stored, self._began, self._now = session, stored, began, now
+
+    def judge(self, resource: Resource, seen: Collection[Key], since: int, until: int) -> Iterator[Judged]:
+        """Reads the rows that the list should have shown, made in `[since, until)`, and did not: `seen` are the others.
+
+        Raises what stops a run.
+        """
+        table = TABLES[resource.table]
+        is_cut = resource.created != "none" and resource.created_field is None and since > 0
+        if resource.kind != "root" or is_cut or not self._stored.is_there(table.name):
+            return
+        session = self._session
+        where, parameters = self._within(resource, since, until)
+        unlisted = [
+            Wanted(table.name, key, None, None, self._now)
+            for key in self._stored.live_keys(table.name, where, parameters)
+            if key not in seen and key != (session.account_id,)
+        ]
+        workers = session.settings.workers
+        for batch in read_back(session.client, unlisted, session.account_id, workers=workers, entries=session.tally):
+            yield from map(self._judged, batch)
+
+    def _within(self, resource: Resource, since: int, until: int) -> tuple[str, list[Any]]:
+        """The condition for rows that the list should show: made in the window, stored before the check began."""
+        where, parameters = "_synced_at < %s", [self._began]
+        if TABLES[resource.table].parent is not None:
+            where += " AND _parent_id IS NULL"
+        if resource.name in KEPT_DAYS:
+            since = max(since, self._now - KEPT + MARGIN)
+        if resource.created_field is not None:
+            field = f'"{resource.created_field}"'
+            where += f" AND ({field} >= %s AND {field} < %s{f' OR {field} IS NULL' if since <= 0 else ''})"
+            parameters += [datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC)]
+        return where, parameters
+
+    def _judged(self, one: ReadBack) -> Judged:
+        """Deleted in Stripe, or alive and perhaps stale."""
+        session, table, key = self._session, one.wanted.table, one.wanted.key
+        finding, rows = None, one.rows
+        if one.fate == "gone":
+            finding = Finding(table, key, "vanished")
+        elif one.fate == "unreadable" and TABLES[table].retrieve is None:
+            finding = Finding(table, key, "vanished")
+            rows = {table: [tombstone(table, key[0], Stamp(session.account_id, self._now, "retrieve"))]}
+        elif one.fate in ("broken", "failed"):
+            session.tally.within(table).reject(table, "/".join(key), one.why)
+        elif one.fate == "read":
+            made = arrow_tables(rows, session.columns, tally=session.tally.within(table))
+            read = made[table].to_pylist()[0] if table in made else None
+            stored = self._stored.by_key(table, [key]).get(key)
+            if read is not None and stored is not None and (fields := differing(table, read, stored, session.columns)):
+                finding = Finding(table, key, "stale", fields)
+        tables = arrow_tables(rows, session.columns, tally=session.tally) if finding is not None else {}
+        return Judged(table, finding, tables)

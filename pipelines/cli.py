@@ -1,0 +1,233 @@
+"""What the scripts have in common: options, exit codes, and one paragraph instead of a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import os
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pendulum
+
+from pipelines.accounts import each_account
+from pipelines.process import INTERRUPTED, interruptible, raise_if_interrupted
+from pipelines.settings import Settings, read_settings
+from pipelines.warehouse.problems import (
+    AlreadyRunning,
+    DatabaseProblem,
+    explained,
+    is_database_error,
+    keep_rows_out_of_logs,
+    without_rows,
+)
+from sources.columns.columns import MORE_COLUMNS
+from sources.columns.layout import OTHER_FIELDS
+from sources.columns.tally import Tally
+from sources.errors import AuthenticationFailed, BadConfiguration, StripeSourceError, shown
+
+ALL_WELL, SOME_FAILED, COULD_NOT_START, DRIFT = 0, 1, 2, 3
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Where to load to and from, and how much to say."""
+    parser.add_argument("--destination", choices=("duckdb", "postgres"), help="default: duckdb")
+    parser.add_argument("--dataset", help="schema that holds the tables (default: stripe)")
+    parser.add_argument("--duckdb-path", type=str, metavar="FILE", help="DuckDB file (default: stripe_data.duckdb)")
+    parser.add_argument("--stripe-account", metavar="ACCT", help="connected account, acct_…, several, or all")
+    parser.add_argument("--debug", action="store_true", help="log more, and show tracebacks")
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """Settings with what the command line gave on top."""
+    names = ("destination", "dataset", "duckdb_path", "stripe_account")
+    return read_settings(**{name: getattr(options, name) for name in names})
+
+
+def resources_of(options: argparse.Namespace) -> list[str]:
+    """The names that `--resources` gave, apart by spaces or commas; none where the option was not given.
+
+    Raises BadConfiguration where it was given and names nothing: an empty variable must not load everything.
+    """
+    names = [name.strip() for given in options.resources for name in given.split(",") if name.strip()]
+    if options.resources and not names:
+        raise BadConfiguration("--resources names nothing. Name resources or groups, or leave the option out.")
+    return names
+
+
+def moment(text: str) -> datetime:
+    """A command line's point in time: a date, an RFC 3339 time, or unix seconds; UTC unless it says otherwise."""
+    try:
+        return pendulum.from_timestamp(int(text)) if text.isdigit() and len(text) > 8 else _parsed(text)
+    except (ValueError, pendulum.parsing.exceptions.ParserError):
+        raise argparse.ArgumentTypeError(
+            f"{shown(text)} is no point in time: write 2025-01-31, 2025-01-31T12:00:00Z or unix seconds"
+        ) from None
+
+
+def _parsed(text: str) -> datetime:
+    parsed = pendulum.parse(text, tz="UTC")
+    if not isinstance(parsed, datetime):
+        raise ValueError(text)
+    return parsed
+
+
+def whole_number(text: str) -> int:
+    """A command line's whole number, one or more."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError("it has to be a whole number of one or more")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A command line's number of seconds, one or more."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 1 <= number < float("inf"):
+        raise argparse.ArgumentTypeError("it has to be a number of seconds of one or more")
+    return number
+
+
+def window_of(options: argparse.Namespace) -> tuple[int, int | None]:
+    """`--since` and `--until` as unix seconds, from the beginning and without an end where they are not given.
+
+    Raises BadConfiguration where nothing can lie between them.
+    """
+    if options.since and options.until and options.since >= options.until:
+        raise BadConfiguration("--since has to be before --until: nothing can be created between them.")
+    return int(options.since.timestamp()) if options.since else 0, (
+        int(options.until.timestamp()) if options.until else None
+    )
+
+
+def in_turn(settings: Settings, body: Callable[[Settings], int], *, debug: bool) -> int:
+    """Runs a scheduled command for each account of the settings, and returns the highest exit code.
+
+    An account that another run is loading is left to that run: this is said and is no failure. What stops one of
+    several accounts is said, and stops no other. Raises what would stop them all: a wrong key, a database that is down;
+    and of a single account whatever it raises.
+    """
+    accounts = each_account(settings)
+    code = ALL_WELL
+    for each in accounts:
+        try:
+            code = max(code, body(each))
+        except AlreadyRunning as running:
+            say(running)
+        except (AuthenticationFailed, DatabaseProblem):
+            raise
+        except StripeSourceError as error:
+            if len(accounts) == 1:
+                raise
+            say(f"{each.stripe_account or 'The own account'} was not finished:")
+            explain(error, debug)
+            code = max(code, SOME_FAILED)
+    return code
+
+
+def say_what_differs(tally: Tally) -> None:
+    """What was stored in another place or spelling than Stripe's own, each kind once; nothing is lost there."""
+    for (table, column), count in sorted(tally.variants().items()):
+        say(f"{count} values of {table} did not fit their column and are in {table}.{column}.")
+    for (table, column), count in sorted(tally.escaped().items()):
+        say(
+            f"{count} values of {table}.{column} had characters that databases cannot hold; they are escaped (\\u0000)."
+        )
+    for table, fields in sorted(tally.aside().items()):
+        named = ", ".join(fields[:10]) + (f" and {len(fields) - 10:,} more" if fields[10:] else "")
+        say(
+            f"These fields of {table} cannot be columns and are stored in {table}.{OTHER_FIELDS}: {named}. A column"
+            f" name is snake case and not one of the database's own, and a table gets at most {MORE_COLUMNS} columns"
+            " beyond those that Stripe publishes."
+        )
+
+
+def run_command(parser: argparse.ArgumentParser, body: Callable[[argparse.Namespace], int]) -> int:
+    """Parses, runs, and turns what went wrong into one paragraph and the right exit code."""
+    options = parser.parse_args()
+    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+    os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO" if options.debug else "CRITICAL")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING, stream=sys.stderr)
+    keep_rows_out_of_logs()
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # of a lost connection, an error tells more, and once
+    logging.getLogger("stripe_elt").setLevel(logging.DEBUG if options.debug else logging.INFO)
+    spare_the_interpreter()
+    try:
+        return run_interruptible(lambda: _explaining(body, options))
+    finally:
+        gc.unfreeze()  # DuckDB's module complains at exit of objects that were never collected
+
+
+def run_interruptible(body: Callable[[], int]) -> int:
+    """The exit code of `body`; 130, and a sentence, where a signal asked it to end before it had."""
+    with interruptible() as interrupts:
+        try:
+            code = body()
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        if interrupts.has_arrived:
+            code = INTERRUPTED
+        if code == INTERRUPTED:
+            say("Interrupted. What was loaded is kept, and the next run goes on from there.")
+        return code
+
+
+def _explaining(body: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    try:
+        require_working_directory()
+        return body(options)
+    except StripeSourceError as error:
+        note = error
+    except Exception as error:
+        note = BadConfiguration(
+            f"An error that should not have happened: {type(error).__name__}. What was loaded is kept. Run it again"
+            " with --debug for the traceback, and please report it."
+        )
+        if is_database_error(error):
+            note = DatabaseProblem(explained(error))
+        note.__cause__ = error
+    raise_if_interrupted()  # a library may have made an error of the interrupt
+    explain(note, options.debug)
+    return COULD_NOT_START
+
+
+def require_working_directory() -> None:
+    """Raises BadConfiguration where the folder that the command was started in is gone."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise BadConfiguration(
+            f"The folder that the command was started in cannot be used ({error.strerror}): change to another one."
+        ) from error
+
+
+def spare_the_interpreter() -> None:
+    """What Python does beside the work, less often: it took a third of the conversion's time.
+
+    Parsed pages are many objects, none of them in cycles; what was imported is never garbage. And threads that wait for
+    the one that converts need not interrupt it every five milliseconds: a page takes that long.
+    """
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+    sys.setswitchinterval(0.02)
+
+
+def explain(error: StripeSourceError, debug: bool) -> None:
+    """The paragraph of an error, with its traceback for those who asked for it."""
+    if debug:
+        print(without_rows("".join(traceback.format_exception(error))), file=sys.stderr)
+    request = f" (Stripe's request id: {error.request_id})" if error.request_id else ""
+    say(f"{error}{request}")
+
+
+def say(message: Any) -> None:
+    """One paragraph on stderr, wrapped for reading, after what stdout has been told before."""
+    sys.stdout.flush()
+    print(textwrap.fill(str(message), 100, break_long_words=False, break_on_hyphens=False), file=sys.stderr)

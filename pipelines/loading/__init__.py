@@ -1,0 +1,1 @@
+"""Packages of tables, loads with saved progress, and the run over them."""

@@ -1,0 +1,215 @@
+"""Shows a run: live on a terminal, a structured line now and then in a log, and the table at the end.
+
+Reads a `Board` and writes to stderr (progress) and stdout (the table). Decides nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.state import ResourceStatus, Status
+from sources.fetch.schedule import View
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One resource. `share` is the part of its window that is read, 0 to 1; `note`: why it was skipped or failed."""
+
+    resource: str
+    status: Status = "queued"
+    rows: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+    share: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The whole run. Rates are over the whole run; `seconds_left` is None until there is something to reckon from.
+
+    `rows` have been read, and `loaded` of them are in the database.
+    """
+
+    rows: int
+    loaded: int
+    requests: int
+    seconds: float
+    finished: int
+    resources: int
+    seconds_left: float | None
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows a second."""
+        return self.rows / self.seconds if self.seconds else 0.0
+
+    @property
+    def requests_per_second(self) -> float:
+        """Requests a second."""
+        return self.requests / self.seconds if self.seconds else 0.0
+
+
+class Board:
+    """The lines of a run: while it goes on from what paging says (`watch`), then from what was committed (`settle`)."""
+
+    def __init__(self, resources: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started = clock()
+        self._lines = {name: Line(name) for name in resources}
+        self._views: Callable[[], Iterable[View]] = list
+        self.loaded = 0
+
+    def watch(self, views: Callable[[], Iterable[View]]) -> None:
+        """Where the lines of running resources come from, from now on. Called from a display's thread."""
+        self._views = views
+
+    def settle(self, statuses: Iterable[ResourceStatus]) -> None:
+        """What is committed, which no view changes any more."""
+        self._views = list
+        for one in statuses:
+            share = 1.0 if one.status == "complete" else 0.0
+            self._lines[one.resource] = Line(
+                one.resource, one.status, one.rows, one.requests, one.seconds, share, one.error or ""
+            )
+
+    def lines(self) -> list[Line]:
+        """All lines, in the order in which the resources were named."""
+        lines = dict(self._lines)
+        for view in self._views():
+            lines[view.resource] = replace(
+                lines[view.resource],
+                status=view.state,
+                rows=view.rows,
+                requests=view.requests,
+                seconds=view.seconds,
+                share=view.share or 0.0,
+            )
+        return list(lines.values())
+
+    def totals(self) -> Totals:
+        """Sums, and the time left by the share of the windows that is read, then of rows that are loaded."""
+        lines = self.lines()
+        seconds = self._clock() - self._started
+        rows = sum(line.rows for line in lines)
+        share = sum(1.0 if _is_over(line) else line.share for line in lines) / len(lines) if lines else 1.0
+        if share == 1.0 and rows > self.loaded:
+            share = self.loaded / rows
+        return Totals(
+            rows=rows,
+            loaded=self.loaded,
+            requests=sum(line.requests for line in lines),
+            seconds=seconds,
+            finished=sum(map(_is_over, lines)),
+            resources=len(lines),
+            seconds_left=seconds * (1 - share) / share if share > 0 else None,
+        )
+
+
+def _is_over(line: Line) -> bool:
+    return line.status in ("complete", "error", "skipped")
+
+
+LOG_SECONDS = 15.0
+ACTIVE_LINES = 12
+logger = logging.getLogger("stripe_elt")
+
+
+@contextmanager
+def showing(board: Board) -> Iterator[None]:
+    """Shows the board while the block runs: on a terminal a live table, elsewhere a log line every 15 seconds."""
+    console = Console(stderr=True)
+    if sys.stderr.isatty() and not console.is_dumb_terminal:  # not where FORCE_COLOR says that a pipe is one
+        with Live(Active(board), console=console, refresh_per_second=4, transient=True):
+            yield
+        return
+    over = threading.Event()
+    thread = threading.Thread(target=_log_until, args=(board, over), name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _log_until(board: Board, over: threading.Event) -> None:
+    while not over.wait(LOG_SECONDS):
+        logger.info(log_line(board.totals()))
+
+
+def log_line(totals: Totals) -> str:
+    """One line of `name=value` words."""
+    left = "unknown" if totals.seconds_left is None else f"{totals.seconds_left:.0f}"
+    return (
+        f"event=progress rows={totals.rows} loaded={totals.loaded} rows_per_s={totals.rows_per_second:.0f}"
+        f" requests={totals.requests} requests_per_s={totals.requests_per_second:.1f}"
+        f" resources={totals.finished}/{totals.resources} seconds={totals.seconds:.0f} seconds_left={left}"
+    )
+
+
+class Active:
+    """What rich asks for at every refresh: the running resources and the totals."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def __rich__(self) -> Group:
+        totals = self._board.totals()
+        table = Table(box=None, pad_edge=False)
+        for heading in ("resource", "rows", "rows/s", "requests", "window"):
+            table.add_column(heading, justify="left" if heading == "resource" else "right")
+        running = [line for line in self._board.lines() if line.status == "running"]
+        for line in running[:ACTIVE_LINES]:
+            rate = line.rows / totals.seconds if totals.seconds else 0.0
+            table.add_row(line.resource, f"{line.rows:,}", f"{rate:,.0f}", f"{line.requests:,}", f"{line.share:.0%}")
+        if len(running) > ACTIVE_LINES:
+            table.add_row(f"… and {len(running) - ACTIVE_LINES} more")
+        return Group(Text(_title(totals)), table) if running else Group(Text(_title(totals)))
+
+
+def _title(totals: Totals) -> str:
+    left = "" if totals.seconds_left is None else f", about {_duration(totals.seconds_left)} left"
+    return (
+        f"{totals.finished}/{totals.resources} resources read, {totals.rows:,} rows ({totals.rows_per_second:,.0f}/s),"
+        f" {totals.loaded:,} loaded, {totals.requests:,} requests ({totals.requests_per_second:.1f}/s){left}"
+    )
+
+
+def print_summary(board: Board, *, all_lines: bool = True) -> None:
+    """The table at the end, on stdout: resource, rows, requests, seconds, and why a resource was skipped or failed."""
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("resource", "rows", "requests", "seconds", "status"):
+        table.add_column(heading, justify="right" if heading in ("rows", "requests", "seconds") else "left")
+    table.add_column("why", overflow="fold")
+    for line in board.lines():
+        if all_lines or line.rows or line.status != "complete":
+            table.add_row(*_cells(line))
+    totals = board.totals()
+    table.add_section()
+    table.add_row("total", f"{totals.rows:,}", f"{totals.requests:,}", f"{totals.seconds:.1f}", "", "")
+    with console.capture() as captured:
+        console.print(table)
+    print(*(line.rstrip() for line in captured.get().splitlines()), sep="\n")
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    return (line.resource, f"{line.rows:,}", f"{line.requests:,}", f"{line.seconds:.1f}", line.status, line.note)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

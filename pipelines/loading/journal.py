@@ -1,0 +1,156 @@
+"""What a run knows of its resources: progress as it will be saved, and how each one ended. Pure; knows no database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pipelines.state import ResourceStatus
+from sources.columns.tally import Rejected, left_out
+from sources.errors import SkipResource, StripeSourceError
+from sources.fetch.fetch import Chunk, Failed, Finished
+from sources.fetch.progress import Covered, Progress
+from sources.fetch.windows import WindowSet
+from sources.stripe_api.catalogue import Resource
+
+OVERLAP = timedelta(minutes=5)  # between the parents that two runs ask about: writers' clocks may differ by so much
+
+CUT_SHORT = "The run ended before this was complete; sync_runs has the reason."
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One resource. Of a child resource: parents changed `since` are asked about, and `began` is when that began."""
+
+    status: ResourceStatus
+    progress: Progress
+    since: datetime | None = None
+    began: datetime | None = None
+
+    def saved(self) -> ResourceStatus:
+        """The row of `sync_status`."""
+        progress = self.progress.to_json()
+        if self.began is not None:
+            progress["parents"] = [self.since.isoformat() if self.since else None, self.began.isoformat()]
+        start, end = _bounds(self.progress.covered.values())
+        return replace(self.status, progress=progress, window_start=start, window_end=end)
+
+
+def entry_of(resource: Resource, saved: Mapping[str, Any] | None, now: datetime, latest: int) -> Entry:
+    """The entry that a run starts with: from the saved progress, or from nothing.
+
+    Windows beyond `latest`, unix seconds, were made by a wrong clock: they are read again.
+    """
+    progress = Progress.from_json(saved).until(latest) if saved else Progress()
+    status = ResourceStatus(resource.name, "queued", {})
+    if not resource.parents:
+        return Entry(status, progress)
+    since, began = (saved or {}).get("parents") or (None, None)
+    if began is None:
+        return Entry(status, progress, None, now)
+    if not progress.reached.finished:
+        return Entry(status, progress, _moment(since), _moment(began))
+    last = None if resource.range_params else datetime.fromisoformat(began) - OVERLAP
+    return Entry(status, progress, last, now)
+
+
+class Journal:
+    """The entries of a run by resource name. Everything here is about what has been committed.
+
+    `in_part` are resources whose lists were read to the end, but for objects that were left out.
+    """
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._entries = {entry.status.resource: entry for entry in entries}
+        self._staying: set[str] = set()
+        self.in_part: list[str] = []
+
+    def entry(self, resource: str) -> Entry:
+        """The entry as it stands."""
+        return self._entries[resource]
+
+    def progress(self) -> dict[str, Progress]:
+        """Progress by resource name."""
+        return {name: entry.progress for name, entry in self._entries.items()}
+
+    def statuses(self, resources: Iterable[str] | None = None) -> list[ResourceStatus]:
+        """Rows of `sync_status`, of some resources or of all."""
+        return [self._entries[name].saved() for name in (self._entries if resources is None else resources)]
+
+    def committed(self, chunk: Chunk, *, stays: bool = False) -> None:
+        """A chunk's rows are in the database. `stays`: but for some that it refused, so that the next run tries again.
+
+        Windows are independent of one another; a list or an order of parents goes no further in this run then.
+        """
+        entry = self._entries[chunk.resource]
+        if stays:
+            self._staying.add(chunk.resource)
+        is_free = chunk.resource not in self._staying or (isinstance(chunk.advance, Covered) and not stays)
+        progress = entry.progress.apply(chunk.advance) if is_free else entry.progress
+        status = replace(
+            entry.status,
+            status="running",
+            rows=entry.status.rows + chunk.rows,
+            requests=entry.status.requests + chunk.requests,
+        )
+        self._entries[chunk.resource] = replace(entry, status=status, progress=progress)
+
+    def ended(self, end: Finished | Failed, rejected: Sequence[Rejected] = ()) -> None:
+        """A resource has come to its end, and all its chunks are in the database but for the `rejected` objects."""
+        entry = self._entries[end.resource]
+        status = replace(entry.status, requests=end.requests, seconds=end.seconds, status="complete")
+        if rejected:
+            status = replace(status, status="error", error=left_out(rejected, is_load=True))
+            if isinstance(end, Finished) and end.resource not in self._staying:
+                self.in_part.append(end.resource)
+        if isinstance(end, Failed):
+            error = end.error
+            status = replace(
+                status,
+                status="skipped" if isinstance(error, SkipResource) else "error",
+                error=explanation(error),
+                request_id=error.request_id if isinstance(error, StripeSourceError) else None,
+            )
+        self._entries[end.resource] = replace(entry, status=status)
+
+    def cut_short(self) -> None:
+        """The run has ended before its time: what is not complete is in error."""
+        for name, entry in self._entries.items():
+            if entry.status.status in ("queued", "running"):
+                self._entries[name] = replace(entry, status=replace(entry.status, status="error", error=CUT_SHORT))
+
+    @property
+    def rows(self) -> int:
+        """Rows of all resources in this run."""
+        return sum(entry.status.rows for entry in self._entries.values())
+
+    @property
+    def requests(self) -> int:
+        """Requests of all resources in this run, as far as they are told of."""
+        return sum(entry.status.requests for entry in self._entries.values())
+
+    def with_status(self, status: str) -> list[str]:
+        """Names of the resources that stand so."""
+        return [name for name, entry in self._entries.items() if entry.status.status == status]
+
+
+def explanation(error: Exception) -> str:
+    """Why a resource came to nothing: our own errors say it; of a stranger only the kind is told, not what it holds."""
+    if isinstance(error, StripeSourceError):
+        return str(error)
+    return f"An error that should not have happened: {type(error).__name__}. Run it again with --debug, and report it."
+
+
+def _bounds(passes: Iterable[WindowSet]) -> tuple[datetime | None, datetime | None]:
+    """The newest window that every pass has covered."""
+    newest = [windows[-1] for windows in passes if windows]
+    if not newest:
+        return None, None
+    start, end = max(one.gte for one in newest), min(one.lt for one in newest)
+    return datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,217 @@
+"""One package of Arrow tables -> one dlt load with the guarded merge.
+
+Every package gets a working folder and a dlt schema of its own, which name the tables of that package and no others:
+the cost of a package does not grow with the number of tables in the dataset, and nothing that a killed run left behind
+has to be mended. The stored schema `stripe` in the database is the union of them all (`destinations`).
+Knows dlt; knows no HTTP and no progress: the caller saves that after `load` has returned.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import dlt
+import pyarrow as pa
+import pyarrow.compute as pc
+from dlt.common.destination.client import JobClientBase
+from dlt.common.runtime.signals import intercepted_signals, raise_if_signalled
+from dlt.common.schema.typing import TColumnSchema
+from dlt.common.typing import TLoaderFileFormat
+from dlt.extract import DltResource
+from dlt.pipeline.exceptions import PipelineStepFailed
+from filelock import FileLock, Timeout
+from pyarrow import csv, parquet
+
+from pipelines.loading.dlt_configuration import own_configuration, refuse_another_target
+from pipelines.process import raise_if_interrupted
+from pipelines.warehouse.database import Database
+from pipelines.warehouse.merge import ACCOUNT, PARENT, SET_MARKER, SOURCE, SYNCED_AT
+from pipelines.warehouse.problems import DatabaseProblem, explained
+from pipelines.warehouse.stored_schema import SCHEMA
+from pipelines.warehouse.verdict import refusal_of
+from sources.columns.columns import Columns
+from sources.columns.dlt_hints import dlt_columns
+
+PREFIX, LOCK = "stripe-elt-", ".lock"
+YOUNG = 60.0  # seconds in which a folder may not have been locked yet
+
+
+@contextmanager
+def working_folder() -> Iterator[Path]:
+    """A new folder in the temporary folder that only this user can read; it is gone afterwards. Raises OSError."""
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    try:
+        with FileLock(folder / LOCK, thread_local=False):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_abandoned() -> None:
+    """Removes this user's folders that no process has locked."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        if _is_old(folder):
+            try:
+                with FileLock(folder / LOCK, timeout=0, thread_local=False):
+                    shutil.rmtree(folder, ignore_errors=True)
+            except (Timeout, OSError):  # it is in use, or another run removes it
+                continue
+
+
+def _is_old(folder: Path) -> bool:
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    mine = not hasattr(os, "getuid") or found.st_uid == os.getuid()
+    return mine and folder.is_dir() and not folder.is_symlink() and found.st_mtime < time.time() - YOUNG
+
+
+BATCH_ROWS = 4_000  # are joined at a time: pages of a hundred rows are slow to write, all at once are twice in memory
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """The table as it is."""
+    parquet.write_table(table, path, compression="none")
+
+
+def write_csv(table: pa.Table, path: Path) -> None:
+    """CSV with a header for COPY in a session whose time zone is UTC: timestamps name none.
+
+    Arrow writes zones with C++'s locales, which takes longer than all the rest. What COPY is not given is null: columns
+    without a value are left out, and `_synced_at`, which is the merge's to say.
+    """
+    names = [name for name, column in zip(table.column_names, table.columns, strict=True) if _is_told(name, column)]
+    told = table.select(names)
+    plain = pa.schema([(field.name, _without_zone(field.type)) for field in told.schema])
+    with csv.CSVWriter(path, plain, write_options=csv.WriteOptions(quoting_style="needed")) as file:
+        for start in range(0, told.num_rows, BATCH_ROWS):
+            file.write_table(told.slice(start, BATCH_ROWS).combine_chunks().cast(plain))
+
+
+def _is_told(name: str, column: pa.ChunkedArray) -> bool:
+    return name != SYNCED_AT and column.null_count < len(column)
+
+
+def _without_zone(kind: pa.DataType) -> pa.DataType:
+    return pa.timestamp(kind.unit) if pa.types.is_timestamp(kind) else kind
+
+
+def without_idle_markers(tables: Mapping[str, pa.Table], database: Database, dataset: str) -> dict[str, pa.Table]:
+    """The tables without idle markers, and without those that are empty then."""
+    left = dict(tables)
+    for name, table in tables.items():
+        if PARENT not in table.column_names:
+            continue
+        is_marker = pc.equal(table[SOURCE], SET_MARKER)
+        if not pc.any(is_marker).as_py():
+            continue
+        parents = table.filter(is_marker)[PARENT].unique()
+        account = table[ACCOUNT][0].as_py()
+        live = pa.array(sorted(_live_parents(database, dataset, name, account, parents.to_pylist())), pa.string())
+        kept = table.filter(pc.or_(pc.invert(is_marker), pc.is_in(table[PARENT], value_set=live)))
+        if kept.num_rows:
+            left[name] = kept
+        else:
+            del left[name]
+    return left
+
+
+def _live_parents(database: Database, dataset: str, table: str, account: str, parents: list[str]) -> set[str]:
+    """Those of the parents that have a live child in the database."""
+    known = database.execute(
+        "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s", (dataset, table)
+    )
+    if not known:
+        return set()
+    # Postgres hashes a constant array and uses the index; a subquery it joins by a guess at a table without statistics.
+    among = "= ANY(%s)" if database.dialect == "postgres" else "IN (SELECT unnest(%s::text[]))"
+    rows = database.execute(
+        f'SELECT DISTINCT {PARENT} FROM "{dataset}"."{table}" WHERE {ACCOUNT} = %s AND _deleted_at IS NULL'
+        f" AND {PARENT} {among}",
+        (account, parents),
+    )
+    return {str(row[0]) for row in rows}
+
+
+class Loader:
+    """Loads packages into one dataset of one database. Not thread-safe: one loader, one thread."""
+
+    def __init__(self, database: Database, dataset: str, columns: Columns) -> None:
+        remove_abandoned()
+        self._database = database
+        self._destination = database.destination()
+        self._dataset = dataset
+        self._columns = columns
+        self._file_format: TLoaderFileFormat = "csv" if database.dialect == "postgres" else "parquet"
+
+    def load(self, tables: Mapping[str, pa.Table]) -> None:
+        """Merges the tables; returns when all of them are committed.
+
+        Raises `DatabaseProblem` when the database refuses or another run has the lock meanwhile, and KeyboardInterrupt
+        when a signal ends the load; some of the tables may be merged then, which does no harm.
+        """
+        self._database.check_lock()
+        try:
+            # dlt's own signals, around it all: within its load alone it would forget the signal
+            with working_folder() as folder, own_configuration(), intercepted_signals():
+                self._run(folder, without_idle_markers(tables, self._database, self._dataset))
+                raise_if_signalled()
+            raise_if_interrupted()  # one that came while dlt gave the handlers back
+        except (PipelineStepFailed, OSError) as error:
+            raise_if_interrupted()
+            if _is_interrupted(error):
+                raise KeyboardInterrupt from error
+            raise DatabaseProblem(f"A load package failed. {explained(error)}", refusal=refusal_of(error)) from error
+
+    def _run(self, folder: Path, tables: Mapping[str, pa.Table]) -> None:
+        if not tables:
+            return
+        pipeline = dlt.pipeline(
+            SCHEMA, pipelines_dir=str(folder), destination=self._destination, dataset_name=self._dataset
+        )
+        pipeline.config.restore_from_destination = False
+        resources = [self._resource(folder, name, table) for name, table in tables.items()]
+        pipeline.extract(dlt.sources.DltSource(dlt.Schema(SCHEMA), SCHEMA, resources))
+        pipeline.normalize()
+        self.refuse_another_target(pipeline.destination_client())
+        pipeline.load()
+
+    def refuse_another_target(self, client: JobClientBase) -> None:
+        """Raises BadConfiguration where a client of dlt's would load elsewhere than this loader was told to."""
+        layout = self._destination.config_params.get("staging_dataset_name_layout", "%s_staging")
+        refuse_another_target(client, SCHEMA, self._dataset, layout % self._dataset)
+
+    def _resource(self, folder: Path, name: str, table: pa.Table) -> DltResource:
+        """The table as a file of the format that the database copies from, which dlt takes over as it is."""
+        path = folder / f"{name}.{self._file_format}"
+        write = write_csv if self._file_format == "csv" else write_parquet
+        write(table, path)
+        return dlt.resource(
+            [dlt.mark.with_file_import(str(path), self._file_format, table.num_rows)],
+            name=name,
+            write_disposition={"disposition": "merge", "strategy": "upsert"},
+            columns=self.hints(name, table.schema),
+        )
+
+    def hints(self, name: str, schema: pa.Schema) -> dict[str, TColumnSchema]:
+        """dlt's columns of a table: every known one, whether the package has it or not, in a stable order.
+
+        A row speaks for all columns: what the object no longer has becomes null.
+        """
+        return dlt_columns(name, self._columns, schema)
+
+
+def _is_interrupted(error: BaseException | None) -> bool:
+    """Whether a signal is behind it: dlt's SignalReceivedException is a KeyboardInterrupt too."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

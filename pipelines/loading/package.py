@@ -1,0 +1,104 @@
+"""Packages that are being filled, one for each resource, as a load costs by its number of tables. Pure.
+
+A resource's chunks stay in order, which is what makes its progress true; those of different resources need not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+
+from sources.columns.arrow import concat
+from sources.columns.set_markers import rows_of
+from sources.fetch.fetch import Chunk, Failed, Finished
+
+
+@dataclass(slots=True)
+class Package:
+    """What is to be loaded together, and what may be recorded once it is. `since`: when its first chunk came.
+
+    `chunks` are without their tables, which wait in `parts`, and with the rows that will be rows. `sources` are the
+    resources that each table's rows are from.
+    """
+
+    parts: dict[str, list[pa.Table]] = field(default_factory=dict)
+    sources: dict[str, set[str]] = field(default_factory=dict)
+    chunks: list[Chunk] = field(default_factory=list)
+    ends: list[Finished | Failed] = field(default_factory=list)
+    rows: int = 0
+    nbytes: int = 0
+    since: float | None = None
+
+    def add(self, chunk: Chunk, now: float) -> None:
+        """Takes a chunk."""
+        for name, table in chunk.tables.items():
+            self.parts.setdefault(name, []).append(table)
+            self.sources.setdefault(name, set()).add(chunk.resource)
+        self.chunks.append(replace(chunk, tables={}, rows=rows_of(chunk.tables)))
+        self.rows += chunk.rows
+        self.nbytes += chunk.nbytes
+        self.since = now if self.since is None else self.since
+
+    def take_tables(self) -> dict[str, pa.Table]:
+        """One table of all rows for each name. The parts are gone afterwards: memory holds the rows once."""
+        return {name: concat(self.parts.pop(name)) for name in list(self.parts)}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a package is due: rows or bytes of one resource, bytes of all that wait, seconds since its first chunk."""
+
+    rows: int
+    nbytes: int
+    all_bytes: int
+    seconds: float
+
+
+class Packages:
+    """Chunks sorted into packages. `due` gives the ones that are worth a load, `rest` all that is left as one."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._filling: dict[str, Package] = {}
+
+    def add(self, one: Chunk | Finished | Failed, now: float) -> None:
+        """Takes what came from a resource."""
+        package = self._filling.setdefault(one.resource, Package())
+        if isinstance(one, Chunk):
+            package.add(one, now)
+        else:
+            package.ends.append(one)
+
+    def due(self, now: float) -> list[Package]:
+        """Packages that are full or have waited long enough, together where they are late; none where nothing is."""
+        full = [name for name, one in self._filling.items() if self._is_full(one)]
+        if not full and sum(one.nbytes for one in self._filling.values()) >= self._limits.all_bytes:
+            full = [max(self._filling, key=lambda name: self._filling[name].nbytes)]
+        taken = [self._filling.pop(name) for name in full]
+        if any(one.since is not None and now - one.since >= self._limits.seconds for one in self._filling.values()):
+            taken.append(self.rest())
+        return taken
+
+    def rest(self) -> Package:
+        """Everything that is left, as one package; it may be empty."""
+        everything = _joined(self._filling.values())
+        self._filling = {}
+        return everything
+
+    def _is_full(self, package: Package) -> bool:
+        return package.rows >= self._limits.rows or package.nbytes >= self._limits.nbytes
+
+
+def _joined(packages: Iterable[Package]) -> Package:
+    joined = Package()
+    for one in packages:
+        for name, parts in one.parts.items():
+            joined.parts.setdefault(name, []).extend(parts)
+            joined.sources.setdefault(name, set()).update(one.sources[name])
+        joined.chunks += one.chunks
+        joined.ends += one.ends
+        joined.rows += one.rows
+        joined.nbytes += one.nbytes
+    return joined

@@ -1,0 +1,217 @@
+"""One pass over /v1/events: each object's newest state into its table, and what events cannot settle read back.
+
+What is stored is saved as applied right after it, piece by piece, so that a pass can be stopped or killed at any
+instant and goes on where it was. Rows that older events bring later cannot overwrite newer ones: the merge is guarded.
+Knows Stripe, rows and positions; stores and saves through what it is given.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+
+import pyarrow as pa
+
+from pipelines.sync.gap import EventsGap
+from sources.columns.arrow import arrow_tables
+from sources.columns.columns import Columns
+from sources.columns.tally import Tally
+from sources.errors import BrokenPage
+from sources.fetch.values import Object
+from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.client.client import Client
+from sources.stripe_api.events.position import EVENTS_PASS, Position
+from sources.stripe_api.events.reading import Piece, pieces
+from sources.stripe_api.objects.changes import Change, Ignored, Newest, change_of, merged, rows_of
+from sources.stripe_api.objects.read_back import read_back
+from sources.stripe_api.objects.rows import Row, Stamp, explode
+from sources.stripe_api.objects.wanted import ReadBack, Wanted
+
+
+@dataclass(slots=True)
+class Report:
+    """What a pass has done: numbers only, and reasons. `now` is Stripe's clock at its first request."""
+
+    now: int | None = None
+    events: int = 0
+    applied: int = 0
+    rows: int = 0
+    believed: int = 0
+    read_back: int = 0
+    deleted: int = 0
+    doubts: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)
+    unreadable: Counter[str] = field(default_factory=Counter)
+    touched: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class PassSettings:
+    """Who reads, and how near to now. Times in seconds; `keep_events` stores the events themselves too.
+
+    Only changes of `tables` are stored, None: of all.
+    """
+
+    account_id: str
+    api_version: str
+    lag: int = 60
+    overlap: int = 300
+    workers: int = 8
+    keep_events: bool = True
+    tables: frozenset[str] | None = None
+
+
+class EventsPass:
+    """A pass for one account. `store` commits tables and returns how many rows; `save` keeps the position after it."""
+
+    def __init__(
+        self,
+        client: Client,
+        settings: PassSettings,
+        columns: Columns,
+        store: Callable[[Mapping[str, pa.Table]], int],
+        save: Callable[[Position], None],
+        tally: Tally | None = None,
+    ) -> None:
+        self._client, self._settings, self._columns = client, settings, columns
+        self._tally = (tally or Tally()).within(EVENTS_PASS)
+        self._store, self._save = store, save
+        self.report = Report()
+
+    def run(self, position: Position) -> int:
+        """Reads what is left, the oldest first. Returns Stripe's clock at the first page; raises BudgetSpent,
+        EventsGap, EventsDenied, and what else stops a run.
+
+        After an error the saved position stands for what was applied.
+        """
+        position = self._pay(position)
+        for hole in position.holes():
+            position = self._read(position, hole.gte, hole.lt)
+        position = self._read(position, position.newest_from(self._settings.overlap), None)
+        assert self.report.now is not None  # a pass asks at least once
+        self._save(position.forget(self.report.now))
+        return self.report.now
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def _read(self, position: Position, gte: int, lt: int | None) -> Position:
+        """A window, newest first; without `lt` up to the lag."""
+        newest = Newest()
+        for piece in pieces(self._client, gte, lt, self._settings.lag, partial(self._see, position)):
+            position = self._apply(position, newest, piece)
+        return position
+
+    def _see(self, position: Position, now: int) -> None:
+        """Stripe's clock at the first page decides whether there is a gap."""
+        if self.report.now is None:
+            self.report.now = now
+            _check(position, now)
+
+    # --- storing -----------------------------------------------------------------------------------------------------
+
+    def _apply(self, position: Position, newest: Newest, piece: Piece) -> Position:
+        """Stores what events tell, then counts them as applied, then reads back what they do not settle."""
+        tables = self._events_table(piece)
+        for one in piece.unusable:
+            self._tally.reject("events", one.get("id"), "the list of events shows it without its id or its second")
+        for event in piece.events:
+            change = self._change(event)
+            if change is None:
+                continue
+            if isinstance(change, Ignored):
+                self.report.ignored[change.reason] += 1
+            elif self._settings.tables is None or change.table in self._settings.tables:
+                newest.add(change)
+        changes = newest.take()
+        doubted = [one for one in changes if _must_be_read(one)]
+        believed = [one for one in changes if not _must_be_read(one)]
+        self.report.events += len(piece.events)
+        self.report.applied += len(changes)
+        self.report.believed += len(believed)
+        self.report.deleted += sum(one.is_deletion for one in believed)
+        self.report.doubts.update(str(one.doubt) for one in doubted)
+        self._put(merged(map(self._rows, believed)), tables)
+        position = position.cover(piece.done).owe((*position.owed, *map(_wanted, doubted)))
+        if piece.done is not None or doubted:
+            self._save(position)
+        return self._pay(position)
+
+    def _change(self, event: Object) -> Change | Ignored | None:
+        """What an event tells; None, and the event noted, where it is malformed."""
+        try:
+            return change_of(event, self._settings.api_version, self._settings.account_id)
+        except BrokenPage as error:
+            self._tally.reject("events", event.get("id"), str(error))
+            return None
+
+    def _rows(self, change: Change) -> Mapping[str, list[Row]]:
+        """The rows of a change; none, and the object noted, where no row can hold it."""
+        try:
+            return rows_of(change, self._settings.account_id, self._tally)
+        except BrokenPage as error:
+            self._tally.reject(change.table, "/".join(change.key), str(error))
+            return {}
+
+    def _pay(self, position: Position) -> Position:
+        """Reads back the objects that are owed."""
+        if not position.owed:
+            return position
+        left = dict.fromkeys(position.owed)
+        account_id, workers = self._settings.account_id, self._settings.workers
+        for batch in read_back(self._client, position.owed, account_id, workers=workers, entries=self._tally):
+            self._put(merged(one.rows for one in batch), {})
+            for one in batch:
+                self._count(one)
+                if one.fate != "failed":
+                    left.pop(one.wanted, None)
+            position = position.owe(tuple(left))
+            self._save(position)
+        return position
+
+    def _count(self, one: ReadBack) -> None:
+        if one.fate in ("read", "gone"):
+            self.report.read_back += 1
+            self.report.deleted += one.fate == "gone"
+        elif one.fate == "broken":
+            self._tally.reject(one.wanted.table, "/".join(one.wanted.key), one.why)
+        else:
+            self.report.unreadable[f"{one.wanted.table}: {one.why}"] += 1
+
+    def _put(self, rows: Mapping[str, list[Row]], tables: Mapping[str, pa.Table]) -> None:
+        arrow = {**arrow_tables(rows, self._columns, tally=self._tally), **tables}
+        if arrow:
+            self.report.rows += self._store(arrow)
+            self.report.touched.update(arrow)
+
+    def _events_table(self, piece: Piece) -> dict[str, pa.Table]:
+        """The events themselves, before their objects become rows."""
+        if not self._settings.keep_events or not piece.events:
+            return {}
+        stamp = Stamp(self._settings.account_id, piece.as_of, "list")
+        rows = explode("events", [dict(one) for one in piece.events], stamp, tally=self._tally)
+        return arrow_tables(rows, self._columns, tally=self._tally)
+
+
+def _check(position: Position, now: int) -> None:
+    if position.is_ahead(now):
+        raise EventsGap("An earlier run saw a wrong clock: the events' position is ahead of Stripe's.", now)
+    if position.has_gap(now):
+        reached = datetime.fromtimestamp(position.reached, UTC)
+        raise EventsGap(f"The events of this account were last applied up to {reached:%Y-%m-%d %H:%M} UTC.", now)
+
+
+def _wanted(change: Change) -> Wanted:
+    return Wanted(change.table, change.key, change.parent_id, change.created, change.at)
+
+
+def _must_be_read(change: Change) -> bool:
+    """Whether an object has to be read back. A deletion never has, but in a tie.
+
+    What Stripe has no way to read is taken from the payload, unless it shows another version's shape.
+    """
+    if change.doubt is None or (change.is_deletion and change.doubt != "tie"):
+        return False
+    return TABLES[change.table].retrieve is not None or change.doubt == "version"

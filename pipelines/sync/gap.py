@@ -1,0 +1,118 @@
+"""A gap in the events: whether there is one, and which rows disappeared in it. Nothing here lists anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sources.columns.arrow import arrow_tables
+from sources.errors import StripeSourceError
+from sources.stripe_api.catalogue import TABLES, Resource
+from sources.stripe_api.objects.changes import merged
+from sources.stripe_api.objects.read_back import read_back
+from sources.stripe_api.objects.wanted import Wanted
+
+if TYPE_CHECKING:
+    from pipelines.session import Session
+    from pipelines.sync.state import Line
+
+REPEATED = 3 * 86_400  # seconds for which Stripe sends a webhook again (https://docs.stripe.com/webhooks)
+SLACK = 120  # seconds by which a read may show less than the second it was sent in
+
+
+class EventsGap(StripeSourceError):
+    """Events that were not applied are no longer kept. `now` is Stripe's clock, unix seconds."""
+
+    def __init__(self, message: str, now: int) -> None:
+        super().__init__(message)
+        self.now = now
+
+
+def loaded_since(session: Session, resources: Iterable[Resource], saved: Mapping[str, Line]) -> int | None:
+    """The second since which an earlier load shows the account, after which every event matters; None without one.
+
+    It is the oldest moment that a row from a list shows, and of empty lists the end of their windows. Where webhooks
+    came first, it is the oldest moment of a row that only they have told of: no load lists what was deleted before it,
+    and the webhook that said so may be lost.
+    """
+    lines = [(one, saved[one.name]) for one in resources if one.name in saved]
+    if not any(line.status == "complete" for _, line in lines):
+        return None
+    ends = [line.window_end for _, line in lines if line.window_end is not None]
+    seconds = [second for one in {one.table for one, _ in lines} for second in _oldest(session, one)]
+    begin = min((*ends, *seconds), default=None)
+    if begin is None:
+        return None
+    told = [second for one in {one.table for one, _ in lines} for second in _told_before(session, one, begin)]
+    return min((begin, *told))
+
+
+def vanished_since(session: Session, resources: Iterable[Resource], begin: int) -> int:
+    """Reads the rows that no list has shown since `begin`, each once; returns how many are deleted."""
+    deleted = 0
+    for resource in resources:
+        if resource.kind != "root" or resource.not_loaded or resource.name in ("events", "v2_core_events"):
+            continue
+        for batch in read_back(
+            session.client,
+            list(unseen_rows(session, resource, begin - SLACK)),
+            session.account_id,
+            workers=session.settings.workers,
+            entries=session.tally,
+        ):
+            rows = merged(one.rows for one in batch)
+            deleted += sum(one.fate == "gone" for one in batch)
+            for one in batch:
+                if one.fate in ("broken", "failed"):
+                    session.tally.reject(one.wanted.table, "/".join(one.wanted.key), one.why)
+            if tables := arrow_tables(rows, session.columns, tally=session.tally):
+                session.store(tables)
+    return deleted
+
+
+def unseen_rows(session: Session, resource: Resource, before: int) -> Iterator[Wanted]:
+    """Live rows of a root list's table whose state is older than `before`, with what it takes to read them."""
+    table = TABLES[resource.table]
+    if not exists(session, table.name):
+        return
+    key = ", ".join(f'"{name}"' for name in table.key)
+    own = " AND _parent_id IS NULL" if table.parent is not None else ""
+    parent = "_parent_id" if table.parent is not None else "NULL"
+    rows = session.database.execute(
+        f'SELECT {key}, {parent} FROM "{session.settings.dataset}"."{table.name}" WHERE _account_id = %s'
+        f" AND _deleted_at IS NULL AND _as_of < to_timestamp(%s){own} ORDER BY {key}",
+        (session.account_id, before),
+    )
+    for row in rows:
+        if row[0] != session.account_id:
+            yield Wanted(table.name, tuple(map(str, row[:-1])), row[-1], None, before)
+
+
+def exists(session: Session, table: str) -> bool:
+    """Whether the table is in the dataset."""
+    found = session.database.execute(
+        "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
+        (session.settings.dataset, table),
+    )
+    return bool(found)
+
+
+def _oldest(session: Session, table: str) -> list[int]:
+    return _oldest_where(session, table, "_source <> 'event'")
+
+
+def _told_before(session: Session, table: str, second: int) -> list[int]:
+    """The oldest state that came by an event alone in the days before a second in which Stripe repeats webhooks."""
+    asked = "_source = 'event' AND _as_of BETWEEN to_timestamp(%s) AND to_timestamp(%s)"
+    return _oldest_where(session, table, asked, second - REPEATED, second)
+
+
+def _oldest_where(session: Session, table: str, asked: str, *parameters: int) -> list[int]:
+    if not exists(session, table):
+        return []
+    rows: list[tuple[Any, ...]] = session.database.execute(
+        f'SELECT min(_as_of) FROM "{session.settings.dataset}"."{table}"'
+        f" WHERE _account_id = %s AND _deleted_at IS NULL AND {asked}",
+        (session.account_id, *parameters),
+    )
+    return [int(rows[0][0].timestamp())] if rows and rows[0][0] is not None else []

@@ -1,0 +1,54 @@
+"""The lists of a sync: read from where they were left, as far back as they are due, by the run that loads use too."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from pipelines.run import Order, Outcome, Run
+from pipelines.session import Session
+from pipelines.state import State
+from pipelines.sync.cadence import Due, reopened
+from pipelines.sync.state import SyncState
+from sources.fetch.limiter import BudgetSpent
+from sources.fetch.progress import Progress
+from sources.stripe_api.catalogue import Resource
+
+COMMAND = "stripe_sync"
+
+
+class ListRuns:
+    """Runs over lists in an open session. `outcomes` are those so far."""
+
+    def __init__(self, session: Session, state: SyncState) -> None:
+        self._session, self._state = session, state
+        self.outcomes: list[Outcome] = []
+
+    def read_due(self, due: Sequence[Due], now: int) -> None:
+        """Reads what is due, up to `now`, unix seconds on Stripe's clock. Raises as `read` does."""
+        for one in due:
+            line = self._state.lines.get(one.resource.name)
+            if line is not None and line.progress:
+                progress = reopened(Progress.from_json(line.progress), one)
+                self._state.write(one.resource.name, {**line.progress, **progress.to_json()})
+        if due:
+            self.read([one.resource for one in due], now)
+
+    def read(self, resources: Sequence[Resource], now: int) -> None:
+        """Reads lists from their saved progress, and notes those that came to their end.
+
+        Raises BudgetSpent when requests did not suffice, and what stops a run.
+        """
+        session = self._session
+        order = Order(f"{COMMAND} lists", resources, until=now, requests_budget=session.spending.left)
+        state = State(session.database, session.settings.dataset, session.account_id, uuid.uuid4().hex, order.command)
+        outcome = Run(session, order, now, state).go()
+        self.outcomes.append(outcome)
+        done = [line.resource for line in outcome.board.lines() if line.status in ("complete", "skipped")]
+        self._state.note_listed([*done, *outcome.in_part], now)
+        if outcome.error is not None:
+            raise outcome.error
+        if len(done) + len(outcome.failed) < len(resources):
+            raise BudgetSpent(
+                "The budget of requests is spent. What was loaded is kept; the next run goes on from there."
+            )

@@ -1,0 +1,205 @@
+"""Single objects by id, with their children and, on request, what they refer to, into their tables.
+
+Knows Stripe, rows and which id belongs where; stores through an open session.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipelines.account import read_account
+from pipelines.session import Session
+from pipelines.sync.gap import exists
+from sources.columns.arrow import arrow_tables
+from sources.columns.tally import shortened
+from sources.errors import RequestRefused, shown
+from sources.fetch.values import Object
+from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.catalogue.prefixes import CHOSEN_BY_USERS, prefix_of, shown_id, tables_named, tables_of_id
+from sources.stripe_api.objects.changes import gone, merged
+from sources.stripe_api.objects.read_back import read_one
+from sources.stripe_api.objects.rows import Stamp
+from sources.stripe_api.objects.wanted import ReadBack, Wanted
+
+
+class UnknownObject(RequestRefused):
+    """The id belongs to no object that can be read: the message says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An object that was stored. `is_deleted`: Stripe has deleted it, and its row says so."""
+
+    id: str
+    table: str
+    is_deleted: bool
+
+
+def load_objects(
+    session: Session, ids: Sequence[str], kind: str | None = None, *, related: bool = False
+) -> list[Loaded]:
+    """Reads objects and merges them in one load. `kind` is a table or an `object` value, for ids that do not tell.
+
+    An id below its parent is written `acct_1/person_1`; a slash in any other id is part of it, since people choose some
+    ids. Raises UnknownObject for the first one that Stripe does not have; nothing is stored then. An object that cannot
+    be stored is left out, and the session's tally names it.
+    """
+    found: list[ReadBack] = []
+    for id in dict.fromkeys(ids):
+        one = _find(session, id, kind)
+        if one.fate in ("broken", "failed"):
+            session.tally.reject(one.wanted.table, _written(one.wanted.key), one.why)
+        else:
+            found.append(one)
+    if related:
+        known = {(one.wanted.table, one.wanted.key) for one in found}
+        wanted = [one for one in _related(found) if (one.table, one.key) not in known]
+        read = (read_one(session.client, each, session.account_id, session.tally) for each in wanted)
+        found += [one for one in read if one.object is not None]
+    session.store(arrow_tables(merged(one.rows for one in found), session.columns, tally=session.tally))
+    refused = {(one.table, one.id) for one in session.tally.rejected()}
+    return [
+        Loaded(_written(one.wanted.key), one.wanted.table, one.fate == "gone")
+        for one in found
+        if (one.wanted.table, shortened(one.wanted.key[0])) not in refused
+    ]
+
+
+def _find(session: Session, id: str, kind: str | None) -> ReadBack:
+    """The object, from the first table that has it; of ids that users choose, from the only one."""
+    tries: list[ReadBack] = []
+    for table in _tables(id, kind):
+        parent, own = _parts(table, id)
+        tries.append(_read(session, table, own, parent))
+        if tries[-1].fate == "read" and prefix_of(own) is not None:
+            break
+    held = [one for one in tries if one.fate == "read"]
+    if len(held) > 1:
+        names = ", ".join(one.wanted.table for one in held)
+        raise UnknownObject(f"{shown_id(id)} is the id of several objects: {names}. Say which with --type.")
+    lost = [one for one in tries if one.fate == "gone" and (one.object is not None or _is_stored(session, one.wanted))]
+    if held or lost:
+        return held[0] if held else _deleted_now(session, lost[0])
+    if came := [one for one in tries if one.fate in ("broken", "failed")]:  # it may well be there
+        return came[0]
+    reasons = [one.why for one in tries if one.why and prefix_of(id)]  # Stripe repeats the id, which may be anything
+    where = " or ".join(sorted(TABLES[one.wanted.table].objects[0] for one in tries))
+    raise UnknownObject(
+        f"There is no {where} {shown_id(id)} in account {session.account_id}"
+        + (f": {reasons[0].rstrip('.')}. " if reasons else ". ")
+        + "Check the id, the mode of the key (live or test) and --stripe-account; --type names another kind of object,"
+        " and objects below another are written PARENT/ID."
+    )
+
+
+def _tables(id: str, kind: str | None) -> Sequence[str]:
+    """The tables to look in, the likeliest first. Raises UnknownObject where no table can have it."""
+    if kind is not None:
+        named = tables_named(kind)
+        if not named:
+            known = [*TABLES, *(o for t in TABLES.values() for o in t.objects)]
+            near = difflib.get_close_matches(kind, known, 1)
+            raise UnknownObject(f"--type {shown(kind, known)} is no table and no object of Stripe's" + _mean(near))
+        return named
+    own = id.rpartition("/")[2]
+    if own != id and any(TABLES[name].parent for name in tables_of_id(own) or ()):
+        id = own
+    tables = tables_of_id(id)
+    if tables is None:
+        return CHOSEN_BY_USERS
+    if not tables:
+        raise UnknownObject(f"Objects with ids like {shown_id(id)} ({prefix_of(id)}…) are kept in no table.")
+    readable = [name for name in tables if TABLES[name].retrieve is not None]
+    if not readable:
+        parents = sorted({TABLES[name].parent or "" for name in tables} - {""})
+        raise UnknownObject(
+            f"{shown_id(id)} cannot be read by its id alone."
+            + (f" Read what it belongs to, and it comes along: {' or '.join(parents)}." if parents else "")
+        )
+    return readable
+
+
+def _parts(table: str, id: str) -> tuple[str | None, str]:
+    """The parent that an id names, for objects that are read below theirs, and the object's own id."""
+    if "{_parent_id}" not in (TABLES[table].retrieve or ""):
+        return None, id
+    parent, _, own = id.rpartition("/")
+    return parent or None, own
+
+
+def _written(key: Sequence[str]) -> str:
+    """A key as the command line takes it: the parent's id first."""
+    return "/".join((*key[1:], *key[:1]))
+
+
+def _mean(near: Sequence[str]) -> str:
+    return f"; did you mean {near[0]!r}?" if near else "."
+
+
+def _read(session: Session, table: str, id: str, parent: str | None) -> ReadBack:
+    needs_parent = "{_parent_id}" in (TABLES[table].retrieve or "")
+    if needs_parent and parent is None:
+        parent = _stored_parent(session, table, id)
+    key = (id, *((parent or "",) * (len(TABLES[table].key) - 1)))
+    return read_one(session.client, Wanted(table, key, parent, None, 0), session.account_id, session.tally)
+
+
+def _deleted_now(session: Session, lost: ReadBack) -> ReadBack:
+    """An object that Stripe has no stub of: a refusal does not say when it was, so that the clock is asked."""
+    if lost.object is not None:
+        return lost
+    now = session.now or read_account(session.client, session.settings).now
+    stamp = Stamp(session.account_id, now, "retrieve")
+    return replace(lost, rows=gone(lost.wanted.table, lost.wanted.fields, stamp, lost.wanted.parent_id))
+
+
+def _stored_parent(session: Session, table: str, id: str) -> str | None:
+    """The parent of an object that is in its table already."""
+    rows = _stored(session, table, id, "_parent_id")
+    return str(rows[0][0]) if rows and rows[0][0] is not None else None
+
+
+def _is_stored(session: Session, wanted: Wanted) -> bool:
+    """Whether the object's row is there: then an object that Stripe does not have any more was deleted."""
+    return bool(wanted.key) and bool(_stored(session, wanted.table, wanted.key[0], "1"))
+
+
+def _stored(session: Session, table: str, id: str, selected: str) -> list[tuple[Any, ...]]:
+    if not exists(session, table):
+        return []
+    return session.database.execute(
+        f'SELECT {selected} FROM "{session.settings.dataset}"."{table}" WHERE "{TABLES[table].key[0]}" = %s'
+        " AND _account_id = %s",
+        (id, session.account_id),
+    )
+
+
+def _related(found: Sequence[ReadBack]) -> list[Wanted]:
+    """The objects that others refer to by an id whose prefix tells what it is."""
+    wanted: dict[tuple[str, str], Wanted] = {}
+    for one in found:
+        for id in _ids(one.object or {}):
+            tables = tables_of_id(id) or ()
+            if len(tables) != 1 and tables[:1] != ("accounts",):
+                continue
+            table = TABLES[tables[0]]
+            if table.retrieve is not None and "{_parent_id}" not in table.retrieve and table.key == ("id",):
+                wanted.setdefault((table.name, id), Wanted(table.name, (id,), None, None, 0))
+    return list(wanted.values())
+
+
+def _ids(value: Object | list[Any] | str) -> Iterator[str]:
+    """Every string in an object that looks like an id: a known prefix, and letters and digits behind it."""
+    if isinstance(value, str):
+        rest = value.removeprefix(prefix_of(value) or value)
+        if len(rest) >= 8 and not rest.islower():  # "in_progress" is no invoice
+            yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _ids(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _ids(item)

@@ -1,0 +1,102 @@
+"""A scheduled sync in parts that a scheduler can spread over workers: events first, then the due lists by area.
+
+Each part has a lock and a staging dataset of its own, so that parts run at once, and each can be repeated. What one
+part tells the next is a map of strings, for a scheduler to keep and to put into an environment. Knows no scheduler.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+
+from pipelines.session import Session, staging_dataset
+from pipelines.sync.cadence import due_lists
+from pipelines.sync.settings import SyncSettings
+from pipelines.sync.state import SyncState, loaded_resources
+from pipelines.sync.sync import Sync, SyncOutcome
+from pipelines.warehouse.rights import may_remake, own_tables
+from sources.stripe_api.catalogue import Resource
+
+Part = dict[str, str]
+"""What a scheduler hands to a part: ACCOUNT (empty: the key's own), and for lists AREA, RESOURCES and TOUCHED (the
+tables that the events changed; both with commas between), BUDGET (requests, empty: any number)."""
+
+AREAS: Mapping[str, str] = {
+    **dict.fromkeys(("account", "balance", "balance_settings", "balance_transactions", "exchange_rates"), "money"),
+    **dict.fromkeys(("payouts", "reporting", "sigma"), "money"),
+    **dict.fromkeys(("billing", "billing_portal", "coupons", "credit_notes", "customers", "entitlements"), "billing"),
+    **dict.fromkeys(("invoice_payments", "invoice_rendering_templates", "invoiceitems", "invoices"), "billing"),
+    **dict.fromkeys(("plans", "prices", "product_catalog", "products", "promotion_codes", "quotes"), "billing"),
+    **dict.fromkeys(("sources", "subscription_items", "subscription_schedules", "subscriptions"), "billing"),
+    **dict.fromkeys(("tax", "tax_codes", "tax_ids", "tax_rates"), "billing"),
+    **dict.fromkeys(("accounts", "application_fees", "apps", "country_specs", "topups", "transfers"), "connect"),
+    **dict.fromkeys(("financial_connections", "issuing", "treasury"), "issuing"),
+    **dict.fromkeys(("commerce", "core", "money_management"), "v2"),
+}
+"""The area of a resource, by the first word of its path after the version; `payments` where none is named here.
+
+Children lie in the area of their parents, so that one part reads the parents first.
+"""
+
+
+def area_of(resource: Resource) -> str:
+    """The area of a resource, see `AREAS`."""
+    return AREAS.get(resource.path.split("/")[2], "payments")
+
+
+def scope_of(area: str, account: str | None) -> str:
+    """A name for the lock and the staging dataset of a part: lower case, at most 26 characters."""
+    digest = hashlib.sha256(account.encode()).hexdigest()[:12] if account else "own"
+    return f"{area}_{digest}"
+
+
+def list_parts(account: str, due: Iterable[Resource], touched: Collection[str], budget: int | None) -> list[Part]:
+    """The due lists by area, in the catalogue's order; each part gets an equal share of the budget, at least one.
+
+    Parts for which there is no request left are left to the next run.
+    """
+    areas: dict[str, list[str]] = {}
+    for one in due:
+        areas.setdefault(area_of(one), []).append(one.name)
+    names = list(areas) if budget is None else list(areas)[:budget]
+    common = {
+        "ACCOUNT": account,
+        "TOUCHED": ",".join(sorted(touched)),
+        "BUDGET": "" if budget is None else str(budget // max(1, len(names))),
+    }
+    return [{"AREA": area, "RESOURCES": ",".join(areas[area]), **common} for area in names]
+
+
+def run_events(session: Session, settings: SyncSettings, account: str) -> tuple[SyncOutcome, list[Part]]:
+    """Applies the events, or reads everything after a gap. Returns the parts that are left to run.
+
+    Raises what stops a run; what was done until then is saved.
+    """
+    outcome = Sync(session, settings, part="events").run()
+    if outcome.stopped or outcome.now is None:
+        return outcome, []
+    state, touched = SyncState(session), outcome.events.touched
+    due = due_lists(
+        loaded_resources(session), state.last(), outcome.now, settings, touched, has_events=state.has_events
+    )
+    return outcome, list_parts(account, (one.resource for one in due), touched, session.spending.left)
+
+
+def run_lists(
+    session: Session, settings: SyncSettings, names: Collection[str], touched: Collection[str]
+) -> SyncOutcome:
+    """Reads the named lists as far as they are due: those that an earlier attempt has read are not."""
+    return Sync(session, settings, list(names), part="lists", touched=touched).run()
+
+
+def drop_staging(session: Session, scope: str) -> None:
+    """Removes the staging dataset of a part that came to its end. A killed part's is used by the next of its scope.
+
+    A role that may not drop it, or could not make it again, drops the tables alone that it owns.
+    """
+    database, name = session.database, staging_dataset(session.settings.dataset, scope)
+    if may_remake(database, name):
+        database.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
+        return
+    for table in own_tables(database, name):
+        database.execute(f'DROP TABLE "{name}"."{table}"')

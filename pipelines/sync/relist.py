@@ -1,0 +1,69 @@
+"""After a gap in the events: every list again, and every row that none of them shows, each read once.
+
+Stopped by a budget or killed, it is gone on with: what is under way stands in `sync_status`. Knows no event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pipelines.session import Session
+from pipelines.state import ResourceStatus
+from pipelines.sync.future_rows import future_rows
+from pipelines.sync.gap import vanished_since
+from pipelines.sync.list_runs import ListRuns
+from pipelines.sync.state import SyncState
+from sources.fetch.progress import Progress
+from sources.stripe_api.catalogue import Resource
+from sources.stripe_api.events.position import KEPT, MARGIN
+
+RELISTING = "relisting"
+"""The line of `sync_status` that is there while everything is listed again: `begin` in its progress."""
+
+
+class Relist:
+    """Reads everything of `resources` again in an open session. `deleted` are the rows that turned out to be deleted.
+
+    `begin` is the second (unix) from which events have to be applied afterwards.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        state: SyncState,
+        lists: ListRuns,
+        resources: Sequence[Resource],
+        warn: Callable[[str], None],
+    ) -> None:
+        self._session, self._state, self._lists, self._resources, self._warn = session, state, lists, resources, warn
+        self.begin = self.deleted = 0
+
+    def run(self, why: str, now: int) -> None:
+        """Begins, or goes on. `why` is for those who wonder. Raises BudgetSpent, and what else stops a run."""
+        begin = int(self._state.lines[RELISTING].progress["begin"]) if RELISTING in self._state.lines else None
+        if begin is None:
+            self._start(why, now)
+        elif begin > now:  # what it has listed has its moments from the same clock
+            self._start("An earlier run saw a wrong clock when it read every list.", now)
+        else:
+            self.begin = max(begin, now - KEPT + 2 * MARGIN)
+            self._warn("Going on with reading every list again, which an earlier run began.")
+        future_rows(self._session, now)
+        left = [one for one in self._resources if not self._state.is_listed_within(one.name, self.begin, now)]
+        if left:
+            self._lists.read(left, now)
+        self.deleted = vanished_since(self._session, self._resources, self.begin)
+
+    def end(self) -> None:
+        """Forgets that it was under way, once the position of the events is saved."""
+        self._state.drop(RELISTING)
+
+    def _start(self, why: str, now: int) -> None:
+        self.begin = now
+        self._warn(
+            f"{why} Stripe keeps events for thirty days, so every list is read again now, and every row that no"
+            " list shows. This costs as many requests as a first load; afterwards events will do."
+        )
+        for one in self._resources:
+            self._state.write(one.name, Progress().to_json())
+        self._session.save(ResourceStatus(RELISTING, "running", {"begin": now}))

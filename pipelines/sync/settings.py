@@ -1,0 +1,87 @@
+"""The settings of scheduled syncs and checks, read as `pipelines.settings` reads its own: environment, then `.dlt`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.settings import environment_name, read_fields, setting
+from sources.errors import BadConfiguration
+from sources.stripe_api.catalogue import RESOURCES
+
+SECTION = "sync"
+HOUR, DAY = 3_600, 86_400
+
+
+@dataclass(frozen=True)
+class SyncSettings:
+    """Everything that can be set of a sync. `lookbacks` and `cadences` say it of single resources."""
+
+    events_lag: int = setting(60, "Seconds to now that events are left alone: the newest appear late and out of order.")
+    events_overlap: int = setting(300, "Seconds of events before the saved position that are read again.")
+    lookback_hours: float = setting(
+        24.0, "Hours before the last listing that lists by `created` read again, for changes that no event tells."
+    )
+    lookbacks: str = setting("", "Hours of single resources, `name=hours` separated by commas.")
+    cadence_hours: float = setting(24.0, "Hours between two listings of what events do not tell.")
+    cadences: str = setting("", "Hours of single resources, `name=hours` separated by commas; 0 is every run.")
+
+    def lookback(self, resource: str) -> int:
+        """Seconds of a resource's lookback."""
+        return round(_of(self.lookbacks, "lookbacks", resource, LOOKBACK_HOURS, self.lookback_hours) * HOUR)
+
+    def cadence(self, resource: str) -> int:
+        """Seconds between two listings of a resource."""
+        return round(_of(self.cadences, "cadences", resource, CADENCE_HOURS, self.cadence_hours) * HOUR)
+
+
+LOOKBACK_HOURS: Mapping[str, float] = {
+    "balance_transactions": 8 * 24.0,  # they become available up to seven days after they are made
+    "checkout_sessions": 25.0,  # they expire after a day at the latest
+}
+"""Hours that single resources are looked back, where no setting says so."""
+
+CADENCE_HOURS: Mapping[str, float] = dict.fromkeys(
+    (
+        "billing_feedback_options",
+        "climate_products",
+        "climate_suppliers",
+        "country_specs",
+        "reporting_report_types",
+        "tax_codes",
+    ),
+    7 * 24.0,
+)
+"""Hours between two listings of Stripe's own catalogues, which seldom change, where no setting says so."""
+
+
+def read_sync_settings(**given: Any) -> SyncSettings:
+    """Reads every field. Raises BadConfiguration naming the setting that cannot be used."""
+    settings = SyncSettings(**read_fields(SyncSettings, SECTION, given))
+    for name in ("events_lag", "events_overlap", "lookback_hours", "cadence_hours"):
+        if getattr(settings, name) < 0:
+            raise BadConfiguration(f"The setting {name} cannot be negative. Set {environment_name(name, SECTION)}.")
+    for name in ("lookbacks", "cadences"):
+        _parsed(getattr(settings, name), name)
+    return settings
+
+
+def _of(given: str, name: str, resource: str, own: Mapping[str, float], usual: float) -> float:
+    return _parsed(given, name).get(resource, own.get(resource, usual))
+
+
+def _parsed(given: str, name: str) -> dict[str, float]:
+    hours: dict[str, float] = {}
+    for part in filter(None, (word.strip() for word in given.split(","))):
+        resource, _, number = part.partition("=")
+        try:
+            hours[resource.strip()] = float(number)
+        except ValueError:
+            hours[resource.strip()] = -1.0
+        if hours[resource.strip()] < 0 or resource.strip() not in RESOURCES:
+            raise BadConfiguration(
+                f"The setting {name} has an entry that is not a resource with a number of hours, such as payouts=6."
+                f" Set {environment_name(name, SECTION)}."
+            )
+    return hours

@@ -1,0 +1,210 @@
+"""One scheduled run for one account: events first, then the lists for what they do not tell; everything after a gap.
+
+Every step saves what it has done after its data, so that a run can be stopped or killed anywhere and the next one goes
+on. Knows no command line; what it has to say goes to `warn`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pipelines.run import Outcome
+from pipelines.session import Session
+from pipelines.state import ResourceStatus, Status
+from pipelines.sync.cadence import due_lists
+from pipelines.sync.events_pass import EventsPass, PassSettings, Report
+from pipelines.sync.gap import EventsGap, loaded_since
+from pipelines.sync.list_runs import ListRuns
+from pipelines.sync.relist import RELISTING, Relist
+from pipelines.sync.settings import SyncSettings
+from pipelines.sync.state import SyncState, followed_tables, loaded_resources
+from sources.columns.tally import Rejected, Tally, left_out
+from sources.fetch.limiter import BudgetSpent
+from sources.stripe_api.catalogue import RESOURCES
+from sources.stripe_api.events.position import EVENTS_PASS, Position
+from sources.stripe_api.events.reading import EventsDenied
+
+Part = Literal["all", "events", "lists"]
+
+
+@dataclass(slots=True)
+class SyncOutcome:
+    """What came of a run. `lists` are the outcomes of listing; `stopped` says why it ended early, if it did.
+
+    `lacking` are resources that an earlier run found that the account or the key does not have. `has_events`: the key
+    may read events. `now` is Stripe's clock, unix seconds, None before it was seen.
+    """
+
+    account_id: str
+    events: Report
+    lists: list[Outcome] = field(default_factory=list)
+    requests: int = 0
+    rows: int = 0
+    relisted: bool = False
+    deleted_in_gap: int = 0
+    stopped: str | None = None
+    lacking: list[str] = field(default_factory=list)
+    has_events: bool = True
+    now: int | None = None
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def failed(self) -> list[str]:
+        """Resources whose lists failed; `events_pass` where events, or objects that they tell of, were left out."""
+        events = [EVENTS_PASS] if self.rejected else []
+        return [*events, *(name for outcome in self.lists for name in outcome.failed)]
+
+    @property
+    def rejected(self) -> list[Rejected]:
+        """What the events told of and could not be stored; the lists' own are in their outcomes."""
+        return [one for one in self.tally.rejected() if one.resource in ("", EVENTS_PASS)]
+
+    @property
+    def skipped(self) -> list[str]:
+        """Resources that the account or the key does not have, as far as is known; `events` if they cannot be read."""
+        listed = {line.resource for outcome in self.lists for line in outcome.board.lines()}
+        now = [name for outcome in self.lists for name in outcome.skipped]
+        events = [] if self.has_events else ["events"]
+        return list(dict.fromkeys([*events, *now, *(name for name in self.lacking if name not in listed)]))
+
+
+class Sync:
+    """A sync in an open session. `names` are resources or groups; none are those that were loaded before.
+
+    A scheduler that spreads a sync over workers runs the part "events" once for an account, and the part "lists" for
+    each group of resources, with the tables that the events `touched`.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        settings: SyncSettings,
+        names: Sequence[str] = (),
+        warn: Callable[[str], None] = print,
+        *,
+        part: Part = "all",
+        touched: Iterable[str] = (),
+    ) -> None:
+        self._session, self._settings, self._warn, self._part = session, settings, warn, part
+        self._touched_before = frozenset(touched)
+        self._state = SyncState(session)
+        self._resources = loaded_resources(session, names)
+        named = {one.name for one in self._resources}
+        # What events and gaps are about, whatever this run is about: there is one position for all tables.
+        self._followed = [one for one in RESOURCES.values() if one.name in named or one.name in self._state.lines]
+        self._lists = ListRuns(session, self._state)
+        lacking = [one.name for one in self._resources if one.name in self._state.lines]
+        lacking = [name for name in lacking if self._state.lines[name].status == "skipped"]
+        self._outcome = SyncOutcome(
+            session.account_id, Report(), self._lists.outcomes, lacking=lacking, tally=session.tally
+        )
+        if part == "lists":
+            self._outcome.has_events = self._state.has_events
+
+    def run(self) -> SyncOutcome:
+        """Runs; a spent budget is an outcome, not an error. Raises what stops a run otherwise, after saving that."""
+        outcome, session = self._outcome, self._session
+        try:
+            self._run()
+        except BudgetSpent as spent:
+            outcome.stopped = str(spent)
+        except KeyboardInterrupt:
+            session.end("interrupted")
+            raise
+        except BaseException as error:
+            session.end("error", type(error).__name__)
+            raise
+        finally:
+            outcome.requests = session.spending.spent
+            outcome.rows = session.rows + sum(one.board.totals().rows for one in outcome.lists)
+        errors = [str(one.error) for one in outcome.lists if one.error is not None]
+        status = "error" if errors else "partial" if outcome.stopped or outcome.failed else "complete"
+        lost = left_out(outcome.rejected, is_load=True) if outcome.rejected else None
+        session.end(status, errors[0] if errors else outcome.stopped or lost)
+        return outcome
+
+    def _run(self) -> None:
+        now = self._outcome.now = self._session.clock() if self._part == "lists" else self._run_events()
+        if self._part != "events":
+            touched = self._outcome.events.touched | self._touched_before
+            last, has_events = self._state.last(), self._outcome.has_events
+            due = due_lists(self._resources, last, now, self._settings, touched, has_events=has_events)
+            self._lists.read_due(due, now)
+
+    def _run_events(self) -> int:
+        """Applies the events, or lists everything, or goes without. Returns Stripe's clock."""
+        position = self._position()
+        if position is None or RELISTING in self._state.lines:
+            now = self._session.clock()
+            position = self._relist("The events of this account were never applied to these tables.", now)
+            if position.begin >= now:
+                return now
+        try:
+            return self._apply_events(position)
+        except EventsGap as gap:
+            self._relist(str(gap), gap.now)
+            return gap.now
+        except EventsDenied as denied:
+            return self._go_without(position, denied)
+
+    # --- events ------------------------------------------------------------------------------------------------------
+
+    def _position(self) -> Position | None:
+        """The saved position; after a load, the moment since which all of it is right; None where nothing is."""
+        if EVENTS_PASS in self._state.lines:
+            return Position.from_json(self._state.lines[EVENTS_PASS].progress)
+        begin = loaded_since(self._session, self._followed, self._state.lines)
+        return Position(begin) if begin is not None else None
+
+    def _apply_events(self, position: Position) -> int:
+        session, settings = self._session, self._settings
+        passing = EventsPass(
+            session.client,
+            PassSettings(
+                session.account_id,
+                session.api_version,
+                lag=settings.events_lag,
+                overlap=settings.events_overlap,
+                workers=session.settings.workers,
+                keep_events=RESOURCES["events"] in self._followed,
+                tables=followed_tables(one.name for one in self._followed),
+            ),
+            session.columns,
+            session.store,
+            self._save_position,
+            session.tally,
+        )
+        self._outcome.events = passing.report
+        return passing.run(position)
+
+    def _save_position(self, position: Position, denied: str | None = None) -> None:
+        rows, requests = self._outcome.events.rows, self._session.spending.spent
+        rejected = self._outcome.rejected
+        status: Status = "skipped" if denied else "error" if rejected else "complete"
+        error = denied or (left_out(rejected, is_load=True) if rejected else None)
+        self._session.save(
+            ResourceStatus(EVENTS_PASS, status, position.to_json(), rows=rows, requests=requests, error=error)
+        )
+
+    def _relist(self, why: str, now: int) -> Position:
+        """Reads every list again, and every row that none of them shows; returns where the events go on from.
+
+        That is where it began: before `now` where an earlier run did.
+        """
+        relist = Relist(self._session, self._state, self._lists, self._followed, self._warn)
+        self._outcome.relisted = True
+        relist.run(why, now)
+        self._outcome.deleted_in_gap = relist.deleted
+        position = Position(relist.begin)
+        self._save_position(position)
+        relist.end()
+        return position
+
+    def _go_without(self, position: Position, denied: EventsDenied) -> int:
+        """Lists come round for everything then. The position stays: what is kept is applied when the key may."""
+        self._warn(str(denied))
+        self._outcome.has_events = False
+        self._save_position(position, str(denied))
+        return self._session.clock()

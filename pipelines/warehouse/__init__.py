@@ -1,0 +1,1 @@
+"""The only SQL dialects: the merge, both databases, the stored schema."""

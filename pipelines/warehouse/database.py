@@ -1,0 +1,37 @@
+"""A connection of our own to the destination: progress, locks and questions, beside the one that dlt loads through.
+
+A protocol, which both databases fill. Knows no Stripe and no table by name. Errors become `DatabaseProblem` with one
+paragraph that names the setting to change and holds no password and no row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from dlt.common.destination import Destination
+
+
+class Database(Protocol):
+    """What state, checks and scripts need of either database. Parameters are written `%s` in both."""
+
+    dialect: str
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Runs one statement and returns its rows, if it has any."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All or nothing."""
+
+    def lock_run(self, name: str) -> None:
+        """Takes the run lock of that name until the connection closes. Raises `AlreadyRunning` when another has it."""
+
+    def check_lock(self) -> None:
+        """Makes sure that the run locks are still held. Raises `DatabaseProblem` when another run has one meanwhile."""
+
+    def destination(self) -> Destination[Any, Any]:
+        """The dlt destination that loads into this database."""
+
+    def close(self) -> None:
+        """Ends the connection and gives its locks back."""

@@ -1,0 +1,209 @@
+"""dlt's own `postgres` and `duckdb` destinations with the guarded merge, real primary keys and a shared stored schema.
+
+Rests on these hooks of dlt 1.31 (`tests/pipelines/test_dlt_contract.py` fails loudly when an upgrade moves them):
+`client_class`, `create_load_job`, `_create_merge_followup_jobs`, `_get_constraints_sql`, `_make_create_table`,
+`update_stored_schema`, `_commit_schema_update`, `complete_load`. Knows no Stripe resource: tables, keys and types come
+with the dlt schema.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from copy import copy
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from dlt.common.destination import Destination, DestinationCapabilitiesContext
+from dlt.common.destination.client import FollowupJobRequest, LoadJob
+from dlt.common.destination.typing import PreparedTableSchema
+from dlt.common.schema import Schema
+from dlt.common.schema.typing import TColumnSchema, TSchemaTables
+from dlt.common.storages.file_storage import FileStorage
+from dlt.destinations import duckdb as dlt_duckdb
+from dlt.destinations import postgres as dlt_postgres
+from dlt.destinations.impl.duckdb.duck import DuckDbClient
+from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresCsvCopyJob
+from dlt.destinations.job_client_impl import SqlJobClientBase
+
+from pipelines.warehouse.merge import PARENT
+from pipelines.warehouse.merge_job import GuardedMergeJob
+from pipelines.warehouse.postgres.connections import Connections, SharingSqlClient
+from pipelines.warehouse.postgres.libpq import LibpqConfiguration
+
+SCHEMA_LOCK = 0x5747_5250  # one advisory lock for every change of a dataset's tables
+
+
+class _SharedTables(SqlJobClientBase):
+    """What both databases have in common: the merge, the keys, and a stored schema that two writers share."""
+
+    def _create_merge_followup_jobs(self, table_chain: Sequence[PreparedTableSchema]) -> list[FollowupJobRequest]:
+        return [GuardedMergeJob.from_table_chain(table_chain, self.sql_client)]
+
+    @property
+    def _is_staging(self) -> bool:
+        return self.sql_client.dataset_name == self.sql_client.staging_dataset_name
+
+    def _get_constraints_sql(self, table_name: str, new_columns: Sequence[TColumnSchema], generate_alter: bool) -> str:
+        key = [self.sql_client.escape_column_name(str(c["name"])) for c in new_columns if c.get("primary_key")]
+        if generate_alter or self._is_staging or not key:
+            return ""
+        return f",\nPRIMARY KEY ({', '.join(key)})"
+
+    def update_stored_schema(
+        self,
+        only_tables: Iterable[str] | None = None,
+        expected_update: TSchemaTables | None = None,
+        force: bool = False,
+    ) -> TSchemaTables | None:
+        """Creates what is missing under one lock, and adds it to the stored schema instead of replacing that."""
+        names = list(only_tables or self.schema.tables)
+        if self._is_staging:
+            names = [name for name in names if name not in self.schema.dlt_table_names()]
+        if not self._build_schema_update_sql(self.get_storage_tables(names))[1]:
+            return {}
+        with self.sql_client.begin_transaction():
+            self._lock_tables()
+            statements, update = self._build_schema_update_sql(self.get_storage_tables(names))
+            self.sql_client.execute_many(statements)
+            if update and not self._is_staging:
+                self._update_schema_in_storage(self._united_schema())
+        return update
+
+    def _united_schema(self) -> Schema:
+        """The stored schema and what it lacks of ours: of a column that both know, the database has the stored type."""
+        stored = self.get_stored_schema(self.schema.name)
+        if stored is None:
+            return self.schema
+        united = Schema.from_dict(json.loads(stored.schema))
+        for name in self.schema.data_table_names():
+            known = united.tables[name]["columns"] if name in united.tables else {}
+            ours = copy(self.schema.tables[name])
+            ours["columns"] = {column: hint for column, hint in ours["columns"].items() if column not in known}
+            united.update_table(ours, normalize_identifiers=False)
+        united._bump_version()
+        return united
+
+    def _commit_schema_update(self, schema: Schema, schema_str: str) -> None:
+        """As dlt's, but dated after every version that is stored: the newest counts, and writers' clocks differ."""
+        versions = self.sql_client.make_qualified_table_name(self.schema.version_table_name)
+        newest = self.sql_client.execute_sql(f"SELECT max(inserted_at) FROM {versions}")
+        stored = newest[0][0] if newest else None
+        now = datetime.now(UTC)
+        self.sql_client.execute_sql(
+            f"INSERT INTO {versions} ({self.version_table_schema_columns}) VALUES (%s, %s, %s, %s, %s, %s)",
+            schema.version,
+            schema.ENGINE_VERSION,
+            now if stored is None else max(now, stored + timedelta(microseconds=1)),
+            schema.name,
+            schema.stored_version_hash,
+            schema_str,
+        )
+
+    def _lock_tables(self) -> None:
+        """Holds every other change of tables off until the transaction ends."""
+
+    def complete_load(self, load_id: str) -> None:
+        """As dlt's, but with the version of the united stored schema, which is the one that describes the tables."""
+        loads = self.sql_client.make_qualified_table_name(self.schema.loads_table_name)
+        versions = self.sql_client.make_qualified_table_name(self.schema.version_table_name)
+        self.sql_client.execute_sql(
+            f"INSERT INTO {loads} ({self.loads_table_schema_columns}) SELECT %s, %s, %s, %s,"
+            f" (SELECT version_hash FROM {versions} WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1)",
+            load_id,
+            self.schema.name,
+            0,
+            datetime.now(UTC),
+            self.schema.name,
+        )
+
+
+class QuotedCsvCopyJob(PostgresCsvCopyJob):
+    """COPY that tells an empty string (quoted) from a null (nothing): dlt's own makes nulls of both."""
+
+    def run(self) -> None:
+        """Streams the file into the staging table; the header names the columns."""
+        sql_client = self._job_client.sql_client
+        with FileStorage.open_zipsafe_ro(self._file_path, "rb") as file:
+            header = file.readline().decode("utf-8").strip()
+            columns = ", ".join(sql_client.escape_column_name(name.strip('"')) for name in header.split(","))
+            table = sql_client.make_qualified_table_name(self.load_table_name)
+            with sql_client.begin_transaction(), sql_client.native_connection.cursor() as cursor:
+                copy = f"COPY {table} ({columns}) FROM STDIN WITH (FORMAT csv, NULL '', ENCODING 'UTF8')"
+                cursor.copy_expert(copy, file, size=262_144)
+
+
+class GuardedPostgresClient(_SharedTables, PostgresClient):
+    """Postgres: unlogged staging tables that nobody tends, an index on children's parents."""
+
+    def create_load_job(
+        self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False
+    ) -> LoadJob:
+        """Csv files go through `QuotedCsvCopyJob`."""
+        job = super().create_load_job(table, file_path, load_id, restore)
+        return QuotedCsvCopyJob(file_path) if isinstance(job, PostgresCsvCopyJob) else job
+
+    def _lock_tables(self) -> None:
+        self.sql_client.execute_sql(
+            "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", SCHEMA_LOCK, self.sql_client.dataset_name
+        )
+
+    def _make_create_table(self, qualified_name: str, table: PreparedTableSchema) -> str:
+        create = super()._make_create_table(qualified_name, table)
+        return create.replace("CREATE TABLE", "CREATE UNLOGGED TABLE", 1) if self._is_staging else create
+
+    def _get_table_post_update_sql(self, partial_table: Any) -> list[str]:
+        table = self.sql_client.make_qualified_table_name(partial_table["name"])
+        if self._is_staging:  # it is emptied before autovacuum is through with it
+            return [f"ALTER TABLE {table} SET (autovacuum_enabled = false)"]
+        if PARENT not in partial_table["columns"]:
+            return []
+        return [f"CREATE INDEX ON {table} ({PARENT})"]
+
+
+class GuardedDuckDbClient(_SharedTables, DuckDbClient):
+    """DuckDB: one process has the file, so that a process-wide lock is lock enough."""
+
+
+class _AskedOnce(Destination[Any, Any]):
+    """dlt asks for the capabilities several times a package, and reads the whole configuration for each answer."""
+
+    _explicit: Any = None
+
+    def capabilities(self, config: Any = None, naming: Any = None) -> DestinationCapabilitiesContext:
+        """As dlt's; without a `config` of the caller's, the one that was given to the destination is read once."""
+        if config is None:
+            if self._explicit is None:
+                self._explicit = self.configuration(self.spec(), accept_partial=True)
+            config = self._explicit
+        return super().capabilities(config, naming)
+
+
+class postgres(_AskedOnce, dlt_postgres):
+    """dlt's `postgres` destination with the guarded merge. Same configuration, same name."""
+
+    spec = LibpqConfiguration  # type: ignore[assignment]  # dlt means the very class, a subclass serves
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.connections = Connections()
+
+    def client(self, schema: Schema, initial_config: Any = None) -> GuardedPostgresClient:
+        """A client that shares connections with those before it."""
+        made = cast("GuardedPostgresClient", super().client(schema, initial_config))
+        made.sql_client = SharingSqlClient(made.sql_client, self.connections)
+        return made
+
+    @property
+    def client_class(self) -> type[GuardedPostgresClient]:
+        """The client that dlt makes for each step."""
+        return GuardedPostgresClient
+
+
+class duckdb(_AskedOnce, dlt_duckdb):
+    """dlt's `duckdb` destination with the guarded merge. Same configuration, same name."""
+
+    @property
+    def client_class(self) -> type[GuardedDuckDbClient]:
+        """The client that dlt makes for each step."""
+        return GuardedDuckDbClient

@@ -1,0 +1,212 @@
+"""Our own connection to a DuckDB file.
+
+DuckDB lets one process write; a lock file beside the database tells another run from a notebook.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import reduce
+from operator import or_
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from dlt.common.destination import Destination
+from filelock import FileLock, Timeout
+
+from pipelines.settings import Settings
+from pipelines.warehouse import destinations
+from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem
+
+CHOOSE = "Set DUCKDB_PATH (or --duckdb-path) to choose another file."
+ADDRESS = re.compile(r":memory:|[A-Za-z][\w+.-]+:")  # DuckDB, or an extension that it loads for it, makes no file of it
+PRIVATE = 0o600
+PATIENCE = 0.5  # seconds for a run that is just ending
+
+
+class Umask:
+    """The umask, of which a process has one, for several files at once that are opened and closed in any order."""
+
+    def __init__(self) -> None:
+        self._lock, self._masks, self._before = threading.Lock(), list[int](), 0
+
+    @contextmanager
+    def narrowed(self, mask: int) -> Iterator[None]:
+        """Within, new files are open to nobody whom the mask shuts out. After the last one the umask is as before."""
+        with self._lock:
+            if not self._masks:
+                self._before = os.umask(0o077)
+            self._masks.append(mask)
+            self._set()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._masks.remove(mask)
+                self._set()
+
+    def _set(self) -> None:
+        os.umask(reduce(or_, self._masks, self._before))
+
+
+UMASK = Umask()
+
+
+class DuckDbDatabase:
+    """A DuckDB file, which one process can have open, and the lock that tells other runs that it is one of ours."""
+
+    dialect = "duckdb"
+
+    def __init__(self, path: str, memory_limit: str, run_lock: FileLock) -> None:
+        """Takes over `run_lock`, which is held already."""
+        self._run_lock = run_lock
+        _make(Path(path))
+        with ExitStack() as stack:
+            stack.enter_context(UMASK.narrowed(_mask(Path(path))))  # DuckDB makes files beside it all the time
+            self._connection = stack.enter_context(duckdb.connect(path, config={"memory_limit": memory_limit}))
+            self._connection.execute("SET TimeZone = 'UTC'")
+            self._opened = stack.pop_all()
+        self._lock = threading.RLock()  # a connection's result, and its transaction, belong to one thread at a time
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """See `Database`."""
+        with self._lock:
+            return self._connection.execute(sql.replace("%s", "?"), list(parameters)).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """See `Database`. Other threads wait: what they had asked for would be empty after a `begin`."""
+        with self._lock:
+            self._connection.begin()
+            try:
+                yield
+            except BaseException:
+                self._connection.rollback()
+                raise
+            self._connection.commit()
+
+    def lock_run(self, name: str) -> None:
+        """See `Database`: who has the file open has the lock."""
+
+    def check_lock(self) -> None:
+        """See `Database`: the file stays open as long as the process lives."""
+
+    def destination(self) -> Destination[Any, Any]:
+        """See `Database`: dlt works on cursors of this connection."""
+        return destinations.duckdb(credentials=self._connection)
+
+    def close(self) -> None:
+        """See `Database`."""
+        self._opened.close()
+        self._run_lock.release()
+
+
+def open_duckdb(settings: Settings) -> DuckDbDatabase:
+    """Opens the file. Raises `AlreadyRunning` when another run has it, `DatabaseProblem` for anything else."""
+    path, mode = _file_of(settings)
+    run_lock = FileLock(f"{path}.lock", thread_local=False, mode=mode)
+    try:
+        run_lock.acquire(timeout=PATIENCE)
+        with suppress(OSError):  # another user's, who may have opened it to a group
+            Path(run_lock.lock_file).chmod(mode)
+        return DuckDbDatabase(str(path), settings.duckdb_memory_limit, run_lock)
+    except Timeout:
+        raise AlreadyRunning(
+            f"Another run has the DuckDB file {path}, so this one ends at once. Nothing was changed; wait until the"
+            " other has ended, or set DUCKDB_PATH (or --duckdb-path) to another file."
+        ) from None
+    except (duckdb.Error, OSError) as error:
+        run_lock.release()
+        raise DatabaseProblem(_message(path, error)) from error
+
+
+def _file_of(settings: Settings) -> tuple[Path, int]:
+    """The absolute path of the file, which DuckDB takes for nothing else, and the mode that it has or is to have.
+
+    Raises DatabaseProblem where there can be no such file. What comes before a colon is said, never what comes after
+    it: a MotherDuck address holds a token.
+    """
+    given = settings.duckdb_path
+    if address := ADDRESS.match(given):
+        raise DatabaseProblem(
+            f"DUCKDB_PATH (or --duckdb-path) begins with {address[0]!r}, which is no file: nothing would be there after"
+            " the run, or not here. Set it to the path of a file on this machine."
+        )
+    path = Path(given).absolute()
+    try:
+        given.encode()
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        status = None
+    except ValueError:
+        raise DatabaseProblem(f"The path of the DuckDB file is no UTF-8, or has a zero byte. {CHOOSE}") from None
+    except OSError as error:
+        raise DatabaseProblem(f"The DuckDB file {path} cannot be used: {error.strerror}. {CHOOSE}") from error
+    catalog = path.name.partition("?")[0].lstrip(".").partition(".")[0].lower()  # as DuckDB names an opened file
+    if catalog == settings.dataset or catalog.startswith(f"{settings.dataset}_staging"):
+        raise DatabaseProblem(
+            f"DuckDB would call the file {path} {catalog!r}, and so is a schema of the dataset {settings.dataset!r},"
+            f" which makes {catalog}.customers ambiguous. Set DUCKDB_PATH (or --duckdb-path) to another file name, or"
+            " choose another --dataset."
+        )
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, a socket or a device"
+        raise DatabaseProblem(f"The DuckDB file {path} is {kind}. {CHOOSE}")
+    if not path.parent.is_dir():
+        raise DatabaseProblem(f"The DuckDB file {path} cannot be made: there is no such folder. {CHOOSE}")
+    return path, PRIVATE if status is None else status.st_mode & 0o666 | PRIVATE
+
+
+def _make(path: Path) -> None:
+    """Makes a database that only this user can read, where there is none or only the empty file of a failed attempt.
+
+    Under another name first, so that no run that ends at this point, or for want of space, leaves half a database.
+    """
+    path = path.resolve()
+    if path.exists() and path.stat().st_size:
+        return
+    made = path.with_name(f"{path.name}.new")
+    before = os.umask(~PRIVATE & 0o777)
+    try:
+        made.unlink(missing_ok=True)
+        duckdb.connect(str(made)).close()
+        if path.exists():
+            shutil.copymode(path, made)
+        made.replace(path)
+    except BaseException:
+        made.unlink(missing_ok=True)
+        raise
+    finally:
+        os.umask(before)
+
+
+def _mask(path: Path) -> int:
+    """The umask that gives files made beside a database the same readers and writers as the database."""
+    mode, mask = path.stat().st_mode, 0
+    for shift in (3, 0):  # the group, the others
+        readable, writable = mode >> shift & 4, mode >> shift & 2
+        mask |= (0 if writable else 2 if readable else 7) << shift
+    return mask
+
+
+def _message(path: Path, error: duckdb.Error | OSError) -> str:
+    text = str(error)
+    if "set lock" in text:
+        return (
+            f"The DuckDB file {path} is open in another process, and DuckDB lets only one write. Close that process"
+            f" (a notebook, a shell, another run) and start again. {CHOOSE}"
+        )
+    if isinstance(error, duckdb.ParserException | duckdb.InvalidInputException) and "memory" in text.lower():
+        return "DuckDB does not take the memory limit. Set SOURCES__STRIPE__DUCKDB_MEMORY_LIMIT to one such as 1GB."
+    if path.exists() and "not a valid DuckDB database file" in text:
+        return f"The file {path} is not a DuckDB database. {CHOOSE}"
+    if "Permission denied" in text or "Read-only file system" in text or not os.access(path.parent, os.W_OK):
+        return f"The DuckDB file {path} cannot be written: there is no permission. {CHOOSE}"
+    return f"DuckDB could not open {path}: {text.splitlines()[0].rstrip('.')}. {CHOOSE}"

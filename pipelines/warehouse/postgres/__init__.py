@@ -1,0 +1,1 @@
+"""Postgres: connections, their strings and session properties, rights, locks."""

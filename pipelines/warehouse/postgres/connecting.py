@@ -1,0 +1,88 @@
+"""What is said when a connection cannot be opened, without a value of the connection string in it.
+
+libpq, the drivers and the server repeat hosts, ports, users and whatever a wrong password was cut into. The errors are
+changed where they arise, so that no traceback, log or table can hold what they said. Opens no connection.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import psycopg
+import psycopg2
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
+
+from pipelines.warehouse.postgres.conninfo import SSLMODES
+from pipelines.warehouse.problems import DatabaseProblem
+
+NO_CONNECT = (
+    "The role may not connect to the database. Run as its owner: GRANT CONNECT ON DATABASE <database> TO <role>;"
+    " docs/postgres.md has the roles."
+)
+SHORTEST = 4  # characters of a value that is recognised without quotes around it
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|»[^«]*«|«[^»]*»|„[^“”]*[“”]|“[^”]*”")
+_FILES = ("pg_hba.conf", "pg_service.conf")
+
+
+@contextmanager
+def values_hidden(conninfo: str) -> Iterator[None]:
+    """Takes the values of the connection string out of the errors of both drivers, and raises them again.
+
+    Raises `DatabaseProblem` where the role may not connect: waiting would not help.
+    """
+    try:
+        yield
+    except (psycopg.Error, psycopg2.Error) as error:
+        if "CONNECT privilege" in str(error):
+            raise DatabaseProblem(NO_CONNECT) from None
+        error.args = (hidden(str(error), conninfo),)
+        error.__cause__ = error.__context__ = None
+        raise
+
+
+def hidden(text: str, conninfo: str, environment: Mapping[str, str] = os.environ) -> str:
+    """What was said, with the name of the option, `<host>`, or of libpq's variable, `<PGHOST>`, in place of its value.
+
+    What else stands between quotes can come from a file of services or of passwords, and is left out.
+    """
+    names = _names_of_values(conninfo, environment)
+    if names:
+        longest_first = sorted(names, key=len, reverse=True)
+        quoted = [re.escape(value) for value in longest_first]
+        bare = [re.escape(value) for value in longest_first if len(value) >= SHORTEST]
+        pattern = rf"(?P<open>[\"'»«„“])(?P<quoted>{'|'.join(quoted)})[\"'»«“”]"
+        pattern += rf"|(?P<bare>{'|'.join(bare)})" if bare else ""
+        text = re.sub(pattern, lambda found: f"<{names[found.groupdict().get('bare') or found['quoted']]}>", text)
+    return _QUOTED.sub(lambda found: found[0] if _is_word_of_libpq(found[0][1:-1]) else "…", text)
+
+
+def libpq_variables(conninfo: str, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Names of libpq's variables that are set and that the connection string leaves room for: they take part."""
+    given = conninfo_to_dict(conninfo)
+    options = [
+        (option.keyword.decode(), option.envvar.decode()) for option in pq.Conninfo.get_defaults() if option.envvar
+    ]
+    return [variable for keyword, variable in options if environment.get(variable) and keyword not in given]
+
+
+def sentences(text: str) -> str:
+    """libpq's lines in one, each ended by a full stop."""
+    lines = (" ".join(line.split()) for line in text.splitlines() if line.strip())
+    return " ".join(line if line[-1] in ".?!:" else f"{line}." for line in lines)
+
+
+def _names_of_values(conninfo: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Each value, and each part of a list of hosts or ports, with what it was given by; the string wins."""
+    named = [(option.envvar.decode(), option.envvar.decode()) for option in pq.Conninfo.get_defaults() if option.envvar]
+    given = [(name, environment.get(variable, "")) for name, variable in named]
+    given += [(key, str(value)) for key, value in conninfo_to_dict(conninfo).items()]
+    found = {part: name for name, value in given for part in (*value.split(","), value)}
+    return {value: name for value, name in found.items() if value and value not in SSLMODES}
+
+
+def _is_word_of_libpq(word: str) -> bool:
+    return word in _FILES or any(word == option.keyword.decode() for option in pq.Conninfo.get_defaults())

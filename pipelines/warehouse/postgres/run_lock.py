@@ -1,0 +1,131 @@
+"""The lock of a run: one run at a time on a dataset, or on a part of it.
+
+The lock is an advisory lock that belongs to a transaction, and the transaction stays open on a connection of its own.
+A pooler in transaction mode keeps its server connection for it, and the lock is free as soon as the process has ended,
+however it ended: the server, or the pooler, sees the connection close. A session's advisory lock would stay behind in
+the pooler's server connection, where other clients get it. Knows no dataset and no table.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import psycopg
+
+from pipelines.warehouse.postgres.session_properties import BEGIN, set_properties
+from pipelines.warehouse.problems import KEPT, AlreadyRunning, DatabaseProblem
+
+RUN_LOCK = 0x5747_5251
+PATIENCE, MOMENT = 10, 0.05
+"""How often a lock is asked for, and the seconds between: the server notices late that a killed run has gone."""
+
+BEAT = 30.0
+"""Seconds between two heartbeats. What lies between us and the server drops connections that are silent for minutes."""
+
+BEGIN_LOCK = f"{BEGIN}; " + set_properties(
+    {"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
+)
+"""The lock of a host that has vanished is free after a minute, not after the two hours that are TCP's default."""
+
+TRY = "SELECT pg_try_advisory_xact_lock(%s, hashtext(%s))"
+END_OWN = """
+SELECT pg_terminate_backend(pid) FROM pg_locks
+WHERE locktype = 'advisory' AND classid = %s AND objid = hashtext(%s)::oid AND objsubid = 2 AND granted AND pid = %s
+"""
+
+
+class RunLock:
+    """The run locks of one process. `connect` opens a connection in autocommit mode; `beat` are seconds, see `BEAT`.
+
+    Thread-safe: the heartbeat runs in a thread of its own, which ends with `close` or with the process.
+    """
+
+    def __init__(self, connect: Callable[[], psycopg.Connection], beat: float = BEAT) -> None:
+        self._connect, self._beat = connect, beat
+        self._turn = threading.Lock()
+        self._closed = threading.Event()
+        self._connection: psycopg.Connection | None = None
+        self._backend = 0
+        self._names: list[str] = []
+        self._lost: str | None = None
+
+    def take(self, name: str) -> None:
+        """Takes the lock of that name until `close`. Raises AlreadyRunning when another process has it."""
+        with self._turn:
+            if not self._try(name):
+                raise AlreadyRunning(
+                    f"Another run is loading {name!r} in this database, so this one ends at once. Nothing was changed;"
+                    " wait until the other has ended, or choose another --dataset."
+                )
+            self._names.append(name)
+            if len(self._names) == 1:
+                threading.Thread(target=self._keep, name="run-lock", daemon=True).start()
+
+    def check(self) -> None:
+        """Makes sure that every lock is held, and takes it again where its connection was lost.
+
+        Raises DatabaseProblem when another run has a lock meanwhile, and psycopg's errors when the server is down.
+        """
+        with self._turn:
+            self._renew()
+            if self._lost is not None:
+                raise DatabaseProblem(
+                    f"The connection that held this run's lock was lost, and another run is loading {self._lost!r} now."
+                    f" This run ends here and leaves the rest to the other one. {KEPT}"
+                )
+
+    def close(self) -> None:
+        """Gives the locks back: the server has freed them before this returns."""
+        self._closed.set()
+        with self._turn:
+            self._names.clear()
+            self._disconnect()
+
+    def _keep(self) -> None:
+        while not self._closed.wait(self._beat):
+            with self._turn, suppress(psycopg.Error):  # the next beat, or the run itself, tries again
+                self._renew()
+
+    def _renew(self) -> None:
+        if self._lost is not None or not self._names:
+            return
+        if self._connection is not None:
+            try:
+                self._connection.execute("SELECT 1")
+                return
+            except psycopg.Error:
+                self._disconnect()
+        before = self._backend
+        try:
+            self._lost = next((name for name in self._names if not self._try(name, before)), None)
+        except psycopg.Error:
+            self._disconnect()
+            raise
+
+    def _try(self, name: str, before: int = 0) -> bool:
+        """Whether the lock was taken. `before`: the server process of our lost connection, which may still hold it."""
+        for attempt in range(PATIENCE):
+            if attempt:
+                time.sleep(MOMENT)
+            if self._opened().execute(TRY, (RUN_LOCK, name)).fetchall()[0][0]:
+                return True
+            if before:
+                self._opened().execute(END_OWN, (RUN_LOCK, name, before))
+        return False
+
+    def _opened(self) -> psycopg.Connection:
+        if self._connection is None:
+            self._connection = self._connect()
+            self._connection.execute(BEGIN_LOCK)
+            self._backend = self._connection.execute("SELECT pg_backend_pid()").fetchall()[0][0]
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                connection.rollback()
+            connection.close()

@@ -1,0 +1,173 @@
+"""Our own connection to Postgres: transactions, the run lock, one paragraph for what goes wrong."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
+
+import psycopg
+from dlt.common.destination import Destination
+
+from pipelines.settings import Settings
+from pipelines.warehouse import destinations
+from pipelines.warehouse.postgres.connecting import libpq_variables, sentences, values_hidden
+from pipelines.warehouse.postgres.connections import Connections
+from pipelines.warehouse.postgres.libpq import postgres_conninfo
+from pipelines.warehouse.postgres.run_lock import RunLock
+from pipelines.warehouse.postgres.session_properties import (
+    BEGIN,
+    BEGIN_TRANSACTION,
+    CONNECTION,
+    SET_PROPERTIES,
+    refuse_encoding,
+)
+from pipelines.warehouse.problems import DatabaseProblem
+
+_REFUSED_PARAMETER = re.compile("unsupported startup parameter|command-line options")
+"""PgBouncer's words, and Neon's; those of Amazon RDS Proxy. Their SQLSTATE, 08P01, does not reach us."""
+
+
+def connect(conninfo: str) -> psycopg.Connection:
+    """A connection in autocommit mode that prepares no named statements, which a pooler would lose.
+
+    Transactions on it begin with `BEGIN_TRANSACTION`. Raises psycopg's errors.
+    """
+    with values_hidden(conninfo):
+        return psycopg.connect(
+            conninfo, autocommit=True, prepare_threshold=None, application_name="stripe-elt", **CONNECTION
+        )
+
+
+class PostgresDatabase:
+    """Postgres through psycopg 3. Thread-safe: a transaction belongs to the thread that began it, and others wait.
+
+    Every statement runs in a transaction that begins with the session properties that results rest on. A connection
+    that was lost outside a transaction is opened again: servers and poolers end those that have been idle.
+    """
+
+    dialect = "postgres"
+
+    def __init__(self, conninfo: str) -> None:
+        """Connects. Raises psycopg's errors, and `DatabaseProblem` for a database whose encoding is not UTF-8."""
+        self._conninfo = conninfo
+        self._connection = connect(conninfo)
+        try:
+            refuse_encoding(self._connection.info.parameter_status("server_encoding"))
+        except DatabaseProblem:
+            self._connection.close()
+            raise
+        self._turn = threading.RLock()
+        self._is_in_transaction = False
+        self._run_lock = RunLock(partial(connect, conninfo))
+        self._loaders = Connections()
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """See `Database`. Outside a transaction, a statement whose connection was lost is repeated once."""
+        with self._turn:
+            if self._is_in_transaction:
+                return self._run(sql, parameters)
+            try:
+                return self._run_alone(sql, parameters)
+            except psycopg.OperationalError as lost:
+                self._reopen(lost)
+        with self.transaction():  # not in a pipeline, which loses what a server says when it ends a session
+            return self._run(sql, parameters)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """See `Database`."""
+        with self._turn:
+            try:
+                self._connection.execute(BEGIN_TRANSACTION)
+            except psycopg.OperationalError as lost:
+                self._reopen(lost)
+                self._connection.execute(BEGIN_TRANSACTION)
+            self._is_in_transaction = True
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._undo()
+                raise
+            finally:
+                self._is_in_transaction = False
+
+    def lock_run(self, name: str) -> None:
+        """See `Database`."""
+        self._run_lock.take(name)
+
+    def check_lock(self) -> None:
+        """See `Database`."""
+        self._run_lock.check()
+
+    def destination(self) -> Destination[Any, Any]:
+        """See `Database`."""
+        made = destinations.postgres(credentials=self._conninfo)
+        made.connections = self._loaders
+        return made
+
+    def close(self) -> None:
+        """See `Database`: the locks are free before this returns."""
+        self._loaders.close()
+        self._run_lock.close()
+        self._connection.close()
+
+    def _run(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Results come in binary form: the driver reads texts by the session's properties, not by the transaction's."""
+        cursor = self._connection.execute(cast("Any", sql), parameters or None, binary=True)
+        return cursor.fetchall() if cursor.description else []
+
+    def _run_alone(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """One round trip: the transaction's begin, the properties, the statement, the commit."""
+        connection = self._connection
+        try:
+            with connection.pipeline():
+                connection.execute(BEGIN)
+                connection.execute(SET_PROPERTIES)
+                cursor = connection.execute(cast("Any", sql), parameters or None, binary=True)
+                connection.execute("COMMIT")
+        except BaseException:
+            self._undo()
+            raise
+        return cursor.fetchall() if cursor.description else []
+
+    def _reopen(self, lost: psycopg.OperationalError) -> None:
+        """Connects again. Raises `lost` where it is another error, a pooler's refusal, or the server is down."""
+        if not self._connection.closed or lost.sqlstate == "08P01":
+            raise lost
+        try:
+            self._connection = connect(self._conninfo)
+        except psycopg.OperationalError:
+            raise lost from None
+
+    def _undo(self) -> None:
+        """Ends what is under way. A connection on which that cannot be done is closed, and opened again when needed."""
+        try:
+            self._connection.rollback()
+        except psycopg.Error:
+            self._connection.close()
+
+
+def open_postgres(settings: Settings) -> PostgresDatabase:
+    """Connects. Raises `DatabaseProblem`."""
+    conninfo = postgres_conninfo(settings)
+    try:
+        return PostgresDatabase(conninfo)
+    except psycopg.Error as error:
+        if _REFUSED_PARAMETER.search(str(error)):
+            raise DatabaseProblem(
+                "The pooler before Postgres refuses a parameter that the connection began with:"
+                f" {sentences(str(error))} Take `options` out of DATABASE_URL, and PGOPTIONS and PGGEQO out of the"
+                " environment, or let the pooler pass the parameter over (PgBouncer: ignore_startup_parameters)."
+            ) from error
+        variables = libpq_variables(conninfo)
+        also = f" These variables also decide how the server is reached: {', '.join(variables)}." if variables else ""
+        raise DatabaseProblem(
+            f"Postgres could not be reached: {sentences(str(error))}"
+            " Check DATABASE_URL (or destination.postgres.credentials in .dlt/secrets.toml) and that the server is up."
+            f"{also}"
+        ) from error

@@ -1,0 +1,206 @@
+"""What a database said, in one paragraph that names the setting to change and repeats no value of any row.
+
+Knows both databases' errors, and those of the driver that dlt has, by their SQLSTATE; opens nothing.
+https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+import psycopg
+
+from sources.errors import StopRun
+
+KEPT = "What was committed before stays, and the next run goes on from there."
+
+# SQLSTATE, or the class that it begins with -> what happened, what to do.
+POSTGRES = {
+    "25006": (
+        "The database takes no changes: it is a standby, or default_transaction_read_only is on",
+        "Set DATABASE_URL to a server and a role that may write, and see its options.",
+    ),
+    "42501": (
+        "The role lacks a permission",
+        "Grant what it names, or set DATABASE_URL to a role that has it; docs/postgres.md has the statements.",
+    ),
+    "53100": ("The database's disk is full", "Make room on the server, or set DATABASE_URL to another one."),
+    "53": ("The database is short of memory or connections", "See the server's log and limits."),
+    "57": ("The server ended the connection", "See whether it is up, and its log."),
+    "08P01": (
+        "The pooler before Postgres ended the connection",
+        "See its log. With query_wait_timeout, its pool has fewer server connections than are needed at once:"
+        " docs/postgres.md tells how many a run takes.",
+    ),
+    **dict.fromkeys(
+        ("26000", "42P05"),
+        (
+            "A pooler between here and Postgres mixed up prepared statements",
+            "Run again, and see its pool mode and log.",
+        ),
+    ),
+    "08": ("The connection to the server was lost", "See DATABASE_URL and whether the server is up."),
+    "40": ("Other sessions kept changing the same rows", "Run again."),
+    "55": ("Another session held a lock for too long", "Run again when it has finished."),
+}
+DUCKDB: tuple[tuple[type[duckdb.Error], str, str], ...] = (
+    (
+        duckdb.IOException,
+        "DuckDB could not read or write its file",
+        "See the disk's space and permissions, or set DUCKDB_PATH (or --duckdb-path) to another file.",
+    ),
+    (
+        duckdb.OutOfMemoryException,
+        "DuckDB was short of memory or of disk",
+        "Raise SOURCES__STRIPE__DUCKDB_MEMORY_LIMIT, or make room where DUCKDB_PATH leads.",
+    ),
+)
+GRANTS = tuple(
+    (re.compile(pattern), statement)
+    for pattern, statement in (
+        (r"permission denied for database (\S+)", r"GRANT CREATE ON DATABASE \1 TO <role>;"),
+        (r"permission denied for schema (\S+)", r"GRANT USAGE, CREATE ON SCHEMA \1 TO <role>;"),
+        (
+            r"permission denied for (?:table|view|relation) (\S+)",
+            r"GRANT SELECT, INSERT, UPDATE, DELETE ON <schema>.\1 TO <role>;",
+        ),
+        (r"must be owner of (?:table|relation|index) (\S+)", r"ALTER TABLE <schema>.\1 OWNER TO <role>;"),
+        (r"must be owner of schema (\S+)", r"ALTER SCHEMA \1 OWNER TO <role>;"),
+        (r"row-level security policy for table (\S+)", r"ALTER ROLE <role> BYPASSRLS;"),
+    )
+)
+"""What Postgres says about a right that lacks -> the statement that gives it."""
+
+SPEAKING = ("25", "26", "28", "3D", "42", "53", "55", "57", "58", "08")
+"""Classes of SQLSTATE whose messages hold names and no values."""
+
+_LOST = ("OperationalError", "InterfaceError", "AdminShutdown")  # without a SQLSTATE: the connection has gone
+_ROWS = re.compile(r"\b(?:DETAIL|CONTEXT|LINE \d+):.*?(?=\n\n(?:The above exception|During handling)|\Z)", re.DOTALL)
+_VALUES = re.compile(  # messages that quote a value: Postgres' class 22, DuckDB's conversions and constraints
+    r"^[^\n]*(?:invalid (?:input|byte|value)|out of range|too long|malformed|Conversion Error|Constraint Error"
+    r"|Could not convert|Invalid Input Error)[^\n]*(?:\n(?!\n|\s+File |Traceback)[^\n]*)*",
+    re.MULTILINE,
+)
+_QUOTE = re.compile("[\"'].*", re.DOTALL)
+
+
+class DatabaseProblem(StopRun):
+    """The database cannot be used: down, read-only, locked, refused, out of space.
+
+    `refusal` is the kind of error where it is about what was to be stored ("CheckViolation 23514"), and None otherwise.
+    """
+
+    def __init__(self, message: str, *, refusal: str | None = None) -> None:
+        super().__init__(message)
+        self.refusal = refusal
+
+
+class AlreadyRunning(StopRun):
+    """Another run has the dataset, or the same part of it."""
+
+
+@contextmanager
+def database_problems() -> Iterator[None]:
+    """Turns what a database raises within into `DatabaseProblem`."""
+    try:
+        yield
+    except (psycopg.Error, duckdb.Error) as error:
+        raise DatabaseProblem(explained(error)) from error
+
+
+def explained(error: BaseException) -> str:
+    """The paragraph about an error, or about the database's own error that it was caused by."""
+    cause = database_error_of(error) or _causes(error)[-1]
+    if isinstance(cause, duckdb.Error):
+        return _of_duckdb(cause)
+    if isinstance(cause, OSError):
+        return (
+            f"The temporary folder cannot be written: {os.strerror(cause.errno or errno.EIO)}. Make room on its disk,"
+            f" or set TMPDIR to another folder. {KEPT}"
+        )
+    if not is_database_error(cause):
+        return (
+            f"An error that should not have happened: {type(cause).__name__}. {KEPT} Run it again with --debug for the"
+            " traceback, and please report it."
+        )
+    return _of_postgres(cause)
+
+
+def without_rows(text: str) -> str:
+    """A traceback without what the databases say about the rows that they refused, which can be customers' data."""
+    return _VALUES.sub(lambda found: _QUOTE.sub("…", found[0]), _ROWS.sub("…", text))
+
+
+def keep_rows_out_of_logs() -> None:
+    """For each entry point: dlt logs a database's errors whole, with the rows that they are about."""
+    logging.getLogger("dlt").addFilter(_record_without_rows)
+
+
+def database_error_of(error: BaseException) -> BaseException | None:
+    """The first error of a database among an error and its causes; None where there is none."""
+    return next(filter(is_database_error, _causes(error)), None)
+
+
+def state_of(error: BaseException | None) -> str | None:
+    """The SQLSTATE of a driver's error; None where the server said none."""
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+
+
+def is_database_error(error: BaseException) -> bool:
+    """Whether it comes from one of the drivers: psycopg and DuckDB's, or psycopg2, which dlt has."""
+    return isinstance(error, psycopg.Error | duckdb.Error) or hasattr(error, "pgcode")
+
+
+def advice_on_rights(error: BaseException) -> str | None:
+    """What to do where Postgres refused for a right that the role lacks, with placeholders for what it did not say."""
+    said = str(getattr(getattr(error, "diag", None), "message_primary", None))
+    if state_of(error) == "42501":
+        for pattern, statement in GRANTS:
+            if found := pattern.search(said):
+                return f"The role lacks a right: {found[0]}. Run as the owner: {found.expand(statement)}"
+    return None
+
+
+def _record_without_rows(record: logging.LogRecord) -> bool:
+    record.msg, record.args = without_rows(record.getMessage()), ()
+    if record.exc_info:
+        record.exc_text = without_rows("".join(traceback.format_exception(*record.exc_info)))
+    return True
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """An error and what it was caused by, one after the other. dlt keeps some causes in `client_exception`."""
+    seen: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in seen:
+        seen.append(following)
+        kept = getattr(following, "client_exception", None)
+        following = kept if isinstance(kept, BaseException) else following.__cause__ or following.__context__
+    return seen
+
+
+def _of_postgres(error: BaseException) -> str:
+    code = state_of(error) or ""
+    said = getattr(getattr(error, "diag", None), "message_primary", None)
+    if (not code and isinstance(error, psycopg.OperationalError)) or type(error).__name__ in _LOST:
+        code = "08006"
+    what, advice = POSTGRES.get(code) or POSTGRES.get(code[:2]) or ("The database refused", "See the server's log.")
+    if rights := advice_on_rights(error):
+        return f"{rights} Or set DATABASE_URL to another role; docs/postgres.md has the roles. {KEPT}"
+    said = f": {said}" if said and code[:2] in SPEAKING else f" ({type(error).__name__}{f' {code}' if code else ''})"
+    return f"{what}{said}. {advice} {KEPT} --debug shows the traceback."
+
+
+def _of_duckdb(error: duckdb.Error) -> str:
+    text = " ".join(str(error).splitlines()[0].split()).rstrip(".")
+    for kind, what, advice in DUCKDB:
+        if isinstance(error, kind) or (kind is duckdb.IOException and "Could not write file" in text):
+            return f"{what}: {text}. {advice} {KEPT}"
+    return f"DuckDB refused ({type(error).__name__}). {KEPT} --debug shows the traceback."

@@ -1,0 +1,215 @@
+"""What the role may do in the database, asked before anything is done, and making only what is missing.
+
+`CREATE SCHEMA IF NOT EXISTS` asks for the right to create even where the schema is there, so that a role which may
+load, and no more, would be refused. A right that lacks is named with the statement that gives it; docs/postgres.md
+has the smallest roles. DuckDB knows no roles: whoever can write the file may do everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from pipelines.warehouse.database import Database
+from pipelines.warehouse.problems import DatabaseProblem
+from sources.stripe_api.catalogue import TABLES
+
+LOCK = 0x5747_5252  # one process at a time makes what is missing
+DLT_TABLES = ("_dlt_loads", "_dlt_pipeline_state", "_dlt_version")
+LONGEST_LIST = 3  # tables that a message names
+
+_WHERE = (
+    "SELECT current_user::text, current_database()::text, has_database_privilege(current_database(), 'CREATE')::boolean"
+)
+_SCHEMAS = """
+SELECT nspname::text, has_schema_privilege(oid, 'USAGE'), has_schema_privilege(oid, 'CREATE')
+FROM pg_catalog.pg_namespace WHERE nspname = ANY (%s)"""
+_TABLES = """
+SELECT n.nspname::text, c.relname::text, has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'INSERT'),
+    has_table_privilege(c.oid, 'UPDATE'), has_table_privilege(c.oid, 'DELETE'), has_table_privilege(c.oid, 'TRUNCATE'),
+    row_security_active(c.oid), pg_has_role(c.relowner, 'USAGE')
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = ANY (%s) AND c.relkind IN ('r', 'p') ORDER BY 1, 2"""
+_REMADE = """
+SELECT has_database_privilege(current_database(), 'CREATE')
+    AND coalesce((SELECT pg_has_role(nspowner, 'USAGE') FROM pg_catalog.pg_namespace WHERE nspname = %s), true)"""
+_RELATIONS = """
+SELECT c.relname::text FROM pg_catalog.pg_namespace AS n LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid
+WHERE n.nspname = %s"""
+
+
+class Lack(NamedTuple):
+    """A right that the role lacks, as the end of "the role may not …", and the statement that gives it."""
+
+    right: str
+    statement: str
+
+
+class Schema(NamedTuple):
+    """A schema, and what the role may do in it."""
+
+    name: str
+    may_use: bool
+    may_create: bool
+
+
+class Table(NamedTuple):
+    """A table, and what the role may do with it. `is_filtered`: policies hide rows from the role."""
+
+    schema: str
+    name: str
+    may_select: bool
+    may_insert: bool
+    may_update: bool
+    may_delete: bool
+    may_truncate: bool
+    is_filtered: bool
+    is_own: bool
+
+
+def create_missing(database: Database, schema: str, relations: Mapping[str, str]) -> None:
+    """Makes the schema, and its tables and indexes (name -> `CREATE … IF NOT EXISTS …`), as far as they are missing.
+
+    Only one process does this at a time. Must not be called within a transaction. Raises `DatabaseProblem` for missing
+    rights.
+    """
+    create = f"CREATE SCHEMA IF NOT EXISTS {_quoted(schema)}"
+    if database.dialect != "postgres":
+        for statement in (create, *relations.values()):
+            database.execute(statement)
+    elif _missing(database, schema, relations) != (True, []):
+        with database.transaction():
+            database.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (LOCK, schema))
+            refuse_missing(database, schema, list(relations))
+            is_there, missing = _missing(database, schema, relations)
+            for statement in ([] if is_there else [create]) + [relations[name] for name in missing]:
+                database.execute(statement)
+
+
+def _missing(database: Database, schema: str, relations: Iterable[str]) -> tuple[bool, list[str]]:
+    """Whether the schema is there, and the relations that are not."""
+    found = {name for (name,) in database.execute(_RELATIONS, (schema,))}
+    return bool(found), [name for name in relations if name not in found]
+
+
+def check_rights(database: Database, dataset: str, staging: Sequence[str], own: Mapping[str, bool]) -> None:
+    """Raises `DatabaseProblem` naming every right that a load into the dataset lacks, and the statements that give it.
+
+    `staging` are the names of the staging datasets that it uses; `own` are the tables that the caller writes beside
+    Stripe's and dlt's, and whether it deletes rows from them. Any other table in the dataset is its user's.
+    """
+    if database.dialect != "postgres":
+        return
+    role, name, may_create = database.execute(_WHERE)[0]
+    names = [dataset, *staging]
+    schemas = {row[0]: Schema(*row) for row in database.execute(_SCHEMAS, (names,))}
+    tables = [Table(*row) for row in database.execute(_TABLES, (names,))]
+    _refuse(role, name, lacking(role, may_create, dataset, staging, schemas, tables, own))
+
+
+def may_remake(database: Database, schema: str) -> bool:
+    """Whether the schema can be dropped and created again: creating schemas is one right, owning this one another."""
+    return database.dialect != "postgres" or bool(database.execute(_REMADE, (schema,))[0][0])
+
+
+def own_tables(database: Database, schema: str) -> list[str]:
+    """The tables of a schema in Postgres that the role owns, so that it may drop them."""
+    return [table.name for table in (Table(*row) for row in database.execute(_TABLES, ([schema],))) if table.is_own]
+
+
+def refuse_missing(database: Database, schema: str, wanted: Sequence[str]) -> None:
+    """Raises `DatabaseProblem` where these relations of a schema are missing and the role may not create them."""
+    role, name, may_create = database.execute(_WHERE)[0]
+    is_there, missing = _missing(database, schema, wanted)
+    if not is_there:
+        _refuse(role, name, [] if may_create else [_no_schema(role, schema)])
+    elif missing:
+        found = Schema(*database.execute(_SCHEMAS, ([schema],))[0])
+        _refuse(role, name, [] if found.may_use and found.may_create else [_no_table(role, schema, missing)])
+
+
+def lacking(
+    role: str,
+    may_create: bool,
+    dataset: str,
+    staging: Sequence[str],
+    schemas: Mapping[str, Schema],
+    tables: Sequence[Table],
+    own: Mapping[str, bool],
+) -> list[Lack]:
+    """What lacks for loading, in the order in which it is to be given. `own`: see `check_rights`."""
+    deleted_from = {**dict.fromkeys((*TABLES, *DLT_TABLES), False), **own}
+    lacks: list[Lack] = []
+    for name in (dataset, *staging):
+        schema = schemas.get(name)
+        if schema is None:
+            lacks += [] if may_create else [_no_schema(role, name)]
+        elif not schema.may_use or (name != dataset and not schema.may_create):
+            rights = "USAGE" if name == dataset else "USAGE, CREATE"
+            lacks.append(
+                Lack(f"use the schema {name}", f"GRANT {rights} ON SCHEMA {_quoted(name)} TO {_quoted(role)};")
+            )
+    written = [table for table in tables if table.schema != dataset or table.name in deleted_from]
+    for name in schemas:
+        there = [table for table in written if table.schema == name]
+        if name == dataset:
+            refused = [table for table in there if not _may_write(table, delete=deleted_from[table.name])]
+        else:
+            refused = [table for table in there if not _may_stage(table)]
+        if refused:
+            rights = "SELECT, INSERT, UPDATE, DELETE" if name == dataset else "SELECT, INSERT, TRUNCATE"
+            lacks.append(
+                Lack(
+                    f"write {_list([table.name for table in refused])} in the schema {name}",
+                    f"GRANT {rights} ON ALL TABLES IN SCHEMA {_quoted(name)} TO {_quoted(role)};",
+                )
+            )
+    lacks += [_filtered(role, table) for table in written if table.is_filtered]
+    return lacks
+
+
+def _refuse(role: str, database: str, lacks: Sequence[Lack]) -> None:
+    if lacks:
+        rights = "; ".join(lack.right for lack in lacks)
+        statements = " ".join(dict.fromkeys(lack.statement for lack in lacks))
+        raise DatabaseProblem(
+            f"The role {role} lacks rights in the database {database}. It may not: {rights}. Run this there as the"
+            f" owner of the database, and see docs/postgres.md: {statements} Nothing was loaded."
+        )
+
+
+def _no_schema(role: str, schema: str) -> Lack:
+    return Lack(
+        f"create the schema {schema}, which is missing",
+        f"CREATE SCHEMA {_quoted(schema)} AUTHORIZATION {_quoted(role)};",
+    )
+
+
+def _no_table(role: str, schema: str, wanted: Sequence[str]) -> Lack:
+    return Lack(
+        f"create {_list(wanted)} in the schema {schema}",
+        f"GRANT USAGE, CREATE ON SCHEMA {_quoted(schema)} TO {_quoted(role)};",
+    )
+
+
+def _filtered(role: str, table: Table) -> Lack:
+    name = f"{_quoted(table.schema)}.{_quoted(table.name)}"
+    own, other = f"ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY;", f"ALTER ROLE {_quoted(role)} BYPASSRLS;"
+    return Lack(f"see all rows of {table.name}, where row level security hides some", own if table.is_own else other)
+
+
+def _may_write(table: Table, *, delete: bool) -> bool:
+    return table.may_select and table.may_insert and table.may_update and (table.may_delete or not delete)
+
+
+def _may_stage(table: Table) -> bool:
+    return table.may_select and table.may_insert and table.may_truncate
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _list(names: Sequence[str]) -> str:
+    more = len(names) - LONGEST_LIST
+    return ", ".join(names[:LONGEST_LIST]) + (f" and {more} more tables" if more > 0 else "")

@@ -1,0 +1,111 @@
+"""Rows of a table as they are stored, by key or by parent, for comparing. Knows SQL and tables, no Stripe request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pipelines.warehouse.database import Database
+from sources.columns.coerce import VARIANT_MARK
+from sources.columns.columns import OWN_COLUMNS, Columns
+from sources.stripe_api.catalogue import TABLES
+
+BATCH = 500
+Row = dict[str, Any]
+Key = tuple[str, ...]
+
+
+class StoredRows:
+    """The tables of one account in one dataset. JSON columns come as text, exactly as they are kept."""
+
+    def __init__(self, database: Database, dataset: str, account_id: str, columns: Columns) -> None:
+        self._database, self._dataset, self._account_id, self._columns = database, dataset, account_id, columns
+        self._selected: dict[str, list[tuple[str, str]]] = {}
+
+    def now(self) -> datetime:
+        """The database's clock, which `_synced_at` goes by."""
+        found: datetime = self._database.execute("SELECT now()")[0][0]
+        return found
+
+    def is_there(self, table: str) -> bool:
+        """Whether the table exists."""
+        return bool(self._columns_of(table))
+
+    def by_key(self, table: str, keys: Sequence[Key]) -> dict[Key, Row]:
+        """Rows by their key, of those keys that are there."""
+        fields = TABLES[table].key
+        if not fields:
+            return {key_of(table, row): row for row in self._select(table, "TRUE", ())}
+        found: dict[Key, Row] = {}
+        ids = sorted({key[0] for key in keys})
+        for start in range(0, len(ids), BATCH):
+            part = ids[start : start + BATCH]
+            marks = ", ".join(["%s"] * len(part))
+            for row in self._select(table, f'"{fields[0]}" IN ({marks})', part):
+                found[key_of(table, row)] = row
+        return found
+
+    def children(self, table: str, parents: Sequence[str]) -> Iterator[Row]:
+        """Live rows below some parents."""
+        for start in range(0, len(parents), BATCH):
+            part = parents[start : start + BATCH]
+            marks = ", ".join(["%s"] * len(part))
+            yield from self._select(table, f"_deleted_at IS NULL AND _parent_id IN ({marks})", part)
+
+    def live_keys(self, table: str, where: str = "TRUE", parameters: Sequence[Any] = ()) -> list[Key]:
+        """Keys of all live rows that meet a condition."""
+        names = ", ".join(f'"{name}"' for name in TABLES[table].key)
+        rows = self._database.execute(
+            f'SELECT {names} FROM "{self._dataset}"."{table}"'
+            f" WHERE _account_id = %s AND _deleted_at IS NULL AND {where}",
+            (self._account_id, *parameters),
+        )
+        return [tuple(map(_text, row)) for row in rows]
+
+    def random_seconds(self, table: str, field: str, count: int) -> list[int]:
+        """The `created` seconds (under whatever name) of some rows taken at random."""
+        rows = self._database.execute(
+            f'SELECT "{field}" FROM "{self._dataset}"."{table}" WHERE _account_id = %s AND "{field}" IS NOT NULL'
+            f" ORDER BY random() LIMIT {int(count)}",
+            (self._account_id,),
+        )
+        return [int(row[0].timestamp()) for row in rows]
+
+    def _select(self, table: str, where: str, parameters: Sequence[Any]) -> Iterator[Row]:
+        columns = self._columns_of(table)
+        if not columns:
+            return
+        rows = self._database.execute(
+            f"SELECT {', '.join(expression for _, expression in columns)}"
+            f' FROM "{self._dataset}"."{table}" WHERE _account_id = %s AND {where}',
+            (self._account_id, *parameters),
+        )
+        names = [name for name, _ in columns]
+        for row in rows:
+            yield dict(zip(names, row, strict=True))
+
+    def _columns_of(self, table: str) -> list[tuple[str, str]]:
+        """Names and expressions of the columns that the schema knows."""
+        if table not in self._selected:
+            rows = self._database.execute(
+                "SELECT column_name, data_type FROM information_schema.columns"
+                " WHERE table_schema = %s AND table_name = %s",
+                (self._dataset, table),
+            )
+            known = self._columns.of(table)
+            self._selected[table] = [
+                (name, f'CAST("{name}" AS text)' if str(kind).lower() in ("json", "jsonb") else f'"{name}"')
+                for name, kind in rows
+                if name in known or name in OWN_COLUMNS or VARIANT_MARK in name
+            ]
+        return self._selected[table]
+
+
+def key_of(table: str, row: Mapping[str, Any]) -> Key:
+    """The key of a row, `_account_id` apart."""
+    return tuple(_text(row[name]) for name in TABLES[table].key)
+
+
+def _text(value: Any) -> str:
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value)

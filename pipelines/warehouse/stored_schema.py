@@ -1,0 +1,26 @@
+"""The columns that the database has, from dlt's stored schema: what earlier runs decided about unknown fields."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from pipelines.warehouse.database import Database
+from sources.columns.columns import ColumnType
+from sources.columns.dlt_hints import stored_types
+
+SCHEMA = "stripe"
+
+
+def stored_columns(database: Database, dataset: str) -> Mapping[str, Mapping[str, ColumnType]]:
+    """table -> column -> type, without our own columns; empty where nothing was ever loaded."""
+    known = database.execute(
+        "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = '_dlt_version'", (dataset,)
+    )
+    if not known:
+        return {}
+    rows = database.execute(
+        f'SELECT schema FROM "{dataset}"._dlt_version WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1',
+        (SCHEMA,),
+    )
+    return stored_types(json.loads(rows[0][0])["tables"]) if rows else {}

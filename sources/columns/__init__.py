@@ -1,0 +1,1 @@
+"""Plain rows -> typed columns. Knows no HTTP and no database."""

@@ -1,0 +1,215 @@
+"""Plain rows -> Arrow tables, page by page, every column cast to its declared type without silent conversion.
+
+A column whose values all have exactly the declared type takes the fast way; any other goes value by value through
+`coerce.fit`, which is the definition. The check is on exact Python types because pyarrow 26 is lenient: it stores 2.5
+as 2 and -0.0 as 0 in int64 columns, True as 1.0 in doubles, 1.0 as a microsecond in timestamps. Knows nothing of
+Stripe, dlt, databases.
+
+Arrow types: text and json `string`, bigint `int64`, double `float64`, bool `bool_`, timestamp `timestamp("us",
+"UTC")`, decimal `decimal128(38, 12)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pyarrow as pa
+
+from sources.columns.coerce import FIRST_SECOND, LAST_SECOND
+from sources.columns.layout import SYNCED_AT, Column, Values, fitted, layout, utc_now
+from sources.columns.tally import Tally
+from sources.errors import BrokenPage
+from sources.stripe_api.catalogue import TABLES
+
+if TYPE_CHECKING:
+    from sources.columns.columns import Columns, ColumnType
+    from sources.stripe_api.catalogue import Table
+
+_STRING = pa.string()
+ARROW_TYPES: Mapping[ColumnType, pa.DataType] = {
+    "text": _STRING,
+    "bigint": pa.int64(),
+    "double": pa.float64(),
+    "bool": pa.bool_(),
+    "timestamp": pa.timestamp("us", "UTC"),
+    "decimal": pa.decimal128(38, 12),
+    "json": _STRING,
+}
+_NULL = type(None)
+_NOT_ALL_FIT = (pa.ArrowException, UnicodeEncodeError, OverflowError, TypeError)
+
+
+def arrow_tables(
+    rows: Mapping[str, Sequence[Mapping[str, Any]]],
+    columns: Columns,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    tally: Tally | None = None,
+) -> dict[str, pa.Table]:
+    """Rows by table, as `rows.explode` makes them -> Arrow tables by table; tables without rows are left out.
+
+    Columns in the order of `layout.layout`, each followed by its variants. A row that cannot be stored, its values
+    being nested too deep, is left out and noted in `tally`; without one, raises BrokenPage.
+    """
+    synced_at = clock()
+    made: dict[str, pa.Table] = {}
+    for name, batch in rows.items():
+        if batch:
+            counted = Tally()
+            try:
+                made[name] = _table(TABLES[name], batch, columns, synced_at, counted)
+            except BrokenPage:
+                if tally is None:
+                    raise
+                counted = Tally()  # without what was counted up to the row that cannot be stored
+                if storable := _storable(TABLES[name], batch, columns, synced_at, tally):
+                    made[name] = _table(TABLES[name], storable, columns, synced_at, counted)
+            if tally is not None:
+                tally.absorb(counted)
+    return made
+
+
+def _storable(
+    table: Table, rows: Sequence[Mapping[str, Any]], columns: Columns, synced_at: datetime, tally: Tally
+) -> list[Mapping[str, Any]]:
+    """The rows without those that cannot be stored, tried one by one."""
+    fine: list[Mapping[str, Any]] = []
+    for row in rows:
+        try:
+            _table(table, [row], columns, synced_at, None)
+        except BrokenPage as error:
+            tally.reject(table.name, row.get(table.key[0]) if table.key else None, str(error))
+        else:
+            fine.append(row)
+    return fine
+
+
+def concat(tables: Sequence[pa.Table]) -> pa.Table:
+    """One table of all rows (at least one table), which shares their memory; columns that a table lacks are null in
+    its rows.
+    """
+    runs = _runs_of_equal_schemas(tables)
+    if len(runs) > 1:
+        runs = [_with_columns(run, _union([run.schema for run in runs])) for run in runs]
+    return pa.concat_tables(runs)
+
+
+def nbytes(tables: Mapping[str, pa.Table]) -> int:
+    """Bytes of memory that the tables' buffers take."""
+    return sum(table.get_total_buffer_size() for table in tables.values())
+
+
+def _table(
+    table: Table, rows: Sequence[Mapping[str, Any]], columns: Columns, synced_at: datetime, tally: Tally | None
+) -> pa.Table:
+    names: list[str] = []
+    arrays: list[pa.Array] = []
+    for column in layout(table, rows, columns, tally):
+        name, kind, _, _ = column
+        names.append(name)
+        if name == SYNCED_AT:
+            arrays.append(pa.repeat(pa.scalar(synced_at, ARROW_TYPES["timestamp"]), len(rows)))
+        elif (array := _exact(column)) is not None:
+            arrays.append(array)
+        else:
+            stored, variants = fitted(table.name, column, columns, tally)
+            arrays.append(pa.array(stored, ARROW_TYPES[kind]))
+            for variant_name, (variant, values) in variants.items():
+                names.append(variant_name)
+                arrays.append(pa.array(values, ARROW_TYPES[variant]))
+    return pa.Table.from_arrays(arrays, names=names)
+
+
+def _exact(column: Column) -> pa.Array | None:
+    """The column when every value is null or has the declared type and fits as it is; None otherwise."""
+    _, kind, values, iso = column
+    types = set(map(type, values))
+    if types == {_NULL}:
+        return pa.nulls(len(values), ARROW_TYPES[kind])
+    if iso or not types <= _EXACT_TYPES[kind]:
+        return None
+    try:
+        return _BUILD[kind](values)
+    except _NOT_ALL_FIT:
+        return None
+
+
+def _runs_of_equal_schemas(tables: Sequence[pa.Table]) -> list[pa.Table]:
+    """Neighbours of equal schema joined (free of copies), so that few tables need new columns."""
+    runs: list[list[pa.Table]] = []
+    for table in tables:
+        if runs and runs[-1][0].schema.equals(table.schema):
+            runs[-1].append(table)
+        else:
+            runs.append([table])
+    return [pa.concat_tables(run) for run in runs]
+
+
+def _union(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """All columns; one that only a later schema has stands where that schema has it, behind the same neighbour."""
+    fields: dict[str, pa.Field] = {}
+    order: list[str] = []
+    for schema in schemas:
+        place = 0
+        for field in schema:
+            if field.name in fields:
+                place = order.index(field.name) + 1
+            else:
+                fields[field.name] = field
+                order.insert(place, field.name)
+                place += 1
+    return pa.schema([fields[name] for name in order])
+
+
+def _with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    present = set(table.column_names)
+    return pa.Table.from_arrays(
+        [table[field.name] if field.name in present else pa.nulls(table.num_rows, field.type) for field in schema],
+        schema=schema,
+    )
+
+
+def _plain(kind: ColumnType) -> Callable[[Values], pa.Array]:
+    arrow_type = ARROW_TYPES[kind]
+    return lambda values: pa.array(values, arrow_type)
+
+
+def _text(values: Values) -> pa.Array | None:
+    array = pa.array(values, _STRING)
+    return None if b"\0" in array.buffers()[2].to_pybytes() else array
+
+
+def _json(values: Values) -> pa.Array | None:
+    dumps = orjson.dumps
+    array = pa.array([None if value is None else dumps(value) for value in values], _STRING)
+    data = array.buffers()[2].to_pybytes()
+    return None if b"\\" in data and b"\\u0000" in data else array
+
+
+def _timestamp(values: Values) -> pa.Array | None:
+    seconds = [value for value in values if value is not None]
+    if min(seconds) < FIRST_SECOND or max(seconds) > LAST_SECOND:
+        return None
+    return pa.array([None if value is None else value * 1_000_000 for value in values], ARROW_TYPES["timestamp"])
+
+
+_EXACT_TYPES: Mapping[ColumnType, frozenset[type]] = {
+    "text": frozenset((str, _NULL)),
+    "bigint": frozenset((int, _NULL)),
+    "double": frozenset((float, int, _NULL)),  # pyarrow refuses integers beyond 2**53 here
+    "bool": frozenset((bool, _NULL)),
+    "timestamp": frozenset((int, _NULL)),
+    "decimal": frozenset((_NULL,)),  # strings: value by value
+    "json": frozenset((dict, list, str, int, float, bool, _NULL)),
+}
+_BUILD: Mapping[ColumnType, Callable[[Values], pa.Array | None]] = {
+    "text": _text,
+    "bigint": _plain("bigint"),
+    "double": _plain("double"),
+    "bool": _plain("bool"),
+    "timestamp": _timestamp,
+    "json": _json,
+}

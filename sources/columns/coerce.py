@@ -1,0 +1,150 @@
+"""One JSON value and one column type: what the column holds, and what goes to a variant column beside it.
+
+This is the only definition of the conversion; the Arrow path (arrow.py) has faster ways to the same result for columns
+whose values all fit. `restore` is its inverse. Knows nothing of tables, pages, Arrow.
+
+| column    | holds exactly                                                   | back as            |
+|-----------|-----------------------------------------------------------------|--------------------|
+| text      | strings                                                         | str                |
+| bigint    | integers of 64 bits                                             | int                |
+| double    | floats; integers up to 2**53                                    | float              |
+| bool      | true, false                                                     | bool               |
+| timestamp | whole unix seconds; in tables of v2 objects RFC 3339 strings with `Z` and up to six decimals | int; str |
+| decimal   | strings of up to 26 digits before and 12 after the point        | str                |
+| json      | any value, as JSON text                                         | the value          |
+
+Anything else leaves the column null and goes to `<column>__v_<variant>`, by its own type: str to `text`, integers of
+64 bits to `bigint`, floats to `double`, booleans to `bool`, all the rest to `json`.
+
+Some values come back in one of their spellings, the number or instant being the same: decimals without trailing zeros
+("10.50" as "10.5"), times with three or six decimals ("…:00Z" as "…:00.000Z"), nested numbers from 1e16 in digits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
+
+from sources.json_text import escaped, in_digits, parse, storable
+
+if TYPE_CHECKING:
+    from sources.columns.columns import ColumnType
+
+Variant = Literal["text", "bigint", "double", "bool", "json"]
+VARIANTS: Mapping[Variant, Any] = {"text": "", "bigint": 0, "double": 0.0, "bool": False, "json": {}}
+"""Types of variant columns in their order, each with a value that says so."""
+
+VARIANT_MARK = "__v_"
+MAX_NAME = 53
+"""Characters of a column's name: Postgres keeps 63 bytes, of which `__v_bigint` takes ten."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_SECOND = int(datetime(1, 1, 2, tzinfo=UTC).timestamp())
+LAST_SECOND = int(datetime(9999, 12, 30, 23, 59, 59, tzinfo=UTC).timestamp())
+"""Bounds of timestamps: a day inside what `datetime` holds, so that every session's time zone can show them."""
+
+MAX_KEY = 1_000
+"""Bytes of a key's text: an index row of Postgres has 2,704, for all columns of a key. Stripe's ids have up to 255."""
+
+INT64 = range(-(2**63), 2**63)
+_DOUBLE_INTEGERS = range(-(2**53), 2**53 + 1)
+_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,25})(?:\.[0-9]{1,12})?")
+_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z")
+_NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
+SYSTEM_COLUMNS = frozenset(("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "rowid"))
+"""Columns that every table has already, unseen: Postgres' own, and DuckDB's `rowid`, by which the merge goes."""
+
+
+def is_column_name(field: str) -> bool:
+    """Whether a field can be a column of its own name in every destination: snake case, no doubled `_`, not too
+    long, and no column of the database's own.
+    """
+    return len(field) <= MAX_NAME and _NAME.fullmatch(field) is not None and field not in SYSTEM_COLUMNS
+
+
+def variant_column(column: str, variant: Variant) -> str:
+    """Name of the column that holds the values of another type: `amount__v_text`."""
+    return f"{column}{VARIANT_MARK}{variant}"
+
+
+def fit(kind: ColumnType, value: Any, iso: bool = False) -> tuple[Any, Variant | None, bool]:
+    """A JSON value other than null -> (what to store, variant that takes it or None, whether characters were escaped).
+
+    `iso`: the table holds v2 objects, whose timestamps are RFC 3339 strings; without it they are whole unix seconds.
+    Stored values are str, int, float, bool, aware datetime, Decimal; for `json` the text as str.
+    """
+    seen = type(value)
+    if kind == "json":
+        return _as_json(value, None)
+    if seen is str:
+        if kind == "timestamp" and iso and (instant := _instant(value)) is not None:
+            return instant, None, False
+        if kind == "decimal" and _DECIMAL.fullmatch(value):
+            return Decimal(value), None, False
+        clean = escaped(value)
+        return clean, None if kind == "text" else "text", clean is not value
+    if seen is int and value in INT64:
+        if kind == "timestamp" and not iso and FIRST_SECOND <= value <= LAST_SECOND:
+            return EPOCH + timedelta(seconds=value), None, False
+        if kind == "double" and value in _DOUBLE_INTEGERS:
+            return float(value), None, False
+        return value, None if kind == "bigint" else "bigint", False
+    if seen is float:
+        return value, None if kind == "double" else "double", False
+    if seen is bool:
+        return value, None if kind == "bool" else "bool", False
+    return _as_json(value, "json")
+
+
+def restore(kind: ColumnType, value: Any, iso: bool = False) -> Any:
+    """The JSON value that `fit` stored. A `json` column's value is its text as str (anything else is taken as
+    parsed).
+    """
+    if kind == "timestamp":
+        return _instant_text(value) if iso else (_aware(value) - EPOCH) // timedelta(seconds=1)
+    if kind == "decimal":
+        return decimal_text(value)
+    if kind == "json" and type(value) is str:
+        return in_digits(parse(value.encode()))
+    return value
+
+
+def canonical(kind: ColumnType, value: Any, iso: bool = False) -> Any:
+    """The value in the form that comes back: decimals and instants in one spelling, unstorable characters escaped."""
+    stored, variant, _ = fit(kind, value, iso)
+    return restore(variant or kind, stored, iso)
+
+
+def decimal_text(number: Decimal) -> str:
+    """Plain decimal digits with neither exponent nor trailing zeros, and no negative zero."""
+    digits = format(number, "f")
+    if "." in digits:
+        digits = digits.rstrip("0").rstrip(".")
+    return "0" if digits == "-0" else digits
+
+
+def _as_json(value: Any, variant: Variant | None) -> tuple[str, Variant | None, bool]:
+    raw, changed = storable(value)
+    return raw.decode(), variant, changed
+
+
+def _instant(string: str) -> datetime | None:
+    if _INSTANT.fullmatch(string) is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(string)
+    except ValueError:
+        return None
+    return instant if FIRST_SECOND <= instant.timestamp() <= LAST_SECOND else None
+
+
+def _instant_text(value: datetime) -> str:
+    instant = _aware(value).astimezone(UTC).replace(tzinfo=None)
+    return instant.isoformat(timespec="microseconds" if instant.microsecond % 1000 else "milliseconds") + "Z"
+
+
+def _aware(value: datetime) -> datetime:
+    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)

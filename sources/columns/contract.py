@@ -1,0 +1,146 @@
+"""dlt's schema contract for tables that exist: what happens to columns, types and tables that they do not have.
+
+The setting and its words are dlt's (https://dlthub.com/docs/general-usage/schema-contracts): `evolve`, `freeze`,
+`discard_value`, for all of `tables`, `columns` and `data_type` or each of its own. It holds for every writer that takes
+its columns from here. Knows no database: the columns that tables have are given.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from sources.columns.coerce import VARIANT_MARK
+from sources.columns.columns import LEARNED, MORE_COLUMNS, OWN_COLUMNS, Columns, ColumnType
+from sources.columns.layout import OTHER_FIELDS
+from sources.columns.tally import shortened
+from sources.errors import BadConfiguration, StripeSourceError
+from sources.stripe_api.catalogue import TABLES
+
+Mode = Literal["evolve", "freeze", "discard_value"]
+MODES = ("evolve", "freeze", "discard_value")
+ENTITIES = ("tables", "columns", "data_type")
+SETTING = "sources.stripe.schema_contract"
+
+
+class SchemaFrozen(StripeSourceError):
+    """Data would change a schema that the contract freezes; the message names the table and the column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What happens to new tables, to new columns, and to values that do not fit their column's type."""
+
+    tables: Mode = "evolve"
+    columns: Mode = "evolve"
+    data_type: Mode = "evolve"
+
+
+def contract_of(setting: Any) -> Contract:
+    """The contract that dlt's setting means: None, a word for everything, or a table of words.
+
+    Raises BadConfiguration. `discard_row` is refused: a mirror without some of its rows would be wrong, not smaller.
+    """
+    if setting is None:
+        return Contract()
+    words = dict.fromkeys(ENTITIES, setting) if isinstance(setting, str) else setting
+    if not isinstance(words, Mapping) or not set(words) <= set(ENTITIES) or not set(words.values()) <= set(MODES):
+        raise BadConfiguration(
+            f"The setting {SETTING} has a value that it cannot have. Set it to one of {', '.join(MODES)}, or to a"
+            f" table of these for {', '.join(ENTITIES)}. discard_row is not among them: it would lose objects."
+        )
+    return Contract(**words)
+
+
+class ContractedColumns(Columns):
+    """Columns under a contract. Tables that are not `stored` yet may have any column.
+
+    `discarded` counts values that went nowhere, by table and column.
+    """
+
+    def __init__(self, stored: Mapping[str, Mapping[str, ColumnType]], contract: Contract) -> None:
+        super().__init__(stored)
+        self._contract, self._known, self._counting = contract, stored, threading.Lock()
+        self.discarded: Counter[tuple[str, str]] = Counter()
+
+    def of(self, table: str) -> Mapping[str, ColumnType]:
+        """See `Columns`: those that a table has, where the contract lets no others in."""
+        if self._contract.columns == "evolve" or table not in self._known:
+            return super().of(table)
+        own = {n: kind for n, kind in OWN_COLUMNS.items() if n != "_parent_id" or TABLES[table].parent is not None}
+        return MappingProxyType({**self._known[table], **own})
+
+    def learn(self, table: str, column: str, value: object) -> ColumnType:
+        """See `Columns`. Raises SchemaFrozen for a column that the table must not get."""
+        if self._contract.columns == "evolve" or table not in self._known or VARIANT_MARK in column:
+            super().of(table)
+            return super().learn(table, column, value)
+        kind = self.of(table).get(column)
+        if kind is not None:
+            return kind
+        if self._contract.columns == "freeze":
+            field = shortened(next(iter(value))) if column == OTHER_FIELDS and isinstance(value, dict) else column
+            raise SchemaFrozen(
+                f"Stripe sends a field {field!r} that the table {table} does not have, and the schema contract freezes"
+                f' its columns. Set {SETTING} to evolve (columns = "evolve") to let it in, or to discard_value.'
+            )
+        self._count(table, column, 1)
+        return LEARNED[type(value)]
+
+    def room(self, table: str) -> int:
+        """See `Columns`. Where no columns are let in, `learn` says what becomes of a field."""
+        is_closed = self._contract.columns != "evolve" and table in self._known
+        return MORE_COLUMNS if is_closed else super().room(table)
+
+    def admit(self, tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+        """What of some tables may be stored. Raises SchemaFrozen for a new table, or a value that does not fit."""
+        return {
+            name: self._fitting(name, table)
+            for name, table in tables.items()
+            if self.admits_table(name, table.num_rows)
+        }
+
+    def admits_table(self, name: str, rows: int) -> bool:
+        """Whether so many rows of a table may be stored. Where there is no table at all, every one may come."""
+        if not self._known or name in self._known or self._contract.tables == "evolve":
+            return True
+        if self._contract.tables == "freeze":
+            raise SchemaFrozen(
+                f"There is no table {name} yet, and the schema contract freezes the tables. Set {SETTING} to evolve"
+                ' (tables = "evolve") to let it in, or to discard_value.'
+            )
+        self._count(name, "", rows)
+        return False
+
+    def admits_variant(self, table: str, column: str, values: int) -> bool:
+        """Whether so many values that do not fit a column may go to this one beside it."""
+        known = self._known.get(table)
+        if self._contract.data_type == "evolve" or known is None or column in known:
+            return True
+        if self._contract.data_type == "freeze":
+            raise SchemaFrozen(
+                f"Values of {table}.{column.partition(VARIANT_MARK)[0]} have another type than their column, and the"
+                f' schema contract freezes types. Set {SETTING} to evolve (data_type = "evolve") to have them in'
+                f" {column}, or to discard_value."
+            )
+        self._count(table, column, values)
+        return False
+
+    def _fitting(self, name: str, table: pa.Table) -> pa.Table:
+        left_out = [
+            column
+            for column in table.column_names
+            if VARIANT_MARK in column
+            and not self.admits_variant(name, column, table.num_rows - table[column].null_count)
+        ]
+        return table.drop_columns(left_out) if left_out else table
+
+    def _count(self, table: str, column: str, values: int) -> None:
+        with self._counting:
+            self.discarded[table, column] += values

@@ -1,0 +1,66 @@
+"""Columns of a table in dlt's terms: names, types, which of them are the key. Knows no database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast, get_args
+
+import pyarrow as pa
+from dlt.common.schema.typing import TColumnSchema
+
+from sources.columns.columns import OWN_COLUMNS, Columns, ColumnType
+from sources.stripe_api.catalogue import TABLES
+
+DECIMAL = {"precision": 38, "scale": 12}
+_TYPES = frozenset(get_args(ColumnType))
+
+
+def key_columns(table: str) -> tuple[str, ...]:
+    """What identifies a row among those of all accounts."""
+    return (*TABLES[table].key, "_account_id")
+
+
+def dlt_columns(table: str, columns: Columns, schema: pa.Schema | None = None) -> dict[str, TColumnSchema]:
+    """Every known column of a table, and those that only an Arrow schema has, the key first, in a stable order."""
+    key = key_columns(table)
+    types: dict[str, ColumnType] = {**columns.of(table), **OWN_COLUMNS}
+    if TABLES[table].parent is None:
+        del types["_parent_id"]
+    types |= {field.name: _type_of(field.type) for field in schema or () if field.name not in types}
+    ordered = (*key, *(column for column in types if column not in key))
+    return {column: _column(column, types[column], column in key) for column in ordered}
+
+
+def stored_types(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, ColumnType]]:
+    """table -> column -> type of the tables in a dlt schema, without our own columns and without dlt's tables."""
+    return {
+        name: {
+            column: hint["data_type"]
+            for column, hint in table["columns"].items()
+            if column not in OWN_COLUMNS and hint.get("data_type") in _TYPES
+        }
+        for name, table in tables.items()
+        if not name.startswith("_dlt")
+    }
+
+
+def _column(name: str, data_type: ColumnType, in_key: bool) -> TColumnSchema:
+    column: dict[str, Any] = {"name": name, "data_type": data_type, "nullable": not in_key}
+    if data_type == "decimal":
+        column |= DECIMAL
+    if in_key:
+        column["primary_key"] = True
+    return cast("TColumnSchema", column)
+
+
+def _type_of(arrow: pa.DataType) -> ColumnType:
+    """The type of a column that no schema knows: variants, which `sources.columns.arrow` makes of these types."""
+    if pa.types.is_string(arrow):
+        return "text"
+    if pa.types.is_integer(arrow):
+        return "bigint"
+    if pa.types.is_floating(arrow):
+        return "double"
+    if pa.types.is_boolean(arrow):
+        return "bool"
+    raise TypeError(f"No column type for {arrow}")

@@ -1,0 +1,62 @@
+"""argparse's parser, whose errors repeat no value: it may be a secret in the wrong place. Knows no command."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from sources.errors import shown
+
+QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+"""What `repr` makes of a text."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser, whose errors name the option and what it takes, and of what was given the shape."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("type", None, _text)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's."""
+        self._given = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse's: usage, message, exit code 2."""
+        argument = re.match(r"argument [^:]+: ", message)
+        begin = argument.end() if argument else 0
+        super().error(message[:begin] + self._without_values(message[begin:]))
+
+    def _without_values(self, message: str) -> str:
+        """argparse's words with what was given masked: all that it quotes, and each word of the command line."""
+        names = set(self._names())
+
+        def masked(found: re.Match[str]) -> str:
+            text = found["word"] or found[0][1:-1]
+            return found[0] if text in names else shown(text, names)
+
+        parts = {part for word in self._given for part in (word, *word.partition("=")[::2]) if part}
+        words = "|".join(re.escape(part) for part in sorted(parts, key=len, reverse=True))
+        quoted = "|".join(re.escape(repr(part)) for part in sorted(parts, key=len, reverse=True))
+        whole = rf"{quoted}|{QUOTED}|(?P<word>(?<![\w-])(?:{words})(?![\w-]))" if parts else QUOTED
+        return re.sub(whole, masked, message)
+
+    def _names(self) -> Iterator[str]:
+        """What may be repeated: the options, and the choices of those that have some."""
+        for action in self._actions:
+            yield from action.option_strings
+            yield from map(str, action.choices or ())
+
+
+def _text(given: str) -> str:
+    """What an option without a type takes: not the bytes of another encoding, which databases and hosts cannot get."""
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError("it holds bytes that are not UTF-8") from None
+    return given

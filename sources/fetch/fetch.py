@@ -1,0 +1,211 @@
+"""Reads resources with many requests at once, and hands over converted pages in order of their arrival.
+
+    with Fetch(client, schedule, convert, workers) as pages:
+        for one in pages:
+            match one:
+                case Chunk(): ...      # store it, then apply one.advance to the resource's progress
+                case Finished(): ...
+                case Failed(): ...     # a SkipResource among them is a product that the account lacks
+
+Workers send requests, one thread parses and converts, the caller's stores. What waits for it is bounded, so that
+fetching goes on while a package loads and memory does not grow. Knows no column and no database: `convert` is given.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, Self
+
+from sources.errors import RequestRefused, RetryLater, StopRun
+from sources.fetch.deliveries import Chunk, Convert, Delivery, Failed, Finished
+from sources.fetch.limiter import Limiter
+from sources.fetch.pager import Pager, Turn
+from sources.fetch.schedule import Lane, Pace, Schedule, Task, View
+from sources.fetch.threads import Exchange
+from sources.fetch.values import Page, Reply, Request
+
+__all__ = ["Chunk", "Convert", "Delivery", "Failed", "Fetch", "Finished", "View"]
+
+MAX_ROWS = 40_000  # rows that may wait for the consumer
+MAX_BYTES = 64 * 2**20  # bytes of Arrow that may wait for the consumer
+
+
+class Client(Protocol):
+    """What sends the requests of a run, from several threads."""
+
+    @property
+    def limiter(self) -> Limiter:
+        """The limits that its requests count by."""
+        ...
+
+    def send(self, request: Request) -> Reply:
+        """The answer, not yet parsed. Raises the tree of `errors.py`."""
+        ...
+
+    def parse(self, request: Request, reply: Reply) -> Page:
+        """What the answer holds. Raises BrokenPage."""
+        ...
+
+    def retry_delay(self, attempts: int, error: RetryLater) -> float | None:
+        """Seconds to wait after so many attempts, the last of which ended with this error; None: there is no other."""
+        ...
+
+    def abort(self) -> None:
+        """Ends the requests that are under way, with Unreachable."""
+        ...
+
+
+class Fetch:
+    """A run over the API: iterate it, within `with`. The iteration raises StopRun when nothing more can be done."""
+
+    def __init__(
+        self,
+        client: Client,
+        schedule: Schedule,
+        convert: Convert,
+        workers: int,
+        max_rows: int,
+        max_bytes: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._client, self._schedule, self._convert, self._clock = client, schedule, convert, clock
+        pace = Pace(max(1, workers))
+        self._exchange = Exchange(schedule, pace, self._ask_all, self._read_all, max_rows, max_bytes, clock)
+
+    def __enter__(self) -> Self:
+        self._exchange.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Delivery:
+        return self._exchange.next_delivery()
+
+    def snapshot(self) -> list[View]:
+        """How far each resource has come, in the order they were given."""
+        with self._exchange.lock:
+            now = self._clock()
+            return [lane.view(now) for lane in self._schedule.lanes]
+
+    @property
+    def requests(self) -> int:
+        """Requests sent so far, retries too."""
+        return self._schedule.sent
+
+    @property
+    def is_out_of_budget(self) -> bool:
+        """Whether `requests_budget` is spent while something is left to read."""
+        return self._schedule.is_spent and not all(lane.is_closed for lane in self._schedule.lanes)
+
+    def close(self) -> None:
+        """Ends all threads: those that wait for an answer get none. Nothing more comes; can be called twice."""
+        self._exchange.close()
+        self._exchange.workers.dismiss(self._client.abort)
+        self._exchange.reader.dismiss(lambda: None)
+
+    # --- workers -----------------------------------------------------------------------------------------------------
+
+    def _ask_all(self) -> None:
+        """What a worker does until there is nothing left: it sends a request, and leaves the answer to the reader."""
+        exchange = self._exchange
+        try:
+            while (task := exchange.next_task()) is not None:
+                started, processor = self._clock(), time.thread_time()
+                answer = self._answer(task)
+                processor = time.thread_time() - processor
+                waited = self._clock() - started - processor
+                with exchange.lock:
+                    exchange.answered(task, answer, waited, processor)
+        except BaseException as error:
+            exchange.stop(error)
+
+    def _answer(self, task: Task) -> Any:
+        """What a task's request, or the loading of parents, has brought: an answer or an error."""
+        request = task.step.request
+        try:
+            return self._client.send(request) if request is not None else task.step.parents()
+        except Exception as error:
+            return error
+
+    # --- the reader --------------------------------------------------------------------------------------------------
+
+    def _read_all(self) -> None:
+        """What the reading thread does until there is nothing left: one answer at a time.
+
+        More at a time would only fight over the interpreter. A page is parsed and converted in one go, while it is in
+        the processor's cache; and Arrow keeps memory for each thread that it works in.
+        """
+        exchange = self._exchange
+        try:
+            while (arrived := exchange.next_answer()) is not None:
+                task, answer = arrived
+                processor = time.thread_time()
+                self._read(task, answer)
+                processor = time.thread_time() - processor
+                with exchange.lock:
+                    exchange.done(task, processor)
+        except BaseException as error:
+            exchange.stop(error)
+
+    def _read(self, task: Task, answer: Any) -> None:
+        """Does what follows from an answer: further requests, objects to hand over, or another attempt."""
+        exchange, lane = self._exchange, task.lane
+        try:
+            self._hand_over(lane, task.pager, self._turn(task, answer))
+            while (rest := exchange.cut_short()) is not None:
+                lane, pager, turn = rest
+                self._hand_over(lane, pager, turn)
+        except StopRun as error:
+            exchange.stop(error)
+        except Exception as error:
+            with exchange.lock:
+                exchange.fail(lane, error)
+
+    def _hand_over(self, lane: Lane, pager: Pager, turn: Turn) -> None:
+        """Converts what a turn brought and puts it where the consumer finds it; then what waited for that goes on."""
+        exchange = self._exchange
+        while turn.hands_over or turn.then:
+            tables = self._convert(lane.resource, turn.listings) if turn.listings else {}
+            with exchange.lock:
+                if exchange.is_given_up(lane):
+                    return
+                if turn.hands_over:
+                    exchange.put(lane, tables, turn)
+                turn = lane.handed_over(pager, turn)
+                exchange.call()
+
+    def _turn(self, task: Task, answer: Any) -> Turn:
+        """What a task's pager makes of an answer; nothing yet where it has to be asked again. Raises what is final."""
+        exchange, lane, request = self._exchange, task.lane, task.step.request
+        try:
+            if isinstance(answer, Exception):
+                raise answer
+            found = self._client.parse(request, answer) if request is not None else answer
+            with exchange.lock:
+                turn = Turn() if exchange.is_given_up(lane) else lane.arrived(task, found)
+                exchange.call()
+                return turn
+        except RetryLater as error:
+            delay = self._client.retry_delay(task.attempts, error)
+            if delay is None:
+                with exchange.lock:
+                    without = Turn() if exchange.is_given_up(lane) else lane.gave_up(task, error)
+                if without is None:
+                    raise
+                return without
+            with exchange.lock:
+                if not exchange.is_given_up(lane):
+                    task.not_before = self._clock() + delay
+                    lane.delayed.append(task)
+            return Turn()
+        except RequestRefused as error:
+            with exchange.lock:
+                again = Turn() if exchange.is_given_up(lane) else lane.refused(task, error)
+            if again is None:
+                raise
+            return again

@@ -1,0 +1,377 @@
+"""Which task a free worker takes next. Decides under the limiter's word; starts no thread and sends nothing.
+
+The resource that has most left goes first, so that all come to their end together and the account's limit is not left
+to the biggest one at last. Lists that cannot be divided take the longest and go before; among equals they take turns.
+A window is divided only when a request could go that nobody waits for: so a small list costs no request more than it
+has pages, and a big one gets as many windows as its endpoint's limit and latency can keep busy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any, Literal
+
+from sources.catalogue import Resource
+from sources.columns.tally import shortened
+from sources.errors import BrokenPage, RequestRefused, RetryLater, ServerFailed, SkipResource
+from sources.fetch.deliveries import Failed, Finished
+from sources.fetch.limiter import Limiter
+from sources.fetch.pager import Completion, Divisible, Pager, Step, Survey, Turn
+from sources.fetch.values import Page
+
+FIRST = 4  # before anything is known
+SPARE = 2  # above what the measurements call for
+SAMPLES = 64  # requests that are remembered
+ENOUGH = 4  # requests of one endpoint that tell its latency
+WEIGHT = 0.1  # of a new measurement of the processor's time
+
+
+class Pace:
+    """Measurements in seconds. Not thread-safe. `most` is the number never exceeded."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._waits: deque[tuple[str, float]] = deque(maxlen=SAMPLES)
+        self._asking = self._converting = 0.0
+        self.at_once = min(most, FIRST)
+
+    def answered(self, endpoint: str, waited: float, processor: float) -> None:
+        """A request has been answered after so long a wait, besides the processor's time for it."""
+        self._waits.append((endpoint, waited))
+        self._asking = _mean(self._asking, processor)
+        if len(self._waits) >= ENOUGH:
+            needed = self._latency() / max(1e-6, self._asking + self._converting)
+            self.at_once = min(self._most, math.ceil(min(needed, self._most)) + SPARE)
+
+    def converted(self, processor: float) -> None:
+        """A page has been converted in so much of the processor's time."""
+        self._converting = _mean(self._converting, processor)
+
+    def _latency(self) -> float:
+        """The longest of the endpoints' shortest waits: the rest of a wait is the program's own queue."""
+        waits = defaultdict(list)
+        for endpoint, waited in self._waits:
+            waits[endpoint].append(waited)
+        known = [min(some) for some in waits.values() if len(some) >= ENOUGH]
+        return max(known) if known else sorted(waited for _, waited in self._waits)[len(self._waits) // 2]
+
+
+def _mean(before: float, new: float) -> float:
+    return new if before == 0.0 else before + WEIGHT * (new - before)
+
+
+PASSED_BY = 3  # lists of single objects that a resource may leave out
+
+State = Literal["queued", "running", "complete", "error", "skipped"]
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """A step that waits for its turn: of a pager, or of the completion of one of its pages."""
+
+    lane: Lane
+    step: Step
+    pager: Pager
+    completion: Completion | None = None
+    attempts: int = 0
+    not_before: float = 0.0
+
+    @property
+    def endpoint(self) -> str:
+        """What limits count it by; "" where nothing is sent."""
+        return self.step.request.endpoint if self.step.request is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How far a resource has come. `share` of its windows is covered, from 0 to 1, None where nothing tells."""
+
+    resource: str
+    state: State
+    requests: int
+    rows: int
+    share: float | None
+    seconds: float
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """One resource in a run. Times are in seconds of the run's clock."""
+
+    resource: Resource
+    endpoint: str
+    completion_of: Callable[[Pager, Step, Page], Completion]
+    pagers: list[Pager]
+    survey: Survey
+    _whole: tuple[tuple[int, int], ...] = field(init=False)  # the windows at the start
+    waiting: dict[str, deque[Task]] = field(default_factory=dict)  # by endpoint, first in, first out
+    delayed: list[Task] = field(default_factory=list)
+    under_way: int = 0  # tasks that a worker has, until what they brought has been handed over
+    completions: list[tuple[Pager, Completion]] = field(default_factory=list)  # pages that are held back
+    requests: int = 0
+    reported: int = 0  # requests that chunks have told of
+    rows: int = 0
+    passed_by: list[str] = field(default_factory=list)  # lists of single objects that were left out, and why
+    error: Exception | None = None
+    is_closed: bool = False  # its end has been told
+    started: float | None = None
+    ended: float | None = None
+
+    def __post_init__(self) -> None:
+        self._whole = tuple((one.gte, one.lt) for one in self.windows)
+        for pager in list(self.pagers):
+            self.add(pager, pager.begin())
+
+    @property
+    def windows(self) -> list[Divisible]:
+        """The windows under way, which can be divided."""
+        return [pager for pager in self.pagers if isinstance(pager, Divisible)]
+
+    @property
+    def expected(self) -> float:
+        """How many requests are left, as far as one can tell; infinite where nothing tells."""
+        windows = self.windows
+        left = sum(one.lt - one.floor for one in windows)
+        if len(windows) < len(self.pagers) or not left:
+            return inf if self.pagers else 0.0
+        return self.survey.per_second * left / (self.resource.limit or 100)
+
+    @property
+    def share(self) -> float | None:
+        """How much of the seconds to cover is covered, from 0 to 1; None for a list without windows.
+
+        Seconds before the horizon, where nothing is expected, do not count.
+        """
+        if not self._whole:
+            return None
+        horizon = self.survey.horizon.second
+        whole = sum(lt - max(gte, horizon) for gte, lt in self._whole if lt > horizon)
+        left = sum(one.lt - max(one.gte, horizon) for one in self.windows if one.lt > horizon)
+        return 1 - left / whole if whole else None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is under way."""
+        return not (self.waiting or self.delayed or self.under_way)
+
+    def add(self, pager: Pager, steps: Sequence[Step], completion: Completion | None = None) -> None:
+        """Puts steps in line; those that go on with a page that is held back go to the front."""
+        for step in steps if completion is None else reversed(steps):
+            self.put(Task(self, step, pager, completion))
+
+    def put(self, task: Task) -> None:
+        """Puts a task in line."""
+        line = self.waiting.setdefault(task.endpoint, deque())
+        if task.completion is None:
+            line.append(task)
+        else:
+            line.appendleft(task)
+
+    def take(self, endpoint: str) -> Task:
+        """The first task in line for an endpoint."""
+        line = self.waiting[endpoint]
+        task = line.popleft()
+        if not line:
+            del self.waiting[endpoint]
+        return task
+
+    def clear(self) -> None:
+        """Gives up everything that waits."""
+        self.waiting.clear()
+        self.delayed.clear()
+        self.pagers.clear()
+        self.completions.clear()
+
+    def arrived(self, task: Task, answer: Any) -> Turn:
+        """What follows from an answer; a page whose embedded lists go on is held back. Raises BrokenPage."""
+        if task.completion is not None:
+            self.add(task.pager, task.completion.turn(task.step, answer), task.completion)
+            return self._completed(task.pager, task.completion)
+        if isinstance(answer, Page):
+            completion = self.completion_of(task.pager, task.step, answer)
+            if not completion.is_done:
+                self.completions.append((task.pager, completion))
+                self.add(task.pager, completion.begin(), completion)
+                return Turn()
+        return self._turned(task.pager, task.pager.turn(task.step, answer))
+
+    def refused(self, task: Task, error: RequestRefused) -> Turn | None:
+        """How to go on after a refusal; None where it is an error."""
+        if task.completion is None:
+            turn = task.pager.refused(task.step, error)
+            return None if turn is None else self._turned(task.pager, turn)
+        steps = task.completion.refused(task.step, error)
+        if steps is None:
+            return None
+        self.add(task.pager, steps, task.completion)
+        return self._completed(task.pager, task.completion)
+
+    def gave_up(self, task: Task, error: RetryLater) -> Turn | None:
+        """How to go on without the list of a single object that cannot be read; None where the resource is in error.
+
+        The resource is in error when nothing answers, or after `PASSED_BY` such lists, because then the fault is not
+        that of one object.
+        """
+        is_of_one = isinstance(error, BrokenPage | ServerFailed) and task.step.request is not None
+        if not is_of_one or len(self.passed_by) == PASSED_BY:
+            return None
+        if task.completion is not None:
+            self.passed_by.append(f"of {shortened(task.completion.pass_by(task.step))}: {error}")
+            return self._completed(task.pager, task.completion)
+        passed = task.pager.pass_by(task.step)
+        if passed is None:
+            return None
+        id, turn = passed
+        self.passed_by.append(f"of {shortened(id)}: {error}")
+        return self._turned(task.pager, turn)
+
+    def cut_short(self) -> tuple[Pager, Turn] | None:
+        """What can be handed over of a page that is held back when no more may be asked; None when none is left."""
+        while self.completions:
+            pager, completion = self.completions.pop()
+            page = completion.part()
+            if page is not None:
+                return pager, self._turned(pager, pager.turn(completion.step, page))
+        return None
+
+    def handed_over(self, pager: Pager, turn: Turn) -> Turn:
+        """What follows from a turn's objects having been handed over."""
+        self.add(pager, turn.then)
+        return self._turned(pager, pager.handed_over())
+
+    def close(self, now: float) -> Finished | Failed:
+        """Its end: what there is to tell of it."""
+        self.is_closed, self.ended = True, now
+        seconds = now - self.started if self.started is not None else 0.0
+        if self.error is None and self.passed_by:
+            lists = " ".join(self.passed_by)
+            self.error = BrokenPage(f"Everything was read except the lists of these objects: {lists}")
+        if self.error is not None:
+            return Failed(self.resource.name, self.error, self.requests, seconds)
+        return Finished(self.resource.name, self.requests, seconds)
+
+    def view(self, now: float) -> View:
+        """How far it has come."""
+        state: State = "queued" if self.started is None else "running"
+        if isinstance(self.error, SkipResource):
+            state = "skipped"
+        elif self.error is not None:
+            state = "error"
+        elif self.is_closed:
+            state = "complete"
+        seconds = (now if self.ended is None else self.ended) - self.started if self.started is not None else 0.0
+        share = 1.0 if state == "complete" else self.share
+        return View(self.resource.name, state, self.requests, self.rows, share, seconds)
+
+    def _completed(self, pager: Pager, completion: Completion) -> Turn:
+        if not completion.is_done:
+            return Turn()
+        self.completions.remove((pager, completion))
+        return self._turned(pager, pager.turn(completion.step, completion.page))
+
+    def _turned(self, pager: Pager, turn: Turn) -> Turn:
+        self.add(pager, turn.at_once)
+        if pager.is_done and pager in self.pagers:
+            self.pagers.remove(pager)
+        return turn
+
+
+WORTH_DIVIDING = 2.0  # pages that a window must be expected to have left
+
+
+class Schedule:
+    """The lanes of a run. Not thread-safe. `budget` is how many requests may be sent in all, None for any number."""
+
+    def __init__(self, lanes: Sequence[Lane], limiter: Limiter, budget: int | None) -> None:
+        self.lanes = list(lanes)
+        self._turns = deque(lanes)
+        self._limiter, self._budget = limiter, budget
+        self.sent = 0
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether no further request may be sent."""
+        return self._budget is not None and self.sent >= self._budget
+
+    def pick(self, now: float) -> Task | float:
+        """The next task, with the limiter's grant taken; or the seconds until asking again makes sense (inf: an event).
+
+        Counts the request as sent.
+        """
+        waits: dict[str, float] = {}
+        self._turns.rotate(-1)
+        lanes = sorted(self._turns, key=lambda lane: lane.expected, reverse=True)
+        longest = next((lane for lane in lanes if lane.windows), None)
+        for lane in lanes:
+            task = self._first(lane, now, waits)
+            if task is None and lane is longest:  # what takes longest must not wait for its own answers
+                task = self._divide(lane, waits)
+            if task is not None:
+                return self._start(task, now)
+        for lane in lanes:
+            task = self._divide(lane, waits)
+            if task is not None:
+                return self._start(task, now)
+        delays = [task.not_before - now for lane in lanes for task in lane.delayed]
+        return max(0.0, min([*waits.values(), *delays], default=math.inf))
+
+    def drop(self, lane: Lane) -> None:
+        """A lane has come to its end."""
+        self._turns.remove(lane)
+
+    def _first(self, lane: Lane, now: float, waits: dict[str, float]) -> Task | None:
+        """A task of the lane that may go now."""
+        for task in [task for task in lane.delayed if task.not_before <= now]:
+            lane.delayed.remove(task)
+            lane.put(task)
+        for endpoint in lane.waiting:
+            if self._grants(endpoint, waits):
+                return lane.take(endpoint)
+        return None
+
+    def _grants(self, endpoint: str, waits: dict[str, float]) -> bool:
+        if endpoint == "":
+            return True
+        if self.is_spent:
+            return False
+        if endpoint not in waits:
+            wait = self._limiter.try_acquire(endpoint)
+            if wait == 0.0:
+                return True
+            waits[endpoint] = wait
+        return False
+
+    def _divide(self, lane: Lane, waits: dict[str, float]) -> Task | None:
+        """The first task of the older half of a lane's longest window, where nothing else of it waits."""
+        if self.is_spent or lane.waiting or lane.delayed or lane.completions or lane.error:
+            return None
+        window = max((one for one in lane.windows if one.is_divisible), key=lambda one: one.expected, default=None)
+        if window is None or window.expected < WORTH_DIVIDING * (lane.resource.limit or 100):
+            return None
+        if not self._has_room(lane.endpoint, waits):
+            return None
+        older = window.split()
+        if older is None:
+            return None
+        lane.pagers.append(older)
+        lane.add(older, older.begin())
+        return lane.take(lane.endpoint) if self._grants(lane.endpoint, waits) else None
+
+    def _has_room(self, endpoint: str, waits: dict[str, float]) -> bool:
+        if endpoint not in waits and (wait := self._limiter.wait(endpoint)):
+            waits[endpoint] = wait
+        return endpoint not in waits
+
+    def _start(self, task: Task, now: float) -> Task:
+        lane = task.lane
+        lane.started = now if lane.started is None else lane.started
+        lane.under_way += 1
+        task.attempts += 1
+        if task.step.request is not None:
+            lane.requests += 1
+            self.sent += 1
+        return task

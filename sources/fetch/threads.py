@@ -1,0 +1,267 @@
+"""What the threads of a run share: what is to be asked, to be read and to be consumed. Sends and converts nothing.
+
+All methods are called with `lock` held, but for those that say that they wait.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from sources.columns.set_markers import rows_of
+from sources.fetch.deliveries import Chunk, Delivery
+from sources.fetch.pager import Pager, Turn
+from sources.fetch.schedule import Lane, Pace, Schedule, Task
+
+PATIENCE = 20.0  # seconds to wait for threads to end
+JOIN = 0.05  # seconds between reminders
+
+
+class Crew:
+    """Threads that run `work` until it returns. All methods but `dismiss` are called with the lock held.
+
+    The one who rested last is called first, so that no more threads are busy than have to be; of those who rest only
+    one keeps an eye on the clock.
+    """
+
+    def __init__(self, lock: threading.Lock, work: Callable[[], None], clock: Callable[[], float]) -> None:
+        self._lock, self._work, self._clock = lock, work, clock
+        self._threads: list[threading.Thread] = []
+        self._idle: list[threading.Condition] = []
+        self._alarm = math.inf
+
+    def __len__(self) -> int:
+        return len(self._threads)
+
+    def hire(self, most: int) -> None:
+        """Sees to it that somebody looks for work: one who rests, or somebody new while there are fewer than `most`."""
+        if self._idle:
+            self.call()
+        elif len(self._threads) < most:
+            thread = threading.Thread(target=self._work, name=f"stripe-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def call(self) -> None:
+        """Has one who rests look again."""
+        if self._idle:
+            self._idle.pop().notify()
+
+    def call_all(self) -> None:
+        """Has everybody look again."""
+        while self._idle:
+            self.call()
+
+    def rest(self, seconds: float) -> None:
+        """Waits to be called, or so long. Called by a thread of the crew."""
+        alarm, called = self._clock() + seconds, threading.Condition(self._lock)
+        self._idle.append(called)
+        if alarm < self._alarm:
+            self._alarm = alarm
+            called.wait(seconds)
+            self._alarm = math.inf if self._alarm == alarm else self._alarm
+        else:
+            called.wait()
+        if called in self._idle:
+            self._idle.remove(called)
+
+    def dismiss(self, remind: Callable[[], None]) -> None:
+        """Waits until all threads have ended, and reminds those that do not. Called without the lock, from outside."""
+        deadline = time.monotonic() + PATIENCE
+        alive = self._threads
+        while alive and time.monotonic() < deadline:
+            alive[0].join(JOIN)
+            alive = [thread for thread in alive if thread.is_alive()]
+            if alive:
+                remind()
+
+
+MAX_ANSWERS = 4  # that may wait to be read
+
+
+class Exchange:
+    """The state of a run. `ask` and `read` are what workers and the reading thread do, until nothing is left."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        pace: Pace,
+        ask: Callable[[], None],
+        read: Callable[[], None],
+        max_rows: int,
+        max_bytes: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._schedule, self._pace, self._clock = schedule, pace, clock
+        self._max_rows, self._max_bytes = max_rows, max_bytes
+        self.lock = threading.Lock()
+        self.workers = Crew(self.lock, ask, clock)
+        self.reader = Crew(self.lock, read, clock)
+        self._news = threading.Condition(self.lock)  # something is there for the consumer
+        self._asking = 0  # requests under way
+        self._answers: deque[tuple[Task, Any]] = deque()
+        self._out: deque[Delivery] = deque()
+        self._rows = self._bytes = 0  # of what waits for the consumer
+        self._error: BaseException | None = None
+        self._closed = False
+
+    # --- waiting -----------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Begins. Takes the lock."""
+        with self.lock:
+            for lane in self._schedule.lanes:
+                self._settle(lane)
+            self.workers.hire(1)
+            self.reader.hire(1)
+
+    def close(self) -> None:
+        """Has everybody end. Takes the lock."""
+        with self.lock:
+            self._closed = True
+            self._out.clear()
+            self._answers.clear()
+            self._call_all()
+
+    def stop(self, error: BaseException) -> None:
+        """Ends the run with an error, which the consumer gets. Takes the lock."""
+        with self.lock:
+            if not self._closed and self._error is None:
+                self._error = error
+            self._call_all()
+
+    def next_delivery(self) -> Delivery:
+        """Waits for the next delivery. Raises StopIteration at the end, and what the run was stopped with."""
+        with self.lock:
+            while not self._out and not self._is_ended:
+                self._news.wait()
+            if self._error is not None:
+                raise self._error
+            if not self._out:
+                raise StopIteration
+            one = self._out.popleft()
+            if isinstance(one, Chunk):
+                self._rows -= one.rows
+                self._bytes -= one.nbytes
+            self.call()
+            return one
+
+    def next_task(self) -> Task | None:
+        """Waits for the next task of a worker; None when there will be none."""
+        with self.lock:
+            while not self._is_ended:
+                picked = self._schedule.pick(self._clock()) if self._has_room else math.inf
+                if isinstance(picked, Task):
+                    self._asking += 1
+                    self.workers.hire(self._pace.at_once + 1)
+                    return picked
+                self.workers.rest(picked)
+            return None
+
+    def next_answer(self) -> tuple[Task, Any] | None:
+        """Waits for the next answer to read; None when there will be none."""
+        with self.lock:
+            while not self._is_ended:
+                if self._answers:
+                    return self._answers.popleft()
+                self.reader.rest(math.inf)
+            return None
+
+    def cut_short(self) -> tuple[Lane, Pager, Turn] | None:
+        """With the last answer, when no more may be asked: what can be handed over of a page that is held back.
+
+        Its requests would be lost otherwise, and a budget that is too small for one page would never lead further.
+        Takes the lock.
+        """
+        with self.lock:
+            lanes = self._schedule.lanes
+            if self._is_ended or not self._schedule.is_spent or sum(lane.under_way for lane in lanes) > 1:
+                return None
+            for lane in lanes:
+                if lane.error is None and (rest := lane.cut_short()) is not None:
+                    return lane, *rest
+            return None
+
+    # --- with the lock held ------------------------------------------------------------------------------------------
+
+    def answered(self, task: Task, answer: Any, waited: float, processor: float) -> None:
+        """An answer, or an error, has come after so many seconds of waiting and of the processor's time."""
+        self._asking -= 1
+        if task.step.request is not None:
+            self._pace.answered(task.endpoint, waited, processor)
+        self._answers.append((task, answer))
+        self.reader.call()
+
+    def put(self, lane: Lane, tables: Mapping[str, pa.Table], turn: Turn) -> None:
+        """Puts what a turn brought where the consumer finds it."""
+        rows = sum(table.num_rows for table in tables.values())
+        nbytes = sum(table.get_total_buffer_size() for table in tables.values())
+        requests = lane.requests - lane.reported
+        lane.rows, lane.reported = lane.rows + rows_of(tables), lane.requests
+        self._rows, self._bytes = self._rows + rows, self._bytes + nbytes
+        self._tell(Chunk(lane.resource.name, tables, rows, nbytes, requests, turn.advance))
+
+    def done(self, task: Task, processor: float) -> None:
+        """All that follows from an answer has been done, in so much of the processor's time."""
+        self._pace.converted(processor)
+        task.lane.under_way -= 1
+        self._settle(task.lane)
+        self.call()
+
+    def call(self) -> None:
+        """Has a worker look for a task, if there is room for its answer."""
+        if self._has_room:
+            self.workers.call()
+
+    def fail(self, lane: Lane, error: Exception) -> None:
+        """Gives a resource up."""
+        if not self.is_given_up(lane):
+            lane.error = error
+        lane.clear()
+
+    def is_given_up(self, lane: Lane) -> bool:
+        """Whether nothing more is to be done for a resource."""
+        return self._closed or self._error is not None or lane.error is not None
+
+    def _settle(self, lane: Lane) -> None:
+        """Tells of a resource's end once nothing of it is under way."""
+        if not lane.is_closed and lane.is_idle and not self._closed and self._error is None:
+            if lane.pagers and lane.error is None:
+                lane.error = RuntimeError(f"the paging of {lane.resource.name} came to a halt; please report it")
+            self._schedule.drop(lane)
+            self._tell(lane.close(self._clock()))
+        if self._is_over:
+            self._call_all()
+
+    def _tell(self, one: Delivery) -> None:
+        self._out.append(one)
+        self._news.notify()
+
+    def _call_all(self) -> None:
+        self.workers.call_all()
+        self.reader.call_all()
+        self._news.notify_all()
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether what comes could be put somewhere, and whether the processor keeps up."""
+        is_full = self._rows >= self._max_rows or self._bytes >= self._max_bytes
+        return not is_full and self._asking < self._pace.at_once and len(self._answers) < MAX_ANSWERS
+
+    @property
+    def _is_ended(self) -> bool:
+        return self._closed or self._error is not None or self._is_over
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether all resources have come to their end, or no request may be sent any more."""
+        lanes = self._schedule.lanes
+        if all(lane.is_closed for lane in lanes):
+            return True
+        return self._schedule.is_spent and not any(lane.under_way for lane in lanes)

@@ -1,0 +1,81 @@
+"""Which account a key belongs to, and the pace that is right for it. Knows no setting by its place, no database."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sources.errors import BadConfiguration, BrokenPage, SkipResource
+from sources.fetch.limiter import Limiter
+from sources.stripe_api.catalogue import RESOURCES, select
+from sources.stripe_api.client.client import Client
+from sources.stripe_api.client.request import endpoint_rates
+
+PATIENCE = 30.0  # seconds for a host that does not answer the very first request: its address is likely to be wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The account whose objects are read; `now` is Stripe's clock, in unix seconds, when it was asked."""
+
+    id: str
+    now: int
+    requests: int
+
+
+def is_live(api_key: str) -> bool:
+    """Whether a key is a live one: `sk_live_…` or `rk_live_…`."""
+    return "_live_" in api_key
+
+
+def limiter_of(account_rate: float, endpoint_rate: float) -> Limiter:
+    """A limiter for rates in requests a second, infinite for none; endpoints that have less keep to that."""
+    if math.isinf(endpoint_rate):
+        return Limiter(_budget(account_rate), None)
+    rates = {path: min(rate, endpoint_rate) for path, rate in endpoint_rates(RESOURCES.values()).items()}
+    return Limiter(_budget(account_rate), endpoint_rate, rates=rates)
+
+
+def read_account(client: Client, account_id: str | None) -> Account:
+    """Asks who the key belongs to; the answer's date is the clock that windows end by.
+
+    `account_id` wins over the answer. Raises `BadConfiguration` when the key may not ask and nobody says it, and what
+    the client raises.
+    """
+    try:
+        answer = client.object("/v1/account", patience=PATIENCE)
+    except SkipResource as error:
+        if account_id is None:
+            raise BadConfiguration(
+                "The key may not read /v1/account, so it is unknown whose rows these would be. Give the key that"
+                " permission, or set SOURCES__STRIPE__ACCOUNT_ID (account_id in .dlt/config.toml) to acct_…",
+                request_id=error.request_id,
+            ) from error
+        return _any_answer(client, account_id)
+    shown = answer.object.get("id")
+    if account_id is None and (not isinstance(shown, str) or not shown):
+        raise BrokenPage(
+            "The answer to GET /v1/account names no account, so it is unknown whose rows these would be. See whether"
+            " SOURCES__STRIPE__API_BASE leads to Stripe's API, or set SOURCES__STRIPE__ACCOUNT_ID to acct_…",
+            request_id=answer.request_id,
+        )
+    return Account(account_id or str(shown), answer.as_of, answer.requests)
+
+
+def _any_answer(client: Client, account_id: str) -> Account:
+    """The account that is told, with the clock of the first list that the key may read."""
+    for requests, resource in enumerate(select(["core"]), start=2):
+        if resource.kind == "root":
+            try:
+                page = client.page(resource.path, resource.passes[0], denied=resource.denied)
+            except SkipResource:
+                continue
+            return Account(account_id, page.as_of, requests)
+    raise BadConfiguration(
+        "The key may read no list of billing or payments. Set STRIPE_SECRET_KEY, or stripe_secret_key in"
+        " .dlt/secrets.toml, to one that may, or give it the permissions."
+    )
+
+
+def _budget(rate: float) -> float | None:
+    return None if math.isinf(rate) else rate

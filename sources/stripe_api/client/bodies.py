@@ -1,0 +1,82 @@
+"""What the body of an answer of Stripe holds: a page, or an object. Pure; knows no connection.
+
+Bodies of lists: https://docs.stripe.com/api/pagination and, for v2, https://docs.stripe.com/api-v2-overview.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sources import json_text as jsontext
+from sources.errors import BrokenPage
+from sources.fetch.values import Object, Page, Reply, as_of
+
+
+def page_of(reply: Reply) -> Page:
+    """The page in an answer of status 200. Raises BrokenPage for anything else than a list of objects.
+
+    A single entry that is no object stands as an empty one, which has no key: it alone will be left out.
+    """
+    body = parse(reply)
+    objects = body.get("data")
+    if not isinstance(objects, list):
+        raise _broken(reply, "is no list")
+    if not all(isinstance(one, dict) for one in objects):
+        if not any(isinstance(one, dict) for one in objects):
+            raise _broken(reply, "is a list of other things than objects")
+        objects = [one if isinstance(one, dict) else {} for one in objects]
+    if "next_page_url" in body or reply.path.startswith("/v2/"):
+        url = body.get("next_page_url")
+        if url is not None and not isinstance(url, str):
+            raise _broken(reply, "has a next_page_url that is no text")
+        return _page(reply, objects, url is not None, url)
+    has_more = body.get("has_more")
+    if not isinstance(has_more, bool):
+        raise _broken(reply, "does not say whether there is more")
+    if has_more and not objects:
+        raise _broken(reply, "is empty and yet promises more")
+    return _page(reply, objects, has_more, None)
+
+
+def single_page(reply: Reply) -> Page:
+    """The object in an answer of status 200, as a page of one. Raises BrokenPage where there is none."""
+    body = parse(reply)
+    if not isinstance(body.get("object"), str):
+        raise _broken(reply, "is no object of Stripe's")
+    return _page(reply, [body], False, None)
+
+
+def parse(reply: Reply) -> Object:
+    """The JSON object in the body. Raises BrokenPage where it is none, or where it holds an error."""
+    body = decode(reply.body)
+    if body is None:
+        raise _broken(reply, "is not JSON")
+    if not isinstance(body, dict):
+        raise _broken(reply, "is not a JSON object")
+    if "error" in body and "object" not in body:
+        raise _broken(reply, "is an error in spite of its status")
+    return body
+
+
+def decode(body: bytes) -> Any:
+    """JSON as Python values, exactly (see `jsontext.parse`), None where it is none. What is too deep is cut."""
+    try:
+        try:
+            return jsontext.parse(body)
+        except jsontext.TooDeep:
+            return jsontext.parse(jsontext.cut_deep(body))
+    except ValueError:
+        return None
+
+
+def _page(reply: Reply, objects: list[Object], has_more: bool, next_page: str | None) -> Page:
+    return Page(objects, has_more, next_page, as_of(reply), 1, len(reply.body), reply.request_id)
+
+
+def _broken(reply: Reply, what: str) -> BrokenPage:
+    return BrokenPage(
+        f"The answer to {reply.where}, {len(reply.body)} bytes, {what}. If it lasts, see whether"
+        " SOURCES__STRIPE__API_BASE or a proxy leads to something else than Stripe's API.",
+        request_id=reply.request_id,
+        status=reply.status,
+    )

@@ -1,0 +1,156 @@
+"""Which error of the tree an answer with an error status is, and what of Stripe's text may be shown. Pure.
+
+The statuses and codes: https://docs.stripe.com/api/errors, https://docs.stripe.com/error-codes,
+https://docs.stripe.com/rate-limits. That an account lacks a product has no code of its own: only the text tells.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import stripe
+
+from sources.errors import (
+    AuthenticationFailed,
+    BadConfiguration,
+    BrokenPage,
+    ObjectMissing,
+    RequestRefused,
+    RetryLater,
+    ServerFailed,
+    SkipResource,
+    StripeSourceError,
+    Throttled,
+)
+from sources.fetch.values import Reply
+from sources.stripe_api.client.bodies import decode
+
+DENIED = (
+    "unrecognized request url",
+    "not set up to use",
+    "only available in testmode",
+    "only available in livemode",
+    "not enabled",
+    "not available in",
+    "isn't available in",
+    "not authorized",
+    "permission would allow",
+    "must be enrolled",
+    "have you onboarded",
+    "no longer supported",
+)
+"""What Stripe says, in lower case, to an account that lacks the product of a list."""
+
+SET_KEY = "Set STRIPE_SECRET_KEY, or stripe_secret_key in .dlt/secrets.toml, to a secret or restricted key"
+SET_BASE = "See SOURCES__STRIPE__API_BASE, and any proxy on the way"
+
+_KEY = re.compile(r"\b(?:[srpe]k|whsec|ephkey)_[\w*]+|\b\w+_secret_\w+")
+_ACCOUNT = re.compile(r"acct_\w+", re.ASCII)
+_MAIL = re.compile(r"\S+@\S+")
+_URL = re.compile(r"https?://(?!(?:[\w-]+\.)*stripe\.com\b)\S+")
+_DIGITS = re.compile(r"(?<![\w])\+?\d[\d ().-]{6,}\d")
+_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"|`([^`]*)`|“([^”]*)”")
+_NAME = re.compile(r"[\w.\-/\[\]{}:]{1,80}")
+
+
+def safe(text: str, sent: Iterable[str | None] = ()) -> str:
+    """What of Stripe's text may be logged: no key, no address, no number, nothing quoted but names and ids.
+
+    `sent` are values of settings, which Stripe repeats where it refuses them: only ids of accounts stay.
+    """
+    parts = {part for value in sent if value for part in (value, *value.split("/"))}
+    for part in sorted(filter(None, parts), key=len, reverse=True):
+        if not _ACCOUNT.fullmatch(part):
+            text = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", "…", text)
+    text = _QUOTED.sub(lambda quoted: quoted[0] if _NAME.fullmatch(quoted[0][1:-1]) else "'…'", text)
+    for hidden in (_KEY, _MAIL, _URL, _DIGITS):
+        text = hidden.sub("…", text)
+    text = " ".join(text.split())
+    return text if len(text) <= 300 else text[:299] + "…"
+
+
+def error_of(reply: Reply, denied: Sequence[str] = (), sent: Iterable[str | None] = ()) -> StripeSourceError:
+    """The error that an answer with another status than 200 is, with the SDK's own as its cause.
+
+    `denied` are texts that are known to mean that the account lacks the product of this very list, `sent` the values of
+    settings that went with the request.
+    """
+    found = decode(reply.body)
+    error = found.get("error") if isinstance(found, dict) else None
+    fields: dict[str, Any] = error if isinstance(error, dict) else {}
+    text = safe(str(fields.get("message") or fields.get("user_message") or ""), sent)
+    code, param = _name(fields.get("code")), _name(fields.get("param"))
+    kind, message = _kind(reply, isinstance(error, dict), code, text, denied)
+    raised = kind(message, request_id=reply.request_id, status=reply.status, code=code, param=param)
+    if isinstance(raised, RetryLater):
+        raised.retry_after = _seconds(reply.headers.get("Retry-After"))
+    raised.__cause__ = _cause(reply, text, code, param)
+    return raised
+
+
+def throttle_reason(reply: Reply, code: str | None) -> str | None:
+    """Which budget a 429 says is spent: Stripe's header, None for a lock on the object."""
+    reason = reply.headers.get("Stripe-Rate-Limited-Reason")
+    return reason or (None if code == "lock_timeout" else "endpoint-rate")
+
+
+def _kind(
+    reply: Reply, from_stripe: bool, code: str | None, text: str, denied: Sequence[str]
+) -> tuple[type[StripeSourceError], str]:
+    """The class and the message: what happened, to which request, what to do."""
+    status, where = reply.status, reply.where
+    said = f": {text.rstrip('.')}. " if text else ". "
+    if status == 429:
+        why = reply.headers.get("Stripe-Rate-Limited-Reason") or code
+        why = f" ({_name(why)})" if why else ""
+        advice = "Lower SOURCES__STRIPE__RATE_LIMIT_SHARE, or run when less else uses the account."
+        return Throttled, f"Stripe refused {where} for its pace{why} to the last. {advice}"
+    if status >= 500 or status in (408, 409, 424, 425):
+        return ServerFailed, f"Stripe failed on {where} to the last{said}Run again later."
+    if 300 <= status < 400:
+        return RequestRefused, f"{where} was redirected; that is not followed, lest the key go astray. {SET_BASE}."
+    if status == 401 or code in ("secret_key_required", "api_key_expired", "platform_api_key_expired"):
+        return AuthenticationFailed, f"Stripe refused the key for {where}{said}{SET_KEY}."
+    if not from_stripe:
+        return BrokenPage, f"{where} was refused, but not by Stripe: the body holds none of its errors. {SET_BASE}."
+    if code == "account_invalid":
+        advice = "Set SOURCES__STRIPE__STRIPE_ACCOUNT or SOURCES__STRIPE__STRIPE_CONTEXT to one the key may act for."
+        return BadConfiguration, f"Stripe refused the account of {where}{said}{advice}"
+    if "api version" in text.lower():
+        return BadConfiguration, f"Stripe refused the version of {where}{said}Set SOURCES__STRIPE__STRIPE_VERSION."
+    if code == "resource_missing" or text.startswith("No such "):
+        return ObjectMissing, f"Stripe knows no object that {where} names{said}It may have been deleted."
+    if status == 403 or any(one in text.lower() for one in (*DENIED, *(known.lower() for known in denied))):
+        advice = "Give the key the permission, or the account the product, to have it loaded."
+        return SkipResource, f"Stripe does not give this account or key {where}{said}{advice}"
+    return RequestRefused, f"Stripe refused {where}{said}If the parameters are wrong, please report it."
+
+
+def _cause(reply: Reply, text: str, code: str | None, param: str | None) -> stripe.StripeError:
+    """The SDK's error for the same answer, without the body, which can hold customers' data."""
+    headers = {"request-id": reply.request_id} if reply.request_id else {}
+    if reply.status == 401:
+        return stripe.AuthenticationError(text, None, reply.status, None, headers, code)
+    if reply.status == 403:
+        return stripe.PermissionError(text, None, reply.status, None, headers, code)
+    if reply.status == 429:
+        return stripe.RateLimitError(text, None, reply.status, None, headers, code)
+    if reply.status in (400, 404):
+        # The constructor of this class alone is untyped.
+        return stripe.InvalidRequestError(text, param, code, None, reply.status, None, headers)  # type: ignore[no-untyped-call]
+    return stripe.APIError(text, None, reply.status, None, headers, code)
+
+
+def _name(value: object) -> str | None:
+    return value if isinstance(value, str) and _NAME.fullmatch(value) else None
+
+
+def _seconds(value: str | None) -> float | None:
+    """Retry-After in its form of seconds; a date, which Stripe does not send, is ignored."""
+    try:
+        seconds = float(value or "")
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < float("inf") else None

@@ -1,0 +1,102 @@
+"""Reading /v1/events from a second on, newest first as Stripe lists them, in pieces. Knows no row and no position."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from sources.columns.coerce import LAST_SECOND
+from sources.errors import BrokenPage, ObjectMissing, SkipResource, StripeSourceError
+from sources.fetch.values import Object, Page
+from sources.fetch.windows import Window, window
+from sources.stripe_api.catalogue import RESOURCES
+from sources.stripe_api.client.client import Client
+from sources.stripe_api.objects.embedded import has_key
+from sources.stripe_api.paging.conventions import created_params
+
+EVENTS = RESOURCES["events"]
+PIECE = 5_000  # events whose changes are decided and stored together
+
+
+class EventsDenied(StripeSourceError):
+    """The key may not read events."""
+
+    def __init__(self, denied: SkipResource) -> None:
+        super().__init__(
+            "The key may not read events, so that changes and deletions of objects that are stored already are not"
+            " seen; new ones come from their lists, daily unless SYNC__CADENCE_HOURS says otherwise. Give the key the"
+            " permission to read events (rak_event_read), and the next run makes up for thirty days. Until then"
+            f" only stripe_check.py finds such changes. {denied}",
+            request_id=denied.request_id,
+            status=denied.status,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Events, newest first, as they were at `as_of`, unix seconds: all of those created in `done`, if that is any.
+
+    `unusable` are entries of the list that are not events: they lack an id, or a creation time within the window.
+    """
+
+    events: list[Object]
+    as_of: int
+    done: Window | None
+    unusable: Sequence[Object] = ()
+
+
+def pieces(client: Client, gte: int, lt: int | None, lag: int, clock: Callable[[int], None]) -> Iterator[Piece]:
+    """The events created in `[gte, lt)`; without `lt` up to `lag` seconds ago. `clock` is told Stripe's, at each page.
+
+    What was read before an error is given before that is raised. Raises EventsDenied, and what the client raises.
+    """
+    events: list[Object] = []
+    unusable: list[Object] = []
+    top, bottom, last, as_of = lt, None, None, 0
+    while True:
+        try:
+            page = _page(client, gte, lt, last)
+        except StripeSourceError:
+            if bottom is not None and top is not None:  # what was read counts
+                yield Piece(events, as_of, window(bottom, top), unusable)
+            raise
+        as_of = page.as_of
+        clock(as_of)
+        if top is None:
+            top = as_of - lag
+        usable = [one for one in page.objects if _is_usable(one, gte)]
+        unusable += [one for one in page.objects if not _is_usable(one, gte)]
+        events += [one for one in usable if int(one["created"]) < top]
+        if not page.has_more:
+            yield Piece(events, as_of, window(gte, top), unusable)
+            return
+        named = usable or [one for one in page.objects if has_key(one, "events")]
+        if not named:
+            if bottom is not None:
+                yield Piece(events, as_of, window(bottom, top), unusable)
+            raise BrokenPage("A page of /v1/events holds nothing that has an id.", request_id=page.request_id)
+        last = named[-1]
+        if usable:
+            bottom = int(last["created"]) + 1
+        if bottom is not None and len(events) >= PIECE:
+            yield Piece(events, as_of, window(bottom, top), unusable)
+            events, unusable, top = [], [], min(top, bottom)
+
+
+def _is_usable(event: Object, gte: int) -> bool:
+    """Whether it has an id, and a second that the list was asked for."""
+    return has_key(event, "events") and type(event.get("created")) is int and gte <= event["created"] <= LAST_SECOND
+
+
+def _page(client: Client, gte: int, lt: int | None, after: Object | None) -> Page:
+    bounds = created_params("unix", gte, lt) if lt is not None else (("created[gte]", str(gte)),)
+    cursor = (("starting_after", str(after["id"])),) if after is not None else ()
+    try:
+        return client.page(EVENTS.path, (("limit", "100"), *bounds, *cursor))
+    except SkipResource as denied:
+        raise EventsDenied(denied) from denied
+    except ObjectMissing:  # the event has expired meanwhile, and with it all that are older
+        if after is None or not _is_usable(after, gte):
+            raise
+        bounds = created_params("unix", gte, int(after["created"]) + 1)
+        return client.page(EVENTS.path, (("limit", "100"), *bounds))

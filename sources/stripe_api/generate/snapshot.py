@@ -1,0 +1,112 @@
+"""Makes `snapshot.json`, the column types of every table, from the source of the installed `stripe` SDK.
+
+    python -m sources.stripe_api.generate.snapshot             # write it
+    python -m sources.stripe_api.generate.snapshot --check     # exit 1 where it is stale, with the lines that differ
+
+Deterministic: sorted, one line a column, no times and no paths. Run it after each upgrade of the SDK.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sources.columns.columns import SNAPSHOT, ColumnType
+from sources.stripe_api.catalogue import TABLES, Table
+from sources.stripe_api.generate.sdk import Field, Kind, Sdk
+
+COMMAND = "python -m sources.stripe_api.generate.snapshot"
+
+KINDS: Mapping[Kind, ColumnType] = {
+    "string": "text",
+    "integer": "bigint",
+    "number": "double",
+    "boolean": "bool",
+    "decimal": "decimal",
+    "expandable": "text",
+}
+
+# The SDK types moments as int (v1, unix seconds) or str (v2, RFC 3339). A name or the first words of the
+# documentation give them away; neither alone finds all.
+MOMENT_NAME = re.compile(
+    r"^(created|updated|date|start|end)$|_(at|date|on|time|start|end|until|anchor|by|after)$",
+)
+MOMENT_DOC = re.compile(
+    r"seconds since the unix epoch|unix timestamp|epoch seconds|\btimestamp\b"
+    r"|^(the )?(time|date) (at|on|after|that|when|in|the)\b",
+    re.IGNORECASE,
+)
+MOMENT_NAME_V2 = re.compile(r"^(created|updated)$|_(at|date)$")
+MILLISECONDS = re.compile(r"measured in milliseconds", re.IGNORECASE)
+
+
+def column_type(object_name: str, field: Field) -> ColumnType:
+    """Type of the column for a field of an object class."""
+    if field.type.kind == "integer" and _is_moment(field):
+        return "timestamp"
+    if field.type.kind == "string" and object_name.startswith("v2.") and MOMENT_NAME_V2.search(field.name):
+        return "timestamp"
+    return KINDS.get(field.type.kind, "json")
+
+
+def table_columns(sdk: Sdk, table: Table) -> dict[str, ColumnType]:
+    """Columns of a table: the fields of all its objects but those that never get there.
+
+    Embedded lists have tables of their own, `deleted` becomes `_deleted_at`, hidden fields are never asked for. A field
+    that two objects type differently is json.
+    """
+    classes = sdk.object_classes()
+    absent = {"deleted", *table.hidden, *(embedded.field for embedded in table.embedded)}
+    found: dict[str, ColumnType] = {}
+    for object_name in table.objects:
+        for name, field in sdk.fields(classes[object_name]).items():
+            kind = column_type(object_name, field)
+            found[name] = kind if found.get(name, kind) == kind else "json"
+    return {name: found[name] for name in sorted(found.keys() - absent)}
+
+
+def snapshot(sdk: Sdk) -> str:
+    """The snapshot's text."""
+    tables = {name: table_columns(sdk, TABLES[name]) for name in sorted(TABLES)}
+    content = {"api_version": sdk.api_version, "sdk_version": sdk.version, "tables": tables}
+    return json.dumps(content, indent=1) + "\n"
+
+
+def difference(stored: str, current: str) -> list[str]:
+    """Lines that differ between the stored snapshot and the current one; none where it is current."""
+    return list(
+        difflib.unified_diff(
+            stored.splitlines(), current.splitlines(), "snapshot.json", "the installed SDK", lineterm="", n=1
+        )
+    )
+
+
+def main(argv: Sequence[str] | None = None, path: Path = SNAPSHOT) -> int:
+    """Write the snapshot to a file, or check the one that is there. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description="Column types of every table, from the installed SDK.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where the snapshot is stale")
+    check: bool = parser.parse_args(argv).check
+    current = snapshot(Sdk())
+    if not check:
+        path.write_text(current, encoding="utf-8")
+        return 0
+    stale = difference(path.read_text(encoding="utf-8") if path.exists() else "", current)
+    if stale:
+        print("\n".join([*stale, "", f"The snapshot is stale: run {COMMAND}"]), file=sys.stderr)
+    return 1 if stale else 0
+
+
+def _is_moment(field: Field) -> bool:
+    """Whether an integer is unix seconds. Milliseconds (one field has them) stay integers."""
+    if MILLISECONDS.search(field.doc):
+        return False
+    return bool(MOMENT_NAME.search(field.name) or MOMENT_DOC.search(field.doc))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

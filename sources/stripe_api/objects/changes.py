@@ -1,0 +1,203 @@
+"""Stripe's snapshot events -> the changes that they tell of, and whether the payload may be believed. Pure.
+
+A payload shows the object in the API version of the moment of the event, with embedded lists cut at about ten. It is
+believed where that version is the project's and every list is whole; otherwise the object has to be read back, so that
+no row carries another version's shape or ten of twenty lines (https://docs.stripe.com/api/events/object). Of the events
+of one object the newest decides; two different ones of its newest second are a tie that only Stripe can decide.
+
+Knows no HTTP, no Arrow and no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from sources.columns.coerce import LAST_SECOND
+from sources.columns.tally import Tally
+from sources.errors import BrokenPage
+from sources.stripe_api.catalogue import RESOURCES, TABLES, Embedded, Table
+from sources.stripe_api.catalogue.events import TYPES, is_deletion, table_of_event, unwrapped
+from sources.stripe_api.objects.embedded import has_key, take
+from sources.stripe_api.objects.rows import Row, Stamp, explode, set_marker
+
+Doubt = Literal["version", "cut list", "list not shown", "field not shown", "tie"]
+"""Why a payload is not believed: another API version; an embedded list that goes on; a list that no payload shows and
+no event tells of; a field that no payload shows; another state of the same second."""
+
+Key = tuple[str, ...]
+
+_TOLD: frozenset[str] = frozenset(kind.table for kind in TYPES.values())
+LISTED_LATER: frozenset[str] = frozenset({"payment_intents"})
+"""Tables whose unshown lists are left to the lists of a sync: nearly every event of an account tells of an intent, and
+line items of its amount are fixed when it is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one event says of one object. `at` and `created` (of the object, None where unknown) are unix seconds.
+
+    `key` are the values of the table's key, none for a singleton; `parent_id` stands where the table has parents and
+    the object shows its own.
+    """
+
+    table: str
+    key: Key
+    parent_id: str | None
+    at: int
+    created: int | None
+    is_deletion: bool
+    object: Row
+    doubt: Doubt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """An event that changes no row, and why."""
+
+    type: str
+    reason: str
+
+
+def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Change | Ignored:
+    """What an event tells. Its object is taken over: `rows_of` changes it. Raises BrokenPage for one without an object.
+
+    Events of connected accounts are ignored but for the accounts themselves, which the platform lists too: whoever
+    wants their objects reads those accounts.
+    """
+    data = event.get("data")
+    shown = data.get("object") if isinstance(data, dict) else None
+    if not isinstance(event.get("type"), str) or not isinstance(shown, dict):
+        raise BrokenPage("the event names no type, or shows no object")
+    type = str(event["type"])
+    if (known := TYPES.get(type)) is not None and known.ignored:
+        return Ignored(type, known.ignored)
+    obj = dict(unwrapped(shown))
+    name = table_of_event(type, obj)
+    if name is None:
+        return Ignored(type, "no table holds its object")
+    table = TABLES[name]
+    if not has_key(obj, name):
+        return Ignored(type, f"its object has no {' and '.join(table.key)}")
+    if event.get("account") not in (None, account_id) and "accounts" not in (name, table.parent):
+        return Ignored(type, "it belongs to a connected account")
+    parent = obj.get(table.parent_field) if table.parent_field else None
+    parent_id = parent.get("id") if isinstance(parent, dict) else parent
+    parent_id = parent_id if isinstance(parent_id, str) and parent_id else None
+    if "_parent_id" in table.key and parent_id is None:
+        return Ignored(type, "its object does not say what it belongs to")
+    is_gone = is_deletion(type) or obj.get("deleted") is True
+    return Change(
+        table=name,
+        key=tuple([str(parent_id if field == "_parent_id" else obj[field]) for field in table.key]),
+        parent_id=parent_id,
+        at=int(event["created"]),
+        created=_created(name, obj),
+        is_deletion=is_gone,
+        object=obj,
+        doubt="version" if event.get("api_version") != api_version else None if is_gone else _doubt(table, obj),
+    )
+
+
+def _doubt(table: Table, obj: Row) -> Doubt | None:
+    """Why an object in the project's version is not believed."""
+    if any(_goes_on(obj, one) for one in table.embedded):
+        return "cut list"
+    if table.name not in LISTED_LATER and any(one.expand and one.table not in _TOLD for one in table.embedded):
+        return "list not shown"
+    if table.shown_on_request:
+        return "field not shown"
+    return None
+
+
+class Newest:
+    """The newest change of each object of one pass, whatever order they come in.
+
+    It remembers which objects it has settled (key and second), so that a pass can be taken in pieces: the pieces have
+    to come newest first, as Stripe lists events.
+    """
+
+    def __init__(self) -> None:
+        self._settled: dict[tuple[str, Key], int] = {}
+        self._changes: dict[tuple[str, Key], Change] = {}
+
+    def add(self, change: Change) -> None:
+        """Takes a change, unless a newer one of the object is known."""
+        place = (change.table, change.key)
+        if (settled := self._settled.get(place)) is not None and change.at < settled:
+            return
+        known = self._changes.get(place)
+        if known is None:
+            self._changes[place] = change if settled is None else replace(change, doubt="tie")
+        elif change.at > known.at:
+            self._changes[place] = change
+        elif change.at == known.at and not _is_same(change, known):
+            self._changes[place] = replace(known, doubt="tie")
+
+    def take(self) -> list[Change]:
+        """The changes so far, in order of their objects; they count as settled from now on."""
+        taken = [self._changes[place] for place in sorted(self._changes)]
+        self._settled |= {place: change.at for place, change in self._changes.items()}
+        self._changes = {}
+        return taken
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
+
+def rows_of(change: Change, account_id: str, entries: Tally | None = None) -> dict[str, list[Row]]:
+    """Rows by table of a change that is believed, or of a deletion. Its object becomes the rows.
+
+    A deletion in another version's shape leaves a tombstone. The children of a deleted object are deleted with it.
+    Embedded objects that no row can hold are noted in `entries`. Raises BrokenPage for an object that none can hold.
+    """
+    stamp = Stamp(account_id, change.at, "event")
+    if not change.is_deletion:
+        return explode(change.table, [change.object], stamp, entries=entries)
+    table = TABLES[change.table]
+    if not table.key:
+        return {}
+    if change.doubt is not None:
+        return gone(change.table, change.object, stamp, change.parent_id)
+    for one in table.embedded:
+        take(change.object, one)
+    rows = explode(change.table, [{**change.object, "deleted": True}], stamp)
+    for one in table.embedded:
+        if TABLES[one.table].parent is not None:
+            rows.setdefault(one.table, [])[:] = [set_marker(one.table, change.key[0], stamp)]
+    return rows
+
+
+def gone(table: str, key_holder: Mapping[str, Any], stamp: Stamp, parent_id: str | None) -> dict[str, list[Row]]:
+    """Rows of an object of which only the key is known and that it is deleted: a tombstone, and no children."""
+    stub = {field: key_holder[field] for field in TABLES[table].key if field in key_holder and field != "_parent_id"}
+    return explode(table, [{**stub, "object": TABLES[table].objects[0], "deleted": True}], stamp, parent_id=parent_id)
+
+
+def merged(parts: Iterable[Mapping[str, list[Row]]]) -> dict[str, list[Row]]:
+    """Rows by table of all parts."""
+    rows: dict[str, list[Row]] = {}
+    for part in parts:
+        for name, found in part.items():
+            rows.setdefault(name, []).extend(found)
+    return rows
+
+
+def _is_same(one: Change, other: Change) -> bool:
+    return one.is_deletion == other.is_deletion and one.object == other.object
+
+
+def _goes_on(obj: Mapping[str, Any], embedded: Embedded) -> bool:
+    listed: Any = obj
+    for step in embedded.field.split("."):
+        listed = listed.get(step) if isinstance(listed, dict) else None
+    return isinstance(listed, dict) and listed.get("object") == "list" and listed.get("has_more") is not False
+
+
+def _created(table: str, obj: Mapping[str, Any]) -> int | None:
+    """The second by which the table's own list orders the object."""
+    resource = RESOURCES.get(table)
+    field = resource.created_field if resource is not None else "created"
+    value = obj.get(field) if field else None
+    return value if type(value) is int and 0 <= value <= LAST_SECOND else None

@@ -1,0 +1,101 @@
+"""Keys of Stripe's objects, and the embedded lists taken out of them. Pure; knows nothing of rows, columns, HTTP."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sources.columns.coerce import MAX_KEY
+from sources.columns.columns import OWN_COLUMNS, columns
+from sources.json_text import escaped
+from sources.stripe_api.catalogue import TABLES
+
+if TYPE_CHECKING:
+    from sources.stripe_api.catalogue import Embedded, Table
+
+
+class Taken(NamedTuple):
+    """An embedded list that was taken out: its objects, and whether they are all (`has_more` is false).
+
+    `left` entries stayed in the object, for want of a key of their own.
+    """
+
+    objects: list[dict[str, Any]]
+    whole: bool
+    left: int = 0
+
+
+def take(obj: dict[str, Any], embedded: Embedded) -> Taken | None:
+    """Remove the list from the object (which is changed) and return it; None, and no change, where it has none.
+
+    Only a list object whose entries are objects with the key of their table is taken: anything else (null, a list of
+    ids, a shape that Stripe does not have today) stays in the object, so that nothing is lost. So do entries without a
+    key, and those that have one together: the others are taken, and the list is not whole.
+    """
+    *path, field = embedded.field.split(".")
+    holder: Any = obj
+    for step in path:
+        holder = holder.get(step) if type(holder) is dict else None
+    listed = holder.get(field) if type(holder) is dict else None
+    if type(listed) is not dict or listed.get("object") != "list" or type(listed.get("data")) is not list:
+        return None
+    entries = listed["data"]
+    child = TABLES[embedded.table]
+    keyed = [entry for entry in entries if type(entry) is dict and has_key(entry, child.name)]
+    times = Counter([id_in(entry, child) for entry in keyed])
+    if len(times) == len(entries):
+        del holder[field]
+        return Taken(entries, listed.get("has_more") is False)
+    own = [entry for entry in keyed if times[id_in(entry, child)] == 1]
+    taken = set(map(id, own))
+    listed["data"] = [entry for entry in entries if id(entry) not in taken]
+    return Taken(own, whole=False, left=len(listed["data"]))
+
+
+SHORT_KEY = MAX_KEY // 6
+"""Characters that are short enough whatever they are: an escape takes six bytes."""
+
+
+def key_problem(obj: dict[str, Any], table: str) -> str | None:
+    """Why no row can hold an object: it lacks its table's key, or no index can hold that. None where one can."""
+    for field, expected in _key_types(table):
+        value = obj.get(field)
+        if type(value) is not expected or value == "":
+            return "came without its key"
+        if isinstance(value, str) and len(value) > SHORT_KEY and len(escaped(value).encode()) > MAX_KEY:
+            return "came with a key that is too long for an index"
+    return None
+
+
+def id_in(obj: dict[str, Any], table: Table) -> Any:
+    """What tells an object from its neighbours in a list: the first field of its key, or its id of today."""
+    own = obj.get(table.unique_id) if table.unique_id is not None else None
+    return own if type(own) is str and own else obj[table.key[0]]
+
+
+def has_key(obj: dict[str, Any], table: str) -> bool:
+    """Whether the object has all of its table's key: strings, not empty, or integers where the key is a number or a
+    time.
+    """
+    for field, expected in _key_types(table):
+        value = obj.get(field)
+        if type(value) is not expected or value == "":
+            return False
+    return True
+
+
+@cache
+def _key_types(table: str) -> tuple[tuple[str, type], ...]:
+    """Key fields of Stripe's, with the type that a value needs; our own columns are not the object's to have."""
+    kinds = columns(table)
+    fields = [field for field in TABLES[table].key if field not in OWN_COLUMNS]
+    return tuple((field, str if kinds[field] == "text" else int) for field in fields)
+
+
+def key_of(table: str, id: str, parent_id: str | None) -> dict[str, Any]:
+    """Key columns for a row that is no object: the id, then the parent's for further fields, 0 for numbers and
+    times.
+    """
+    ids = (id, *[parent_id or id] * len(TABLES[table].key))
+    return {field: ids[place] if expected is str else 0 for place, (field, expected) in enumerate(_key_types(table))}

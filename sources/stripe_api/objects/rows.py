@@ -1,0 +1,167 @@
+"""Stripe objects -> plain rows of tables, and a row's values -> Stripe's object again. The only place that knows both.
+
+A row is a dict of Stripe's own field names and JSON values plus our own columns (`_as_of` and `_deleted_at` still as
+unix seconds). Lists that fill a table of their own are moved there. Knows no HTTP, no Arrow, no database.
+
+Two kinds of row are no objects:
+- a *tombstone* has the key, `_deleted_at` and no `object`: the merge sets `_deleted_at` and keeps the rest of the row;
+- a *set marker*, `_source` = "set", says that at `_as_of` the children of `_parent_id` were exactly the rows that
+  came along: the merge deletes older ones that are missing and never stores the marker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from sources.columns.columns import columns
+from sources.columns.layout import OTHER_FIELDS, RESERVED
+from sources.errors import BrokenPage
+from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.objects.embedded import id_in, key_of, key_problem, take
+from sources.stripe_api.objects.typed import Row, comparable, object_of, typed_rows
+
+if TYPE_CHECKING:
+    from sources.columns.tally import Tally
+    from sources.stripe_api.catalogue import Table
+
+__all__ = ["Row", "Stamp", "comparable", "explode", "object_of", "set_marker", "tombstone", "typed_rows"]
+
+_STUB_FIELDS = 5
+"""Stripe's deletion stubs have `id`, `object`, `deleted` and at most two more (`currency`; `device_type` and
+`serial_number`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Where rows come from: the account, the moment on Stripe's clock (unix seconds) whose state they show, the way."""
+
+    account_id: str
+    as_of: int
+    source: Literal["list", "event", "retrieve"]
+
+
+def explode(
+    table: str,
+    objects: Sequence[Row],
+    stamp: Stamp,
+    *,
+    parent_id: str | None = None,
+    tally: Tally | None = None,
+    entries: Tally | None = None,
+) -> dict[str, list[Row]]:
+    """Rows by table of the objects of one table and of all embedded in them. The dicts become the rows: they change.
+
+    A whole embedded list also gives a set marker, one with `has_more` does not. Objects with `deleted: true` become
+    tombstones when they are stubs, else rows with `_deleted_at`. `parent_id` is kept where the table has parents.
+    An object that shows its id of today beside another one (`Table.unique_id`) gets it.
+    An object that no row can hold, for want of a key, is left out and noted in `tally`; without one, raises BrokenPage.
+    Embedded objects are noted in `entries`, where that is another one.
+    """
+    rows: dict[str, list[Row]] = {}
+    _explode(rows, TABLES[table], objects, stamp, parent_id, tally, entries or tally)
+    return rows
+
+
+def set_marker(table: str, parent_id: str, stamp: Stamp) -> Row:
+    """The row that closes the set of a parent's children; its key columns hold the parent's id."""
+    return {**key_of(table, parent_id, parent_id), **_own(TABLES[table], stamp, parent_id), "_source": "set"}
+
+
+def tombstone(table: str, id: str, stamp: Stamp, parent_id: str | None = None) -> Row:
+    """The row of a deletion of which only the id is known."""
+    return {**key_of(table, id, parent_id), **_own(TABLES[table], stamp, parent_id), "_deleted_at": stamp.as_of}
+
+
+def _explode(
+    rows: dict[str, list[Row]],
+    table: Table,
+    objects: Sequence[Row],
+    stamp: Stamp,
+    parent_id: str | None,
+    tally: Tally | None,
+    entries: Tally | None,
+) -> None:
+    out = rows.setdefault(table.name, [])
+    own = _own(table, stamp, parent_id)
+    below_parent = "_parent_id" in table.key
+    for obj in objects:
+        problem = key_problem(obj, table.name)
+        if problem is None and below_parent and not (parent_id or _parent_of(table, obj)):
+            problem = "does not say what it belongs to"
+        if problem is not None:
+            _reject(table, obj, problem, tally)
+            continue
+        if not obj.keys().isdisjoint(RESERVED):
+            aside = {name: obj.pop(name) for name in sorted(RESERVED & obj.keys())}
+            obj[OTHER_FIELDS] = {name: value for name, value in aside.items() if value is not None} or None
+        if table.unique_id is not None and (own_id := id_in(obj, table)) != obj["id"]:
+            obj[OTHER_FIELDS] = {**(obj.get(OTHER_FIELDS) or {}), "id": obj["id"]}
+            obj["id"] = own_id
+        if type(deleted := obj.get("deleted")) is bool:
+            if deleted and _is_stub(table, obj):
+                _delete(rows, table, obj, stamp, parent_id)
+                continue
+            del obj["deleted"]
+            if deleted:
+                obj["_deleted_at"] = stamp.as_of
+        if table.embedded:
+            _take_children(rows, table, obj, stamp, entries)
+        obj.update(own)
+        if parent_id is None and table.parent_field is not None:
+            obj["_parent_id"] = _parent_of(table, obj)
+        out.append(obj)
+
+
+def _reject(table: Table, obj: Row, what: str, tally: Tally | None) -> None:
+    """Leaves an object out that no row can hold. Raises BrokenPage where nobody is told."""
+    if tally is None:
+        raise BrokenPage(f"an object of {table.name} {what} ({', '.join(table.key)})")
+    tally.reject(table.name, obj.get("id"), f"it {what}, {', '.join(table.key)}")
+
+
+def _take_children(rows: dict[str, list[Row]], table: Table, obj: Row, stamp: Stamp, tally: Tally | None) -> None:
+    """Move the embedded lists to their tables. Only rows of tables that have a parent can be closed by a set marker."""
+    id = obj[table.key[0]] if table.key else None
+    for embedded in table.embedded:
+        taken = take(obj, embedded)
+        if taken is None:
+            continue
+        child = TABLES[embedded.table]
+        if taken.left and tally is not None:
+            why = f"entries of {table.name}.{embedded.field} have no key of their own"
+            tally.reject(child.name, id, f"{taken.left} {why}", taken.left)
+        if taken.objects or taken.whole:
+            _explode(rows, child, taken.objects, stamp, id, tally, tally)
+        if taken.whole and child.parent is not None and id is not None:
+            rows[child.name].append(set_marker(child.name, id, stamp))
+
+
+def _delete(rows: dict[str, list[Row]], table: Table, stub: Row, stamp: Stamp, parent_id: str | None) -> None:
+    """A tombstone; and as a deleted object has no children left, an empty set for each child table."""
+    key = {field: value for field, value in stub.items() if field in table.key}
+    own = _own(table, stamp, parent_id or _parent_of(table, stub))
+    rows[table.name].append({**key, **own, "_deleted_at": stamp.as_of})
+    for embedded in table.embedded:
+        if TABLES[embedded.table].parent is not None:
+            rows.setdefault(embedded.table, []).append(set_marker(embedded.table, stub[table.key[0]], stamp))
+
+
+def _is_stub(table: Table, obj: Row) -> bool:
+    """Whether a deleted object is no more than its stub. Where all have few fields, half make a whole."""
+    return bool(table.key) and len(obj) <= _STUB_FIELDS and 2 * (len(obj) - 1) <= len(columns(table.name))
+
+
+def _parent_of(table: Table, obj: Row) -> str | None:
+    """The parent's id where Stripe shows it in the object itself, expanded or not."""
+    parent = obj.get(table.parent_field or "")
+    id = parent.get("id") if type(parent) is dict else parent
+    return id if type(id) is str else None
+
+
+def _own(table: Table, stamp: Stamp, parent_id: str | None) -> Row:
+    own: Row = {"_account_id": stamp.account_id, "_as_of": stamp.as_of, "_source": stamp.source}
+    if table.parent is not None:
+        own["_parent_id"] = parent_id
+    return own

@@ -1,0 +1,132 @@
+"""Completing the embedded lists of a page: Stripe cuts them at about ten entries. No thread, no request.
+
+A page whose lists go on is held back until the rest of each has been paged, and what is embedded in the rest too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Any
+
+from sources.catalogue import Embedded, Params, Table
+from sources.errors import ObjectMissing, RequestRefused
+from sources.fetch.pager import Step
+from sources.fetch.values import Object, Page, Request
+from sources.stripe_api.client.request import request
+from sources.stripe_api.paging.conventions import RESTARTS, cursor_after, expansions
+
+Tables = Mapping[str, Table]
+PAGE_SIZE = 100
+
+
+@dataclass(slots=True, eq=False)
+class Gap:
+    """An embedded list that goes on: `listed` is Stripe's list object, which is filled in place."""
+
+    listed: dict[str, Any]
+    embedded: Embedded
+    owner_id: str
+    table: Table | None
+    restarts: int = 0
+
+
+class Completion:
+    """The gaps of one page. `step` and `page` are what it is held back from.
+
+    `goes_up`: the page is read from its last object, so that its gaps are closed and its parts taken from there.
+    """
+
+    def __init__(self, table: str, step: Step, page: Page, tables: Tables, *, goes_up: bool = False) -> None:
+        self.step, self.page, self._table, self._tables, self._goes_up = step, page, table, tables, goes_up
+        self.gaps = list(gaps(table, self._in_order(), tables))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the page can be handed over."""
+        return not self.gaps
+
+    def part(self) -> Page | None:
+        """The page up to the first object that a gap is left in, None where that is the first one."""
+        objects = list(takewhile(lambda one: not any(gaps(self._table, [one], self._tables)), self._in_order()))
+        if self._goes_up:
+            objects.reverse()
+        return replace(self.page, objects=objects, has_more=True, next_page=None) if objects else None
+
+    def _in_order(self) -> Sequence[Object]:
+        return self.page.objects[::-1] if self._goes_up else self.page.objects
+
+    def begin(self) -> list[Step]:
+        """The first request for each gap."""
+        return [Step(_request(gap), gap) for gap in self.gaps]
+
+    def turn(self, step: Step, page: Page) -> list[Step]:
+        """Puts a page where it belongs; gives what else has to be asked."""
+        gap: Gap = step.tag
+        cursor = cursor_after(page, _cursor(gap)) if page.has_more else None
+        gap.listed["data"] += page.objects
+        found = list(gaps(gap.embedded.table, page.objects, self._tables))
+        self.gaps += found
+        steps = [Step(_request(one), one) for one in found]
+        if cursor is not None:
+            return [Step(_request(gap), gap), *steps]
+        gap.listed["has_more"] = False
+        self.gaps.remove(gap)
+        return steps
+
+    def refused(self, step: Step, error: RequestRefused) -> list[Step] | None:
+        """A cursor that has gone: that list from its start. An owner that has gone: its list stays cut."""
+        gap: Gap = step.tag
+        if not isinstance(error, ObjectMissing):
+            return None
+        if error.param == "starting_after" and gap.restarts < RESTARTS:
+            gap.listed["data"], gap.restarts = [], gap.restarts + 1
+            return [Step(_request(gap), gap)]
+        if error.param == "starting_after":
+            return None
+        self.gaps.remove(gap)
+        return []
+
+    def pass_by(self, step: Step) -> str:
+        """Leaves an embedded list cut that cannot be read to its end: it is not whole then, and nothing is deleted."""
+        gap: Gap = step.tag
+        self.gaps.remove(gap)
+        return gap.owner_id
+
+
+def gaps(table: str, objects: Sequence[Object], tables: Tables) -> Iterator[Gap]:
+    """The embedded lists in objects of a table, at any depth, that go on."""
+    described = tables.get(table)
+    if described is None or not described.embedded:
+        return
+    for one in objects:
+        for embedded in described.embedded:
+            listed = _at(one, embedded.field)
+            if not isinstance(listed, dict) or not isinstance(listed.get("data"), list):
+                continue
+            owner = one.get(described.key[0] if described.key else "id")
+            if listed.get("has_more") is True and isinstance(owner, str):
+                yield Gap(listed, embedded, owner, tables.get(embedded.table))
+            yield from gaps(embedded.table, [each for each in listed["data"] if isinstance(each, dict)], tables)
+
+
+def _at(one: Object, path: str) -> Any:
+    value: Any = one
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _cursor(gap: Gap) -> str | None:
+    entries = gap.listed["data"]
+    last = entries[-1].get("id") if entries and isinstance(entries[-1], dict) else None
+    return last if isinstance(last, str) else None
+
+
+def _request(gap: Gap) -> Request:
+    cursor = _cursor(gap)
+    own = tuple((name, value.replace("{id}", gap.owner_id)) for name, value in gap.embedded.params)
+    after: Params = (("starting_after", cursor),) if cursor is not None else ()
+    size: Params = (("limit", str(PAGE_SIZE)),)
+    return request(gap.embedded.path, (*size, *own, *expansions(gap.table), *after), {"id": gap.owner_id})

@@ -1,0 +1,103 @@
+"""How Stripe's lists are asked for, and how to go on with them: parameters, cursors, order. Pure.
+
+Lists of v1: https://docs.stripe.com/api/pagination; of v2: https://docs.stripe.com/api-v2-overview.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from sources.catalogue import Created, Params, Resource, Table
+from sources.columns.coerce import LAST_SECOND, MAX_KEY
+from sources.errors import BrokenPage
+from sources.fetch.values import Object, Page
+
+STRIPE_BEGAN = 1_293_840_000  # 2011-01-01: no list holds anything older, so it only guides where to look first
+RESTARTS = 3  # how often a list whose cursor has gone is taken up again without having got anywhere
+
+
+def list_params(resource: Resource, tables: Mapping[str, Table], chosen: Params) -> Params:
+    """The parameters of every request of one pass: page size, the pass's own, and what to expand."""
+    size: Params = (("limit", str(resource.limit)),) if resource.limit is not None else ()
+    return (*size, *chosen, *expansions(tables.get(resource.table)))
+
+
+def expansions(table: Table | None) -> Params:
+    """The fields of a table's objects, lists and others, that a list shows only when asked to."""
+    if table is None:
+        return ()
+    fields = (*(one.field for one in table.embedded if one.expand), *table.shown_on_request)
+    return tuple(("expand[]", f"data.{field}") for field in fields)
+
+
+def created_params(created: Created, gte: int, lt: int) -> Params:
+    """The filter of a window. One that begins at 0 is open below."""
+    bounds = ((("gte", gte),) if gte > 0 else ()) + (("lt", lt),)
+    if created == "unix":
+        return tuple((f"created[{name}]", str(second)) for name, second in bounds)
+    if created == "iso":
+        return tuple((f"created[{name}]", _iso(second)) for name, second in bounds)
+    if created == "iso_flat":
+        return tuple((f"created_{name}", _iso(second)) for name, second in bounds)
+    return ()
+
+
+def created_of(one: Object, resource: Resource) -> int | None:
+    """The second in which an object was created, None where it does not show it, or shows what no second can be."""
+    value = one.get(resource.created_field) if resource.created_field else None
+    if type(value) is int:
+        return value if 0 <= value <= LAST_SECOND else None
+    if isinstance(value, str):
+        try:
+            return int(datetime.fromisoformat(value).timestamp())
+        except ValueError:
+            return None
+    return None
+
+
+def cursor_after(page: Page, previous: str | None, *, first: bool = False) -> str:
+    """The id after which (or, of the first object, before which) the next page begins: that of the last usable object.
+
+    Raises BrokenPage where there is none, or where the list does not move.
+    """
+    ids = [id for one in page.objects if isinstance(id := one.get("id"), str) and id and len(id) <= MAX_KEY]
+    if not ids:
+        raise BrokenPage(
+            "A list promises more, but none of its objects has an id to go on from.", request_id=page.request_id
+        )
+    id = ids[0 if first else -1]
+    if id == previous or (previous is not None and any(one.get("id") == previous for one in page.objects)):
+        raise BrokenPage(
+            f"A list does not move: the page after {previous} holds that object again. See SOURCES__STRIPE__API_BASE.",
+            request_id=page.request_id,
+        )
+    return id
+
+
+def next_page_path(page: Page, path: str) -> str:
+    """Path and query of a v2 list's next page. Raises BrokenPage where it would lead to another list.
+
+    Whatever host the answer names is not followed: the key goes to `api_base` only.
+    """
+    url = page.next_page or ""
+    rest = url[url.index("/", url.index("://") + 3) :] if "://" in url and "/" in url.split("://", 1)[1] else url
+    if rest.partition("?")[0] != path.partition("?")[0]:
+        raise BrokenPage(
+            "A list's next page would be on another list; it was not followed.", request_id=page.request_id
+        )
+    return rest
+
+
+def is_descending(seconds: Sequence[int | None], below: int) -> bool:
+    """Whether objects came newest first, none of them created at or after `below`."""
+    last = below - 1
+    for second in seconds:
+        if second is None or second > last:
+            return False
+        last = second
+    return True
+
+
+def _iso(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

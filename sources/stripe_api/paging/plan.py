@@ -1,0 +1,84 @@
+"""What is left to read of resources, given what has been read before, and the run that reads it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from sources.catalogue import Resource, Table
+from sources.errors import BadConfiguration
+from sources.fetch.deliveries import Convert
+from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
+from sources.fetch.pager import Horizon, Pager, Step, Survey
+from sources.fetch.progress import Progress, key_of
+from sources.fetch.schedule import Lane, Schedule
+from sources.fetch.values import Page
+from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.client.client import Client
+from sources.stripe_api.client.request import endpoint_of
+from sources.stripe_api.paging.children import ChildPager
+from sources.stripe_api.paging.completion import Completion
+from sources.stripe_api.paging.conventions import STRIPE_BEGAN, list_params
+from sources.stripe_api.paging.lists import ListPager
+from sources.stripe_api.paging.parents import ParentIds
+from sources.stripe_api.paging.windows import WindowPager
+
+
+def fetch(
+    client: Client,
+    resources: Sequence[Resource],
+    *,
+    convert: Convert,
+    until: int,
+    since: int = 0,
+    progress: Mapping[str, Progress] | None = None,
+    parents: ParentIds | None = None,
+    tables: Mapping[str, Table] = TABLES,
+    workers: int = 16,
+    max_rows: int = MAX_ROWS,
+    max_bytes: int = MAX_BYTES,
+    requests_budget: int | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Fetch:
+    """Reads what `progress` (by resource name) leaves of the resources: objects created in `[since, until)`.
+
+    Both bounds are unix seconds on Stripe's clock. Singletons and children are read whole. At most `workers` requests
+    are under way at once, and no more are sent than `requests_budget`: resources that it leaves unread neither finish
+    nor fail. Raises BadConfiguration where a child is asked for without `parents`.
+    """
+    known, horizon = progress or {}, Horizon(STRIPE_BEGAN)
+    lanes = [lane_of(one, known.get(one.name, Progress()), tables, parents, since, until, horizon) for one in resources]
+    schedule = Schedule(lanes, client.limiter, requests_budget)
+    return Fetch(client, schedule, convert, workers, max_rows, max_bytes, clock)
+
+
+def lane_of(
+    resource: Resource,
+    progress: Progress,
+    tables: Mapping[str, Table],
+    parents: ParentIds | None,
+    since: int,
+    until: int,
+    horizon: Horizon,
+) -> Lane:
+    """What is left of a resource in `[since, until)`. Raises BadConfiguration without the parents that it needs."""
+    passes = [(key_of(one), list_params(resource, tables, one)) for one in resource.passes]
+    pagers: list[Pager] = []
+    survey = Survey(horizon)
+    if resource.parents:
+        if parents is None:
+            raise BadConfiguration(f"{resource.name} is a list for each of its parents: pass their ids to load it.")
+        own, chosen = tables.get(resource.table), tuple(params for _, params in passes)
+        pagers.append(ChildPager(resource, own, chosen, progress.reached, parents, since, until))
+    elif resource.created != "none":
+        for key, params in passes:
+            for window in progress.remaining(key, since, until):
+                pagers.append(WindowPager(resource, key, params, window, survey))
+    else:
+        for key, params in passes:
+            pagers.append(ListPager(resource, key, params, progress.listed.get(key), since, until))
+
+    def completion_of(pager: Pager, step: Step, page: Page) -> Completion:
+        return Completion(resource.table, step, page, tables, goes_up=pager.goes_up)
+
+    return Lane(resource, endpoint_of(resource.path), completion_of, pagers, survey)

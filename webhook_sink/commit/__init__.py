@@ -1,0 +1,1 @@
+"""From an event to its commit: the ledger, the tables, one transaction."""

@@ -1,0 +1,190 @@
+"""The ASGI app. The webhook itself is bare ASGI (28 µs a request against Starlette's 45); all else is Starlette's.
+
+Answers hold no traceback, no secret and nothing of the body. https://docs.stripe.com/webhooks says what Stripe makes of
+them: any 2xx is taken, anything else is sent again for three days.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Message, Receive, Scope, Send
+
+from webhook_sink.commit.entry import Fate
+from webhook_sink.commit.pool import transaction
+from webhook_sink.commit.writer import QueueFull
+from webhook_sink.event import BadEvent, encoding_of, read_event
+from webhook_sink.http.signature import BadSignature, verify
+from webhook_sink.sink import Sink
+
+log = logging.getLogger("stripe_elt.sink")
+
+PATH = "/webhooks"
+ENCODED = (
+    "the body is {}. Stripe sends plain UTF-8, so that a proxy between Stripe and the sink must have changed it. Have"
+    " the proxy pass the body on byte for byte, because the signature covers it."
+)
+EMPTY: Message = {"type": "http.response.body", "body": b""}
+ANSWERS: dict[Fate, tuple[int, bytes]] = {
+    "committed": (200, b""),
+    "duplicate": (200, b""),
+    "failed": (500, b"the event was kept, but could not be processed"),
+    "unavailable": (503, b"the database is not available"),
+}
+
+
+class Refused(Exception):
+    """A request that is not taken: the status, and why, for the answer and for the metrics."""
+
+    def __init__(self, status: int, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.status, self.reason, self.text = status, reason, text
+
+
+class App:
+    """The whole app. `on_failure` is called when the sink cannot begin."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        routes: list[BaseRoute] | None = None,
+        *,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._sink, self._on_failure = sink, on_failure
+        self._others = Starlette(
+            routes=[
+                Route("/health", self._health),
+                Route("/ready", self._ready),
+                Route("/metrics", self._metrics),
+                *(routes or []),
+            ],
+            exception_handlers={Exception: _fault},
+        )
+        self._others.router.redirect_slashes = False  # an address with a slash more is another one: 404
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "http" and scope["path"] == PATH:
+            await self._webhook(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await self._others(scope, receive, send)
+
+    def count_refusal(self, reason: str) -> None:
+        """Counts a request that was not taken."""
+        self._sink.metrics.refused.labels(reason).inc()
+
+    async def _webhook(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        try:
+            status, text = await self._take(scope, receive)
+        except Refused as refused:
+            self.count_refusal(refused.reason)
+            status, text = refused.status, refused.text.encode()
+        except Exception as error:
+            log.exception("a webhook met an error that should not have happened", exc_info=error)
+            status, text = 500, b"internal error"
+        headers = [(b"content-length", b"%d" % len(text))]
+        if text:
+            headers.append((b"content-type", b"text/plain; charset=utf-8"))
+        if status == 503:
+            headers.append((b"retry-after", b"5"))
+        elif status == 405:
+            headers.append((b"allow", b"POST"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": text} if text else EMPTY)
+        self._sink.metrics.latency.observe(time.perf_counter() - started)
+
+    async def _take(self, scope: Scope, receive: Receive) -> tuple[int, bytes]:
+        """Status and text for an event that was taken. Raises Refused."""
+        sink = self._sink
+        if scope["method"] != "POST":
+            raise Refused(405, "method", "POST a webhook here")
+        if not sink.is_ready:
+            raise Refused(503, "starting", "the sink is starting")
+        if sink.writer.is_full:
+            raise Refused(503, "full", "too many events are waiting")
+        signature = _header(scope, b"stripe-signature")
+        body = await _read_body(scope, receive, sink.options.body_limit)
+        try:
+            verify(body, signature, sink.secrets, tolerance=sink.options.tolerance, now=sink.clock())
+            event = read_event(body)
+        except BadSignature as error:
+            raise Refused(400, "signature", _with_encoding(str(error), body, scope)) from None
+        except BadEvent as error:
+            raise Refused(400, "body", _with_encoding(str(error), body, scope)) from None
+        try:
+            fate = await sink.submit(event)
+        except QueueFull:
+            raise Refused(503, "full", "too many events are waiting") from None
+        return ANSWERS[fate]
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._sink.start(self._on_failure)
+            else:
+                await self._sink.stop()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
+    async def _health(self, request: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def _ready(self, request: Request) -> Response:
+        """Ready when the schema is known and the database answers now."""
+        if not self._sink.is_ready:
+            return JSONResponse({"status": "starting"}, 503)
+        try:
+            async with transaction(self._sink.pool, timeout=2.0) as connection:
+                await connection.execute("SELECT 1")
+        except Exception:
+            return JSONResponse({"status": "the database does not answer"}, 503)
+        return JSONResponse({"status": "ready"})
+
+    async def _metrics(self, request: Request) -> Response:
+        self._sink.metrics.waiting.set(self._sink.writer.waiting)
+        return Response(self._sink.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def _read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body. Raises Refused for one that is too long, or never ends."""
+    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    if length.isdigit() and int(length) > limit:
+        raise Refused(413, "size", "the body is too long")
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "disconnect", "the connection was closed")
+        part: bytes = message.get("body", b"")
+        if len(body) + len(part) > limit:
+            raise Refused(413, "size", "the body is too long")
+        if not message.get("more_body"):
+            return bytes(body + part) if body else part
+        body += part
+
+
+def _header(scope: Scope, wanted: bytes) -> str:
+    """All headers of this name, joined as HTTP joins them: https://www.rfc-editor.org/rfc/rfc9110#section-5.3."""
+    return b",".join([value for name, value in scope["headers"] if name == wanted]).decode("latin-1")
+
+
+def _with_encoding(reason: str, body: bytes, scope: Scope) -> str:
+    """Why a body is refused, with what was done to it on its way, where that shows."""
+    encoding = encoding_of(body, _header(scope, b"content-encoding"))
+    return f"{reason}: {ENCODED.format(encoding)}" if encoding else reason
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": "internal error"}, 500)
