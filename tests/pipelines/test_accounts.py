@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from pipelines.stripe_sync import sync_once
 from pipelines.sync.settings import SyncSettings
 from sources.errors import BadConfiguration
 from sources.stripe_api.catalogue import select
+from tests import processes
 from tests.pipelines.mirror import Mirror
 
 if TYPE_CHECKING:
@@ -68,10 +68,7 @@ def test_a_change_in_a_connected_account_arrives_under_its_id(mirror: Mirror) ->
 
 
 def script(mirror: Mirror, root: Path, name: str, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, f"pipelines/{name}", *options],
-        cwd=root, env=mirror.environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return processes.run(f"pipelines/{name}", *options, cwd=root, env=mirror.environment)
 
 
 def test_the_initial_load_takes_several_accounts_and_each_goes_on_by_itself(mirror: Mirror, root: Path) -> None:

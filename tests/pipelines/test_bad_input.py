@@ -29,6 +29,7 @@ from sources.stripe_api.catalogue import select
 from sources.stripe_api.client.account import read_account
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.client.settings import ClientSettings
+from tests import processes
 from tests.databases import Database
 from tests.pipelines.mirror import START, Mirror
 
@@ -50,15 +51,14 @@ class Case(Mirror):
     def run(self, *arguments: str, wrapped: Callable[[], None] | None = None, **changed: str) -> Ran:
         environment = {name: value for name, value in (self.environment | changed).items() if value != UNSET}
         names = [] if "--resources" in arguments else ["--resources", *NAMES]
-        done = subprocess.run(
-            [sys.executable, str(SCRIPT), *names, *arguments],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            preexec_fn=wrapped,
-        )
+        command = (str(SCRIPT), *names, *arguments)
+        if wrapped is None:
+            done = processes.run(*command, cwd=ROOT, env=environment)
+        else:
+            done = subprocess.run(
+                [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+                preexec_fn=wrapped,
+            )  # fmt: skip
         said = done.stdout + done.stderr + self.recorded()
         for secret in (self.sim.key, *self.keys, WRONG_KEY, PASSWORD, *CUSTOMERS_DATA):
             assert secret not in said, f"{secret} is said:\n{said}"
@@ -232,9 +232,8 @@ def test_settings_that_are_no_numbers(on_duckdb: Case) -> None:
 
 
 def test_traceback_is_for_those_who_ask(on_duckdb: Case) -> None:
-    command = [sys.executable, str(SCRIPT), "--resources", "products", "--debug"]
     environment = on_duckdb.environment | {"STRIPE_SECRET_KEY": WRONG_KEY}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = processes.run(str(SCRIPT), "--resources", "products", "--debug", cwd=ROOT, env=environment)
     assert done.returncode == 2
     assert "Traceback" in done.stderr
     assert WRONG_KEY not in done.stderr

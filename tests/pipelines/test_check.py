@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,20 +11,14 @@ import pytest
 
 from pipelines.stripe_check import ReportFile
 from pipelines.sync.parts import scope_of
+from tests import processes
 from tests.pipelines.mirror import Mirror
 
 LISTS = ("customers", "invoices", "subscriptions", "coupons", "reviews", "balance", "events")
 
 
 def run_check(mirror: Mirror, root: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "pipelines/stripe_check.py", *options],
-        cwd=root,
-        env=mirror.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return processes.run("pipelines/stripe_check.py", *options, cwd=root, env=mirror.environment)
 
 
 def drifts(findings: Sequence[object]) -> set[tuple[str, str, str]]:

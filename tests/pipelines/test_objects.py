@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pipelines.sync.objects import UnknownObject
+from tests import processes
 from tests.pipelines.mirror import Mirror
 
 
@@ -96,8 +96,7 @@ def test_the_script_says_it_in_one_paragraph(mirror: Mirror, root: Path) -> None
     customer = newest(mirror, "customers")
 
     def script(*ids: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "pipelines/stripe_object.py", *ids]
-        return subprocess.run(command, cwd=root, env=mirror.environment, capture_output=True, text=True, check=False)
+        return processes.run("pipelines/stripe_object.py", *ids, cwd=root, env=mirror.environment)
 
     good, bad = script(customer), script("cus_missing000")
     assert (good.returncode, bad.returncode) == (0, 2)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from docs.sessions import ROOT
 from pipelines.sync.objects import UnknownObject
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.client.request import request
+from tests import processes
 from tests.pipelines.mirror import Mirror
 
 ODD = (
@@ -104,8 +102,8 @@ def test_an_odd_id_without_its_type_is_looked_for_where_people_choose_ids(mirror
 
 def test_an_id_that_begins_with_a_dash_follows_two_dashes(mirror: Mirror) -> None:
     create(mirror, "coupons")
-    command = [sys.executable, "pipelines/stripe_object.py", "--type", "coupons", "--", "-SPRING", "a/b"]
-    done = subprocess.run(command, cwd=ROOT, env=mirror.environment, capture_output=True, text=True, check=False)
+    command = ("pipelines/stripe_object.py", "--type", "coupons", "--", "-SPRING", "a/b")
+    done = processes.run(*command, cwd=ROOT, env=mirror.environment)
     assert done.returncode == 0, done.stderr
     assert {row["id"] for row in mirror.rows("coupons")} == {"-SPRING", "a/b"}
 

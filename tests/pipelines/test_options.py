@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from pipelines.cli import seconds, whole_number
+from tests import processes
 
 
 @pytest.mark.parametrize(("text", "number"), [("1", 1), ("250", 250)])
@@ -53,10 +52,7 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_asked(
         "SOURCES__STRIPE__API_BASE": "http://127.0.0.1:9",
     }
     script, *options = arguments
-    ran = subprocess.run(
-        [sys.executable, str(root / "pipelines" / script), *options],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    ran = processes.run(str(root / "pipelines" / script), *options, cwd=tmp_path, env=environment)
     assert ran.returncode == 2
     assert says in " ".join(ran.stderr.split())
     assert "Traceback" not in ran.stderr

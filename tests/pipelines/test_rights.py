@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from pipelines.sync.state import loaded_resources
 from pipelines.warehouse.problems import DatabaseProblem
 from pipelines.warehouse.rights import Schema, Table, check_rights, create_missing, lacking
 from simulator import Simulator
+from tests import processes
 from tests.databases import Database
 from tests.pipelines.mirror import START, Mirror
 from tests.webhook_sink.conftest import deliver, event, settings_for, sink_settings
@@ -75,9 +75,7 @@ def loader(roles: Roles, simulator: Callable[..., Simulator]) -> Mirror:
 
 
 def script(mirror: Mirror, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=mirror.environment, capture_output=True, text=True, check=False
-    )
+    return processes.run(*command, cwd=ROOT, env=mirror.environment)
 
 
 def received(url: str, sim: Simulator, *events: dict[str, Any]) -> list[str]:

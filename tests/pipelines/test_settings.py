@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -18,6 +17,7 @@ from pipelines.settings import Settings, environment_name, read_settings
 from pipelines.sync.settings import SyncSettings, read_sync_settings
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from sources.errors import BadConfiguration
+from tests import processes
 from webhook_sink.settings import SinkSettings, read_sink_settings
 
 
@@ -350,7 +350,5 @@ def command(folder: Path, root: Path, **changed: str) -> subprocess.CompletedPro
         "DLT_PROJECT_DIR": str(folder),
     }
     environment = {name: value for name, value in (environment | changed).items() if value != "<unset>"}
-    return subprocess.run(
-        [sys.executable, str(root / "pipelines/stripe_full.py"), "--resources", "products"],
-        cwd=folder, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    script = str(root / "pipelines/stripe_full.py")
+    return processes.run(script, "--resources", "products", cwd=folder, env=environment)

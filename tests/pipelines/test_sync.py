@@ -15,6 +15,7 @@ from pipelines.sync.settings import SyncSettings
 from pipelines.sync.sync import Sync
 from pipelines.warehouse.problems import AlreadyRunning
 from sources.stripe_api.catalogue import select
+from tests import processes
 from tests.pipelines.mirror import Mirror
 
 LISTS = ("customers", "invoices", "subscriptions", "coupons", "prices", "events")
@@ -36,14 +37,7 @@ def some(mirror: Mirror, table: str, count: int = 1) -> list[str]:
 
 
 def run_sync(mirror: Mirror, root: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "pipelines/stripe_sync.py", *options],
-        cwd=root,
-        env=mirror.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return processes.run("pipelines/stripe_sync.py", *options, cwd=root, env=mirror.environment)
 
 
 def test_an_idle_account_costs_one_request(synced: Mirror) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from pipelines.sync.parts import run_events, run_lists
 from pipelines.sync.settings import SyncSettings
 from sources.stripe_api.catalogue import TABLES
+from tests import processes
 from tests.databases import Database
 from tests.pipelines.mirror import Mirror
 
@@ -122,10 +121,7 @@ def test_the_script_says_it_and_with_strict_it_is_an_error(denied: Mirror, root:
     denied.pass_time(HOUR)
     codes = []
     for options in ([], ["--strict"]):
-        ran = subprocess.run(
-            [sys.executable, "pipelines/stripe_sync.py", *options],
-            cwd=root, env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        ran = processes.run("pipelines/stripe_sync.py", *options, cwd=root, env=environment)
         assert "The key may not read events" in ran.stderr
         assert "Traceback" not in ran.stderr
         assert json.dumps(environment["STRIPE_SECRET_KEY"])[1:-1] not in ran.stderr + ran.stdout

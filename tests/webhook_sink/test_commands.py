@@ -18,6 +18,7 @@ import urllib3
 from simulator import Simulator
 from simulator.deliveries import signature
 from sources.columns.columns import api_version
+from tests import processes
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import ACCOUNT, SECRET, Stored, event
 from tests.webhook_sink.test_batches import POISON
@@ -39,8 +40,7 @@ def run(postgres_url: str, sim: Simulator, root: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("SOURCES__STRIPE__API_BASE", sim.url)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "webhook_sink", *arguments]
-        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=60)
+        return processes.run("-m", "webhook_sink", *arguments, cwd=root)
 
     return run
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from pipelines.warehouse.problems import DatabaseProblem
 from simulator import Simulator
+from tests import processes
 from tests.webhook_sink.conftest import Stored, settings_for
 from webhook_sink.endpoint_secrets import TO_FORGET, Secrets
 from webhook_sink.endpoints import Endpoints
@@ -50,8 +50,7 @@ def endpoint(
 
     def run(*arguments: str, user: str | None = None) -> subprocess.CompletedProcess[str]:
         monkeypatch.setenv("DATABASE_URL", make_conninfo(stored.url, **{"user": user} if user else {}))
-        command = [sys.executable, "-m", "webhook_sink", "endpoint", *arguments]
-        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=60)
+        return processes.run("-m", "webhook_sink", "endpoint", *arguments, cwd=root)
 
     return run, sim
 
