@@ -18,6 +18,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import orjson
@@ -111,10 +112,11 @@ def escaped_deep(value: Any) -> Any:
 
 
 def cut_deep(body: bytes) -> bytes:
-    """A page that is nested too deep to be parsed: each deep object is replaced by its id and a value that is too deep.
+    """A page that cannot be parsed for its depth or for a number out of range, so that it can be.
 
-    So that object alone is refused when it is to be stored. A text without such objects comes back as it is.
+    Each such object is replaced by its id and a value that is too deep to be stored, so that it alone is refused then.
     """
+    body = _NUMBERS.sub(partial(_in_range, instead=_TOO_DEEP), body)
     depth = start = deepest = done = 0
     id = b'""'
     parts: list[bytes] = []
@@ -148,16 +150,16 @@ def shallow(body: bytes, levels: int) -> bytes:
             if depth == levels + 1:
                 done = token.end()
             depth -= 1
-    return _NUMBERS.sub(_in_range, b"".join([*parts, body[done:]]))
+    return _NUMBERS.sub(partial(_in_range, instead=b"null"), b"".join([*parts, body[done:]]))
 
 
-def _in_range(token: re.Match[bytes]) -> bytes:
-    """A string, or a number that can be parsed, as it is; null in place of another number."""
+def _in_range(token: re.Match[bytes], instead: bytes) -> bytes:
+    """A string, or a number that can be parsed, as it is; another number is replaced."""
     try:
         if token[0][:1] != b'"':
             parse(token[0])
     except TooLarge:
-        return b"null"
+        return instead
     return token[0]
 
 

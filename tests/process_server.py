@@ -60,7 +60,7 @@ def become(program: dict[str, Any]) -> None:
 
 
 def end(arguments: list[str]) -> NoReturn:
-    """Runs the program and ends the process as Python would, but does not take its modules apart: that takes a while."""
+    """Runs the program and ends the process as Python would, but leaves its modules as they are: that saves a while."""
     code: object = None
     try:
         run(arguments)

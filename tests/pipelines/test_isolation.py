@@ -167,6 +167,7 @@ NO_OBJECTS = {
     b'{"id":"%s","object":"customer"}' % (b"k" * 5_000): "k" * 60 + "… (5,000 characters)",
     b'{"id":"cus_deep","object":"customer","metadata":%s}' % nested(1_010): "cus_deep",
     b'{"metadata":%s,"id":"cus_deeper","object":"customer"}' % nested(50_000): "cus_deeper",
+    b'{"id":"cus_large","object":"customer","balance":%s}' % (b"9" * 5_000): "cus_large",
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from sources.errors import BrokenPage
-from sources.json_text import escaped_deep, parse, storable, text
+from sources.json_text import cut_deep, escaped_deep, parse, storable, text
 from tests.sources.json_values import escaped, identical, values
 
 
@@ -91,3 +91,11 @@ def test_nesting_beyond_what_can_be_stored_is_a_broken_page() -> None:
 def test_nesting_deeper_than_orjson_writes_is_kept() -> None:
     body = b"[" * 300 + b"]" * 300
     assert text(parse(body)) == body
+
+
+def test_page_with_a_number_out_of_range_keeps_all_other_objects() -> None:
+    page = b'{"data":[{"id":"a","n":1},{"n":-%s,"id":"b"},{"id":"c","text":"%s"}]}' % (b"1" * 5_000, b"2" * 5_000)
+    first, second, third = parse(cut_deep(page))["data"]
+    assert (first, second["id"], third) == ({"id": "a", "n": 1}, "b", {"id": "c", "text": "2" * 5_000})
+    with pytest.raises(BrokenPage, match="nested too deep"):
+        storable(second["object"])

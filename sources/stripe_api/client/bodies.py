@@ -59,11 +59,11 @@ def parse(reply: Reply) -> Object:
 
 
 def decode(body: bytes) -> Any:
-    """JSON as Python values, exactly (see `jsontext.parse`), None where it is none. What is too deep is cut."""
+    """JSON as Python values, exactly (see `jsontext.parse`), None where it is none. See `cut_deep`."""
     try:
         try:
             return jsontext.parse(body)
-        except jsontext.TooDeep:
+        except jsontext.TooLarge:
             return jsontext.parse(jsontext.cut_deep(body))
     except ValueError:
         return None
