@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from pipelines.sync.cadence import Last, due_lists
 from pipelines.sync.settings import SECTION as SYNC_SECTION
 from pipelines.sync.settings import SyncSettings
 from sources.stripe_api.catalogue import GROUPS, RESOURCES, select
+from tests import processes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted((ROOT / "docs/scheduling").glob("*.md"))
@@ -29,8 +28,7 @@ def options(text: str) -> set[str]:
 def known_options() -> set[str]:
     found: set[str] = set()
     for script in ("stripe_sync.py", "stripe_check.py", "stripe_object.py"):
-        command = [sys.executable, f"pipelines/{script}", "--help"]
-        found |= options(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+        found |= options(processes.run(f"pipelines/{script}", "--help", cwd=ROOT).stdout)
     return found
 
 

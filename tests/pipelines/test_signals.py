@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for 
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STRESS = Path(__file__).with_name("signal_stress.py")
-SIGNALS = int(os.environ.get("SIGNALS", "15"))
+SIGNALS = int(os.environ.get("SIGNALS", "9"))
 NAMES = ("customers", "products", "invoices")
 COMMANDS = {
     "pipelines.stripe_full": ["--full-refresh", "--resources", *NAMES],
