@@ -19,7 +19,7 @@ from sources.stripe_api.objects.rows import Row, Stamp, explode, set_marker
 
 
 def converter(account_id: str, columns: Columns, tally: Tally) -> Convert:
-    """A conversion for `sources.fetch.fetch.fetch`."""
+    """A conversion for a `Fetch`."""
 
     def convert(resource: Resource, listings: Sequence[Listing]) -> Mapping[str, pa.Table]:
         own = tally.within(resource.name)
