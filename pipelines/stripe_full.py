@@ -85,8 +85,8 @@ def report(outcome: Outcome, *, debug: bool = False) -> int:
     print_summary(outcome.board)
     if outcome.resumed:
         say(
-            f"{outcome.resumed} of these resources went on from an earlier run: of those only what it had not read was"
-            " asked for, and the other rows are as they were. --full-refresh reads everything again."
+            f"{outcome.resumed} of these resources went on from an earlier run: what that run had read was not read"
+            " again. --full-refresh reads everything."
         )
     say_what_differs(outcome.tally)
     if outcome.error is not None:
