@@ -99,18 +99,20 @@ class Session:
         admitted = self.columns.admit(tables)
         if not admitted:
             return 0
-        refused = load_isolated(self.loader.load, admitted, self.tally, {})
-        stored = rows_of(admitted) - sum(refused.values())
+        rows = rows_of(admitted)
+        stored = rows - sum(load_isolated(self.loader.load, admitted, self.tally, {}).values())
         self.rows += stored
         return stored
 
-    def load(self, tables: Mapping[str, pa.Table], sources: Mapping[str, Iterable[str]]) -> Collection[str]:
+    def load(self, tables: dict[str, pa.Table], sources: Mapping[str, Iterable[str]]) -> Collection[str]:
         """As `store`, and counts nothing; returns the tables of which rows were left out, which are to be read again.
 
         For the caller that keeps their progress back: after many refusals the rest of a table is not even tried.
-        `sources` are the resources that each table's rows are from.
+        `sources` are the resources that each table's rows are from. Takes the tables out of `tables`, so that memory
+        does not hold them while the database works.
         """
         admitted = self.columns.admit(tables)
+        tables.clear()
         return load_isolated(self.loader.load, admitted, self.tally, sources, MOST_REFUSED) if admitted else ()
 
     def save(self, *statuses: ResourceStatus) -> None:

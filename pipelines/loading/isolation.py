@@ -18,14 +18,15 @@ from sources.columns.arrow import concat
 from sources.columns.tally import Tally
 from sources.stripe_api.catalogue import TABLES
 
-Load = Callable[[Mapping[str, pa.Table]], None]
+Load = Callable[[dict[str, pa.Table]], None]
+"""Loads tables, which it takes out of the mapping; where it raises DatabaseProblem for a refusal they are in it again."""
 Note = Callable[[object, str, int], None]  # of a row that is left out: its key, why, and of how many rows
 
 
 def load_isolated(
-    load: Load, tables: Mapping[str, pa.Table], tally: Tally, sources: Mapping[str, Iterable[str]], most: float = inf
+    load: Load, tables: dict[str, pa.Table], tally: Tally, sources: Mapping[str, Iterable[str]], most: float = inf
 ) -> dict[str, int]:
-    """Loads the tables; returns how many rows of which were left out, each noted in `tally` for its resources.
+    """Loads the tables, which it takes out of `tables`; returns how many rows of which were left out, each noted in `tally` for its resources.
 
     `sources` are the names of the resources that a table's rows came from. After `most` refused rows of a table, the
     rest of it is not tried: for callers that come back to it. Raises DatabaseProblem for everything that is not about
@@ -34,14 +35,14 @@ def load_isolated(
     if _refused(load, tables) is None:
         return {}
     refused: dict[str, int] = {}
-    for name, table in tables.items():
+    for name in list(tables):
 
         def note(id: object, why: str, count: int, name: str = name) -> None:
             refused[name] = 0
             for resource in sources.get(name, ("",)):
                 tally.within(resource).reject(name, id, why, count)
 
-        if count := _load_apart(load, name, table, note, most):
+        if count := _load_apart(load, name, tables.pop(name), note, most):
             refused[name] = count
     return refused
 
@@ -82,7 +83,7 @@ def _load_apart(load: Load, name: str, table: pa.Table, note: Note, most: float)
     return len(left_out)
 
 
-def _refused(load: Load, tables: Mapping[str, pa.Table]) -> str | None:
+def _refused(load: Load, tables: dict[str, pa.Table]) -> str | None:
     """Why the database refuses the tables, None where it took them."""
     try:
         load(tables)

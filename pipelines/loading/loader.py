@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,12 +73,8 @@ def _is_old(folder: Path) -> bool:
     return mine and folder.is_dir() and not folder.is_symlink() and found.st_mtime < time.time() - YOUNG
 
 
+MIN_BLOCK = 2**20  # bytes of a CSV file that Arrow reads at once
 BATCH_ROWS = 4_000  # are joined at a time: pages of a hundred rows are slow to write, all at once are twice in memory
-
-
-def write_parquet(table: pa.Table, path: Path) -> None:
-    """The table as it is."""
-    parquet.write_table(table, path, compression="none")
 
 
 def write_csv(table: pa.Table, path: Path) -> None:
@@ -95,6 +91,25 @@ def write_csv(table: pa.Table, path: Path) -> None:
             file.write_table(told.slice(start, BATCH_ROWS).combine_chunks().cast(plain))
 
 
+def read_csv(path: Path, schema: pa.Schema) -> pa.Table:
+    """The table of this schema that `write_csv` wrote, without its `_synced_at`, which is in no file."""
+    plain = pa.schema([(field.name, _without_zone(field.type)) for field in schema])
+    table = csv.read_csv(
+        path,
+        read_options=csv.ReadOptions(block_size=max(MIN_BLOCK, path.stat().st_size)),  # a row must fit in a block
+        parse_options=csv.ParseOptions(newlines_in_values=True),
+        convert_options=csv.ConvertOptions(
+            column_types=plain,
+            include_columns=plain.names,
+            include_missing_columns=True,
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+    return table.cast(schema)
+
+
 def _is_told(name: str, column: pa.ChunkedArray) -> bool:
     return name != SYNCED_AT and column.null_count < len(column)
 
@@ -103,10 +118,9 @@ def _without_zone(kind: pa.DataType) -> pa.DataType:
     return pa.timestamp(kind.unit) if pa.types.is_timestamp(kind) else kind
 
 
-def without_idle_markers(tables: Mapping[str, pa.Table], database: Database, dataset: str) -> dict[str, pa.Table]:
-    """The tables without idle markers, and without those that are empty then."""
-    left = dict(tables)
-    for name, table in tables.items():
+def drop_idle_markers(tables: dict[str, pa.Table], database: Database, dataset: str) -> None:
+    """Drops the set markers of parents that have no live child, and the tables that are empty then."""
+    for name, table in list(tables.items()):
         if PARENT not in table.column_names:
             continue
         is_marker = pc.equal(table[SOURCE], SET_MARKER)
@@ -117,10 +131,9 @@ def without_idle_markers(tables: Mapping[str, pa.Table], database: Database, dat
         live = pa.array(sorted(_live_parents(database, dataset, name, account, parents.to_pylist())), pa.string())
         kept = table.filter(pc.or_(pc.invert(is_marker), pc.is_in(table[PARENT], value_set=live)))
         if kept.num_rows:
-            left[name] = kept
+            tables[name] = kept
         else:
-            del left[name]
-    return left
+            del tables[name]
 
 
 def _live_parents(database: Database, dataset: str, table: str, account: str, parents: list[str]) -> set[str]:
@@ -151,17 +164,25 @@ class Loader:
         self._columns = columns
         self._file_format: TLoaderFileFormat = "csv" if database.dialect == "postgres" else "parquet"
 
-    def load(self, tables: Mapping[str, pa.Table]) -> None:
+    def load(self, tables: dict[str, pa.Table]) -> None:
         """Merges the tables; returns when all of them are committed.
 
-        Raises `DatabaseProblem` when the database refuses or another run has the lock meanwhile, and KeyboardInterrupt
-        when a signal ends the load; some of the tables may be merged then, which does no harm.
+        Takes the tables out of `tables`, so that memory does not hold them while the database works, and puts them back
+        where the database refuses them. Raises `DatabaseProblem` when it does or another run has the lock meanwhile,
+        and KeyboardInterrupt when a signal ends the load; some of the tables may be merged then, which does no harm.
         """
         self._database.check_lock()
         try:
             # dlt's own signals, around it all: within its load alone it would forget the signal
             with working_folder() as folder, own_configuration(), intercepted_signals():
-                self._run(folder, without_idle_markers(tables, self._database, self._dataset))
+                drop_idle_markers(tables, self._database, self._dataset)
+                schemas = {name: table.schema for name, table in tables.items()}
+                try:
+                    self._run(folder, tables)
+                except PipelineStepFailed as error:
+                    if refusal_of(error) is not None:
+                        tables |= {name: self._read(folder, name, schema) for name, schema in schemas.items()}
+                    raise
                 raise_if_signalled()
             raise_if_interrupted()  # one that came while dlt gave the handlers back
         except (PipelineStepFailed, OSError) as error:
@@ -170,14 +191,15 @@ class Loader:
                 raise KeyboardInterrupt from error
             raise DatabaseProblem(f"A load package failed. {explained(error)}", refusal=refusal_of(error)) from error
 
-    def _run(self, folder: Path, tables: Mapping[str, pa.Table]) -> None:
+    def _run(self, folder: Path, tables: dict[str, pa.Table]) -> None:
+        """Takes each table out of `tables` once it is written to a file."""
         if not tables:
             return
         pipeline = dlt.pipeline(
             SCHEMA, pipelines_dir=str(folder), destination=self._destination, dataset_name=self._dataset
         )
         pipeline.config.restore_from_destination = False
-        resources = [self._resource(folder, name, table) for name, table in tables.items()]
+        resources = [self._resource(folder, name, tables.pop(name)) for name in list(tables)]
         pipeline.extract(dlt.sources.DltSource(dlt.Schema(SCHEMA), SCHEMA, resources))
         pipeline.normalize()
         self.refuse_another_target(pipeline.destination_client())
@@ -190,15 +212,25 @@ class Loader:
 
     def _resource(self, folder: Path, name: str, table: pa.Table) -> DltResource:
         """The table as a file of the format that the database copies from, which dlt takes over as it is."""
-        path = folder / f"{name}.{self._file_format}"
-        write = write_csv if self._file_format == "csv" else write_parquet
-        write(table, path)
+        path = self._path(folder, name)
+        if self._file_format == "csv":
+            write_csv(table, path)
+        else:
+            parquet.write_table(table, path, compression="none")
         return dlt.resource(
             [dlt.mark.with_file_import(str(path), self._file_format, table.num_rows)],
             name=name,
             write_disposition={"disposition": "merge", "strategy": "upsert"},
             columns=self.hints(name, table.schema),
         )
+
+    def _read(self, folder: Path, name: str, schema: pa.Schema) -> pa.Table:
+        """The table that `_resource` wrote."""
+        path = self._path(folder, name)
+        return read_csv(path, schema) if self._file_format == "csv" else parquet.read_table(path, schema=schema)
+
+    def _path(self, folder: Path, name: str) -> Path:
+        return folder / f"{name}.{self._file_format}"
 
     def hints(self, name: str, schema: pa.Schema) -> dict[str, TColumnSchema]:
         """dlt's columns of a table: every known one, whether the package has it or not, in a stable order.

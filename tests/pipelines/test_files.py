@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
 
-from pipelines.loading.loader import BATCH_ROWS, write_csv
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipelines.loading.loader import BATCH_ROWS, read_csv, write_csv
+from sources.columns.arrow import ARROW_TYPES
 
 MOMENT = datetime(2026, 2, 3, 4, 5, 6, 789_000, UTC)
 
@@ -44,3 +50,37 @@ def test_years_of_any_length_are_written_as_postgres_reads_them(tmp_path: Path) 
         "0001-01-02 00:00:00.000000",
         "9999-12-30 23:59:59.000000",
     ]
+
+
+VALUES = {
+    "text": st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+    | st.sampled_from(["", "null", "NULL", "N/A", "true", "1", '"', "\r\n", "a,b", " ", "\\N"]),
+    "bigint": st.integers(-(2**63), 2**63 - 1),
+    "double": st.floats(allow_nan=False, allow_infinity=False),
+    "bool": st.booleans(),
+    "timestamp": st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)),
+    "decimal": st.decimals(-(10**20), 10**20, places=12).map(Decimal),
+}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_what_was_written_is_read_again_exactly(data: st.DataObject, tmp_path: Path) -> None:
+    names = data.draw(st.permutations(list(VALUES)))
+    count = data.draw(st.integers(1, 5))
+    columns = {
+        f"{name} column": pa.array(
+            data.draw(st.lists(st.none() | VALUES[name], min_size=count, max_size=count)), ARROW_TYPES[name]
+        )
+        for name in names
+    }
+    table = pa.table({"id": pa.array([str(place) for place in range(count)]), **columns})
+    write_csv(table, tmp_path / "x.csv")
+    assert read_csv(tmp_path / "x.csv", table.schema).equals(table)
+
+
+@pytest.mark.parametrize("size", [1_000, 3 * 2**20])
+def test_a_row_of_any_size_is_read_again(size: int, tmp_path: Path) -> None:
+    table = pa.table({"id": ["a", "b", "c"], "text": ["x\n" * size, None, ""], "nothing": pa.nulls(3, pa.int64())})
+    write_csv(table, tmp_path / "x.csv")
+    assert read_csv(tmp_path / "x.csv", table.schema).equals(table)

@@ -22,6 +22,7 @@ from pipelines.check.check import Check, CheckOrder
 from pipelines.check.unlisted import Unlisted
 from pipelines.loading.isolation import load_isolated
 from pipelines.run import Order, Outcome, run
+from pipelines.session import open_session
 from pipelines.stripe_sync import report
 from pipelines.sync.gap import vanished_since
 from pipelines.sync.objects import load_objects
@@ -29,11 +30,13 @@ from pipelines.warehouse.problems import DatabaseProblem
 from pipelines.warehouse.stored_rows import StoredRows
 from pipelines.warehouse.verdict import refusal_of
 from simulator.objects import Object
+from sources.columns.arrow import arrow_tables
 from sources.columns.columns import MORE_COLUMNS
 from sources.columns.tally import Tally, left_out
 from sources.errors import BrokenPage
 from sources.stripe_api.catalogue import RESOURCES, select
 from sources.stripe_api.events.reading import Piece, pieces
+from sources.stripe_api.objects.rows import Stamp, explode
 from tests.databases import Database
 from tests.pipelines.mirror import START, Mirror
 
@@ -308,6 +311,26 @@ def test_row_that_postgres_refuses_is_left_out_and_tried_again(
         connection.execute("drop trigger refuse on stripe.customers")
     assert load(mirror, "customers").failed == []
     assert mirror.differences(["customers", "products"]) == []
+
+
+def test_tables_leave_memory_while_they_load_and_are_there_again_where_they_are_refused(mirror: Mirror) -> None:
+    def tables(id: str, **fields: Any) -> dict[str, pa.Table]:
+        rows = explode(
+            "customers", [{"id": id, "object": "customer", **fields}], Stamp("acct_1", 1_760_000_000, "list")
+        )
+        return arrow_tables(rows, session.columns)
+
+    with open_session(mirror.settings, "stripe_full") as session:
+        taken = tables("cus_1", name="Same")
+        session.loader.load(taken)
+        assert taken == {}
+        session.database.execute("CREATE UNIQUE INDEX own ON stripe.customers (name)")
+        refused = tables("cus_2", name="Same", metadata={"a": '\n,"'}, email="", phone=None, balance=-7)
+        before = refused["customers"].drop_columns("_synced_at")
+        with pytest.raises(DatabaseProblem) as problem:
+            session.loader.load(refused)
+        assert problem.value.refusal is not None
+        assert refused["customers"].drop_columns("_synced_at").equals(before)
 
 
 def test_table_that_takes_no_more_columns_stops_itself_only(postgres_mirror: Mirror, postgres_url: str) -> None:
