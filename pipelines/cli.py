@@ -27,8 +27,8 @@ from pipelines.warehouse.problems import (
     without_rows,
 )
 from sources.columns.columns import MORE_COLUMNS
+from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.layout import OTHER_FIELDS
-from sources.columns.tally import Tally
 from sources.errors import AuthenticationFailed, BadConfiguration, StripeSourceError, shown
 
 ALL_WELL, SOME_FAILED, COULD_NOT_START, DRIFT = 0, 1, 2, 3
@@ -107,7 +107,7 @@ def window_of(options: argparse.Namespace) -> tuple[int, int | None]:
     )
 
 
-def in_turn(settings: Settings, body: Callable[[Settings], int], *, debug: bool) -> int:
+def for_each_account(settings: Settings, body: Callable[[Settings], int], *, debug: bool) -> int:
     """Runs a scheduled command for each account of the settings, and returns the highest exit code.
 
     An account that another run is loading is left to that run: this is said and is no failure. What stops one of
@@ -132,15 +132,15 @@ def in_turn(settings: Settings, body: Callable[[Settings], int], *, debug: bool)
     return code
 
 
-def say_what_differs(tally: Tally) -> None:
+def say_what_differs(counts: ConversionCounts) -> None:
     """What was stored in another place or spelling than Stripe's own, each kind once; nothing is lost there."""
-    for (table, column), count in sorted(tally.variants().items()):
+    for (table, column), count in sorted(counts.variants().items()):
         say(f"{count} values of {table} did not fit their column and are in {table}.{column}.")
-    for (table, column), count in sorted(tally.escaped().items()):
+    for (table, column), count in sorted(counts.escaped().items()):
         say(
             f"{count} values of {table}.{column} had characters that databases cannot hold; they are escaped (\\u0000)."
         )
-    for table, fields in sorted(tally.aside().items()):
+    for table, fields in sorted(counts.aside().items()):
         named = ", ".join(fields[:10]) + (f" and {len(fields) - 10:,} more" if fields[10:] else "")
         say(
             f"These fields of {table} cannot be columns and are stored in {table}.{OTHER_FIELDS}: {named}. A column"

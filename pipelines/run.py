@@ -20,7 +20,7 @@ from pipelines.session import Session, open_session
 from pipelines.settings import Settings
 from pipelines.state import State
 from pipelines.warehouse.problems import DatabaseProblem, database_problems
-from sources.columns.tally import Tally
+from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import StripeSourceError
 from sources.fetch.fetch import Fetch
 from sources.stripe_api.catalogue import Resource
@@ -50,7 +50,7 @@ class Outcome:
     """
 
     board: Board
-    tally: Tally
+    counts: ConversionCounts
     failed: list[str]
     skipped: list[str]
     error: StripeSourceError | None = None
@@ -101,7 +101,7 @@ class Run:
         self._board.settle(self._journal.statuses())
         failed, skipped = self._journal.with_status("error"), self._journal.with_status("skipped")
         self._end("error" if error else "partial" if failed else "complete", error)
-        return Outcome(self._board, self._session.tally, failed, skipped, error, self._resumed, self._journal.in_part)
+        return Outcome(self._board, self._session.counts, failed, skipped, error, self._resumed, self._journal.in_part)
 
     def _prepare(self) -> None:
         saved = {} if self._order.full_refresh else self._state.read_progress()
@@ -124,7 +124,7 @@ class Run:
         fetching = fetch(
             self._session.client,
             resources,
-            convert=converter(self._session.account_id, self._session.columns, self._session.tally),
+            convert=converter(self._session.account_id, self._session.columns, self._session.counts),
             since=self._order.since,
             until=self._until,
             progress=self._journal.progress(),
@@ -161,12 +161,12 @@ class Run:
             self._journal.committed(chunk, stays=chunk.resource in in_doubt)
         self._board.loaded = self._journal.rows
         for end in package.ends:
-            self._journal.ended(end, session.tally.rejected(end.resource))
+            self._journal.ended(end, session.counts.rejected(end.resource))
         self._save({one.resource for one in (*package.chunks, *package.ends)})
 
     def _save(self, resources: set[str] | None) -> None:
         statuses = self._journal.statuses(resources)
-        rejected = self._session.tally.take_unsaved()
+        rejected = self._session.counts.take_unsaved()
         self._state.save(statuses, rows=self._journal.rows, requests=self._requests, rejected=rejected)
 
     def _end(self, status: str, error: StripeSourceError | None) -> None:

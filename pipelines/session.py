@@ -30,8 +30,8 @@ from pipelines.warehouse.duckdb_database import open_duckdb
 from pipelines.warehouse.postgres_database import open_postgres
 from pipelines.warehouse.rights import check_rights
 from sources.columns.contract import ContractedColumns
+from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.set_markers import rows_of
-from sources.columns.tally import Tally
 from sources.errors import BadConfiguration
 from sources.fetch.limiter import Spending
 from sources.stripe_api.client.client import Client
@@ -78,7 +78,7 @@ class Session:
     state: State
     loader: Loader
     columns: ContractedColumns
-    tally: Tally = field(default_factory=Tally)
+    counts: ConversionCounts = field(default_factory=ConversionCounts)
     rows: int = 0
 
     @property
@@ -93,14 +93,14 @@ class Session:
     def store(self, tables: Mapping[str, pa.Table]) -> int:
         """Merges what the schema contract admits; returns how many rows that were, when they are committed.
 
-        Rows that the database refuses are left out, and noted in the tally; every other row is stored, however many
+        Rows that the database refuses are left out, and noted in `counts`; every other row is stored, however many
         were refused. Raises DatabaseProblem, SchemaFrozen.
         """
         admitted = self.columns.admit(tables)
         if not admitted:
             return 0
         rows = rows_of(admitted)
-        stored = rows - sum(load_isolated(self.loader.load, admitted, self.tally, {}).values())
+        stored = rows - sum(load_isolated(self.loader.load, admitted, self.counts, {}).values())
         self.rows += stored
         return stored
 
@@ -113,17 +113,17 @@ class Session:
         """
         admitted = self.columns.admit(tables)
         tables.clear()
-        return load_isolated(self.loader.load, admitted, self.tally, sources, MOST_REFUSED) if admitted else ()
+        return load_isolated(self.loader.load, admitted, self.counts, sources, MOST_REFUSED) if admitted else ()
 
     def save(self, *statuses: ResourceStatus) -> None:
         """Saves progress with the run's totals so far. Raises KeyboardInterrupt after a signal to stop."""
         raise_if_interrupted()
-        rejected = self.tally.take_unsaved()
+        rejected = self.counts.take_unsaved()
         self.state.save(statuses, rows=self.rows, requests=self.spending.spent, rejected=rejected)
 
     def end(self, status: str, error: str | None = None) -> None:
         """The last word on the run: `complete`, `partial` or `error`."""
-        if rejected := self.tally.take_unsaved():
+        if rejected := self.counts.take_unsaved():
             self.state.save([], rows=self.rows, requests=self.spending.spent, rejected=rejected)
         self.state.end(status, error, rows=self.rows, requests=self.spending.spent)
 

@@ -144,11 +144,11 @@ def _providers() -> Collection[Any]:
             raise BadConfiguration(f"The file .dlt/{file} is not valid TOML, or it cannot be read.") from None
         raise BadConfiguration(
             f"dlt cannot read its configuration ({type(error).__name__}). A setting of its own has a value that dlt"
-            f" does not take: {_suspects(getattr(error, 'field_name', None))}. Remove it: no command needs it."
+            f" does not take: {_candidates(getattr(error, 'field_name', None))}. Remove it: no command needs it."
         ) from None
 
 
-def _suspects(field: str | None) -> str:
+def _candidates(field: str | None) -> str:
     """dlt's own setting of this name, or those that are set, as `RUNTIME__LOG_LEVEL`."""
     if field is not None:
         section = "RUNTIME" if field in RuntimeConfiguration().get_resolvable_fields() else "PROVIDERS"

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.rights import create_missing
-from sources.columns.tally import Rejected
+from sources.columns.conversion_counts import Rejected
 
 Status = Literal["queued", "running", "complete", "error", "skipped"]
 

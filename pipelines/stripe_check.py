@@ -30,7 +30,7 @@ from pipelines.cli import (
     DRIFT,
     SOME_FAILED,
     add_common_options,
-    in_turn,
+    for_each_account,
     moment,
     resources_of,
     run_command,
@@ -94,7 +94,7 @@ def _check(options: argparse.Namespace) -> int:
         return SOME_FAILED if report.incomplete else ALL_WELL
 
     with file or nullcontext():
-        code = in_turn(settings_of(options), check, debug=options.debug)
+        code = for_each_account(settings_of(options), check, debug=options.debug)
         text = orjson.dumps([report.to_json() for report in reports], option=orjson.OPT_INDENT_2) + b"\n"
         if file is not None:
             file.write(text)

@@ -22,7 +22,7 @@ from pipelines.cli import (
     SOME_FAILED,
     add_common_options,
     explain,
-    in_turn,
+    for_each_account,
     moment,
     resources_of,
     run_command,
@@ -77,7 +77,7 @@ def _full(options: argparse.Namespace) -> int:
             print(f"{settings.stripe_account}:")
         return report(run(settings, order), debug=options.debug)
 
-    return in_turn(settings_of(options), load, debug=options.debug)
+    return for_each_account(settings_of(options), load, debug=options.debug)
 
 
 def report(outcome: Outcome, *, debug: bool = False) -> int:
@@ -88,7 +88,7 @@ def report(outcome: Outcome, *, debug: bool = False) -> int:
             f"{outcome.resumed} of these resources went on from an earlier run: what that run had read was not read"
             " again. --full-refresh reads everything."
         )
-    say_what_differs(outcome.tally)
+    say_what_differs(outcome.counts)
     if outcome.error is not None:
         explain(outcome.error, debug)
     return SOME_FAILED if outcome.failed or outcome.error is not None else ALL_WELL

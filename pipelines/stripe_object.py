@@ -29,7 +29,7 @@ from pipelines.cli import (
 )
 from pipelines.session import open_session
 from pipelines.sync.objects import load_objects
-from sources.columns.tally import left_out
+from sources.columns.conversion_counts import left_out
 from sources.command_line import Parser
 
 
@@ -64,12 +64,12 @@ def _objects(options: argparse.Namespace) -> int:
         except Exception as error:
             session.end("error", str(error))
             raise
-        rejected = session.tally.rejected()
+        rejected = session.counts.rejected()
         session.end("partial" if rejected else "complete", left_out(rejected, is_load=True) if rejected else None)
     for one in loaded:
         print(f"{one.id}: {session.settings.dataset}.{one.table}{', deleted' if one.is_deleted else ''}")
     print(f"{session.rows:,} rows, {session.spending.spent:,} requests.")
-    say_what_differs(session.tally)
+    say_what_differs(session.counts)
     if rejected:
         say(left_out(rejected, is_load=True))
     return SOME_FAILED if rejected else ALL_WELL

@@ -22,7 +22,7 @@ from pipelines.cli import (
     ALL_WELL,
     SOME_FAILED,
     add_common_options,
-    in_turn,
+    for_each_account,
     resources_of,
     run_command,
     say,
@@ -38,7 +38,7 @@ from pipelines.sync.list_runs import COMMAND
 from pipelines.sync.settings import SyncSettings, read_sync_settings
 from pipelines.sync.sync import Sync, SyncOutcome
 from pipelines.warehouse.problems import DatabaseProblem
-from sources.columns.tally import left_out
+from sources.columns.conversion_counts import left_out
 from sources.command_line import Parser
 from sources.errors import RetryLater
 
@@ -108,7 +108,7 @@ def sync_once(
             outcome = Sync(session, sync_settings, names, warn=say).run()
         return report(outcome, strict=strict)
 
-    return in_turn(settings, sync, debug=debug)
+    return for_each_account(settings, sync, debug=debug)
 
 
 def follow(once: Callable[[], int], seconds: float, sleep: Callable[[float], object] = time.sleep) -> int:
@@ -126,7 +126,7 @@ def report(outcome: SyncOutcome, *, strict: bool) -> int:
     events = outcome.events
     print(
         f"{outcome.account_id}: {events.events:,} events, {events.applied:,} objects changed ({events.believed:,} from"
-        f" their events, {events.read_back:,} read back, {events.deleted:,} deleted); {outcome.rows:,} rows,"
+        f" their events, {events.retrieve:,} read back, {events.deleted:,} deleted); {outcome.rows:,} rows,"
         f" {outcome.requests:,} requests."
     )
     if outcome.relisted:
@@ -137,7 +137,7 @@ def report(outcome: SyncOutcome, *, strict: bool) -> int:
         print(f"  {count:,} not stored: {reason}")
     for lists in outcome.lists:
         print_summary(lists.board, all_lines=False)
-    say_what_differs(outcome.tally)
+    say_what_differs(outcome.counts)
     if outcome.rejected:
         say(left_out(outcome.rejected, is_load=True))
     if outcome.stopped:

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from sources.columns.tally import Tally
+from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage
 from sources.stripe_api.catalogue import TABLES, table_of_object
 from sources.stripe_api.catalogue.events import is_deletion
 from sources.stripe_api.objects.changes import Change, Ignored, change_of, rows_of
+from sources.stripe_api.objects.retrieve import ObjectRef
 from sources.stripe_api.objects.rows import Row, Stamp, tombstone
-from sources.stripe_api.objects.wanted import Wanted
 from webhook_sink.event import Event
 
 UNREADABLE = "reading its object takes STRIPE_SECRET_KEY"
@@ -26,12 +26,12 @@ OTHER_MODE = "it is of the other mode"
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """An object to read from the API: `wanted.at` is the second that the answer must lie past.
+    """An object to read from the API: `ref.at` is the second that the answer must lie past.
 
     `account_id` is where its rows belong, `context` the connected account to ask as, None for our own.
     """
 
-    wanted: Wanted
+    ref: ObjectRef
     account_id: str
     context: str | None
     reason: str
@@ -98,18 +98,18 @@ def _of_snapshot(event: Event, policy: Policy) -> Decision:
     again = _reread(change, event, policy, doubt or "tie")
     if doubt in ("version", "revalidate") and again is not None:
         return Decision({}, again, waits=True, doubt=doubt)
-    entries = Tally() if TABLES[change.table].embedded else None
+    entries = ConversionCounts() if TABLES[change.table].embedded else None
     rows = _rows(change, event, policy, entries)
     return Decision(rows, again if doubt else None, again=again, doubt=doubt, left_out=left_out(entries))
 
 
-def left_out(entries: Tally | None) -> str | None:
+def left_out(entries: ConversionCounts | None) -> str | None:
     """Which embedded objects no row can hold, and why; None where there are none. Holds no id and no value."""
     found = entries.rejected() if entries is not None else []
     return "; ".join(f"{one.table}: {one.why}" for one in found) or None
 
 
-def _rows(change: Change, event: Event, policy: Policy, entries: Tally | None) -> Mapping[str, list[Row]]:
+def _rows(change: Change, event: Event, policy: Policy, entries: ConversionCounts | None) -> Mapping[str, list[Row]]:
     """The rows, under the account that the event is about.
 
     A connected account itself, with what belongs to it, is kept twice: the platform's list of accounts shows it too.
@@ -126,8 +126,8 @@ def _reread(change: Change, event: Event, policy: Policy, reason: str) -> Reread
     """How to read an object again; None where Stripe has no way to, or there is no key."""
     if TABLES[change.table].retrieve is None or not policy.can_read:
         return None
-    wanted = Wanted(change.table, change.key, change.parent_id, change.created, change.at)
-    return Reread(wanted, event.account or policy.account_id, event.account, reason)
+    ref = ObjectRef(change.table, change.key, change.parent_id, change.created, change.at)
+    return Reread(ref, event.account or policy.account_id, event.account, reason)
 
 
 def _of_thin(event: Event, policy: Policy) -> Decision:
@@ -139,15 +139,15 @@ def _of_thin(event: Event, policy: Policy) -> Decision:
     if is_deletion(event.type) and event.object_id and TABLES[name].key:
         stamp = Stamp(account_id, event.created, "event")
         return Decision({name: [tombstone(name, event.object_id, stamp)]})
-    wanted = _wanted_of_path(name, str(related.get("url")), event.created - 1)
-    if wanted is None:
+    ref = _ref_of_path(name, str(related.get("url")), event.created - 1)
+    if ref is None:
         return Decision({}, ignored="it does not say where its object can be read")
     if not policy.can_read:
         return Decision({}, ignored=UNREADABLE)
-    return Decision({}, Reread(wanted, account_id, event.account, "thin"), waits=True, doubt="thin")
+    return Decision({}, Reread(ref, account_id, event.account, "thin"), waits=True, doubt="thin")
 
 
-def _wanted_of_path(table: str, path: str, at: int) -> Wanted | None:
+def _ref_of_path(table: str, path: str, at: int) -> ObjectRef | None:
     """The object at a path of Stripe's, which has to be the one that the table's objects are read at."""
     template = TABLES[table].retrieve
     if template is None:
@@ -159,4 +159,4 @@ def _wanted_of_path(table: str, path: str, at: int) -> Wanted | None:
     ids = {name: unquote(value) for name, value in found.groupdict().items()}
     if not set(TABLES[table].key) <= set(ids):
         return None
-    return Wanted(table, tuple(ids[name] for name in TABLES[table].key), ids.get("_parent_id"), None, at)
+    return ObjectRef(table, tuple(ids[name] for name in TABLES[table].key), ids.get("_parent_id"), None, at)

@@ -13,11 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from sources.columns.tally import Tally
+from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import StripeSourceError
 from sources.stripe_api.client.client import Client
-from sources.stripe_api.objects.read_back import read_one
-from sources.stripe_api.objects.wanted import ReadBack, Wanted
+from sources.stripe_api.objects.retrieve import ObjectRef, Retrieved, retrieve_one
 from webhook_sink.commit.batch import key_of
 from webhook_sink.commit.entry import Claim, Entry
 from webhook_sink.commit.ledger import LedgerStatements
@@ -97,11 +96,11 @@ class Rereader:
         try:
             client = self._client_of(reread.context)
             found = await loop.run_in_executor(
-                self._threads, read_one, client, reread.wanted, reread.account_id, entries := Tally()
+                self._threads, retrieve_one, client, reread.ref, reread.account_id, entries := ConversionCounts()
             )
-            if found.fate == "failed":
+            if found.state == "failed":
                 await self._put_off(claim, found.why)
-            elif found.fate in ("unreadable", "broken"):
+            elif found.state in ("unreadable", "broken"):
                 await self._give_up(claim, found.why)
             elif not _is_late_enough(found, reread):
                 await self._postpone(claim, TOO_EARLY_SECONDS, claim.attempts - 1, "the answer is of the same second")
@@ -116,13 +115,13 @@ class Rereader:
             with suppress(Exception):  # the database is away: the claim ends by itself
                 await self._put_off(claim, describe(error))
 
-    async def _merge(self, claim: Claim, found: ReadBack, left_out: str | None) -> None:
+    async def _merge(self, claim: Claim, found: Retrieved, left_out: str | None) -> None:
         loop = asyncio.get_running_loop()
         decision = Decision(found.rows, left_out=left_out)
         entry = Entry(decision, claim.reread.account_id, loop.create_future(), loop.time(), claim=claim)
         fate = await self._writer.submit(entry)
         if fate == "committed":
-            self._count(claim.reread, found.fate)
+            self._count(claim.reread, found.state)
         elif fate == "failed":
             await self._give_up(claim, "the database refuses its rows")
         else:
@@ -141,7 +140,7 @@ class Rereader:
             await connection.execute(self._ledger.postpone, parameters)
 
     async def _give_up(self, claim: Claim, why: str) -> None:
-        log.error("gave up reading an object of %s again: %s", claim.reread.wanted.table, why)
+        log.error("gave up reading an object of %s again: %s", claim.reread.ref.table, why)
         self._count(claim.reread, "given up")
         async with transaction(self._pool) as connection:
             parameters = (*key_of(claim.reread), claim.generation, why)
@@ -151,13 +150,13 @@ class Rereader:
         self._metrics.rereads.labels(reread.reason, outcome).inc()
 
 
-def _is_late_enough(found: ReadBack, reread: Reread) -> bool:
+def _is_late_enough(found: Retrieved, reread: Reread) -> bool:
     """Whether the answer shows a moment past the one that is in doubt. No such object: no moment needed."""
-    moments = [row["_as_of"] for row in found.rows.get(reread.wanted.table, ())]
-    return found.object is None or not moments or max(moments) > reread.wanted.at
+    moments = [row["_as_of"] for row in found.rows.get(reread.ref.table, ())]
+    return found.object is None or not moments or max(moments) > reread.ref.at
 
 
 def _claim_of(row: tuple[Any, ...]) -> Claim:
     table, key, account_id, context, parent_id, created, at, reason, events, generation, attempts = row
-    wanted = Wanted(table, tuple(key), parent_id, created, at)
-    return Claim(Reread(wanted, account_id, context, reason), events, generation, attempts)
+    ref = ObjectRef(table, tuple(key), parent_id, created, at)
+    return Claim(Reread(ref, account_id, context, reason), events, generation, attempts)

@@ -14,15 +14,15 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from pipelines.account import read_account
+from pipelines.check.drift_candidates import DriftCandidates
 from pipelines.check.report import CheckReport
-from pipelines.check.suspects import Suspects
 from pipelines.check.unlisted import Unlisted
 from pipelines.loading.parents import StoredParents
 from pipelines.process import raise_if_interrupted
 from pipelines.session import Session
 from pipelines.sync.future_rows import future_rows
 from pipelines.warehouse.stored_rows import Key, StoredRows
-from sources.columns.tally import Rejected, left_out
+from sources.columns.conversion_counts import Rejected, left_out
 from sources.errors import RequestRefused, RetryLater, SkipResource
 from sources.fetch.fetch import Chunk, Failed, Finished
 from sources.fetch.limiter import BudgetSpent
@@ -30,7 +30,7 @@ from sources.fetch.pager import Listing
 from sources.stripe_api.catalogue import TABLES, Resource
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.convert import converter
-from sources.stripe_api.objects.read_back import completed
+from sources.stripe_api.objects.retrieve import completed
 from sources.stripe_api.paging.conventions import created_of, created_params, list_params
 from sources.stripe_api.paging.plan import fetch
 
@@ -94,7 +94,7 @@ class Check:
         self._now = session.now if session.now is not None else read_account(session.client, session.settings).now
         self._until = min(order.until or self._now - order.lag, self._now - order.lag)
         self._began = self._stored.now()
-        self._suspects = Suspects(session, self._stored, self._began)
+        self._candidates = DriftCandidates(session, self._stored, self._began)
         self._unlisted = Unlisted(session, self._stored, self._began, self._now)
         self._seen: dict[str, set[Key]] = {}
         self.report = CheckReport(
@@ -144,7 +144,7 @@ class Check:
         fetching = fetch(
             session.client,
             resources,
-            convert=converter(session.account_id, session.columns, session.tally),
+            convert=converter(session.account_id, session.columns, session.counts),
             since=self._order.since,
             until=self._until,
             parents=parents,
@@ -169,7 +169,7 @@ class Check:
 
     def _read_samples(self, size: int) -> None:
         session = self._session
-        convert = converter(session.account_id, session.columns, session.tally)
+        convert = converter(session.account_id, session.columns, session.counts)
         whole = [one for one in self._order.resources if one.created == "none" and not one.parents]
         self._read_lists(whole, None)
         for resource in self._order.resources:
@@ -187,7 +187,7 @@ class Check:
     def _note_left_out(self) -> None:
         """What could not be compared or repaired, by the list that showed it, or by its table."""
         by_name: dict[str, list[Rejected]] = {}
-        for one in self._session.tally.rejected():
+        for one in self._session.counts.rejected():
             by_name.setdefault(one.resource or one.table, []).append(one)
         for name, some in by_name.items():
             others = [self.report.incomplete[name]] if name in self.report.incomplete else []
@@ -197,11 +197,11 @@ class Check:
 
     def _compare(self, resource: Resource, tables: Mapping[str, pa.Table]) -> None:
         for name, table in tables.items():
-            listed = self._suspects.compare(name, table)
+            listed = self._candidates.compare(name, table)
             self.report.checked[name] += len(listed)
             if name == resource.table:
                 self._seen.setdefault(name, set()).update(listed)
-        if self._suspects.rows > HELD_ROWS:
+        if self._candidates.rows > HELD_ROWS:
             self._settle()
 
     def _look_for_unlisted(self, resource: Resource, since: int, until: int) -> None:
@@ -211,7 +211,7 @@ class Check:
                 self.report.unlisted[one.table] += 1
             for name, part in one.tables.items():
                 found = [one.finding] if one.finding is not None and name == one.table else []
-                self._suspects.note(name, part, found, {each.key: part["_as_of"][0].as_py() for each in found})
+                self._candidates.note(name, part, found, {each.key: part["_as_of"][0].as_py() for each in found})
 
     def _settle(self) -> None:
-        self.report.findings += self._suspects.settle(dry_run=self._order.dry_run)
+        self.report.findings += self._candidates.settle(dry_run=self._order.dry_run)

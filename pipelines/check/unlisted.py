@@ -18,9 +18,8 @@ from pipelines.warehouse.stored_rows import Key, StoredRows
 from sources.columns.arrow import arrow_tables
 from sources.stripe_api.catalogue import TABLES, Resource
 from sources.stripe_api.events.position import KEPT, MARGIN
-from sources.stripe_api.objects.read_back import read_back
+from sources.stripe_api.objects.retrieve import ObjectRef, Retrieved, retrieve
 from sources.stripe_api.objects.rows import Stamp, tombstone
-from sources.stripe_api.objects.wanted import ReadBack, Wanted
 
 KEPT_DAYS = frozenset({"events", "v2_core_events"})
 
@@ -55,12 +54,12 @@ class Unlisted:
         session = self._session
         where, parameters = self._within(resource, since, until)
         unlisted = [
-            Wanted(table.name, key, None, None, self._now)
+            ObjectRef(table.name, key, None, None, self._now)
             for key in self._stored.live_keys(table.name, where, parameters)
             if key not in seen and key != (session.account_id,)
         ]
         workers = session.settings.workers
-        for batch in read_back(session.client, unlisted, session.account_id, workers=workers, entries=session.tally):
+        for batch in retrieve(session.client, unlisted, session.account_id, workers=workers, entries=session.counts):
             yield from map(self._judged, batch)
 
     def _within(self, resource: Resource, since: int, until: int) -> tuple[str, list[Any]]:
@@ -76,22 +75,22 @@ class Unlisted:
             parameters += [datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC)]
         return where, parameters
 
-    def _judged(self, one: ReadBack) -> Judged:
+    def _judged(self, one: Retrieved) -> Judged:
         """Deleted in Stripe, or alive and perhaps stale."""
-        session, table, key = self._session, one.wanted.table, one.wanted.key
+        session, table, key = self._session, one.ref.table, one.ref.key
         finding, rows = None, one.rows
-        if one.fate == "gone":
+        if one.state == "gone":
             finding = Finding(table, key, "vanished")
-        elif one.fate == "unreadable" and TABLES[table].retrieve is None:
+        elif one.state == "unreadable" and TABLES[table].retrieve is None:
             finding = Finding(table, key, "vanished")
             rows = {table: [tombstone(table, key[0], Stamp(session.account_id, self._now, "retrieve"))]}
-        elif one.fate in ("broken", "failed"):
-            session.tally.within(table).reject(table, "/".join(key), one.why)
-        elif one.fate == "read":
-            made = arrow_tables(rows, session.columns, tally=session.tally.within(table))
+        elif one.state in ("broken", "failed"):
+            session.counts.within(table).reject(table, "/".join(key), one.why)
+        elif one.state == "read":
+            made = arrow_tables(rows, session.columns, counts=session.counts.within(table))
             read = made[table].to_pylist()[0] if table in made else None
             stored = self._stored.by_key(table, [key]).get(key)
             if read is not None and stored is not None and (fields := differing(table, read, stored, session.columns)):
                 finding = Finding(table, key, "stale", fields)
-        tables = arrow_tables(rows, session.columns, tally=session.tally) if finding is not None else {}
+        tables = arrow_tables(rows, session.columns, counts=session.counts) if finding is not None else {}
         return Judged(table, finding, tables)

@@ -15,19 +15,24 @@ import pyarrow.compute as pc
 from pipelines.warehouse.merge import PARENT, SET_MARKER, SOURCE
 from pipelines.warehouse.problems import DatabaseProblem
 from sources.columns.arrow import concat
-from sources.columns.tally import Tally
+from sources.columns.conversion_counts import ConversionCounts
 from sources.stripe_api.catalogue import TABLES
 
 Load = Callable[[dict[str, pa.Table]], None]
-"""Loads tables, which it takes out of the mapping; where it raises DatabaseProblem for a refusal they are in it again."""
+"""Loads tables, which it takes out of the mapping, and puts back where it raises DatabaseProblem for a refusal."""
 Note = Callable[[object, str, int], None]  # of a row that is left out: its key, why, and of how many rows
 
 
 def load_isolated(
-    load: Load, tables: dict[str, pa.Table], tally: Tally, sources: Mapping[str, Iterable[str]], most: float = inf
+    load: Load,
+    tables: dict[str, pa.Table],
+    counts: ConversionCounts,
+    sources: Mapping[str, Iterable[str]],
+    most: float = inf,
 ) -> dict[str, int]:
-    """Loads the tables, which it takes out of `tables`; returns how many rows of which were left out, each noted in `tally` for its resources.
+    """Loads the tables, which it takes out of `tables`; returns of which tables how many rows were left out.
 
+    Each of these is noted in `counts` for its resources.
     `sources` are the names of the resources that a table's rows came from. After `most` refused rows of a table, the
     rest of it is not tried: for callers that come back to it. Raises DatabaseProblem for everything that is not about
     the rows: an outage, a lock, a missing permission.
@@ -40,7 +45,7 @@ def load_isolated(
         def note(id: object, why: str, count: int, name: str = name) -> None:
             refused[name] = 0
             for resource in sources.get(name, ("",)):
-                tally.within(resource).reject(name, id, why, count)
+                counts.within(resource).reject(name, id, why, count)
 
         if count := _load_apart(load, name, tables.pop(name), note, most):
             refused[name] = count

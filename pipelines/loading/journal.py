@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipelines.state import ResourceStatus
-from sources.columns.tally import Rejected, left_out
+from sources.columns.conversion_counts import Rejected, left_out
 from sources.errors import SkipResource, StripeSourceError
 from sources.fetch.fetch import Chunk, Failed, Finished
 from sources.fetch.progress import Covered, Progress

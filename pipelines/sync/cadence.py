@@ -67,7 +67,7 @@ class Due:
     lookback: int | None
 
 
-def is_told(resource: Resource) -> bool:
+def covered_by_events(resource: Resource) -> bool:
     """Whether events tell of both creations and updates of a resource's objects, so that it need not be listed."""
     if resource.kind != "root":
         return False
@@ -90,7 +90,8 @@ def due_lists(
     """
     listed = [one for one in resources if one.name != "events"]
     found = (
-        _due(one, last.get(one.name), now, settings, touched, is_told=has_events and is_told(one)) for one in listed
+        _due(one, last.get(one.name), now, settings, touched, covered_by_events=has_events and covered_by_events(one))
+        for one in listed
     )
     return [one for one in found if one is not None]
 
@@ -102,14 +103,14 @@ def _due(
     settings: SyncSettings,
     touched: Collection[str],
     *,
-    is_told: bool,
+    covered_by_events: bool,
 ) -> Due | None:
     whole = resource.created == "none"
     if last is None or last.status not in ("complete", "skipped") or last.at is None or last.at > now + AHEAD:
         return Due(resource, "never finished", 0)
     is_skipped = last.status == "skipped"
     cadence = settings.cadence(resource.name) * (RARELY if is_skipped else 1)
-    if (is_skipped or not is_told) and now - last.at >= cadence:
+    if (is_skipped or not covered_by_events) and now - last.at >= cadence:
         return Due(resource, "cadence", None if whole else settings.lookback(resource.name))
     if not is_skipped and FOLLOWS.get(resource.name, frozenset()) & frozenset(touched):
         return Due(resource, "events", None if whole else SOON)

@@ -61,7 +61,7 @@ def catch_up(session: Session, *, dry_run: bool) -> Changed:
         keep_events=False,
         tables=followed_tables(loaded_names(session)),
     )
-    passing = EventsPass(session.client, settings, session.columns, store, lambda position: None, session.tally)
+    passing = EventsPass(session.client, settings, session.columns, store, lambda position: None, session.counts)
     try:
         passing.run(position)
     except (EventsGap, EventsDenied):

@@ -18,7 +18,7 @@ import pyarrow as pa
 from pipelines.sync.gap import EventsGap
 from sources.columns.arrow import arrow_tables
 from sources.columns.columns import Columns
-from sources.columns.tally import Tally
+from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage
 from sources.fetch.values import Object
 from sources.stripe_api.catalogue import TABLES
@@ -26,9 +26,8 @@ from sources.stripe_api.client.client import Client
 from sources.stripe_api.events.position import EVENTS_PASS, Position
 from sources.stripe_api.events.reading import Piece, pieces
 from sources.stripe_api.objects.changes import Change, Ignored, Newest, change_of, merged, rows_of
-from sources.stripe_api.objects.read_back import read_back
+from sources.stripe_api.objects.retrieve import ObjectRef, Retrieved, retrieve
 from sources.stripe_api.objects.rows import Row, Stamp, explode
-from sources.stripe_api.objects.wanted import ReadBack, Wanted
 
 
 @dataclass(slots=True)
@@ -40,7 +39,7 @@ class Report:
     applied: int = 0
     rows: int = 0
     believed: int = 0
-    read_back: int = 0
+    retrieve: int = 0
     deleted: int = 0
     doubts: Counter[str] = field(default_factory=Counter)
     ignored: Counter[str] = field(default_factory=Counter)
@@ -74,10 +73,10 @@ class EventsPass:
         columns: Columns,
         store: Callable[[Mapping[str, pa.Table]], int],
         save: Callable[[Position], None],
-        tally: Tally | None = None,
+        counts: ConversionCounts | None = None,
     ) -> None:
         self._client, self._settings, self._columns = client, settings, columns
-        self._tally = (tally or Tally()).within(EVENTS_PASS)
+        self._counts = (counts or ConversionCounts()).within(EVENTS_PASS)
         self._store, self._save = store, save
         self.report = Report()
 
@@ -116,7 +115,7 @@ class EventsPass:
         """Stores what events tell, then counts them as applied, then reads back what they do not settle."""
         tables = self._events_table(piece)
         for one in piece.unusable:
-            self._tally.reject("events", one.get("id"), "the list of events shows it without its id or its second")
+            self._counts.reject("events", one.get("id"), "the list of events shows it without its id or its second")
         for event in piece.events:
             change = self._change(event)
             if change is None:
@@ -134,7 +133,7 @@ class EventsPass:
         self.report.deleted += sum(one.is_deletion for one in believed)
         self.report.doubts.update(str(one.doubt) for one in doubted)
         self._put(merged(map(self._rows, believed)), tables)
-        position = position.cover(piece.done).owe((*position.owed, *map(_wanted, doubted)))
+        position = position.cover(piece.done).owe((*position.owed, *map(_ref, doubted)))
         if piece.done is not None or doubted:
             self._save(position)
         return self._pay(position)
@@ -144,15 +143,15 @@ class EventsPass:
         try:
             return change_of(event, self._settings.api_version, self._settings.account_id)
         except BrokenPage as error:
-            self._tally.reject("events", event.get("id"), str(error))
+            self._counts.reject("events", event.get("id"), str(error))
             return None
 
     def _rows(self, change: Change) -> Mapping[str, list[Row]]:
         """The rows of a change; none, and the object noted, where no row can hold it."""
         try:
-            return rows_of(change, self._settings.account_id, self._tally)
+            return rows_of(change, self._settings.account_id, self._counts)
         except BrokenPage as error:
-            self._tally.reject(change.table, "/".join(change.key), str(error))
+            self._counts.reject(change.table, "/".join(change.key), str(error))
             return {}
 
     def _pay(self, position: Position) -> Position:
@@ -161,27 +160,27 @@ class EventsPass:
             return position
         left = dict.fromkeys(position.owed)
         account_id, workers = self._settings.account_id, self._settings.workers
-        for batch in read_back(self._client, position.owed, account_id, workers=workers, entries=self._tally):
+        for batch in retrieve(self._client, position.owed, account_id, workers=workers, entries=self._counts):
             self._put(merged(one.rows for one in batch), {})
             for one in batch:
                 self._count(one)
-                if one.fate != "failed":
-                    left.pop(one.wanted, None)
+                if one.state != "failed":
+                    left.pop(one.ref, None)
             position = position.owe(tuple(left))
             self._save(position)
         return position
 
-    def _count(self, one: ReadBack) -> None:
-        if one.fate in ("read", "gone"):
-            self.report.read_back += 1
-            self.report.deleted += one.fate == "gone"
-        elif one.fate == "broken":
-            self._tally.reject(one.wanted.table, "/".join(one.wanted.key), one.why)
+    def _count(self, one: Retrieved) -> None:
+        if one.state in ("read", "gone"):
+            self.report.retrieve += 1
+            self.report.deleted += one.state == "gone"
+        elif one.state == "broken":
+            self._counts.reject(one.ref.table, "/".join(one.ref.key), one.why)
         else:
-            self.report.unreadable[f"{one.wanted.table}: {one.why}"] += 1
+            self.report.unreadable[f"{one.ref.table}: {one.why}"] += 1
 
     def _put(self, rows: Mapping[str, list[Row]], tables: Mapping[str, pa.Table]) -> None:
-        arrow = {**arrow_tables(rows, self._columns, tally=self._tally), **tables}
+        arrow = {**arrow_tables(rows, self._columns, counts=self._counts), **tables}
         if arrow:
             self.report.rows += self._store(arrow)
             self.report.touched.update(arrow)
@@ -191,8 +190,8 @@ class EventsPass:
         if not self._settings.keep_events or not piece.events:
             return {}
         stamp = Stamp(self._settings.account_id, piece.as_of, "list")
-        rows = explode("events", [dict(one) for one in piece.events], stamp, tally=self._tally)
-        return arrow_tables(rows, self._columns, tally=self._tally)
+        rows = explode("events", [dict(one) for one in piece.events], stamp, counts=self._counts)
+        return arrow_tables(rows, self._columns, counts=self._counts)
 
 
 def _check(position: Position, now: int) -> None:
@@ -203,8 +202,8 @@ def _check(position: Position, now: int) -> None:
         raise EventsGap(f"The events of this account were last applied up to {reached:%Y-%m-%d %H:%M} UTC.", now)
 
 
-def _wanted(change: Change) -> Wanted:
-    return Wanted(change.table, change.key, change.parent_id, change.created, change.at)
+def _ref(change: Change) -> ObjectRef:
+    return ObjectRef(change.table, change.key, change.parent_id, change.created, change.at)
 
 
 def _must_be_read(change: Change) -> bool:

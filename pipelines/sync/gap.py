@@ -9,8 +9,7 @@ from sources.columns.arrow import arrow_tables
 from sources.errors import StripeSourceError
 from sources.stripe_api.catalogue import TABLES, Resource
 from sources.stripe_api.objects.changes import merged
-from sources.stripe_api.objects.read_back import read_back
-from sources.stripe_api.objects.wanted import Wanted
+from sources.stripe_api.objects.retrieve import ObjectRef, retrieve
 
 if TYPE_CHECKING:
     from pipelines.session import Session
@@ -53,24 +52,24 @@ def vanished_since(session: Session, resources: Iterable[Resource], begin: int) 
     for resource in resources:
         if resource.kind != "root" or resource.not_loaded or resource.name in ("events", "v2_core_events"):
             continue
-        for batch in read_back(
+        for batch in retrieve(
             session.client,
             list(unseen_rows(session, resource, begin - SLACK)),
             session.account_id,
             workers=session.settings.workers,
-            entries=session.tally,
+            entries=session.counts,
         ):
             rows = merged(one.rows for one in batch)
-            deleted += sum(one.fate == "gone" for one in batch)
+            deleted += sum(one.state == "gone" for one in batch)
             for one in batch:
-                if one.fate in ("broken", "failed"):
-                    session.tally.reject(one.wanted.table, "/".join(one.wanted.key), one.why)
-            if tables := arrow_tables(rows, session.columns, tally=session.tally):
+                if one.state in ("broken", "failed"):
+                    session.counts.reject(one.ref.table, "/".join(one.ref.key), one.why)
+            if tables := arrow_tables(rows, session.columns, counts=session.counts):
                 session.store(tables)
     return deleted
 
 
-def unseen_rows(session: Session, resource: Resource, before: int) -> Iterator[Wanted]:
+def unseen_rows(session: Session, resource: Resource, before: int) -> Iterator[ObjectRef]:
     """Live rows of a root list's table whose state is older than `before`, with what it takes to read them."""
     table = TABLES[resource.table]
     if not exists(session, table.name):
@@ -85,7 +84,7 @@ def unseen_rows(session: Session, resource: Resource, before: int) -> Iterator[W
     )
     for row in rows:
         if row[0] != session.account_id:
-            yield Wanted(table.name, tuple(map(str, row[:-1])), row[-1], None, before)
+            yield ObjectRef(table.name, tuple(map(str, row[:-1])), row[-1], None, before)
 
 
 def exists(session: Session, table: str) -> bool:

@@ -14,15 +14,14 @@ from pipelines.account import read_account
 from pipelines.session import Session
 from pipelines.sync.gap import exists
 from sources.columns.arrow import arrow_tables
-from sources.columns.tally import shortened
+from sources.columns.conversion_counts import shortened
 from sources.errors import RequestRefused, shown
 from sources.fetch.values import Object
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.catalogue.prefixes import CHOSEN_BY_USERS, prefix_of, shown_id, tables_named, tables_of_id
 from sources.stripe_api.objects.changes import gone, merged
-from sources.stripe_api.objects.read_back import read_one
+from sources.stripe_api.objects.retrieve import ObjectRef, Retrieved, retrieve_one
 from sources.stripe_api.objects.rows import Stamp
-from sources.stripe_api.objects.wanted import ReadBack, Wanted
 
 
 class UnknownObject(RequestRefused):
@@ -47,46 +46,46 @@ def load_objects(
     ids. Raises UnknownObject for the first one that Stripe does not have; nothing is stored then. An object that cannot
     be stored is left out, and the session's tally names it.
     """
-    found: list[ReadBack] = []
+    found: list[Retrieved] = []
     for id in dict.fromkeys(ids):
         one = _find(session, id, kind)
-        if one.fate in ("broken", "failed"):
-            session.tally.reject(one.wanted.table, _written(one.wanted.key), one.why)
+        if one.state in ("broken", "failed"):
+            session.counts.reject(one.ref.table, _written(one.ref.key), one.why)
         else:
             found.append(one)
     if related:
-        known = {(one.wanted.table, one.wanted.key) for one in found}
-        wanted = [one for one in _related(found) if (one.table, one.key) not in known]
-        read = (read_one(session.client, each, session.account_id, session.tally) for each in wanted)
+        known = {(one.ref.table, one.ref.key) for one in found}
+        ref = [one for one in _related(found) if (one.table, one.key) not in known]
+        read = (retrieve_one(session.client, each, session.account_id, session.counts) for each in ref)
         found += [one for one in read if one.object is not None]
-    session.store(arrow_tables(merged(one.rows for one in found), session.columns, tally=session.tally))
-    refused = {(one.table, one.id) for one in session.tally.rejected()}
+    session.store(arrow_tables(merged(one.rows for one in found), session.columns, counts=session.counts))
+    refused = {(one.table, one.id) for one in session.counts.rejected()}
     return [
-        Loaded(_written(one.wanted.key), one.wanted.table, one.fate == "gone")
+        Loaded(_written(one.ref.key), one.ref.table, one.state == "gone")
         for one in found
-        if (one.wanted.table, shortened(one.wanted.key[0])) not in refused
+        if (one.ref.table, shortened(one.ref.key[0])) not in refused
     ]
 
 
-def _find(session: Session, id: str, kind: str | None) -> ReadBack:
+def _find(session: Session, id: str, kind: str | None) -> Retrieved:
     """The object, from the first table that has it; of ids that users choose, from the only one."""
-    tries: list[ReadBack] = []
+    tries: list[Retrieved] = []
     for table in _tables(id, kind):
         parent, own = _parts(table, id)
         tries.append(_read(session, table, own, parent))
-        if tries[-1].fate == "read" and prefix_of(own) is not None:
+        if tries[-1].state == "read" and prefix_of(own) is not None:
             break
-    held = [one for one in tries if one.fate == "read"]
+    held = [one for one in tries if one.state == "read"]
     if len(held) > 1:
-        names = ", ".join(one.wanted.table for one in held)
+        names = ", ".join(one.ref.table for one in held)
         raise UnknownObject(f"{shown_id(id)} is the id of several objects: {names}. Say which with --type.")
-    lost = [one for one in tries if one.fate == "gone" and (one.object is not None or _is_stored(session, one.wanted))]
+    lost = [one for one in tries if one.state == "gone" and (one.object is not None or _is_stored(session, one.ref))]
     if held or lost:
         return held[0] if held else _deleted_now(session, lost[0])
-    if came := [one for one in tries if one.fate in ("broken", "failed")]:  # it may well be there
+    if came := [one for one in tries if one.state in ("broken", "failed")]:  # it may well be there
         return came[0]
     reasons = [one.why for one in tries if one.why and prefix_of(id)]  # Stripe repeats the id, which may be anything
-    where = " or ".join(sorted(TABLES[one.wanted.table].objects[0] for one in tries))
+    where = " or ".join(sorted(TABLES[one.ref.table].objects[0] for one in tries))
     raise UnknownObject(
         f"There is no {where} {shown_id(id)} in account {session.account_id}"
         + (f": {reasons[0].rstrip('.')}. " if reasons else ". ")
@@ -139,21 +138,21 @@ def _mean(near: Sequence[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else "."
 
 
-def _read(session: Session, table: str, id: str, parent: str | None) -> ReadBack:
+def _read(session: Session, table: str, id: str, parent: str | None) -> Retrieved:
     needs_parent = "{_parent_id}" in (TABLES[table].retrieve or "")
     if needs_parent and parent is None:
         parent = _stored_parent(session, table, id)
     key = (id, *((parent or "",) * (len(TABLES[table].key) - 1)))
-    return read_one(session.client, Wanted(table, key, parent, None, 0), session.account_id, session.tally)
+    return retrieve_one(session.client, ObjectRef(table, key, parent, None, 0), session.account_id, session.counts)
 
 
-def _deleted_now(session: Session, lost: ReadBack) -> ReadBack:
+def _deleted_now(session: Session, lost: Retrieved) -> Retrieved:
     """An object that Stripe has no stub of: a refusal does not say when it was, so that the clock is asked."""
     if lost.object is not None:
         return lost
     now = session.now or read_account(session.client, session.settings).now
     stamp = Stamp(session.account_id, now, "retrieve")
-    return replace(lost, rows=gone(lost.wanted.table, lost.wanted.fields, stamp, lost.wanted.parent_id))
+    return replace(lost, rows=gone(lost.ref.table, lost.ref.fields, stamp, lost.ref.parent_id))
 
 
 def _stored_parent(session: Session, table: str, id: str) -> str | None:
@@ -162,9 +161,9 @@ def _stored_parent(session: Session, table: str, id: str) -> str | None:
     return str(rows[0][0]) if rows and rows[0][0] is not None else None
 
 
-def _is_stored(session: Session, wanted: Wanted) -> bool:
+def _is_stored(session: Session, ref: ObjectRef) -> bool:
     """Whether the object's row is there: then an object that Stripe does not have any more was deleted."""
-    return bool(wanted.key) and bool(_stored(session, wanted.table, wanted.key[0], "1"))
+    return bool(ref.key) and bool(_stored(session, ref.table, ref.key[0], "1"))
 
 
 def _stored(session: Session, table: str, id: str, selected: str) -> list[tuple[Any, ...]]:
@@ -177,9 +176,9 @@ def _stored(session: Session, table: str, id: str, selected: str) -> list[tuple[
     )
 
 
-def _related(found: Sequence[ReadBack]) -> list[Wanted]:
+def _related(found: Sequence[Retrieved]) -> list[ObjectRef]:
     """The objects that others refer to by an id whose prefix tells what it is."""
-    wanted: dict[tuple[str, str], Wanted] = {}
+    ref: dict[tuple[str, str], ObjectRef] = {}
     for one in found:
         for id in _ids(one.object or {}):
             tables = tables_of_id(id) or ()
@@ -187,8 +186,8 @@ def _related(found: Sequence[ReadBack]) -> list[Wanted]:
                 continue
             table = TABLES[tables[0]]
             if table.retrieve is not None and "{_parent_id}" not in table.retrieve and table.key == ("id",):
-                wanted.setdefault((table.name, id), Wanted(table.name, (id,), None, None, 0))
-    return list(wanted.values())
+                ref.setdefault((table.name, id), ObjectRef(table.name, (id,), None, None, 0))
+    return list(ref.values())
 
 
 def _ids(value: Object | list[Any] | str) -> Iterator[str]:

@@ -17,10 +17,10 @@ from pipelines.sync.cadence import due_lists
 from pipelines.sync.events_pass import EventsPass, PassSettings, Report
 from pipelines.sync.gap import EventsGap, loaded_since
 from pipelines.sync.list_runs import ListRuns
-from pipelines.sync.relist import RELISTING, Relist
+from pipelines.sync.resync import RELISTING, Resync
 from pipelines.sync.settings import SyncSettings
 from pipelines.sync.state import SyncState, followed_tables, loaded_resources
-from sources.columns.tally import Rejected, Tally, left_out
+from sources.columns.conversion_counts import ConversionCounts, Rejected, left_out
 from sources.fetch.limiter import BudgetSpent
 from sources.stripe_api.catalogue import RESOURCES
 from sources.stripe_api.events.position import EVENTS_PASS, Position
@@ -48,7 +48,7 @@ class SyncOutcome:
     lacking: list[str] = field(default_factory=list)
     has_events: bool = True
     now: int | None = None
-    tally: Tally = field(default_factory=Tally)
+    counts: ConversionCounts = field(default_factory=ConversionCounts)
 
     @property
     def failed(self) -> list[str]:
@@ -59,7 +59,7 @@ class SyncOutcome:
     @property
     def rejected(self) -> list[Rejected]:
         """What the events told of and could not be stored; the lists' own are in their outcomes."""
-        return [one for one in self.tally.rejected() if one.resource in ("", EVENTS_PASS)]
+        return [one for one in self.counts.rejected() if one.resource in ("", EVENTS_PASS)]
 
     @property
     def skipped(self) -> list[str]:
@@ -98,7 +98,7 @@ class Sync:
         lacking = [one.name for one in self._resources if one.name in self._state.lines]
         lacking = [name for name in lacking if self._state.lines[name].status == "skipped"]
         self._outcome = SyncOutcome(
-            session.account_id, Report(), self._lists.outcomes, lacking=lacking, tally=session.tally
+            session.account_id, Report(), self._lists.outcomes, lacking=lacking, counts=session.counts
         )
         if part == "lists":
             self._outcome.has_events = self._state.has_events
@@ -138,13 +138,13 @@ class Sync:
         position = self._position()
         if position is None or RELISTING in self._state.lines:
             now = self._session.clock()
-            position = self._relist("The events of this account were never applied to these tables.", now)
+            position = self._resync("The events of this account were never applied to these tables.", now)
             if position.begin >= now:
                 return now
         try:
             return self._apply_events(position)
         except EventsGap as gap:
-            self._relist(str(gap), gap.now)
+            self._resync(str(gap), gap.now)
             return gap.now
         except EventsDenied as denied:
             return self._go_without(position, denied)
@@ -174,7 +174,7 @@ class Sync:
             session.columns,
             session.store,
             self._save_position,
-            session.tally,
+            session.counts,
         )
         self._outcome.events = passing.report
         return passing.run(position)
@@ -188,18 +188,18 @@ class Sync:
             ResourceStatus(EVENTS_PASS, status, position.to_json(), rows=rows, requests=requests, error=error)
         )
 
-    def _relist(self, why: str, now: int) -> Position:
+    def _resync(self, why: str, now: int) -> Position:
         """Reads every list again, and every row that none of them shows; returns where the events go on from.
 
         That is where it began: before `now` where an earlier run did.
         """
-        relist = Relist(self._session, self._state, self._lists, self._followed, self._warn)
+        resync = Resync(self._session, self._state, self._lists, self._followed, self._warn)
         self._outcome.relisted = True
-        relist.run(why, now)
-        self._outcome.deleted_in_gap = relist.deleted
-        position = Position(relist.begin)
+        resync.run(why, now)
+        self._outcome.deleted_in_gap = resync.deleted
+        position = Position(resync.begin)
         self._save_position(position)
-        relist.end()
+        resync.end()
         return position
 
     def _go_without(self, position: Position, denied: EventsDenied) -> int:

@@ -19,8 +19,8 @@ import orjson
 import pyarrow as pa
 
 from sources.columns.coerce import FIRST_SECOND, LAST_SECOND
+from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.layout import SYNCED_AT, Column, Values, fitted, layout, utc_now
-from sources.columns.tally import Tally
 from sources.errors import BrokenPage
 from sources.stripe_api.catalogue import TABLES
 
@@ -47,33 +47,33 @@ def arrow_tables(
     columns: Columns,
     *,
     clock: Callable[[], datetime] = utc_now,
-    tally: Tally | None = None,
+    counts: ConversionCounts | None = None,
 ) -> dict[str, pa.Table]:
     """Rows by table, as `rows.explode` makes them -> Arrow tables by table; tables without rows are left out.
 
     Columns in the order of `layout.layout`, each followed by its variants. A row that cannot be stored, its values
-    being nested too deep, is left out and noted in `tally`; without one, raises BrokenPage.
+    being nested too deep, is left out and noted in `counts`; without one, raises BrokenPage.
     """
     synced_at = clock()
     made: dict[str, pa.Table] = {}
     for name, batch in rows.items():
         if batch:
-            counted = Tally()
+            counted = ConversionCounts()
             try:
                 made[name] = _table(TABLES[name], batch, columns, synced_at, counted)
             except BrokenPage:
-                if tally is None:
+                if counts is None:
                     raise
-                counted = Tally()  # without what was counted up to the row that cannot be stored
-                if storable := _storable(TABLES[name], batch, columns, synced_at, tally):
+                counted = ConversionCounts()  # without what was counted up to the row that cannot be stored
+                if storable := _storable(TABLES[name], batch, columns, synced_at, counts):
                     made[name] = _table(TABLES[name], storable, columns, synced_at, counted)
-            if tally is not None:
-                tally.absorb(counted)
+            if counts is not None:
+                counts.absorb(counted)
     return made
 
 
 def _storable(
-    table: Table, rows: Sequence[Mapping[str, Any]], columns: Columns, synced_at: datetime, tally: Tally
+    table: Table, rows: Sequence[Mapping[str, Any]], columns: Columns, synced_at: datetime, counts: ConversionCounts
 ) -> list[Mapping[str, Any]]:
     """The rows without those that cannot be stored, tried one by one."""
     fine: list[Mapping[str, Any]] = []
@@ -81,7 +81,7 @@ def _storable(
         try:
             _table(table, [row], columns, synced_at, None)
         except BrokenPage as error:
-            tally.reject(table.name, row.get(table.key[0]) if table.key else None, str(error))
+            counts.reject(table.name, row.get(table.key[0]) if table.key else None, str(error))
         else:
             fine.append(row)
     return fine
@@ -103,11 +103,15 @@ def nbytes(tables: Mapping[str, pa.Table]) -> int:
 
 
 def _table(
-    table: Table, rows: Sequence[Mapping[str, Any]], columns: Columns, synced_at: datetime, tally: Tally | None
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    columns: Columns,
+    synced_at: datetime,
+    counts: ConversionCounts | None,
 ) -> pa.Table:
     names: list[str] = []
     arrays: list[pa.Array] = []
-    for column in layout(table, rows, columns, tally):
+    for column in layout(table, rows, columns, counts):
         name, kind, _, _ = column
         names.append(name)
         if name == SYNCED_AT:
@@ -115,7 +119,7 @@ def _table(
         elif (array := _exact(column)) is not None:
             arrays.append(array)
         else:
-            stored, variants = fitted(table.name, column, columns, tally)
+            stored, variants = fitted(table.name, column, columns, counts)
             arrays.append(pa.array(stored, ARROW_TYPES[kind]))
             for variant_name, (variant, values) in variants.items():
                 names.append(variant_name)

@@ -17,7 +17,7 @@ from sources.columns.columns import OWN_COLUMNS, ColumnType
 
 if TYPE_CHECKING:
     from sources.columns.columns import Columns
-    from sources.columns.tally import Tally
+    from sources.columns.conversion_counts import ConversionCounts
     from sources.stripe_api.catalogue import Table
 
 SYNCED_AT = "_synced_at"
@@ -49,7 +49,7 @@ every page."""
 
 
 def layout(
-    table: Table, rows: Sequence[Mapping[str, Any]], columns: Columns, tally: Tally | None = None
+    table: Table, rows: Sequence[Mapping[str, Any]], columns: Columns, counts: ConversionCounts | None = None
 ) -> list[Column]:
     """The columns of a batch: key, own columns, fields in the snapshot's order, others in the order of learning.
 
@@ -58,7 +58,7 @@ def layout(
     cells = _transposed(rows)
     known = columns.of(table.name)
     if unseen := [name for name in cells if (name not in known or VARIANT_MARK in name) and name not in OWN_COLUMNS]:
-        _settle(table.name, unseen, cells, columns, len(rows), tally)
+        _settle(table.name, unseen, cells, columns, len(rows), counts)
         known = columns.of(table.name)
     nulls = [None] * len(rows)
     v2 = is_v2(table)
@@ -82,7 +82,7 @@ def is_v2(table: Table) -> bool:
 
 
 def fitted(
-    table: str, column: Column, columns: Columns, tally: Tally | None
+    table: str, column: Column, columns: Columns, counts: ConversionCounts | None
 ) -> tuple[Values, Mapping[str, tuple[Variant, Values]]]:
     """A column value by value: what it stores, and its variant columns by name with their types.
 
@@ -112,8 +112,8 @@ def fitted(
     beside = {variant_column(name, kind): (kind, variants[kind]) for kind in VARIANTS if kind in variants}
     for variant_name, (kind, _) in beside.items():
         columns.learn(table, variant_name, VARIANTS[kind])
-    if tally is not None:
-        tally.add(table, name, escaped, {key: len(found) - found.count(None) for key, (_, found) in beside.items()})
+    if counts is not None:
+        counts.add(table, name, escaped, {key: len(found) - found.count(None) for key, (_, found) in beside.items()})
     return stored, beside
 
 
@@ -131,7 +131,12 @@ def _transposed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Values]:
 
 
 def _settle(
-    table: str, unseen: Sequence[str], cells: dict[str, Values], columns: Columns, count: int, tally: Tally | None
+    table: str,
+    unseen: Sequence[str],
+    cells: dict[str, Values],
+    columns: Columns,
+    count: int,
+    counts: ConversionCounts | None,
 ) -> None:
     """Learn the types of unseen fields that have values; put what cannot be a column into `_other_fields`."""
     new = [name for name in unseen if name != OTHER_FIELDS]
@@ -140,8 +145,8 @@ def _settle(
         candidates = (name for name in new if is_column_name(name) and any(value is not None for value in cells[name]))
         others += list(candidates)[room:]
     if others:
-        if tally is not None:
-            tally.set_aside(table, others)
+        if counts is not None:
+            counts.set_aside(table, others)
         gathered: list[dict[str, Any]] = [dict(value or {}) for value in cells.get(OTHER_FIELDS, [None] * count)]
         for name in others:
             for fields, value in zip(gathered, cells.pop(name), strict=True):

@@ -21,8 +21,8 @@ from sources.errors import RequestRefused, RetryLater, StopRun
 from sources.fetch.deliveries import Chunk, Convert, Delivery, Failed, Finished
 from sources.fetch.limiter import Limiter
 from sources.fetch.pager import Pager, Turn
-from sources.fetch.schedule import Lane, Pace, Schedule, Task, View
-from sources.fetch.threads import Exchange
+from sources.fetch.schedule import Concurrency, ResourceRun, Schedule, Task, View
+from sources.fetch.threads import RunQueues
 from sources.fetch.values import Page, Reply, Request
 
 __all__ = ["Chunk", "Convert", "Delivery", "Failed", "Fetch", "Finished", "View"]
@@ -70,11 +70,11 @@ class Fetch:
         clock: Callable[[], float],
     ) -> None:
         self._client, self._schedule, self._convert, self._clock = client, schedule, convert, clock
-        pace = Pace(max(1, workers))
-        self._exchange = Exchange(schedule, pace, self._ask_all, self._read_all, max_rows, max_bytes, clock)
+        concurrency = Concurrency(max(1, workers))
+        self._queues = RunQueues(schedule, concurrency, self._ask_all, self._read_all, max_rows, max_bytes, clock)
 
     def __enter__(self) -> Self:
-        self._exchange.open()
+        self._queues.open()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,13 +84,13 @@ class Fetch:
         return self
 
     def __next__(self) -> Delivery:
-        return self._exchange.next_delivery()
+        return self._queues.next_delivery()
 
     def snapshot(self) -> list[View]:
         """How far each resource has come, in the order they were given."""
-        with self._exchange.lock:
+        with self._queues.lock:
             now = self._clock()
-            return [lane.view(now) for lane in self._schedule.lanes]
+            return [run.view(now) for run in self._schedule.runs]
 
     @property
     def requests(self) -> int:
@@ -100,29 +100,29 @@ class Fetch:
     @property
     def is_out_of_budget(self) -> bool:
         """Whether `requests_budget` is spent while something is left to read."""
-        return self._schedule.is_spent and not all(lane.is_closed for lane in self._schedule.lanes)
+        return self._schedule.is_spent and not all(run.is_closed for run in self._schedule.runs)
 
     def close(self) -> None:
         """Ends all threads: those that wait for an answer get none. Nothing more comes; can be called twice."""
-        self._exchange.close()
-        self._exchange.workers.dismiss(self._client.abort)
-        self._exchange.reader.dismiss(lambda: None)
+        self._queues.close()
+        self._queues.workers.dismiss(self._client.abort)
+        self._queues.reader.dismiss(lambda: None)
 
     # --- workers -----------------------------------------------------------------------------------------------------
 
     def _ask_all(self) -> None:
         """What a worker does until there is nothing left: it sends a request, and leaves the answer to the reader."""
-        exchange = self._exchange
+        queues = self._queues
         try:
-            while (task := exchange.next_task()) is not None:
+            while (task := queues.next_task()) is not None:
                 started, processor = self._clock(), time.thread_time()
                 answer = self._answer(task)
                 processor = time.thread_time() - processor
                 waited = self._clock() - started - processor
-                with exchange.lock:
-                    exchange.answered(task, answer, waited, processor)
+                with queues.lock:
+                    queues.answered(task, answer, waited, processor)
         except BaseException as error:
-            exchange.stop(error)
+            queues.stop(error)
 
     def _answer(self, task: Task) -> Any:
         """What a task's request, or the loading of parents, has brought: an answer or an error."""
@@ -140,72 +140,72 @@ class Fetch:
         More at a time would only fight over the interpreter. A page is parsed and converted in one go, while it is in
         the processor's cache; and Arrow keeps memory for each thread that it works in.
         """
-        exchange = self._exchange
+        queues = self._queues
         try:
-            while (arrived := exchange.next_answer()) is not None:
+            while (arrived := queues.next_answer()) is not None:
                 task, answer = arrived
                 processor = time.thread_time()
                 self._read(task, answer)
                 processor = time.thread_time() - processor
-                with exchange.lock:
-                    exchange.done(task, processor)
+                with queues.lock:
+                    queues.done(task, processor)
         except BaseException as error:
-            exchange.stop(error)
+            queues.stop(error)
 
     def _read(self, task: Task, answer: Any) -> None:
         """Does what follows from an answer: further requests, objects to hand over, or another attempt."""
-        exchange, lane = self._exchange, task.lane
+        queues, run = self._queues, task.run
         try:
-            self._hand_over(lane, task.pager, self._turn(task, answer))
-            while (rest := exchange.cut_short()) is not None:
-                lane, pager, turn = rest
-                self._hand_over(lane, pager, turn)
+            self._hand_over(run, task.pager, self._turn(task, answer))
+            while (rest := queues.cut_short()) is not None:
+                run, pager, turn = rest
+                self._hand_over(run, pager, turn)
         except StopRun as error:
-            exchange.stop(error)
+            queues.stop(error)
         except Exception as error:
-            with exchange.lock:
-                exchange.fail(lane, error)
+            with queues.lock:
+                queues.fail(run, error)
 
-    def _hand_over(self, lane: Lane, pager: Pager, turn: Turn) -> None:
+    def _hand_over(self, run: ResourceRun, pager: Pager, turn: Turn) -> None:
         """Converts what a turn brought and puts it where the consumer finds it; then what waited for that goes on."""
-        exchange = self._exchange
+        queues = self._queues
         while turn.hands_over or turn.then:
-            tables = self._convert(lane.resource, turn.listings) if turn.listings else {}
-            with exchange.lock:
-                if exchange.is_given_up(lane):
+            tables = self._convert(run.resource, turn.listings) if turn.listings else {}
+            with queues.lock:
+                if queues.is_given_up(run):
                     return
                 if turn.hands_over:
-                    exchange.put(lane, tables, turn)
-                turn = lane.handed_over(pager, turn)
-                exchange.call()
+                    queues.put(run, tables, turn)
+                turn = run.handed_over(pager, turn)
+                queues.call()
 
     def _turn(self, task: Task, answer: Any) -> Turn:
         """What a task's pager makes of an answer; nothing yet where it has to be asked again. Raises what is final."""
-        exchange, lane, request = self._exchange, task.lane, task.step.request
+        queues, run, request = self._queues, task.run, task.step.request
         try:
             if isinstance(answer, Exception):
                 raise answer
             found = self._client.parse(request, answer) if request is not None else answer
-            with exchange.lock:
-                turn = Turn() if exchange.is_given_up(lane) else lane.arrived(task, found)
-                exchange.call()
+            with queues.lock:
+                turn = Turn() if queues.is_given_up(run) else run.arrived(task, found)
+                queues.call()
                 return turn
         except RetryLater as error:
             delay = self._client.retry_delay(task.attempts, error)
             if delay is None:
-                with exchange.lock:
-                    without = Turn() if exchange.is_given_up(lane) else lane.gave_up(task, error)
+                with queues.lock:
+                    without = Turn() if queues.is_given_up(run) else run.gave_up(task, error)
                 if without is None:
                     raise
                 return without
-            with exchange.lock:
-                if not exchange.is_given_up(lane):
+            with queues.lock:
+                if not queues.is_given_up(run):
                     task.not_before = self._clock() + delay
-                    lane.delayed.append(task)
+                    run.delayed.append(task)
             return Turn()
         except RequestRefused as error:
-            with exchange.lock:
-                again = Turn() if exchange.is_given_up(lane) else lane.refused(task, error)
+            with queues.lock:
+                again = Turn() if queues.is_given_up(run) else run.refused(task, error)
             if again is None:
                 raise
             return again

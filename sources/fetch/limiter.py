@@ -139,7 +139,7 @@ class Limiter:
             return self._wait(endpoint, self._clock())
 
     def succeeded(self, endpoint: str) -> None:
-        """The request came back and Stripe had not refused it for its pace."""
+        """The request came back and Stripe had not refused it for its rate."""
         with self._lock:
             now = self._clock()
             for budget in (self._account, self._endpoint(endpoint)):
@@ -147,7 +147,7 @@ class Limiter:
                 budget.grow(now)
 
     def released(self, endpoint: str) -> None:
-        """The request came to nothing that says anything about pace: no answer, a server's error."""
+        """The request came to nothing that says anything about the rate: no answer, a server's error."""
         with self._lock:
             self._account.release()
             self._endpoint(endpoint).release()
@@ -156,7 +156,7 @@ class Limiter:
         """The request came back with 429. `reason` is the header Stripe-Rate-Limited-Reason.
 
         `global-*` shrinks the account's budget, every other reason the endpoint's; `*-concurrency` what may go at once,
-        the others what may go a second. None is a lock on the object, no matter of pace.
+        the others what may go a second. None is a lock on the object, no matter of rate.
         """
         with self._lock:
             now = self._clock()
@@ -223,7 +223,7 @@ class BudgetSpent(StripeSourceError):
 class Spending(Limiter):
     """A limiter that counts requests and grants at most `budget` of them, None: any number. Thread-safe.
 
-    The pace is that of `limiter`. `spent` never exceeds the budget. Raises BudgetSpent for the first request beyond it.
+    The rate is that of `limiter`. `spent` never exceeds the budget. Raises BudgetSpent for the first request beyond it.
     """
 
     def __init__(self, limiter: Limiter, budget: int | None) -> None:
@@ -237,7 +237,7 @@ class Spending(Limiter):
         return None if self._budget is None else self._budget - self.spent
 
     def acquire(self, endpoint: str) -> None:
-        """Waits for the pace, then takes one request out of the budget."""
+        """Waits for the rate limit, then takes one request out of the budget."""
         self._take()
         try:
             self._limiter.acquire(endpoint)

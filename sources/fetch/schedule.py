@@ -16,7 +16,7 @@ from math import inf
 from typing import Any, Literal
 
 from sources.catalogue import Resource
-from sources.columns.tally import shortened
+from sources.columns.conversion_counts import shortened
 from sources.errors import BrokenPage, RequestRefused, RetryLater, ServerFailed, SkipResource
 from sources.fetch.deliveries import Failed, Finished
 from sources.fetch.limiter import Limiter
@@ -30,7 +30,7 @@ ENOUGH = 4  # requests of one endpoint that tell its latency
 WEIGHT = 0.1  # of a new measurement of the processor's time
 
 
-class Pace:
+class Concurrency:
     """Measurements in seconds. Not thread-safe. `most` is the number never exceeded."""
 
     def __init__(self, most: int) -> None:
@@ -73,7 +73,7 @@ State = Literal["queued", "running", "complete", "error", "skipped"]
 class Task:
     """A step that waits for its turn: of a pager, or of the completion of one of its pages."""
 
-    lane: Lane
+    run: ResourceRun
     step: Step
     pager: Pager
     completion: Completion | None = None
@@ -99,7 +99,7 @@ class View:
 
 
 @dataclass(slots=True, eq=False)
-class Lane:
+class ResourceRun:
     """One resource in a run. Times are in seconds of the run's clock."""
 
     resource: Resource
@@ -284,11 +284,11 @@ WORTH_DIVIDING = 2.0  # pages that a window must be expected to have left
 
 
 class Schedule:
-    """The lanes of a run. Not thread-safe. `budget` is how many requests may be sent in all, None for any number."""
+    """The resource runs of a fetch. Not thread-safe. `budget` bounds the requests of all of them; None is no bound."""
 
-    def __init__(self, lanes: Sequence[Lane], limiter: Limiter, budget: int | None) -> None:
-        self.lanes = list(lanes)
-        self._turns = deque(lanes)
+    def __init__(self, runs: Sequence[ResourceRun], limiter: Limiter, budget: int | None) -> None:
+        self.runs = list(runs)
+        self._turns = deque(runs)
         self._limiter, self._budget = limiter, budget
         self.sent = 0
 
@@ -304,33 +304,33 @@ class Schedule:
         """
         waits: dict[str, float] = {}
         self._turns.rotate(-1)
-        lanes = sorted(self._turns, key=lambda lane: lane.expected, reverse=True)
-        longest = next((lane for lane in lanes if lane.windows), None)
-        for lane in lanes:
-            task = self._first(lane, now, waits)
-            if task is None and lane is longest:  # what takes longest must not wait for its own answers
-                task = self._divide(lane, waits)
+        runs = sorted(self._turns, key=lambda run: run.expected, reverse=True)
+        longest = next((run for run in runs if run.windows), None)
+        for run in runs:
+            task = self._first(run, now, waits)
+            if task is None and run is longest:  # what takes longest must not wait for its own answers
+                task = self._divide(run, waits)
             if task is not None:
                 return self._start(task, now)
-        for lane in lanes:
-            task = self._divide(lane, waits)
+        for run in runs:
+            task = self._divide(run, waits)
             if task is not None:
                 return self._start(task, now)
-        delays = [task.not_before - now for lane in lanes for task in lane.delayed]
+        delays = [task.not_before - now for run in runs for task in run.delayed]
         return max(0.0, min([*waits.values(), *delays], default=math.inf))
 
-    def drop(self, lane: Lane) -> None:
-        """A lane has come to its end."""
-        self._turns.remove(lane)
+    def drop(self, run: ResourceRun) -> None:
+        """A resource run has come to its end."""
+        self._turns.remove(run)
 
-    def _first(self, lane: Lane, now: float, waits: dict[str, float]) -> Task | None:
-        """A task of the lane that may go now."""
-        for task in [task for task in lane.delayed if task.not_before <= now]:
-            lane.delayed.remove(task)
-            lane.put(task)
-        for endpoint in lane.waiting:
+    def _first(self, run: ResourceRun, now: float, waits: dict[str, float]) -> Task | None:
+        """A task of the resource run that may go now."""
+        for task in [task for task in run.delayed if task.not_before <= now]:
+            run.delayed.remove(task)
+            run.put(task)
+        for endpoint in run.waiting:
             if self._grants(endpoint, waits):
-                return lane.take(endpoint)
+                return run.take(endpoint)
         return None
 
     def _grants(self, endpoint: str, waits: dict[str, float]) -> bool:
@@ -345,21 +345,21 @@ class Schedule:
             waits[endpoint] = wait
         return False
 
-    def _divide(self, lane: Lane, waits: dict[str, float]) -> Task | None:
-        """The first task of the older half of a lane's longest window, where nothing else of it waits."""
-        if self.is_spent or lane.waiting or lane.delayed or lane.completions or lane.error:
+    def _divide(self, run: ResourceRun, waits: dict[str, float]) -> Task | None:
+        """The first task of the older half of a resource run's longest window, where nothing else of it waits."""
+        if self.is_spent or run.waiting or run.delayed or run.completions or run.error:
             return None
-        window = max((one for one in lane.windows if one.is_divisible), key=lambda one: one.expected, default=None)
-        if window is None or window.expected < WORTH_DIVIDING * (lane.resource.limit or 100):
+        window = max((one for one in run.windows if one.is_divisible), key=lambda one: one.expected, default=None)
+        if window is None or window.expected < WORTH_DIVIDING * (run.resource.limit or 100):
             return None
-        if not self._has_room(lane.endpoint, waits):
+        if not self._has_room(run.endpoint, waits):
             return None
         older = window.split()
         if older is None:
             return None
-        lane.pagers.append(older)
-        lane.add(older, older.begin())
-        return lane.take(lane.endpoint) if self._grants(lane.endpoint, waits) else None
+        run.pagers.append(older)
+        run.add(older, older.begin())
+        return run.take(run.endpoint) if self._grants(run.endpoint, waits) else None
 
     def _has_room(self, endpoint: str, waits: dict[str, float]) -> bool:
         if endpoint not in waits and (wait := self._limiter.wait(endpoint)):
@@ -367,11 +367,11 @@ class Schedule:
         return endpoint not in waits
 
     def _start(self, task: Task, now: float) -> Task:
-        lane = task.lane
-        lane.started = now if lane.started is None else lane.started
-        lane.under_way += 1
+        run = task.run
+        run.started = now if run.started is None else run.started
+        run.under_way += 1
         task.attempts += 1
         if task.step.request is not None:
-            lane.requests += 1
+            run.requests += 1
             self.sent += 1
         return task

@@ -17,13 +17,13 @@ import pyarrow as pa
 from sources.columns.set_markers import rows_of
 from sources.fetch.deliveries import Chunk, Delivery
 from sources.fetch.pager import Pager, Turn
-from sources.fetch.schedule import Lane, Pace, Schedule, Task
+from sources.fetch.schedule import Concurrency, ResourceRun, Schedule, Task
 
 PATIENCE = 20.0  # seconds to wait for threads to end
 JOIN = 0.05  # seconds between reminders
 
 
-class Crew:
+class WorkerPool:
     """Threads that run `work` until it returns. All methods but `dismiss` are called with the lock held.
 
     The one who rested last is called first, so that no more threads are busy than have to be; of those who rest only
@@ -59,7 +59,7 @@ class Crew:
             self.call()
 
     def rest(self, seconds: float) -> None:
-        """Waits to be called, or so long. Called by a thread of the crew."""
+        """Waits until `call`, but not longer than `seconds`. Called by a thread of the pool."""
         alarm, called = self._clock() + seconds, threading.Condition(self._lock)
         self._idle.append(called)
         if alarm < self._alarm:
@@ -85,24 +85,24 @@ class Crew:
 MAX_ANSWERS = 4  # that may wait to be read
 
 
-class Exchange:
+class RunQueues:
     """The state of a run. `ask` and `read` are what workers and the reading thread do, until nothing is left."""
 
     def __init__(
         self,
         schedule: Schedule,
-        pace: Pace,
+        concurrency: Concurrency,
         ask: Callable[[], None],
         read: Callable[[], None],
         max_rows: int,
         max_bytes: int,
         clock: Callable[[], float],
     ) -> None:
-        self._schedule, self._pace, self._clock = schedule, pace, clock
+        self._schedule, self._concurrency, self._clock = schedule, concurrency, clock
         self._max_rows, self._max_bytes = max_rows, max_bytes
         self.lock = threading.Lock()
-        self.workers = Crew(self.lock, ask, clock)
-        self.reader = Crew(self.lock, read, clock)
+        self.workers = WorkerPool(self.lock, ask, clock)
+        self.reader = WorkerPool(self.lock, read, clock)
         self._news = threading.Condition(self.lock)  # something is there for the consumer
         self._asking = 0  # requests under way
         self._answers: deque[tuple[Task, Any]] = deque()
@@ -116,8 +116,8 @@ class Exchange:
     def open(self) -> None:
         """Begins. Takes the lock."""
         with self.lock:
-            for lane in self._schedule.lanes:
-                self._settle(lane)
+            for run in self._schedule.runs:
+                self._settle(run)
             self.workers.hire(1)
             self.reader.hire(1)
 
@@ -159,7 +159,7 @@ class Exchange:
                 picked = self._schedule.pick(self._clock()) if self._has_room else math.inf
                 if isinstance(picked, Task):
                     self._asking += 1
-                    self.workers.hire(self._pace.at_once + 1)
+                    self.workers.hire(self._concurrency.at_once + 1)
                     return picked
                 self.workers.rest(picked)
             return None
@@ -173,19 +173,19 @@ class Exchange:
                 self.reader.rest(math.inf)
             return None
 
-    def cut_short(self) -> tuple[Lane, Pager, Turn] | None:
+    def cut_short(self) -> tuple[ResourceRun, Pager, Turn] | None:
         """With the last answer, when no more may be asked: what can be handed over of a page that is held back.
 
         Its requests would be lost otherwise, and a budget that is too small for one page would never lead further.
         Takes the lock.
         """
         with self.lock:
-            lanes = self._schedule.lanes
-            if self._is_ended or not self._schedule.is_spent or sum(lane.under_way for lane in lanes) > 1:
+            runs = self._schedule.runs
+            if self._is_ended or not self._schedule.is_spent or sum(run.under_way for run in runs) > 1:
                 return None
-            for lane in lanes:
-                if lane.error is None and (rest := lane.cut_short()) is not None:
-                    return lane, *rest
+            for run in runs:
+                if run.error is None and (rest := run.cut_short()) is not None:
+                    return run, *rest
             return None
 
     # --- with the lock held ------------------------------------------------------------------------------------------
@@ -194,24 +194,24 @@ class Exchange:
         """An answer, or an error, has come after so many seconds of waiting and of the processor's time."""
         self._asking -= 1
         if task.step.request is not None:
-            self._pace.answered(task.endpoint, waited, processor)
+            self._concurrency.answered(task.endpoint, waited, processor)
         self._answers.append((task, answer))
         self.reader.call()
 
-    def put(self, lane: Lane, tables: Mapping[str, pa.Table], turn: Turn) -> None:
+    def put(self, run: ResourceRun, tables: Mapping[str, pa.Table], turn: Turn) -> None:
         """Puts what a turn brought where the consumer finds it."""
         rows = sum(table.num_rows for table in tables.values())
         nbytes = sum(table.get_total_buffer_size() for table in tables.values())
-        requests = lane.requests - lane.reported
-        lane.rows, lane.reported = lane.rows + rows_of(tables), lane.requests
+        requests = run.requests - run.reported
+        run.rows, run.reported = run.rows + rows_of(tables), run.requests
         self._rows, self._bytes = self._rows + rows, self._bytes + nbytes
-        self._tell(Chunk(lane.resource.name, tables, rows, nbytes, requests, turn.advance))
+        self._tell(Chunk(run.resource.name, tables, rows, nbytes, requests, turn.advance))
 
     def done(self, task: Task, processor: float) -> None:
         """All that follows from an answer has been done, in so much of the processor's time."""
-        self._pace.converted(processor)
-        task.lane.under_way -= 1
-        self._settle(task.lane)
+        self._concurrency.converted(processor)
+        task.run.under_way -= 1
+        self._settle(task.run)
         self.call()
 
     def call(self) -> None:
@@ -219,23 +219,23 @@ class Exchange:
         if self._has_room:
             self.workers.call()
 
-    def fail(self, lane: Lane, error: Exception) -> None:
+    def fail(self, run: ResourceRun, error: Exception) -> None:
         """Gives a resource up."""
-        if not self.is_given_up(lane):
-            lane.error = error
-        lane.clear()
+        if not self.is_given_up(run):
+            run.error = error
+        run.clear()
 
-    def is_given_up(self, lane: Lane) -> bool:
+    def is_given_up(self, run: ResourceRun) -> bool:
         """Whether nothing more is to be done for a resource."""
-        return self._closed or self._error is not None or lane.error is not None
+        return self._closed or self._error is not None or run.error is not None
 
-    def _settle(self, lane: Lane) -> None:
+    def _settle(self, run: ResourceRun) -> None:
         """Tells of a resource's end once nothing of it is under way."""
-        if not lane.is_closed and lane.is_idle and not self._closed and self._error is None:
-            if lane.pagers and lane.error is None:
-                lane.error = RuntimeError(f"the paging of {lane.resource.name} came to a halt; please report it")
-            self._schedule.drop(lane)
-            self._tell(lane.close(self._clock()))
+        if not run.is_closed and run.is_idle and not self._closed and self._error is None:
+            if run.pagers and run.error is None:
+                run.error = RuntimeError(f"the paging of {run.resource.name} came to a halt; please report it")
+            self._schedule.drop(run)
+            self._tell(run.close(self._clock()))
         if self._is_over:
             self._call_all()
 
@@ -252,7 +252,7 @@ class Exchange:
     def _has_room(self) -> bool:
         """Whether what comes could be put somewhere, and whether the processor keeps up."""
         is_full = self._rows >= self._max_rows or self._bytes >= self._max_bytes
-        return not is_full and self._asking < self._pace.at_once and len(self._answers) < MAX_ANSWERS
+        return not is_full and self._asking < self._concurrency.at_once and len(self._answers) < MAX_ANSWERS
 
     @property
     def _is_ended(self) -> bool:
@@ -261,7 +261,7 @@ class Exchange:
     @property
     def _is_over(self) -> bool:
         """Whether all resources have come to their end, or no request may be sent any more."""
-        lanes = self._schedule.lanes
-        if all(lane.is_closed for lane in lanes):
+        runs = self._schedule.runs
+        if all(run.is_closed for run in runs):
             return True
-        return self._schedule.is_spent and not any(lane.under_way for lane in lanes)
+        return self._schedule.is_spent and not any(run.under_way for run in runs)

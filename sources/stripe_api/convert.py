@@ -11,26 +11,26 @@ import pyarrow as pa
 
 from sources.columns.arrow import arrow_tables
 from sources.columns.columns import Columns
-from sources.columns.tally import Tally
+from sources.columns.conversion_counts import ConversionCounts
 from sources.fetch.fetch import Convert
 from sources.fetch.pager import Listing
 from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.objects.rows import Row, Stamp, explode, set_marker
 
 
-def converter(account_id: str, columns: Columns, tally: Tally) -> Convert:
+def converter(account_id: str, columns: Columns, counts: ConversionCounts) -> Convert:
     """A conversion for a `Fetch`."""
 
     def convert(resource: Resource, listings: Sequence[Listing]) -> Mapping[str, pa.Table]:
-        own = tally.within(resource.name)
+        own = counts.within(resource.name)
         rows: dict[str, list[Row]] = {}
         for listing in listings:
             stamp = Stamp(account_id, listing.as_of, "retrieve" if resource.kind == "singleton" else "list")
-            exploded = explode(resource.table, listing.objects, stamp, parent_id=listing.parent_id, tally=own)
+            exploded = explode(resource.table, listing.objects, stamp, parent_id=listing.parent_id, counts=own)
             for table, found in exploded.items():
                 rows.setdefault(table, []).extend(found)
             if listing.whole and listing.parent_id is not None:
                 rows.setdefault(resource.table, []).append(set_marker(resource.table, listing.parent_id, stamp))
-        return arrow_tables(rows, columns, tally=own)
+        return arrow_tables(rows, columns, counts=own)
 
     return convert

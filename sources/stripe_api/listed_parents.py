@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 from sources.catalogue import Parent, Resource
 from sources.columns.columns import Columns
+from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.set_markers import without_markers
-from sources.columns.tally import Tally
 from sources.errors import SkipResource
 from sources.fetch.fetch import Chunk, Failed
 from sources.stripe_api.catalogue import RESOURCES, TABLES
@@ -51,7 +51,7 @@ class ListedParents:
         lists = _lists_of(parent.table)
         if not lists:
             raise SkipResource(f"Stripe has no list of {parent.table}, so their children cannot be asked for.")
-        convert = converter(self._account.id, Columns(), Tally())
+        convert = converter(self._account.id, Columns(), ConversionCounts())
         skipped = []
         with (
             self._client() as client,

@@ -20,9 +20,9 @@ from dlt.extract.hints import make_hints
 
 from sources.columns.arrow import concat
 from sources.columns.columns import Columns, ColumnType
+from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.dlt_hints import dlt_columns, key_columns, stored_types
 from sources.columns.set_markers import without_markers
-from sources.columns.tally import Tally
 from sources.errors import SkipResource
 from sources.fetch.fetch import Chunk, Failed, Fetch
 from sources.fetch.limiter import Limiter
@@ -59,7 +59,7 @@ class Reading:
     begun: set[str] = field(default_factory=set)
 
 
-class Readings:
+class SourceRuns:
     """The runs of one source: a resource that begins again begins another run, with Stripe's clock of that moment."""
 
     def __init__(
@@ -92,7 +92,7 @@ class Readings:
         return fetch(
             client,
             [resource],
-            convert=converter(reading.account.id, reading.columns, Tally()),
+            convert=converter(reading.account.id, reading.columns, ConversionCounts()),
             since=self.range.since,
             until=min(self.range.until or now, now),
             progress={resource.name: progress},
@@ -103,18 +103,18 @@ class Readings:
         )
 
 
-def read(readings: Readings, resource: Resource) -> Iterator[Any]:
+def read(runs: SourceRuns, resource: Resource) -> Iterator[Any]:
     """Items of one resource: Arrow tables, marked with the table they belong to; None where dlt may ask another."""
     logging.getLogger("dlt").addFilter(_is_news)
-    while not readings.slots.acquire(blocking=False):
+    while not runs.slots.acquire(blocking=False):
         yield None
     try:
-        reading = readings.begin(resource)
+        reading = runs.begin(resource)
         saved = dlt.current.resource_state().setdefault("progress", {})
-        known = None if readings.range.again else saved.get(reading.account.id)
+        known = None if runs.range.again else saved.get(reading.account.id)
         progress = Progress.from_json(known) if known else Progress()
         hinted: dict[str, frozenset[str]] = {}
-        with readings.client() as client, readings.fetch(client, reading, resource, progress) as pages:
+        with runs.client() as client, runs.fetch(client, reading, resource, progress) as pages:
             for tables, advances in _items(pages):
                 for name, table in tables.items():
                     yield _marked(name, table, reading.columns, hinted)
@@ -122,7 +122,7 @@ def read(readings: Readings, resource: Resource) -> Iterator[Any]:
                     progress = progress.apply(advance)
                 saved[reading.account.id] = progress.to_json()
     finally:
-        readings.slots.release()
+        runs.slots.release()
 
 
 def _items(pages: Fetch) -> Iterator[tuple[dict[str, pa.Table], list[Advance | None]]]:

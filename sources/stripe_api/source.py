@@ -26,7 +26,7 @@ from sources.columns.dlt_hints import dlt_columns, key_columns
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.client.account import is_live, limiter_of
 from sources.stripe_api.client.settings import ClientSettings
-from sources.stripe_api.reading import Range, Readings, read
+from sources.stripe_api.reading import Range, SourceRuns, read
 
 SECTION = "stripe"
 P = ParamSpec("P")
@@ -107,7 +107,7 @@ def stripe_source(
     )
     rate = (live_rate if is_live(key) else sandbox_rate) * rate_limit_share
     chosen = Range(_seconds(since) or 0, _seconds(until), full_refresh)
-    readings = Readings(settings, limiter_of(rate, endpoint_rate), account_id, workers, chosen)
+    runs = SourceRuns(settings, limiter_of(rate, endpoint_rate), account_id, workers, chosen)
     columns = Columns()
     for resource in select(resources or ()):
         yield dlt.resource(
@@ -117,7 +117,7 @@ def stripe_source(
             primary_key=key_columns(resource.table),
             columns=dlt_columns(resource.table, columns),
             write_disposition="merge",
-        )(readings, resource)
+        )(runs, resource)
 
 
 def _seconds(moment: Any) -> int | None:

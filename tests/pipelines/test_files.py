@@ -7,7 +7,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

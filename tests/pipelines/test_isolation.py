@@ -32,7 +32,7 @@ from pipelines.warehouse.verdict import refusal_of
 from simulator.objects import Object
 from sources.columns.arrow import arrow_tables
 from sources.columns.columns import MORE_COLUMNS
-from sources.columns.tally import Tally, left_out
+from sources.columns.conversion_counts import ConversionCounts, left_out
 from sources.errors import BrokenPage
 from sources.stripe_api.catalogue import RESOURCES, select
 from sources.stripe_api.events.reading import Piece, pieces
@@ -254,7 +254,7 @@ def test_fields_named_like_columns_of_the_database_are_kept_beside(mirror: Mirro
     mirror.sim.account.update("customers", id, odd)
     outcome = load(mirror, "customers", "products")
     assert (outcome.failed, outcome.error) == ([], None)
-    assert outcome.tally.aside()["customers"][:7] == list(SYSTEM)
+    assert outcome.counts.aside()["customers"][:7] == list(SYSTEM)
     row = mirror.row("customers", id)
     kept = json.loads(row["_other_fields"])
     assert ({name: kept.get(name, row.get(name)) for name in odd}, row["oid"]) == (odd, 7)
@@ -377,10 +377,10 @@ def test_what_comes_again_with_the_same_rows_is_a_refusal() -> None:
     assert refusal_of(duckdb.IOException("no")) is None
 
 
-def load_without(bad: set[str], most: float) -> tuple[set[str], dict[str, int], Tally, int]:
+def load_without(bad: set[str], most: float) -> tuple[set[str], dict[str, int], ConversionCounts, int]:
     """Loads forty rows where `bad` ones are refused: those that are loaded, and what else came of it."""
     loaded: set[str] = set()
-    tally, tries = Tally(), 0
+    counts, tries = ConversionCounts(), 0
 
     def load(tables: Mapping[str, pa.Table]) -> None:
         nonlocal tries
@@ -391,23 +391,23 @@ def load_without(bad: set[str], most: float) -> tuple[set[str], dict[str, int], 
         loaded.update(ids)
 
     rows = {"id": [f"cus_{place:02}" for place in range(40)], "_source": ["event"] * 40}
-    return loaded, load_isolated(load, {"customers": pa.table(rows)}, tally, {}, most), tally, tries
+    return loaded, load_isolated(load, {"customers": pa.table(rows)}, counts, {}, most), counts, tries
 
 
 @pytest.mark.parametrize("places", [range(12), range(0, 40, 3), range(40), [39]])
 def test_every_row_is_tried_where_nobody_comes_back_to_it(places: Sequence[int]) -> None:
     bad = {f"cus_{place:02}" for place in places}
-    loaded, refused, tally, tries = load_without(bad, inf)
+    loaded, refused, counts, tries = load_without(bad, inf)
     assert loaded == {f"cus_{place:02}" for place in range(40)} - bad
     assert refused == {"customers": len(bad)}
-    assert {one.id for one in tally.rejected()} == bad
+    assert {one.id for one in counts.rejected()} == bad
     assert tries <= 2 * len(bad) * 6 + 2
 
 
 def test_rows_behind_many_refusals_are_left_to_whoever_comes_back() -> None:
-    loaded, refused, tally, tries = load_without({f"cus_{place:02}" for place in range(12)}, 10)
+    loaded, refused, counts, tries = load_without({f"cus_{place:02}" for place in range(12)}, 10)
     assert (loaded, refused) == (set(), {"customers": 40})
-    assert "and 35 more of customers" in left_out(tally.rejected(), is_load=True)
+    assert "and 35 more of customers" in left_out(counts.rejected(), is_load=True)
     assert tries < 25
 
 
@@ -453,7 +453,7 @@ def test_objects_beside_one_that_came_without_its_key_are_stored(mirror: Mirror)
     other = max(str(one.id) for one in mirror.sim.account.tables["customers"])
     with mirror.session("stripe_object", scope="object") as session:
         assert [one.id for one in load_objects(session, [id, other])] == [other]
-        assert [(one.table, one.id) for one in session.tally.rejected()] == [("customers", id)]
+        assert [(one.table, one.id) for one in session.counts.rejected()] == [("customers", id)]
 
 
 def test_objects_beside_one_that_the_database_refuses_are_stored(
@@ -467,7 +467,7 @@ def test_objects_beside_one_that_the_database_refuses_are_stored(
         connection.execute(f"alter table stripe.customers add check (id <> '{bad}')")  # type: ignore[arg-type]
     with mirror.session("stripe_object", scope="object") as session:
         assert [one.id for one in load_objects(session, [bad, other])] == [other]
-        assert [(one.table, one.id) for one in session.tally.rejected()] == [("customers", bad)]
+        assert [(one.table, one.id) for one in session.counts.rejected()] == [("customers", bad)]
 
 
 @pytest.mark.parametrize("reads", [keyless, unanswered])
@@ -475,7 +475,7 @@ def test_unseen_row_whose_object_cannot_be_read_is_named(mirror: Mirror, reads: 
     id = reads(mirror)
     with mirror.session("stripe_sync") as session:
         assert vanished_since(session, [RESOURCES["customers"]], session.clock() + 600) == 0
-        assert [(one.table, one.id) for one in session.tally.rejected()] == [("customers", id)]
+        assert [(one.table, one.id) for one in session.counts.rejected()] == [("customers", id)]
 
 
 @pytest.mark.parametrize("reads", [keyless, unanswered])
@@ -486,14 +486,14 @@ def test_unlisted_row_whose_object_cannot_be_read_is_named(mirror: Mirror, reads
         unlisted = Unlisted(session, stored, stored.now(), session.clock())
         judged = list(unlisted.judge(RESOURCES["customers"], set(), 0, session.clock()))
         assert len(judged) == len(mirror.sim.account.tables["customers"].shelf.rows())
-        assert [(one.table, one.id) for one in session.tally.rejected("customers")] == [("customers", id)]
+        assert [(one.table, one.id) for one in session.counts.rejected("customers")] == [("customers", id)]
 
 
 def test_check_names_all_that_it_left_out_and_claims_no_load(mirror: Mirror) -> None:
     mirror.load("products")
     with mirror.session("stripe_check") as session:
         for table, id in (("prices", "a"), ("prices", "b"), ("plans", "c")):
-            session.tally.reject(table, id, "why")
+            session.counts.reject(table, id, "why")
         found = Check(session, CheckOrder(select(["products"]), dry_run=True)).run().incomplete
     assert found.keys() == {"prices", "plans"}
     assert "prices a (why); prices b (why)" in found["prices"]

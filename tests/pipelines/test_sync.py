@@ -139,7 +139,7 @@ def test_many_objects_are_read_back_by_their_list(synced: Mirror) -> None:
         synced.pass_time(1)
     synced.pass_time(HOUR)
     outcome = synced.sync()
-    assert outcome.events.read_back == 150
+    assert outcome.events.retrieve == 150
     assert synced.requests() == 2 + 2  # two pages of events, two of customers
     assert synced.differences(LISTS) == []
 

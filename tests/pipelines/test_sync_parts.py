@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.stripe_sync import follow
-from pipelines.sync.cadence import Due, Last, due_lists, is_told, reopened
+from pipelines.sync.cadence import Due, Last, covered_by_events, due_lists, reopened
 from pipelines.sync.settings import SyncSettings, read_sync_settings
 from sources.errors import BadConfiguration, Unreachable
 from sources.fetch.limiter import BudgetSpent, Limiter, Spending
@@ -17,7 +17,7 @@ from sources.fetch.progress import Progress
 from sources.fetch.windows import Window, window
 from sources.stripe_api.catalogue import RESOURCES, select
 from sources.stripe_api.events.position import KEPT, Position
-from sources.stripe_api.objects.wanted import Wanted
+from sources.stripe_api.objects.retrieve import ObjectRef
 
 DAY = 86_400
 
@@ -56,8 +56,8 @@ def test_a_position_older_than_thirty_days_is_a_gap() -> None:
 
 def test_a_position_keeps_what_is_owed() -> None:
     owed = (
-        Wanted("customers", ("cus_1",), None, 5, 7),
-        Wanted("capabilities", ("transfers", "acct_1"), "acct_1", None, 8),
+        ObjectRef("customers", ("cus_1",), None, 5, 7),
+        ObjectRef("capabilities", ("transfers", "acct_1"), "acct_1", None, 8),
     )
     assert Position.from_json(Position(3).owe(owed).to_json()).owed == owed
 
@@ -75,10 +75,10 @@ def due(name: str, last: Last | None, now: int, touched: set[str] | None = None)
 
 
 def test_events_spare_the_lists_that_they_tell_whole() -> None:
-    assert is_told(RESOURCES["customers"])
-    assert is_told(RESOURCES["charges"])
-    assert not is_told(RESOURCES["balance_transactions"])
-    assert not is_told(RESOURCES["quotes"])
+    assert covered_by_events(RESOURCES["customers"])
+    assert covered_by_events(RESOURCES["charges"])
+    assert not covered_by_events(RESOURCES["balance_transactions"])
+    assert not covered_by_events(RESOURCES["quotes"])
     assert due("customers", Last(0, "complete"), 100 * DAY) == []
 
 

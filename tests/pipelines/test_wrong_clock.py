@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.run import Order, run
 from pipelines.state import ResourceStatus
-from pipelines.sync.relist import RELISTING
+from pipelines.sync.resync import RELISTING
 from pipelines.sync.state import EVENTS_PASS, SyncState
 from sources.errors import BrokenPage
 from sources.stripe_api.catalogue import select

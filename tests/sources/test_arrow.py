@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sources.columns.arrow import ARROW_TYPES, arrow_tables, concat, nbytes
 from sources.columns.coerce import FIRST_SECOND, INT64, LAST_SECOND, fit, variant_column
 from sources.columns.columns import OWN_COLUMNS, Columns, ColumnType, all_columns, columns
-from sources.columns.tally import Tally
+from sources.columns.conversion_counts import ConversionCounts
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.objects.rows import Stamp, object_of, typed_rows
 from tests.sources.json_values import decimals, floats, identical, instants, integers, strings, values
@@ -63,8 +63,10 @@ SUITED: dict[ColumnType, st.SearchStrategy[Any]] = {
 }
 
 
-def converted(table: str, objects: list[dict[str, Any]], known: Columns, tally: Tally | None = None) -> pa.Table:
-    return arrow_tables({table: exploded(table, objects)}, known, clock=lambda: NOW, tally=tally)[table]
+def converted(
+    table: str, objects: list[dict[str, Any]], known: Columns, counts: ConversionCounts | None = None
+) -> pa.Table:
+    return arrow_tables({table: exploded(table, objects)}, known, clock=lambda: NOW, counts=counts)[table]
 
 
 def same_rows(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
@@ -122,9 +124,9 @@ def test_each_kind_of_value_in_each_kind_of_column(value: Any) -> None:
 @given(batches())
 def test_arrow_and_typed_rows_agree(batch: tuple[str, list[dict[str, Any]]]) -> None:
     table, objects = batch
-    one, other = Tally(), Tally()
+    one, other = ConversionCounts(), ConversionCounts()
     arrow = converted(table, objects, Columns(), one)
-    rows = typed_rows(table, exploded(table, objects), Columns(), clock=lambda: NOW, tally=other)
+    rows = typed_rows(table, exploded(table, objects), Columns(), clock=lambda: NOW, counts=other)
     assert same_rows(as_rows(arrow), [{name: plain(value) for name, value in row.items()} for row in rows])
     assert (one.escaped(), one.variants()) == (other.escaped(), other.variants())
 
@@ -207,18 +209,18 @@ def test_empty_strings_are_values() -> None:
 
 
 def test_values_beside_a_row_that_cannot_be_stored_are_counted_once() -> None:
-    tally = Tally()
+    counts = ConversionCounts()
     too_deep: Any = 1
     for _ in range(1_100):
         too_deep = {"a": too_deep}
     rows = exploded("customers", [{"id": "cus_1", "balance": "x", "name": "a\0"}, {"id": "cus_2"}])
-    arrow = arrow_tables({"customers": [rows[0], {**rows[1], "shipping": too_deep}]}, Columns(), tally=tally)[
+    arrow = arrow_tables({"customers": [rows[0], {**rows[1], "shipping": too_deep}]}, Columns(), counts=counts)[
         "customers"
     ]
     assert arrow["id"].to_pylist() == ["cus_1"]
-    assert [one.id for one in tally.rejected()] == ["cus_2"]
-    assert tally.variants() == {("customers", "balance__v_text"): 1}
-    assert tally.escaped() == {("customers", "name"): 1}
+    assert [one.id for one in counts.rejected()] == ["cus_2"]
+    assert counts.variants() == {("customers", "balance__v_text"): 1}
+    assert counts.escaped() == {("customers", "name"): 1}
 
 
 def test_tables_without_rows_are_left_out() -> None:

@@ -449,8 +449,8 @@ def test_close_does_not_wait_for_answers(simulator: Start) -> None:
 def test_what_waits_for_the_consumer_is_bounded(sim: Simulator) -> None:
     reader = Reader(sim)
     with reader.fetch(small(select(["default"])), max_rows=30, workers=4) as fetching:
-        exchange = fetching._exchange
-        while exchange._asking or exchange._answers or exchange._rows < 30:
+        queues = fetching._queues
+        while queues._asking or queues._answers or queues._rows < 30:
             threading.Event().wait(0.001)
         assert fetching.requests < 60
         reader.take(fetching)

@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sources.columns.columns import OWN_COLUMNS, Columns, columns
-from sources.columns.tally import Tally
+from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.objects.rows import Stamp, comparable, explode, object_of, set_marker, tombstone, typed_rows
@@ -281,13 +281,13 @@ def test_variant_columns_are_known_from_then_on() -> None:
 
 
 def test_unstorable_characters_are_escaped_and_counted() -> None:
-    tally = Tally()
+    counts = ConversionCounts()
     objects = [{"id": "ch_1", "description": "a\0b", "amount": "\ud800"}, {"id": "ch_2", "metadata": {"\0": "x"}}]
-    first, second = typed_rows("charges", explode("charges", objects, STAMP)["charges"], Columns(), tally=tally)
+    first, second = typed_rows("charges", explode("charges", objects, STAMP)["charges"], Columns(), counts=counts)
     assert (first["description"], first["amount__v_text"]) == (r"a\u0000b", r"\ud800")
     assert second["metadata"] == r'{"\\u0000":"x"}'
-    assert tally.escaped() == {("charges", "description"): 1, ("charges", "amount"): 1, ("charges", "metadata"): 1}
-    assert tally.variants() == {("charges", "amount__v_text"): 1}
+    assert counts.escaped() == {("charges", "description"): 1, ("charges", "amount"): 1, ("charges", "metadata"): 1}
+    assert counts.variants() == {("charges", "amount__v_text"): 1}
 
 
 def test_unseen_field_is_learned_from_its_first_value_and_stays() -> None:
@@ -446,21 +446,21 @@ def test_line_of_an_old_version_gets_its_id_of_today() -> None:
 def test_entries_whose_ids_repeat_stay_in_their_object(table: str, field: str, entry: dict[str, Any]) -> None:
     twice, other = listed(entry, {**entry, "quantity": 2}), {**entry, "id": "other_1"}
     shown = {**twice, "data": [twice["data"][0], other, twice["data"][1]]}
-    tally = Tally()
-    rows = explode(table, [{"id": "x_1", "object": table[:-1], field: deepcopy(shown)}], STAMP, tally=tally)
+    counts = ConversionCounts()
+    rows = explode(table, [{"id": "x_1", "object": table[:-1], field: deepcopy(shown)}], STAMP, counts=counts)
     assert rows.pop(table)[0][field] == twice
     ((children,),) = rows.values()  # and no marker that closes the set
     assert children["id"] == "other_1"
-    (rejected,) = tally.rejected()
+    (rejected,) = counts.rejected()
     assert (rejected.id, rejected.why) == ("x_1", f"2 entries of {table}.{field} have no key of their own")
 
 
 @pytest.mark.parametrize("entry", ["il_1", {"id": None}, {}])
 def test_entries_of_which_none_has_a_key_are_noted(entry: Any) -> None:
-    tally = Tally()
-    rows = explode("invoices", [{"id": "in_1", "object": "invoice", "lines": listed(entry)}], STAMP, entries=tally)
+    counts = ConversionCounts()
+    rows = explode("invoices", [{"id": "in_1", "object": "invoice", "lines": listed(entry)}], STAMP, entries=counts)
     assert rows == {"invoices": [{"id": "in_1", "object": "invoice", "lines": listed(entry), **OWN}]}
-    assert [one.why for one in tally.rejected()] == ["1 entries of invoices.lines have no key of their own"]
+    assert [one.why for one in counts.rejected()] == ["1 entries of invoices.lines have no key of their own"]
 
 
 def test_child_without_its_parent_is_no_row_where_the_parent_is_part_of_the_key() -> None:

@@ -16,7 +16,7 @@ from sources.errors import RequestRefused
 from sources.fetch.limiter import Limiter
 from sources.fetch.pager import Horizon
 from sources.fetch.progress import Covered, Listed, Progress
-from sources.fetch.schedule import Lane, Schedule, Task
+from sources.fetch.schedule import ResourceRun, Schedule, Task
 from sources.fetch.windows import Window, merge
 from sources.stripe_api.paging.plan import lane_of
 from tests.sources.model_lists import ModelList, plain, windowed
@@ -45,10 +45,10 @@ class Run:
         self.limiter = limiter or Limiter(None, None)
         horizon = Horizon(0)
         known = [progress.get(one.name, Progress()) for one in resources]
-        self.lanes = [
+        self.runs = [
             lane_of(one, before, {}, None, since, until, horizon) for one, before in zip(resources, known, strict=True)
         ]
-        self.schedule = Schedule(self.lanes, self.limiter, budget)
+        self.schedule = Schedule(self.runs, self.limiter, budget)
         self.under_way: list[Task] = []
         self.got: dict[str, list[str]] = {one.name: [] for one in resources}
         self.now = 0.0
@@ -60,16 +60,16 @@ class Run:
         if not self.under_way:
             return False
         task = self.under_way.pop(self.chance.randrange(len(self.under_way)))
-        self._take(task, task.lane)
+        self._take(task, task.run)
         return True
 
-    def _take(self, task: Task, lane: Lane) -> None:
+    def _take(self, task: Task, run: ResourceRun) -> None:
         assert task.step.request is not None
-        name = lane.resource.name
+        name = run.resource.name
         try:
-            turn = lane.arrived(task, self.lists[name].answer(task.step.request))
+            turn = run.arrived(task, self.lists[name].answer(task.step.request))
         except RequestRefused as error:
-            again = lane.refused(task, error)
+            again = run.refused(task, error)
             if again is None:
                 raise
             turn = again
@@ -77,8 +77,8 @@ class Run:
         while turn.hands_over or turn.then:
             self.got[name] += [one["id"] for listing in turn.listings for one in listing.objects]
             self.progress[name] = self.progress.get(name, Progress()).apply(turn.advance)
-            turn = lane.handed_over(task.pager, turn)
-        lane.under_way -= 1
+            turn = run.handed_over(task.pager, turn)
+        run.under_way -= 1
 
     def to_end(self) -> Run:
         """Until nothing is left."""
@@ -87,7 +87,7 @@ class Run:
         return self
 
     def is_complete(self) -> bool:
-        return all(not lane.pagers and lane.is_idle for lane in self.lanes)
+        return all(not run.pagers and run.is_idle for run in self.runs)
 
 
 def ids(model: ModelList, since: int = 0, until: int = 500) -> set[str]:
@@ -299,9 +299,9 @@ def test_biggest_resource_does_not_come_last_alone() -> None:
     step = 0
     while run.step():
         step += 1
-        for lane in run.lanes:
-            if lane.is_idle and not lane.pagers:
-                ends.setdefault(lane.resource.name, step)
+        for one in run.runs:
+            if one.is_idle and not one.pagers:
+                ends.setdefault(one.resource.name, step)
     *_, last_but_one, last = sorted(ends.values())
     assert last_but_one > 0.9 * last
 
@@ -326,7 +326,7 @@ def test_window_is_not_divided_while_its_endpoint_has_no_room() -> None:
         clock[0] += 0.11
         run.now = clock[0]
         run.step()
-        assert len(run.lanes[0].windows) <= 2
+        assert len(run.runs[0].windows) <= 2
     assert len(model.asked) >= 50
 
 
@@ -345,12 +345,12 @@ def test_failed_attempt_waits_for_its_time_and_others_go_on() -> None:
     run = Run(lists, [windowed("charges"), windowed("refunds")], {})
     task = run.schedule.pick(0.0)
     assert isinstance(task, Task)
-    task.lane.under_way -= 1
+    task.run.under_way -= 1
     task.not_before = 5.0
-    task.lane.delayed.append(task)
+    task.run.delayed.append(task)
     other = run.schedule.pick(1.0)
     assert isinstance(other, Task)
-    assert other.lane is not task.lane
+    assert other.run is not task.run
     assert run.schedule.pick(1.0) == pytest.approx(4.0)
     assert run.schedule.pick(5.0) is task
     assert run.schedule.pick(5.0) == math.inf
@@ -360,9 +360,9 @@ def test_share_of_the_windows_that_is_covered_grows_to_one() -> None:
     chance = random.Random(5)
     model = ModelList.of(chance.randrange(0, 10**6) for _ in range(3_000))
     run = Run({"charges": model}, [windowed(limit=100)], {}, until=10**6)
-    shares = [run.lanes[0].share]
+    shares = [run.runs[0].share]
     while run.step():
-        shares.append(run.lanes[0].share)
+        shares.append(run.runs[0].share)
     known = [share for share in shares if share is not None]
     assert known[0] == 0.0
     assert known[-1] == 1.0

@@ -15,7 +15,7 @@ from sources.stripe_api.catalogue import TABLES
 from webhook_sink.commit.entry import Claim, Entry
 from webhook_sink.commit.ledger import LedgerStatements
 from webhook_sink.commit.merging import TableStatements
-from webhook_sink.commit.round_trip import Statement
+from webhook_sink.commit.pipeline import Statement
 from webhook_sink.commit.schema import SchemaState
 from webhook_sink.commit.staging import StagedRow
 from webhook_sink.decision import Reread
@@ -143,8 +143,8 @@ def asked(entries: Sequence[Entry], ties: Iterable[Entry], ledger: LedgerStateme
 
 
 def _asked(reread: Reread, waits: list[str], delay: float, ledger: LedgerStatements) -> Statement:
-    wanted = reread.wanted
-    values = (*key_of(reread), reread.context, wanted.parent_id, wanted.created, wanted.at, reread.reason)
+    ref = reread.ref
+    values = (*key_of(reread), reread.context, ref.parent_id, ref.created, ref.at, reread.reason)
     return Statement(ledger.queue, (*values, waits, delay))
 
 
@@ -156,4 +156,4 @@ def _finished(claim: Claim, left_out: str | None, ledger: LedgerStatements) -> I
 
 def key_of(reread: Reread) -> tuple[str, str, str]:
     """What names an object to read again in the ledger's table: table, key as JSON, account."""
-    return reread.wanted.table, orjson.dumps(reread.wanted.key).decode(), reread.account_id
+    return reread.ref.table, orjson.dumps(reread.ref.key).decode(), reread.account_id

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from psycopg_pool import AsyncConnectionPool
 
 from pipelines.warehouse.postgres.session_properties import BEGIN, CONNECTION, set_properties
-from webhook_sink.commit.round_trip import Connection, Statement
+from webhook_sink.commit.pipeline import Connection, Statement
 
 Pool = AsyncConnectionPool[Connection]
 
@@ -67,5 +67,5 @@ def beginning(connection: Connection, begin: Statement = BEGIN_OTHER) -> list[St
 async def transaction(pool: Pool, timeout: float | None = None) -> AsyncIterator[Connection]:
     """A connection in a transaction with our session properties, committed at the end, undone by an exception."""
     async with pool.connection(timeout) as connection:
-        await connection.round_trip(beginning(connection))
+        await connection.run_pipeline(beginning(connection))
         yield connection

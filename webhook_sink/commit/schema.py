@@ -32,7 +32,7 @@ from sources.columns.contract import Contract, ContractedColumns
 from sources.errors import StripeSourceError
 from sources.stripe_api.catalogue import TABLES
 from webhook_sink.commit.merging import TableStatements, statements
-from webhook_sink.commit.round_trip import Statement
+from webhook_sink.commit.pipeline import Statement
 
 NEWEST = f"""
 SELECT version_hash FROM "{{dataset}}"._dlt_version WHERE schema_name = '{SCHEMA}' ORDER BY inserted_at DESC LIMIT 1"""

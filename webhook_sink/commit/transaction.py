@@ -14,8 +14,8 @@ import orjson
 from webhook_sink.commit.batch import asked, by_event, merges, recorded, ties_within
 from webhook_sink.commit.entry import Entry, Fate
 from webhook_sink.commit.ledger import LedgerStatements
+from webhook_sink.commit.pipeline import Connection, rows
 from webhook_sink.commit.pool import BEGIN_BATCH, COMMIT, ROLLBACK, Pool, beginning
-from webhook_sink.commit.round_trip import Connection, rows
 from webhook_sink.commit.schema import SchemaMoved, SchemaState
 from webhook_sink.metrics import Metrics
 
@@ -44,10 +44,10 @@ class Transactions:
                 new, tied = await self._merge(connection, entries)
                 fresh = [entry for entry in entries if entry.event is None or entry.event.id in new]
                 if len(fresh) == len(entries):
-                    await connection.round_trip([*asked(entries, tied, self._ledger, self._delay), COMMIT])
+                    await connection.run_pipeline([*asked(entries, tied, self._ledger, self._delay), COMMIT])
                     self._metrics.ties.inc(len(tied))
                     break
-                await connection.round_trip([ROLLBACK])
+                await connection.run_pipeline([ROLLBACK])
                 known += [entry for entry in entries if entry.event is not None and entry.event.id not in new]
                 entries = fresh
         return [*((entry, "committed") for entry in entries), *((entry, "duplicate") for entry in known)]
@@ -57,7 +57,7 @@ class Transactions:
         record = recorded(entries, self._ledger)
         merged = list(merges(entries, self._schema))
         begun = [*beginning(connection, BEGIN_BATCH), self._schema.newest]
-        answers = await connection.round_trip([*begun, *record, *(merge.statement for merge in merged)])
+        answers = await connection.run_pipeline([*begun, *record, *(merge.statement for merge in merged)])
         newest, *results = answers[len(begun) - 1 :]
         if rows(newest) != self._schema.version:
             raise SchemaMoved
@@ -73,7 +73,7 @@ class Transactions:
             try:
                 async with self._pool.connection(self._timeout) as connection:
                     failed = recorded([entry], self._ledger, status="failed", error=reason, payload=payload)
-                    await connection.round_trip([*beginning(connection), *failed, COMMIT])
+                    await connection.run_pipeline([*beginning(connection), *failed, COMMIT])
                 return
             except Exception:
                 if payload is not None:

@@ -34,7 +34,7 @@ from pipelines.sync.objects import UnknownObject, load_objects
 from pipelines.sync.settings import read_sync_settings
 from pipelines.sync.sync import Sync
 from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem
-from sources.columns.tally import left_out
+from sources.columns.conversion_counts import left_out
 from sources.errors import AuthenticationFailed, BadConfiguration, StripeSourceError
 from sources.stripe_api.catalogue import RESOURCES, select, table_of_object
 from webhook_sink.commit.pool import transaction
@@ -95,7 +95,7 @@ class Management:
     async def load(self, request: Request) -> Response:
         """`POST /sync`."""
         order = order_of(await _json(request))
-        return self._start("sync", lambda: in_turn(self._settings, lambda each: run(each, order)))
+        return self._start("sync", lambda: for_each_account(self._settings, lambda each: run(each, order)))
 
     async def period(self, request: Request) -> Response:
         """`POST /sync/daily` and its like."""
@@ -108,7 +108,7 @@ class Management:
             with open_session(each, f"sync_{period}") as session:
                 return Sync(session, settings, warn=log.warning).run()
 
-        return self._start(f"sync_{period}", lambda: in_turn(self._settings, sync))
+        return self._start(f"sync_{period}", lambda: for_each_account(self._settings, sync))
 
     async def single(self, request: Request) -> Response:
         """`POST /sync/single/{id}`: waits for it."""
@@ -158,7 +158,7 @@ class Management:
             log.info("%s ended", name)
 
 
-def in_turn(settings: Settings, work: Callable[[Settings], object]) -> None:
+def for_each_account(settings: Settings, work: Callable[[Settings], object]) -> None:
     """Works for each account of the settings. What stops one of them is logged, and stops no other.
 
     Raises what would stop them all, a wrong key or a database that is down, and in the end the last of the others.
@@ -208,7 +208,7 @@ def _load(settings: Settings, id: str, kind: str | None) -> dict[str, Any]:
         except Exception as error:
             session.end("error", describe(error))
             raise
-        rejected = session.tally.rejected()
+        rejected = session.counts.rejected()
         why = left_out(rejected, is_load=True) if rejected else None
         session.end("partial" if rejected else "complete", why)
     shown = [{"id": one.id, "table": one.table, "deleted": one.is_deleted} for one in loaded]

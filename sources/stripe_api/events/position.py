@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sources.fetch.windows import Window, WindowSet, intersect, merge, subtract, window
-from sources.stripe_api.objects.wanted import Wanted
+from sources.stripe_api.objects.retrieve import ObjectRef
 
 EVENTS_PASS = "events_pass"
 """The line of `sync_status` that holds the position of the events, and the name for which a pass notes what it leaves
@@ -31,7 +31,7 @@ class Position:
 
     begin: int
     covered: WindowSet = ()
-    owed: tuple[Wanted, ...] = ()
+    owed: tuple[ObjectRef, ...] = ()
 
     @property
     def reached(self) -> int:
@@ -61,7 +61,7 @@ class Position:
         """After the events of a window have been applied."""
         return self if done is None else replace(self, covered=merge((*self.covered, done)))
 
-    def owe(self, objects: tuple[Wanted, ...]) -> Position:
+    def owe(self, objects: tuple[ObjectRef, ...]) -> Position:
         """With these objects still to be read back."""
         return replace(self, owed=objects)
 
@@ -84,5 +84,5 @@ class Position:
         return cls(
             int(value["begin"]),
             merge(Window(*bounds) for bounds in value["covered"]),
-            tuple(map(Wanted.from_json, value["owed"])),
+            tuple(map(ObjectRef.from_json, value["owed"])),
         )

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sources.columns.coerce import LAST_SECOND
-from sources.columns.tally import Tally
+from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage
 from sources.stripe_api.catalogue import RESOURCES, TABLES, Embedded, Table
 from sources.stripe_api.catalogue.events import TYPES, is_deletion, table_of_event, unwrapped
@@ -146,7 +146,7 @@ class Newest:
         return len(self._changes)
 
 
-def rows_of(change: Change, account_id: str, entries: Tally | None = None) -> dict[str, list[Row]]:
+def rows_of(change: Change, account_id: str, entries: ConversionCounts | None = None) -> dict[str, list[Row]]:
     """Rows by table of a change that is believed, or of a deletion. Its object becomes the rows.
 
     A deletion in another version's shape leaves a tombstone. The children of a deleted object are deleted with it.

@@ -23,7 +23,7 @@ from sources.stripe_api.objects.embedded import id_in, key_of, key_problem, take
 from sources.stripe_api.objects.typed import Row, comparable, object_of, typed_rows
 
 if TYPE_CHECKING:
-    from sources.columns.tally import Tally
+    from sources.columns.conversion_counts import ConversionCounts
     from sources.stripe_api.catalogue import Table
 
 __all__ = ["Row", "Stamp", "comparable", "explode", "object_of", "set_marker", "tombstone", "typed_rows"]
@@ -48,19 +48,19 @@ def explode(
     stamp: Stamp,
     *,
     parent_id: str | None = None,
-    tally: Tally | None = None,
-    entries: Tally | None = None,
+    counts: ConversionCounts | None = None,
+    entries: ConversionCounts | None = None,
 ) -> dict[str, list[Row]]:
     """Rows by table of the objects of one table and of all embedded in them. The dicts become the rows: they change.
 
     A whole embedded list also gives a set marker, one with `has_more` does not. Objects with `deleted: true` become
     tombstones when they are stubs, else rows with `_deleted_at`. `parent_id` is kept where the table has parents.
     An object that shows its id of today beside another one (`Table.unique_id`) gets it.
-    An object that no row can hold, for want of a key, is left out and noted in `tally`; without one, raises BrokenPage.
+    An object that no row can hold, for want of a key, is left out and noted in `counts`; without, BrokenPage is raised.
     Embedded objects are noted in `entries`, where that is another one.
     """
     rows: dict[str, list[Row]] = {}
-    _explode(rows, TABLES[table], objects, stamp, parent_id, tally, entries or tally)
+    _explode(rows, TABLES[table], objects, stamp, parent_id, counts, entries or counts)
     return rows
 
 
@@ -80,8 +80,8 @@ def _explode(
     objects: Sequence[Row],
     stamp: Stamp,
     parent_id: str | None,
-    tally: Tally | None,
-    entries: Tally | None,
+    counts: ConversionCounts | None,
+    entries: ConversionCounts | None,
 ) -> None:
     out = rows.setdefault(table.name, [])
     own = _own(table, stamp, parent_id)
@@ -91,7 +91,7 @@ def _explode(
         if problem is None and below_parent and not (parent_id or _parent_of(table, obj)):
             problem = "does not say what it belongs to"
         if problem is not None:
-            _reject(table, obj, problem, tally)
+            _reject(table, obj, problem, counts)
             continue
         if not obj.keys().isdisjoint(RESERVED):
             aside = {name: obj.pop(name) for name in sorted(RESERVED & obj.keys())}
@@ -114,14 +114,16 @@ def _explode(
         out.append(obj)
 
 
-def _reject(table: Table, obj: Row, what: str, tally: Tally | None) -> None:
+def _reject(table: Table, obj: Row, what: str, counts: ConversionCounts | None) -> None:
     """Leaves an object out that no row can hold. Raises BrokenPage where nobody is told."""
-    if tally is None:
+    if counts is None:
         raise BrokenPage(f"an object of {table.name} {what} ({', '.join(table.key)})")
-    tally.reject(table.name, obj.get("id"), f"it {what}, {', '.join(table.key)}")
+    counts.reject(table.name, obj.get("id"), f"it {what}, {', '.join(table.key)}")
 
 
-def _take_children(rows: dict[str, list[Row]], table: Table, obj: Row, stamp: Stamp, tally: Tally | None) -> None:
+def _take_children(
+    rows: dict[str, list[Row]], table: Table, obj: Row, stamp: Stamp, counts: ConversionCounts | None
+) -> None:
     """Move the embedded lists to their tables. Only rows of tables that have a parent can be closed by a set marker."""
     id = obj[table.key[0]] if table.key else None
     for embedded in table.embedded:
@@ -129,11 +131,11 @@ def _take_children(rows: dict[str, list[Row]], table: Table, obj: Row, stamp: St
         if taken is None:
             continue
         child = TABLES[embedded.table]
-        if taken.left and tally is not None:
+        if taken.left and counts is not None:
             why = f"entries of {table.name}.{embedded.field} have no key of their own"
-            tally.reject(child.name, id, f"{taken.left} {why}", taken.left)
+            counts.reject(child.name, id, f"{taken.left} {why}", taken.left)
         if taken.objects or taken.whole:
-            _explode(rows, child, taken.objects, stamp, id, tally, tally)
+            _explode(rows, child, taken.objects, stamp, id, counts, counts)
         if taken.whole and child.parent is not None and id is not None:
             rows[child.name].append(set_marker(child.name, id, stamp))
 

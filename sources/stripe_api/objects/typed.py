@@ -16,7 +16,7 @@ from sources.stripe_api.objects.embedded import take
 if TYPE_CHECKING:
     from sources.columns.coerce import Variant
     from sources.columns.columns import Columns
-    from sources.columns.tally import Tally
+    from sources.columns.conversion_counts import ConversionCounts
 
 Row = dict[str, Any]
 
@@ -27,7 +27,7 @@ def typed_rows(
     columns: Columns,
     *,
     clock: Callable[[], datetime] = utc_now,
-    tally: Tally | None = None,
+    counts: ConversionCounts | None = None,
 ) -> list[Row]:
     """Rows of one table -> rows of database values: the same columns, order and values as `arrow.arrow_tables`.
 
@@ -37,12 +37,12 @@ def typed_rows(
         return []
     synced_at = clock()
     values: dict[str, Sequence[Any]] = {}
-    for column in layout(TABLES[table], rows, columns, tally):
+    for column in layout(TABLES[table], rows, columns, counts):
         name = column[0]
         if name == SYNCED_AT:
             values[name] = [synced_at] * len(rows)
             continue
-        values[name], variants = fitted(table, column, columns, tally)
+        values[name], variants = fitted(table, column, columns, counts)
         values.update((variant_name, entries) for variant_name, (_, entries) in variants.items())
     return [dict(zip(values, entries, strict=True)) for entries in zip(*values.values(), strict=True)]
 

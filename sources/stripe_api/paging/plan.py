@@ -11,7 +11,7 @@ from sources.fetch.deliveries import Convert
 from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
 from sources.fetch.pager import Horizon, Pager, Step, Survey
 from sources.fetch.progress import Progress, key_of
-from sources.fetch.schedule import Lane, Schedule
+from sources.fetch.schedule import ResourceRun, Schedule
 from sources.fetch.values import Page
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.client.client import Client
@@ -47,8 +47,8 @@ def fetch(
     nor fail. Raises BadConfiguration where a child is asked for without `parents`.
     """
     known, horizon = progress or {}, Horizon(STRIPE_BEGAN)
-    lanes = [lane_of(one, known.get(one.name, Progress()), tables, parents, since, until, horizon) for one in resources]
-    schedule = Schedule(lanes, client.limiter, requests_budget)
+    runs = [lane_of(one, known.get(one.name, Progress()), tables, parents, since, until, horizon) for one in resources]
+    schedule = Schedule(runs, client.limiter, requests_budget)
     return Fetch(client, schedule, convert, workers, max_rows, max_bytes, clock)
 
 
@@ -60,7 +60,7 @@ def lane_of(
     since: int,
     until: int,
     horizon: Horizon,
-) -> Lane:
+) -> ResourceRun:
     """What is left of a resource in `[since, until)`. Raises BadConfiguration without the parents that it needs."""
     passes = [(key_of(one), list_params(resource, tables, one)) for one in resource.passes]
     pagers: list[Pager] = []
@@ -81,4 +81,4 @@ def lane_of(
     def completion_of(pager: Pager, step: Step, page: Page) -> Completion:
         return Completion(resource.table, step, page, tables, goes_up=pager.goes_up)
 
-    return Lane(resource, endpoint_of(resource.path), completion_of, pagers, survey)
+    return ResourceRun(resource, endpoint_of(resource.path), completion_of, pagers, survey)

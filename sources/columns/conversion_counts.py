@@ -32,7 +32,7 @@ class Rejected:
         return f"{self.table} {self.id or 'without an id'} ({self.why})"
 
 
-class Tally:
+class ConversionCounts:
     """Counts and names over a run, for any number of threads. `within` gives one that notes a resource's rejects."""
 
     def __init__(self) -> None:
@@ -45,9 +45,9 @@ class Tally:
         self._unsaved: list[Rejected] = []
         self._resource = ""
 
-    def within(self, resource: str) -> Tally:
-        """The same tally, for what belongs to a resource."""
-        same = Tally.__new__(Tally)
+    def within(self, resource: str) -> ConversionCounts:
+        """The same counts, for what belongs to a resource."""
+        same = ConversionCounts.__new__(ConversionCounts)
         same.__dict__ |= {**self.__dict__, "_resource": resource}
         return same
 
@@ -78,7 +78,7 @@ class Tally:
             elif one not in kept:
                 self._unnamed[self._resource, table] += count
 
-    def absorb(self, other: Tally) -> None:
+    def absorb(self, other: ConversionCounts) -> None:
         """Adds what another has counted of values and fields."""
         with self._lock:
             self._escaped.update(other.escaped())

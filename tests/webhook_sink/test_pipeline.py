@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from psycopg.pq import TransactionStatus
 
 from tests.webhook_sink.conftest import Stored
+from webhook_sink.commit.pipeline import MOST_PREPARED, Connection, Statement, rows
 from webhook_sink.commit.pool import configure
-from webhook_sink.commit.round_trip import MOST_PREPARED, Connection, Statement, rows
 
 Body = Callable[[Connection], Awaitable[Any]]
 
@@ -35,8 +35,8 @@ def test_results_come_in_the_order_of_the_statements_and_are_prepared_once(postg
     statements = [Statement(b"SELECT $1::int + 1", (n,)) for n in range(3)] + [Statement(b"SELECT 1 WHERE false")]
 
     async def body(connection: Connection) -> Any:
-        found = [[rows(one) for one in await connection.round_trip(statements)] for _ in range(2)]
-        (prepared,) = await connection.round_trip([Statement(b"SELECT count(*) FROM pg_prepared_statements")])
+        found = [[rows(one) for one in await connection.run_pipeline(statements)] for _ in range(2)]
+        (prepared,) = await connection.run_pipeline([Statement(b"SELECT count(*) FROM pg_prepared_statements")])
         return found, rows(prepared)
 
     assert connected(postgres_url, body) == ([[[("1",)], [("2",)], [("3",)], []]] * 2, [("3",)])
@@ -63,7 +63,7 @@ def test_values_arrive_as_they_are(
     )
 
     async def body(connection: Connection) -> Any:
-        return rows((await connection.round_trip([statement]))[0])
+        return rows((await connection.run_pipeline([statement]))[0])
 
     expected = ("t", text, str(number), "t" if flag else "f", None, str(len(values)))
     assert connected(postgres_server, body, named=named) == [expected]
@@ -76,9 +76,9 @@ def test_statements_without_a_transaction_are_committed_together_or_not_at_all(
 
     async def body(connection: Connection) -> None:
         insert = b"INSERT INTO t VALUES ($1)"
-        await connection.round_trip([Statement(insert, (1,)), Statement(insert, (2,))])
+        await connection.run_pipeline([Statement(insert, (1,)), Statement(insert, (2,))])
         with pytest.raises(psycopg.errors.UniqueViolation):
-            await connection.round_trip([Statement(insert, (3,)), Statement(insert, (1,)), Statement(insert, (4,))])
+            await connection.run_pipeline([Statement(insert, (3,)), Statement(insert, (1,)), Statement(insert, (4,))])
         assert connection.info.transaction_status == TransactionStatus.IDLE
 
     connected(postgres_url, body)
@@ -91,10 +91,10 @@ def test_what_was_not_prepared_behind_an_error_is_prepared_the_next_time(postgre
     async def body(connection: Connection) -> Any:
         for wrong in (b"SELECT 1 / 0", b"SELECT nothing FROM nowhere"):
             with pytest.raises((psycopg.errors.DivisionByZero, psycopg.errors.UndefinedTable)):
-                await connection.round_trip([Statement(b"BEGIN"), Statement(wrong), behind])
+                await connection.run_pipeline([Statement(b"BEGIN"), Statement(wrong), behind])
             assert connection.info.transaction_status == TransactionStatus.INERROR
             await connection.rollback()
-        return [rows(one) for one in await connection.round_trip([behind, behind])]
+        return [rows(one) for one in await connection.run_pipeline([behind, behind])]
 
     assert connected(postgres_url, body) == [[("behind",)]] * 2
 
@@ -103,11 +103,11 @@ def test_psycopgs_own_statements_and_rollbacks_leave_what_is_prepared(postgres_u
     ours = Statement(b"SELECT 'ours'")
 
     async def body(connection: Connection) -> Any:
-        await connection.round_trip([ours])
+        await connection.run_pipeline([ours])
         for _ in range(9):
             await connection.execute("SELECT 'psycopg'", prepare=None)
         await connection.rollback()
-        return rows((await connection.round_trip([ours]))[0])
+        return rows((await connection.run_pipeline([ours]))[0])
 
     assert connected(postgres_url, body) == [("ours",)]
 
@@ -117,9 +117,9 @@ def test_statements_that_were_not_used_for_long_are_not_kept(postgres_url: str) 
 
     async def body(connection: Connection) -> Any:
         for _ in range(2):
-            found = [rows(one) for one in await connection.round_trip(many)]
+            found = [rows(one) for one in await connection.run_pipeline(many)]
             assert found == [[(str(n),)] for n in range(len(many))]
-        (prepared,) = await connection.round_trip([Statement(b"SELECT count(*) FROM pg_prepared_statements")])
+        (prepared,) = await connection.run_pipeline([Statement(b"SELECT count(*) FROM pg_prepared_statements")])
         return rows(prepared)
 
     assert connected(postgres_url, body) == [(str(MOST_PREPARED),)]
@@ -129,7 +129,7 @@ def test_more_than_the_socket_holds_goes_both_ways(postgres_url: str) -> None:
     long = "x" * 3_000_000
 
     async def body(connection: Connection) -> Any:
-        return [rows(one) for one in await connection.round_trip([Statement(b"SELECT $1::text", (long,))] * 3)]
+        return [rows(one) for one in await connection.run_pipeline([Statement(b"SELECT $1::text", (long,))] * 3)]
 
     assert connected(postgres_url, body) == [[(long,)]] * 3
 
@@ -139,7 +139,7 @@ def test_connection_that_is_lost_in_the_middle_says_so(postgres_url: str) -> Non
 
     async def body(connection: Connection) -> None:
         with pytest.raises(psycopg.OperationalError):
-            await connection.round_trip([Statement(b"SELECT 1"), kill, Statement(b"SELECT 2")])
+            await connection.run_pipeline([Statement(b"SELECT 1"), kill, Statement(b"SELECT 2")])
         assert connection.broken
 
     connected(postgres_url, body)
@@ -148,13 +148,13 @@ def test_connection_that_is_lost_in_the_middle_says_so(postgres_url: str) -> Non
 def test_cancelled_round_trip_leaves_a_connection_that_works_or_is_closed(postgres_url: str, stored: Stored) -> None:
     async def body(connection: Connection) -> Any:
         waiting = asyncio.create_task(
-            connection.round_trip([Statement(b"SELECT pg_sleep(60)"), Statement(b"SELECT 1")])
+            connection.run_pipeline([Statement(b"SELECT pg_sleep(60)"), Statement(b"SELECT 1")])
         )
         while not await asyncio.to_thread(stored.query, "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"):
             await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        return connection.closed or rows((await connection.round_trip([Statement(b"SELECT 2")]))[0])
+        return connection.closed or rows((await connection.run_pipeline([Statement(b"SELECT 2")]))[0])
 
     assert connected(postgres_url, body) in (True, [("2",)])

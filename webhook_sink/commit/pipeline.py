@@ -43,7 +43,7 @@ class Statement(NamedTuple):
 
 
 class Connection(psycopg.AsyncConnection[Any]):
-    """psycopg's connection with `round_trip`. It remembers which statements are prepared on it.
+    """psycopg's connection with `pipeline`. It remembers which statements are prepared on it.
 
     Statements are prepared by name only where `is_direct` says that the connection reaches the server itself, and no
     pooler in between that may go on with another session. psycopg must prepare none of its own beside them: with
@@ -61,7 +61,7 @@ class Connection(psycopg.AsyncConnection[Any]):
         with values_hidden(conninfo):
             return await super().connect(conninfo, **{**options, "prepare_threshold": None})
 
-    async def round_trip(self, statements: Iterable[Statement]) -> list[PGresult]:
+    async def run_pipeline(self, statements: Iterable[Statement]) -> list[PGresult]:
         """The statements' results. They are committed together, unless they begin a transaction or one is open.
 
         Raises the error of the first one that fails, as psycopg would; those behind it are not run.

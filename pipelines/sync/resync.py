@@ -21,7 +21,7 @@ RELISTING = "relisting"
 """The line of `sync_status` that is there while everything is listed again: `begin` in its progress."""
 
 
-class Relist:
+class Resync:
     """Reads everything of `resources` again in an open session. `deleted` are the rows that turned out to be deleted.
 
     `begin` is the second (unix) from which events have to be applied afterwards.

@@ -21,7 +21,7 @@ from sources.fetch.limiter import BudgetSpent
 SET = "set"
 
 
-class Suspects:
+class DriftCandidates:
     """The suspects of one check, which `began` at a moment of the database's clock."""
 
     def __init__(self, session: Session, stored: StoredRows, began: datetime) -> None:

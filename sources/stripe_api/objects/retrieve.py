@@ -1,6 +1,6 @@
-"""Reading objects again that an event or a check could not settle: many by their list, the others one by one.
+"""Retrieves objects that an event or a check could not settle: many by their list, the others one by one.
 
-A page of a list that begins at the newest object wanted holds at least that one and often many others, so listing
+A page of a list that begins at the newest object asked for holds at least that one and often many others, so listing
 never costs more requests than reading singly. Knows Stripe and rows, no database.
 """
 
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from sources.columns.tally import Tally
+from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import (
     BrokenPage,
     ObjectMissing,
@@ -24,72 +26,118 @@ from sources.fetch.values import Object, Page
 from sources.stripe_api.catalogue import RESOURCES, TABLES, Params, Resource
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.client.request import request
-from sources.stripe_api.objects.changes import gone
-from sources.stripe_api.objects.rows import Stamp, explode
-from sources.stripe_api.objects.wanted import ReadBack, Wanted
+from sources.stripe_api.objects.changes import Key, gone
+from sources.stripe_api.objects.rows import Row, Stamp, explode
 from sources.stripe_api.paging.completion import Completion
 from sources.stripe_api.paging.conventions import created_of, created_params, expansions, list_params
 
 BATCH = 200
-SPARSE_PAGES = 2  # pages in a row that held only one wanted object, after which reading singly is as cheap
+SPARSE_PAGES = 2  # pages in a row that held only one of the objects, after which reading singly is as cheap
 
 
-def read_back(
-    client: Client, wanted: Iterable[Wanted], account_id: str, *, workers: int = 8, entries: Tally | None = None
-) -> Iterator[list[ReadBack]]:
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """An object to retrieve. `at` is the second (unix) from which on it was needed, `created` that of its creation."""
+
+    table: str
+    key: Key
+    parent_id: str | None
+    created: int | None
+    at: int
+
+    def to_json(self) -> list[Any]:
+        """As JSON values."""
+        return [self.table, list(self.key), self.parent_id, self.created, self.at]
+
+    @classmethod
+    def from_json(cls, value: Sequence[Any]) -> ObjectRef:
+        """What `to_json` gave."""
+        table, key, parent_id, created, at = value
+        return cls(table, tuple(key), parent_id, created, at)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What fills the placeholders of its path."""
+        named = dict(zip(TABLES[self.table].key, self.key, strict=True))
+        return named | ({"_parent_id": self.parent_id} if self.parent_id is not None else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What came of retrieving an object, and its rows.
+
+    "gone": Stripe has no such object. "unreadable": Stripe has no way to read it, or the key may not. "broken": the
+    answer cannot become a row. "failed": for a passing reason, in spite of retries.
+    """
+
+    ref: ObjectRef
+    state: Literal["read", "gone", "unreadable", "broken", "failed"]
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    object: Object | None = None
+    why: str = ""
+
+
+def retrieve(
+    client: Client,
+    refs: Iterable[ObjectRef],
+    account_id: str,
+    *,
+    workers: int = 8,
+    entries: ConversionCounts | None = None,
+) -> Iterator[list[Retrieved]]:
     """Reads objects, in batches as they come in. Raises what stops a run (BudgetSpent too) after what was read.
 
     The rows' `_as_of` is that of the answer; of an object that is gone, the second since which it was needed. Embedded
     objects that no row can hold are noted in `entries`.
     """
-    by_table: dict[str, list[Wanted]] = {}
-    for one in wanted:
+    by_table: dict[str, list[ObjectRef]] = {}
+    for one in refs:
         by_table.setdefault(one.table, []).append(one)
-    with ThreadPoolExecutor(workers, thread_name_prefix="read-back") as threads:
+    with ThreadPoolExecutor(workers, thread_name_prefix="retrieve") as threads:
         for table, some in sorted(by_table.items()):
             left = list(dict.fromkeys(some))
             resource = _list_of(table)
             if resource is not None:
-                listed: list[Wanted] = []
+                listed: list[ObjectRef] = []
                 for batch in _by_list(client, resource, left, account_id, entries):
-                    listed += [one.wanted for one in batch]
+                    listed += [one.ref for one in batch]
                     yield batch
                 left = [one for one in left if one not in set(listed)]
             yield from _singly(client, left, account_id, threads, entries)
 
 
-def read_one(client: Client, wanted: Wanted, account_id: str, entries: Tally | None = None) -> ReadBack:
+def retrieve_one(client: Client, ref: ObjectRef, account_id: str, entries: ConversionCounts | None = None) -> Retrieved:
     """Reads a single object with all its children; those that no row can hold are noted in `entries`.
 
     Raises what stops a run.
     """
-    table = TABLES[wanted.table]
+    table = TABLES[ref.table]
     if table.retrieve is None:
-        return ReadBack(wanted, "unreadable", why="Stripe has no way to read it by its id")
+        return Retrieved(ref, "unreadable", why="Stripe has no way to read it by its id")
     try:
-        asked = request(table.retrieve, (), wanted.fields)
+        asked = request(table.retrieve, (), ref.fields)
     except KeyError:
-        return ReadBack(wanted, "unreadable", why="it is read below its parent, which is not known")
+        return Retrieved(ref, "unreadable", why="it is read below its parent, which is not known")
     expand: Params = tuple((name, value.removeprefix("data.")) for name, value in expansions(table))
     try:
         answer = client.object(asked.path, expand, endpoint=asked.endpoint)
         page = Page([answer.object], False, None, answer.as_of, answer.requests, 0, answer.request_id)
-        completed(client, wanted.table, page)
+        completed(client, ref.table, page)
     except ObjectMissing:
-        stamp = Stamp(account_id, wanted.at, "retrieve")
-        return ReadBack(wanted, "gone", gone(wanted.table, wanted.fields, stamp, wanted.parent_id))
+        stamp = Stamp(account_id, ref.at, "retrieve")
+        return Retrieved(ref, "gone", gone(ref.table, ref.fields, stamp, ref.parent_id))
     except (SkipResource, RequestRefused) as error:
-        return ReadBack(wanted, "unreadable", why=str(error))
+        return Retrieved(ref, "unreadable", why=str(error))
     except RetryLater as error:
-        return ReadBack(wanted, "failed", why=str(error))
+        return Retrieved(ref, "failed", why=str(error))
     stamp = Stamp(account_id, answer.as_of, "retrieve")
     is_gone = answer.object.get("deleted") is True
     shown = dict(answer.object)
     try:
-        rows = explode(wanted.table, [answer.object], stamp, parent_id=wanted.parent_id, entries=entries)
+        rows = explode(ref.table, [answer.object], stamp, parent_id=ref.parent_id, entries=entries)
     except BrokenPage as error:
-        return ReadBack(wanted, "broken", why=str(error))
-    return ReadBack(wanted, "gone" if is_gone else "read", rows, shown)
+        return Retrieved(ref, "broken", why=str(error))
+    return Retrieved(ref, "gone" if is_gone else "read", rows, shown)
 
 
 def completed(client: Client, table: str, page: Page) -> None:
@@ -120,10 +168,10 @@ def _list_of(table: str) -> Resource | None:
 
 
 def _by_list(
-    client: Client, resource: Resource, wanted: Sequence[Wanted], account_id: str, entries: Tally | None
-) -> Iterator[list[ReadBack]]:
+    client: Client, resource: Resource, refs: Sequence[ObjectRef], account_id: str, entries: ConversionCounts | None
+) -> Iterator[list[Retrieved]]:
     """Those that pages hold, each page beginning at the newest that is left."""
-    left = sorted((one for one in wanted if one.created is not None), key=lambda one: -(one.created or 0))
+    left = sorted((one for one in refs if one.created is not None), key=lambda one: -(one.created or 0))
     params = list_params(resource, TABLES, resource.passes[0])
     sparse = 0
     while len(left) > 1 and sparse < SPARSE_PAGES:
@@ -148,16 +196,16 @@ def _by_list(
         left = [one for one in left if one.key not in read and _is_below(one, last, newest)]
 
 
-def _listed(wanted: Wanted, one: Object, stamp: Stamp, entries: Tally | None) -> ReadBack:
+def _listed(ref: ObjectRef, one: Object, stamp: Stamp, entries: ConversionCounts | None) -> Retrieved:
     shown = dict(one)
     try:
-        rows = explode(wanted.table, [one], stamp, entries=entries)
+        rows = explode(ref.table, [one], stamp, entries=entries)
     except BrokenPage as error:
-        return ReadBack(wanted, "broken", why=str(error))
-    return ReadBack(wanted, "read", rows, shown)
+        return Retrieved(ref, "broken", why=str(error))
+    return Retrieved(ref, "read", rows, shown)
 
 
-def _is_below(one: Wanted, last: int | None, newest: int) -> bool:
+def _is_below(one: ObjectRef, last: int | None, newest: int) -> bool:
     """Whether the rest of the list can show an object, after a page from second `newest` down to `last`.
 
     A second with more objects than a page holds is not gone through: what is missing of it is read singly.
@@ -166,13 +214,17 @@ def _is_below(one: Wanted, last: int | None, newest: int) -> bool:
 
 
 def _singly(
-    client: Client, wanted: Sequence[Wanted], account_id: str, threads: ThreadPoolExecutor, entries: Tally | None
-) -> Iterator[list[ReadBack]]:
-    for start in range(0, len(wanted), BATCH):
-        found: list[ReadBack] = []
+    client: Client,
+    refs: Sequence[ObjectRef],
+    account_id: str,
+    threads: ThreadPoolExecutor,
+    entries: ConversionCounts | None,
+) -> Iterator[list[Retrieved]]:
+    for start in range(0, len(refs), BATCH):
+        found: list[Retrieved] = []
         stopped: StripeSourceError | None = None
-        for outcome in threads.map(_outcome(client, account_id, entries), wanted[start : start + BATCH]):
-            if isinstance(outcome, ReadBack):
+        for outcome in threads.map(_outcome(client, account_id, entries), refs[start : start + BATCH]):
+            if isinstance(outcome, Retrieved):
                 found.append(outcome)
             else:
                 stopped = stopped or outcome
@@ -183,11 +235,11 @@ def _singly(
 
 
 def _outcome(
-    client: Client, account_id: str, entries: Tally | None
-) -> Callable[[Wanted], ReadBack | StripeSourceError]:
-    def read(one: Wanted) -> ReadBack | StripeSourceError:
+    client: Client, account_id: str, entries: ConversionCounts | None
+) -> Callable[[ObjectRef], Retrieved | StripeSourceError]:
+    def read(one: ObjectRef) -> Retrieved | StripeSourceError:
         try:
-            return read_one(client, one, account_id, entries)
+            return retrieve_one(client, one, account_id, entries)
         except (BudgetSpent, StripeSourceError) as error:
             return error
 
