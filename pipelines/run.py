@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pipelines.loading.display import Board, showing
-from pipelines.loading.journal import Journal, entry_of
+from pipelines.loading.journal import Journal, progress_of
 from pipelines.loading.package import Limits, Package, Packages
 from pipelines.loading.parents import StoredParents
 from pipelines.process import raise_if_interrupted
@@ -104,9 +104,11 @@ class Run:
         return Outcome(self._board, self._session.counts, failed, skipped, error, self._resumed, self._journal.in_part)
 
     def _prepare(self) -> None:
-        saved = {} if self._order.full_refresh else self._state.read_progress()
+        saved = {} if self._order.full_refresh else self._state.read_resources()
         now = datetime.now(UTC)
-        self._journal = Journal(entry_of(one, saved.get(one.name), now, self._latest) for one in self._order.resources)
+        self._journal = Journal(
+            progress_of(one, saved.get(one.name), now, self._latest) for one in self._order.resources
+        )
         self._resumed = sum(bool(one.covered) for one in self._journal.progress().values())
         self._save(None)
 

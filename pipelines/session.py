@@ -16,7 +16,6 @@ from typing import Any
 
 import pyarrow as pa
 import stripe
-from dlt.common.destination import Destination
 
 from pipelines.account import open_client, read_account
 from pipelines.loading.contracted import columns_of
@@ -24,7 +23,7 @@ from pipelines.loading.isolation import load_isolated
 from pipelines.loading.loader import Loader
 from pipelines.process import raise_if_interrupted
 from pipelines.settings import Settings
-from pipelines.state import OWN_TABLES, ResourceStatus, State
+from pipelines.state import OWN_TABLES, State, account_of_key
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.duckdb_database import open_duckdb
 from pipelines.warehouse.postgres_database import open_postgres
@@ -34,10 +33,8 @@ from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.set_markers import rows_of
 from sources.errors import BadConfiguration
 from sources.fetch.limiter import Spending
+from sources.fetch.values import ResourceStatus
 from sources.stripe_api.client.client import Client
-
-ACCOUNT_OF_KEY = "account_of_key"
-"""The line of `sync_status` that remembers which account a key belongs to (by a digest of the key), and its mode."""
 
 MOST_REFUSED = 10
 """Refused rows of a table and a package, after which a run over lists leaves the rest of the table to the next run."""
@@ -46,23 +43,6 @@ MOST_REFUSED = 10
 def staging_dataset(dataset: str, scope: str) -> str:
     """The schema in which the sessions of a scope stage their packages."""
     return f"{dataset}_staging_{scope}" if scope else f"{dataset}_staging"
-
-
-class ScopedDatabase:
-    """A database whose loads are staged under a name of their own. Everything else goes to `database`."""
-
-    def __init__(self, database: Database, scope: str) -> None:
-        self._database, self._scope = database, scope
-        self.dialect = database.dialect
-        self.execute, self.transaction, self.close = database.execute, database.transaction, database.close
-        self.lock_run, self.check_lock = database.lock_run, database.check_lock
-
-    def destination(self) -> Destination[Any, Any]:
-        """The destination with the scope's staging dataset, `stripe_staging_<scope>`."""
-        made = self._database.destination()
-        if self._scope:
-            made.config_params["staging_dataset_name_layout"] = staging_dataset("%s", self._scope)
-        return made
 
 
 @dataclass(slots=True)
@@ -115,11 +95,11 @@ class Session:
         tables.clear()
         return load_isolated(self.loader.load, admitted, self.counts, sources, MOST_REFUSED) if admitted else ()
 
-    def save(self, *statuses: ResourceStatus) -> None:
-        """Saves progress with the run's totals so far. Raises KeyboardInterrupt after a signal to stop."""
+    def save(self, *statuses: ResourceStatus, account: Mapping[str, Any] | None = None) -> None:
+        """Saves progress, fields of `AccountState` and the run's totals. Raises KeyboardInterrupt after a signal."""
         raise_if_interrupted()
         rejected = self.counts.take_unsaved()
-        self.state.save(statuses, rows=self.rows, requests=self.spending.spent, rejected=rejected)
+        self.state.save(statuses, rows=self.rows, requests=self.spending.spent, rejected=rejected, account=account)
 
     def end(self, status: str, error: str | None = None) -> None:
         """The last word on the run: `complete`, `partial` or `error`."""
@@ -162,22 +142,19 @@ def open_session(
         if database.dialect == "postgres":  # DuckDB goes by this machine's clock
             now = database.execute("SELECT extract(epoch FROM clock_timestamp())")[0][0]
             client.dates.add_witness("the database's clock", float(now))
-        scoped = ScopedDatabase(database, scope)
         database.lock_run(f"{settings.dataset}/{scope}" if scope else settings.dataset)
-        account_id, now = _asked(client, settings) if clock else _account(scoped, client, settings)
-        state = State(scoped, settings.dataset, account_id, uuid.uuid4().hex, command)
-        check_rights(scoped, settings.dataset, [staging_dataset(settings.dataset, scope)], OWN_TABLES)
+        account_id, now = _asked(client, settings) if clock else _account(database, client, settings)
+        state = State(database, settings.dataset, account_id, uuid.uuid4().hex, command)
+        check_rights(database, settings.dataset, [staging_dataset(settings.dataset, scope)], OWN_TABLES)
         state.create()
-        remembered = state.read_progress().get(ACCOUNT_OF_KEY, {})
-        refuse_other_mode(settings, account_id, remembered.get("livemode"))
-        columns = columns_of(scoped, settings.dataset)
-        loader = Loader(scoped, settings.dataset, columns)
-        session = Session(settings, scoped, client, spending, account_id, now, state, loader, columns)
-        session.save()
-        key = {"key": _digest(settings)} if now is not None and not clock else {}
-        known = {**remembered, **key, "livemode": settings.is_live}
-        if known != remembered:
-            session.save(ResourceStatus(ACCOUNT_OF_KEY, "complete", known))
+        known = state.read_account()
+        refuse_other_mode(settings, account_id, known.livemode)
+        columns = columns_of(database, settings.dataset)
+        loader = Loader(database, settings.dataset, columns, staging_dataset(settings.dataset, scope))
+        session = Session(settings, database, client, spending, account_id, now, state, loader, columns)
+        digest = _digest(settings) if now is not None and not clock else known.key_digest
+        told = {"livemode": settings.is_live, "key_digest": digest}
+        session.save(account=told if (known.livemode, known.key_digest) != tuple(told.values()) else None)
         yield session
 
 
@@ -199,7 +176,7 @@ def _account(database: Database, client: Client, settings: Settings) -> tuple[st
     """Whose objects are read: told by the settings, or remembered, or else asked of Stripe."""
     if settings.told_account:
         return settings.told_account, None
-    if remembered := _remembered(database, settings):
+    if (remembered := account_of_key(database, settings.dataset, _digest(settings))) is not None:
         return remembered, None
     return _asked(client, settings)
 
@@ -207,21 +184,6 @@ def _account(database: Database, client: Client, settings: Settings) -> tuple[st
 def _asked(client: Client, settings: Settings) -> tuple[str, int]:
     account = read_account(client, settings)
     return account.id, account.now
-
-
-def _remembered(database: Database, settings: Settings) -> str | None:
-    known = database.execute(
-        "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = 'sync_status'",
-        (settings.dataset,),
-    )
-    if not known:
-        return None
-    rows = database.execute(
-        f'SELECT _account_id FROM "{settings.dataset}".sync_status WHERE resource = %s'
-        " AND CAST(progress AS text) LIKE %s",
-        (ACCOUNT_OF_KEY, f"%{_digest(settings)}%"),
-    )
-    return str(rows[0][0]) if rows else None
 
 
 def _digest(settings: Settings) -> str:

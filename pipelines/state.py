@@ -1,24 +1,23 @@
-"""`sync_runs` and `sync_status`: what ran, and how far each resource has come. Progress is saved after its data.
+"""The tables `sync_*`: what ran, how far each resource and each account has come, and what was left out.
 
-The tables lie in the dataset itself, so that a question about freshness is one more SQL query. Knows no Stripe:
-progress is opaque JSON here.
+Only this module reads and writes them. They lie in the dataset itself, so that a question about freshness is one more
+SQL query. Progress is saved after its data. Knows no Stripe: progress and positions are opaque JSON here.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
-from pipelines.warehouse.database import Database
+from pipelines.warehouse.database import Database, has_table
 from pipelines.warehouse.rights import create_missing
 from sources.columns.conversion_counts import Rejected
+from sources.fetch.values import ResourceStatus, Status
 
-Status = Literal["queued", "running", "complete", "error", "skipped"]
-
-TABLES = {
+STATEMENTS = {
     "sync_runs": """
 CREATE TABLE IF NOT EXISTS {dataset}.sync_runs (
     run_id text PRIMARY KEY, command text, started_at timestamptz, ended_at timestamptz, status text,
@@ -29,6 +28,11 @@ CREATE TABLE IF NOT EXISTS {dataset}.sync_status (
     resource text, _account_id text, status text, window_start timestamptz, window_end timestamptz,
     rows bigint, requests bigint, seconds double precision, error text, request_id text,
     run_id text, updated_at timestamptz, progress {json}, PRIMARY KEY (resource, _account_id))
+""",
+    "sync_accounts": """
+CREATE TABLE IF NOT EXISTS {dataset}.sync_accounts (
+    _account_id text PRIMARY KEY, livemode boolean, key_digest text,
+    events_status text, events_position {json}, events_error text, resync_since timestamptz, updated_at timestamptz)
 """,
 }
 
@@ -60,28 +64,33 @@ REJECTED_COLUMNS = ("_account_id", "table_name", "object_id", "resource", "reaso
 REJECTED_KEY = ("_account_id", "table_name", "object_id", "reason")
 
 
-OWN_TABLES = {"sync_runs": False, "sync_status": True, "sync_rejected": False}
+OWN_TABLES = {"sync_runs": False, "sync_status": False, "sync_accounts": False, "sync_rejected": False}
 """The tables that every run writes, and whether it deletes rows from them: for `check_rights`."""
 
 
 @dataclass(frozen=True, slots=True)
-class ResourceStatus:
-    """A row of `sync_status`. `rows`, `requests`, `seconds`: of its last run; the window is [start, end)."""
+class AccountState:
+    """A row of `sync_accounts`: what is known of an account as a whole.
 
-    resource: str
-    status: Status
-    progress: Mapping[str, Any]
-    window_start: datetime | None = None
-    window_end: datetime | None = None
-    rows: int = 0
-    requests: int = 0
-    seconds: float = 0.0
-    error: str | None = None
-    request_id: str | None = None
+    `key_digest` tells which key it belongs to, and `livemode` in which mode its objects were read. `events_position` is
+    how far its events have been applied, None where they never were; `events_status` is `skipped` where the key may not
+    read them. `resync_since`: since when every list is being read again, None while
+    none is.
+    """
+
+    livemode: bool | None = None
+    key_digest: str | None = None
+    events_status: Status | None = None
+    events_position: Mapping[str, Any] | None = None
+    events_error: str | None = None
+    resync_since: datetime | None = None
+
+
+ACCOUNT_COLUMNS = tuple(each.name for each in fields(AccountState))
 
 
 class State:
-    """Reads and writes both tables for one account. One instance, one run."""
+    """Reads and writes the tables for one account. One instance, one run."""
 
     def __init__(self, database: Database, dataset: str, account_id: str, run_id: str, command: str) -> None:
         self._database = database
@@ -91,22 +100,51 @@ class State:
         self._run |= {"run_id": run_id, "command": command, "started_at": datetime.now(UTC), "status": "running"}
 
     def create(self) -> None:
-        """Makes the schema and both tables where they are missing. Raises `DatabaseProblem` for rights that lack."""
+        """Makes the schema and the tables where they are missing. Raises `DatabaseProblem` for rights that lack."""
         json_type = "jsonb" if self._database.dialect == "postgres" else "JSON"
-        statements = {name: text.format(dataset=self._dataset, json=json_type) for name, text in TABLES.items()}
+        statements = {name: text.format(dataset=self._dataset, json=json_type) for name, text in STATEMENTS.items()}
         create_missing(self._database, self._dataset.strip('"'), statements)
 
-    def read_progress(self) -> dict[str, Any]:
-        """resource -> progress as it was saved, for the resources of this account that have any."""
+    def read_resources(self) -> dict[str, ResourceStatus]:
+        """How the resources of this account stand, by name."""
+        columns = [each.name for each in fields(ResourceStatus) if each.name != "share"]
         rows = self._database.execute(
-            f"SELECT resource, progress FROM {self._dataset}.sync_status WHERE _account_id = %s", (self._account_id,)
+            f"SELECT {', '.join(columns)} FROM {self._dataset}.sync_status WHERE _account_id = %s", (self._account_id,)
         )
-        return {name: json.loads(saved) if isinstance(saved, str) else saved for name, saved in rows if saved}
+        found = (dict(zip(columns, row, strict=True)) for row in rows)
+        return {one["resource"]: ResourceStatus(**{**one, "progress": _json(one["progress"]) or {}}) for one in found}
+
+    def read_account(self) -> AccountState:
+        """What is known of this account."""
+        rows = self._database.execute(
+            f"SELECT {', '.join(ACCOUNT_COLUMNS)} FROM {self._dataset}.sync_accounts WHERE _account_id = %s",
+            (self._account_id,),
+        )
+        if not rows:
+            return AccountState()
+        found = dict(zip(ACCOUNT_COLUMNS, rows[0], strict=True))
+        return AccountState(**{**found, "events_position": _json(found["events_position"])})
+
+    def save_progress(self, resource: str, progress: Mapping[str, Any]) -> None:
+        """Replaces the progress of a resource, and nothing else of its row; there may be no such row."""
+        self._database.execute(
+            f"UPDATE {self._dataset}.sync_status SET progress = %s WHERE resource = %s AND _account_id = %s",
+            (json.dumps(progress), resource, self._account_id),
+        )
 
     def save(
-        self, statuses: Iterable[ResourceStatus], *, rows: int, requests: int, rejected: Sequence[Rejected] = ()
+        self,
+        statuses: Iterable[ResourceStatus],
+        *,
+        rows: int,
+        requests: int,
+        rejected: Sequence[Rejected] = (),
+        account: Mapping[str, Any] | None = None,
     ) -> None:
-        """One transaction: the state of some resources, the run's totals so far, and the objects that it left out."""
+        """One transaction: how some resources stand, the run's totals so far, and the objects that it left out.
+
+        `account` has new values of fields of the `AccountState`.
+        """
         self._run |= {"rows": rows, "requests": requests}
         if rejected:
             create_missing(
@@ -117,6 +155,12 @@ class State:
         with self._database.transaction():
             for status in statuses:
                 self._upsert("sync_status", STATUS_COLUMNS, ("resource", "_account_id"), self._row(status))
+            if account:
+                told = {**account, "updated_at": datetime.now(UTC)}
+                if told.get("events_position") is not None:
+                    told["events_position"] = json.dumps(told["events_position"])
+                columns = ("_account_id", *told)
+                self._upsert("sync_accounts", columns, ("_account_id",), (self._account_id, *told.values()))
             self._upsert("sync_runs", RUN_COLUMNS, ("run_id",), tuple(self._run.values()))
             for one in rejected:
                 values = (self._account_id, one.table, one.id, one.resource, one.why, self._run["run_id"])
@@ -163,3 +207,35 @@ class State:
             f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {assignments}",
             values,
         )
+
+
+def account_of_key(database: Database, dataset: str, digest: str) -> str | None:
+    """The account that a key with this digest has loaded before; None where it has not."""
+    if not has_table(database, dataset, "sync_accounts"):
+        return None
+    rows = database.execute(f'SELECT _account_id FROM "{dataset}".sync_accounts WHERE key_digest = %s', (digest,))
+    return str(rows[0][0]) if rows else None
+
+
+def modes_of_accounts(database: Database, dataset: str) -> dict[str, bool | None]:
+    """The accounts of the dataset -> whether their objects were read in live mode; empty where nothing was loaded."""
+    if not has_table(database, dataset, "sync_accounts"):
+        return {}
+    rows = database.execute(f'SELECT _account_id, livemode FROM "{dataset}".sync_accounts')
+    return {str(account): livemode for account, livemode in rows}
+
+
+def overview(dataset: str) -> dict[str, str]:
+    """Queries for the last runs and for how all resources and accounts stand, by what they answer."""
+    resources = "resource, _account_id, status, window_start, window_end, rows, requests, seconds, error, updated_at"
+    accounts = "_account_id, livemode, events_status, events_error, resync_since, updated_at"
+    return {
+        "runs": f'SELECT {", ".join(RUN_COLUMNS)} FROM "{dataset}".sync_runs ORDER BY started_at DESC LIMIT 50',
+        "resources": f'SELECT {resources} FROM "{dataset}".sync_status ORDER BY resource, _account_id',
+        "accounts": f'SELECT {accounts} FROM "{dataset}".sync_accounts ORDER BY _account_id',
+    }
+
+
+def _json(saved: Any) -> Any:
+    """DuckDB gives JSON as text."""
+    return json.loads(saved) if isinstance(saved, str) else saved

@@ -126,7 +126,7 @@ def report(outcome: SyncOutcome, *, strict: bool) -> int:
     events = outcome.events
     print(
         f"{outcome.account_id}: {events.events:,} events, {events.applied:,} objects changed ({events.believed:,} from"
-        f" their events, {events.retrieve:,} read back, {events.deleted:,} deleted); {outcome.rows:,} rows,"
+        f" their events, {events.retrieved:,} read back, {events.deleted:,} deleted); {outcome.rows:,} rows,"
         f" {outcome.requests:,} requests."
     )
     if outcome.relisted:

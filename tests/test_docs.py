@@ -82,7 +82,7 @@ def test_files_that_are_named_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_tables_that_are_shown_exist(page: Path) -> None:
-    known = {*TABLES, "sync_runs", "sync_status", "sync_rejected"}
+    known = {*TABLES, "sync_runs", "sync_status", "sync_accounts", "sync_rejected"}
     assert set(re.findall(r"\bstripe\.([a-z_]+)\b(?!\()", text_of(page, "sql"))) - known == set()
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-import psycopg
-
 from pipelines.account import read_account
-from pipelines.session import ACCOUNT_OF_KEY, refuse_other_mode
+from pipelines.session import refuse_other_mode
 from pipelines.settings import Settings
+from pipelines.state import modes_of_accounts
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import DatabaseProblem
 from sources.errors import BadConfiguration, shown
@@ -99,15 +97,9 @@ def _account_id(settings: Settings, client_of: Callable[[str | None], Client], l
 
 def _modes(conninfo: str, dataset: str) -> dict[str, bool | None]:
     """The accounts that loads have left in the database -> whether in live mode, where that is remembered."""
-    query = (
-        f"SELECT _account_id, bool_or((progress->>'livemode')::boolean) FILTER (WHERE resource = %s)"
-        f' FROM "{dataset}".sync_status GROUP BY _account_id'
-    )
     database = PostgresDatabase(conninfo)
     try:
-        with suppress(psycopg.errors.UndefinedTable):
-            return {str(account): livemode for account, livemode in database.execute(query, (ACCOUNT_OF_KEY,))}
-        return {}
+        return modes_of_accounts(database, dataset)
     finally:
         database.close()
 

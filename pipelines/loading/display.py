@@ -11,28 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.state import ResourceStatus, Status
-from sources.fetch.schedule import View
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One resource. `share` is the part of its window that is read, 0 to 1; `note`: why it was skipped or failed."""
-
-    resource: str
-    status: Status = "queued"
-    rows: int = 0
-    requests: int = 0
-    seconds: float = 0.0
-    share: float = 0.0
-    note: str = ""
+from sources.fetch.values import ResourceStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,63 +48,46 @@ class Totals:
 
 
 class Board:
-    """The lines of a run: while it goes on from what paging says (`watch`), then from what was committed (`settle`)."""
+    """How the resources of a run stand: first by what was read (`watch`), then by what was committed (`settle`)."""
 
     def __init__(self, resources: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._started = clock()
-        self._lines = {name: Line(name) for name in resources}
-        self._views: Callable[[], Iterable[View]] = list
+        self._committed = {name: ResourceStatus(name) for name in resources}
+        self._read: Callable[[], Iterable[ResourceStatus]] = list
         self.loaded = 0
 
-    def watch(self, views: Callable[[], Iterable[View]]) -> None:
-        """Where the lines of running resources come from, from now on. Called from a display's thread."""
-        self._views = views
+    def watch(self, read: Callable[[], Iterable[ResourceStatus]]) -> None:
+        """From now on `read` says how far running resources have been read. It is called from a display's thread."""
+        self._read = read
 
     def settle(self, statuses: Iterable[ResourceStatus]) -> None:
-        """What is committed, which no view changes any more."""
-        self._views = list
-        for one in statuses:
-            share = 1.0 if one.status == "complete" else 0.0
-            self._lines[one.resource] = Line(
-                one.resource, one.status, one.rows, one.requests, one.seconds, share, one.error or ""
-            )
+        """What is committed, which reading changes no more."""
+        self._read = list
+        self._committed |= {one.resource: one for one in statuses}
 
-    def lines(self) -> list[Line]:
-        """All lines, in the order in which the resources were named."""
-        lines = dict(self._lines)
-        for view in self._views():
-            lines[view.resource] = replace(
-                lines[view.resource],
-                status=view.state,
-                rows=view.rows,
-                requests=view.requests,
-                seconds=view.seconds,
-                share=view.share or 0.0,
-            )
-        return list(lines.values())
+    def statuses(self) -> list[ResourceStatus]:
+        """All resources, in the order in which they were named."""
+        return list((self._committed | {one.resource: one for one in self._read()}).values())
 
     def totals(self) -> Totals:
         """Sums, and the time left by the share of the windows that is read, then of rows that are loaded."""
-        lines = self.lines()
+        statuses = self.statuses()
         seconds = self._clock() - self._started
-        rows = sum(line.rows for line in lines)
-        share = sum(1.0 if _is_over(line) else line.share for line in lines) / len(lines) if lines else 1.0
+        rows = sum(one.rows for one in statuses)
+        shares = [1.0 if one.is_over else one.share or 0.0 for one in statuses]
+        share = sum(shares) / len(shares) if shares else 1.0
         if share == 1.0 and rows > self.loaded:
             share = self.loaded / rows
         return Totals(
             rows=rows,
             loaded=self.loaded,
-            requests=sum(line.requests for line in lines),
+            requests=sum(one.requests for one in statuses),
             seconds=seconds,
-            finished=sum(map(_is_over, lines)),
-            resources=len(lines),
+            finished=sum(one.is_over for one in statuses),
+            resources=len(statuses),
             seconds_left=seconds * (1 - share) / share if share > 0 else None,
         )
-
-
-def _is_over(line: Line) -> bool:
-    return line.status in ("complete", "error", "skipped")
 
 
 LOG_SECONDS = 15.0
@@ -170,10 +139,10 @@ class Active:
         table = Table(box=None, pad_edge=False)
         for heading in ("resource", "rows", "rows/s", "requests", "window"):
             table.add_column(heading, justify="left" if heading == "resource" else "right")
-        running = [line for line in self._board.lines() if line.status == "running"]
-        for line in running[:ACTIVE_LINES]:
-            rate = line.rows / totals.seconds if totals.seconds else 0.0
-            table.add_row(line.resource, f"{line.rows:,}", f"{rate:,.0f}", f"{line.requests:,}", f"{line.share:.0%}")
+        running = [one for one in self._board.statuses() if one.status == "running"]
+        for one in running[:ACTIVE_LINES]:
+            rate = one.rows / totals.seconds if totals.seconds else 0.0
+            table.add_row(one.resource, f"{one.rows:,}", f"{rate:,.0f}", f"{one.requests:,}", f"{one.share or 0:.0%}")
         if len(running) > ACTIVE_LINES:
             table.add_row(f"… and {len(running) - ACTIVE_LINES} more")
         return Group(Text(_title(totals)), table) if running else Group(Text(_title(totals)))
@@ -194,9 +163,9 @@ def print_summary(board: Board, *, all_lines: bool = True) -> None:
     for heading in ("resource", "rows", "requests", "seconds", "status"):
         table.add_column(heading, justify="right" if heading in ("rows", "requests", "seconds") else "left")
     table.add_column("why", overflow="fold")
-    for line in board.lines():
-        if all_lines or line.rows or line.status != "complete":
-            table.add_row(*_cells(line))
+    for one in board.statuses():
+        if all_lines or one.rows or one.status != "complete":
+            table.add_row(*_cells(one))
     totals = board.totals()
     table.add_section()
     table.add_row("total", f"{totals.rows:,}", f"{totals.requests:,}", f"{totals.seconds:.1f}", "", "")
@@ -205,8 +174,8 @@ def print_summary(board: Board, *, all_lines: bool = True) -> None:
     print(*(line.rstrip() for line in captured.get().splitlines()), sep="\n")
 
 
-def _cells(line: Line) -> tuple[str, ...]:
-    return (line.resource, f"{line.rows:,}", f"{line.requests:,}", f"{line.seconds:.1f}", line.status, line.note)
+def _cells(one: ResourceStatus) -> tuple[str, ...]:
+    return one.resource, f"{one.rows:,}", f"{one.requests:,}", f"{one.seconds:.1f}", one.status, one.error or ""
 
 
 def _duration(seconds: float) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from pipelines.state import ResourceStatus
 from sources.columns.conversion_counts import Rejected, left_out
 from sources.errors import SkipResource, StripeSourceError
 from sources.fetch.fetch import Chunk, Failed, Finished
 from sources.fetch.progress import Covered, Progress
+from sources.fetch.values import ResourceStatus
 from sources.fetch.windows import WindowSet
 from sources.stripe_api.catalogue import Resource
 
@@ -21,8 +20,8 @@ CUT_SHORT = "The run ended before this was complete; sync_runs has the reason."
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One resource. Of a child resource: parents changed `since` are asked about, and `began` is when that began."""
+class ResourceProgress:
+    """A resource in a run. A child resource asks about parents changed `since`; `began` is when it began to."""
 
     status: ResourceStatus
     progress: Progress
@@ -38,36 +37,37 @@ class Entry:
         return replace(self.status, progress=progress, window_start=start, window_end=end)
 
 
-def entry_of(resource: Resource, saved: Mapping[str, Any] | None, now: datetime, latest: int) -> Entry:
-    """The entry that a run starts with: from the saved progress, or from nothing.
+def progress_of(resource: Resource, saved: ResourceStatus | None, now: datetime, latest: int) -> ResourceProgress:
+    """The progress that a run starts with: from the saved one, or from nothing.
 
     Windows beyond `latest`, unix seconds, were made by a wrong clock: they are read again.
     """
-    progress = Progress.from_json(saved).until(latest) if saved else Progress()
-    status = ResourceStatus(resource.name, "queued", {})
+    stored = saved.progress if saved else {}
+    progress = Progress.from_json(stored).until(latest) if stored else Progress()
+    status = ResourceStatus(resource.name)
     if not resource.parents:
-        return Entry(status, progress)
-    since, began = (saved or {}).get("parents") or (None, None)
+        return ResourceProgress(status, progress)
+    since, began = stored.get("parents") or (None, None)
     if began is None:
-        return Entry(status, progress, None, now)
+        return ResourceProgress(status, progress, None, now)
     if not progress.reached.finished:
-        return Entry(status, progress, _moment(since), _moment(began))
+        return ResourceProgress(status, progress, _moment(since), _moment(began))
     last = None if resource.range_params else datetime.fromisoformat(began) - OVERLAP
-    return Entry(status, progress, last, now)
+    return ResourceProgress(status, progress, last, now)
 
 
 class Journal:
-    """The entries of a run by resource name. Everything here is about what has been committed.
+    """The progress of a run by resource name. Everything here is about what has been committed.
 
     `in_part` are resources whose lists were read to the end, but for objects that were left out.
     """
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    def __init__(self, entries: Iterable[ResourceProgress]) -> None:
         self._entries = {entry.status.resource: entry for entry in entries}
         self._staying: set[str] = set()
         self.in_part: list[str] = []
 
-    def entry(self, resource: str) -> Entry:
+    def entry(self, resource: str) -> ResourceProgress:
         """The entry as it stands."""
         return self._entries[resource]
 

@@ -19,9 +19,7 @@ from pathlib import Path
 import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
-from dlt.common.destination.client import JobClientBase
 from dlt.common.runtime.signals import intercepted_signals, raise_if_signalled
-from dlt.common.schema.typing import TColumnSchema
 from dlt.common.typing import TLoaderFileFormat
 from dlt.extract import DltResource
 from dlt.pipeline.exceptions import PipelineStepFailed
@@ -30,7 +28,7 @@ from pyarrow import csv, parquet
 
 from pipelines.loading.dlt_configuration import own_configuration, refuse_another_target
 from pipelines.process import raise_if_interrupted
-from pipelines.warehouse.database import Database
+from pipelines.warehouse.database import Database, has_table
 from pipelines.warehouse.merge import ACCOUNT, PARENT, SET_MARKER, SOURCE, SYNCED_AT
 from pipelines.warehouse.problems import DatabaseProblem, explained
 from pipelines.warehouse.stored_schema import SCHEMA
@@ -138,10 +136,7 @@ def drop_idle_markers(tables: dict[str, pa.Table], database: Database, dataset: 
 
 def _live_parents(database: Database, dataset: str, table: str, account: str, parents: list[str]) -> set[str]:
     """Those of the parents that have a live child in the database."""
-    known = database.execute(
-        "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s", (dataset, table)
-    )
-    if not known:
+    if not has_table(database, dataset, table):
         return set()
     # Postgres hashes a constant array and uses the index; a subquery it joins by a guess at a table without statistics.
     among = "= ANY(%s)" if database.dialect == "postgres" else "IN (SELECT unnest(%s::text[]))"
@@ -154,13 +149,16 @@ def _live_parents(database: Database, dataset: str, table: str, account: str, pa
 
 
 class Loader:
-    """Loads packages into one dataset of one database. Not thread-safe: one loader, one thread."""
+    """Loads packages into one dataset of one database. Not thread-safe: one loader, one thread.
 
-    def __init__(self, database: Database, dataset: str, columns: Columns) -> None:
+    `staging` is the schema in which the packages are staged, the dataset's name with `_staging` where it is not given.
+    """
+
+    def __init__(self, database: Database, dataset: str, columns: Columns, staging: str = "") -> None:
         remove_abandoned()
         self._database = database
-        self._destination = database.destination()
-        self._dataset = dataset
+        self._dataset, self._staging = dataset, staging or f"{dataset}_staging"
+        self._destination = database.destination(self._staging)
         self._columns = columns
         self._file_format: TLoaderFileFormat = "csv" if database.dialect == "postgres" else "parquet"
 
@@ -202,13 +200,8 @@ class Loader:
         resources = [self._resource(folder, name, tables.pop(name)) for name in list(tables)]
         pipeline.extract(dlt.sources.DltSource(dlt.Schema(SCHEMA), SCHEMA, resources))
         pipeline.normalize()
-        self.refuse_another_target(pipeline.destination_client())
+        refuse_another_target(pipeline.destination_client(), SCHEMA, self._dataset, self._staging)
         pipeline.load()
-
-    def refuse_another_target(self, client: JobClientBase) -> None:
-        """Raises BadConfiguration where a client of dlt's would load elsewhere than this loader was told to."""
-        layout = self._destination.config_params.get("staging_dataset_name_layout", "%s_staging")
-        refuse_another_target(client, SCHEMA, self._dataset, layout % self._dataset)
 
     def _resource(self, folder: Path, name: str, table: pa.Table) -> DltResource:
         """The table as a file of the format that the database copies from, which dlt takes over as it is."""
@@ -221,7 +214,7 @@ class Loader:
             [dlt.mark.with_file_import(str(path), self._file_format, table.num_rows)],
             name=name,
             write_disposition={"disposition": "merge", "strategy": "upsert"},
-            columns=self.hints(name, table.schema),
+            columns=dlt_columns(name, self._columns, table.schema),
         )
 
     def _read(self, folder: Path, name: str, schema: pa.Schema) -> pa.Table:
@@ -231,13 +224,6 @@ class Loader:
 
     def _path(self, folder: Path, name: str) -> Path:
         return folder / f"{name}.{self._file_format}"
-
-    def hints(self, name: str, schema: pa.Schema) -> dict[str, TColumnSchema]:
-        """dlt's columns of a table: every known one, whether the package has it or not, in a stable order.
-
-        A row speaks for all columns: what the object no longer has becomes null.
-        """
-        return dlt_columns(name, self._columns, schema)
 
 
 def _is_interrupted(error: BaseException | None) -> bool:

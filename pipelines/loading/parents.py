@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from pipelines.warehouse.database import Database
+from pipelines.warehouse.database import Database, has_table
 from sources.catalogue import Parent
 from sources.errors import SkipResource
 from sources.stripe_api.catalogue import TABLES
@@ -25,7 +25,7 @@ class StoredParents:
 
     def __call__(self, parent: Parent, after: str | None) -> Iterator[tuple[str, ...]]:
         """Rows in the order of their ids, after `after`. Raises SkipResource where the parents were never loaded."""
-        if not self._is_loaded(parent.table):
+        if not has_table(self._database, self._dataset, parent.table):
             raise SkipResource(
                 f"The table {self._dataset}.{parent.table} has never been loaded, so there are no parents to ask for."
                 f" Load it as well: --resources {parent.table} …"
@@ -45,11 +45,3 @@ class StoredParents:
             if len(rows) < BATCH:
                 return
             after = str(rows[-1][0])
-
-    def _is_loaded(self, table: str) -> bool:
-        return bool(
-            self._database.execute(
-                "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
-                (self._dataset, table),
-            )
-        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -13,7 +12,7 @@ from pipelines.sync.events_pass import EventsPass, PassSettings
 from pipelines.sync.gap import EventsGap
 from pipelines.sync.state import followed_tables, loaded_names
 from pipelines.warehouse.stored_rows import Key, key_of
-from sources.stripe_api.events.position import EVENTS_PASS, Position
+from sources.stripe_api.events.position import Position
 from sources.stripe_api.events.reading import EventsDenied
 
 
@@ -45,8 +44,8 @@ def catch_up(session: Session, *, dry_run: bool) -> Changed:
     events. Raises what stops a run.
     """
     changed = Changed()
-    position = saved_position(session)
-    if position is None:
+    saved = session.state.read_account().events_position
+    if saved is None:
         return changed
 
     def store(tables: Mapping[str, pa.Table]) -> int:
@@ -63,19 +62,7 @@ def catch_up(session: Session, *, dry_run: bool) -> Changed:
     )
     passing = EventsPass(session.client, settings, session.columns, store, lambda position: None, session.counts)
     try:
-        passing.run(position)
+        passing.run(Position.from_json(saved))
     except (EventsGap, EventsDenied):
         return Changed()
     return changed
-
-
-def saved_position(session: Session) -> Position | None:
-    """How far events have been applied; None where they never were."""
-    rows = session.database.execute(
-        f'SELECT progress FROM "{session.settings.dataset}".sync_status WHERE resource = %s AND _account_id = %s',
-        (EVENTS_PASS, session.account_id),
-    )
-    if not rows or not rows[0][0]:
-        return None
-    saved = rows[0][0]
-    return Position.from_json(json.loads(saved) if isinstance(saved, str) else saved)

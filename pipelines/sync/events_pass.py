@@ -39,7 +39,7 @@ class Report:
     applied: int = 0
     rows: int = 0
     believed: int = 0
-    retrieve: int = 0
+    retrieved: int = 0
     deleted: int = 0
     doubts: Counter[str] = field(default_factory=Counter)
     ignored: Counter[str] = field(default_factory=Counter)
@@ -172,7 +172,7 @@ class EventsPass:
 
     def _count(self, one: Retrieved) -> None:
         if one.state in ("read", "gone"):
-            self.report.retrieve += 1
+            self.report.retrieved += 1
             self.report.deleted += one.state == "gone"
         elif one.state == "broken":
             self._counts.reject(one.ref.table, "/".join(one.ref.key), one.why)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pipelines.warehouse.database import has_table
 from sources.columns.arrow import arrow_tables
 from sources.errors import StripeSourceError
+from sources.fetch.values import ResourceStatus
 from sources.stripe_api.catalogue import TABLES, Resource
 from sources.stripe_api.objects.changes import merged
 from sources.stripe_api.objects.retrieve import ObjectRef, retrieve
 
 if TYPE_CHECKING:
     from pipelines.session import Session
-    from pipelines.sync.state import Line
 
 REPEATED = 3 * 86_400  # seconds for which Stripe sends a webhook again (https://docs.stripe.com/webhooks)
 SLACK = 120  # seconds by which a read may show less than the second it was sent in
@@ -27,7 +28,7 @@ class EventsGap(StripeSourceError):
         self.now = now
 
 
-def loaded_since(session: Session, resources: Iterable[Resource], saved: Mapping[str, Line]) -> int | None:
+def loaded_since(session: Session, resources: Iterable[Resource], saved: Mapping[str, ResourceStatus]) -> int | None:
     """The second since which an earlier load shows the account, after which every event matters; None without one.
 
     It is the oldest moment that a row from a list shows, and of empty lists the end of their windows. Where webhooks
@@ -37,7 +38,7 @@ def loaded_since(session: Session, resources: Iterable[Resource], saved: Mapping
     lines = [(one, saved[one.name]) for one in resources if one.name in saved]
     if not any(line.status == "complete" for _, line in lines):
         return None
-    ends = [line.window_end for _, line in lines if line.window_end is not None]
+    ends = [int(line.window_end.timestamp()) for _, line in lines if line.window_end is not None]
     seconds = [second for one in {one.table for one, _ in lines} for second in _oldest(session, one)]
     begin = min((*ends, *seconds), default=None)
     if begin is None:
@@ -72,7 +73,7 @@ def vanished_since(session: Session, resources: Iterable[Resource], begin: int) 
 def unseen_rows(session: Session, resource: Resource, before: int) -> Iterator[ObjectRef]:
     """Live rows of a root list's table whose state is older than `before`, with what it takes to read them."""
     table = TABLES[resource.table]
-    if not exists(session, table.name):
+    if not has_table(session.database, session.settings.dataset, table.name):
         return
     key = ", ".join(f'"{name}"' for name in table.key)
     own = " AND _parent_id IS NULL" if table.parent is not None else ""
@@ -87,15 +88,6 @@ def unseen_rows(session: Session, resource: Resource, before: int) -> Iterator[O
             yield ObjectRef(table.name, tuple(map(str, row[:-1])), row[-1], None, before)
 
 
-def exists(session: Session, table: str) -> bool:
-    """Whether the table is in the dataset."""
-    found = session.database.execute(
-        "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
-        (session.settings.dataset, table),
-    )
-    return bool(found)
-
-
 def _oldest(session: Session, table: str) -> list[int]:
     return _oldest_where(session, table, "_source <> 'event'")
 
@@ -107,7 +99,7 @@ def _told_before(session: Session, table: str, second: int) -> list[int]:
 
 
 def _oldest_where(session: Session, table: str, asked: str, *parameters: int) -> list[int]:
-    if not exists(session, table):
+    if not has_table(session.database, session.settings.dataset, table):
         return []
     rows: list[tuple[Any, ...]] = session.database.execute(
         f'SELECT min(_as_of) FROM "{session.settings.dataset}"."{table}"'

@@ -27,10 +27,10 @@ class ListRuns:
     def read_due(self, due: Sequence[Due], now: int) -> None:
         """Reads what is due, up to `now`, unix seconds on Stripe's clock. Raises as `read` does."""
         for one in due:
-            line = self._state.lines.get(one.resource.name)
-            if line is not None and line.progress:
-                progress = reopened(Progress.from_json(line.progress), one)
-                self._state.write(one.resource.name, {**line.progress, **progress.to_json()})
+            status = self._state.resources.get(one.resource.name)
+            if status is not None and status.progress:
+                progress = reopened(Progress.from_json(status.progress), one)
+                self._state.save_progress(one.resource.name, {**status.progress, **progress.to_json()})
         if due:
             self.read([one.resource for one in due], now)
 
@@ -44,7 +44,7 @@ class ListRuns:
         state = State(session.database, session.settings.dataset, session.account_id, uuid.uuid4().hex, order.command)
         outcome = Run(session, order, now, state).go()
         self.outcomes.append(outcome)
-        done = [line.resource for line in outcome.board.lines() if line.status in ("complete", "skipped")]
+        done = [one.resource for one in outcome.board.statuses() if one.status in ("complete", "skipped")]
         self._state.note_listed([*done, *outcome.in_part], now)
         if outcome.error is not None:
             raise outcome.error

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipelines.account import read_account
 from pipelines.session import Session
-from pipelines.sync.gap import exists
+from pipelines.warehouse.database import has_table
 from sources.columns.arrow import arrow_tables
 from sources.columns.conversion_counts import shortened
 from sources.errors import RequestRefused, shown
@@ -167,7 +167,7 @@ def _is_stored(session: Session, ref: ObjectRef) -> bool:
 
 
 def _stored(session: Session, table: str, id: str, selected: str) -> list[tuple[Any, ...]]:
-    if not exists(session, table):
+    if not has_table(session.database, session.settings.dataset, table):
         return []
     return session.database.execute(
         f'SELECT {selected} FROM "{session.settings.dataset}"."{table}" WHERE "{TABLES[table].key[0]}" = %s'

@@ -77,7 +77,7 @@ def run_events(session: Session, settings: SyncSettings, account: str) -> tuple[
         return outcome, []
     state, touched = SyncState(session), outcome.events.touched
     due = due_lists(
-        loaded_resources(session), state.last(), outcome.now, settings, touched, has_events=state.has_events
+        loaded_resources(session), state.last(), outcome.now, settings, touched, has_events=outcome.has_events
     )
     return outcome, list_parts(account, (one.resource for one in due), touched, session.spending.left)
 

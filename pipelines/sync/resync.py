@@ -1,14 +1,15 @@
 """After a gap in the events: every list again, and every row that none of them shows, each read once.
 
-Stopped by a budget or killed, it is gone on with: what is under way stands in `sync_status`. Knows no event.
+Where a run is killed or its budget is spent meanwhile, the next run goes on: `sync_accounts` has since when. Knows no
+event.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from pipelines.session import Session
-from pipelines.state import ResourceStatus
 from pipelines.sync.future_rows import future_rows
 from pipelines.sync.gap import vanished_since
 from pipelines.sync.list_runs import ListRuns
@@ -16,9 +17,6 @@ from pipelines.sync.state import SyncState
 from sources.fetch.progress import Progress
 from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.events.position import KEPT, MARGIN
-
-RELISTING = "relisting"
-"""The line of `sync_status` that is there while everything is listed again: `begin` in its progress."""
 
 
 class Resync:
@@ -40,10 +38,10 @@ class Resync:
 
     def run(self, why: str, now: int) -> None:
         """Begins, or goes on. `why` is for those who wonder. Raises BudgetSpent, and what else stops a run."""
-        begin = int(self._state.lines[RELISTING].progress["begin"]) if RELISTING in self._state.lines else None
-        if begin is None:
+        since = self._session.state.read_account().resync_since
+        if since is None:
             self._start(why, now)
-        elif begin > now:  # what it has listed has its moments from the same clock
+        elif (begin := int(since.timestamp())) > now:  # what it has listed has its moments from the same clock
             self._start("An earlier run saw a wrong clock when it read every list.", now)
         else:
             self.begin = max(begin, now - KEPT + 2 * MARGIN)
@@ -56,7 +54,7 @@ class Resync:
 
     def end(self) -> None:
         """Forgets that it was under way, once the position of the events is saved."""
-        self._state.drop(RELISTING)
+        self._session.save(account={"resync_since": None})
 
     def _start(self, why: str, now: int) -> None:
         self.begin = now
@@ -65,5 +63,5 @@ class Resync:
             " list shows. This costs as many requests as a first load; afterwards events will do."
         )
         for one in self._resources:
-            self._state.write(one.name, Progress().to_json())
-        self._session.save(ResourceStatus(RELISTING, "running", {"begin": now}))
+            self._state.save_progress(one.name, Progress().to_json())
+        self._session.save(account={"resync_since": datetime.fromtimestamp(now, UTC)})

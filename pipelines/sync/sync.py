@@ -12,16 +12,17 @@ from typing import Literal
 
 from pipelines.run import Outcome
 from pipelines.session import Session
-from pipelines.state import ResourceStatus, Status
+from pipelines.state import AccountState
 from pipelines.sync.cadence import due_lists
 from pipelines.sync.events_pass import EventsPass, PassSettings, Report
 from pipelines.sync.gap import EventsGap, loaded_since
 from pipelines.sync.list_runs import ListRuns
-from pipelines.sync.resync import RELISTING, Resync
+from pipelines.sync.resync import Resync
 from pipelines.sync.settings import SyncSettings
 from pipelines.sync.state import SyncState, followed_tables, loaded_resources
 from sources.columns.conversion_counts import ConversionCounts, Rejected, left_out
 from sources.fetch.limiter import BudgetSpent
+from sources.fetch.values import Status
 from sources.stripe_api.catalogue import RESOURCES
 from sources.stripe_api.events.position import EVENTS_PASS, Position
 from sources.stripe_api.events.reading import EventsDenied
@@ -64,7 +65,7 @@ class SyncOutcome:
     @property
     def skipped(self) -> list[str]:
         """Resources that the account or the key does not have, as far as is known; `events` if they cannot be read."""
-        listed = {line.resource for outcome in self.lists for line in outcome.board.lines()}
+        listed = {one.resource for outcome in self.lists for one in outcome.board.statuses()}
         now = [name for outcome in self.lists for name in outcome.skipped]
         events = [] if self.has_events else ["events"]
         return list(dict.fromkeys([*events, *now, *(name for name in self.lacking if name not in listed)]))
@@ -93,15 +94,15 @@ class Sync:
         self._resources = loaded_resources(session, names)
         named = {one.name for one in self._resources}
         # What events and gaps are about, whatever this run is about: there is one position for all tables.
-        self._followed = [one for one in RESOURCES.values() if one.name in named or one.name in self._state.lines]
+        self._followed = [one for one in RESOURCES.values() if one.name in named or one.name in self._state.resources]
         self._lists = ListRuns(session, self._state)
-        lacking = [one.name for one in self._resources if one.name in self._state.lines]
-        lacking = [name for name in lacking if self._state.lines[name].status == "skipped"]
+        known = self._state.resources
+        lacking = [one.name for one in self._resources if one.name in known and known[one.name].status == "skipped"]
         self._outcome = SyncOutcome(
             session.account_id, Report(), self._lists.outcomes, lacking=lacking, counts=session.counts
         )
         if part == "lists":
-            self._outcome.has_events = self._state.has_events
+            self._outcome.has_events = session.state.read_account().events_status != "skipped"
 
     def run(self) -> SyncOutcome:
         """Runs; a spent budget is an outcome, not an error. Raises what stops a run otherwise, after saving that."""
@@ -135,8 +136,9 @@ class Sync:
 
     def _run_events(self) -> int:
         """Applies the events, or lists everything, or goes without. Returns Stripe's clock."""
-        position = self._position()
-        if position is None or RELISTING in self._state.lines:
+        account = self._session.state.read_account()
+        position = self._position(account)
+        if position is None or account.resync_since is not None:
             now = self._session.clock()
             position = self._resync("The events of this account were never applied to these tables.", now)
             if position.begin >= now:
@@ -151,11 +153,11 @@ class Sync:
 
     # --- events ------------------------------------------------------------------------------------------------------
 
-    def _position(self) -> Position | None:
+    def _position(self, account: AccountState) -> Position | None:
         """The saved position; after a load, the moment since which all of it is right; None where nothing is."""
-        if EVENTS_PASS in self._state.lines:
-            return Position.from_json(self._state.lines[EVENTS_PASS].progress)
-        begin = loaded_since(self._session, self._followed, self._state.lines)
+        if account.events_position is not None:
+            return Position.from_json(account.events_position)
+        begin = loaded_since(self._session, self._followed, self._state.resources)
         return Position(begin) if begin is not None else None
 
     def _apply_events(self, position: Position) -> int:
@@ -180,12 +182,11 @@ class Sync:
         return passing.run(position)
 
     def _save_position(self, position: Position, denied: str | None = None) -> None:
-        rows, requests = self._outcome.events.rows, self._session.spending.spent
         rejected = self._outcome.rejected
         status: Status = "skipped" if denied else "error" if rejected else "complete"
         error = denied or (left_out(rejected, is_load=True) if rejected else None)
         self._session.save(
-            ResourceStatus(EVENTS_PASS, status, position.to_json(), rows=rows, requests=requests, error=error)
+            account={"events_status": status, "events_position": position.to_json(), "events_error": error}
         )
 
     def _resync(self, why: str, now: int) -> Position:

@@ -30,8 +30,16 @@ class Database(Protocol):
     def check_lock(self) -> None:
         """Makes sure that the run locks are still held. Raises `DatabaseProblem` when another run has one meanwhile."""
 
-    def destination(self) -> Destination[Any, Any]:
-        """The dlt destination that loads into this database."""
+    def destination(self, staging: str) -> Destination[Any, Any]:
+        """The dlt destination that loads into this database, and stages in the schema `staging`."""
 
     def close(self) -> None:
         """Ends the connection and gives its locks back."""
+
+
+def has_table(database: Database, dataset: str, table: str) -> bool:
+    """Whether the dataset has a table of this name that the role may see."""
+    found = database.execute(
+        "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s", (dataset, table)
+    )
+    return bool(found)

@@ -184,14 +184,14 @@ class postgres(_AskedOnce, dlt_postgres):
 
     spec = LibpqConfiguration  # type: ignore[assignment]  # dlt means the very class, a subclass serves
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, connections: Connections | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.connections = Connections()
+        self._connections = connections or Connections()
 
     def client(self, schema: Schema, initial_config: Any = None) -> GuardedPostgresClient:
         """A client that shares connections with those before it."""
         made = cast("GuardedPostgresClient", super().client(schema, initial_config))
-        made.sql_client = SharingSqlClient(made.sql_client, self.connections)
+        made.sql_client = SharingSqlClient(made.sql_client, self._connections)
         return made
 
     @property

@@ -98,9 +98,9 @@ class DuckDbDatabase:
     def check_lock(self) -> None:
         """See `Database`: the file stays open as long as the process lives."""
 
-    def destination(self) -> Destination[Any, Any]:
+    def destination(self, staging: str) -> Destination[Any, Any]:
         """See `Database`: dlt works on cursors of this connection."""
-        return destinations.duckdb(credentials=self._connection)
+        return destinations.duckdb(credentials=self._connection, staging_dataset_name_layout=staging)
 
     def close(self) -> None:
         """See `Database`."""

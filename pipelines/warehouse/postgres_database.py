@@ -104,11 +104,11 @@ class PostgresDatabase:
         """See `Database`."""
         self._run_lock.check()
 
-    def destination(self) -> Destination[Any, Any]:
+    def destination(self, staging: str) -> Destination[Any, Any]:
         """See `Database`."""
-        made = destinations.postgres(credentials=self._conninfo)
-        made.connections = self._loaders
-        return made
+        return destinations.postgres(
+            credentials=self._conninfo, connections=self._loaders, staging_dataset_name_layout=staging
+        )
 
     def close(self) -> None:
         """See `Database`: the locks are free before this returns."""

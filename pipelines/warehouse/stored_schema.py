@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from pipelines.warehouse.database import Database
+from pipelines.warehouse.database import Database, has_table
 from sources.columns.columns import ColumnType
 from sources.columns.dlt_hints import stored_types
 
@@ -14,10 +14,7 @@ SCHEMA = "stripe"
 
 def stored_columns(database: Database, dataset: str) -> Mapping[str, Mapping[str, ColumnType]]:
     """table -> column -> type, without our own columns; empty where nothing was ever loaded."""
-    known = database.execute(
-        "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = '_dlt_version'", (dataset,)
-    )
-    if not known:
+    if not has_table(database, dataset, "_dlt_version"):
         return {}
     rows = database.execute(
         f'SELECT schema FROM "{dataset}"._dlt_version WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1',

@@ -21,11 +21,11 @@ from sources.errors import RequestRefused, RetryLater, StopRun
 from sources.fetch.deliveries import Chunk, Convert, Delivery, Failed, Finished
 from sources.fetch.limiter import Limiter
 from sources.fetch.pager import Pager, Turn
-from sources.fetch.schedule import Concurrency, ResourceRun, Schedule, Task, View
+from sources.fetch.schedule import Concurrency, ResourceRun, Schedule, Task
 from sources.fetch.threads import RunQueues
-from sources.fetch.values import Page, Reply, Request
+from sources.fetch.values import Page, Reply, Request, ResourceStatus
 
-__all__ = ["Chunk", "Convert", "Delivery", "Failed", "Fetch", "Finished", "View"]
+__all__ = ["Chunk", "Convert", "Delivery", "Failed", "Fetch", "Finished"]
 
 MAX_ROWS = 40_000  # rows that may wait for the consumer
 MAX_BYTES = 64 * 2**20  # bytes of Arrow that may wait for the consumer
@@ -86,11 +86,11 @@ class Fetch:
     def __next__(self) -> Delivery:
         return self._queues.next_delivery()
 
-    def snapshot(self) -> list[View]:
+    def snapshot(self) -> list[ResourceStatus]:
         """How far each resource has come, in the order they were given."""
         with self._queues.lock:
             now = self._clock()
-            return [run.view(now) for run in self._schedule.runs]
+            return [run.status(now) for run in self._schedule.runs]
 
     @property
     def requests(self) -> int:

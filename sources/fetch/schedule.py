@@ -13,7 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, Literal
+from typing import Any
 
 from sources.catalogue import Resource
 from sources.columns.conversion_counts import shortened
@@ -21,7 +21,7 @@ from sources.errors import BrokenPage, RequestRefused, RetryLater, ServerFailed,
 from sources.fetch.deliveries import Failed, Finished
 from sources.fetch.limiter import Limiter
 from sources.fetch.pager import Completion, Divisible, Pager, Step, Survey, Turn
-from sources.fetch.values import Page
+from sources.fetch.values import Page, ResourceStatus, Status
 
 FIRST = 4  # before anything is known
 SPARE = 2  # above what the measurements call for
@@ -66,8 +66,6 @@ def _mean(before: float, new: float) -> float:
 
 PASSED_BY = 3  # lists of single objects that a resource may leave out
 
-State = Literal["queued", "running", "complete", "error", "skipped"]
-
 
 @dataclass(slots=True, eq=False)
 class Task:
@@ -84,18 +82,6 @@ class Task:
     def endpoint(self) -> str:
         """What limits count it by; "" where nothing is sent."""
         return self.step.request.endpoint if self.step.request is not None else ""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """How far a resource has come. `share` of its windows is covered, from 0 to 1, None where nothing tells."""
-
-    resource: str
-    state: State
-    requests: int
-    rows: int
-    share: float | None
-    seconds: float
 
 
 @dataclass(slots=True, eq=False)
@@ -254,18 +240,20 @@ class ResourceRun:
             return Failed(self.resource.name, self.error, self.requests, seconds)
         return Finished(self.resource.name, self.requests, seconds)
 
-    def view(self, now: float) -> View:
+    def status(self, now: float) -> ResourceStatus:
         """How far it has come."""
-        state: State = "queued" if self.started is None else "running"
+        status: Status = "queued" if self.started is None else "running"
         if isinstance(self.error, SkipResource):
-            state = "skipped"
+            status = "skipped"
         elif self.error is not None:
-            state = "error"
+            status = "error"
         elif self.is_closed:
-            state = "complete"
+            status = "complete"
         seconds = (now if self.ended is None else self.ended) - self.started if self.started is not None else 0.0
-        share = 1.0 if state == "complete" else self.share
-        return View(self.resource.name, state, self.requests, self.rows, share, seconds)
+        share = 1.0 if status == "complete" else self.share
+        return ResourceStatus(
+            self.resource.name, status, rows=self.rows, requests=self.requests, seconds=seconds, share=share
+        )
 
     def _completed(self, pager: Pager, completion: Completion) -> Turn:
         if not completion.is_done:

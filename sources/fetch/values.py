@@ -4,15 +4,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Literal
 
 from sources.catalogue import Params
 from sources.errors import BrokenPage
 
 Object = dict[str, Any]
+Status = Literal["queued", "running", "complete", "error", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceStatus:
+    """How a resource stands. `rows`, `requests` and `seconds` are those of its last run.
+
+    `share` of its windows is covered, from 0 to 1, None where nothing tells. The window is [start, end). `progress` is
+    JSON, from which the next run goes on; empty where it is not asked for.
+    """
+
+    resource: str
+    status: Status = "queued"
+    progress: Mapping[str, Any] = field(default_factory=dict)
+    window_start: datetime | None = None
+    window_end: datetime | None = None
+    rows: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+    share: float | None = None
+    error: str | None = None
+    request_id: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has come to its end."""
+        return self.status in ("complete", "error", "skipped")
 
 
 @dataclass(frozen=True, slots=True)

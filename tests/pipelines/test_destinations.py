@@ -65,7 +65,7 @@ def table(rows: list[dict[str, Any]], as_of: int) -> pa.Table:
 
 def load(database: Database, folder: Path, tables: dict[str, pa.Table], extra: dict[str, Any] | None = None) -> None:
     pipeline = dlt.pipeline(
-        "stripe", pipelines_dir=str(folder), destination=database.destination(), dataset_name="stripe"
+        "stripe", pipelines_dir=str(folder), destination=database.destination("stripe_staging"), dataset_name="stripe"
     )
     pipeline.config.restore_from_destination = False
     resources = [

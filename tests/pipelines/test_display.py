@@ -8,17 +8,16 @@ import pytest
 from rich.console import Console
 
 from pipelines.loading.display import Active, Board, log_line, print_summary
-from pipelines.state import ResourceStatus
-from sources.fetch.schedule import View
+from sources.fetch.values import ResourceStatus
 
-READ = View("charges", "complete", requests=3, rows=300, share=1.0, seconds=2.0)
-READING = View("customers", "running", requests=2, rows=200, share=0.5, seconds=2.0)
+READ = ResourceStatus("charges", "complete", requests=3, rows=300, share=1.0, seconds=2.0)
+READING = ResourceStatus("customers", "running", requests=2, rows=200, share=0.5, seconds=2.0)
 
 
-def board(*views: View, seconds: float = 10.0) -> Board:
+def board(*read: ResourceStatus, seconds: float = 10.0) -> Board:
     moments = iter([0.0, *[seconds] * 9])
     made = Board(["customers", "charges"], clock=lambda: next(moments))
-    made.watch(lambda: views)
+    made.watch(lambda: read)
     return made
 
 
@@ -29,7 +28,7 @@ def test_time_left_is_reckoned_from_the_windows_while_they_are_read() -> None:
 
 
 def test_when_all_is_read_the_time_left_is_that_of_the_rows_that_wait_for_the_database() -> None:
-    told = board(replace(READING, state="complete", share=1.0), READ)
+    told = board(replace(READING, status="complete", share=1.0), READ)
     assert told.totals().seconds_left is None
     told.loaded = 400
     assert told.totals().seconds_left == pytest.approx(2.5)

@@ -22,10 +22,8 @@ from dlt.common.configuration.specs import BaseConfiguration
 from dlt.pipeline.configuration import PipelineConfiguration
 
 from pipelines.loading.dlt_configuration import own_configuration, refuse_another_target
-from pipelines.loading.loader import Loader
 from pipelines.warehouse.postgres.libpq import LibpqConfiguration
 from pipelines.warehouse.postgres_database import PostgresDatabase
-from sources.columns.columns import Columns
 from sources.columns.contract import contract_of
 from sources.errors import BadConfiguration
 from tests.databases import Database
@@ -201,15 +199,14 @@ def test_only_the_threads_of_a_load_are_cut_off(monkeypatch: pytest.MonkeyPatch)
 def test_another_target_is_refused_before_anything_is_loaded(postgres_url: str) -> None:
     database = PostgresDatabase(postgres_url)
     try:
-        loader = Loader(database, "stripe", Columns())
-        client = database.destination().client(dlt.Schema("stripe"), spec_of("stripe_20260101"))
+        client = database.destination("stripe_staging").client(dlt.Schema("stripe"), spec_of("stripe_20260101"))
         with pytest.raises(BadConfiguration, match="the dataset 'stripe_20260101' instead of 'stripe'"):
-            loader.refuse_another_target(client)
-        client = database.destination().client(dlt.Schema("other"), spec_of("stripe"))
+            refuse_another_target(client, "stripe", "stripe", "stripe_staging")
+        client = database.destination("stripe_staging").client(dlt.Schema("other"), spec_of("stripe"))
         with pytest.raises(BadConfiguration, match="schema name"):
-            loader.refuse_another_target(client)
-        client = database.destination().client(dlt.Schema("stripe"), spec_of("stripe"))
-        loader.refuse_another_target(client)
+            refuse_another_target(client, "stripe", "stripe", "stripe_staging")
+        client = database.destination("stripe_staging").client(dlt.Schema("stripe"), spec_of("stripe"))
+        refuse_another_target(client, "stripe", "stripe", "stripe_staging")
         with pytest.raises(BadConfiguration, match="staging dataset"):
             refuse_another_target(client, "stripe", "stripe", "stripe_staging_object")
     finally:

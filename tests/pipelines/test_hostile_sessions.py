@@ -185,7 +185,7 @@ def test_session_that_the_server_ended_is_opened_again(postgres_url: str) -> Non
 
 def test_session_of_dlts_that_the_server_ended_is_opened_again(postgres_url: str) -> None:
     database = PostgresDatabase(postgres_url)
-    destination = database.destination()
+    destination = database.destination("stripe_staging")
     config = destination.spec()._bind_dataset_name("stripe")
     for _ in range(2):
         with destination.client(dlt.Schema("stripe"), config) as client:

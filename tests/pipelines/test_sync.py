@@ -139,7 +139,7 @@ def test_many_objects_are_read_back_by_their_list(synced: Mirror) -> None:
         synced.pass_time(1)
     synced.pass_time(HOUR)
     outcome = synced.sync()
-    assert outcome.events.retrieve == 150
+    assert outcome.events.retrieved == 150
     assert synced.requests() == 2 + 2  # two pages of events, two of customers
     assert synced.differences(LISTS) == []
 
@@ -383,7 +383,7 @@ def test_parts_of_a_sync_can_run_apart_and_at_once(mirror: Mirror) -> None:
             opened = session.database if mirror.destination.kind == "duckdb" else None
             with open_session(mirror.settings, "stripe_sync", scope=names[0], opened=opened) as other:
                 outcome = Sync(other, SyncSettings(), names, part="lists", touched=events.events.touched).run()
-                assert {line.resource for line in outcome.lists[0].board.lines()} == set(names)
+                assert {line.resource for line in outcome.lists[0].board.statuses()} == set(names)
     assert mirror.row("customers", customer)["name"] == "Changed"
     assert mirror.row("shipping_rates", rate["id"])["display_name"] == "Express"
     mirror.pass_time(HOUR)

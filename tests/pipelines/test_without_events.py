@@ -52,7 +52,7 @@ def test_new_objects_come_from_their_lists_and_it_says_what_is_not_seen(denied: 
     assert "rak_event_read" in said
     assert denied.row("customers", new["id"])["name"] == "New"
     assert denied.row("customers", old)["name"] != "Renamed"
-    status = "select status, error is not null from stripe.sync_status where resource = 'events_pass'"
+    status = "select events_status, events_error is not null from stripe.sync_accounts"
     assert denied.destination.query(status) == [("skipped", True)]
 
 
@@ -69,9 +69,7 @@ def test_a_key_that_may_again_makes_up_for_what_was_not_seen(denied: Mirror) -> 
     assert denied.row("customers", old)["name"] == "Renamed"
     assert denied.row("coupons", gone)["_deleted_at"] is not None
     assert denied.differences(LISTS) == []
-    assert denied.destination.query("select status from stripe.sync_status where resource = 'events_pass'") == [
-        ("complete",)
-    ]
+    assert denied.destination.query("select events_status from stripe.sync_accounts") == [("complete",)]
 
 
 def test_the_check_finds_what_is_not_seen(denied: Mirror) -> None:

@@ -11,9 +11,7 @@ from io import StringIO
 import pytest
 
 from pipelines.run import Order, run
-from pipelines.state import ResourceStatus
-from pipelines.sync.resync import RELISTING
-from pipelines.sync.state import EVENTS_PASS, SyncState
+from pipelines.sync.state import SyncState
 from sources.errors import BrokenPage
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.events.position import Position
@@ -42,7 +40,7 @@ def test_load_by_a_clock_minutes_ahead_hides_no_later_change(mirrored: Callable[
     run(mirror.settings, Order("stripe_full", select(["customers"])))
     mirror.sync("customers")
     with mirror.session("stripe_sync") as session:
-        position = Position.from_json(SyncState(session).lines[EVENTS_PASS].progress)
+        position = Position.from_json(session.state.read_account().events_position or {})
     newest = max(row["_as_of"].timestamp() for row in mirror.rows("customers"))
     assert max(newest, position.begin, *(one.lt for one in position.covered)) <= time.time()
     mirror.sim.clock.set(time.time())
@@ -131,7 +129,7 @@ def test_relisting_that_a_wrong_clock_began_reads_no_row_by_itself(mirror: Mirro
     begin = mirror.sim.clock.seconds() + HOURS
     with mirror.session("stripe_sync") as session:
         state = SyncState(session)
-        session.save(ResourceStatus(RELISTING, "running", {"begin": begin}))
+        session.save(account={"resync_since": datetime.fromtimestamp(begin, UTC)})
         state.note_listed(["products"], begin)
     mirror.pass_time(600)
     mirror.forget_requests()

@@ -19,8 +19,7 @@ from dlt.common.schema import Schema
 from dlt.common.schema.utils import new_table
 from dlt.dataset.utils import get_destination_clients
 
-from pipelines.loading.dlt_configuration import own_configuration
-from pipelines.loading.loader import Loader
+from pipelines.loading.dlt_configuration import own_configuration, refuse_another_target
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import advice_on_rights, database_error_of, state_of
 from pipelines.warehouse.stored_schema import SCHEMA, stored_columns
@@ -29,6 +28,7 @@ from sources.columns.arrow import ARROW_TYPES
 from sources.columns.coerce import VARIANT_MARK
 from sources.columns.columns import OWN_COLUMNS, ColumnType, all_columns
 from sources.columns.contract import Contract, ContractedColumns
+from sources.columns.dlt_hints import dlt_columns
 from sources.errors import StripeSourceError
 from sources.stripe_api.catalogue import TABLES
 from webhook_sink.commit.merging import TableStatements, statements
@@ -153,19 +153,23 @@ class SchemaState:
 
     def _update(self, database: PostgresDatabase, needed: Mapping[str, Iterable[str]]) -> None:
         """One change of dlt's stored schema and of the tables, in one transaction under the schema's lock."""
-        loader = Loader(database, self.dataset, self.columns)
+        staging = f"{self.dataset}_staging"  # dlt asks for one; nothing is staged there
         schema = Schema(SCHEMA)
         for name, columns in needed.items():
             variants = [(column, _variant(column)) for column in columns if VARIANT_MARK in column]
             # Not what else was learned meanwhile: another event's column may be one that the database refuses.
             wanted = {*columns, *OWN_COLUMNS, *all_columns(name), *self._stored.get(name, ())}
-            hints = [hint for column, hint in loader.hints(name, pa.schema(variants)).items() if column in wanted]
+            hints = [
+                hint
+                for column, hint in dlt_columns(name, self.columns, pa.schema(variants)).items()
+                if column in wanted
+            ]
             schema.update_table(new_table(name, write_disposition="merge", columns=hints))
         schema._bump_version()
         client, _ = get_destination_clients(
-            schema, destination=database.destination(), destination_dataset_name=self.dataset
+            schema, destination=database.destination(staging), destination_dataset_name=self.dataset
         )
-        loader.refuse_another_target(client)
+        refuse_another_target(client, SCHEMA, self.dataset, staging)
         said: BaseException | None = None
         try:
             with client:

@@ -3,7 +3,7 @@
     POST /sync                        {"object": "charges", "created": {"gte": 1700000000}}: that list, as a load
     POST /sync/daily|weekly|monthly   events, then the lists, looking back a day, a week or a month
     POST /sync/single/{id}            one object with its children, by its id; ?account=acct_… where there are several
-    GET  /sync/status                 sync_runs and sync_status
+    GET  /sync/status                 sync_runs, sync_status and sync_accounts
 
 Long work runs in the background, one after the other, in `pipelines`; `sync_runs` shows it. Every request carries the
 key as `X-API-Key`.
@@ -30,6 +30,7 @@ from pipelines.accounts import each_account, one_account
 from pipelines.run import Order, run
 from pipelines.session import open_session
 from pipelines.settings import Settings
+from pipelines.state import overview
 from pipelines.sync.objects import UnknownObject, load_objects
 from pipelines.sync.settings import read_sync_settings
 from pipelines.sync.sync import Sync
@@ -122,11 +123,8 @@ class Management:
 
     async def status(self, request: Request) -> Response:
         """`GET /sync/status`."""
-        d = f'"{self._settings.dataset}"'
-        runs = await self._rows(f"SELECT * FROM {d}.sync_runs ORDER BY started_at DESC LIMIT 50")
-        columns = "resource, _account_id, status, window_start, window_end, rows, requests, seconds, error, updated_at"
-        resources = await self._rows(f"SELECT {columns} FROM {d}.sync_status ORDER BY resource, _account_id")
-        body = orjson.dumps({"waiting": self._waiting, "runs": runs, "resources": resources}, default=str)
+        shown = {what: await self._rows(query) for what, query in overview(self._settings.dataset).items()}
+        body = orjson.dumps({"waiting": self._waiting, **shown}, default=str)
         return Response(body, media_type="application/json")
 
     async def _rows(self, query: str) -> list[Mapping[str, Any]]:

@@ -14,8 +14,7 @@ from sources.fetch.windows import Window, WindowSet, intersect, merge, subtract,
 from sources.stripe_api.objects.retrieve import ObjectRef
 
 EVENTS_PASS = "events_pass"
-"""The line of `sync_status` that holds the position of the events, and the name for which a pass notes what it leaves
-out. The line is `skipped` where the key may not read events."""
+"""The name under which what a pass over the events leaves out is noted."""
 
 KEPT = 30 * 86_400
 MARGIN = 3_600  # an event may expire while a pass is under way
