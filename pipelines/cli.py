@@ -29,7 +29,7 @@ from pipelines.warehouse.problems import (
 from sources.columns.columns import MORE_COLUMNS
 from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.layout import OTHER_FIELDS
-from sources.errors import AuthenticationFailed, BadConfiguration, StripeSourceError, shown
+from sources.errors import AuthenticationFailed, BadConfiguration, ConnectorError, shown
 
 ALL_WELL, SOME_FAILED, COULD_NOT_START, DRIFT = 0, 1, 2, 3
 
@@ -123,7 +123,7 @@ def for_each_account(settings: Settings, body: Callable[[Settings], int], *, deb
             say(running)
         except (AuthenticationFailed, DatabaseProblem):
             raise
-        except StripeSourceError as error:
+        except ConnectorError as error:
             if len(accounts) == 1:
                 raise
             say(f"{each.stripe_account or 'The own account'} was not finished:")
@@ -183,7 +183,7 @@ def _explaining(body: Callable[[argparse.Namespace], int], options: argparse.Nam
     try:
         require_working_directory()
         return body(options)
-    except StripeSourceError as error:
+    except ConnectorError as error:
         note = error
     except Exception as error:
         note = BadConfiguration(
@@ -219,7 +219,7 @@ def spare_the_interpreter() -> None:
     sys.setswitchinterval(0.02)
 
 
-def explain(error: StripeSourceError, debug: bool) -> None:
+def explain(error: ConnectorError, debug: bool) -> None:
     """The paragraph of an error, with its traceback for those who asked for it."""
     if debug:
         print(without_rows("".join(traceback.format_exception(error))), file=sys.stderr)

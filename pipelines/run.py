@@ -21,7 +21,7 @@ from pipelines.settings import Settings
 from pipelines.state import State
 from pipelines.warehouse.problems import DatabaseProblem, database_problems
 from sources.columns.conversion_counts import ConversionCounts
-from sources.errors import StripeSourceError
+from sources.errors import ConnectorError
 from sources.fetch.fetch import Fetch
 from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.convert import converter
@@ -53,7 +53,7 @@ class Outcome:
     counts: ConversionCounts
     failed: list[str]
     skipped: list[str]
-    error: StripeSourceError | None = None
+    error: ConnectorError | None = None
     resumed: int = 0
     in_part: Sequence[str] = ()
 
@@ -84,7 +84,7 @@ class Run:
     def go(self) -> Outcome:
         """Reads and loads everything; then the outcome."""
         self._prepare()
-        error: StripeSourceError | None = None
+        error: ConnectorError | None = None
         try:
             with database_problems(), showing(self._board):
                 self._fetch([one for one in self._order.resources if not one.parents], None)
@@ -92,7 +92,7 @@ class Run:
                     dataset = self._session.settings.dataset
                     parents = StoredParents(self._session.database, dataset, self._session.account_id, since)
                     self._fetch(children, parents)
-        except StripeSourceError as stopped:
+        except ConnectorError as stopped:
             error = stopped
             self._journal.cut_short()
         except KeyboardInterrupt:
@@ -148,7 +148,7 @@ class Run:
                 packages.add(one, time.monotonic())
                 for package in packages.due(time.monotonic()):
                     self._commit(package)
-        except StripeSourceError as error:
+        except ConnectorError as error:
             if not isinstance(error, DatabaseProblem):
                 self._commit(packages.rest())
             raise
@@ -171,7 +171,7 @@ class Run:
         rejected = self._session.counts.take_unsaved()
         self._state.save(statuses, rows=self._journal.rows, requests=self._requests, rejected=rejected)
 
-    def _end(self, status: str, error: StripeSourceError | None) -> None:
+    def _end(self, status: str, error: ConnectorError | None) -> None:
         message = str(error) if error else None
         try:
             if error is not None:

@@ -1,10 +1,12 @@
 """The exception tree: named by what the caller can do. Knows no HTTP library, no database, no column.
 
-    StripeSourceError
+    ConnectorError
     ├── StopRun                 nothing more can be done in this run (exit 2)
     │   ├── AuthenticationFailed    401: missing, malformed, revoked or expired key
-    │   └── BadConfiguration        a setting that cannot work: message names the setting
-    │       └── UnknownResource     a resource name that the catalogue does not have
+    │   ├── BadConfiguration        a setting that cannot work: message names the setting
+    │   │   └── UnknownResource     a resource name that the catalogue does not have
+    │   ├── DatabaseProblem         the database refuses or is away (pipelines/warehouse/problems.py)
+    │   └── AlreadyRunning          another run has the lock (the same file)
     ├── SkipResource            the account lacks the product, or the key the permission: skip and report
     ├── RequestRefused          refused for any other reason (400, 404): the resource is in error
     │   └── ObjectMissing           the request names an object that does not exist (any more)
@@ -57,8 +59,8 @@ def shape(text: str) -> str:
     return f"({len(text)} {named.removesuffix('s') if len(text) == 1 else named})"
 
 
-class StripeSourceError(Exception):
-    """Root of everything that the source raises.
+class ConnectorError(Exception):
+    """Root of everything that the connector raises on purpose.
 
     `request_id` is Stripe's, to quote to its support; `status` the HTTP status; `code` and `param` are those of the
     error body (https://docs.stripe.com/error-codes). Each is None where there is none.
@@ -80,7 +82,7 @@ class StripeSourceError(Exception):
         self.param = param
 
 
-class StopRun(StripeSourceError):
+class StopRun(ConnectorError):
     """Nothing more can be done in this run."""
 
 
@@ -96,11 +98,11 @@ class UnknownResource(BadConfiguration):
     """A resource name that the catalogue does not have; the message suggests the nearest."""
 
 
-class SkipResource(StripeSourceError):
+class SkipResource(ConnectorError):
     """The account lacks the product or the key lacks the permission: skip this resource and report it."""
 
 
-class RequestRefused(StripeSourceError):
+class RequestRefused(ConnectorError):
     """Stripe refused the request for a reason of its own (400, 404): this resource is in error."""
 
 
@@ -108,7 +110,7 @@ class ObjectMissing(RequestRefused):
     """The request names an object that does not exist (any more); `param` says where: `id`, `starting_after`, …."""
 
 
-class RetryLater(StripeSourceError):
+class RetryLater(ConnectorError):
     """Gave up after the allowed retries: this resource is in error, the others go on.
 
     `retry_after` are the seconds that the answer asked to wait, None where it did not.

@@ -33,7 +33,7 @@ from pipelines.process import Interrupts, interruptible, lost_output, stops
 from pipelines.settings import Settings, read_settings
 from pipelines.warehouse.problems import explained, keep_rows_out_of_logs
 from sources.command_line import Parser
-from sources.errors import StripeSourceError
+from sources.errors import ConnectorError
 from webhook_sink.endpoint_secrets import TO_FORGET, Secrets
 from webhook_sink.endpoints import Endpoint, Endpoints
 from webhook_sink.follow import follow
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
             settings = read_settings(destination="postgres", dataset=options.dataset)
             sink = read_sink_settings(host=getattr(options, "host", None), port=getattr(options, "port", None))
             return int(options.run(settings, sink, options) or 0)
-        except StripeSourceError as error:
+        except ConnectorError as error:
             say(error)
         except psycopg.Error as error:  # whose traceback would hold the row
             say(explained(error))

@@ -19,8 +19,8 @@ from sources.columns.columns import api_version
 from sources.errors import (
     AuthenticationFailed,
     BadConfiguration,
+    ConnectorError,
     RequestRefused,
-    StripeSourceError,
     Unreachable,
     shown,
 )
@@ -133,7 +133,7 @@ def _check_url(url: str) -> None:
     raise BadConfiguration(f"{shown(url)} is no address that Stripe could send webhooks to: https://host/webhooks.")
 
 
-def _error_of(error: stripe.StripeError, version: str) -> StripeSourceError:
+def _error_of(error: stripe.StripeError, version: str) -> ConnectorError:
     said = safe(error.user_message or "", [version])
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
         return AuthenticationFailed(

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from sources.columns.conversion_counts import ConversionCounts
-from sources.errors import StripeSourceError
+from sources.errors import ConnectorError
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.objects.retrieve import ObjectRef, Retrieved, retrieve_one
 from webhook_sink.commit.batch import key_of
@@ -106,7 +106,7 @@ class Rereader:
                 await self._postpone(claim, TOO_EARLY_SECONDS, claim.attempts - 1, "the answer is of the same second")
             else:
                 await self._merge(claim, found, left_out(entries))
-        except StripeSourceError as error:
+        except ConnectorError as error:
             await self._give_up(claim, str(error))
         except QueueFull:
             await self._put_off(claim, "the queue was full")

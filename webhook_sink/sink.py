@@ -19,7 +19,7 @@ from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from pipelines.warehouse.problems import DatabaseProblem, database_error_of, explained, state_of
 from sources.columns.columns import api_version
 from sources.columns.layout import utc_now
-from sources.errors import BadConfiguration, RetryLater, StripeSourceError
+from sources.errors import BadConfiguration, ConnectorError, RetryLater
 from sources.stripe_api.client.client import Client
 from webhook_sink import endpoint_secrets, startup
 from webhook_sink.commit import ledger
@@ -95,7 +95,7 @@ class Sink:
             attempts=sink.reread_attempts,
         )
         self._tasks: list[asyncio.Task[None]] = []
-        self.failure: StripeSourceError | None = None
+        self.failure: ConnectorError | None = None
         if sink.revalidated and not settings.stripe_secret_key:
             raise BadConfiguration("The setting revalidate takes a key to read with: set STRIPE_SECRET_KEY.")
 
@@ -142,7 +142,7 @@ class Sink:
         try:
             refuse_future(event.created, self.clock(), self.settings.max_clock_skew)
             decision, broken = decide(event, self.policy), None
-        except StripeSourceError as error:
+        except ConnectorError as error:
             decision, broken = Decision({}), error
         if decision.doubt is not None:
             then = "read again" if decision.reread else "believed"
@@ -173,7 +173,7 @@ class Sink:
             while owner is None:
                 await asyncio.sleep(START_PAUSE)
                 owner = await self._prepared()
-        except StripeSourceError as error:
+        except ConnectorError as error:
             self.failure = error
             on_failure()
             return
@@ -199,7 +199,7 @@ class Sink:
             return await asyncio.to_thread(startup.owner_of, self.settings, self._conninfo, self.client_of)
         except RetryLater as error:
             log.warning("waiting for Stripe: %s", error)
-        except StripeSourceError:
+        except ConnectorError:
             raise
         except Exception as error:
             found = database_error_of(error)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sources.columns.conversion_counts import Rejected, left_out
-from sources.errors import SkipResource, StripeSourceError
+from sources.errors import ConnectorError, SkipResource
 from sources.fetch.fetch import Chunk, Failed, Finished
 from sources.fetch.progress import Covered, Progress
 from sources.fetch.values import ResourceStatus
@@ -111,7 +111,7 @@ class Journal:
                 status,
                 status="skipped" if isinstance(error, SkipResource) else "error",
                 error=explanation(error),
-                request_id=error.request_id if isinstance(error, StripeSourceError) else None,
+                request_id=error.request_id if isinstance(error, ConnectorError) else None,
             )
         self._entries[end.resource] = replace(entry, status=status)
 
@@ -138,7 +138,7 @@ class Journal:
 
 def explanation(error: Exception) -> str:
     """Why a resource came to nothing: our own errors say it; of a stranger only the kind is told, not what it holds."""
-    if isinstance(error, StripeSourceError):
+    if isinstance(error, ConnectorError):
         return str(error)
     return f"An error that should not have happened: {type(error).__name__}. Run it again with --debug, and report it."
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.warehouse.database import has_table
 from sources.columns.arrow import arrow_tables
-from sources.errors import StripeSourceError
+from sources.errors import ConnectorError
 from sources.fetch.values import ResourceStatus
 from sources.stripe_api.catalogue import TABLES, Resource
 from sources.stripe_api.objects.changes import merged
@@ -20,7 +20,7 @@ REPEATED = 3 * 86_400  # seconds for which Stripe sends a webhook again (https:/
 SLACK = 120  # seconds by which a read may show less than the second it was sent in
 
 
-class EventsGap(StripeSourceError):
+class EventsGap(ConnectorError):
     """Events that were not applied are no longer kept. `now` is Stripe's clock, unix seconds."""
 
     def __init__(self, message: str, now: int) -> None:

@@ -20,7 +20,7 @@ from sources.columns.coerce import VARIANT_MARK
 from sources.columns.columns import LEARNED, MORE_COLUMNS, OWN_COLUMNS, Columns, ColumnType
 from sources.columns.conversion_counts import shortened
 from sources.columns.layout import OTHER_FIELDS
-from sources.errors import BadConfiguration, StripeSourceError
+from sources.errors import BadConfiguration, ConnectorError
 from sources.stripe_api.catalogue import TABLES
 
 Mode = Literal["evolve", "freeze", "discard_value"]
@@ -29,7 +29,7 @@ ENTITIES = ("tables", "columns", "data_type")
 SETTING = "sources.stripe.schema_contract"
 
 
-class SchemaFrozen(StripeSourceError):
+class SchemaFrozen(ConnectorError):
     """Data would change a schema that the contract freezes; the message names the table and the column."""
 
 

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from sources.errors import StripeSourceError
+from sources.errors import ConnectorError
 
 ENDPOINT_RATE = 25.0
 CATCH_UP = 0.015  # seconds by which a caller may come late and still not lose its turn
@@ -216,7 +216,7 @@ class Limiter:
         return self._endpoints[endpoint]
 
 
-class BudgetSpent(StripeSourceError):
+class BudgetSpent(ConnectorError):
     """The run may send no more requests: what is left goes on next time."""
 
 

@@ -21,7 +21,7 @@ from pipelines.sync.settings import SECTION as SYNC_SECTION
 from pipelines.sync.settings import SyncSettings, read_sync_settings
 from pipelines.warehouse.postgres.conninfo import options_of
 from sources.columns.contract import contract_of
-from sources.errors import BadConfiguration, RequestRefused, StripeSourceError, looks_secret, shape, shown
+from sources.errors import BadConfiguration, ConnectorError, RequestRefused, looks_secret, shape, shown
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.catalogue.prefixes import shown_id
 from webhook_sink.endpoints import Endpoints, _check_url
@@ -128,7 +128,7 @@ def test_no_name_account_or_contract_repeats_a_secret(secret: str) -> None:
         lambda: _check_url(secret),
         lambda: options_of(f"postgresql://h/d?{quote(secret, safe='')}=1", "DATABASE_URL"),
     ):
-        with pytest.raises(StripeSourceError) as raised:
+        with pytest.raises(ConnectorError) as raised:
             attempt()
         assert secret not in str(raised.value)
         assert "open-sesame" not in str(raised.value)

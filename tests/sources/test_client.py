@@ -22,12 +22,12 @@ from sources.errors import (
     AuthenticationFailed,
     BadConfiguration,
     BrokenPage,
+    ConnectorError,
     ObjectMissing,
     RequestRefused,
     RetryLater,
     ServerFailed,
     SkipResource,
-    StripeSourceError,
     Throttled,
     Unreachable,
 )
@@ -280,7 +280,7 @@ STRIPE = b'{"error": {"type": "invalid_request_error", "message": "%s"}}'
         (500, "Sorry", ServerFailed),
     ],
 )
-def test_refusals_are_told_apart(status: int, text: str, kind: type[StripeSourceError]) -> None:
+def test_refusals_are_told_apart(status: int, text: str, kind: type[ConnectorError]) -> None:
     assert type(error_of(reply(status, STRIPE % text.encode()))) is kind
 
 
@@ -556,7 +556,7 @@ def test_abort_ends_a_request_that_another_thread_waits_for() -> None:
         def read() -> None:
             try:
                 client.page("/v1/customers")
-            except StripeSourceError as error:
+            except ConnectorError as error:
                 ended.append(error)
 
         thread = threading.Thread(target=read)

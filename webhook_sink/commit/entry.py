@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from sources.columns.contract import ContractedColumns
-from sources.errors import StripeSourceError
+from sources.errors import ConnectorError
 from webhook_sink.commit.staging import StagedRow, staged
 from webhook_sink.decision import Decision, Reread
 from webhook_sink.event import Event
@@ -42,8 +42,8 @@ class Entry:
     arrived: float = 0.0
     event: Event | None = None
     claim: Claim | None = None
-    broken: StripeSourceError | None = None
-    refused: StripeSourceError | None = None
+    broken: ConnectorError | None = None
+    refused: ConnectorError | None = None
     rows: Mapping[str, list[StagedRow]] = field(default_factory=dict)
     _columns: ContractedColumns | None = None
 
@@ -70,5 +70,5 @@ class Entry:
         try:
             made = ((name, staged(name, rows, columns, clock)) for name, rows in self.decision.rows.items() if rows)
             self.rows = {name: rows for name, rows in made if rows}
-        except StripeSourceError as error:
+        except ConnectorError as error:
             self.rows, self.refused = {}, error

@@ -29,7 +29,7 @@ from sources.columns.coerce import VARIANT_MARK
 from sources.columns.columns import OWN_COLUMNS, ColumnType, all_columns
 from sources.columns.contract import Contract, ContractedColumns
 from sources.columns.dlt_hints import dlt_columns
-from sources.errors import StripeSourceError
+from sources.errors import ConnectorError
 from sources.stripe_api.catalogue import TABLES
 from webhook_sink.commit.merging import TableStatements, statements
 from webhook_sink.commit.pipeline import Statement
@@ -44,7 +44,7 @@ class SchemaMoved(Exception):
     """The stored schema is not the one that the rows were made for, or another writer is changing it."""
 
 
-class SchemaRefused(StripeSourceError):
+class SchemaRefused(ConnectorError):
     """The database will not have these tables and columns. The message names them and no value."""
 
     def __init__(self, needed: Mapping[str, Set[str]], error: BaseException) -> None:

@@ -18,7 +18,7 @@ import psycopg
 from pipelines.warehouse.postgres.connecting import sentences
 from pipelines.warehouse.problems import state_of
 from pipelines.warehouse.verdict import verdict_of
-from sources.errors import StripeSourceError
+from sources.errors import ConnectorError
 from webhook_sink.commit.entry import Entry, Fate
 from webhook_sink.commit.schema import SchemaMoved
 from webhook_sink.commit.stager import Stager
@@ -193,7 +193,7 @@ class Writer:
 
 def describe(error: BaseException) -> str:
     """What went wrong, without what a database says about the row: it could hold a customer's data."""
-    if isinstance(error, StripeSourceError):
+    if isinstance(error, ConnectorError):
         return str(error)
     state = state_of(error)
     if state is None and isinstance(error, psycopg.OperationalError):  # about the connection, whose values are hidden

@@ -36,7 +36,7 @@ from pipelines.sync.settings import read_sync_settings
 from pipelines.sync.sync import Sync
 from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem
 from sources.columns.conversion_counts import left_out
-from sources.errors import AuthenticationFailed, BadConfiguration, StripeSourceError
+from sources.errors import AuthenticationFailed, BadConfiguration, ConnectorError
 from sources.stripe_api.catalogue import RESOURCES, select, table_of_object
 from webhook_sink.commit.pool import transaction
 from webhook_sink.commit.writer import describe
@@ -88,7 +88,7 @@ class Management:
                 return _error(404, str(error))
             except AlreadyRunning as error:
                 return _error(409, str(error))
-            except StripeSourceError as error:
+            except ConnectorError as error:
                 return _error(502, str(error))
 
         return answer
@@ -161,13 +161,13 @@ def for_each_account(settings: Settings, work: Callable[[Settings], object]) -> 
 
     Raises what would stop them all, a wrong key or a database that is down, and in the end the last of the others.
     """
-    failure: StripeSourceError | None = None
+    failure: ConnectorError | None = None
     for each in each_account(settings):
         try:
             work(each)
         except (AuthenticationFailed, DatabaseProblem):
             raise
-        except StripeSourceError as error:
+        except ConnectorError as error:
             log.error("%s was not finished: %s", each.stripe_account or "the own account", error)
             failure = error
     if failure is not None:

@@ -15,7 +15,7 @@ from typing import Self
 from urllib.parse import urlencode
 
 from sources.catalogue import Params
-from sources.errors import BrokenPage, RetryLater, StripeSourceError, Throttled, Unreachable
+from sources.errors import BrokenPage, ConnectorError, RetryLater, Throttled, Unreachable
 from sources.fetch.limiter import Limiter
 from sources.fetch.transport import Transport
 from sources.fetch.values import Answer, Page, Reply, Request
@@ -29,7 +29,7 @@ FIRST_DELAY = 0.5  # seconds; the longest wait before the first retry, doubled f
 
 
 def retry_delay(
-    attempts: int, error: StripeSourceError, settings: ClientSettings, chance: Callable[[], float]
+    attempts: int, error: ConnectorError, settings: ClientSettings, chance: Callable[[], float]
 ) -> float | None:
     """Seconds to wait before the next attempt, after so many; None where there is to be none.
 
@@ -116,7 +116,7 @@ class Client:
         """The second half of an attempt: what the answer holds. Raises BrokenPage."""
         return single_page(reply) if request.single else page_of(reply)
 
-    def retry_delay(self, attempts: int, error: StripeSourceError) -> float | None:
+    def retry_delay(self, attempts: int, error: ConnectorError) -> float | None:
         """Seconds to wait after so many attempts, the last of which ended with this error; None: there is no other."""
         return retry_delay(attempts, error, self.settings, self._chance)
 
@@ -141,7 +141,7 @@ class Client:
                     raise
             self._sleep(delay)
 
-    def _account_for(self, endpoint: str, reply: Reply, error: StripeSourceError) -> None:
+    def _account_for(self, endpoint: str, reply: Reply, error: ConnectorError) -> None:
         if isinstance(error, Throttled):
             self.limiter.throttled(endpoint, throttle_reason(reply, error.code))
         elif isinstance(error, RetryLater) and not isinstance(error, BrokenPage):

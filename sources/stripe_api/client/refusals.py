@@ -16,12 +16,12 @@ from sources.errors import (
     AuthenticationFailed,
     BadConfiguration,
     BrokenPage,
+    ConnectorError,
     ObjectMissing,
     RequestRefused,
     RetryLater,
     ServerFailed,
     SkipResource,
-    StripeSourceError,
     Throttled,
 )
 from sources.fetch.values import Reply
@@ -71,7 +71,7 @@ def safe(text: str, sent: Iterable[str | None] = ()) -> str:
     return text if len(text) <= 300 else text[:299] + "…"
 
 
-def error_of(reply: Reply, denied: Sequence[str] = (), sent: Iterable[str | None] = ()) -> StripeSourceError:
+def error_of(reply: Reply, denied: Sequence[str] = (), sent: Iterable[str | None] = ()) -> ConnectorError:
     """The error that an answer with another status than 200 is, with the SDK's own as its cause.
 
     `denied` are texts that are known to mean that the account lacks the product of this very list, `sent` the values of
@@ -98,7 +98,7 @@ def throttle_reason(reply: Reply, code: str | None) -> str | None:
 
 def _kind(
     reply: Reply, from_stripe: bool, code: str | None, text: str, denied: Sequence[str]
-) -> tuple[type[StripeSourceError], str]:
+) -> tuple[type[ConnectorError], str]:
     """The class and the message: what happened, to which request, what to do."""
     status, where = reply.status, reply.where
     said = f": {text.rstrip('.')}. " if text else ". "

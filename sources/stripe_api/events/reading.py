@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sources.columns.coerce import LAST_SECOND
-from sources.errors import BrokenPage, ObjectMissing, SkipResource, StripeSourceError
+from sources.errors import BrokenPage, ConnectorError, ObjectMissing, SkipResource
 from sources.fetch.values import Object, Page
 from sources.fetch.windows import Window, window
 from sources.stripe_api.catalogue import RESOURCES
@@ -18,7 +18,7 @@ EVENTS = RESOURCES["events"]
 PIECE = 5_000  # events whose changes are decided and stored together
 
 
-class EventsDenied(StripeSourceError):
+class EventsDenied(ConnectorError):
     """The key may not read events."""
 
     def __init__(self, denied: SkipResource) -> None:
@@ -56,7 +56,7 @@ def pieces(client: Client, gte: int, lt: int | None, lag: int, clock: Callable[[
     while True:
         try:
             page = _page(client, gte, lt, last)
-        except StripeSourceError:
+        except ConnectorError:
             if bottom is not None and top is not None:  # what was read counts
                 yield Piece(events, as_of, window(bottom, top), unusable)
             raise

@@ -14,11 +14,11 @@ from typing import Any, Literal
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import (
     BrokenPage,
+    ConnectorError,
     ObjectMissing,
     RequestRefused,
     RetryLater,
     SkipResource,
-    StripeSourceError,
 )
 from sources.fetch.limiter import BudgetSpent
 from sources.fetch.pager import Step
@@ -222,7 +222,7 @@ def _singly(
 ) -> Iterator[list[Retrieved]]:
     for start in range(0, len(refs), BATCH):
         found: list[Retrieved] = []
-        stopped: StripeSourceError | None = None
+        stopped: ConnectorError | None = None
         for outcome in threads.map(_outcome(client, account_id, entries), refs[start : start + BATCH]):
             if isinstance(outcome, Retrieved):
                 found.append(outcome)
@@ -236,11 +236,11 @@ def _singly(
 
 def _outcome(
     client: Client, account_id: str, entries: ConversionCounts | None
-) -> Callable[[ObjectRef], Retrieved | StripeSourceError]:
-    def read(one: ObjectRef) -> Retrieved | StripeSourceError:
+) -> Callable[[ObjectRef], Retrieved | ConnectorError]:
+    def read(one: ObjectRef) -> Retrieved | ConnectorError:
         try:
             return retrieve_one(client, one, account_id, entries)
-        except (BudgetSpent, StripeSourceError) as error:
+        except (BudgetSpent, ConnectorError) as error:
             return error
 
     return read
