@@ -119,12 +119,15 @@ def bounds(created: Any) -> tuple[int | None, int | None]:
 
 
 def _cursor(account: Account, found: Match, name: str, id: Typed, shelf: Shelf) -> Row:
-    """The row of a cursor, which must still be there. Where ids are not the key, it is looked for on the shelf."""
+    """The row of a cursor, which must still be there. Where ids are not the key, it is looked for on the shelf.
+
+    An event that is no longer kept is not there any more.
+    """
     if TABLES[found.route.table].key == ("id",):
         row = account.tables[found.route.table].get(str(id))
     else:
         row = next((one for one in shelf.rows() if orjson.loads(one.own).get("id") == id), None)
-    if row is None:
+    if row is None or (found.route.table == "events" and not account.events.kept(row.created)):
         raise refusals.not_found(found.route.objects[0], str(id), name, 400)
     return row
 

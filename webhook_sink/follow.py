@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
 
 from sources.errors import BrokenPage, RetryLater
 from sources.fetch.values import Object
 from sources.json_text import storable
 from sources.stripe_api.client.client import Client
-from sources.stripe_api.paging.conventions import cursor_after
+from sources.stripe_api.events.reading import EVENTS, pieces
 from webhook_sink.commit.pool import transaction
 from webhook_sink.event import BadEvent, Event, read_event
 from webhook_sink.sink import Sink
@@ -21,8 +20,8 @@ from webhook_sink.sink import Sink
 log = logging.getLogger("stripe_elt.sink")
 
 OVERLAP_SECONDS = 60
-PATH = "/v1/events"
-PARALLEL = 500
+NO_LAG = -(2**31)  # whatever the list shows is merged at once, whichever clock dates it
+AT_ONCE = 500  # events that wait for their commits together
 
 
 async def follow(sink: Sink, *, since: int | None, interval: float, once: bool = False) -> None:
@@ -55,7 +54,7 @@ async def read_round(sink: Sink, client: Client, start: int | None, seen: set[st
     objects, now = await asyncio.to_thread(_events, client, start)
     fresh = [one for one in objects if str(one.get("id")) not in seen]
     is_complete = True
-    for some in _pieces(fresh):
+    for some in (fresh[at : at + AT_ONCE] for at in range(0, len(fresh), AT_ONCE)):
         events = [event for one in some if (event := _event(sink, one)) is not None]
         fates = await asyncio.gather(*(sink.take(event) for event in events))
         away = {event.id for event, fate in zip(events, fates, strict=True) if fate == "unavailable"}
@@ -84,15 +83,12 @@ def _event(sink: Sink, shown: Object) -> Event | None:
 
 def _events(client: Client, start: int | None) -> tuple[list[Object], int]:
     """Events since a second, oldest first, and Stripe's clock. Without a second only the clock is asked."""
-    bounds = (("created[gte]", str(start)),) if start is not None else ()
-    page = client.page(PATH, (("limit", "100" if start is not None else "1"), *bounds))
-    objects, now = list(page.objects), page.as_of
-    after = None
-    while page.has_more and start is not None:
-        after = cursor_after(page, after)
-        page = client.page(PATH, (("limit", "100"), *bounds, ("starting_after", after)))
-        objects += page.objects
-    return (objects[::-1] if start is not None else []), now
+    if start is None:
+        return [], client.page(EVENTS.path, (("limit", "1"),)).as_of
+    read, clock = [], [0]
+    for piece in pieces(client, start, None, NO_LAG, clock.append):
+        read += [*piece.events, *piece.unusable]
+    return read[::-1], clock[-1]
 
 
 async def _newest(sink: Sink) -> int | None:
@@ -101,8 +97,3 @@ async def _newest(sink: Sink) -> int | None:
     async with transaction(sink.pool) as connection:
         row = await (await connection.execute(query.encode())).fetchone()
     return int(row[0]) - OVERLAP_SECONDS if row and row[0] is not None else None
-
-
-def _pieces(objects: list[Object]) -> Iterator[list[Object]]:
-    for start in range(0, len(objects), PARALLEL):
-        yield objects[start : start + PARALLEL]

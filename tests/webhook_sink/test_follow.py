@@ -9,6 +9,9 @@ import orjson
 import pytest
 
 from simulator import Simulator
+from simulator.events import KEPT
+from sources.fetch.values import Page
+from sources.stripe_api.client.client import Client
 from tests.webhook_sink.conftest import NOW, Stored
 from tests.webhook_sink.test_batches import POISON, customer
 from webhook_sink.follow import OVERLAP_SECONDS, follow, read_round
@@ -67,3 +70,33 @@ def test_more_events_than_the_queue_holds_wait_for_room(with_sink: WithSink, sto
 
     with_sink(body, sim, queue_events=4, batch_events=3)
     assert stored.value("select count(*) from stripe.customers") == 30
+
+
+class Ageing:
+    """A client under whose hands time passes: so many seconds after each page."""
+
+    def __init__(self, client: Client, sim: Simulator, seconds: float) -> None:
+        self._client, self._sim, self._seconds = client, sim, seconds
+
+    def page(self, *asked: Any) -> Page:
+        page = self._client.page(*asked)
+        self._sim.clock.advance(self._seconds)
+        return page
+
+
+def test_event_that_expires_while_it_is_the_cursor_ends_no_round(
+    with_sink: WithSink, stored: Stored, sim: Simulator
+) -> None:
+    begin = sim.clock.seconds()
+    for number in range(150):
+        tell(sim, customer(number))
+        sim.clock.advance(10)
+    sim.clock.advance(KEPT - 1_505)  # the oldest has five seconds left
+
+    async def body(sink: Sink) -> None:
+        client: Any = Ageing(sink.client_of(None), sim, 600)
+        assert (await read_round(sink, client, begin, set()))[1] == 100
+
+    with_sink(body, sim)
+    shown = {f"cus_{number}" for number in range(50, 150)}
+    assert {id for (id,) in stored.query("select id from stripe.customers")} == shown
