@@ -42,8 +42,8 @@ from pipelines.cli import (
 from pipelines.process import lost_output
 from pipelines.session import open_session
 from pipelines.settings import Settings
+from pipelines.sync.lists import loaded_resources
 from pipelines.sync.parts import drop_staging, scope_of
-from pipelines.sync.state import loaded_resources
 from sources.command_line import Parser
 from sources.errors import BadConfiguration
 

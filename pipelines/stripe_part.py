@@ -26,8 +26,8 @@ from pipelines.process import lost_output
 from pipelines.session import open_database, open_session
 from pipelines.settings import Settings
 from pipelines.state import State
-from pipelines.stripe_sync import report
 from pipelines.sync.parts import Part, drop_staging, run_events, run_lists, scope_of
+from pipelines.sync.report import report
 from pipelines.sync.settings import read_sync_settings
 from sources.command_line import Parser
 

@@ -19,26 +19,22 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
     start("pipelines.stripe_sync")
 
 from pipelines.cli import (
-    ALL_WELL,
-    SOME_FAILED,
     add_common_options,
     for_each_account,
     resources_of,
     run_command,
     say,
-    say_what_differs,
     seconds,
     settings_of,
     whole_number,
 )
-from pipelines.loading.display import print_summary
 from pipelines.session import open_session
 from pipelines.settings import Settings
-from pipelines.sync.list_runs import COMMAND
+from pipelines.sync.lists import COMMAND
+from pipelines.sync.report import report
 from pipelines.sync.settings import SyncSettings, read_sync_settings
-from pipelines.sync.sync import Sync, SyncOutcome
+from pipelines.sync.sync import Sync
 from pipelines.warehouse.problems import DatabaseProblem
-from sources.columns.conversion_counts import left_out
 from sources.command_line import Parser
 from sources.errors import RetryLater
 
@@ -119,31 +115,3 @@ def follow(once: Callable[[], int], seconds: float, sleep: Callable[[float], obj
         except (RetryLater, DatabaseProblem) as error:
             say(f"{error} Trying again in {seconds:.0f} seconds.")
         sleep(seconds)
-
-
-def report(outcome: SyncOutcome, *, strict: bool) -> int:
-    """What a sync has done, on stdout; what went wrong, on stderr. Returns the exit code."""
-    events = outcome.events
-    print(
-        f"{outcome.account_id}: {events.events:,} events, {events.applied:,} objects changed ({events.believed:,} from"
-        f" their events, {events.retrieved:,} read back, {events.deleted:,} deleted); {outcome.rows:,} rows,"
-        f" {outcome.requests:,} requests."
-    )
-    if outcome.relisted:
-        print(f"{outcome.account_id}: every list was read again; {outcome.deleted_in_gap:,} rows turned out deleted.")
-    for reason, count in sorted(events.doubts.items()):
-        print(f"  read back for the reason {reason!r}: {count:,}")
-    for reason, count in sorted((events.ignored + events.unreadable).items()):
-        print(f"  {count:,} not stored: {reason}")
-    for lists in outcome.lists:
-        print_summary(lists.board, all_lines=False)
-    say_what_differs(outcome.counts)
-    if outcome.rejected:
-        say(left_out(outcome.rejected, is_load=True))
-    if outcome.stopped:
-        say(outcome.stopped)
-    if outcome.failed:
-        say(f"These resources failed, see above: {', '.join(outcome.failed)}.")
-    if strict and outcome.skipped:
-        say(f"With --strict these are errors, the account or the key lacks them: {', '.join(outcome.skipped)}.")
-    return SOME_FAILED if outcome.failed or (strict and outcome.skipped) else ALL_WELL

@@ -28,6 +28,7 @@ from collections.abc import Iterable
 
 SECRET = re.compile(r"(?i)\b(?:sk|rk|pk)_(?:live|test)_|\bwhsec_|\bpostgres(?:ql)?:|://[^/\s]*@|\bpassword\b")
 NAME = re.compile(r"-{0,2}[a-z][\w.-]{0,99}", re.ASCII | re.IGNORECASE)
+SHOWN = 60  # characters of an id or a name that are shown
 NEAR = 0.75
 """How alike a text has to be to a known name to be taken for it with a typing error, and repeated."""
 
@@ -57,6 +58,12 @@ def shape(text: str) -> str:
     *rest, last = [kind for kind, is_there in kinds.items() if is_there] or ["characters"]
     named = f"{', '.join(rest)} and {last}" if rest else last
     return f"({len(text)} {named.removesuffix('s') if len(text) == 1 else named})"
+
+
+def shortened(name: str) -> str:
+    """A name as it can be printed: unprintable characters escaped, a long one cut with its length."""
+    shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}… ({len(name):,} characters)"
+    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in shown)
 
 
 class ConnectorError(Exception):

@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines.check.catch_up import Changed, catch_up
 from pipelines.check.compare import Finding, drift_of, is_fresh, vanished
 from pipelines.session import Session
-from pipelines.sync.catch_up import Changed, catch_up
 from pipelines.warehouse.stored_rows import Key, StoredRows, key_of
 from sources.columns.arrow import concat
 from sources.fetch.limiter import BudgetSpent

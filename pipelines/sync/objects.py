@@ -14,8 +14,7 @@ from pipelines.account import read_account
 from pipelines.session import Session
 from pipelines.warehouse.database import has_table
 from sources.columns.arrow import arrow_tables
-from sources.columns.conversion_counts import shortened
-from sources.errors import RequestRefused, shown
+from sources.errors import RequestRefused, shortened, shown
 from sources.fetch.values import Object
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.catalogue.prefixes import CHOSEN_BY_USERS, prefix_of, shown_id, tables_named, tables_of_id

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 from pipelines.session import Session, staging_dataset
 from pipelines.sync.cadence import due_lists
+from pipelines.sync.lists import SyncState, loaded_resources
 from pipelines.sync.settings import SyncSettings
-from pipelines.sync.state import SyncState, loaded_resources
 from pipelines.sync.sync import Sync, SyncOutcome
 from pipelines.warehouse.rights import may_remake, own_tables
 from sources.stripe_api.catalogue import Resource

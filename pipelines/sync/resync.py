@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from pipelines.session import Session
 from pipelines.sync.future_rows import future_rows
 from pipelines.sync.gap import vanished_since
-from pipelines.sync.list_runs import ListRuns
-from pipelines.sync.state import SyncState
+from pipelines.sync.lists import ListRuns, SyncState
 from sources.fetch.progress import Progress
 from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.events.position import KEPT, MARGIN

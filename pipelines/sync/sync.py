@@ -16,10 +16,9 @@ from pipelines.state import AccountState
 from pipelines.sync.cadence import due_lists
 from pipelines.sync.events_pass import EventsPass, PassSettings, Report
 from pipelines.sync.gap import EventsGap, loaded_since
-from pipelines.sync.list_runs import ListRuns
+from pipelines.sync.lists import ListRuns, SyncState, followed_tables, loaded_resources
 from pipelines.sync.resync import Resync
 from pipelines.sync.settings import SyncSettings
-from pipelines.sync.state import SyncState, followed_tables, loaded_resources
 from sources.columns.conversion_counts import ConversionCounts, Rejected, left_out
 from sources.fetch.limiter import BudgetSpent
 from sources.fetch.values import Status

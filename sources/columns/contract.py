@@ -18,9 +18,8 @@ import pyarrow as pa
 
 from sources.columns.coerce import VARIANT_MARK
 from sources.columns.columns import LEARNED, MORE_COLUMNS, OWN_COLUMNS, Columns, ColumnType
-from sources.columns.conversion_counts import shortened
 from sources.columns.layout import OTHER_FIELDS
-from sources.errors import BadConfiguration, ConnectorError
+from sources.errors import BadConfiguration, ConnectorError, shortened
 from sources.stripe_api.catalogue import TABLES
 
 Mode = Literal["evolve", "freeze", "discard_value"]

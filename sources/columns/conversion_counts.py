@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-SHOWN = 60  # characters of an id or a name that are shown
+from sources.errors import shortened
+
 KEPT = 1_000  # rejected objects of each resource and table that are kept by name; further ones are counted
 NAMED = 5  # of each table that a message names
 
@@ -130,9 +131,3 @@ def _named(rejected: Sequence[Rejected]) -> str:
     """The rejects of one table."""
     more = sum(one.count for one in rejected[NAMED:])
     return "; ".join(map(str, rejected[:NAMED])) + (f"; and {more:,} more of {rejected[0].table}" if more else "")
-
-
-def shortened(name: str) -> str:
-    """A name as it can be printed: unprintable characters escaped, a long one cut with its length."""
-    shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}… ({len(name):,} characters)"
-    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in shown)

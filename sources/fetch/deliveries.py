@@ -16,6 +16,9 @@ Convert: TypeAlias = Callable[[Resource, Sequence[Listing]], Mapping[str, pa.Tab
 """Objects of a resource, each listing with its own `as_of` and parent, as Arrow tables by table name. Called from one
 thread, which is not the consumer's. It may change the objects."""
 
+Count: TypeAlias = Callable[[Mapping[str, pa.Table]], int]
+"""How many of the rows of tables will be rows in the database: some only say which children a parent has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, Self
 
 from sources.errors import RequestRefused, RetryLater, StopRun
-from sources.fetch.deliveries import Chunk, Convert, Delivery, Failed, Finished
+from sources.fetch.deliveries import Chunk, Convert, Count, Delivery, Failed, Finished
 from sources.fetch.limiter import Limiter
 from sources.fetch.pager import Pager, Turn
 from sources.fetch.schedule import Concurrency, ResourceRun, Schedule, Task
@@ -64,6 +64,7 @@ class Fetch:
         client: Client,
         schedule: Schedule,
         convert: Convert,
+        count: Count,
         workers: int,
         max_rows: int,
         max_bytes: int,
@@ -71,7 +72,9 @@ class Fetch:
     ) -> None:
         self._client, self._schedule, self._convert, self._clock = client, schedule, convert, clock
         concurrency = Concurrency(max(1, workers))
-        self._queues = RunQueues(schedule, concurrency, self._ask_all, self._read_all, max_rows, max_bytes, clock)
+        self._queues = RunQueues(
+            schedule, concurrency, self._ask_all, self._read_all, count, max_rows, max_bytes, clock
+        )
 
     def __enter__(self) -> Self:
         self._queues.open()

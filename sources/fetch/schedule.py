@@ -16,8 +16,7 @@ from math import inf
 from typing import Any
 
 from sources.catalogue import Resource
-from sources.columns.conversion_counts import shortened
-from sources.errors import BrokenPage, RequestRefused, RetryLater, ServerFailed, SkipResource
+from sources.errors import BrokenPage, RequestRefused, RetryLater, ServerFailed, SkipResource, shortened
 from sources.fetch.deliveries import Failed, Finished
 from sources.fetch.limiter import Limiter
 from sources.fetch.pager import Completion, Divisible, Pager, Step, Survey, Turn

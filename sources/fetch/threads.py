@@ -14,8 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sources.columns.set_markers import rows_of
-from sources.fetch.deliveries import Chunk, Delivery
+from sources.fetch.deliveries import Chunk, Count, Delivery
 from sources.fetch.pager import Pager, Turn
 from sources.fetch.schedule import Concurrency, ResourceRun, Schedule, Task
 
@@ -94,12 +93,13 @@ class RunQueues:
         concurrency: Concurrency,
         ask: Callable[[], None],
         read: Callable[[], None],
+        count: Count,
         max_rows: int,
         max_bytes: int,
         clock: Callable[[], float],
     ) -> None:
         self._schedule, self._concurrency, self._clock = schedule, concurrency, clock
-        self._max_rows, self._max_bytes = max_rows, max_bytes
+        self._count, self._max_rows, self._max_bytes = count, max_rows, max_bytes
         self.lock = threading.Lock()
         self.workers = WorkerPool(self.lock, ask, clock)
         self.reader = WorkerPool(self.lock, read, clock)
@@ -203,7 +203,7 @@ class RunQueues:
         rows = sum(table.num_rows for table in tables.values())
         nbytes = sum(table.get_total_buffer_size() for table in tables.values())
         requests = run.requests - run.reported
-        run.rows, run.reported = run.rows + rows_of(tables), run.requests
+        run.rows, run.reported = run.rows + self._count(tables), run.requests
         self._rows, self._bytes = self._rows + rows, self._bytes + nbytes
         self._tell(Chunk(run.resource.name, tables, rows, nbytes, requests, turn.advance))
 

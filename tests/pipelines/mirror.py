@@ -16,9 +16,9 @@ from pipelines.check.report import CheckReport
 from pipelines.run import Order, run
 from pipelines.session import Session, open_database, open_session
 from pipelines.settings import Settings
+from pipelines.sync.lists import loaded_resources
 from pipelines.sync.objects import Loaded, load_objects
 from pipelines.sync.settings import SyncSettings
-from pipelines.sync.state import loaded_resources
 from pipelines.sync.sync import Sync, SyncOutcome
 from pipelines.warehouse.stored_schema import stored_columns
 from simulator.truth import Held, held, truth

@@ -23,9 +23,9 @@ from pipelines.check.unlisted import Unlisted
 from pipelines.loading.isolation import load_isolated
 from pipelines.run import Order, Outcome, run
 from pipelines.session import open_session
-from pipelines.stripe_sync import report
 from pipelines.sync.gap import vanished_since
 from pipelines.sync.objects import load_objects
+from pipelines.sync.report import report
 from pipelines.warehouse.problems import DatabaseProblem
 from pipelines.warehouse.stored_rows import StoredRows
 from pipelines.warehouse.verdict import refusal_of

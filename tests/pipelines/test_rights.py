@@ -16,8 +16,8 @@ from docs.sessions import ROOT, blocks
 from pipelines.check.check import Check, CheckOrder
 from pipelines.session import open_database
 from pipelines.settings import Settings
+from pipelines.sync.lists import loaded_resources
 from pipelines.sync.parts import drop_staging, scope_of
-from pipelines.sync.state import loaded_resources
 from pipelines.warehouse.problems import DatabaseProblem
 from pipelines.warehouse.rights import Schema, Table, check_rights, create_missing, lacking
 from simulator import Simulator

@@ -11,7 +11,7 @@ from io import StringIO
 import pytest
 
 from pipelines.run import Order, run
-from pipelines.sync.state import SyncState
+from pipelines.sync.lists import SyncState
 from sources.errors import BrokenPage
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.events.position import Position

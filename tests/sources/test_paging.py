@@ -509,6 +509,6 @@ def test_snapshot_tells_how_far_each_resource_has_come(sim: Simulator) -> None:
         reader.take(fetching)
         views = {view.resource: view for view in fetching.snapshot()}
     assert list(views) == [one.name for one in select([*CORE, "issuing_cards"])]
-    assert all(view.state == "complete" and view.share == 1.0 for view in views.values())
+    assert all(view.status == "complete" and view.share == 1.0 for view in views.values())
     assert views["charges"].requests == reader.ends["charges"].requests
     assert sum(view.rows for view in views.values()) == sum(len(rows) for rows in reader.rows.values())

@@ -18,7 +18,7 @@ from sources.fetch.pager import Horizon
 from sources.fetch.progress import Covered, Listed, Progress
 from sources.fetch.schedule import ResourceRun, Schedule, Task
 from sources.fetch.windows import Window, merge
-from sources.stripe_api.paging.plan import lane_of
+from sources.stripe_api.paging.plan import resource_run
 from tests.sources.model_lists import ModelList, plain, windowed
 
 seconds_ = st.lists(st.integers(0, 400) | st.sampled_from([100, 101, 250]), max_size=60)
@@ -46,7 +46,8 @@ class Run:
         horizon = Horizon(0)
         known = [progress.get(one.name, Progress()) for one in resources]
         self.runs = [
-            lane_of(one, before, {}, None, since, until, horizon) for one, before in zip(resources, known, strict=True)
+            resource_run(one, before, {}, None, since, until, horizon)
+            for one, before in zip(resources, known, strict=True)
         ]
         self.schedule = Schedule(self.runs, self.limiter, budget)
         self.under_way: list[Task] = []

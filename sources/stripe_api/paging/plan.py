@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from sources.catalogue import Resource, Table
+from sources.columns.set_markers import rows_of
 from sources.errors import BadConfiguration
 from sources.fetch.deliveries import Convert
 from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
@@ -47,12 +48,14 @@ def fetch(
     nor fail. Raises BadConfiguration where a child is asked for without `parents`.
     """
     known, horizon = progress or {}, Horizon(STRIPE_BEGAN)
-    runs = [lane_of(one, known.get(one.name, Progress()), tables, parents, since, until, horizon) for one in resources]
+    runs = [
+        resource_run(one, known.get(one.name, Progress()), tables, parents, since, until, horizon) for one in resources
+    ]
     schedule = Schedule(runs, client.limiter, requests_budget)
-    return Fetch(client, schedule, convert, workers, max_rows, max_bytes, clock)
+    return Fetch(client, schedule, convert, rows_of, workers, max_rows, max_bytes, clock)
 
 
-def lane_of(
+def resource_run(
     resource: Resource,
     progress: Progress,
     tables: Mapping[str, Table],

@@ -1,16 +1,25 @@
-"""What a sync goes by: how each resource stands, and when its list was last read."""
+"""The lists of a sync: how each resource stands, when its list was last read, and reading those that are due.
+
+They are read from where they were left by the run that loads use too.
+"""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pipelines.run import Order, Outcome, Run
 from pipelines.session import Session
-from pipelines.sync.cadence import Last
+from pipelines.state import State
+from pipelines.sync.cadence import Due, Last, reopened
+from sources.fetch.limiter import BudgetSpent
+from sources.fetch.progress import Progress
 from sources.fetch.values import ResourceStatus
 from sources.stripe_api.catalogue import RESOURCES, TABLES, Resource, select
 
+COMMAND = "stripe_sync"
 LISTED_AT = "listed_at"
 """The key in a resource's progress that says when its list was last read to its end, in unix seconds."""
 
@@ -51,6 +60,43 @@ class SyncState:
         if name in self.resources:
             self.resources = {**self.resources, name: replace(self.resources[name], progress=progress)}
         self._state.save_progress(name, progress)
+
+
+class ListRuns:
+    """Runs over lists in an open session. `outcomes` are those so far."""
+
+    def __init__(self, session: Session, state: SyncState) -> None:
+        self._session, self._state = session, state
+        self.outcomes: list[Outcome] = []
+
+    def read_due(self, due: Sequence[Due], now: int) -> None:
+        """Reads what is due, up to `now`, unix seconds on Stripe's clock. Raises as `read` does."""
+        for one in due:
+            status = self._state.resources.get(one.resource.name)
+            if status is not None and status.progress:
+                progress = reopened(Progress.from_json(status.progress), one)
+                self._state.save_progress(one.resource.name, {**status.progress, **progress.to_json()})
+        if due:
+            self.read([one.resource for one in due], now)
+
+    def read(self, resources: Sequence[Resource], now: int) -> None:
+        """Reads lists from their saved progress, and notes those that came to their end.
+
+        Raises BudgetSpent when requests did not suffice, and what stops a run.
+        """
+        session = self._session
+        order = Order(f"{COMMAND} lists", resources, until=now, requests_budget=session.spending.left)
+        state = State(session.database, session.settings.dataset, session.account_id, uuid.uuid4().hex, order.command)
+        outcome = Run(session, order, now, state).go()
+        self.outcomes.append(outcome)
+        done = [one.resource for one in outcome.board.statuses() if one.status in ("complete", "skipped")]
+        self._state.note_listed([*done, *outcome.in_part], now)
+        if outcome.error is not None:
+            raise outcome.error
+        if len(done) + len(outcome.failed) < len(resources):
+            raise BudgetSpent(
+                "The budget of requests is spent. What was loaded is kept; the next run goes on from there."
+            )
 
 
 def loaded_names(session: Session) -> list[str]:

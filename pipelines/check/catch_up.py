@@ -10,7 +10,7 @@ import pyarrow as pa
 from pipelines.session import Session
 from pipelines.sync.events_pass import EventsPass, PassSettings
 from pipelines.sync.gap import EventsGap
-from pipelines.sync.state import followed_tables, loaded_names
+from pipelines.sync.lists import followed_tables, loaded_names
 from pipelines.warehouse.stored_rows import Key, key_of
 from sources.stripe_api.events.position import Position
 from sources.stripe_api.events.reading import EventsDenied

@@ -1,0 +1,36 @@
+"""What a sync tells at its end, on stdout and stderr, and the exit code that follows from it."""
+
+from __future__ import annotations
+
+from pipelines.cli import ALL_WELL, SOME_FAILED, say, say_what_differs
+from pipelines.loading.display import print_summary
+from pipelines.sync.sync import SyncOutcome
+from sources.columns.conversion_counts import left_out
+
+
+def report(outcome: SyncOutcome, *, strict: bool) -> int:
+    """What a sync has done, on stdout; what went wrong, on stderr. Returns the exit code."""
+    events = outcome.events
+    print(
+        f"{outcome.account_id}: {events.events:,} events, {events.applied:,} objects changed ({events.believed:,} from"
+        f" their events, {events.retrieved:,} read back, {events.deleted:,} deleted); {outcome.rows:,} rows,"
+        f" {outcome.requests:,} requests."
+    )
+    if outcome.relisted:
+        print(f"{outcome.account_id}: every list was read again; {outcome.deleted_in_gap:,} rows turned out deleted.")
+    for reason, count in sorted(events.doubts.items()):
+        print(f"  read back for the reason {reason!r}: {count:,}")
+    for reason, count in sorted((events.ignored + events.unreadable).items()):
+        print(f"  {count:,} not stored: {reason}")
+    for lists in outcome.lists:
+        print_summary(lists.board, all_lines=False)
+    say_what_differs(outcome.counts)
+    if outcome.rejected:
+        say(left_out(outcome.rejected, is_load=True))
+    if outcome.stopped:
+        say(outcome.stopped)
+    if outcome.failed:
+        say(f"These resources failed, see above: {', '.join(outcome.failed)}.")
+    if strict and outcome.skipped:
+        say(f"With --strict these are errors, the account or the key lacks them: {', '.join(outcome.skipped)}.")
+    return SOME_FAILED if outcome.failed or (strict and outcome.skipped) else ALL_WELL
