@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from sources.catalogue import EventType
 from sources.stripe_api.catalogue import TABLES, table_of
 
 
@@ -24,15 +25,6 @@ class Family:
     stem: str
     table: str
     changes: str
-
-
-@dataclass(frozen=True, slots=True)
-class EventType:
-    """What a type means: the table of its object, whether the object is gone, why it is ignored (None: it is not)."""
-
-    table: str
-    deletes: bool
-    ignored: str | None
 
 
 FAMILIES = (
