@@ -1,4 +1,4 @@
-"""The shapes of the catalogue's lines: a list operation (Resource), a table, and how lists hang together. No data."""
+"""The shapes of a catalogue: list operation (Resource), table, event type, and how lists hang together. No data."""
 
 from __future__ import annotations
 
@@ -119,3 +119,12 @@ class Gate:
 
     product: str
     denied: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """What a type means: the table of its object, whether the object is gone, why it is ignored (None: it is not)."""
+
+    table: str
+    deletes: bool
+    ignored: str | None

@@ -37,6 +37,7 @@ LAYERS = (
     "sources",
     "sources.fetch",
     "sources.columns",
+    "sources.stripe_api.declaration",
     "sources.stripe_api.catalogue",
     "sources.stripe_api.client",
     "sources.stripe_api.paging",

@@ -10,6 +10,8 @@ import pytest
 from simulator.expand import INCLUDABLE
 from sources.errors import UnknownResource
 from sources.stripe_api.catalogue import (
+    CATALOGUE,
+    DECLARATIONS,
     GROUPS,
     NOT_EMBEDDED,
     RESOURCES,
@@ -20,13 +22,8 @@ from sources.stripe_api.catalogue import (
     select,
     table_of,
     table_of_object,
-    tables,
     tables_of_object,
 )
-from sources.stripe_api.catalogue import child_lists as endpoints_children
-from sources.stripe_api.catalogue import child_tables as tables_children
-from sources.stripe_api.catalogue import lists as endpoints
-from sources.stripe_api.catalogue import v2 as endpoints_v2
 from sources.stripe_api.generate.sdk import Ref, Sdk
 from sources.stripe_api.generate.sdk_operations import Operation, operations, parameters
 
@@ -65,11 +62,29 @@ def test_catalogue_has_every_list_operation_of_the_sdk_and_no_other(list_operati
     assert len(LISTS) == len(list_operations) == 138
 
 
-def test_lines_have_names_of_their_own() -> None:
-    lines = (*endpoints.SINGLETONS, *endpoints.ROOTS, *endpoints_v2.ROOTS_V2, *endpoints_children.CHILDREN)
-    assert len(RESOURCES) == len(lines)
-    assert len(TABLES) == len((*tables.TABLES, *tables_children.CHILD_TABLES))
+def test_every_declared_list_and_table_is_in_the_catalogue_under_a_name_of_its_own() -> None:
+    assert len(RESOURCES) == sum(len(declaration.lists) for declaration in DECLARATIONS)
+    assert len(TABLES) == sum(declaration.table is not None for declaration in DECLARATIONS)
     assert not RESOURCES.keys() & set(GROUPS)
+
+
+def test_objects_have_a_table_or_a_reason_why_they_have_none(
+    sdk: Sdk, list_operations: Mapping[str, Operation]
+) -> None:
+    in_tables = {name for table in TABLES.values() for name in table.objects}
+    with_prefix = {name for names in CATALOGUE.objects_by_prefix.values() for name in names}
+    assert with_prefix <= in_tables | CATALOGUE.no_table.keys()
+    assert not in_tables & CATALOGUE.no_table.keys()
+    assert all(len(reason.split()) > 3 for reason in CATALOGUE.no_table.values())
+    listed = {ref for operation in list_operations.values() for ref in operation.returns.refs}
+    assert [name for name, ref in sdk.object_classes().items() if name in CATALOGUE.no_table and ref in listed] == []
+
+
+def test_what_carries_an_object_in_an_event_is_no_object_of_a_table(sdk: Sdk) -> None:
+    for carrier, field in CATALOGUE.carried_by.items():
+        assert tables_of_object(carrier) == ()
+        (carried,) = sdk.fields(sdk.object_classes()[carrier])[field].type.refs
+        assert any(sdk.object_classes()[name] == carried for table in TABLES.values() for name in table.objects)
 
 
 @pytest.mark.parametrize("line", LISTS, ids=_ids(LISTS))

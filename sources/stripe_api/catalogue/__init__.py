@@ -1,7 +1,9 @@
-"""The catalogue: every list operation of Stripe's API and every table, as data, with look-ups and selection.
+"""The catalogue: every object of Stripe's API with its lists, table, event types and id prefixes, and look-ups in them.
 
-A new endpoint is a new line in one of the lists (and in the tables, where its objects are new), never a new branch.
-`tests/sources/test_catalogue.py` holds all lines against the installed SDK. Knows no HTTP, no column and no database.
+The objects are declared in one file for each area of the API. A new endpoint is a new declaration there, or a new list
+in the declaration of its objects, never a new branch; `sources/stripe_api/declaration.py` says what a declaration can
+say. `tests/sources/test_catalogue.py` holds all of them against the installed SDK. Knows no HTTP, no column and no
+database.
 
     RESOURCES["charges"].path                  # "/v1/charges"
     TABLES["invoices"].embedded                # the lists that move from an invoice into tables of their own
@@ -12,18 +14,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 from sources.catalogue import Created, Embedded, Gate, Pagination, Params, Parent, Resource, Table
 from sources.errors import UnknownResource, shown
-from sources.stripe_api.catalogue.child_lists import CHILDREN
-from sources.stripe_api.catalogue.child_tables import CHILD_TABLES
-from sources.stripe_api.catalogue.lists import ROOTS, SINGLETONS
-from sources.stripe_api.catalogue.tables import NOT_EMBEDDED
-from sources.stripe_api.catalogue.tables import TABLES as OWN_TABLES
-from sources.stripe_api.catalogue.v2 import ROOTS_V2
+from sources.stripe_api.catalogue import billing, connect, issuing, other_areas, payments, tax, treasury, v2
+from sources.stripe_api.declaration import Catalogue, assemble
 
 __all__ = [
+    "CATALOGUE",
+    "DECLARATIONS",
     "GROUPS",
     "NOT_EMBEDDED",
     "RESOURCES",
@@ -43,13 +42,28 @@ __all__ = [
     "tables_of_object",
 ]
 
-RESOURCES: Mapping[str, Resource] = MappingProxyType(
-    {line.name: line for line in (*SINGLETONS, *ROOTS, *ROOTS_V2, *CHILDREN)}
+DECLARATIONS = (
+    *payments.OBJECTS,
+    *billing.OBJECTS,
+    *tax.OBJECTS,
+    *connect.OBJECTS,
+    *issuing.OBJECTS,
+    *treasury.OBJECTS,
+    *other_areas.OBJECTS,
+    *v2.OBJECTS,
 )
+"""Every object, the likelier first where an id can belong to several."""
+
+CATALOGUE: Catalogue = assemble(DECLARATIONS)
+
+RESOURCES: Mapping[str, Resource] = CATALOGUE.resources
 """Every list operation and singleton by name, parents before the children that need them."""
 
-TABLES: Mapping[str, Table] = MappingProxyType({line.name: line for line in (*OWN_TABLES, *CHILD_TABLES)})
+TABLES: Mapping[str, Table] = CATALOGUE.tables
 """Every table by name."""
+
+NOT_EMBEDDED: Mapping[tuple[str, str], str] = CATALOGUE.not_embedded
+"""Lists inside objects, by `object` and field, that fill no table from there, and why."""
 
 GROUPS = ("core", "default", "all")
 """Billing and payments; every list that needs no parent, with the singletons; all that can be loaded."""
