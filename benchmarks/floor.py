@@ -17,8 +17,8 @@ from typing import Any, cast
 import orjson
 import psycopg
 
-from sources.columns.columns import columns
 from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.catalogue.fields import fields_of
 
 BATCH_ROWS = 20_000
 POSTGRES_TYPES = {
@@ -48,7 +48,7 @@ def load(connection: psycopg.Connection, table: str, pages: Iterable[Path]) -> N
     """One list, batch by batch, with what is embedded in it."""
     names = [table, *(embedded.table for embedded in TABLES[table].embedded)]
     for name in names:
-        create = ", ".join(f'"{column}" {POSTGRES_TYPES[kind]}' for column, kind in columns(name).items())
+        create = ", ".join(f'"{column}" {POSTGRES_TYPES[kind]}' for column, kind in fields_of(name).items())
         run(connection, f'CREATE TABLE "{name}" ({create}, PRIMARY KEY (id))')
         run(connection, f'CREATE UNLOGGED TABLE "{name}_staged" ({create})')
     rows: Rows = {name: [] for name in names}
@@ -71,7 +71,7 @@ def collect(rows: Rows, table: str, objects: list[dict[str, Any]]) -> None:
 def write(connection: psycopg.Connection, rows: Rows) -> None:
     """COPY into the staging tables, upsert from there; the rows are used up."""
     for table, objects in rows.items():
-        types = columns(table)
+        types = fields_of(table)
         listed = ", ".join(f'"{name}"' for name in types)
         updates = ", ".join(f'"{name}" = excluded."{name}"' for name in types if name != "id")
         with connection.transaction():

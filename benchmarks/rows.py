@@ -18,6 +18,7 @@ from benchmarks.objects import MAKERS, pages
 from sources.columns.arrow import arrow_tables, concat, nbytes
 from sources.columns.columns import Columns
 from sources.json_text import parse
+from sources.stripe_api.catalogue import CATALOGUE
 from sources.stripe_api.objects.rows import Stamp, explode, typed_rows
 
 STAMP = Stamp("acct_1", 1_760_000_000, "list")
@@ -38,7 +39,7 @@ def main() -> None:
 def report(kind: str, bodies: Sequence[bytes], rounds: int) -> None:
     """Time one kind of object and print its line."""
     count = 100 * len(bodies)
-    columns = Columns()
+    columns = Columns(CATALOGUE)
 
     def convert(body: bytes) -> dict[str, pa.Table]:
         return arrow_tables(explode(kind, parse(body)["data"], STAMP), columns)

@@ -30,7 +30,7 @@ import uvloop
 
 from benchmarks.machines import ROOT, database_cpu, running_postgres
 from simulator import Simulator
-from sources.columns.columns import api_version
+from sources.stripe_api.catalogue.fields import api_version
 
 SECRET = "whsec_of_the_benchmark"
 KINDS = {

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from markdown_page import code, link, page, table
 
 from sources.columns.coerce import SYSTEM_COLUMNS
-from sources.columns.columns import MORE_COLUMNS, OWN_COLUMNS, columns
+from sources.columns.columns import MORE_COLUMNS, OWN_COLUMNS
 from sources.columns.layout import OTHER_FIELDS
 from sources.stripe_api.catalogue import GROUPS, RESOURCES, TABLES, Resource, Table
+from sources.stripe_api.catalogue.fields import fields_of
 
 
 def resources_page() -> str:
@@ -114,5 +115,5 @@ def _table_section(each: Table) -> str:
         facts.append(f"Shown on request, which every read makes and no event can: {code(*each.shown_on_request)}.")
     if each.hidden:
         facts.append(f"Not loaded: {code(*each.hidden)} ([why](../decisions.md)).")
-    rows = [(code(name), kind) for name, kind in columns(each.name).items()]
+    rows = [(code(name), kind) for name, kind in fields_of(each.name).items()]
     return "\n\n".join([f"## {each.name}", " ".join(facts), table(("Column", "Type"), rows)])

@@ -90,7 +90,8 @@ class Run:
                 self._fetch([one for one in self._order.resources if not one.parents], None)
                 for since, children in self._children().items():
                     dataset = self._session.settings.dataset
-                    parents = StoredParents(self._session.database, dataset, self._session.account_id, since)
+                    tables, account_id = self._session.catalogue.tables, self._session.account_id
+                    parents = StoredParents(self._session.database, dataset, account_id, tables, since)
                     self._fetch(children, parents)
         except ConnectorError as stopped:
             error = stopped

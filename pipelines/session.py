@@ -28,12 +28,14 @@ from pipelines.warehouse.database import Database
 from pipelines.warehouse.duckdb_database import open_duckdb
 from pipelines.warehouse.postgres_database import open_postgres
 from pipelines.warehouse.rights import check_rights
+from sources.catalogue import Catalogue
 from sources.columns.contract import ContractedColumns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.set_markers import rows_of
 from sources.errors import BadConfiguration
 from sources.fetch.limiter import Spending
 from sources.fetch.values import ResourceStatus
+from sources.stripe_api.catalogue import CATALOGUE
 from sources.stripe_api.client.client import Client
 
 MOST_REFUSED = 10
@@ -62,6 +64,11 @@ class Session:
     rows: int = 0
 
     @property
+    def catalogue(self) -> Catalogue:
+        """The catalogue of the session's provider."""
+        return self.columns.catalogue
+
+    @property
     def api_version(self) -> str:
         """The version of Stripe's API that the project asks for."""
         return self.settings.stripe_version or str(stripe.api_version)
@@ -80,7 +87,7 @@ class Session:
         if not admitted:
             return 0
         rows = rows_of(admitted)
-        stored = rows - sum(load_isolated(self.loader.load, admitted, self.counts, {}).values())
+        stored = rows - sum(load_isolated(self.loader.load, admitted, self.columns, self.counts, {}).values())
         self.rows += stored
         return stored
 
@@ -93,7 +100,11 @@ class Session:
         """
         admitted = self.columns.admit(tables)
         tables.clear()
-        return load_isolated(self.loader.load, admitted, self.counts, sources, MOST_REFUSED) if admitted else ()
+        return (
+            load_isolated(self.loader.load, admitted, self.columns, self.counts, sources, MOST_REFUSED)
+            if admitted
+            else ()
+        )
 
     def save(self, *statuses: ResourceStatus, account: Mapping[str, Any] | None = None) -> None:
         """Saves progress, fields of `AccountState` and the run's totals. Raises KeyboardInterrupt after a signal."""
@@ -145,12 +156,13 @@ def open_session(
         database.lock_run(f"{settings.dataset}/{scope}" if scope else settings.dataset)
         account_id, now = _asked(client, settings) if clock else _account(database, client, settings)
         state = State(database, settings.dataset, account_id, uuid.uuid4().hex, command)
-        check_rights(database, settings.dataset, [staging_dataset(settings.dataset, scope)], OWN_TABLES)
+        written = {**dict.fromkeys(CATALOGUE.tables, False), **OWN_TABLES}
+        check_rights(database, settings.dataset, [staging_dataset(settings.dataset, scope)], written)
         state.create()
         known = state.read_account()
         refuse_other_mode(settings, account_id, known.livemode)
-        columns = columns_of(database, settings.dataset)
-        loader = Loader(database, settings.dataset, columns, staging_dataset(settings.dataset, scope))
+        columns = columns_of(database, settings.dataset, "stripe", CATALOGUE)
+        loader = Loader(database, settings.dataset, columns, "stripe", staging_dataset(settings.dataset, scope))
         session = Session(settings, database, client, spending, account_id, now, state, loader, columns)
         digest = _digest(settings) if now is not None and not clock else known.key_digest
         told = {"livemode": settings.is_live, "key_digest": digest}

@@ -1,9 +1,16 @@
-"""The shapes of a catalogue: list operation (Resource), table, event type, and how lists hang together. No data."""
+"""The catalogue of a provider as a value: its lists (Resource), its tables, the types of its events. Holds no data.
+
+Knows no provider. Whoever needs to know a table is given the catalogue, most often with the columns (`Columns`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
+
+from sources.errors import UnknownResource, shown
 
 Params = tuple[tuple[str, str], ...]
 """Query parameters as they go into the URL, in order: (("status", "all"),), (("scope[type]", "account"),)."""
@@ -97,7 +104,7 @@ class Table:
     columns as placeholders ("/v1/customers/{id}", "/v1/accounts/{_parent_id}/persons/{id}"), None where Stripe has
     none. `shown_on_request` are fields that only arrive when expanded, which every read asks for and no event
     shows; `hidden` those that are never asked for. `chosen_id` says that people can choose the ids, and so can make an
-    object again under the id of a deleted one.
+    object again under the id of a deleted one. `witness` is the field that every whole object shows and no tombstone.
     """
 
     name: str
@@ -111,6 +118,7 @@ class Table:
     hidden: tuple[str, ...] = ()
     unique_id: str | None = None
     chosen_id: bool = False
+    witness: str = "object"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +136,89 @@ class EventType:
     table: str
     deletes: bool
     ignored: str | None
+
+
+ColumnType = Literal["text", "bigint", "double", "bool", "timestamp", "decimal", "json"]
+"""`timestamp` is a moment: unix seconds, or an RFC 3339 string. `decimal` comes as a string. `json` is anything
+nested."""
+
+GROUPS = ("core", "default", "all")
+"""What matters most; every list that needs no parent, with the singletons; all that can be loaded."""
+
+_KNOWN = f"Known are the groups {', '.join(GROUPS)} and the names of the catalogue (docs/reference)."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Catalogue:
+    """All that a provider's API has.
+
+    `resources`, in the order in which they are loaded, `tables` and event `types` go by name. `fields` gives the
+    provider's fields of a table with their types, and raises KeyError for a table that it does not know.
+    `objects_by_prefix` has the `object` values whose ids can begin with a prefix, in the order of their declarations.
+    `not_embedded` are the lists inside objects, by `object` and field, that fill no table from there, and why.
+    `carried_by` are objects of events that are no objects of the API but carry one, with the field that has it.
+    `no_table` are the objects that no table holds, and why.
+    """
+
+    resources: Mapping[str, Resource]
+    tables: Mapping[str, Table]
+    fields: Callable[[str], Mapping[str, ColumnType]]
+    types: Mapping[str, EventType] = field(default_factory=dict)
+    objects_by_prefix: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    not_embedded: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    carried_by: Mapping[str, str] = field(default_factory=dict)
+    no_table: Mapping[str, str] = field(default_factory=dict)
+
+    def select(self, names: Sequence[str] = ()) -> list[Resource]:
+        """Resources by name or group, each once, parents before children; nothing selects the default group.
+
+        Raises UnknownResource, with the nearest name, for one that the catalogue does not have or never loads.
+        """
+        chosen = {name for given in names or ("default",) for name in self._expanded(given.strip())}
+        return [line for name, line in self.resources.items() if name in chosen]
+
+    def gives_sets(self, resource: Resource) -> bool:
+        """Whether a list, paged to its end for one parent, gives the whole set of that parent's rows in its table.
+
+        Only then may rows that it does not show be taken for deleted. It is not so where the table's rows belong to no
+        parent (a customer's payment methods: detached, they live on) or where the list shows a part (two parents, a
+        range).
+        """
+        return (
+            len(resource.parents) == 1
+            and resource.range_params is None
+            and self.tables[resource.table].parent == resource.parents[0].table
+        )
+
+    def tables_of_object(self, object_name: str) -> tuple[str, ...]:
+        """Tables that can hold objects with this `object` value: none, one, or several (cards, items)."""
+        return tuple(name for name, table in self.tables.items() if object_name in table.objects)
+
+    def table_of_object(self, object_name: str) -> str | None:
+        """The table of objects with this `object` value; None where there is none, or where the name does not tell."""
+        tables = self.tables_of_object(object_name)
+        return tables[0] if len(tables) == 1 else None
+
+    def table_of(self, obj: Mapping[str, object]) -> str | None:
+        """The table of an object that came without its list (by event or by id); None where it belongs to none.
+
+        Where several tables can hold it, it belongs to the one whose parent it names: a card names its account or its
+        customer. Line items do not name their parent.
+        """
+        tables = self.tables_of_object(str(obj.get("object")))
+        owned = [name for name in tables if obj.get(self.tables[name].parent_field or "") is not None]
+        return tables[0] if len(tables) == 1 else owned[0] if len(owned) == 1 else None
+
+    def _expanded(self, name: str) -> list[str]:
+        """Names of the resources that one name or group stands for."""
+        loadable = [line.name for line in self.resources.values() if line.not_loaded is None]
+        if name in GROUPS:
+            return [each for each in loadable if name == "all" or name in self.resources[each].groups]
+        if name not in self.resources:
+            normal = name.lower().replace("-", "_").replace(".", "_").replace(" ", "_")
+            near = difflib.get_close_matches(normal, [*loadable, *GROUPS], n=1, cutoff=0.6)
+            meant = f"; did you mean {near[0]!r}?" if near else "."
+            raise UnknownResource(f"There is no resource {shown(name, [*loadable, *GROUPS])}{meant} {_KNOWN}")
+        if reason := self.resources[name].not_loaded:
+            raise UnknownResource(f"The resource {name!r} is never loaded: {reason}.")
+        return [name]

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 import stripe
 
 from pipelines.settings import Settings
-from sources.columns.columns import api_version
 from sources.errors import (
     AuthenticationFailed,
     BadConfiguration,
@@ -25,6 +24,7 @@ from sources.errors import (
     shown,
 )
 from sources.stripe_api.catalogue.events import TYPES
+from sources.stripe_api.catalogue.fields import api_version
 from sources.stripe_api.client.refusals import safe
 
 MARK = "stripe-elt"

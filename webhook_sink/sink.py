@@ -17,9 +17,9 @@ from pipelines.loading.contracted import read_contract
 from pipelines.settings import Settings
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from pipelines.warehouse.problems import DatabaseProblem, database_error_of, explained, state_of
-from sources.columns.columns import api_version
 from sources.columns.layout import utc_now
 from sources.errors import BadConfiguration, ConnectorError, RetryLater
+from sources.stripe_api.catalogue.fields import api_version
 from sources.stripe_api.client.client import Client
 from webhook_sink import endpoint_secrets, startup
 from webhook_sink.commit import ledger

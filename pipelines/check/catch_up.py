@@ -11,7 +11,8 @@ from pipelines.session import Session
 from pipelines.sync.events_pass import EventsPass, PassSettings
 from pipelines.sync.gap import EventsGap
 from pipelines.sync.lists import followed_tables, loaded_names
-from pipelines.warehouse.stored_rows import Key, key_of
+from pipelines.warehouse.stored_rows import Key, row_key
+from sources.catalogue import Catalogue
 from sources.stripe_api.events.position import Position
 from sources.stripe_api.events.reading import EventsDenied
 
@@ -20,6 +21,7 @@ from sources.stripe_api.events.reading import EventsDenied
 class Changed:
     """Rows that events changed, and parents whose whole set of children they told, by table."""
 
+    catalogue: Catalogue
     keys: set[tuple[str, Key]] = field(default_factory=set)
     parents: set[tuple[str, str]] = field(default_factory=set)
 
@@ -30,7 +32,7 @@ class Changed:
                 if row["_source"] == "set":
                     self.parents.add((name, row["_parent_id"]))
                 else:
-                    self.keys.add((name, key_of(name, row)))
+                    self.keys.add((name, row_key(self.catalogue.tables[name], row)))
 
     def explains(self, table: str, key: Key, parent: str | None) -> bool:
         """Whether a difference in a row is no more than a change that was still to be applied."""
@@ -43,7 +45,7 @@ def catch_up(session: Session, *, dry_run: bool) -> Changed:
     With `dry_run` nothing is stored. Nothing is known without a position, after a gap, or with a key that may not read
     events. Raises what stops a run.
     """
-    changed = Changed()
+    changed = Changed(session.catalogue)
     saved = session.state.read_account().events_position
     if saved is None:
         return changed
@@ -58,11 +60,11 @@ def catch_up(session: Session, *, dry_run: bool) -> Changed:
         lag=-1,
         workers=session.settings.workers,
         keep_events=False,
-        tables=followed_tables(loaded_names(session)),
+        tables=followed_tables(session.catalogue, loaded_names(session)),
     )
     passing = EventsPass(session.client, settings, session.columns, store, lambda position: None, session.counts)
     try:
         passing.run(Position.from_json(saved))
     except (EventsGap, EventsDenied):
-        return Changed()
+        return Changed(session.catalogue)
     return changed

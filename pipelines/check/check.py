@@ -27,7 +27,7 @@ from sources.errors import RequestRefused, RetryLater, SkipResource
 from sources.fetch.fetch import Chunk, Failed, Finished
 from sources.fetch.limiter import BudgetSpent
 from sources.fetch.pager import Listing
-from sources.stripe_api.catalogue import TABLES, Resource
+from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.convert import converter
 from sources.stripe_api.objects.retrieve import completed
@@ -59,7 +59,10 @@ def sampled(
             top = min(second + 1, until)
             if top <= since:
                 continue
-            params = (*list_params(resource, TABLES, chosen), *created_params(resource.created, since, top))
+            params = (
+                *list_params(resource, stored.tables, chosen),
+                *created_params(resource.created, since, top),
+            )
             page = client.page(resource.path, params, denied=resource.denied)
             completed(client, resource.table, page)
             last = created_of(page.objects[-1], resource) if page.objects else None
@@ -135,7 +138,8 @@ class Check:
         session = self._session
         yield [one for one in self._order.resources if not one.parents], None
         children = [one for one in self._order.resources if one.parents]
-        yield children, StoredParents(session.database, session.settings.dataset, session.account_id, None)
+        tables = session.catalogue.tables
+        yield children, StoredParents(session.database, session.settings.dataset, session.account_id, tables, None)
 
     def _read_lists(self, resources: Sequence[Resource], parents: StoredParents | None) -> None:
         if not resources:

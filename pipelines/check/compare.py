@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from pipelines.warehouse.stored_rows import Key, key_of
+from pipelines.warehouse.stored_rows import Key, row_key
+from sources.catalogue import Table
 from sources.columns.columns import Columns
 from sources.stripe_api.events.position import AHEAD
 from sources.stripe_api.objects.rows import object_of
@@ -37,7 +38,7 @@ class Finding:
 
 def drift_of(table: str, listed: Row, stored: Row | None, began: datetime, columns: Columns) -> Finding | None:
     """What is wrong with one row that Stripe lists; None where nothing is."""
-    key = key_of(table, listed)
+    key = row_key(columns.catalogue.tables[table], listed)
     if stored is None:
         return Finding(table, key, "missing")
     if is_fresh(stored, listed["_as_of"], began):
@@ -47,14 +48,14 @@ def drift_of(table: str, listed: Row, stored: Row | None, began: datetime, colum
 
 
 def vanished(
-    table: str, listed: Iterable[Key], stored: Iterable[Row], as_of: datetime, began: datetime
+    table: Table, listed: Iterable[Key], stored: Iterable[Row], as_of: datetime, began: datetime
 ) -> list[Finding]:
     """The live stored children of a parent that its whole list does not have."""
     there = set(listed)
     return [
-        Finding(table, key_of(table, row), "vanished")
+        Finding(table.name, row_key(table, row), "vanished")
         for row in stored
-        if key_of(table, row) not in there and not is_fresh(row, as_of, began)
+        if row_key(table, row) not in there and not is_fresh(row, as_of, began)
     ]
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pipelines.check.catch_up import Changed, catch_up
 from pipelines.check.compare import Finding, drift_of, is_fresh, vanished
 from pipelines.session import Session
-from pipelines.warehouse.stored_rows import Key, StoredRows, key_of
+from pipelines.warehouse.stored_rows import Key, StoredRows, row_key
 from sources.columns.arrow import concat
 from sources.fetch.limiter import BudgetSpent
 
@@ -42,8 +42,8 @@ class DriftCandidates:
 
     def compare(self, name: str, table: pa.Table) -> list[Key]:
         """Compares listed rows with the stored ones, and keeps those that differ. Returns the keys listed."""
-        rows = table.to_pylist()
-        listed = {key_of(name, row): row for row in rows if row["_source"] != SET}
+        rows, known = table.to_pylist(), self._session.catalogue.tables[name]
+        listed = {row_key(known, row): row for row in rows if row["_source"] != SET}
         stored = self._stored.by_key(name, list(listed)) if self._stored.is_there(name) else {}
         findings = [
             one
@@ -56,7 +56,7 @@ class DriftCandidates:
         if findings or lost:
             # A set of children is repaired as a whole: its marker deletes what does not come along.
             keep = [
-                (row["_source"] != SET and key_of(name, row) in wrong) or row.get("_parent_id") in parents
+                (row["_source"] != SET and row_key(known, row) in wrong) or row.get("_parent_id") in parents
                 for row in rows
             ]
             self.note(name, table.filter(pa.array(keep)), [*findings, *lost], as_of)
@@ -71,7 +71,7 @@ class DriftCandidates:
         try:
             changed = catch_up(self._session, dry_run=dry_run)
         except BudgetSpent:
-            changed = Changed()
+            changed = Changed(self._session.catalogue)
         by_table: dict[str, list[Key]] = {}
         for table, key in findings:
             by_table.setdefault(table, []).append(key)
@@ -95,17 +95,18 @@ class DriftCandidates:
         markers = {row["_parent_id"]: row["_as_of"] for row in rows if row["_source"] == SET}
         if not markers or not self._stored.is_there(table):
             return [], set()
+        known = self._session.catalogue.tables[table]
         listed: dict[str, list[Key]] = {}
         for row in rows:
             if row["_source"] != SET and row.get("_parent_id") in markers:
-                listed.setdefault(row["_parent_id"], []).append(key_of(table, row))
+                listed.setdefault(row["_parent_id"], []).append(row_key(known, row))
         stored: dict[str, list[Any]] = {}
         for row in self._stored.children(table, list(markers)):
             stored.setdefault(row["_parent_id"], []).append(row)
         lost: list[Finding] = []
         parents: set[str] = set()
         for parent, children in stored.items():
-            found = vanished(table, listed.get(parent, ()), children, markers[parent], self._began)
+            found = vanished(known, listed.get(parent, ()), children, markers[parent], self._began)
             as_of |= {one.key: markers[parent] for one in found}
             lost += found
             parents |= {parent} if found else set()

@@ -15,8 +15,8 @@ import pyarrow as pa
 from pipelines.check.compare import Finding, differing
 from pipelines.session import Session
 from pipelines.warehouse.stored_rows import Key, StoredRows
+from sources.catalogue import Resource
 from sources.columns.arrow import arrow_tables
-from sources.stripe_api.catalogue import TABLES, Resource
 from sources.stripe_api.events.position import KEPT, MARGIN
 from sources.stripe_api.objects.retrieve import ObjectRef, Retrieved, retrieve
 from sources.stripe_api.objects.rows import Stamp, tombstone
@@ -47,7 +47,7 @@ class Unlisted:
 
         Raises what stops a run.
         """
-        table = TABLES[resource.table]
+        table = self._session.catalogue.tables[resource.table]
         is_cut = resource.created != "none" and resource.created_field is None and since > 0
         if resource.kind != "root" or is_cut or not self._stored.is_there(table.name):
             return
@@ -65,7 +65,7 @@ class Unlisted:
     def _within(self, resource: Resource, since: int, until: int) -> tuple[str, list[Any]]:
         """The condition for rows that the list should show: made in the window, stored before the check began."""
         where, parameters = "_synced_at < %s", [self._began]
-        if TABLES[resource.table].parent is not None:
+        if self._session.catalogue.tables[resource.table].parent is not None:
             where += " AND _parent_id IS NULL"
         if resource.name in KEPT_DAYS:
             since = max(since, self._now - KEPT + MARGIN)
@@ -81,7 +81,7 @@ class Unlisted:
         finding, rows = None, one.rows
         if one.state == "gone":
             finding = Finding(table, key, "vanished")
-        elif one.state == "unreadable" and TABLES[table].retrieve is None:
+        elif one.state == "unreadable" and session.catalogue.tables[table].retrieve is None:
             finding = Finding(table, key, "vanished")
             rows = {table: [tombstone(table, key[0], Stamp(session.account_id, self._now, "retrieve"))]}
         elif one.state in ("broken", "failed"):

@@ -9,6 +9,7 @@ from typing import Any
 from pipelines.settings import configured
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.stored_schema import stored_columns
+from sources.catalogue import Catalogue
 from sources.columns.contract import SETTING, Contract, ContractedColumns, contract_of
 
 
@@ -24,6 +25,6 @@ def read_contract() -> Contract:
     return contract_of(given)
 
 
-def columns_of(database: Database, dataset: str) -> ContractedColumns:
+def columns_of(database: Database, dataset: str, schema: str, catalogue: Catalogue) -> ContractedColumns:
     """The columns that a run works with. Raises BadConfiguration."""
-    return ContractedColumns(stored_columns(database, dataset), read_contract())
+    return ContractedColumns(catalogue, stored_columns(database, dataset, schema), read_contract())

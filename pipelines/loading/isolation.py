@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 
 from pipelines.warehouse.merge import PARENT, SET_MARKER, SOURCE
 from pipelines.warehouse.problems import DatabaseProblem
+from sources.catalogue import Table
 from sources.columns.arrow import concat
+from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
-from sources.stripe_api.catalogue import TABLES
 
 Load = Callable[[dict[str, pa.Table]], None]
 """Loads tables, which it takes out of the mapping, and puts back where it raises DatabaseProblem for a refusal."""
@@ -26,6 +27,7 @@ Note = Callable[[object, str, int], None]  # of a row that is left out: its key,
 def load_isolated(
     load: Load,
     tables: dict[str, pa.Table],
+    columns: Columns,
     counts: ConversionCounts,
     sources: Mapping[str, Iterable[str]],
     most: float = inf,
@@ -47,19 +49,18 @@ def load_isolated(
             for resource in sources.get(name, ("",)):
                 counts.within(resource).reject(name, id, why, count)
 
-        if count := _load_apart(load, name, tables.pop(name), note, most):
+        if count := _load_apart(load, columns.catalogue.tables[name], tables.pop(name), note, most):
             refused[name] = count
     return refused
 
 
-def _load_apart(load: Load, name: str, table: pa.Table, note: Note, most: float) -> int:
+def _load_apart(load: Load, known: Table, table: pa.Table, note: Note, most: float) -> int:
     """One table; returns how many rows were left out.
 
     A set marker needs all children of its parent beside it, so that markers go last, with all rows.
     """
     is_marker = pc.equal(table[SOURCE], SET_MARKER)
     rows, markers = table.filter(pc.invert(is_marker)), table.filter(is_marker)
-    key = TABLES[name].key
     waiting = [(0, rows.num_rows)] if rows.num_rows else []
     left_out: list[int] = []
     found = 0
@@ -69,9 +70,9 @@ def _load_apart(load: Load, name: str, table: pa.Table, note: Note, most: float)
             note(None, f"{count:,} more rows were not tried after so many refusals", count)
             left_out += range(start, start + count)
             continue
-        why = _refused(load, {name: rows.slice(start, count)})
+        why = _refused(load, {known.name: rows.slice(start, count)})
         if why is not None and count == 1:
-            note(rows[key[0]][start].as_py() if key else None, f"the database refuses its row: {why}", 1)
+            note(rows[known.key[0]][start].as_py() if known.key else None, f"the database refuses its row: {why}", 1)
             left_out.append(start)
             found += 1
         elif why is not None:
@@ -83,7 +84,7 @@ def _load_apart(load: Load, name: str, table: pa.Table, note: Note, most: float)
         kept = rows.filter(
             pc.invert(pc.is_in(pa.array(range(rows.num_rows)), value_set=pa.array(left_out, pa.int64())))
         )
-        if whole.num_rows and (why := _refused(load, {name: concat([kept, whole])})) is not None:
+        if whole.num_rows and (why := _refused(load, {known.name: concat([kept, whole])})) is not None:
             note(None, f"the database refuses to delete children that are gone: {why}", whole.num_rows)
     return len(left_out)
 

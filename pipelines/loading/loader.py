@@ -31,7 +31,6 @@ from pipelines.process import raise_if_interrupted
 from pipelines.warehouse.database import Database, has_table
 from pipelines.warehouse.merge import ACCOUNT, PARENT, SET_MARKER, SOURCE, SYNCED_AT
 from pipelines.warehouse.problems import DatabaseProblem, explained
-from pipelines.warehouse.stored_schema import SCHEMA
 from pipelines.warehouse.verdict import refusal_of
 from sources.columns.columns import Columns
 from sources.columns.dlt_hints import dlt_columns
@@ -151,14 +150,15 @@ def _live_parents(database: Database, dataset: str, table: str, account: str, pa
 class Loader:
     """Loads packages into one dataset of one database. Not thread-safe: one loader, one thread.
 
-    `staging` is the schema in which the packages are staged, the dataset's name with `_staging` where it is not given.
+    `schema` is the name of dlt's stored schema, the provider's. `staging` is the schema of the database in which the
+    packages are staged, the dataset's name with `_staging` where it is not given.
     """
 
-    def __init__(self, database: Database, dataset: str, columns: Columns, staging: str = "") -> None:
+    def __init__(self, database: Database, dataset: str, columns: Columns, schema: str, staging: str = "") -> None:
         remove_abandoned()
         self._database = database
-        self._dataset, self._staging = dataset, staging or f"{dataset}_staging"
-        self._destination = database.destination(self._staging)
+        self._dataset, self._schema, self._staging = dataset, schema, staging or f"{dataset}_staging"
+        self._destination = database.destination(self._staging, columns.catalogue)
         self._columns = columns
         self._file_format: TLoaderFileFormat = "csv" if database.dialect == "postgres" else "parquet"
 
@@ -194,13 +194,13 @@ class Loader:
         if not tables:
             return
         pipeline = dlt.pipeline(
-            SCHEMA, pipelines_dir=str(folder), destination=self._destination, dataset_name=self._dataset
+            self._schema, pipelines_dir=str(folder), destination=self._destination, dataset_name=self._dataset
         )
         pipeline.config.restore_from_destination = False
         resources = [self._resource(folder, name, tables.pop(name)) for name in list(tables)]
-        pipeline.extract(dlt.sources.DltSource(dlt.Schema(SCHEMA), SCHEMA, resources))
+        pipeline.extract(dlt.sources.DltSource(dlt.Schema(self._schema), self._schema, resources))
         pipeline.normalize()
-        refuse_another_target(pipeline.destination_client(), SCHEMA, self._dataset, self._staging)
+        refuse_another_target(pipeline.destination_client(), self._schema, self._dataset, self._staging)
         pipeline.load()
 
     def _resource(self, folder: Path, name: str, table: pa.Table) -> DltResource:

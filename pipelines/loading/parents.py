@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from pipelines.warehouse.database import Database, has_table
-from sources.catalogue import Parent
+from sources.catalogue import Parent, Table
 from sources.errors import SkipResource
-from sources.stripe_api.catalogue import TABLES
 
 BATCH = 1_000
 
@@ -19,9 +18,16 @@ class StoredParents:
     `changed_since`: only parents that were written since then, None for all of them.
     """
 
-    def __init__(self, database: Database, dataset: str, account_id: str, changed_since: datetime | None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        dataset: str,
+        account_id: str,
+        tables: Mapping[str, Table],
+        changed_since: datetime | None,
+    ) -> None:
         self._database, self._dataset, self._account_id = database, dataset, account_id
-        self._changed_since = changed_since
+        self._tables, self._changed_since = tables, changed_since
 
     def __call__(self, parent: Parent, after: str | None) -> Iterator[tuple[str, ...]]:
         """Rows in the order of their ids, after `after`. Raises SkipResource where the parents were never loaded."""
@@ -30,7 +36,7 @@ class StoredParents:
                 f"The table {self._dataset}.{parent.table} has never been loaded, so there are no parents to ask for."
                 f" Load it as well: --resources {parent.table} …"
             )
-        key = TABLES[parent.table].key[0]
+        key = self._tables[parent.table].key[0]
         selected = ", ".join(f'"{name}"' for name in (key, *(column for _, column in parent.also)))
         present = "".join(f' AND "{column}" IS NOT NULL' for _, column in parent.also)
         while True:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 
 from pipelines.session import Session
-from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.events.position import AHEAD
 
 MARGIN = 300  # seconds; more than `gap.SLACK`, so that rows which no list shows any more are read
@@ -27,7 +26,7 @@ def future_rows(session: Session, now: int, *, dry_run: bool = False) -> Counter
         (dataset,),
     )
     found: Counter[str] = Counter()
-    for table in (name for (name,) in tables if name in TABLES):
+    for table in (name for (name,) in tables if name in session.catalogue.tables):
         where = "_account_id = %s AND (_as_of IS NULL OR _as_of > to_timestamp(%s))"
         asked = (session.account_id, now + AHEAD)
         rows = execute(f'SELECT count(*) FROM "{dataset}"."{table}" WHERE {where}', asked)

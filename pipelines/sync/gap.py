@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipelines.warehouse.database import has_table
+from sources.catalogue import Resource
 from sources.columns.arrow import arrow_tables
 from sources.errors import ConnectorError
 from sources.fetch.values import ResourceStatus
-from sources.stripe_api.catalogue import TABLES, Resource
 from sources.stripe_api.objects.changes import merged
 from sources.stripe_api.objects.retrieve import ObjectRef, retrieve
 
@@ -72,7 +72,7 @@ def vanished_since(session: Session, resources: Iterable[Resource], begin: int) 
 
 def unseen_rows(session: Session, resource: Resource, before: int) -> Iterator[ObjectRef]:
     """Live rows of a root list's table whose state is older than `before`, with what it takes to read them."""
-    table = TABLES[resource.table]
+    table = session.catalogue.tables[resource.table]
     if not has_table(session.database, session.settings.dataset, table.name):
         return
     key = ", ".join(f'"{name}"' for name in table.key)

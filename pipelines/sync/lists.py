@@ -14,10 +14,10 @@ from pipelines.run import Order, Outcome, Run
 from pipelines.session import Session
 from pipelines.state import State
 from pipelines.sync.cadence import Due, Last, reopened
+from sources.catalogue import Catalogue, Resource
 from sources.fetch.limiter import BudgetSpent
 from sources.fetch.progress import Progress
 from sources.fetch.values import ResourceStatus
-from sources.stripe_api.catalogue import RESOURCES, TABLES, Resource, select
 
 COMMAND = "stripe_sync"
 LISTED_AT = "listed_at"
@@ -28,7 +28,7 @@ class SyncState:
     """How the resources of one account stood when they were last read; each resource's own run writes its row."""
 
     def __init__(self, session: Session) -> None:
-        self._state = session.state
+        self._session, self._state = session, session.state
         self.resources: Mapping[str, ResourceStatus] = {}
         self.read()
 
@@ -41,7 +41,7 @@ class SyncState:
         return {
             name: Last(one.progress.get(LISTED_AT, one.window_end and int(one.window_end.timestamp())), one.status)
             for name, one in self.resources.items()
-            if name in RESOURCES
+            if name in self._session.catalogue.resources
         }
 
     def is_listed_within(self, resource: str, begin: int, now: int) -> bool:
@@ -101,22 +101,22 @@ class ListRuns:
 
 def loaded_names(session: Session) -> list[str]:
     """Names of the resources that were loaded before."""
-    return [name for name in session.state.read_resources() if name in RESOURCES]
+    return [name for name in session.state.read_resources() if name in session.catalogue.resources]
 
 
 def loaded_resources(session: Session, names: Sequence[str] = ()) -> list[Resource]:
     """The named resources, or those that were loaded, or the default group. Raises UnknownResource."""
-    return select(names or loaded_names(session))
+    return session.catalogue.select(names or loaded_names(session))
 
 
-def followed_tables(names: Iterable[str]) -> frozenset[str] | None:
+def followed_tables(catalogue: Catalogue, names: Iterable[str]) -> frozenset[str] | None:
     """The tables that events fill where these resources are loaded; None for every table.
 
     It is every table, also those without a list (mandates, discounts), where all of the default group is loaded.
     It must not depend on what a single run is about: the position of the events is one for all tables.
     """
     loaded = set(names)
-    if {one.name for one in select()} <= loaded:
+    if {one.name for one in catalogue.select()} <= loaded:
         return None
-    tables = {RESOURCES[name].table for name in loaded}
-    return frozenset(tables | {embedded.table for name in tables for embedded in TABLES[name].embedded})
+    tables = {catalogue.resources[name].table for name in loaded}
+    return frozenset(tables | {embedded.table for name in tables for embedded in catalogue.tables[name].embedded})

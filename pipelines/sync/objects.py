@@ -13,10 +13,10 @@ from typing import Any
 from pipelines.account import read_account
 from pipelines.session import Session
 from pipelines.warehouse.database import has_table
+from sources.catalogue import Catalogue, Table
 from sources.columns.arrow import arrow_tables
 from sources.errors import RequestRefused, shortened, shown
 from sources.fetch.values import Object
-from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.catalogue.prefixes import CHOSEN_BY_USERS, prefix_of, shown_id, tables_named, tables_of_id
 from sources.stripe_api.objects.changes import gone, merged
 from sources.stripe_api.objects.retrieve import ObjectRef, Retrieved, retrieve_one
@@ -54,7 +54,7 @@ def load_objects(
             found.append(one)
     if related:
         known = {(one.ref.table, one.ref.key) for one in found}
-        ref = [one for one in _related(found) if (one.table, one.key) not in known]
+        ref = [one for one in _related(session.catalogue, found) if (one.table, one.key) not in known]
         read = (retrieve_one(session.client, each, session.account_id, session.counts) for each in ref)
         found += [one for one in read if one.object is not None]
     session.store(arrow_tables(merged(one.rows for one in found), session.columns, counts=session.counts))
@@ -69,8 +69,9 @@ def load_objects(
 def _find(session: Session, id: str, kind: str | None) -> Retrieved:
     """The object, from the first table that has it; of ids that users choose, from the only one."""
     tries: list[Retrieved] = []
-    for table in _tables(id, kind):
-        parent, own = _parts(table, id)
+    catalogue = session.catalogue
+    for table in _tables(catalogue, id, kind):
+        parent, own = _parts(catalogue.tables[table], id)
         tries.append(_read(session, table, own, parent))
         if tries[-1].state == "read" and prefix_of(own) is not None:
             break
@@ -84,7 +85,7 @@ def _find(session: Session, id: str, kind: str | None) -> Retrieved:
     if came := [one for one in tries if one.state in ("broken", "failed")]:  # it may well be there
         return came[0]
     reasons = [one.why for one in tries if one.why and prefix_of(id)]  # Stripe repeats the id, which may be anything
-    where = " or ".join(sorted(TABLES[one.ref.table].objects[0] for one in tries))
+    where = " or ".join(sorted(catalogue.tables[one.ref.table].objects[0] for one in tries))
     raise UnknownObject(
         f"There is no {where} {shown_id(id)} in account {session.account_id}"
         + (f": {reasons[0].rstrip('.')}. " if reasons else ". ")
@@ -93,26 +94,26 @@ def _find(session: Session, id: str, kind: str | None) -> Retrieved:
     )
 
 
-def _tables(id: str, kind: str | None) -> Sequence[str]:
+def _tables(catalogue: Catalogue, id: str, kind: str | None) -> Sequence[str]:
     """The tables to look in, the likeliest first. Raises UnknownObject where no table can have it."""
     if kind is not None:
         named = tables_named(kind)
         if not named:
-            known = [*TABLES, *(o for t in TABLES.values() for o in t.objects)]
+            known = [*catalogue.tables, *(o for t in catalogue.tables.values() for o in t.objects)]
             near = difflib.get_close_matches(kind, known, 1)
             raise UnknownObject(f"--type {shown(kind, known)} is no table and no object of Stripe's" + _mean(near))
         return named
     own = id.rpartition("/")[2]
-    if own != id and any(TABLES[name].parent for name in tables_of_id(own) or ()):
+    if own != id and any(catalogue.tables[name].parent for name in tables_of_id(own) or ()):
         id = own
     tables = tables_of_id(id)
     if tables is None:
         return CHOSEN_BY_USERS
     if not tables:
         raise UnknownObject(f"Objects with ids like {shown_id(id)} ({prefix_of(id)}…) are kept in no table.")
-    readable = [name for name in tables if TABLES[name].retrieve is not None]
+    readable = [name for name in tables if catalogue.tables[name].retrieve is not None]
     if not readable:
-        parents = sorted({TABLES[name].parent or "" for name in tables} - {""})
+        parents = sorted({catalogue.tables[name].parent or "" for name in tables} - {""})
         raise UnknownObject(
             f"{shown_id(id)} cannot be read by its id alone."
             + (f" Read what it belongs to, and it comes along: {' or '.join(parents)}." if parents else "")
@@ -120,9 +121,9 @@ def _tables(id: str, kind: str | None) -> Sequence[str]:
     return readable
 
 
-def _parts(table: str, id: str) -> tuple[str | None, str]:
+def _parts(table: Table, id: str) -> tuple[str | None, str]:
     """The parent that an id names, for objects that are read below theirs, and the object's own id."""
-    if "{_parent_id}" not in (TABLES[table].retrieve or ""):
+    if "{_parent_id}" not in (table.retrieve or ""):
         return None, id
     parent, _, own = id.rpartition("/")
     return parent or None, own
@@ -138,10 +139,11 @@ def _mean(near: Sequence[str]) -> str:
 
 
 def _read(session: Session, table: str, id: str, parent: str | None) -> Retrieved:
-    needs_parent = "{_parent_id}" in (TABLES[table].retrieve or "")
+    known = session.catalogue.tables[table]
+    needs_parent = "{_parent_id}" in (known.retrieve or "")
     if needs_parent and parent is None:
         parent = _stored_parent(session, table, id)
-    key = (id, *((parent or "",) * (len(TABLES[table].key) - 1)))
+    key = (id, *((parent or "",) * (len(known.key) - 1)))
     return retrieve_one(session.client, ObjectRef(table, key, parent, None, 0), session.account_id, session.counts)
 
 
@@ -168,25 +170,25 @@ def _is_stored(session: Session, ref: ObjectRef) -> bool:
 def _stored(session: Session, table: str, id: str, selected: str) -> list[tuple[Any, ...]]:
     if not has_table(session.database, session.settings.dataset, table):
         return []
+    key = session.catalogue.tables[table].key[0]
     return session.database.execute(
-        f'SELECT {selected} FROM "{session.settings.dataset}"."{table}" WHERE "{TABLES[table].key[0]}" = %s'
-        " AND _account_id = %s",
+        f'SELECT {selected} FROM "{session.settings.dataset}"."{table}" WHERE "{key}" = %s AND _account_id = %s',
         (id, session.account_id),
     )
 
 
-def _related(found: Sequence[Retrieved]) -> list[ObjectRef]:
+def _related(catalogue: Catalogue, found: Sequence[Retrieved]) -> list[ObjectRef]:
     """The objects that others refer to by an id whose prefix tells what it is."""
-    ref: dict[tuple[str, str], ObjectRef] = {}
+    refs: dict[tuple[str, str], ObjectRef] = {}
     for one in found:
         for id in _ids(one.object or {}):
             tables = tables_of_id(id) or ()
             if len(tables) != 1 and tables[:1] != ("accounts",):
                 continue
-            table = TABLES[tables[0]]
+            table = catalogue.tables[tables[0]]
             if table.retrieve is not None and "{_parent_id}" not in table.retrieve and table.key == ("id",):
-                ref.setdefault((table.name, id), ObjectRef(table.name, (id,), None, None, 0))
-    return list(ref.values())
+                refs.setdefault((table.name, id), ObjectRef(table.name, (id,), None, None, 0))
+    return list(refs.values())
 
 
 def _ids(value: Object | list[Any] | str) -> Iterator[str]:

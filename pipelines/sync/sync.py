@@ -22,7 +22,6 @@ from pipelines.sync.settings import SyncSettings
 from sources.columns.conversion_counts import ConversionCounts, Rejected, left_out
 from sources.fetch.limiter import BudgetSpent
 from sources.fetch.values import Status
-from sources.stripe_api.catalogue import RESOURCES
 from sources.stripe_api.events.position import EVENTS_PASS, Position
 from sources.stripe_api.events.reading import EventsDenied
 
@@ -93,7 +92,11 @@ class Sync:
         self._resources = loaded_resources(session, names)
         named = {one.name for one in self._resources}
         # What events and gaps are about, whatever this run is about: there is one position for all tables.
-        self._followed = [one for one in RESOURCES.values() if one.name in named or one.name in self._state.resources]
+        self._followed = [
+            one
+            for one in session.catalogue.resources.values()
+            if one.name in named or one.name in self._state.resources
+        ]
         self._lists = ListRuns(session, self._state)
         known = self._state.resources
         lacking = [one.name for one in self._resources if one.name in known and known[one.name].status == "skipped"]
@@ -169,8 +172,8 @@ class Sync:
                 lag=settings.events_lag,
                 overlap=settings.events_overlap,
                 workers=session.settings.workers,
-                keep_events=RESOURCES["events"] in self._followed,
-                tables=followed_tables(one.name for one in self._followed),
+                keep_events=session.catalogue.resources["events"] in self._followed,
+                tables=followed_tables(session.catalogue, (one.name for one in self._followed)),
             ),
             session.columns,
             session.store,

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 from dlt.common.destination import Destination
 
+from sources.catalogue import Catalogue
+
 
 class Database(Protocol):
     """What state, checks and scripts need of either database. Parameters are written `%s` in both."""
@@ -30,7 +32,7 @@ class Database(Protocol):
     def check_lock(self) -> None:
         """Makes sure that the run locks are still held. Raises `DatabaseProblem` when another run has one meanwhile."""
 
-    def destination(self, staging: str) -> Destination[Any, Any]:
+    def destination(self, staging: str, catalogue: Catalogue) -> Destination[Any, Any]:
         """The dlt destination that loads into this database, and stages in the schema `staging`."""
 
     def close(self) -> None:

@@ -27,9 +27,10 @@ from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresCsvC
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from pipelines.warehouse.merge import PARENT
-from pipelines.warehouse.merge_job import GuardedMergeJob
+from pipelines.warehouse.merge_job import guarded_merge
 from pipelines.warehouse.postgres.connections import Connections, SharingSqlClient
 from pipelines.warehouse.postgres.libpq import LibpqConfiguration
+from sources.catalogue import Catalogue
 
 SCHEMA_LOCK = 0x5747_5250  # one advisory lock for every change of a dataset's tables
 
@@ -37,8 +38,13 @@ SCHEMA_LOCK = 0x5747_5250  # one advisory lock for every change of a dataset's t
 class _SharedTables(SqlJobClientBase):
     """What both databases have in common: the merge, the keys, and a stored schema that two writers share."""
 
+    catalogue: Catalogue | None = None
+
     def _create_merge_followup_jobs(self, table_chain: Sequence[PreparedTableSchema]) -> list[FollowupJobRequest]:
-        return [GuardedMergeJob.from_table_chain(table_chain, self.sql_client)]
+        if self.catalogue is None:
+            raise TypeError("A destination that loads is made with a catalogue, as `Database.destination` does.")
+        merge_job = guarded_merge(self.catalogue, self.schema.name)
+        return [merge_job.from_table_chain(table_chain, self.sql_client)]
 
     @property
     def _is_staging(self) -> bool:
@@ -165,10 +171,23 @@ class GuardedDuckDbClient(_SharedTables, DuckDbClient):
     """DuckDB: one process has the file, so that a process-wide lock is lock enough."""
 
 
-class _AskedOnce(Destination[Any, Any]):
-    """dlt asks for the capabilities several times a package, and reads the whole configuration for each answer."""
+class _Guarded(Destination[Any, Any]):
+    """A destination whose clients know the `catalogue`, which tells the merge how tables hang together.
+
+    dlt asks for the capabilities several times a package, and reads the whole configuration for each answer: here once.
+    """
 
     _explicit: Any = None
+
+    def __init__(self, *args: Any, catalogue: Catalogue | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._catalogue = catalogue
+
+    def client(self, schema: Schema, initial_config: Any = None) -> Any:
+        """As dlt's."""
+        made = super().client(schema, initial_config)
+        made.catalogue = self._catalogue
+        return made
 
     def capabilities(self, config: Any = None, naming: Any = None) -> DestinationCapabilitiesContext:
         """As dlt's; without a `config` of the caller's, the one that was given to the destination is read once."""
@@ -179,7 +198,7 @@ class _AskedOnce(Destination[Any, Any]):
         return super().capabilities(config, naming)
 
 
-class postgres(_AskedOnce, dlt_postgres):
+class postgres(_Guarded, dlt_postgres):
     """dlt's `postgres` destination with the guarded merge. Same configuration, same name."""
 
     spec = LibpqConfiguration  # type: ignore[assignment]  # dlt means the very class, a subclass serves
@@ -200,7 +219,7 @@ class postgres(_AskedOnce, dlt_postgres):
         return GuardedPostgresClient
 
 
-class duckdb(_AskedOnce, dlt_duckdb):
+class duckdb(_Guarded, dlt_duckdb):
     """dlt's `duckdb` destination with the guarded merge. Same configuration, same name."""
 
     @property

@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 from pipelines.settings import Settings
 from pipelines.warehouse import destinations
 from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem
+from sources.catalogue import Catalogue
 
 CHOOSE = "Set DUCKDB_PATH (or --duckdb-path) to choose another file."
 ADDRESS = re.compile(r":memory:|[A-Za-z][\w+.-]+:")  # DuckDB, or an extension that it loads for it, makes no file of it
@@ -98,9 +99,11 @@ class DuckDbDatabase:
     def check_lock(self) -> None:
         """See `Database`: the file stays open as long as the process lives."""
 
-    def destination(self, staging: str) -> Destination[Any, Any]:
+    def destination(self, staging: str, catalogue: Catalogue) -> Destination[Any, Any]:
         """See `Database`: dlt works on cursors of this connection."""
-        return destinations.duckdb(credentials=self._connection, staging_dataset_name_layout=staging)
+        return destinations.duckdb(
+            credentials=self._connection, catalogue=catalogue, staging_dataset_name_layout=staging
+        )
 
     def close(self) -> None:
         """See `Database`."""

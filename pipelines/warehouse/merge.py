@@ -1,12 +1,12 @@
 """The one guarded merge: SQL for Postgres and DuckDB that no stale state can win against.
 
-Pure text: this module knows tables, columns and the rules of the merge, and neither Stripe nor a connection.
+Pure text: this module knows tables, columns and the rules of the merge, and neither a provider nor a connection.
 The rules (docs/merge.md):
 
 * a row changes only if the incoming `_as_of` is at least the stored one;
 * at the same `_as_of` the later arrival is kept, but a live state does not revive a deleted row of the same second,
   unless people choose the ids of its table (`remade`) and may have made the object again;
-* a tombstone (a row whose `object` is null) sets `_deleted_at` and keeps the rest of the row;
+* a tombstone (a row whose witness, Stripe's `object`, is null) sets `_deleted_at` and keeps the rest of the row;
 * a set marker (`_source` = 'set') deletes those children of its parent that did not come along and are not newer;
 * an event leaves alone the columns that no event shows;
 * a child's state that is older than its holder's is dropped where the holder is deleted, or where every state of the
@@ -18,8 +18,10 @@ order, so that two writers wait for one another instead of deadlocking.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from sources.catalogue import Catalogue
 
 SET_MARKER = "set"
 ACCOUNT, PARENT, AS_OF, SOURCE, SYNCED_AT, DELETED_AT = (
@@ -52,8 +54,9 @@ class Merge:
     `key`: the primary key, `_account_id` included. `arrival`: an expression that grows with the order of arrival of the
     staged rows (`ctid` in Postgres, `rowid` in DuckDB). `holder` is given for children whose holder's table exists.
     `unseen` are the columns that no event shows: whole objects that come with one say nothing about them. `others` are
-    Stripe's columns that another writer has added since: the incoming objects lack them. `remade` says that a deleted
-    object can be made again under its id, within the same second even.
+    the provider's columns that another writer has added since: the incoming objects lack them. `remade` says that a
+    deleted object can be made again under its id, within the same second even. `witness` is the column by which a whole
+    object is told from a tombstone, where it is null.
     """
 
     target: str
@@ -65,6 +68,7 @@ class Merge:
     unseen: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     remade: bool = False
+    witness: str = "object"
 
     @property
     def has_parent(self) -> bool:
@@ -81,7 +85,7 @@ class Merge:
         kept = "" if self.remade else f" AND (d.{DELETED_AT} IS NULL OR excluded.{DELETED_AT} IS NOT NULL)"
         return (
             f"INSERT INTO {self.target} AS d ({_list(self.columns)})"
-            f" {self._newest(self.columns, f'object IS NOT NULL{self._timely()}')}"
+            f" {self._newest(self.columns, f'{_quote(self.witness)} IS NOT NULL{self._timely()}')}"
             f" ON CONFLICT ({_list(self.key)}) DO UPDATE SET {_assign(values, self.unseen)}{_nulls(self.others)}"
             f" WHERE d.{AS_OF} IS NULL OR excluded.{AS_OF} > d.{AS_OF}"
             f" OR (excluded.{AS_OF} = d.{AS_OF}{kept})"
@@ -93,7 +97,7 @@ class Merge:
         columns = (*self.key, *marks)
         return (
             f"INSERT INTO {self.target} AS d ({_list(columns)})"
-            f" {self._newest(columns, f'object IS NULL{self._last()}')}"
+            f" {self._newest(columns, f'{_quote(self.witness)} IS NULL{self._last()}')}"
             f" ON CONFLICT ({_list(self.key)}) DO UPDATE SET {_assign(marks)}"
             f" WHERE d.{AS_OF} IS NULL OR excluded.{AS_OF} >= d.{AS_OF}"
         )
@@ -130,7 +134,8 @@ class Merge:
         if not self.remade:
             return ""
         return (
-            f" AND NOT EXISTS (SELECT 1 FROM {self.staging} AS c WHERE {self._same('c', 'n')} AND c.object IS NOT NULL"
+            f" AND NOT EXISTS (SELECT 1 FROM {self.staging} AS c WHERE {self._same('c', 'n')}"
+            f" AND c.{_quote(self.witness)} IS NOT NULL"
             f" AND c.{AS_OF} = n.{AS_OF} AND c.{self.arrival} > n.{self.arrival})"
         )
 
@@ -145,6 +150,23 @@ class Merge:
             f" WHERE {SOURCE} <> '{SET_MARKER}' AND {kind}"
             f" ORDER BY {_list(self.key)}, {AS_OF} DESC, {self.arrival} DESC"
         )
+
+
+def holder_of(
+    catalogue: Catalogue, table: str, exists: Callable[[str], bool], qualified: Callable[[str], str]
+) -> Holder | None:
+    """The holder of a child table, None for any other table and where the holder's table does not exist yet.
+
+    `exists` says which tables the dataset has, `qualified` quotes a table's name and puts the dataset before it.
+    """
+    known = catalogue.tables.get(table)
+    if known is None or known.parent is None:
+        return None
+    for name, holder in catalogue.tables.items():
+        for embedded in holder.embedded:
+            if embedded.table == table and exists(name):
+                return Holder(qualified(name), holder.key[0], not embedded.expand)
+    return None
 
 
 def _quote(name: str) -> str:

@@ -1,7 +1,7 @@
 """dlt's merge job with the guarded merge: what a package has staged goes into the tables.
 
 Tables, keys and types come with the dlt schema; which table holds whose children, and what events do not show, are told
-by `pipelines.warehouse.holders` and the catalogue.
+by the catalogue.
 """
 
 from __future__ import annotations
@@ -16,20 +16,24 @@ from dlt.common.schema.utils import get_columns_names_with_prop
 from dlt.destinations.sql_client import SqlClientBase
 from dlt.destinations.sql_jobs import SqlMergeFollowupJob
 
-from pipelines.warehouse.holders import holder_of
-from pipelines.warehouse.merge import AS_OF, PARENT, SOURCE, Merge
-from pipelines.warehouse.stored_schema import SCHEMA
-from sources.stripe_api.catalogue import TABLES
+from pipelines.warehouse.merge import AS_OF, PARENT, SOURCE, Merge, holder_of
+from sources.catalogue import Catalogue, Table
 
 
-class GuardedMergeJob(SqlMergeFollowupJob):
-    """dlt's merge job with the statements of `pipelines.warehouse.merge` in place of its own."""
+def guarded_merge(catalogue: Catalogue, schema: str) -> type[SqlMergeFollowupJob]:
+    """dlt's merge job with the statements of `pipelines.warehouse.merge` in place of its own.
 
-    @classmethod
-    def generate_sql(cls, table_chain: Sequence[PreparedTableSchema], sql_client: SqlClientBase[Any]) -> list[str]:
-        """One merge for each table of the chain: dlt runs them in one transaction."""
-        merges = [_merge_of(table, sql_client) for table in table_chain]
-        return [statement for merge in merges for statement in (*_statistics(merge), *merge.statements())]
+    `schema` is the name of the stored schema. dlt takes a class and makes the job itself.
+    """
+
+    class GuardedMergeJob(SqlMergeFollowupJob):
+        @classmethod
+        def generate_sql(cls, table_chain: Sequence[PreparedTableSchema], sql_client: SqlClientBase[Any]) -> list[str]:
+            """One merge for each table of the chain: dlt runs them in one transaction."""
+            merges = [_merge_of(table, sql_client, catalogue, schema) for table in table_chain]
+            return [statement for merge in merges for statement in (*_statistics(merge), *merge.statements())]
+
+    return GuardedMergeJob
 
 
 def _statistics(merge: Merge) -> list[str]:
@@ -43,16 +47,20 @@ def _statistics(merge: Merge) -> list[str]:
     return [f"ANALYZE {merge.staging} ({columns})"]
 
 
-def _merge_of(table: PreparedTableSchema, sql_client: SqlClientBase[Any]) -> Merge:
+def _merge_of(table: PreparedTableSchema, sql_client: SqlClientBase[Any], catalogue: Catalogue, schema: str) -> Merge:
     plain = cast("TTableSchema", table)
     name = str(table["name"])
+    known = catalogue.tables.get(name) or Table(name, ())
     with sql_client.with_staging_dataset():
         staging = sql_client.make_qualified_table_name(name)
     columns = tuple(get_columns_names_with_prop(plain, "name"))
     with sql_client:  # dlt makes its jobs before it opens the connection that they run on
-        others = _added_since(sql_client, name, columns)
+        others = _added_since(sql_client, schema, name, columns)
         holder = holder_of(
-            name, lambda table: bool(_stored_columns(sql_client, table)), sql_client.make_qualified_table_name
+            catalogue,
+            name,
+            lambda table: bool(_stored_columns(sql_client, table)),
+            sql_client.make_qualified_table_name,
         )
     return Merge(
         target=sql_client.make_qualified_table_name(name),
@@ -61,9 +69,10 @@ def _merge_of(table: PreparedTableSchema, sql_client: SqlClientBase[Any]) -> Mer
         key=tuple(get_columns_names_with_prop(plain, "primary_key")),
         arrival="ctid" if sql_client.capabilities.sqlglot_dialect == "postgres" else "rowid",
         holder=holder,
-        unseen=TABLES[name].shown_on_request if name in TABLES else (),
+        unseen=known.shown_on_request,
         others=others,
-        remade=name in TABLES and TABLES[name].chosen_id,
+        remade=known.chosen_id,
+        witness=known.witness,
     )
 
 
@@ -77,13 +86,13 @@ def _stored_columns(sql_client: SqlClientBase[Any], table: str) -> list[str]:
     return [str(name) for (name,) in found or []]
 
 
-def _added_since(sql_client: SqlClientBase[Any], table: str, columns: Sequence[str]) -> tuple[str, ...]:
+def _added_since(sql_client: SqlClientBase[Any], schema: str, table: str, columns: Sequence[str]) -> tuple[str, ...]:
     """Columns that another writer has added to the table since this package began; not those that a user has."""
     more = [name for name in _stored_columns(sql_client, table) if name not in columns]
     if not more:
         return ()
     versions = sql_client.make_qualified_table_name("_dlt_version")
     newest = f"SELECT schema FROM {versions} WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1"
-    found = sql_client.execute_sql(newest, SCHEMA)
+    found = sql_client.execute_sql(newest, schema)
     known = json.loads(found[0][0])["tables"].get(table, {}).get("columns", {}) if found else {}
     return tuple(name for name in more if name in known)

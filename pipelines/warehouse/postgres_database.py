@@ -26,6 +26,7 @@ from pipelines.warehouse.postgres.session_properties import (
     refuse_encoding,
 )
 from pipelines.warehouse.problems import DatabaseProblem
+from sources.catalogue import Catalogue
 
 _REFUSED_PARAMETER = re.compile("unsupported startup parameter|command-line options")
 """PgBouncer's words, and Neon's; those of Amazon RDS Proxy. Their SQLSTATE, 08P01, does not reach us."""
@@ -104,10 +105,13 @@ class PostgresDatabase:
         """See `Database`."""
         self._run_lock.check()
 
-    def destination(self, staging: str) -> Destination[Any, Any]:
+    def destination(self, staging: str, catalogue: Catalogue) -> Destination[Any, Any]:
         """See `Database`."""
         return destinations.postgres(
-            credentials=self._conninfo, connections=self._loaders, staging_dataset_name_layout=staging
+            credentials=self._conninfo,
+            connections=self._loaders,
+            catalogue=catalogue,
+            staging_dataset_name_layout=staging,
         )
 
     def close(self) -> None:

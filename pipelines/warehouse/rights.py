@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.problems import DatabaseProblem
-from sources.stripe_api.catalogue import TABLES
 
 LOCK = 0x5747_5252  # one process at a time makes what is missing
 DLT_TABLES = ("_dlt_loads", "_dlt_pipeline_state", "_dlt_version")
@@ -92,11 +91,11 @@ def _missing(database: Database, schema: str, relations: Iterable[str]) -> tuple
     return bool(found), [name for name in relations if name not in found]
 
 
-def check_rights(database: Database, dataset: str, staging: Sequence[str], own: Mapping[str, bool]) -> None:
+def check_rights(database: Database, dataset: str, staging: Sequence[str], written: Mapping[str, bool]) -> None:
     """Raises `DatabaseProblem` naming every right that a load into the dataset lacks, and the statements that give it.
 
-    `staging` are the names of the staging datasets that it uses; `own` are the tables that the caller writes beside
-    Stripe's and dlt's, and whether it deletes rows from them. Any other table in the dataset is its user's.
+    `staging` are the names of the staging datasets that it uses; `written` are the tables that the caller writes beside
+    dlt's, and whether it deletes rows from them. Any other table in the dataset is its user's.
     """
     if database.dialect != "postgres":
         return
@@ -104,7 +103,7 @@ def check_rights(database: Database, dataset: str, staging: Sequence[str], own: 
     names = [dataset, *staging]
     schemas = {row[0]: Schema(*row) for row in database.execute(_SCHEMAS, (names,))}
     tables = [Table(*row) for row in database.execute(_TABLES, (names,))]
-    _refuse(role, name, lacking(role, may_create, dataset, staging, schemas, tables, own))
+    _refuse(role, name, lacking(role, may_create, dataset, staging, schemas, tables, written))
 
 
 def may_remake(database: Database, schema: str) -> bool:
@@ -135,10 +134,10 @@ def lacking(
     staging: Sequence[str],
     schemas: Mapping[str, Schema],
     tables: Sequence[Table],
-    own: Mapping[str, bool],
+    written: Mapping[str, bool],
 ) -> list[Lack]:
-    """What lacks for loading, in the order in which it is to be given. `own`: see `check_rights`."""
-    deleted_from = {**dict.fromkeys((*TABLES, *DLT_TABLES), False), **own}
+    """What lacks for loading, in the order in which it is to be given. `written`: see `check_rights`."""
+    deleted_from = {**dict.fromkeys(DLT_TABLES, False), **written}
     lacks: list[Lack] = []
     for name in (dataset, *staging):
         schema = schemas.get(name)
@@ -149,9 +148,9 @@ def lacking(
             lacks.append(
                 Lack(f"use the schema {name}", f"GRANT {rights} ON SCHEMA {_quoted(name)} TO {_quoted(role)};")
             )
-    written = [table for table in tables if table.schema != dataset or table.name in deleted_from]
+    relevant = [table for table in tables if table.schema != dataset or table.name in deleted_from]
     for name in schemas:
-        there = [table for table in written if table.schema == name]
+        there = [table for table in relevant if table.schema == name]
         if name == dataset:
             refused = [table for table in there if not _may_write(table, delete=deleted_from[table.name])]
         else:
@@ -164,7 +163,7 @@ def lacking(
                     f"GRANT {rights} ON ALL TABLES IN SCHEMA {_quoted(name)} TO {_quoted(role)};",
                 )
             )
-    lacks += [_filtered(role, table) for table in written if table.is_filtered]
+    lacks += [_filtered(role, table) for table in relevant if table.is_filtered]
     return lacks
 
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.warehouse.database import Database
+from sources.catalogue import Table
 from sources.columns.coerce import VARIANT_MARK
 from sources.columns.columns import OWN_COLUMNS, Columns
-from sources.stripe_api.catalogue import TABLES
 
 BATCH = 500
 Row = dict[str, Any]
@@ -23,6 +23,11 @@ class StoredRows:
         self._database, self._dataset, self._account_id, self._columns = database, dataset, account_id, columns
         self._selected: dict[str, list[tuple[str, str]]] = {}
 
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        """The tables of the catalogue."""
+        return self._columns.catalogue.tables
+
     def now(self) -> datetime:
         """The database's clock, which `_synced_at` goes by."""
         found: datetime = self._database.execute("SELECT now()")[0][0]
@@ -34,16 +39,16 @@ class StoredRows:
 
     def by_key(self, table: str, keys: Sequence[Key]) -> dict[Key, Row]:
         """Rows by their key, of those keys that are there."""
-        fields = TABLES[table].key
-        if not fields:
-            return {key_of(table, row): row for row in self._select(table, "TRUE", ())}
+        known = self.tables[table]
+        if not known.key:
+            return {row_key(known, row): row for row in self._select(table, "TRUE", ())}
         found: dict[Key, Row] = {}
         ids = sorted({key[0] for key in keys})
         for start in range(0, len(ids), BATCH):
             part = ids[start : start + BATCH]
             marks = ", ".join(["%s"] * len(part))
-            for row in self._select(table, f'"{fields[0]}" IN ({marks})', part):
-                found[key_of(table, row)] = row
+            for row in self._select(table, f'"{known.key[0]}" IN ({marks})', part):
+                found[row_key(known, row)] = row
         return found
 
     def children(self, table: str, parents: Sequence[str]) -> Iterator[Row]:
@@ -55,7 +60,7 @@ class StoredRows:
 
     def live_keys(self, table: str, where: str = "TRUE", parameters: Sequence[Any] = ()) -> list[Key]:
         """Keys of all live rows that meet a condition."""
-        names = ", ".join(f'"{name}"' for name in TABLES[table].key)
+        names = ", ".join(f'"{name}"' for name in self.tables[table].key)
         rows = self._database.execute(
             f'SELECT {names} FROM "{self._dataset}"."{table}"'
             f" WHERE _account_id = %s AND _deleted_at IS NULL AND {where}",
@@ -102,9 +107,9 @@ class StoredRows:
         return self._selected[table]
 
 
-def key_of(table: str, row: Mapping[str, Any]) -> Key:
+def row_key(table: Table, row: Mapping[str, Any]) -> Key:
     """The key of a row, `_account_id` apart."""
-    return tuple(_text(row[name]) for name in TABLES[table].key)
+    return tuple(_text(row[name]) for name in table.key)
 
 
 def _text(value: Any) -> str:

@@ -22,11 +22,10 @@ from sources.columns.coerce import FIRST_SECOND, LAST_SECOND
 from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.layout import SYNCED_AT, Column, Values, fitted, layout, utc_now
 from sources.errors import BrokenPage
-from sources.stripe_api.catalogue import TABLES
 
 if TYPE_CHECKING:
-    from sources.columns.columns import Columns, ColumnType
-    from sources.stripe_api.catalogue import Table
+    from sources.catalogue import ColumnType, Table
+    from sources.columns.columns import Columns
 
 _STRING = pa.string()
 ARROW_TYPES: Mapping[ColumnType, pa.DataType] = {
@@ -60,13 +59,13 @@ def arrow_tables(
         if batch:
             counted = ConversionCounts()
             try:
-                made[name] = _table(TABLES[name], batch, columns, synced_at, counted)
+                made[name] = _table(columns.catalogue.tables[name], batch, columns, synced_at, counted)
             except BrokenPage:
                 if counts is None:
                     raise
                 counted = ConversionCounts()  # without what was counted up to the row that cannot be stored
-                if storable := _storable(TABLES[name], batch, columns, synced_at, counts):
-                    made[name] = _table(TABLES[name], storable, columns, synced_at, counted)
+                if storable := _storable(columns.catalogue.tables[name], batch, columns, synced_at, counts):
+                    made[name] = _table(columns.catalogue.tables[name], storable, columns, synced_at, counted)
             if counts is not None:
                 counts.absorb(counted)
     return made

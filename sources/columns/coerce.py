@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sources.json_text import escaped, in_digits, parse, storable
 
 if TYPE_CHECKING:
-    from sources.columns.columns import ColumnType
+    from sources.catalogue import ColumnType
 
 Variant = Literal["text", "bigint", "double", "bool", "json"]
 VARIANTS: Mapping[Variant, Any] = {"text": "", "bigint": 0, "double": 0.0, "bool": False, "json": {}}

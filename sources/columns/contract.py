@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from sources.catalogue import Catalogue, ColumnType
 from sources.columns.coerce import VARIANT_MARK
-from sources.columns.columns import LEARNED, MORE_COLUMNS, OWN_COLUMNS, Columns, ColumnType
+from sources.columns.columns import LEARNED, MORE_COLUMNS, Columns, own_columns
 from sources.columns.layout import OTHER_FIELDS
 from sources.errors import BadConfiguration, ConnectorError, shortened
-from sources.stripe_api.catalogue import TABLES
 
 Mode = Literal["evolve", "freeze", "discard_value"]
 MODES = ("evolve", "freeze", "discard_value")
@@ -63,8 +63,10 @@ class ContractedColumns(Columns):
     `discarded` counts values that went nowhere, by table and column.
     """
 
-    def __init__(self, stored: Mapping[str, Mapping[str, ColumnType]], contract: Contract) -> None:
-        super().__init__(stored)
+    def __init__(
+        self, catalogue: Catalogue, stored: Mapping[str, Mapping[str, ColumnType]], contract: Contract
+    ) -> None:
+        super().__init__(catalogue, stored)
         self._contract, self._known, self._counting = contract, stored, threading.Lock()
         self.discarded: Counter[tuple[str, str]] = Counter()
 
@@ -72,8 +74,7 @@ class ContractedColumns(Columns):
         """See `Columns`: those that a table has, where the contract lets no others in."""
         if self._contract.columns == "evolve" or table not in self._known:
             return super().of(table)
-        own = {n: kind for n, kind in OWN_COLUMNS.items() if n != "_parent_id" or TABLES[table].parent is not None}
-        return MappingProxyType({**self._known[table], **own})
+        return MappingProxyType({**self._known[table], **own_columns(self.catalogue.tables[table])})
 
     def learn(self, table: str, column: str, value: object) -> ColumnType:
         """See `Columns`. Raises SchemaFrozen for a column that the table must not get."""

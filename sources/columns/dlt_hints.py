@@ -8,24 +8,22 @@ from typing import Any, cast, get_args
 import pyarrow as pa
 from dlt.common.schema.typing import TColumnSchema
 
-from sources.columns.columns import OWN_COLUMNS, Columns, ColumnType
-from sources.stripe_api.catalogue import TABLES
+from sources.catalogue import ColumnType, Table
+from sources.columns.columns import OWN_COLUMNS, Columns, own_columns
 
 DECIMAL = {"precision": 38, "scale": 12}
 _TYPES = frozenset(get_args(ColumnType))
 
 
-def key_columns(table: str) -> tuple[str, ...]:
+def key_columns(table: Table) -> tuple[str, ...]:
     """What identifies a row among those of all accounts."""
-    return (*TABLES[table].key, "_account_id")
+    return (*table.key, "_account_id")
 
 
 def dlt_columns(table: str, columns: Columns, schema: pa.Schema | None = None) -> dict[str, TColumnSchema]:
     """Every known column of a table, and those that only an Arrow schema has, the key first, in a stable order."""
-    key = key_columns(table)
-    types: dict[str, ColumnType] = {**columns.of(table), **OWN_COLUMNS}
-    if TABLES[table].parent is None:
-        del types["_parent_id"]
+    key, own = key_columns(columns.catalogue.tables[table]), own_columns(columns.catalogue.tables[table])
+    types: dict[str, ColumnType] = {**columns.of(table), **own}
     types |= {field.name: _type_of(field.type) for field in schema or () if field.name not in types}
     ordered = (*key, *(column for column in types if column not in key))
     return {column: _column(column, types[column], column in key) for column in ordered}

@@ -12,13 +12,14 @@ from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from sources.catalogue import ColumnType
 from sources.columns.coerce import VARIANT_MARK, VARIANTS, Variant, fit, is_column_name, variant_column
-from sources.columns.columns import OWN_COLUMNS, ColumnType
+from sources.columns.columns import OWN_COLUMNS
 
 if TYPE_CHECKING:
+    from sources.catalogue import Table
     from sources.columns.columns import Columns
     from sources.columns.conversion_counts import ConversionCounts
-    from sources.stripe_api.catalogue import Table
 
 SYNCED_AT = "_synced_at"
 OTHER_FIELDS = "_other_fields"

@@ -22,12 +22,24 @@ Several words in one string are separated by blanks. A family of objects binds w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TypeVar
 
-from sources.catalogue import Created, Embedded, EventType, Gate, Pagination, Params, Parent, Resource, Table
+from sources.catalogue import (
+    Catalogue,
+    ColumnType,
+    Created,
+    Embedded,
+    EventType,
+    Gate,
+    Pagination,
+    Params,
+    Parent,
+    Resource,
+    Table,
+)
 
 DERIVED = "(derived)"
 """Stands for what follows from the rest of a declaration; None says that there is none."""
@@ -53,25 +65,6 @@ class Declaration:
     not_embedded: tuple[tuple[tuple[str, str], str], ...] = ()
     carried_by: tuple[tuple[str, str], ...] = ()
     no_table: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Catalogue:
-    """All declarations together.
-
-    `resources`, `tables` and `types` go by name. `objects_by_prefix` has the `object` values whose ids can begin with a
-    prefix, in the order of their declarations. `not_embedded` are the lists inside objects, by `object` and field, that
-    fill no table from there, and why. `carried_by` are objects of events that are no objects of the API but carry one,
-    with the field that has it. `no_table` are the objects that no table holds, and why.
-    """
-
-    resources: Mapping[str, Resource]
-    tables: Mapping[str, Table]
-    types: Mapping[str, EventType]
-    objects_by_prefix: Mapping[str, tuple[str, ...]]
-    not_embedded: Mapping[tuple[str, str], str]
-    carried_by: Mapping[str, str]
-    no_table: Mapping[str, str]
 
 
 def for_each(table: str, param: str, *, prefix: str = "", also: tuple[tuple[str, str], ...] = ()) -> Parent:
@@ -212,21 +205,25 @@ def without_table(name: str, reason: str, *, ids: str = "", not_embedded: Mappin
     )
 
 
-def assemble(declarations: Iterable[Declaration]) -> Catalogue:
-    """The catalogue of all declarations. Raises ValueError where two of them declare the same.
+def assemble(
+    declarations: Iterable[Declaration], fields: Callable[[str], Mapping[str, ColumnType]] = lambda table: {}
+) -> Catalogue:
+    """The catalogue of all declarations, with the `fields` of their tables.
 
+    Raises ValueError where two declare the same.
     Lists come by kind, those of API v1 before those of v2, and by name. Tables come by name, those with a parent last.
     """
     declared = tuple(declarations)
     lists = [line for declaration in declared for line in declaration.lists]
-    fields = {each.table.name: each.table.parent_field for each in declared if each.table}
-    tables = [_completed(each.table, lists, fields) for each in declared if each.table]
+    parent_fields = {each.table.name: each.table.parent_field for each in declared if each.table}
+    tables = [_completed(each.table, lists, parent_fields) for each in declared if each.table]
     kinds = ("singleton", "root", "child")
     lists.sort(key=lambda line: (kinds.index(line.kind), line.pagination == "v2", line.name))
     tables.sort(key=lambda table: (table.parent is not None, table.name))
     return Catalogue(
         resources=_once((line.name, line) for line in lists),
         tables=_once((table.name, table) for table in tables),
+        fields=fields,
         types=_once(pair for declaration in declared for pair in declaration.types),
         objects_by_prefix=_objects_by_prefix([pair for declaration in declared for pair in declaration.prefixes]),
         not_embedded=_once(pair for declaration in declared for pair in declaration.not_embedded),

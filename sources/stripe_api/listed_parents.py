@@ -14,7 +14,7 @@ from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.set_markers import without_markers
 from sources.errors import SkipResource
 from sources.fetch.fetch import Chunk, Failed
-from sources.stripe_api.catalogue import RESOURCES, TABLES
+from sources.stripe_api.catalogue import CATALOGUE, RESOURCES, TABLES
 from sources.stripe_api.client.account import Account
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.convert import converter
@@ -51,7 +51,7 @@ class ListedParents:
         lists = _lists_of(parent.table)
         if not lists:
             raise SkipResource(f"Stripe has no list of {parent.table}, so their children cannot be asked for.")
-        convert = converter(self._account.id, Columns(), ConversionCounts())
+        convert = converter(self._account.id, Columns(CATALOGUE), ConversionCounts())
         skipped = []
         with (
             self._client() as client,

@@ -18,8 +18,9 @@ from dlt.common import logger
 from dlt.extract.exceptions import CurrentSourceSchemaNotAvailable
 from dlt.extract.hints import make_hints
 
+from sources.catalogue import ColumnType
 from sources.columns.arrow import concat
-from sources.columns.columns import Columns, ColumnType
+from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.dlt_hints import dlt_columns, key_columns, stored_types
 from sources.columns.set_markers import without_markers
@@ -27,7 +28,7 @@ from sources.errors import SkipResource
 from sources.fetch.fetch import Chunk, Failed, Fetch
 from sources.fetch.limiter import Limiter
 from sources.fetch.progress import Advance, Progress
-from sources.stripe_api.catalogue import Resource
+from sources.stripe_api.catalogue import CATALOGUE, Resource
 from sources.stripe_api.client.account import Account, read_account
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.client.settings import ClientSettings
@@ -77,7 +78,7 @@ class SourceRuns:
             if self._now is None or resource.name in self._now.begun:
                 with self.client() as client:
                     account = read_account(client, self._account_id)
-                columns = Columns(_stored())
+                columns = Columns(CATALOGUE, _stored())
                 self._now = Reading(account, columns, ListedParents(self.client, account))
             self._now.begun.add(resource.name)
             return self._now
@@ -159,9 +160,15 @@ def _marked(name: str, table: pa.Table, columns: Columns, hinted: dict[str, froz
     hints = dlt_columns(name, columns, table.schema)
     hints["_as_of"]["dedup_sort"] = "desc"
     hinted[name] = frozenset(hints)
+    key = key_columns(columns.catalogue.tables[name])
     return dlt.mark.with_hints(
         table,
-        make_hints(table_name=name, write_disposition="merge", primary_key=key_columns(name), columns=hints),
+        make_hints(
+            table_name=name,
+            write_disposition="merge",
+            primary_key=key,
+            columns=hints,
+        ),
         create_table_variant=True,
     )
 

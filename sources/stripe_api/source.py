@@ -23,7 +23,7 @@ from dlt.extract.reference import SourceFactory
 
 from sources.columns.columns import Columns
 from sources.columns.dlt_hints import dlt_columns, key_columns
-from sources.stripe_api.catalogue import select
+from sources.stripe_api.catalogue import CATALOGUE, select
 from sources.stripe_api.client.account import is_live, limiter_of
 from sources.stripe_api.client.settings import ClientSettings
 from sources.stripe_api.reading import Range, SourceRuns, read
@@ -108,13 +108,13 @@ def stripe_source(
     rate = (live_rate if is_live(key) else sandbox_rate) * rate_limit_share
     chosen = Range(_seconds(since) or 0, _seconds(until), full_refresh)
     runs = SourceRuns(settings, limiter_of(rate, endpoint_rate), account_id, workers, chosen)
-    columns = Columns()
+    columns = Columns(CATALOGUE)
     for resource in select(resources or ()):
         yield dlt.resource(
             read,
             name=resource.name,
             table_name=resource.table,
-            primary_key=key_columns(resource.table),
+            primary_key=key_columns(CATALOGUE.tables[resource.table]),
             columns=dlt_columns(resource.table, columns),
             write_disposition="merge",
         )(runs, resource)

@@ -24,7 +24,7 @@ from pipelines.warehouse.stored_schema import stored_columns
 from simulator.truth import Held, held, truth
 from sources.columns.coerce import VARIANT_MARK
 from sources.columns.columns import OWN_COLUMNS, Columns
-from sources.stripe_api.catalogue import TABLES, select
+from sources.stripe_api.catalogue import CATALOGUE, TABLES, select
 from sources.stripe_api.objects.rows import comparable, object_of
 from tests.databases import Database, Query
 
@@ -168,7 +168,7 @@ class Mirror:
     def _columns(self) -> Columns:
         database = open_database(self.settings)
         try:
-            return Columns(stored_columns(database, "stripe"))
+            return Columns(CATALOGUE, stored_columns(database, "stripe", "stripe"))
         finally:
             database.close()
 

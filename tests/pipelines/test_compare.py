@@ -9,8 +9,9 @@ import pytest
 
 from pipelines.check.compare import differing, drift_of, is_fresh, vanished
 from sources.columns.columns import Columns
+from sources.stripe_api.catalogue import CATALOGUE
 
-COLUMNS = Columns()
+COLUMNS = Columns(CATALOGUE)
 
 
 def at(second: int) -> datetime:
@@ -85,5 +86,5 @@ def test_a_child_below_another_parent_is_stale() -> None:
 
 def test_children_that_their_parents_list_lacks_have_vanished() -> None:
     stored = [row(id="a"), row(id="b"), row(id="c", _synced_at=at(1_005))]
-    found = vanished("customers", [("a",)], stored, at(1_010), BEGAN)
+    found = vanished(CATALOGUE.tables["customers"], [("a",)], stored, at(1_010), BEGAN)
     assert [(one.key, one.drift) for one in found] == [(("b",), "vanished")]

@@ -17,6 +17,7 @@ from psycopg.conninfo import make_conninfo
 from pipelines.session import open_database
 from pipelines.settings import Settings
 from pipelines.warehouse.database import Database
+from sources.stripe_api.catalogue import CATALOGUE
 
 UTC_MICROSECONDS = pa.timestamp("us", "UTC")
 NEWS: dict[str, Any] = {"news": {"data_type": "text"}}
@@ -65,7 +66,10 @@ def table(rows: list[dict[str, Any]], as_of: int) -> pa.Table:
 
 def load(database: Database, folder: Path, tables: dict[str, pa.Table], extra: dict[str, Any] | None = None) -> None:
     pipeline = dlt.pipeline(
-        "stripe", pipelines_dir=str(folder), destination=database.destination("stripe_staging"), dataset_name="stripe"
+        "stripe",
+        pipelines_dir=str(folder),
+        destination=database.destination("stripe_staging", CATALOGUE),
+        dataset_name="stripe",
     )
     pipeline.config.restore_from_destination = False
     resources = [

@@ -26,6 +26,7 @@ from pipelines.warehouse.postgres.libpq import LibpqConfiguration
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from sources.columns.contract import contract_of
 from sources.errors import BadConfiguration
+from sources.stripe_api.catalogue import CATALOGUE
 from tests.databases import Database
 from tests.pipelines.mirror import Mirror
 from webhook_sink.commit.schema import SchemaState
@@ -199,13 +200,14 @@ def test_only_the_threads_of_a_load_are_cut_off(monkeypatch: pytest.MonkeyPatch)
 def test_another_target_is_refused_before_anything_is_loaded(postgres_url: str) -> None:
     database = PostgresDatabase(postgres_url)
     try:
-        client = database.destination("stripe_staging").client(dlt.Schema("stripe"), spec_of("stripe_20260101"))
+        destination = database.destination("stripe_staging", CATALOGUE)
+        client = destination.client(dlt.Schema("stripe"), spec_of("stripe_20260101"))
         with pytest.raises(BadConfiguration, match="the dataset 'stripe_20260101' instead of 'stripe'"):
             refuse_another_target(client, "stripe", "stripe", "stripe_staging")
-        client = database.destination("stripe_staging").client(dlt.Schema("other"), spec_of("stripe"))
+        client = destination.client(dlt.Schema("other"), spec_of("stripe"))
         with pytest.raises(BadConfiguration, match="schema name"):
             refuse_another_target(client, "stripe", "stripe", "stripe_staging")
-        client = database.destination("stripe_staging").client(dlt.Schema("stripe"), spec_of("stripe"))
+        client = destination.client(dlt.Schema("stripe"), spec_of("stripe"))
         refuse_another_target(client, "stripe", "stripe", "stripe_staging")
         with pytest.raises(BadConfiguration, match="staging dataset"):
             refuse_another_target(client, "stripe", "stripe", "stripe_staging_object")

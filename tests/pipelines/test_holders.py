@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pipelines.warehouse.holders import holder_of
-from pipelines.warehouse.merge import Holder
+from pipelines.warehouse.merge import Holder, holder_of
 from sources.fetch.pager import Listing
-from sources.stripe_api.catalogue import RESOURCES
+from sources.stripe_api.catalogue import CATALOGUE, RESOURCES
 from sources.stripe_api.convert import converter
 from tests.pipelines.mirror import Mirror
 
@@ -38,7 +37,7 @@ def test_an_older_page_brings_back_no_child_that_the_newer_state_lost(mirror: Mi
 
 def test_only_a_child_whose_holder_has_a_table_has_a_holder() -> None:
     def found(table: str, *existing: str) -> Holder | None:
-        return holder_of(table, existing.__contains__, lambda name: f"stripe.{name}")
+        return holder_of(CATALOGUE, table, existing.__contains__, lambda name: f"stripe.{name}")
 
     assert found("subscription_items", "subscriptions") == Holder("stripe.subscriptions", "id", True)
     assert found("subscription_items") is None

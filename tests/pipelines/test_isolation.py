@@ -31,10 +31,10 @@ from pipelines.warehouse.stored_rows import StoredRows
 from pipelines.warehouse.verdict import refusal_of
 from simulator.objects import Object
 from sources.columns.arrow import arrow_tables
-from sources.columns.columns import MORE_COLUMNS
+from sources.columns.columns import MORE_COLUMNS, Columns
 from sources.columns.conversion_counts import ConversionCounts, left_out
 from sources.errors import BrokenPage
-from sources.stripe_api.catalogue import RESOURCES, select
+from sources.stripe_api.catalogue import CATALOGUE, RESOURCES, select
 from sources.stripe_api.events.reading import Piece, pieces
 from sources.stripe_api.objects.rows import Stamp, explode
 from tests.databases import Database
@@ -398,7 +398,12 @@ def load_without(bad: set[str], most: float) -> tuple[set[str], dict[str, int], 
         loaded.update(ids)
 
     rows = {"id": [f"cus_{place:02}" for place in range(40)], "_source": ["event"] * 40}
-    return loaded, load_isolated(load, {"customers": pa.table(rows)}, counts, {}, most), counts, tries
+    return (
+        loaded,
+        load_isolated(load, {"customers": pa.table(rows)}, Columns(CATALOGUE), counts, {}, most),
+        counts,
+        tries,
+    )
 
 
 @pytest.mark.parametrize("places", [range(12), range(0, 40, 3), range(40), [39]])

@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sources.catalogue import ColumnType
 from sources.columns.arrow import ARROW_TYPES, arrow_tables, concat, nbytes
 from sources.columns.coerce import FIRST_SECOND, INT64, LAST_SECOND, fit, variant_column
-from sources.columns.columns import OWN_COLUMNS, Columns, ColumnType, all_columns, columns
+from sources.columns.columns import OWN_COLUMNS, Columns, all_columns
 from sources.columns.conversion_counts import ConversionCounts
-from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.catalogue import CATALOGUE, TABLES
+from sources.stripe_api.catalogue.fields import fields_of
 from sources.stripe_api.objects.rows import Stamp, object_of, typed_rows
 from tests.sources.json_values import decimals, floats, identical, instants, integers, strings, values
 from tests.sources.test_rows import assert_same_object, batches, exploded
@@ -99,7 +101,7 @@ def columns_of_one_kind() -> st.SearchStrategy[tuple[ColumnType, list[Any]]]:
 
 def assert_fits_or_varies(table: str, field: str, kind: ColumnType, entries: list[Any]) -> None:
     """Each row of the column and of its variants holds what `fit` says, and nothing else."""
-    arrow = converted(table, [{"id": "x_1", field: entry} for entry in entries], Columns())
+    arrow = converted(table, [{"id": "x_1", field: entry} for entry in entries], Columns(CATALOGUE))
     for place, entry in enumerate(entries):
         got = {name: plain(arrow[name][place].as_py()) for name in arrow.column_names if name.startswith(field)}
         stored, variant, _ = (None, None, False) if entry is None else fit(kind, entry, table.startswith("v2_"))
@@ -125,8 +127,8 @@ def test_each_kind_of_value_in_each_kind_of_column(value: Any) -> None:
 def test_arrow_and_typed_rows_agree(batch: tuple[str, list[dict[str, Any]]]) -> None:
     table, objects = batch
     one, other = ConversionCounts(), ConversionCounts()
-    arrow = converted(table, objects, Columns(), one)
-    rows = typed_rows(table, exploded(table, objects), Columns(), clock=lambda: NOW, counts=other)
+    arrow = converted(table, objects, Columns(CATALOGUE), one)
+    rows = typed_rows(table, exploded(table, objects), Columns(CATALOGUE), clock=lambda: NOW, counts=other)
     assert same_rows(as_rows(arrow), [{name: plain(value) for name, value in row.items()} for row in rows])
     assert (one.escaped(), one.variants()) == (other.escaped(), other.variants())
 
@@ -134,7 +136,7 @@ def test_arrow_and_typed_rows_agree(batch: tuple[str, list[dict[str, Any]]]) -> 
 @given(batches())
 def test_object_is_rebuilt_from_its_arrow_row(batch: tuple[str, list[dict[str, Any]]]) -> None:
     table, objects = batch
-    known = Columns()
+    known = Columns(CATALOGUE)
     for row, original in zip(converted(table, objects, known).to_pylist(), objects, strict=True):
         assert_same_object(table, object_of(table, row, known), original)
 
@@ -144,7 +146,7 @@ def test_order_of_pages_does_not_change_types_once_learned(
     batch: tuple[str, list[dict[str, Any]]], order: list[int]
 ) -> None:
     table, objects = batch
-    known = Columns()
+    known = Columns(CATALOGUE)
     first = [converted(table, [obj], known) for obj in objects]
     again = {place: converted(table, [objects[place]], known) for place in order if place < len(objects)}
     whole = concat([*first, *again.values()])  # raises where two pages differ in a column's type
@@ -156,7 +158,7 @@ def test_order_of_pages_does_not_change_types_once_learned(
 @given(st.lists(batches(), min_size=1, max_size=5))
 def test_concat_is_the_rows_of_all_pages(pages: list[tuple[str, list[dict[str, Any]]]]) -> None:
     table = pages[0][0]
-    known = Columns()
+    known = Columns(CATALOGUE)
     parts = [converted(table, objects, known) for name, objects in pages if name == table]
     whole = concat(parts)
     rows = [row for part in parts for row in as_rows(part)]
@@ -182,29 +184,29 @@ def test_concat_keeps_new_columns_behind_their_neighbour() -> None:
 @pytest.mark.parametrize("kind", sorted(ARROW_TYPES))
 def test_all_null_known_column_is_kept_with_its_type(kind: ColumnType) -> None:
     table, field = FIELD_OF[kind]
-    arrow = converted(table, [{"id": "x_1", field: None}, {"id": "x_2", field: None}], Columns())
+    arrow = converted(table, [{"id": "x_1", field: None}, {"id": "x_2", field: None}], Columns(CATALOGUE))
     assert arrow.schema.field(field).type == ARROW_TYPES[kind]
     assert arrow[field].null_count == 2
 
 
 @pytest.mark.parametrize("table", sorted(TABLES))
 def test_every_table_has_its_declared_columns(table: str) -> None:
-    own = {name: kind for name, kind in all_columns(table).items() if name in OWN_COLUMNS}
+    own = {name: kind for name, kind in all_columns(CATALOGUE, table).items() if name in OWN_COLUMNS}
     key = {
-        field: "x_1" if kind == "text" else 1 for field, kind in columns(table).items() if field in TABLES[table].key
+        field: "x_1" if kind == "text" else 1 for field, kind in fields_of(table).items() if field in TABLES[table].key
     }
-    arrow = converted(table, [{**dict.fromkeys(columns(table)), **key}], Columns())
-    expected = {name: ARROW_TYPES[kind] for name, kind in {**columns(table), **own}.items()}
+    arrow = converted(table, [{**dict.fromkeys(fields_of(table)), **key}], Columns(CATALOGUE))
+    expected = {name: ARROW_TYPES[kind] for name, kind in {**fields_of(table), **own}.items()}
     assert {field.name: field.type for field in arrow.schema} == expected
 
 
 def test_absent_known_column_and_null_unseen_column_are_left_out() -> None:
-    arrow = converted("charges", [{"id": "ch_1", "unheard_of": None}], Columns())
+    arrow = converted("charges", [{"id": "ch_1", "unheard_of": None}], Columns(CATALOGUE))
     assert not {"amount", "unheard_of"} & set(arrow.column_names)
 
 
 def test_empty_strings_are_values() -> None:
-    arrow = converted("charges", [{"id": "ch_1", "description": "", "metadata": {}}], Columns())
+    arrow = converted("charges", [{"id": "ch_1", "description": "", "metadata": {}}], Columns(CATALOGUE))
     assert arrow.select(["description", "metadata"]).to_pylist() == [{"description": "", "metadata": "{}"}]
 
 
@@ -214,9 +216,9 @@ def test_values_beside_a_row_that_cannot_be_stored_are_counted_once() -> None:
     for _ in range(1_100):
         too_deep = {"a": too_deep}
     rows = exploded("customers", [{"id": "cus_1", "balance": "x", "name": "a\0"}, {"id": "cus_2"}])
-    arrow = arrow_tables({"customers": [rows[0], {**rows[1], "shipping": too_deep}]}, Columns(), counts=counts)[
-        "customers"
-    ]
+    arrow = arrow_tables(
+        {"customers": [rows[0], {**rows[1], "shipping": too_deep}]}, Columns(CATALOGUE), counts=counts
+    )["customers"]
     assert arrow["id"].to_pylist() == ["cus_1"]
     assert [one.id for one in counts.rejected()] == ["cus_2"]
     assert counts.variants() == {("customers", "balance__v_text"): 1}
@@ -224,11 +226,11 @@ def test_values_beside_a_row_that_cannot_be_stored_are_counted_once() -> None:
 
 
 def test_tables_without_rows_are_left_out() -> None:
-    assert arrow_tables({"charges": []}, Columns()) == {}
+    assert arrow_tables({"charges": []}, Columns(CATALOGUE)) == {}
 
 
 def test_stored_types_decide() -> None:
-    known = Columns({"charges": {"amount": "text", "loyalty": "decimal"}})
+    known = Columns(CATALOGUE, {"charges": {"amount": "text", "loyalty": "decimal"}})
     arrow = converted("charges", [{"id": "ch_1", "amount": 5, "loyalty": "1.5"}], known)
     assert arrow.select(["amount", "amount__v_bigint", "loyalty"]).to_pylist() == [
         {"amount": None, "amount__v_bigint": 5, "loyalty": Decimal("1.5")}
@@ -237,7 +239,7 @@ def test_stored_types_decide() -> None:
 
 @pytest.mark.parametrize("order", list(permutations([1, "x", 2.5, True])))
 def test_first_page_decides_the_type_of_an_unseen_field(order: tuple[Any, ...]) -> None:
-    known = Columns()
+    known = Columns(CATALOGUE)
     pages = [converted("charges", [{"id": f"ch_{n}", "new": value}], known) for n, value in enumerate(order)]
     whole = concat(pages)
     assert whole["new"][0].as_py() == order[0]
@@ -246,7 +248,7 @@ def test_first_page_decides_the_type_of_an_unseen_field(order: tuple[Any, ...]) 
 
 
 def test_threads_agree_on_the_type_of_an_unseen_field() -> None:
-    known = Columns()
+    known = Columns(CATALOGUE)
     mixed = [1, "x", 2.5, True, {"a": 1}] * 40
 
     def page(value: object) -> pa.Table:
@@ -260,7 +262,7 @@ def test_threads_agree_on_the_type_of_an_unseen_field() -> None:
 
 
 def test_nbytes_counts_all_tables() -> None:
-    table = converted("charges", [{"id": "ch_1", "description": "x" * 10_000}], Columns())
+    table = converted("charges", [{"id": "ch_1", "description": "x" * 10_000}], Columns(CATALOGUE))
     assert 10_000 < nbytes({"a": table}) < 12_000
     assert nbytes({"a": table, "b": table}) == 2 * nbytes({"a": table})
 
@@ -268,6 +270,8 @@ def test_nbytes_counts_all_tables() -> None:
 @pytest.mark.parametrize("wrong", [2.5, -0.0, 1.0, True, "1", 2**63])
 def test_one_wrong_value_does_not_change_its_neighbours(wrong: object) -> None:
     entries = [1, None, wrong, INT64[-1], INT64[0]]
-    arrow = converted("charges", [{"id": "x", "amount": entry, "created": entry} for entry in entries], Columns())
+    arrow = converted(
+        "charges", [{"id": "x", "amount": entry, "created": entry} for entry in entries], Columns(CATALOGUE)
+    )
     assert arrow["amount"].to_pylist() == [1, None, None, INT64[-1], INT64[0]]
     assert arrow["created"].to_pylist()[1:] == [None] * 4

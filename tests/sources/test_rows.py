@@ -12,10 +12,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sources.columns.columns import OWN_COLUMNS, Columns, columns
+from sources.columns.columns import OWN_COLUMNS, Columns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage
-from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.catalogue import CATALOGUE, TABLES
+from sources.stripe_api.catalogue.fields import fields_of
 from sources.stripe_api.objects.rows import Stamp, comparable, explode, object_of, set_marker, tombstone, typed_rows
 from tests.sources.json_values import escaped, identical, in_digits, strings, values
 
@@ -36,7 +37,7 @@ def exploded(table: str, objects: Sequence[dict[str, Any]]) -> list[dict[str, An
 
 
 def typed(table: str, *objects: dict[str, Any], known: Columns | None = None) -> list[dict[str, Any]]:
-    return typed_rows(table, exploded(table, objects), known or Columns(), clock=lambda: NOW)
+    return typed_rows(table, exploded(table, objects), known or Columns(CATALOGUE), clock=lambda: NOW)
 
 
 # --- explode
@@ -183,7 +184,7 @@ def test_tombstone_has_the_key_and_no_object() -> None:
 
 @pytest.mark.parametrize("table", sorted(name for name, line in TABLES.items() if line.parent))
 def test_set_marker_of_every_child_table_has_a_whole_key_and_no_object(table: str) -> None:
-    (row,) = typed_rows(table, [set_marker(table, "x_1", STAMP)], Columns())
+    (row,) = typed_rows(table, [set_marker(table, "x_1", STAMP)], Columns(CATALOGUE))
     assert all(row[field] is not None for field in TABLES[table].key)
     assert (row["_source"], row["_parent_id"], row.get("object")) == ("set", "x_1", None)
 
@@ -192,14 +193,14 @@ def test_set_marker_of_every_child_table_has_a_whole_key_and_no_object(table: st
 
 
 def test_row_order_is_key_own_columns_snapshot_learned() -> None:
-    known = Columns()
+    known = Columns(CATALOGUE)
     first = {"zebra": 1, "object": "customer", "email": "a@b.c", "balance": 1, "id": "cus_1"}
     (row,) = typed("customers", first, known=known)
     own = [name for name in OWN_COLUMNS if name != "_parent_id"]
     assert list(row) == [
         "id",
         *own,
-        *(name for name in columns("customers") if name in first and name != "id"),
+        *(name for name in fields_of("customers") if name in first and name != "id"),
         "zebra",
     ]
 
@@ -268,7 +269,7 @@ def test_what_fits_stays_in_its_column(table: str, field: str, value: Any, store
 
 
 def test_variant_columns_are_known_from_then_on() -> None:
-    known = Columns()
+    known = Columns(CATALOGUE)
     typed("charges", *({"id": "x_1", "amount": value} for value in ("a", 2.5, {}, True)), known=known)
     typed("charges", {"id": "x_1", "captured": 1, "amount": 5, "amount__v_text": "a field of Stripe's"}, known=known)
     assert {name: kind for name, kind in known.of("charges").items() if "__v_" in name} == {
@@ -283,7 +284,9 @@ def test_variant_columns_are_known_from_then_on() -> None:
 def test_unstorable_characters_are_escaped_and_counted() -> None:
     counts = ConversionCounts()
     objects = [{"id": "ch_1", "description": "a\0b", "amount": "\ud800"}, {"id": "ch_2", "metadata": {"\0": "x"}}]
-    first, second = typed_rows("charges", explode("charges", objects, STAMP)["charges"], Columns(), counts=counts)
+    first, second = typed_rows(
+        "charges", explode("charges", objects, STAMP)["charges"], Columns(CATALOGUE), counts=counts
+    )
     assert (first["description"], first["amount__v_text"]) == (r"a\u0000b", r"\ud800")
     assert second["metadata"] == r'{"\\u0000":"x"}'
     assert counts.escaped() == {("charges", "description"): 1, ("charges", "amount"): 1, ("charges", "metadata"): 1}
@@ -291,7 +294,7 @@ def test_unstorable_characters_are_escaped_and_counted() -> None:
 
 
 def test_unseen_field_is_learned_from_its_first_value_and_stays() -> None:
-    known = Columns()
+    known = Columns(CATALOGUE)
     assert "new_field" not in typed("charges", {"id": "ch_0", "new_field": None}, known=known)[0]
     assert typed("charges", {"id": "ch_1", "new_field": 5}, known=known)[0]["new_field"] == 5
     later = typed("charges", {"id": "ch_2", "new_field": "x"}, known=known)[0]
@@ -301,7 +304,7 @@ def test_unseen_field_is_learned_from_its_first_value_and_stays() -> None:
 def test_fields_that_cannot_be_columns_are_kept_together() -> None:
     names = ["Amount", "a__b", "_as_of", "_other_fields", "x" * 54, "", "é", "a b", "9x", "x_"]
     obj: dict[str, Any] = {"id": "ch_1", **{name: place for place, name in enumerate(names)}}
-    known = Columns()
+    known = Columns(CATALOGUE)
     (row,) = typed("charges", obj, known=known)
     assert row["_as_of"] == datetime.fromtimestamp(1_760_000_000, UTC)
     assert not set(names[:1] + names[4:]) & set(row)
@@ -318,7 +321,7 @@ tables = st.sampled_from(
 @st.composite
 def objects(draw: st.DrawFn, table: str) -> dict[str, Any]:
     names = st.one_of(
-        st.sampled_from(sorted(columns(table))),
+        st.sampled_from(sorted(fields_of(table))),
         st.sampled_from(["new_one", "newer_one", "deleted", "Amount", "_as_of", "_other_fields", "created__v_text"]),
         strings,
     )
@@ -335,7 +338,7 @@ def batches(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]]]:
 
 def assert_same_object(table: str, rebuilt: Mapping[str, Any], original: Mapping[str, Any]) -> None:
     """The original less nulls; decimals, instants and integers in double columns equal by value, all else identical."""
-    kinds = columns(table)
+    kinds = fields_of(table)
     expected = {escaped(k): v for k, v in original.items() if v is not None and not (k == "deleted" and v is False)}
     assert rebuilt.keys() == expected.keys()
     for name, value in expected.items():
@@ -355,7 +358,7 @@ def assert_same_object(table: str, rebuilt: Mapping[str, Any], original: Mapping
 @given(batches())
 def test_object_is_rebuilt_from_its_row(batch: tuple[str, list[dict[str, Any]]]) -> None:
     table, originals = batch
-    known = Columns()
+    known = Columns(CATALOGUE)
     rows = typed(table, *originals, known=known)
     for row, original in zip(rows, originals, strict=True):
         assert_same_object(table, object_of(table, row, known), original)
@@ -364,7 +367,7 @@ def test_object_is_rebuilt_from_its_row(batch: tuple[str, list[dict[str, Any]]])
 @given(batches())
 def test_comparable_says_what_is_rebuilt(batch: tuple[str, list[dict[str, Any]]]) -> None:
     table, originals = batch
-    known = Columns()
+    known = Columns(CATALOGUE)
     rows = typed(table, *originals, known=known)
     for row, original in zip(rows, originals, strict=True):
         before = deepcopy(original)
@@ -385,18 +388,20 @@ def test_comparable_says_what_is_rebuilt(batch: tuple[str, list[dict[str, Any]]]
 )
 def test_values_with_several_spellings_come_back_in_one(table: str, field: str, sent: str, back: str) -> None:
     (row,) = typed(table, {"id": "x_1", field: sent})
-    assert object_of(table, row, Columns()) == comparable(table, {"id": "x_1", field: sent}, Columns())
-    assert object_of(table, row, Columns())[field] == back
+    assert object_of(table, row, Columns(CATALOGUE)) == comparable(
+        table, {"id": "x_1", field: sent}, Columns(CATALOGUE)
+    )
+    assert object_of(table, row, Columns(CATALOGUE))[field] == back
 
 
 def test_comparable_leaves_out_embedded_lists() -> None:
     invoice = {"id": "in_1", "object": "invoice", "lines": listed({"id": "il_1"}), "footer": None, "deleted": False}
-    assert comparable("invoices", invoice, Columns()) == {"id": "in_1", "object": "invoice"}
+    assert comparable("invoices", invoice, Columns(CATALOGUE)) == {"id": "in_1", "object": "invoice"}
 
 
 def test_embedded_entries_are_rebuilt_in_order() -> None:
     lines = [{"id": f"il_{n}", "object": "line_item", "amount": n, "period": {"end": n}} for n in range(5)]
-    known = Columns()
+    known = Columns(CATALOGUE)
     rows = explode("invoices", [{"id": "in_1", "object": "invoice", "lines": listed(*deepcopy(lines))}], STAMP)
     children = [
         row for row in typed_rows("invoice_line_items", rows["invoice_line_items"], known) if row["_source"] != "set"
@@ -406,12 +411,12 @@ def test_embedded_entries_are_rebuilt_in_order() -> None:
 
 def test_deleted_row_is_rebuilt_as_deleted() -> None:
     (row,) = typed("customers", {"id": "cus_1", "object": "customer", "deleted": True})
-    assert object_of("customers", row, Columns()) == {"id": "cus_1", "deleted": True}
+    assert object_of("customers", row, Columns(CATALOGUE)) == {"id": "cus_1", "deleted": True}
 
 
 def test_parsed_json_and_naive_times_are_taken_from_databases_too() -> None:
     row = {"id": "ch_1", "metadata": {"a": 1}, "created": datetime(2023, 11, 14, 22, 13, 20), "_other_fields": {"A": 1}}
-    assert object_of("charges", row, Columns()) == {
+    assert object_of("charges", row, Columns(CATALOGUE)) == {
         "id": "ch_1",
         "metadata": {"a": 1},
         "created": 1_700_000_000,
@@ -431,7 +436,7 @@ def test_line_of_an_old_version_gets_its_id_of_today() -> None:
     invoice = {"id": "in_1", "object": "invoice", "lines": listed(old_line("sub_1", "il_1"), old_line("sub_1", "il_2"))}
     lines = explode("invoices", [invoice], STAMP)["invoice_line_items"]
     assert [(row["id"], row["_parent_id"]) for row in lines[:-1]] == [("il_1", "in_1"), ("il_2", "in_1")]
-    known = Columns()
+    known = Columns(CATALOGUE)
     (row, _) = typed_rows("invoice_line_items", lines[:-1], known, clock=lambda: NOW)
     assert object_of("invoice_line_items", row, known) == old_line("sub_1", "il_1")
 

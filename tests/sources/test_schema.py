@@ -11,17 +11,15 @@ from threading import Barrier
 import pytest
 import stripe
 
+from sources.catalogue import ColumnType
 from sources.columns.columns import (
     MORE_COLUMNS,
     OWN_COLUMNS,
-    SNAPSHOT,
     Columns,
-    ColumnType,
     all_columns,
-    api_version,
-    columns,
 )
-from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.catalogue import CATALOGUE, TABLES
+from sources.stripe_api.catalogue.fields import SNAPSHOT, api_version, fields_of
 from sources.stripe_api.generate.sdk import Field, Kind, Sdk, Type
 from sources.stripe_api.generate.snapshot import COMMAND, column_type, difference, main, snapshot, table_columns
 
@@ -71,17 +69,17 @@ def test_api_version_is_the_one_that_the_sdk_sends() -> None:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_table_has_columns_for_its_key_and_none_for_what_lives_elsewhere(table: str) -> None:
-    line, known = TABLES[table], all_columns(table)
+    line, known = TABLES[table], all_columns(CATALOGUE, table)
     assert set(line.key) <= known.keys()
     assert all(embedded.field not in known for embedded in line.embedded)
     assert not {"deleted", *line.hidden} & known.keys()
-    assert not any(name.startswith("_") for name in columns(table))
+    assert not any(name.startswith("_") for name in fields_of(table))
     assert ("_parent_id" in known) == (line.parent is not None)
-    assert known.keys() - columns(table).keys() == OWN_COLUMNS.keys() - ({"_parent_id"} if not line.parent else set())
+    assert known.keys() - fields_of(table).keys() == OWN_COLUMNS.keys() - ({"_parent_id"} if not line.parent else set())
 
 
 def test_secrets_of_cards_have_no_column() -> None:
-    assert not {"number", "cvc"} & all_columns("issuing_cards").keys()
+    assert not {"number", "cvc"} & all_columns(CATALOGUE, "issuing_cards").keys()
 
 
 @pytest.mark.parametrize(
@@ -115,7 +113,7 @@ def test_secrets_of_cards_have_no_column() -> None:
     ],
 )
 def test_columns_have_the_types_that_stripe_documents(table: str, column: str, kind: ColumnType) -> None:
-    assert all_columns(table)[column] == kind
+    assert all_columns(CATALOGUE, table)[column] == kind
 
 
 @pytest.mark.parametrize("suffix", ["_at", "_date"])
@@ -123,7 +121,7 @@ def test_every_time_by_name_is_a_timestamp_but_for_milliseconds(suffix: str) -> 
     others = {
         (table, name)
         for table in TABLES
-        for name, kind in columns(table).items()
+        for name, kind in fields_of(table).items()
         if (name.endswith(suffix) or name == "created") and kind != "timestamp"
     }
     assert others == ({("terminal_readers", "last_seen_at")} if suffix == "_at" else set())
@@ -177,26 +175,26 @@ def test_table_of_several_objects_has_the_fields_of_all(sdk: Sdk) -> None:
     ],
 )
 def test_unseen_column_takes_the_type_of_its_first_value(value: object, kind: ColumnType) -> None:
-    run = Columns()
+    run = Columns(CATALOGUE)
     assert run.learn("charges", "new_field", value) == kind
     assert run.of("charges")["new_field"] == kind
     assert "new_field" not in run.of("refunds")
-    assert "new_field" not in all_columns("charges")
+    assert "new_field" not in all_columns(CATALOGUE, "charges")
 
 
 @pytest.mark.parametrize("first", [lambda: 1, lambda: "x"])
 def test_first_value_decides_for_the_run(first: Callable[[], object]) -> None:
-    run = Columns()
+    run = Columns(CATALOGUE)
     decided = run.learn("charges", "new_field", first())
     assert run.learn("charges", "new_field", 2.5) == decided
 
 
 def test_known_column_keeps_its_type() -> None:
-    assert Columns().learn("charges", "amount", "not a number") == "bigint"
+    assert Columns(CATALOGUE).learn("charges", "amount", "not a number") == "bigint"
 
 
 def test_null_and_foreign_values_decide_nothing() -> None:
-    run = Columns()
+    run = Columns(CATALOGUE)
     for value in (None, object()):
         with pytest.raises(TypeError, match="new_field"):
             run.learn("charges", "new_field", value)
@@ -204,14 +202,14 @@ def test_null_and_foreign_values_decide_nothing() -> None:
 
 
 def test_types_in_the_database_win() -> None:
-    run = Columns({"charges": {"amount": "decimal", "added_last_year": "json"}})
+    run = Columns(CATALOGUE, {"charges": {"amount": "decimal", "added_last_year": "json"}})
     assert run.of("charges")["amount"] == "decimal"
     assert run.learn("charges", "added_last_year", 1) == "json"
     assert run.of("charges")["currency"] == "text"
 
 
 def test_columns_that_were_handed_out_do_not_change() -> None:
-    run = Columns()
+    run = Columns(CATALOGUE)
     before = run.of("charges")
     run.learn("charges", "new_field", 1)
     assert "new_field" not in before
@@ -221,12 +219,12 @@ def test_columns_that_were_handed_out_do_not_change() -> None:
 
 def test_no_row_of_a_full_table_outgrows_a_page_of_postgres() -> None:
     """A value that is moved out leaves 18 bytes, beside 8 kB for the page, the row's head and its null bits."""
-    widest = max(len(all_columns(name)) for name in TABLES) + MORE_COLUMNS + 1  # and `_other_fields`
+    widest = max(len(all_columns(CATALOGUE, name)) for name in TABLES) + MORE_COLUMNS + 1  # and `_other_fields`
     assert 24 + widest // 8 + 18 * widest < 8_160
 
 
 def test_threads_that_learn_at_once_agree() -> None:
-    run, start = Columns(), Barrier(8)
+    run, start = Columns(CATALOGUE), Barrier(8)
 
     def learn(number: int) -> list[ColumnType]:
         start.wait()
@@ -240,6 +238,6 @@ def test_threads_that_learn_at_once_agree() -> None:
 
 def test_table_that_the_catalogue_lacks_is_an_error() -> None:
     with pytest.raises(KeyError):
-        columns("no_such_table")
+        fields_of("no_such_table")
     with pytest.raises(KeyError):
-        Columns().of("no_such_table")
+        Columns(CATALOGUE).of("no_such_table")

@@ -9,7 +9,7 @@ from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.stored_schema import stored_columns
 from simulator import Simulator
 from sources.columns.columns import Columns
-from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.catalogue import CATALOGUE, TABLES
 from sources.stripe_api.objects.rows import comparable, object_of
 
 Key = tuple[Any, ...]
@@ -19,7 +19,7 @@ def stored_objects(url: str, table: str, account_id: str | None = None) -> dict[
     """The living rows of a table as Stripe's objects, by key."""
     database = PostgresDatabase(url)
     try:
-        columns = Columns(stored_columns(database, "stripe"))
+        columns = Columns(CATALOGUE, stored_columns(database, "stripe", "stripe"))
         names = [name for (name,) in database.execute(NAMES, (table,))]
         values = database.execute(
             f"SELECT {', '.join(map(_quoted, names))} FROM stripe.{table} WHERE _deleted_at IS NULL"
@@ -43,7 +43,7 @@ def _quoted(name: str) -> str:
 
 def account_objects(sim: Simulator, table: str) -> dict[Key, dict[str, Any]]:
     """The living objects of a simulated account's table, in the form that rows give back, by key."""
-    columns = Columns()
+    columns = Columns(CATALOGUE)
     return {
         tuple(row.parent if name == "_parent_id" else row.object[name] for name in TABLES[table].key): comparable(
             table, row.object, columns

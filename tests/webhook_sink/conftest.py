@@ -56,7 +56,7 @@ def event(
     **more: Any,
 ) -> dict[str, Any]:
     """A snapshot event as Stripe sends it, in the project's API version unless it says otherwise."""
-    from sources.columns.columns import api_version as project
+    from sources.stripe_api.catalogue.fields import api_version as project
 
     shown = {"id": id, "object": "event", "type": type, "created": created, "livemode": False, "data": {"object": obj}}
     return shown | {"api_version": api_version or project()} | more

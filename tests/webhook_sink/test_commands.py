@@ -17,7 +17,7 @@ import urllib3
 
 from simulator import Simulator
 from simulator.deliveries import signature
-from sources.columns.columns import api_version
+from sources.stripe_api.catalogue.fields import api_version
 from tests import processes
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import ACCOUNT, SECRET, Stored, event

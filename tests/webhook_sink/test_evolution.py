@@ -16,6 +16,7 @@ from pipelines.warehouse.stored_schema import stored_columns
 from sources.columns.arrow import arrow_tables
 from sources.columns.columns import MORE_COLUMNS, Columns
 from sources.columns.contract import contract_of
+from sources.stripe_api.catalogue import CATALOGUE
 from sources.stripe_api.objects.rows import Stamp, explode
 from tests.webhook_sink.conftest import ACCOUNT, NOW, Served, Stored, deliver, event
 from webhook_sink.commit.schema import SchemaState
@@ -32,10 +33,10 @@ def load(url: str, obj: dict[str, Any], as_of: int) -> None:
     """One object by the batch path: its own columns, its own load."""
     database = PostgresDatabase(url)
     try:
-        columns = Columns(stored_columns(database, "stripe"))
+        columns = Columns(CATALOGUE, stored_columns(database, "stripe", "stripe"))
         rows = explode("customers", [obj], Stamp(ACCOUNT, as_of, "list"))
         tables = arrow_tables(rows, columns)
-        Loader(database, "stripe", columns).load(tables)
+        Loader(database, "stripe", columns, "stripe").load(tables)
     finally:
         database.close()
 
@@ -63,7 +64,7 @@ def test_unseen_field_becomes_a_column_of_its_type(
     assert columns_of(stored, "customers")["invented_lately"] == type
     assert stored.value("select invented_lately from stripe.customers") == back
     database = PostgresDatabase(stored.url)
-    assert "invented_lately" in stored_columns(database, "stripe")["customers"]
+    assert "invented_lately" in stored_columns(database, "stripe", "stripe")["customers"]
     database.close()
 
 

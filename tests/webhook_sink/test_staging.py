@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sources.columns.contract import Contract, ContractedColumns
+from sources.stripe_api.catalogue import CATALOGUE
 from sources.stripe_api.objects.rows import Stamp, explode, typed_rows
 from webhook_sink.commit.staging import staged
 
@@ -31,7 +32,7 @@ FIELDS = ("name", "balance", "created", "livemode", "metadata", "unit_amount_dec
 @given(fields=st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=6))
 def test_staged_rows_equal_the_definition(fields: dict[str, Any]) -> None:
     (row,) = explode("prices", [{"id": "price_1", "object": "price", **fields}], Stamp("acct_1", 7, "event"))["prices"]
-    ours, theirs = (ContractedColumns({}, Contract()) for _ in range(2))
+    ours, theirs = (ContractedColumns(CATALOGUE, {}, Contract()) for _ in range(2))
     (one,) = staged("prices", [dict(row)], ours, lambda: NOW)
     (typed,) = typed_rows("prices", [dict(row)], theirs, clock=lambda: NOW)
     kinds = theirs.of("prices")

@@ -12,6 +12,7 @@ from typing import Literal
 from pipelines.state import OWN_TABLES
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.rights import check_rights, create_missing
+from sources.stripe_api.catalogue import CATALOGUE
 
 Status = Literal["processing", "processed", "failed", "ignored"]
 
@@ -45,7 +46,17 @@ def create(database: PostgresDatabase, dataset: str) -> None:
 
     Raises `DatabaseProblem` for rights that lack, in the dataset's other tables as well.
     """
-    check_rights(database, dataset, [], {**OWN_TABLES, "stripe_webhook_events": False, "stripe_webhook_rereads": True})
+    check_rights(
+        database,
+        dataset,
+        [],
+        {
+            **dict.fromkeys(CATALOGUE.tables, False),
+            **OWN_TABLES,
+            "stripe_webhook_events": False,
+            "stripe_webhook_rereads": True,
+        },
+    )
     create_missing(database, dataset, {name: text.format(d=f'"{dataset}"') for name, text in TABLES.items()})
 
 

@@ -9,10 +9,20 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.warehouse.holders import holder_of
-from pipelines.warehouse.merge import ACCOUNT, AS_OF, DELETED_AT, PARENT, SET_MARKER, SOURCE, SYNCED_AT, Merge
-from sources.columns.columns import OWN_COLUMNS, ColumnType
-from sources.stripe_api.catalogue import TABLES
+from pipelines.warehouse.merge import (
+    ACCOUNT,
+    AS_OF,
+    DELETED_AT,
+    PARENT,
+    SET_MARKER,
+    SOURCE,
+    SYNCED_AT,
+    Merge,
+    holder_of,
+)
+from sources.catalogue import ColumnType
+from sources.columns.columns import OWN_COLUMNS
+from sources.stripe_api.catalogue import CATALOGUE, TABLES
 
 SQL_TYPES: Mapping[ColumnType, str] = {
     "text": "text",
@@ -46,7 +56,7 @@ def statements(
     """The statements for a table that has these columns, its own and ours, in a dataset with these tables."""
     key = (*TABLES[table].key, ACCOUNT)
     target = f"{_quote(dataset)}.{_quote(table)}"
-    holder = holder_of(table, existing.__contains__, lambda name: f"{_quote(dataset)}.{_quote(name)}")
+    holder = holder_of(CATALOGUE, table, existing.__contains__, lambda name: f"{_quote(dataset)}.{_quote(name)}")
     remade = TABLES[table].chosen_id
     unseen = TABLES[table].shown_on_request
     merge = Merge(target, "staged", tuple(columns), key, ARRIVAL, holder, unseen, remade=remade)

@@ -22,18 +22,20 @@ from dlt.dataset.utils import get_destination_clients
 from pipelines.loading.dlt_configuration import own_configuration, refuse_another_target
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import advice_on_rights, database_error_of, state_of
-from pipelines.warehouse.stored_schema import SCHEMA, stored_columns
+from pipelines.warehouse.stored_schema import stored_columns
 from pipelines.warehouse.verdict import RACES, verdict_of
+from sources.catalogue import ColumnType
 from sources.columns.arrow import ARROW_TYPES
 from sources.columns.coerce import VARIANT_MARK
-from sources.columns.columns import OWN_COLUMNS, ColumnType, all_columns
+from sources.columns.columns import OWN_COLUMNS, all_columns
 from sources.columns.contract import Contract, ContractedColumns
 from sources.columns.dlt_hints import dlt_columns
 from sources.errors import ConnectorError
-from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.catalogue import CATALOGUE, TABLES
 from webhook_sink.commit.merging import TableStatements, statements
 from webhook_sink.commit.pipeline import Statement
 
+SCHEMA = "stripe"
 NEWEST = f"""
 SELECT version_hash FROM "{{dataset}}"._dlt_version WHERE schema_name = '{SCHEMA}' ORDER BY inserted_at DESC LIMIT 1"""
 
@@ -71,7 +73,7 @@ class SchemaState:
         self.dataset = dataset
         self.newest = Statement(NEWEST.format(dataset=dataset).encode())
         self.version: list[tuple[str | None, ...]] = []
-        self.columns = ContractedColumns({}, contract)
+        self.columns = ContractedColumns(CATALOGUE, {}, contract)
         self._stored: Mapping[str, Mapping[str, ColumnType]] = {}
         self._known: Mapping[str, Set[str]] = {}
         self._statements: dict[str, TableStatements] = {}
@@ -158,7 +160,7 @@ class SchemaState:
         for name, columns in needed.items():
             variants = [(column, _variant(column)) for column in columns if VARIANT_MARK in column]
             # Not what else was learned meanwhile: another event's column may be one that the database refuses.
-            wanted = {*columns, *OWN_COLUMNS, *all_columns(name), *self._stored.get(name, ())}
+            wanted = {*columns, *OWN_COLUMNS, *all_columns(CATALOGUE, name), *self._stored.get(name, ())}
             hints = [
                 hint
                 for column, hint in dlt_columns(name, self.columns, pa.schema(variants)).items()
@@ -167,7 +169,7 @@ class SchemaState:
             schema.update_table(new_table(name, write_disposition="merge", columns=hints))
         schema._bump_version()
         client, _ = get_destination_clients(
-            schema, destination=database.destination(staging), destination_dataset_name=self.dataset
+            schema, destination=database.destination(staging, CATALOGUE), destination_dataset_name=self.dataset
         )
         refuse_another_target(client, SCHEMA, self.dataset, staging)
         said: BaseException | None = None
@@ -189,14 +191,14 @@ class SchemaState:
             database = PostgresDatabase(self._conninfo)
             try:
                 version = database.execute(self.newest.sql.decode())
-                stored = stored_columns(database, self.dataset)
+                stored = stored_columns(database, self.dataset, SCHEMA)
             finally:
                 database.close()
             self.version = version
             self._stored = {name: columns for name, columns in stored.items() if name in TABLES}
             self._known = {name: columns.keys() | OWN_COLUMNS.keys() for name, columns in stored.items()}
             self._statements = {}
-            self.columns = ContractedColumns(stored, self._contract)
+            self.columns = ContractedColumns(CATALOGUE, stored, self._contract)
 
 
 def _variant(column: str) -> pa.DataType:

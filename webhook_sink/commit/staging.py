@@ -14,8 +14,9 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from pipelines.warehouse.merge import SET_MARKER
+from sources.catalogue import ColumnType
 from sources.columns.coerce import EPOCH, FIRST_SECOND, INT64, LAST_SECOND, VARIANT_MARK
-from sources.columns.columns import OWN_COLUMNS, ColumnType
+from sources.columns.columns import OWN_COLUMNS
 from sources.columns.contract import ContractedColumns
 from sources.columns.layout import is_v2
 from sources.stripe_api.catalogue import TABLES

@@ -16,8 +16,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sources.columns.columns import SNAPSHOT, ColumnType
+from sources.catalogue import ColumnType
 from sources.stripe_api.catalogue import TABLES, Table
+from sources.stripe_api.catalogue.fields import SNAPSHOT
 from sources.stripe_api.generate.sdk import Field, Kind, Sdk
 
 COMMAND = "python -m sources.stripe_api.generate.snapshot"

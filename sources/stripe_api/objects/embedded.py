@@ -7,9 +7,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sources.columns.coerce import MAX_KEY
-from sources.columns.columns import OWN_COLUMNS, columns
+from sources.columns.columns import OWN_COLUMNS
 from sources.json_text import escaped
 from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.catalogue.fields import fields_of
 
 if TYPE_CHECKING:
     from sources.stripe_api.catalogue import Embedded, Table
@@ -88,7 +89,7 @@ def has_key(obj: dict[str, Any], table: str) -> bool:
 @cache
 def _key_types(table: str) -> tuple[tuple[str, type], ...]:
     """Key fields of Stripe's, with the type that a value needs; our own columns are not the object's to have."""
-    kinds = columns(table)
+    kinds = fields_of(table)
     fields = [field for field in TABLES[table].key if field not in OWN_COLUMNS]
     return tuple((field, str if kinds[field] == "text" else int) for field in fields)
 

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from sources.columns.columns import columns
 from sources.columns.layout import OTHER_FIELDS, RESERVED
 from sources.errors import BrokenPage
 from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.catalogue.fields import fields_of
 from sources.stripe_api.objects.embedded import id_in, key_of, key_problem, take
 from sources.stripe_api.objects.typed import Row, comparable, object_of, typed_rows
 
@@ -152,7 +152,7 @@ def _delete(rows: dict[str, list[Row]], table: Table, stub: Row, stamp: Stamp, p
 
 def _is_stub(table: Table, obj: Row) -> bool:
     """Whether a deleted object is no more than its stub. Where all have few fields, half make a whole."""
-    return bool(table.key) and len(obj) <= _STUB_FIELDS and 2 * (len(obj) - 1) <= len(columns(table.name))
+    return bool(table.key) and len(obj) <= _STUB_FIELDS and 2 * (len(obj) - 1) <= len(fields_of(table.name))
 
 
 def _parent_of(table: Table, obj: Row) -> str | None:

@@ -1,0 +1,39 @@
+"""Stripe's top-level fields by table, with their types, and the version of the API that has them.
+
+They are in `snapshot.json`, which `generate/snapshot.py` makes from the installed SDK. Ids of objects that Stripe can
+expand are `text`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from sources.catalogue import ColumnType
+
+SNAPSHOT = Path(__file__).with_name("snapshot.json")
+
+
+def fields_of(table: str) -> Mapping[str, ColumnType]:
+    """The fields of a table, sorted. Raises KeyError for a table that the snapshot lacks."""
+    return _tables()[table]
+
+
+def api_version() -> str:
+    """The version of Stripe's API that the snapshot describes ("2026-10-28.endive")."""
+    return str(_snapshot()["api_version"])
+
+
+@cache
+def _tables() -> Mapping[str, Mapping[str, ColumnType]]:
+    return {name: MappingProxyType(found) for name, found in _snapshot()["tables"].items()}
+
+
+@cache
+def _snapshot() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+    return content
