@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pipelines.account import open_client
 from pipelines.settings import Settings
 from sources.errors import BadConfiguration, shown
 from sources.stripe_api.catalogue import RESOURCES, Params
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.objects.embedded import has_key
 from sources.stripe_api.paging.conventions import cursor_after
+from sources.stripe_api.provider import open_client
 
 ALL = "all"
 

@@ -18,7 +18,6 @@ from typing import Any
 
 import psycopg
 
-from pipelines.account import open_client
 from pipelines.accounts import one_account, own_account
 from pipelines.cli import (
     ALL_WELL,
@@ -34,6 +33,7 @@ from pipelines.settings import Settings, read_settings
 from pipelines.warehouse.problems import explained, keep_rows_out_of_logs
 from sources.command_line import Parser
 from sources.errors import ConnectorError
+from sources.stripe_api.provider import open_client
 from webhook_sink.endpoint_secrets import TO_FORGET, Secrets
 from webhook_sink.endpoints import Endpoint, Endpoints
 from webhook_sink.follow import follow

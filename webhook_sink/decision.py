@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from sources.changes import Change, Ignored, ObjectRef
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage
+from sources.rows import Row, Stamp
 from sources.stripe_api.catalogue import TABLES, table_of_object
 from sources.stripe_api.catalogue.events import is_deletion
-from sources.stripe_api.objects.changes import Change, Ignored, change_of, rows_of
-from sources.stripe_api.objects.retrieve import ObjectRef
-from sources.stripe_api.objects.rows import Row, Stamp, tombstone
+from sources.stripe_api.objects.changes import change_of, rows_of
+from sources.stripe_api.objects.rows import tombstone
 from webhook_sink.event import Event
 
 UNREADABLE = "reading its object takes STRIPE_SECRET_KEY"

@@ -13,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+from sources.changes import ObjectRef, Retrieved
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import ConnectorError
 from sources.stripe_api.client.client import Client
-from sources.stripe_api.objects.retrieve import ObjectRef, Retrieved, retrieve_one
+from sources.stripe_api.objects.retrieve import retrieve_one
 from webhook_sink.commit.batch import key_of
 from webhook_sink.commit.entry import Claim, Entry
 from webhook_sink.commit.ledger import LedgerStatements

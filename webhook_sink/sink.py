@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from pipelines.account import open_client
 from pipelines.accounts import own_account
 from pipelines.loading.contracted import read_contract
 from pipelines.settings import Settings
@@ -21,6 +20,7 @@ from sources.columns.layout import utc_now
 from sources.errors import BadConfiguration, ConnectorError, RetryLater
 from sources.stripe_api.catalogue.fields import api_version
 from sources.stripe_api.client.client import Client
+from sources.stripe_api.provider import open_client
 from webhook_sink import endpoint_secrets, startup
 from webhook_sink.commit import ledger
 from webhook_sink.commit.entry import Entry, Fate

@@ -7,13 +7,13 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pipelines.account import read_account
 from pipelines.session import refuse_other_mode
 from pipelines.settings import Settings
 from pipelines.state import modes_of_accounts
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import DatabaseProblem
 from sources.errors import BadConfiguration, shown
+from sources.stripe_api.client.account import read_account
 from sources.stripe_api.client.client import Client
 from webhook_sink.commit import ledger
 
@@ -89,7 +89,7 @@ def _account_id(settings: Settings, client_of: Callable[[str | None], Client], l
             raise BadConfiguration(NOT_ONE.format(shown(told)))
         return told
     if settings.stripe_secret_key:
-        return read_account(client_of(None), settings).id
+        return read_account(client_of(None), settings.told_account).id
     if (found := _one(loaded)) is None:
         raise BadConfiguration(NO_ACCOUNT)
     return found

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from pipelines.warehouse.stored_rows import Key, row_key
+from pipelines.warehouse.stored_rows import row_key
 from sources.catalogue import Table
 from sources.columns.columns import Columns
+from sources.rows import Key
 from sources.stripe_api.events.position import AHEAD
 from sources.stripe_api.objects.rows import object_of
 

@@ -15,7 +15,7 @@ from pipelines.sync.lists import SyncState, loaded_resources
 from pipelines.sync.settings import SyncSettings
 from pipelines.sync.sync import Sync, SyncOutcome
 from pipelines.warehouse.rights import may_remake, own_tables
-from sources.stripe_api.catalogue import Resource
+from sources.catalogue import Resource
 
 Part = dict[str, str]
 """What a scheduler hands to a part: ACCOUNT (empty: the key's own), and for lists AREA, RESOURCES and TOUCHED (the

@@ -14,8 +14,8 @@ from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.set_markers import without_markers
 from sources.errors import SkipResource
 from sources.fetch.fetch import Chunk, Failed
+from sources.provider import Account
 from sources.stripe_api.catalogue import CATALOGUE, RESOURCES, TABLES
-from sources.stripe_api.client.account import Account
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.convert import converter
 from sources.stripe_api.paging.plan import fetch

@@ -28,8 +28,9 @@ from sources.errors import SkipResource
 from sources.fetch.fetch import Chunk, Failed, Fetch
 from sources.fetch.limiter import Limiter
 from sources.fetch.progress import Advance, Progress
+from sources.provider import Account
 from sources.stripe_api.catalogue import CATALOGUE, Resource
-from sources.stripe_api.client.account import Account, read_account
+from sources.stripe_api.client.account import read_account
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.client.settings import ClientSettings
 from sources.stripe_api.convert import converter

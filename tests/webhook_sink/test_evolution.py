@@ -16,8 +16,9 @@ from pipelines.warehouse.stored_schema import stored_columns
 from sources.columns.arrow import arrow_tables
 from sources.columns.columns import MORE_COLUMNS, Columns
 from sources.columns.contract import contract_of
+from sources.rows import Stamp
 from sources.stripe_api.catalogue import CATALOGUE
-from sources.stripe_api.objects.rows import Stamp, explode
+from sources.stripe_api.objects.rows import explode
 from tests.webhook_sink.conftest import ACCOUNT, NOW, Served, Stored, deliver, event
 from webhook_sink.commit.schema import SchemaState
 from webhook_sink.sink import Sink

@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 import pytest
 
-from pipelines.account import open_client
 from pipelines.session import open_session
 from simulator import Simulator
 from sources.errors import BadConfiguration
+from sources.stripe_api.provider import open_client
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import NOW, Served, Stored, deliver, event, read_again, settings_for, sink_settings
 from webhook_sink import startup

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sources.columns.contract import Contract, ContractedColumns
+from sources.rows import Stamp
 from sources.stripe_api.catalogue import CATALOGUE
-from sources.stripe_api.objects.rows import Stamp, explode, typed_rows
+from sources.stripe_api.objects.rows import explode, typed_rows
 from webhook_sink.commit.staging import staged
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)

@@ -19,8 +19,9 @@ from sources.columns.coerce import EPOCH, FIRST_SECOND, INT64, LAST_SECOND, VARI
 from sources.columns.columns import OWN_COLUMNS
 from sources.columns.contract import ContractedColumns
 from sources.columns.layout import is_v2
+from sources.rows import Row
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.objects.rows import Row, typed_rows
+from sources.stripe_api.objects.rows import typed_rows
 
 _EXACT: Mapping[ColumnType, frozenset[type]] = {
     "text": frozenset((str,)),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sources.columns.coerce import VARIANT_MARK, canonical, restore
 from sources.columns.layout import OTHER_FIELDS, RESERVED, SYNCED_AT, fitted, is_v2, layout, utc_now
 from sources.json_text import escaped
+from sources.rows import Row
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.objects.embedded import take
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from sources.columns.coerce import Variant
     from sources.columns.columns import Columns
     from sources.columns.conversion_counts import ConversionCounts
-
-Row = dict[str, Any]
 
 
 def typed_rows(

@@ -1,0 +1,101 @@
+"""A provider of billing data as one value: what the pipelines and the sink have to know of its API. Does nothing.
+
+`sources/stripe_api/provider.py` fills it for Stripe. The name tells where things are kept: the dataset and dlt's stored
+schema are called like it, and the sink's tables, metrics and route begin with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+from sources.catalogue import Catalogue, Parent, Resource
+from sources.changes import Change, Ignored, ObjectRef, Retrieved
+from sources.columns.columns import Columns
+from sources.columns.conversion_counts import ConversionCounts
+from sources.fetch import fetch
+from sources.fetch.deliveries import Convert
+from sources.fetch.limiter import Limiter
+from sources.fetch.progress import Progress
+from sources.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The account whose objects are read; `now` is the provider's clock, in unix seconds, when it was asked."""
+
+    id: str
+    now: int
+    requests: int
+
+
+class Client(fetch.Client, Protocol):
+    """A client that a session opens and closes."""
+
+    limiter: Limiter
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def witness_clock(self, name: str, now: float) -> None:
+        """Another clock that answers' dates are compared with: `now` is what it shows, in unix seconds."""
+        ...
+
+
+class Reader(Protocol):
+    """Begins to read lists. See `sources.stripe_api.paging.plan.fetch`."""
+
+    def __call__(
+        self,
+        client: Any,
+        resources: Sequence[Resource],
+        *,
+        convert: Convert,
+        until: int,
+        since: int = 0,
+        progress: Mapping[str, Progress] | None = None,
+        parents: Callable[[Parent, str | None], Iterator[tuple[str, ...]]] | None = None,
+        workers: int = 16,
+        requests_budget: int | None = None,
+    ) -> fetch.Fetch:
+        """Objects created in `[since, until)`, unix seconds, of which `progress` leaves something to read."""
+        ...
+
+
+class Retriever(Protocol):
+    """Retrieves single objects, in batches. See `sources.stripe_api.objects.retrieve.retrieve`."""
+
+    def __call__(
+        self,
+        client: Any,
+        refs: Iterable[ObjectRef],
+        account_id: str,
+        *,
+        workers: int = 8,
+        entries: ConversionCounts | None = None,
+    ) -> Iterator[list[Retrieved]]:
+        """Objects that no row can hold are noted in `entries`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Provider:
+    """What a provider gives.
+
+    `open_client` takes the settings, `read_account` an open client and the account's id where the settings tell it.
+    `converter` makes the conversion of one account's pages into Arrow tables. `change_of` says what an event tells, in
+    which version of the API for which account; `rows_of` makes rows of that. Their errors are those of
+    `sources/errors.py`.
+    """
+
+    name: str
+    catalogue: Catalogue
+    open_client: Callable[[Any], Any]
+    read_account: Callable[[Any, str | None], Account]
+    converter: Callable[[str, Columns, ConversionCounts], Convert]
+    fetch: Reader
+    retrieve: Retriever
+    change_of: Callable[[Mapping[str, Any], str, str], Change | Ignored]
+    rows_of: Callable[[Change, str, ConversionCounts | None], dict[str, list[Row]]]
