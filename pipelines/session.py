@@ -27,9 +27,9 @@ from pipelines.warehouse.duckdb_database import open_duckdb
 from pipelines.warehouse.postgres_database import open_postgres
 from pipelines.warehouse.rights import check_rights
 from sources.catalogue import Catalogue
+from sources.columns.arrow import rows_of
 from sources.columns.contract import ContractedColumns
 from sources.columns.conversion_counts import ConversionCounts
-from sources.columns.set_markers import rows_of
 from sources.errors import BadConfiguration
 from sources.fetch.limiter import Spending
 from sources.fetch.values import ResourceStatus

@@ -15,8 +15,8 @@ from sources.changes import Change, Ignored, ObjectRef, Retrieved
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.fetch import fetch
-from sources.fetch.deliveries import Convert
 from sources.fetch.limiter import Limiter
+from sources.fetch.pager import Convert
 from sources.fetch.progress import Progress
 from sources.rows import Row
 

@@ -56,7 +56,7 @@ LAYERS = (
     "pipelines.cli",
     "pipelines.loading",
     "pipelines.session",
-    "pipelines.run",
+    "pipelines.loading.run",
     "pipelines.sync",
     "pipelines.check",
     "pipelines",

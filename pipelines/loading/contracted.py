@@ -7,8 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from pipelines.settings import configured
-from pipelines.warehouse.database import Database
-from pipelines.warehouse.stored_schema import stored_columns
+from pipelines.warehouse.database import Database, stored_columns
 from sources.catalogue import Catalogue
 from sources.columns.contract import SETTING, Contract, ContractedColumns, contract_of
 

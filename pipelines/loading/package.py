@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from sources.columns.arrow import concat
-from sources.columns.set_markers import rows_of
+from sources.columns.arrow import concat, rows_of
 from sources.fetch.fetch import Chunk, Failed, Finished
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipelines.run import Outcome
+from pipelines.loading.run import Outcome
 from pipelines.session import Session
 from pipelines.state import AccountState
 from pipelines.sync.cadence import due_lists

@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable, Iterator
 
 from sources.catalogue import Parent, Resource
+from sources.columns.arrow import without_markers
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
-from sources.columns.set_markers import without_markers
 from sources.errors import SkipResource
 from sources.fetch.fetch import Chunk, Failed
 from sources.provider import Account

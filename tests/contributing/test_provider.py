@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.run import Order, Outcome, run
+from pipelines.loading.run import Order, Outcome, run
 from pipelines.settings import Settings
 from tests.contributing.toy import CATALOGUE, TOY
 from tests.contributing.toy_api import KEY, toy_api

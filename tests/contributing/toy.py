@@ -15,14 +15,13 @@ import pyarrow as pa
 from sources.catalogue import Catalogue, EventType, Resource, Table
 from sources.changes import Change, Ignored, ObjectRef, Retrieved
 from sources.columns.arrow import arrow_tables
+from sources.columns.arrow import rows_of as count_rows
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
-from sources.columns.set_markers import rows_of as count_rows
 from sources.errors import AuthenticationFailed, ServerFailed
-from sources.fetch.deliveries import Convert
 from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
 from sources.fetch.limiter import Limiter
-from sources.fetch.pager import Horizon, Listing, Step, Survey, Turn
+from sources.fetch.pager import Convert, Horizon, Listing, Step, Survey, Turn
 from sources.fetch.progress import Listed
 from sources.fetch.schedule import ResourceRun, Schedule
 from sources.fetch.transport import Transport

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.check.check import Check, CheckOrder
 from pipelines.check.report import CheckReport
-from pipelines.run import Order, run
+from pipelines.loading.run import Order, run
 from pipelines.session import Session, open_database, open_session
 from pipelines.settings import Settings
 from pipelines.sync.lists import loaded_resources
 from pipelines.sync.objects import Loaded, load_objects
 from pipelines.sync.settings import SyncSettings
 from pipelines.sync.sync import Sync, SyncOutcome
-from pipelines.warehouse.stored_schema import stored_columns
+from pipelines.warehouse.database import stored_columns
 from simulator.truth import Held, held, truth
 from sources.columns.coerce import VARIANT_MARK
 from sources.columns.columns import OWN_COLUMNS, Columns

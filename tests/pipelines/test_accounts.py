@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipelines.accounts import each_account
-from pipelines.run import Order, run
+from pipelines.loading.run import Order, run
 from pipelines.session import open_session
 from pipelines.settings import Settings
 from pipelines.stripe_sync import sync_once

@@ -21,7 +21,7 @@ import pytest
 from pipelines.check.check import Check, CheckOrder
 from pipelines.check.unlisted import Unlisted
 from pipelines.loading.isolation import load_isolated
-from pipelines.run import Order, Outcome, run
+from pipelines.loading.run import Order, Outcome, run
 from pipelines.session import open_session
 from pipelines.sync.gap import vanished_since
 from pipelines.sync.objects import load_objects

@@ -10,7 +10,7 @@ from io import StringIO
 
 import pytest
 
-from pipelines.run import Order, run
+from pipelines.loading.run import Order, run
 from pipelines.sync.lists import SyncState
 from sources.errors import BrokenPage
 from sources.stripe_api.catalogue import select

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from pipelines.loading.loader import Loader
+from pipelines.warehouse.database import stored_columns
 from pipelines.warehouse.postgres_database import PostgresDatabase
-from pipelines.warehouse.stored_schema import stored_columns
 from sources.columns.arrow import arrow_tables
 from sources.columns.columns import MORE_COLUMNS, Columns
 from sources.columns.contract import contract_of

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import urllib3
 
-from pipelines.run import Order, run
+from pipelines.loading.run import Order, run
 from simulator import Simulator
 from simulator.deliveries import signature
 from sources.stripe_api.catalogue import select

@@ -20,9 +20,9 @@ from dlt.common.schema.utils import new_table
 from dlt.dataset.utils import get_destination_clients
 
 from pipelines.loading.dlt_configuration import own_configuration, refuse_another_target
+from pipelines.warehouse.database import stored_columns
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import advice_on_rights, database_error_of, state_of
-from pipelines.warehouse.stored_schema import stored_columns
 from pipelines.warehouse.verdict import RACES, verdict_of
 from sources.catalogue import ColumnType
 from sources.columns.arrow import ARROW_TYPES

@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from pipelines.accounts import each_account, one_account
-from pipelines.run import Order, run
+from pipelines.loading.run import Order, run
 from pipelines.session import open_session
 from pipelines.settings import Settings
 from pipelines.state import overview

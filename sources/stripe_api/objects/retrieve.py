@@ -24,8 +24,7 @@ from sources.fetch.pager import Step
 from sources.fetch.values import Object, Page
 from sources.rows import Stamp
 from sources.stripe_api.catalogue import RESOURCES, TABLES, Params, Resource
-from sources.stripe_api.client.client import Client
-from sources.stripe_api.client.request import request
+from sources.stripe_api.client.client import Client, request
 from sources.stripe_api.objects.changes import gone
 from sources.stripe_api.objects.rows import explode
 from sources.stripe_api.paging.completion import Completion

@@ -7,7 +7,7 @@ from sources.errors import ObjectMissing, RequestRefused
 from sources.fetch.pager import Listing, Step, Turn
 from sources.fetch.progress import Listed
 from sources.fetch.values import Object, Page, Request
-from sources.stripe_api.client.request import request
+from sources.stripe_api.client.client import request
 from sources.stripe_api.paging.conventions import RESTARTS, created_of, cursor_after, next_page_path
 
 
