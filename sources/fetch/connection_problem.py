@@ -22,7 +22,7 @@ from urllib3.exceptions import (
 )
 
 from sources.errors import BrokenPage, RetryLater, Unreachable
-from sources.fetch.transport import MAX_BODY, MAX_HEAD, Garbled, TooLarge, TooLate
+from sources.fetch.bounded import MAX_BODY, MAX_HEAD, Garbled, TooLarge, TooLate
 
 BASE = "SOURCES__STRIPE__API_BASE"
 SEE_BASE = f"See {BASE} and the network"
