@@ -14,7 +14,7 @@ from sources.fetch.values import Object
 from sources.json_text import storable
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.paging.conventions import cursor_after
-from webhook_sink.commit.pool import transaction
+from webhook_sink.commit.connection import transaction
 from webhook_sink.event import BadEvent, Event, read_event
 from webhook_sink.sink import Sink
 

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from webhook_sink.commit import ledger
-from webhook_sink.commit.pool import transaction
+from webhook_sink.commit.connection import transaction
 from webhook_sink.event import BadEvent, Event, read_event
 from webhook_sink.sink import Sink
 

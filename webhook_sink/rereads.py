@@ -18,10 +18,10 @@ from sources.errors import StripeSourceError
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.objects.retrieve import ObjectRef, Retrieved, retrieve_one
 from webhook_sink.commit.batch import key_of
+from webhook_sink.commit.connection import Pool, describe_error, transaction
 from webhook_sink.commit.entry import Claim, Entry
 from webhook_sink.commit.ledger import LedgerStatements
-from webhook_sink.commit.pool import Pool, transaction
-from webhook_sink.commit.writer import QueueFull, Writer, describe
+from webhook_sink.commit.writer import QueueFull, Writer
 from webhook_sink.decision import Decision, Reread, left_out
 from webhook_sink.metrics import Metrics
 
@@ -62,7 +62,7 @@ class Rereader:
             try:
                 busy = await self.work()
             except Exception as error:
-                log.warning("objects to read again cannot be asked for: %s", describe(error))
+                log.warning("objects to read again cannot be asked for: %s", describe_error(error))
                 busy = False
             if not busy:
                 await self._rest()
@@ -111,9 +111,9 @@ class Rereader:
         except QueueFull:
             await self._put_off(claim, "the queue was full")
         except Exception as error:
-            log.warning("an object could not be read again: %s", describe(error))
+            log.warning("an object could not be read again: %s", describe_error(error))
             with suppress(Exception):  # the database is away: the claim ends by itself
-                await self._put_off(claim, describe(error))
+                await self._put_off(claim, describe_error(error))
 
     async def _merge(self, claim: Claim, found: Retrieved, left_out: str | None) -> None:
         loop = asyncio.get_running_loop()

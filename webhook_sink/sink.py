@@ -23,12 +23,12 @@ from sources.errors import BadConfiguration, RetryLater, StripeSourceError
 from sources.stripe_api.client.client import Client
 from webhook_sink import endpoint_secrets, startup
 from webhook_sink.commit import ledger
+from webhook_sink.commit.connection import describe_error, new_pool, transaction
 from webhook_sink.commit.entry import Entry, Fate
-from webhook_sink.commit.pool import new_pool, transaction
 from webhook_sink.commit.schema import SchemaState
 from webhook_sink.commit.stager import Stager
 from webhook_sink.commit.transaction import Transactions
-from webhook_sink.commit.writer import Writer, describe
+from webhook_sink.commit.writer import Writer
 from webhook_sink.decision import Decision, Policy, decide
 from webhook_sink.event import Event, refuse_future
 from webhook_sink.metrics import Metrics
@@ -205,7 +205,7 @@ class Sink:
             found = database_error_of(error)
             if found is not None and state_of(found) == NOT_ALLOWED:
                 raise DatabaseProblem(explained(found)) from error
-            log.warning("waiting for the database: %s", describe(error))
+            log.warning("waiting for the database: %s", describe_error(error))
         return None
 
     async def renew_secrets(self) -> None:
@@ -233,7 +233,7 @@ class Sink:
                 await self._count_open()
                 await self.drop_old_payloads()
             except Exception as error:
-                log.warning("the database could not be asked: %s", describe(error))
+                log.warning("the database could not be asked: %s", describe_error(error))
             await asyncio.sleep(HOUSEKEEPING_PAUSE)
 
     async def drop_old_payloads(self) -> None:

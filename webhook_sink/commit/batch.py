@@ -12,10 +12,10 @@ import orjson
 
 from pipelines.warehouse.merge import SET_MARKER
 from sources.stripe_api.catalogue import TABLES
+from webhook_sink.commit.connection import Statement
 from webhook_sink.commit.entry import Claim, Entry
 from webhook_sink.commit.ledger import LedgerStatements
 from webhook_sink.commit.merging import TableStatements
-from webhook_sink.commit.pipeline import Statement
 from webhook_sink.commit.schema import SchemaState
 from webhook_sink.commit.staging import StagedRow
 from webhook_sink.decision import Reread

@@ -53,7 +53,7 @@ def create(database: PostgresDatabase, dataset: str) -> None:
 class LedgerStatements:
     """Statements on the tables of one dataset. Each names its parameters in its comment.
 
-    The first four are those of a batch, with `$1`, `$2`, … for `pipeline`; the others have psycopg's `%s`.
+    The first four are those of a batch, with `$1`, `$2`, … for `run_pipeline`; the others have psycopg's `%s`.
     """
 
     record: bytes

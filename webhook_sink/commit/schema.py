@@ -31,8 +31,8 @@ from sources.columns.columns import OWN_COLUMNS, ColumnType, all_columns
 from sources.columns.contract import Contract, ContractedColumns
 from sources.errors import StripeSourceError
 from sources.stripe_api.catalogue import TABLES
+from webhook_sink.commit.connection import Statement
 from webhook_sink.commit.merging import TableStatements, statements
-from webhook_sink.commit.pipeline import Statement
 
 NEWEST = f"""
 SELECT version_hash FROM "{{dataset}}"._dlt_version WHERE schema_name = '{SCHEMA}' ORDER BY inserted_at DESC LIMIT 1"""

@@ -12,10 +12,17 @@ from collections.abc import Sequence
 import orjson
 
 from webhook_sink.commit.batch import asked, by_event, merges, recorded, ties_within
+from webhook_sink.commit.connection import (
+    BEGIN_BATCH,
+    COMMIT,
+    ROLLBACK,
+    Connection,
+    Pool,
+    begin_statements,
+    result_rows,
+)
 from webhook_sink.commit.entry import Entry, Fate
 from webhook_sink.commit.ledger import LedgerStatements
-from webhook_sink.commit.pipeline import Connection, rows
-from webhook_sink.commit.pool import BEGIN_BATCH, COMMIT, ROLLBACK, Pool, beginning
 from webhook_sink.commit.schema import SchemaMoved, SchemaState
 from webhook_sink.metrics import Metrics
 
@@ -56,15 +63,15 @@ class Transactions:
         """Begins a transaction and merges. Ids of the events that are new, or failed before; the entries that tie."""
         record = recorded(entries, self._ledger)
         merged = list(merges(entries, self._schema))
-        begun = [*beginning(connection, BEGIN_BATCH), self._schema.newest]
+        begun = [*begin_statements(connection, BEGIN_BATCH), self._schema.newest]
         answers = await connection.run_pipeline([*begun, *record, *(merge.statement for merge in merged)])
         newest, *results = answers[len(begun) - 1 :]
-        if rows(newest) != self._schema.version:
+        if result_rows(newest) != self._schema.version:
             raise SchemaMoved
-        new = {row[0] for result in results[: len(record)] for row in rows(result)}
+        new = {row[0] for result in results[: len(record)] for row in result_rows(result)}
         tied = list(ties_within(entries)) if len(entries) > 1 else []
         for merge, result in zip(merged, results[len(record) :], strict=True):
-            tied += [merge.entries[int(place) - 1] for (place,) in rows(result) if place is not None]
+            tied += [merge.entries[int(place) - 1] for (place,) in result_rows(result) if place is not None]
         return new, list(dict.fromkeys(tied))
 
     async def record_failure(self, entry: Entry, reason: str) -> None:
@@ -73,7 +80,7 @@ class Transactions:
             try:
                 async with self._pool.connection(self._timeout) as connection:
                     failed = recorded([entry], self._ledger, status="failed", error=reason, payload=payload)
-                    await connection.run_pipeline([*beginning(connection), *failed, COMMIT])
+                    await connection.run_pipeline([*begin_statements(connection), *failed, COMMIT])
                 return
             except Exception:
                 if payload is not None:

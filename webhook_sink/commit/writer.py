@@ -13,12 +13,8 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-import psycopg
-
-from pipelines.warehouse.postgres.connecting import sentences
-from pipelines.warehouse.problems import state_of
 from pipelines.warehouse.verdict import verdict_of
-from sources.errors import StripeSourceError
+from webhook_sink.commit.connection import describe_error
 from webhook_sink.commit.entry import Entry, Fate
 from webhook_sink.commit.schema import SchemaMoved
 from webhook_sink.commit.stager import Stager
@@ -138,7 +134,7 @@ class Writer:
         if asyncio.get_running_loop().time() < min(entry.arrived for entry in batch) + self._timeout:
             await asyncio.sleep(OUTAGE_PAUSE)
             return True
-        log.warning("the database is away (%s): %d events are to be sent again", describe(error), len(batch))
+        log.warning("the database is away (%s): %d events are to be sent again", describe_error(error), len(batch))
         self._settle(batch, "unavailable")
         return False
 
@@ -164,14 +160,14 @@ class Writer:
             await self._fail(batch[0], error)
 
     async def _fail(self, entry: Entry, error: Exception) -> None:
-        reason = describe(error)
+        reason = describe_error(error)
         log.error("an event failed: %s", reason, extra={"event": entry.event.id if entry.event else None})
         try:
             if entry.event is not None:
                 await self._transactions.record_failure(entry, reason)
             self._settle([entry], "failed")
         except Exception as second:
-            log.error("a failed event could not be kept: %s", describe(second))
+            log.error("a failed event could not be kept: %s", describe_error(second))
             self._settle([entry], "unavailable")
 
     async def _halve(self, batch: Sequence[Entry]) -> None:
@@ -189,13 +185,3 @@ class Writer:
             if entry.event is not None:
                 status = entry.status if fate == "committed" else fate
                 self._metrics.event(entry.event.type, status)
-
-
-def describe(error: BaseException) -> str:
-    """What went wrong, without what a database says about the row: it could hold a customer's data."""
-    if isinstance(error, StripeSourceError):
-        return str(error)
-    state = state_of(error)
-    if state is None and isinstance(error, psycopg.OperationalError):  # about the connection, whose values are hidden
-        return sentences(str(error))
-    return f"{type(error).__name__} ({state})" if state else type(error).__name__

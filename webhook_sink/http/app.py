@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Message, Receive, Scope, Send
 
+from webhook_sink.commit.connection import transaction
 from webhook_sink.commit.entry import Fate
-from webhook_sink.commit.pool import transaction
 from webhook_sink.commit.writer import QueueFull
 from webhook_sink.event import BadEvent, encoding_of, read_event
 from webhook_sink.http.signature import BadSignature, verify

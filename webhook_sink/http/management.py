@@ -37,8 +37,7 @@ from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem
 from sources.columns.conversion_counts import left_out
 from sources.errors import AuthenticationFailed, BadConfiguration, StripeSourceError
 from sources.stripe_api.catalogue import RESOURCES, select, table_of_object
-from webhook_sink.commit.pool import transaction
-from webhook_sink.commit.writer import describe
+from webhook_sink.commit.connection import describe_error, transaction
 from webhook_sink.sink import Sink
 
 log = logging.getLogger("stripe_elt.sink")
@@ -153,7 +152,7 @@ class Management:
         if done.cancelled():
             log.warning("%s was cancelled", name)
         elif (error := done.exception()) is not None:
-            log.error("%s failed: %s", name, describe(error))
+            log.error("%s failed: %s", name, describe_error(error))
         else:
             log.info("%s ended", name)
 
@@ -206,7 +205,7 @@ def _load(settings: Settings, id: str, kind: str | None) -> dict[str, Any]:
         try:
             loaded = load_objects(session, [id], kind)
         except Exception as error:
-            session.end("error", describe(error))
+            session.end("error", describe_error(error))
             raise
         rejected = session.counts.rejected()
         why = left_out(rejected, is_load=True) if rejected else None
