@@ -18,7 +18,6 @@ from pipelines.settings import Settings
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from pipelines.warehouse.problems import DatabaseProblem, database_error_of, explained, state_of
 from sources.columns.columns import api_version
-from sources.columns.layout import utc_now
 from sources.errors import BadConfiguration, RetryLater, StripeSourceError
 from sources.stripe_api.client.client import Client
 from webhook_sink import endpoint_secrets, startup
@@ -77,7 +76,7 @@ class Sink:
         )
         self.writer = Writer(
             transactions,
-            Stager(self._schema, self.metrics, utc_now),
+            Stager(self._schema, self.metrics),
             self.metrics,
             queue_events=sink.queue_events,
             queue_bytes=sink.queue_megabytes * 1_048_576,

@@ -15,9 +15,8 @@ from sources.stripe_api.catalogue import TABLES
 from webhook_sink.commit.connection import Statement
 from webhook_sink.commit.entry import Claim, Entry
 from webhook_sink.commit.ledger import LedgerStatements
-from webhook_sink.commit.merging import TableStatements
+from webhook_sink.commit.rows import JsonRow, MergeSql
 from webhook_sink.commit.schema import SchemaState
-from webhook_sink.commit.staging import StagedRow
 from webhook_sink.decision import Reread
 
 KEYS = {name: (*table.key, "_account_id") for name, table in TABLES.items()}
@@ -80,15 +79,15 @@ def merges(entries: Sequence[Entry], schema: SchemaState) -> Iterator[MergeState
 
     Two of them wait for one another in that order instead of deadlocking.
     """
-    by_table: dict[str, list[tuple[Entry, StagedRow]]] = {}
+    by_table: dict[str, list[tuple[Entry, JsonRow]]] = {}
     for entry in entries:
         for name, rows in entry.rows.items():
             by_table.setdefault(name, []).extend((entry, row) for row in rows)
     for name in sorted(by_table, key=_place):
-        yield from _of_table(name, by_table[name], schema.statements(name))
+        yield from _of_table(name, by_table[name], schema.merge_sql(name))
 
 
-def _of_table(table: str, rows: Sequence[tuple[Entry, StagedRow]], sql: TableStatements) -> Iterator[MergeStatement]:
+def _of_table(table: str, rows: Sequence[tuple[Entry, JsonRow]], sql: MergeSql) -> Iterator[MergeStatement]:
     whole = [(entry, row) for entry, row in rows if row.kind == "whole"]
     if whole:
         yield _merge(sql.upsert, whole)
@@ -100,8 +99,8 @@ def _of_table(table: str, rows: Sequence[tuple[Entry, StagedRow]], sql: TableSta
             yield _merge(sql.absent_children, rows)
 
 
-def _merge(sql: bytes, rows: Sequence[tuple[Entry, StagedRow]]) -> MergeStatement:
-    staged = b"[" + b",".join([row.raw for _, row in rows]) + b"]"
+def _merge(sql: bytes, rows: Sequence[tuple[Entry, JsonRow]]) -> MergeStatement:
+    staged = b"[" + b",".join([row.json for _, row in rows]) + b"]"
     return MergeStatement(Statement(sql, (staged,)), [entry for entry, _ in rows])
 
 

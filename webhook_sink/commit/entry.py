@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Literal
 
 from sources.columns.contract import ContractedColumns
 from sources.errors import StripeSourceError
-from webhook_sink.commit.staging import StagedRow, staged
+from webhook_sink.commit.rows import JsonRow, json_rows
 from webhook_sink.decision import Decision, Reread
 from webhook_sink.event import Event
 
@@ -44,7 +43,7 @@ class Entry:
     claim: Claim | None = None
     broken: StripeSourceError | None = None
     refused: StripeSourceError | None = None
-    rows: Mapping[str, list[StagedRow]] = field(default_factory=dict)
+    rows: Mapping[str, list[JsonRow]] = field(default_factory=dict)
     _columns: ContractedColumns | None = None
 
     @property
@@ -59,7 +58,7 @@ class Entry:
             return "ignored"
         return "processing" if self.decision.waits else "processed"
 
-    def stage(self, columns: ContractedColumns, clock: Callable[[], datetime]) -> None:
+    def stage(self, columns: ContractedColumns) -> None:
         """Makes `rows` for these columns, unless they are for them already.
 
         What no row holds is `refused`, and what the schema contract does not let into the tables.
@@ -68,7 +67,7 @@ class Entry:
             return
         self._columns, self.refused = columns, self.broken
         try:
-            made = ((name, staged(name, rows, columns, clock)) for name, rows in self.decision.rows.items() if rows)
+            made = ((name, json_rows(name, rows, columns)) for name, rows in self.decision.rows.items() if rows)
             self.rows = {name: rows for name, rows in made if rows}
         except StripeSourceError as error:
             self.rows, self.refused = {}, error

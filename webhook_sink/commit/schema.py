@@ -32,7 +32,7 @@ from sources.columns.contract import Contract, ContractedColumns
 from sources.errors import StripeSourceError
 from sources.stripe_api.catalogue import TABLES
 from webhook_sink.commit.connection import Statement
-from webhook_sink.commit.merging import TableStatements, statements
+from webhook_sink.commit.rows import MergeSql, merge_sql
 
 NEWEST = f"""
 SELECT version_hash FROM "{{dataset}}"._dlt_version WHERE schema_name = '{SCHEMA}' ORDER BY inserted_at DESC LIMIT 1"""
@@ -74,7 +74,7 @@ class SchemaState:
         self.columns = ContractedColumns({}, contract)
         self._stored: Mapping[str, Mapping[str, ColumnType]] = {}
         self._known: Mapping[str, Set[str]] = {}
-        self._statements: dict[str, TableStatements] = {}
+        self._merge_sql: dict[str, MergeSql] = {}
         self._refusals: deque[tuple[float, Mapping[str, Set[str]], SchemaRefused]] = deque(maxlen=MOST_REFUSALS)
         self._clock = clock
         self._lock = threading.Lock()
@@ -88,15 +88,13 @@ class SchemaState:
         known = self._known.get(table)
         return known is None or not columns <= known
 
-    def statements(self, table: str) -> TableStatements:
-        """The statements for a table that speak for all of its columns."""
-        found = self._statements.get(table)
-        if found is None:
+    def merge_sql(self, table: str) -> MergeSql:
+        """The SQL that merges rows into a table, with all columns that the table has."""
+        sql = self._merge_sql.get(table)
+        if sql is None:
             own = {name: kind for name, kind in OWN_COLUMNS.items() if name != "_parent_id" or TABLES[table].parent}
-            found = self._statements[table] = statements(
-                self.dataset, table, {**own, **self._stored[table]}, self._stored
-            )
-        return found
+            sql = self._merge_sql[table] = merge_sql(self.dataset, table, {**own, **self._stored[table]}, self._stored)
+        return sql
 
     async def create(self) -> None:
         """Makes the dataset and dlt's own tables where they are missing, and reads what is there."""
@@ -191,7 +189,7 @@ class SchemaState:
             self.version = version
             self._stored = {name: columns for name, columns in stored.items() if name in TABLES}
             self._known = {name: columns.keys() | OWN_COLUMNS.keys() for name, columns in stored.items()}
-            self._statements = {}
+            self._merge_sql = {}
             self.columns = ContractedColumns(stored, self._contract)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence, Set
-from datetime import datetime
+from collections.abc import Mapping, Sequence, Set
 
 from sources.columns.contract import SchemaFrozen
 from webhook_sink.commit.entry import Entry
@@ -17,12 +16,12 @@ log = logging.getLogger("stripe_elt.sink")
 class Stager:
     """Makes rows, and adds to the schema what they need and the contract allows."""
 
-    def __init__(self, schema: SchemaState, metrics: Metrics, clock: Callable[[], datetime]) -> None:
-        self._schema, self._metrics, self._clock = schema, metrics, clock
+    def __init__(self, schema: SchemaState, metrics: Metrics) -> None:
+        self._schema, self._metrics = schema, metrics
 
     def stage(self, entry: Entry) -> None:
         """Makes an entry's rows for the schema as it is known now, unless they are for it already."""
-        entry.stage(self._schema.columns, self._clock)
+        entry.stage(self._schema.columns)
 
     async def fit(self, batch: Sequence[Entry]) -> None:
         """Makes the rows of entries, and the tables and columns that they lack; what cannot be is `refused`.
@@ -85,8 +84,8 @@ class Stager:
             own: dict[str, set[str]] = {}
             for name, rows in entry.rows.items():
                 for row in rows:
-                    if self._schema.lacks(name, row.names):
-                        own.setdefault(name, set()).update(self._schema.missing(name, row.names))
+                    if self._schema.lacks(name, row.columns):
+                        own.setdefault(name, set()).update(self._schema.missing(name, row.columns))
             if own and (refusal := self._schema.refusal(own)) is not None:
                 entry.refused, entry.rows = refusal, {}
                 continue
