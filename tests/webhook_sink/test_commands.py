@@ -22,7 +22,7 @@ from tests import processes
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import ACCOUNT, SECRET, Stored, event
 from tests.webhook_sink.test_batches import POISON
-from webhook_sink.startup import create_tables
+from webhook_sink.commit.ledger import create_tables
 
 HTTP = urllib3.PoolManager(retries=False, timeout=20)
 

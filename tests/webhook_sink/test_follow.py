@@ -11,7 +11,7 @@ import pytest
 from simulator import Simulator
 from tests.webhook_sink.conftest import NOW, Stored
 from tests.webhook_sink.test_batches import POISON, customer
-from webhook_sink.follow import OVERLAP_SECONDS, follow, read_round
+from webhook_sink.follow import OVERLAP_SECONDS, follow, poll
 from webhook_sink.sink import Sink
 
 WithSink = Callable[..., Any]
@@ -36,9 +36,9 @@ def test_an_event_that_fails_is_kept_and_holds_up_no_other(with_sink: WithSink, 
     async def body(sink: Sink) -> None:
         seen: set[str] = set()
         client = sink.client_of(None)
-        start, told = await read_round(sink, client, NOW + 50, seen)
+        start, told = await poll(sink, client, NOW + 50, seen)
         assert (start, told) == (sim.clock.seconds() - OVERLAP_SECONDS, 2)
-        assert (await read_round(sink, client, start, seen))[1] == 0
+        assert (await poll(sink, client, start, seen))[1] == 0
 
     with_sink(body, sim)
     assert stored.ledger(poison)[:2] == ("failed", 1)

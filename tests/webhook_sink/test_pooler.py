@@ -97,11 +97,11 @@ def test_prepared_statement_that_is_not_as_it_was_is_an_outage_and_the_batch_is_
     """What a pooler does that passes the server's own key on, and then goes on with another session."""
 
     async def body(sink: Sink) -> list[str]:
-        fates = await deliver(sink, changed(1), changed(2, balance=1))
+        outcomes = await deliver(sink, changed(1), changed(2, balance=1))
         async with sink.pool.connection() as connection:
             assert connection.is_direct
             await spoil(connection, spoilt)
-        return fates + await deliver(sink, changed(3), changed(4, name="x"), changed(5))
+        return outcomes + await deliver(sink, changed(3), changed(4, name="x"), changed(5))
 
     assert with_sink(body) == ["committed"] * 5
     assert stored.query("select status, attempts from stripe.stripe_webhook_events") == [("processed", 1)] * 5
