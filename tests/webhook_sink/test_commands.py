@@ -184,7 +184,7 @@ def test_endpoint_is_made_found_again_listed_and_deleted(
     secret = stored.value("select secret from stripe_secrets.stripe_webhook_endpoints")
     assert secret not in made.stdout
     again = run("endpoint", "create", url)
-    assert "there already" in again.stdout
+    assert "existed already" in again.stdout
     assert next(one for one in sim.account.objects("webhook_endpoints") if one["url"] == url)["id"] == endpoint["id"]
     assert endpoint["id"] in run("endpoint", "list").stdout
     with serving(root) as (_, address):

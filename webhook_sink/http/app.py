@@ -60,7 +60,7 @@ class App:
         *,
         body_limit: int,
         tolerance: float,
-        on_failure: Callable[[], None] = lambda: None,
+        on_failure: Callable[[], None],
     ) -> None:
         self._sink, self._on_failure = sink, on_failure
         self._body_limit, self._tolerance = body_limit, tolerance
