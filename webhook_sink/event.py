@@ -1,6 +1,6 @@
-"""The bytes of a webhook -> an Event, or what is wrong with them. Pure; knows no table.
+"""Reads an event from the bytes of a webhook. Pure; knows no table.
 
-Two shapes arrive: snapshot events (https://docs.stripe.com/api/events/object) carry an object, thin ones
+There are two kinds: snapshot events (https://docs.stripe.com/api/events/object) carry an object, and thin events
 (https://docs.stripe.com/api/v2/core/events/event-types) only name one.
 """
 
@@ -38,17 +38,17 @@ _BEGINNINGS: Mapping[bytes, str] = {
 
 
 class BadEvent(Exception):
-    """The body is no event of Stripe's. The message holds nothing of the body."""
+    """The body is not an event of Stripe's. The message holds nothing of the body."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event as it came. `created` are unix seconds; `account` is the connected account that it is about, if any.
+    """An event as it arrived. `created` is in unix seconds, `account` the connected account that it is about, if any.
 
-    `livemode` is None where the event does not tell.
-    `object` is the snapshot's object, or a thin event's `related_object` (`id`, `type`, `url`), None where it has none.
-    `fields` is all of it as parsed, `body` what Stripe signed, for the ledger. With `is_cut` they and the object lack
-    what cannot be parsed: they tell which event it is, and are no state of its object.
+    `livemode` is None if the event does not tell. `object` is a snapshot's object, or a thin event's `related_object`
+    (`id`, `type`, `url`) if it has one. `fields` is the whole event, parsed; `body` is what Stripe signed, for the
+    ledger. With `is_cut`, the event could only be parsed in part: `fields` and `object` tell which event it is, but do
+    not show its object's state.
     """
 
     id: str
@@ -65,23 +65,23 @@ class Event:
 
     @property
     def object_id(self) -> str | None:
-        """The object's id, where it has one that is text."""
+        """The object's id, if it has one that is text."""
         return _text(self.object, "id")
 
     @property
     def object_type(self) -> str | None:
-        """Stripe's name of the object's class (`charge`)."""
+        """Stripe's name for the object's type (`charge`)."""
         return _text(self.object, "type" if self.thin else "object")
 
 
 def read_event(body: bytes) -> Event:
-    """The event in a body. Raises BadEvent for anything that is none."""
+    """The event in a body. Raises BadEvent if it is not an event."""
     try:
         fields, is_cut = _parsed(body)
     except ValueError:
         raise BadEvent("the body is not JSON") from None
     if not isinstance(fields, dict) or fields.get("object") not in ("event", "v2.core.event"):
-        raise BadEvent("the body is no event")
+        raise BadEvent("the body is not an event")
     thin = fields["object"] == "v2.core.event"
     data = fields.get("data")
     obj = fields.get("related_object") if thin else (data.get("object") if isinstance(data, dict) else None)
@@ -104,7 +104,7 @@ def read_event(body: bytes) -> Event:
 
 
 def _parsed(body: bytes) -> tuple[Any, bool]:
-    """The body's value; of one that is JSON and cannot be parsed, its upper levels, and True. Raises ValueError."""
+    """The parsed body, and False; of JSON that cannot be parsed, its upper levels, and True. Raises ValueError."""
     try:
         return parse(body), False
     except TooLarge:
@@ -112,22 +112,22 @@ def _parsed(body: bytes) -> tuple[Any, bool]:
 
 
 def encoding_of(body: bytes, coding: str) -> str | None:
-    """How a body is encoded otherwise than Stripe's, which are plain UTF-8; None where it is not.
+    """How the body is encoded, if it is not in plain UTF-8 as Stripe's are; otherwise None.
 
-    `coding` is its Content-Encoding. Only a proxy on the way does that, and no signature matches such a body.
+    `coding` is the Content-Encoding. Only a proxy encodes a body, and no signature matches it then.
     """
-    for beginning, what in _BEGINNINGS.items():
+    for beginning, encoding in _BEGINNINGS.items():
         if body.startswith(beginning):
-            return what
+            return encoding
     named = coding.strip().lower()
     return f"compressed with {named}" if named in CODINGS else None
 
 
 def refuse_future(created: int, now: float, skew: float) -> None:
-    """Raises BrokenPage for an event from the future: its rows would win over each later state of their objects.
+    """Raises BrokenPage for an event from the future: its rows would win over every later state of their objects.
 
-    Unix seconds. `skew` is the setting `max_clock_skew`; a day is always allowed, so that a machine whose clock is
-    hours behind takes what is true.
+    Times in unix seconds. `skew` is the setting `max_clock_skew`. A day is always allowed, so that a machine whose
+    clock is hours behind still takes true events.
     """
     if created - now > max(skew, DAY):
         raise BrokenPage(
@@ -139,12 +139,12 @@ def refuse_future(created: int, now: float, skew: float) -> None:
 def _word(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not _WORD.fullmatch(value):
-        raise BadEvent(f"the event's {name} is no name")
+        raise BadEvent(f"the event's {name} is not a name")
     return value
 
 
 def _seconds(value: Any) -> int:
-    """Unix seconds of a snapshot event's integer or a thin event's RFC 3339 text."""
+    """Unix seconds, from the integer of a snapshot event or the RFC 3339 text of a thin one."""
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
@@ -152,17 +152,17 @@ def _seconds(value: Any) -> int:
         except (ValueError, OverflowError):
             value = None
     if type(value) is not int or not FIRST_SECOND <= value <= LAST_SECOND:
-        raise BadEvent("the event's created is no time")
+        raise BadEvent("the event's created is not a time")
     return value
 
 
 def _account(value: Any) -> str | None:
-    """The account of `acct_…`, or the last one of a context's path (`org_…/acct_…`)."""
+    """The account id, which is the last one in a thin event's context (`org_…/acct_…`)."""
     if value is None or value == "":
         return None
     last = value.rpartition("/")[2] if isinstance(value, str) else ""
     if not _WORD.fullmatch(last):
-        raise BadEvent("the event's account is no id")
+        raise BadEvent("the event's account is not an id")
     return last
 
 

@@ -32,7 +32,7 @@ from pipelines.warehouse.postgres.connecting import hidden
 from pipelines.warehouse.postgres.conninfo import options_of
 from pipelines.warehouse.postgres.libpq import LibpqCredentials, postgres_conninfo
 from pipelines.warehouse.problems import DatabaseProblem
-from webhook_sink.commit.pipeline import Connection
+from webhook_sink.commit.connection import Connection
 
 PLAIN = {"user": "u", "password": "p", "host": "h", "dbname": "d"}
 

@@ -22,7 +22,7 @@ from tests import processes
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import ACCOUNT, SECRET, Stored, event
 from tests.webhook_sink.test_batches import POISON
-from webhook_sink.startup import create_tables
+from webhook_sink.commit.ledger import create_tables
 
 HTTP = urllib3.PoolManager(retries=False, timeout=20)
 
@@ -184,7 +184,7 @@ def test_endpoint_is_made_found_again_listed_and_deleted(
     secret = stored.value("select secret from stripe_secrets.stripe_webhook_endpoints")
     assert secret not in made.stdout
     again = run("endpoint", "create", url)
-    assert "there already" in again.stdout
+    assert "existed already" in again.stdout
     assert next(one for one in sim.account.objects("webhook_endpoints") if one["url"] == url)["id"] == endpoint["id"]
     assert endpoint["id"] in run("endpoint", "list").stdout
     with serving(root) as (_, address):

@@ -24,7 +24,7 @@ from tests.pipelines.test_session_properties import set_for_the_server
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import ACCOUNT, NOW, SECRET, Served, Stored, event, settings_for
 from tests.webhook_sink.test_commands import serving
-from webhook_sink.startup import create_tables
+from webhook_sink.commit.ledger import create_tables
 
 pytestmark = pytest.mark.timeout(300)
 
