@@ -88,8 +88,7 @@ def decide(event: Event, policy: Policy) -> Decision:
 
 
 def _decide_snapshot(event: Event, policy: Policy) -> Decision:
-    account_id = event.account or policy.account_id
-    change = change_of(event.fields, policy.api_version, account_id)
+    change = change_of(event.fields, policy.api_version, event.account or policy.account_id)
     if isinstance(change, Ignored):
         return Decision({}, ignored=change.reason)
     is_revalidated = change.table in policy.revalidated and not change.is_deletion

@@ -94,12 +94,12 @@ class SchemaState:
 
     def missing(self, rows: Mapping[str, Sequence[JsonRow]]) -> TableColumns:
         """Tables and columns that these rows need, and that are not known to be in the database."""
-        missing: dict[str, set[str]] = {}
+        needed: dict[str, set[str]] = {}
         for table, table_rows in rows.items():
             for row in table_rows:
                 if self.lacks(table, row.columns):
-                    missing.setdefault(table, set()).update(self._missing_columns(table, row.columns))
-        return missing
+                    needed.setdefault(table, set()).update(row.columns)
+        return self._missing(needed)
 
     def merge_sql(self, table: str) -> MergeSql:
         """The SQL that merges rows into a table, with all columns that the table has."""
@@ -151,21 +151,21 @@ class SchemaState:
         try:
             return await self._add_and_log(together)
         except SchemaRefused as refusal:
-            alone = [left for needed in needs if (left := self._still_missing(needed))]
-            if all(left == together for left in alone):
+            alone = [missing for needed in needs if (missing := self._missing(needed))]
+            if all(missing == together for missing in alone):
                 self._remember(together, refusal)
                 return 0
         changes = 0
-        for left in alone:
-            if self.refusal(left) is None:
+        for missing in alone:
+            if self.refusal(missing) is None:
                 try:
-                    changes += await self._add_and_log(left)
+                    changes += await self._add_and_log(missing)
                 except SchemaRefused as refusal:
-                    self._remember(left, refusal)
+                    self._remember(missing, refusal)
         return changes
 
     def refusal(self, needed: TableColumns) -> SchemaRefused | None:
-        """Why the database will not accept these, if it is remembered to have refused all or some of them."""
+        """Why the database refused all or some of these a short while ago; None if it did not."""
         while self._refusals and self._refusals[0][0] <= self._clock():
             self._refusals.popleft()
         for _, refused, refusal in self._refusals:
@@ -176,13 +176,9 @@ class SchemaState:
     def _remember(self, needed: TableColumns, refusal: SchemaRefused) -> None:
         self._refusals.append((self._clock() + REFUSED_SECONDS, needed, refusal))
 
-    def _missing_columns(self, table: str, columns: Set[str]) -> Set[str]:
-        return columns - self._known.get(table, frozenset())
-
-    def _still_missing(self, needed: TableColumns) -> TableColumns:
-        """What of these is not known to be in the database."""
+    def _missing(self, needed: TableColumns) -> TableColumns:
         return {
-            table: self._missing_columns(table, columns)
+            table: columns - self._known.get(table, frozenset())
             for table, columns in needed.items()
             if self.lacks(table, columns)
         }
@@ -208,7 +204,7 @@ class SchemaState:
         schema = Schema(SCHEMA)
         for table, columns in needed.items():
             variants = [(column, _variant(column)) for column in columns if VARIANT_MARK in column]
-            # And no other columns that were learned meanwhile: the database may refuse another event's column.
+            # No other columns that were learned meanwhile: the database may refuse another event's column.
             wanted = {*columns, *OWN_COLUMNS, *all_columns(CATALOGUE, table), *self._stored.get(table, ())}
             hints = dlt_columns(table, self.columns, pa.schema(variants))
             wanted_hints = [hint for column, hint in hints.items() if column in wanted]

@@ -23,12 +23,12 @@ from webhook_sink.metrics import Metrics
 log = logging.getLogger("stripe_elt.sink")
 
 MOST_CONFLICTS, MOST_SCHEMA_ERRORS = 6, 2
-"""How often a batch is tried, with other writers in the way; and again, after errors that tell of another schema."""
+"""How often a batch may meet other writers before it is halved, and missing tables or columns before it is isolated."""
 OUTAGE_PAUSE = 0.05  # seconds between attempts while the database is away
 
 
 class QueueFull(Exception):
-    """As many events as allowed wait for their commit."""
+    """The queue takes no more events."""
 
 
 class Writer:
