@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from sources.rows import Key, Row
 
+THIN = "thin"
+"""The doubt of a change that only names its object: what it looks like has to be retrieved."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

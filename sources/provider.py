@@ -14,6 +14,7 @@ from sources.catalogue import Catalogue, Parent, Resource
 from sources.changes import Change, Ignored, ObjectRef, Retrieved
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
+from sources.events import Event
 from sources.fetch import fetch
 from sources.fetch.limiter import Limiter
 from sources.fetch.pager import Convert
@@ -80,14 +81,25 @@ class Retriever(Protocol):
         ...
 
 
+class Verifier(Protocol):
+    """Verifies webhooks. See `sources.stripe_api.events.webhook.verify`."""
+
+    def __call__(
+        self, body: bytes, header: str | None, secrets: Sequence[str], *, tolerance: float, now: float
+    ) -> None:
+        """Raises BadSignature unless one of the secrets signed the body at most `tolerance` seconds before `now`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Provider:
     """What a provider gives.
 
     `open_client` takes the settings, `read_account` an open client and the account's id where the settings tell it.
     `converter` makes the conversion of one account's pages into Arrow tables. `change_of` says what an event tells, in
-    which version of the API for which account; `rows_of` makes rows of that. Their errors are those of
-    `sources/errors.py`.
+    which version of the API for which account; `rows_of` makes rows of that. `verify` checks the signature
+    of a webhook, which is in the header `signature_header` (lower case); `read_event` reads its body. `account_ids` is
+    a regular expression for ids of accounts. Errors are those of `sources/errors.py` and `sources/events.py`.
     """
 
     name: str
@@ -99,3 +111,7 @@ class Provider:
     retrieve: Retriever
     change_of: Callable[[Mapping[str, Any], str, str], Change | Ignored]
     rows_of: Callable[[Change, str, ConversionCounts | None], dict[str, list[Row]]]
+    verify: Verifier
+    read_event: Callable[[bytes], Event]
+    signature_header: bytes
+    account_ids: str

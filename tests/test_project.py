@@ -60,7 +60,6 @@ LAYERS = (
     "pipelines.sync",
     "pipelines.check",
     "pipelines",
-    "webhook_sink.event",
     "webhook_sink.decision",
     "webhook_sink.metrics",
     "webhook_sink.commit",

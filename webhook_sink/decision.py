@@ -1,25 +1,21 @@
 """Decides what to do with an event: merge rows, read an object again, or nothing. Knows no database and no HTTP.
 
-`objects.changes` says what a snapshot tells, and whether it can be believed. What cannot is read from the API instead.
+`Provider.change_of` says what an event tells, and whether it can be believed. What cannot is read from the API instead.
 Without an API key it is believed all the same, and counted.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote
 
-from sources.changes import Change, Ignored, ObjectRef
+from sources.catalogue import Table
+from sources.changes import THIN, Change, Ignored, ObjectRef
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage
-from sources.rows import Row, Stamp
-from sources.stripe_api.catalogue import TABLES, table_of_object
-from sources.stripe_api.catalogue.events import is_deletion
-from sources.stripe_api.objects.changes import change_of, rows_of
-from sources.stripe_api.objects.rows import tombstone
-from webhook_sink.event import Event
+from sources.events import Event
+from sources.provider import Provider
+from sources.rows import Row
 
 UNREADABLE = "reading its object takes STRIPE_SECRET_KEY"
 OTHER_MODE = "it is of the other mode"
@@ -72,7 +68,7 @@ class Policy:
     revalidated: frozenset[str] = frozenset()
 
 
-def decide(event: Event, policy: Policy) -> Decision:
+def decide(event: Event, policy: Policy, provider: Provider) -> Decision:
     """Decides what to do with an event. May change the event's object. Raises BrokenPage if no row can hold the object.
 
     A live endpoint for connected accounts also gets their test events (https://docs.stripe.com/connect/webhooks). Those
@@ -84,24 +80,23 @@ def decide(event: Event, policy: Policy) -> Decision:
         raise BrokenPage(
             "The event cannot be parsed: it is nested more than 1,000 levels deep, or has a number too large."
         )
-    return _decide_thin(event, policy) if event.thin else _decide_snapshot(event, policy)
-
-
-def _decide_snapshot(event: Event, policy: Policy) -> Decision:
-    change = change_of(event.fields, policy.api_version, event.account or policy.account_id)
+    change = provider.change_of(event.fields, policy.api_version, event.account or policy.account_id)
     if isinstance(change, Ignored):
         return Decision({}, ignored=change.reason)
+    table = provider.catalogue.tables[change.table]
     is_revalidated = change.table in policy.revalidated and not change.is_deletion
     doubt = "revalidate" if is_revalidated else change.doubt
     if change.is_deletion:
         # A deleted object stays deleted, unless another one can be created with its id within the same second.
-        tie_reread = _reread(change, event, policy, "tie") if TABLES[change.table].chosen_id else None
-        return Decision(_rows(change, event, policy, None), tie_reread=tie_reread, doubt=doubt)
-    reread = _reread(change, event, policy, doubt or "tie")
-    if doubt in ("version", "revalidate") and reread is not None:
+        tie_reread = _reread(change, table, event, policy, "tie") if table.chosen_id else None
+        return Decision(_rows(change, table, event, policy, provider, None), tie_reread=tie_reread, doubt=doubt)
+    reread = _reread(change, table, event, policy, doubt or "tie")
+    if doubt == THIN and reread is None:
+        return Decision({}, ignored=UNREADABLE)
+    if doubt in ("version", "revalidate", THIN) and reread is not None:
         return Decision({}, reread, waits_for_reread=True, doubt=doubt)
-    counts = ConversionCounts() if TABLES[change.table].embedded else None
-    rows = _rows(change, event, policy, counts)
+    counts = ConversionCounts() if table.embedded else None
+    rows = _rows(change, table, event, policy, provider, counts)
     left_out = describe_left_out(counts) if counts is not None else None
     return Decision(rows, reread if doubt else None, tie_reread=reread, doubt=doubt, left_out=left_out)
 
@@ -111,52 +106,22 @@ def describe_left_out(counts: ConversionCounts) -> str | None:
     return "; ".join(f"{rejected.table}: {rejected.why}" for rejected in counts.rejected()) or None
 
 
-def _rows(change: Change, event: Event, policy: Policy, counts: ConversionCounts | None) -> Mapping[str, list[Row]]:
+def _rows(
+    change: Change, table: Table, event: Event, policy: Policy, provider: Provider, counts: ConversionCounts | None
+) -> Mapping[str, list[Row]]:
     """The rows, under the account that the event is about.
 
     A connected account itself, with what belongs to it, is stored twice: the platform's list of accounts shows it too.
     """
-    rows = rows_of(change, event.account or policy.account_id, counts)
-    if event.account in (None, policy.account_id) or "accounts" not in (change.table, TABLES[change.table].parent):
+    rows = provider.rows_of(change, event.account or policy.account_id, counts)
+    if event.account in (None, policy.account_id) or "accounts" not in (table.name, table.parent):
         return rows
     return {table: [*own, *({**row, "_account_id": policy.account_id} for row in own)] for table, own in rows.items()}
 
 
-def _reread(change: Change, event: Event, policy: Policy, reason: str) -> Reread | None:
-    """How to read the object again; None if Stripe has no way to, or there is no key."""
-    if TABLES[change.table].retrieve is None or not policy.can_read:
+def _reread(change: Change, table: Table, event: Event, policy: Policy, reason: str) -> Reread | None:
+    """How to read the object again; None if the provider has no way to, or there is no key."""
+    if table.retrieve is None or not policy.can_read:
         return None
     ref = ObjectRef(change.table, change.key, change.parent_id, change.created, change.at)
     return Reread(ref, event.account or policy.account_id, event.account, reason)
-
-
-def _decide_thin(event: Event, policy: Policy) -> Decision:
-    related = event.object or {}
-    table = table_of_object(str(related.get("type")))
-    if table is None:
-        return Decision({}, ignored="it names no object that a table holds")
-    account_id = event.account or policy.account_id
-    if is_deletion(event.type) and event.object_id and TABLES[table].key:
-        stamp = Stamp(account_id, event.created, "event")
-        return Decision({table: [tombstone(table, event.object_id, stamp)]})
-    ref = _ref_at_path(table, str(related.get("url")), event.created - 1)
-    if ref is None:
-        return Decision({}, ignored="it does not say where its object can be read")
-    if not policy.can_read:
-        return Decision({}, ignored=UNREADABLE)
-    return Decision({}, Reread(ref, account_id, event.account, "thin"), waits_for_reread=True, doubt="thin")
-
-
-def _ref_at_path(table: str, path: str, at: int) -> ObjectRef | None:
-    """The object at a path of Stripe's API; None if it is not the path that the table's objects are read from."""
-    template = TABLES[table].retrieve
-    if template is None:
-        return None
-    pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(template))
-    match = re.fullmatch(pattern, path.partition("?")[0])
-    if match is None:
-        return None
-    ids = {name: unquote(value) for name, value in match.groupdict().items()}
-    if not set(TABLES[table].key) <= set(ids):
-        return None
-    return ObjectRef(table, tuple(ids[name] for name in TABLES[table].key), ids.get("_parent_id"), None, at)

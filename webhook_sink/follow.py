@@ -10,12 +10,13 @@ import asyncio
 import logging
 
 from sources.errors import BrokenPage, RetryLater
+from sources.events import BadEvent, Event
 from sources.fetch.values import Object
 from sources.json_text import storable
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.events.reading import EVENTS, pieces
+from sources.stripe_api.events.webhook import read_event
 from webhook_sink.commit.connection import transaction
-from webhook_sink.event import BadEvent, Event, read_event
 from webhook_sink.sink import Sink
 
 log = logging.getLogger("stripe_elt.sink")

@@ -16,9 +16,9 @@ MOST_TYPES = 400
 class Metrics:
     """The metrics of one sink, in a registry of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, provider: str) -> None:
         self.registry = CollectorRegistry()
-        made: dict[str, Any] = {"registry": self.registry, "namespace": "stripe_sink"}
+        made: dict[str, Any] = {"registry": self.registry, "namespace": f"{provider}_sink"}
         self._events = Counter("events", "Events by type and outcome.", ("type", "status"), **made)
         self._event_series: dict[tuple[str, str], Counter] = {}
         self.refused = Counter("refused", "Requests that were not taken, by reason.", ("reason",), **made)

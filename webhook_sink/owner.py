@@ -5,19 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pipelines.session import refuse_other_mode
 from pipelines.settings import Settings
 from pipelines.state import modes_of_accounts
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from sources.errors import BadConfiguration, shown
-from sources.stripe_api.client.account import read_account
-from sources.stripe_api.client.client import Client
+from sources.provider import Provider
 
 T = TypeVar("T")
 
-ACCOUNT = re.compile(r"acct_\w+")
 NOT_AN_ACCOUNT = (
     "SOURCES__STRIPE__ACCOUNT_ID is {}, which is no account id, and rows would be stored under it. Set it to acct_…,"
     " the account whose webhooks the sink takes. Events of connected accounts name their own account."
@@ -36,27 +34,29 @@ class Owner:
     livemode: bool | None
 
 
-def owner_of(settings: Settings, conninfo: str, client_of: Callable[[str | None], Client]) -> Owner:
+def owner_of(settings: Settings, conninfo: str, provider: Provider, client_of: Callable[[str | None], Any]) -> Owner:
     """The account that the settings name, or that the key belongs to, or that loads have left in the database.
 
     Raises BadConfiguration if none of these tells the account, and if the key is of another mode than the dataset; and
     what the client raises.
     """
     modes = _modes(conninfo, settings.dataset)
-    account_id = _account_id(settings, client_of, modes)
+    account_id = _account_id(settings, provider, client_of, modes)
     if settings.stripe_secret_key:
         refuse_other_mode(settings, account_id, modes.get(account_id))
         return Owner(account_id, settings.is_live)
     return Owner(account_id, modes.get(account_id) if account_id in modes else _only(set(modes.values()) - {None}))
 
 
-def _account_id(settings: Settings, client_of: Callable[[str | None], Client], loaded: Collection[str]) -> str:
+def _account_id(
+    settings: Settings, provider: Provider, client_of: Callable[[str | None], Any], loaded: Collection[str]
+) -> str:
     if told := settings.told_account:
-        if not ACCOUNT.fullmatch(told):
+        if not re.fullmatch(provider.account_ids, told):
             raise BadConfiguration(NOT_AN_ACCOUNT.format(shown(told)))
         return told
     if settings.stripe_secret_key:
-        return read_account(client_of(None), settings.told_account).id
+        return provider.read_account(client_of(None), settings.told_account).id
     if (account_id := _only(loaded)) is None:
         raise BadConfiguration(NO_ACCOUNT)
     return account_id

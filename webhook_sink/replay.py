@@ -11,8 +11,9 @@ from typing import Any
 
 import orjson
 
+from sources.events import BadEvent, Event
+from sources.stripe_api.events.webhook import read_event
 from webhook_sink.commit.connection import transaction
-from webhook_sink.event import BadEvent, Event, read_event
 from webhook_sink.sink import Sink
 
 PAGE = 500

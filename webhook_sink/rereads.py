@@ -16,8 +16,7 @@ from typing import Any
 from sources.changes import ObjectRef, Retrieved
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import ConnectorError
-from sources.stripe_api.client.client import Client
-from sources.stripe_api.objects.retrieve import retrieve_one
+from sources.provider import Retriever
 from webhook_sink.commit.batch import ClaimedReread, PendingWrite, reread_key
 from webhook_sink.commit.connection import Pool, describe_error, transaction
 from webhook_sink.commit.ledger import Ledger
@@ -45,13 +44,14 @@ class Rereader:
         ledger: Ledger,
         writer: Writer,
         metrics: Metrics,
-        client_of: Callable[[str | None], Client],
+        retrieve: Retriever,
+        client_of: Callable[[str | None], Any],
         *,
         workers: int,
         attempts: int,
     ) -> None:
         self._pool, self._ledger, self._writer, self._metrics = pool, ledger, writer, metrics
-        self._client_of, self._workers, self._attempts = client_of, workers, attempts
+        self._retrieve, self._client_of, self._workers, self._attempts = retrieve, client_of, workers, attempts
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="reread")
         self._wake = asyncio.Event()
 
@@ -98,9 +98,7 @@ class Rereader:
         loop = asyncio.get_running_loop()
         try:
             client, counts = self._client_of(reread.context), ConversionCounts()
-            found = await loop.run_in_executor(
-                self._threads, retrieve_one, client, reread.ref, reread.account_id, counts
-            )
+            found = await loop.run_in_executor(self._threads, self._retrieved, client, reread, counts)
             if found.state == "failed":
                 await self._retry_later(claim, found.why)
             elif found.state in ("unreadable", "broken"):
@@ -117,6 +115,10 @@ class Rereader:
             log.warning("an object could not be read again: %s", describe_error(error))
             with suppress(Exception):  # the database is away: the claim ends by itself
                 await self._retry_later(claim, describe_error(error))
+
+    def _retrieved(self, client: Any, reread: Reread, counts: ConversionCounts) -> Retrieved:
+        ((found,),) = self._retrieve(client, [reread.ref], reread.account_id, workers=1, entries=counts)
+        return found
 
     async def _merge(self, claim: ClaimedReread, found: Retrieved, left_out: str | None) -> None:
         loop = asyncio.get_running_loop()

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from pipelines.accounts import own_account
 from pipelines.loading.contracted import read_contract
@@ -17,10 +18,11 @@ from pipelines.settings import Settings
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from pipelines.warehouse.problems import DatabaseProblem, database_error_of, explained, state_of
 from pipelines.warehouse.verdict import DENIED
-from sources.errors import BadConfiguration, ConnectorError, RetryLater
+from sources.errors import BadConfiguration, BrokenPage, ConnectorError, RetryLater
+from sources.events import Event
+from sources.provider import Provider
 from sources.stripe_api.catalogue.fields import api_version
-from sources.stripe_api.client.client import Client
-from sources.stripe_api.provider import open_client
+from sources.stripe_api.provider import STRIPE
 from webhook_sink.commit.batch import BatchTransactions, Outcome, PendingWrite
 from webhook_sink.commit.connection import describe_error, new_pool, transaction
 from webhook_sink.commit.ledger import Ledger, create_tables
@@ -28,7 +30,6 @@ from webhook_sink.commit.schema import SchemaState
 from webhook_sink.commit.writer import Writer
 from webhook_sink.decision import Decision, Policy, decide
 from webhook_sink.endpoint_secrets import read_secrets, unreadable
-from webhook_sink.event import Event, refuse_future
 from webhook_sink.metrics import Metrics
 from webhook_sink.owner import Owner, owner_of
 from webhook_sink.rereads import Rereader
@@ -36,12 +37,26 @@ from webhook_sink.settings import SinkSettings
 
 log = logging.getLogger("stripe_elt.sink")
 
+DAY = 86_400
 START_PAUSE, CANCEL_AGAIN = 1.0, 0.5
 HOUSEKEEPING_PAUSE, MOST_DROPPED = 15.0, 5_000
 NO_SECRET = (
     "There is no webhook secret to check signatures with. Set STRIPE_WEBHOOK_SECRET (whsec_…), or run:"
     " python -m webhook_sink endpoint create https://…/webhooks"
 )
+
+
+def refuse_future(created: int, now: float, skew: float) -> None:
+    """Raises BrokenPage for an event from the future: its rows would win over every later state of their objects.
+
+    Times in unix seconds. `skew` is the setting `max_clock_skew`. A day is always allowed, so that a machine whose
+    clock is hours behind still takes true events.
+    """
+    if created - now > max(skew, DAY):
+        raise BrokenPage(
+            f"The event's creation time is {int(created - now)} seconds ahead of this machine's clock, so it was not"
+            " applied. Check that the clock is set by NTP, then replay the event."
+        )
 
 
 class Sink:
@@ -57,9 +72,11 @@ class Sink:
         settings: Settings,
         sink_settings: SinkSettings,
         *,
+        provider: Provider = STRIPE,
         takes_webhooks: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.provider = provider
         self._settings, self._dataset = own_account(settings), settings.dataset
         self._takes_webhooks, self.clock = takes_webhooks, clock
         self._configured_secrets = self.secrets = sink_settings.secrets
@@ -68,9 +85,9 @@ class Sink:
         self._policy: Policy | None = None
         self.failure: ConnectorError | None = None
         self._conninfo = postgres_conninfo(settings)
-        self.metrics, self.ledger = Metrics(), Ledger(settings.dataset)
+        self.metrics, self.ledger = Metrics(provider.name), Ledger(settings.dataset, provider.name)
         self.pool = new_pool(self._conninfo, sink_settings.database_timeout)
-        self._schema = SchemaState(self._conninfo, settings.dataset, read_contract())
+        self._schema = SchemaState(self._conninfo, settings.dataset, provider, read_contract())
         transactions = BatchTransactions(
             self.pool,
             self._schema,
@@ -88,12 +105,13 @@ class Sink:
             batch_events=sink_settings.batch_events,
             timeout=sink_settings.database_timeout,
         )
-        self._clients: dict[str | None, Client] = {}
+        self._clients: dict[str | None, Any] = {}
         self.rereader = Rereader(
             self.pool,
             self.ledger,
             self.writer,
             self.metrics,
+            provider.retrieve,
             self.client_of,
             workers=sink_settings.reread_workers,
             attempts=sink_settings.reread_attempts,
@@ -121,7 +139,7 @@ class Sink:
         account_id = event.account or self._policy.account_id
         try:
             refuse_future(event.created, self.clock(), self._settings.max_clock_skew)
-            decision, decision_error = decide(event, self._policy), None
+            decision, decision_error = decide(event, self._policy, self.provider), None
         except ConnectorError as error:
             decision, decision_error = Decision({}), error
         if decision.doubt is not None:
@@ -139,12 +157,12 @@ class Sink:
             await self.writer.drained()
         return await self.submit(event)
 
-    def client_of(self, context: str | None) -> Client:
+    def client_of(self, context: str | None) -> Any:
         """The client for a connected account, or for our own (None). Raises BadConfiguration without a key."""
         client = self._clients.get(context)
         if client is None:
             settings = replace(self._settings, stripe_account=context or self._settings.stripe_account)
-            client = self._clients[context] = open_client(settings)
+            client = self._clients[context] = self.provider.open_client(settings)
         return client
 
     # --- its life -----------------------------------------------------------------------------------------------------
@@ -199,7 +217,7 @@ class Sink:
         Raises what makes it impossible to start.
         """
         try:
-            if not await asyncio.to_thread(create_tables, self._conninfo, self._dataset):
+            if not await asyncio.to_thread(create_tables, self._conninfo, self._dataset, self.provider):
                 log.warning("waiting for the database: the server is a standby, and takes no changes until promoted")
                 return None
             await self._schema.create()
@@ -207,7 +225,7 @@ class Sink:
             await self._renew_secrets()
             if self._takes_webhooks and not self.secrets:
                 raise BadConfiguration(NO_SECRET)
-            return await asyncio.to_thread(owner_of, self._settings, self._conninfo, self.client_of)
+            return await asyncio.to_thread(owner_of, self._settings, self._conninfo, self.provider, self.client_of)
         except RetryLater as error:
             log.warning("waiting for Stripe: %s", error)
         except ConnectorError:

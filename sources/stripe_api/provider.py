@@ -13,6 +13,7 @@ from sources.stripe_api.client.account import limiter_of, read_account
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.client.settings import ClientSettings
 from sources.stripe_api.convert import converter
+from sources.stripe_api.events.webhook import read_event, verify
 from sources.stripe_api.objects.changes import change_of, rows_of
 from sources.stripe_api.objects.retrieve import retrieve
 from sources.stripe_api.paging.plan import fetch
@@ -56,4 +57,8 @@ STRIPE = Provider(
     retrieve=retrieve,
     change_of=change_of,
     rows_of=rows_of,
+    verify=verify,
+    read_event=read_event,
+    signature_header=b"stripe-signature",
+    account_ids=r"acct_\w+",
 )

@@ -5,20 +5,22 @@ The list has pages with a `cursor`; objects have no `object` field, so that `sta
 
 from __future__ import annotations
 
+import hmac
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import orjson
 import pyarrow as pa
 
 from sources.catalogue import Catalogue, EventType, Resource, Table
-from sources.changes import Change, Ignored, ObjectRef, Retrieved
+from sources.changes import Change, Ignored, Retrieved
 from sources.columns.arrow import arrow_tables
 from sources.columns.arrow import rows_of as count_rows
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import AuthenticationFailed, ServerFailed
+from sources.events import BadEvent, BadSignature, Event
 from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
 from sources.fetch.limiter import Limiter
 from sources.fetch.pager import Convert, Horizon, Listing, Step, Survey, Turn
@@ -142,9 +144,23 @@ def rows_of(change: Change, account_id: str, entries: ConversionCounts | None) -
 
 
 def retrieve(client: Any, refs: Any, account_id: str, **_: Any) -> Iterator[list[Retrieved]]:
-    yield [
-        Retrieved(ref, "unreadable", why="the toy has no way to read one") for ref in refs if isinstance(ref, ObjectRef)
-    ]
+    yield [Retrieved(ref, "unreadable", why="the toy's API shows no single plan") for ref in refs]
+
+
+def verify(body: bytes, header: str | None, secrets: Sequence[str], *, tolerance: float, now: float) -> None:
+    """The toy signs the body alone: HMAC-SHA256 in hexadecimal."""
+    signed = [hmac.new(secret.encode(), body, "sha256").hexdigest() for secret in secrets]
+    if not any(hmac.compare_digest(one, header or "") for one in signed):
+        raise BadSignature("no signature in Toy-Signature matches a webhook secret")
+
+
+def read_event(body: bytes) -> Event:
+    try:
+        fields = orjson.loads(body)
+        id, type, created, plan = fields["id"], fields["type"], fields["created"], fields["plan"]
+    except (ValueError, KeyError, TypeError):
+        raise BadEvent("the body is not an event of the toy's") from None
+    return Event(id, type, created, None, None, None, False, plan, fields, body)
 
 
 TOY = Provider(
@@ -157,6 +173,8 @@ TOY = Provider(
     retrieve=retrieve,
     change_of=change_of,
     rows_of=rows_of,
+    verify=verify,
+    read_event=read_event,
+    signature_header=b"toy-signature",
+    account_ids=r"toy_\w+",
 )
-
-_: Callable[..., Any] = fetch

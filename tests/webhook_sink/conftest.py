@@ -17,7 +17,7 @@ import urllib3
 from pipelines.settings import Settings
 from simulator import Simulator
 from simulator.deliveries import signature
-from webhook_sink.event import read_event
+from sources.stripe_api.events.webhook import read_event
 from webhook_sink.http.server import server_of
 from webhook_sink.settings import SinkSettings
 from webhook_sink.sink import Sink

@@ -18,6 +18,7 @@ import urllib3
 from simulator import Simulator
 from simulator.deliveries import signature
 from sources.stripe_api.catalogue.fields import api_version
+from sources.stripe_api.provider import STRIPE
 from tests import processes
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import ACCOUNT, SECRET, Stored, event
@@ -116,7 +117,7 @@ def test_serve_refuses_a_database_that_is_set_to_take_no_changes(
 ) -> None:
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", SECRET)
     if are_there:
-        create_tables(postgres_url, "stripe")
+        create_tables(postgres_url, "stripe", STRIPE)
     stored.query(f"alter database {stored.value('select current_database()')} set default_transaction_read_only = on")
     done = run("serve", "--port", "0")
     assert done.returncode == 2

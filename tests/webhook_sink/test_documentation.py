@@ -38,7 +38,7 @@ def test_there_are_commands_to_check() -> None:
 
 
 def test_metrics_that_are_shown_exist() -> None:
-    exposed = Metrics().text().decode()
+    exposed = Metrics("stripe").text().decode()
     assert [name for name in set(re.findall(r"stripe_sink_\w+", TEXT)) if name not in exposed] == []
 
 

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sources.columns.contract import Contract, ContractedColumns
+from sources.columns.typed import typed_rows
 from sources.rows import Stamp
 from sources.stripe_api.catalogue import CATALOGUE
-from sources.stripe_api.objects.rows import explode, typed_rows
+from sources.stripe_api.objects.rows import explode
 from webhook_sink.commit.rows import json_rows
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)

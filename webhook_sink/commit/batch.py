@@ -15,9 +15,10 @@ from typing import Literal
 import orjson
 
 from pipelines.warehouse.merge import SET_MARKER
+from sources.catalogue import Table
 from sources.columns.contract import ContractedColumns
 from sources.errors import ConnectorError
-from sources.stripe_api.catalogue import TABLES
+from sources.events import Event
 from webhook_sink.commit.connection import (
     BEGIN_BATCH,
     COMMIT,
@@ -32,14 +33,11 @@ from webhook_sink.commit.ledger import Ledger
 from webhook_sink.commit.rows import JsonRow, MergeSql, json_rows
 from webhook_sink.commit.schema import SchemaChanged, SchemaState
 from webhook_sink.decision import Decision, Reread
-from webhook_sink.event import Event
 from webhook_sink.metrics import Metrics
 
 Outcome = Literal["committed", "duplicate", "failed", "unavailable"]
 """`committed`: with everything that it needs. `duplicate`: the ledger already had the event. `failed`: the ledger keeps
 it as failed. `unavailable`: nothing was kept, and Stripe has to send the event again."""
-
-KEYS = {name: (*table.key, "_account_id") for name, table in TABLES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +154,7 @@ class BatchTransactions:
         if result_rows(version) != self._schema.version:
             raise SchemaChanged
         new_events = {row[0] for result in recorded for row in result_rows(result)}
-        tied = list(_ties_within(writes)) if len(writes) > 1 else []
+        tied = list(_ties_within(writes, self._schema.catalogue.tables)) if len(writes) > 1 else []
         for merge, result in zip(merges, merged, strict=True):
             tied += [merge.writes[int(place) - 1] for (place,) in result_rows(result) if place is not None]
         return new_events, list(dict.fromkeys(tied))
@@ -280,17 +278,17 @@ def _table_merges(writes: Sequence[PendingWrite], schema: SchemaState) -> Iterat
     for write in writes:
         for table, rows in write.rows.items():
             by_table.setdefault(table, []).extend((write, row) for row in rows)
-    for table in sorted(by_table, key=lambda table: (TABLES[table].parent is None, table)):
-        yield from _merges_of_table(table, by_table[table], schema.merge_sql(table))
+    for table in sorted(by_table, key=lambda table: (schema.catalogue.tables[table].parent is None, table)):
+        yield from _merges_of_table(schema.catalogue.tables[table], by_table[table], schema.merge_sql(table))
 
 
-def _merges_of_table(table: str, rows: Sequence[WriteRow], sql: MergeSql) -> Iterator[TableMerge]:
+def _merges_of_table(table: Table, rows: Sequence[WriteRow], sql: MergeSql) -> Iterator[TableMerge]:
     whole = [(write, row) for write, row in rows if row.kind == "whole"]
     tombstones = [(write, row) for write, row in rows if row.kind == "tombstone"]
     if whole:
         yield _table_merge(sql.upsert, whole)
     if tombstones:
-        yield _table_merge(sql.tombstones, rows if TABLES[table].chosen_id else tombstones)
+        yield _table_merge(sql.tombstones, rows if table.chosen_id else tombstones)
     if len(whole) + len(tombstones) < len(rows):
         yield _table_merge(sql.absent_children, rows)
 
@@ -300,20 +298,25 @@ def _table_merge(sql: bytes, rows: Sequence[WriteRow]) -> TableMerge:
     return TableMerge(Statement(sql, (json,)), [write for write, _ in rows])
 
 
-def _ties_within(writes: Sequence[PendingWrite]) -> Iterator[PendingWrite]:
+def _ties_within(writes: Sequence[PendingWrite], tables: Mapping[str, Table]) -> Iterator[PendingWrite]:
     """The writes whose object, or set of children, has another state of the same second earlier in the batch."""
     states: dict[tuple[object, ...], object] = {}
     for write in writes:
         for table, rows in write.decision.rows.items():
+            known = tables[table]
             for row in rows:
                 is_set = row["_source"] == SET_MARKER
-                is_whole = row.get("object") is not None
-                if is_whole or (not is_set and TABLES[table].chosen_id):
+                is_whole = row.get(known.witness) is not None
+                if is_whole or (not is_set and known.chosen_id):
                     state: object = row
-                    key = (table, row["_as_of"], *[row[column] for column in KEYS[table]])
+                    key = (table, row["_as_of"], *[row[column] for column in (*known.key, "_account_id")])
                 elif is_set:
                     parent = row["_parent_id"]
-                    state = {child["id"] for child in rows if child.get("object") and child["_parent_id"] == parent}
+                    state = {
+                        child[known.key[0]]
+                        for child in rows
+                        if child.get(known.witness) and child["_parent_id"] == parent
+                    }
                     key = (SET_MARKER, table, row["_as_of"], row["_account_id"], parent)
                 else:
                     continue

@@ -9,25 +9,25 @@ from pipelines.state import OWN_TABLES
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import DatabaseProblem
 from pipelines.warehouse.rights import check_rights, create_missing
-from sources.stripe_api.catalogue import CATALOGUE
+from sources.provider import Provider
 
 RELATIONS = {
-    "stripe_webhook_events": """
-CREATE TABLE IF NOT EXISTS {d}.stripe_webhook_events (
+    "{p}_webhook_events": """
+CREATE TABLE IF NOT EXISTS {d}.{p}_webhook_events (
     id text PRIMARY KEY, type text NOT NULL, object_id text, object_type text, account_id text NOT NULL,
     livemode boolean NOT NULL, api_version text, created timestamptz NOT NULL, status text NOT NULL,
     received_at timestamptz NOT NULL, processed_at timestamptz, attempts integer NOT NULL, error text, payload json)
     WITH (toast_tuple_target = 8160)
 """,
-    "stripe_webhook_events_open": """
-CREATE INDEX IF NOT EXISTS stripe_webhook_events_open ON {d}.stripe_webhook_events (status, received_at)
+    "{p}_webhook_events_open": """
+CREATE INDEX IF NOT EXISTS {p}_webhook_events_open ON {d}.{p}_webhook_events (status, received_at)
     WHERE status IN ('processing', 'failed')
 """,
-    "stripe_webhook_events_received": """
-CREATE INDEX IF NOT EXISTS stripe_webhook_events_received ON {d}.stripe_webhook_events USING brin (received_at)
+    "{p}_webhook_events_received": """
+CREATE INDEX IF NOT EXISTS {p}_webhook_events_received ON {d}.{p}_webhook_events USING brin (received_at)
 """,
-    "stripe_webhook_rereads": """
-CREATE TABLE IF NOT EXISTS {d}.stripe_webhook_rereads (
+    "{p}_webhook_rereads": """
+CREATE TABLE IF NOT EXISTS {d}.{p}_webhook_rereads (
     table_name text, key jsonb, account_id text, context text, parent_id text, created bigint, at bigint NOT NULL,
     reason text NOT NULL, events text[] NOT NULL, generation bigint NOT NULL DEFAULT 1, due_at timestamptz NOT NULL,
     attempts integer NOT NULL DEFAULT 0, error text, PRIMARY KEY (table_name, key, account_id))
@@ -42,7 +42,7 @@ READ_ONLY = (
 )
 
 
-def create_tables(conninfo: str, dataset: str) -> bool:
+def create_tables(conninfo: str, dataset: str, provider: Provider) -> bool:
     """Creates the dataset and the sink's own tables if they are missing, one sink at a time. Blocking.
 
     Returns False, and does nothing, if the server is a standby, which may be promoted later. Raises DatabaseProblem if
@@ -56,9 +56,10 @@ def create_tables(conninfo: str, dataset: str) -> bool:
             return False
         if is_read_only:
             raise DatabaseProblem(READ_ONLY)
-        own_tables = {**OWN_TABLES, "stripe_webhook_events": False, "stripe_webhook_rereads": True}
-        check_rights(database, dataset, [], {**dict.fromkeys(CATALOGUE.tables, False), **own_tables})
-        relations = {name: text.format(d=f'"{dataset}"') for name, text in RELATIONS.items()}
+        prefix = provider.name
+        own_tables = {**OWN_TABLES, f"{prefix}_webhook_events": False, f"{prefix}_webhook_rereads": True}
+        check_rights(database, dataset, [], {**dict.fromkeys(provider.catalogue.tables, False), **own_tables})
+        relations = {name.format(p=prefix): text.format(d=f'"{dataset}"', p=prefix) for name, text in RELATIONS.items()}
         create_missing(database, dataset, relations)
         return True
     finally:
@@ -68,11 +69,13 @@ def create_tables(conninfo: str, dataset: str) -> bool:
 class Ledger:
     """The statements on the ledger of one dataset, each with its parameters in a comment.
 
+    The names of its tables begin with `prefix`, the provider's name.
+
     The statements of a batch have `$1`, `$2`, … for `run_pipeline`; the others have psycopg's `%s`.
     """
 
-    def __init__(self, dataset: str) -> None:
-        events, rereads = f'"{dataset}".stripe_webhook_events', f'"{dataset}".stripe_webhook_rereads'
+    def __init__(self, dataset: str, prefix: str) -> None:
+        events, rereads = f'"{dataset}".{prefix}_webhook_events', f'"{dataset}".{prefix}_webhook_rereads'
 
         # --- the statements of a batch --------------------------------------------------------------------------------
 

@@ -24,14 +24,13 @@ from pipelines.warehouse.merge import (
     Merge,
     holder_of,
 )
-from sources.catalogue import ColumnType
+from sources.catalogue import Catalogue, ColumnType, Table
 from sources.columns.coerce import EPOCH, FIRST_SECOND, INT64, LAST_SECOND, VARIANT_MARK
 from sources.columns.columns import OWN_COLUMNS
 from sources.columns.contract import ContractedColumns
 from sources.columns.layout import is_v2, utc_now
+from sources.columns.typed import typed_rows
 from sources.rows import Row
-from sources.stripe_api.catalogue import CATALOGUE, TABLES
-from sources.stripe_api.objects.rows import typed_rows
 
 EXACT_TYPES: Mapping[ColumnType, frozenset[type]] = {
     "text": frozenset((str,)),
@@ -75,14 +74,15 @@ def json_rows(table: str, rows: Sequence[Row], columns: ContractedColumns) -> li
     """
     if not columns.admits_table(table, len(rows)):
         return []
-    may_be_exact = not is_v2(TABLES[table])
+    known = columns.catalogue.tables[table]
+    may_be_exact = not is_v2(known)
     return [
-        (_exact_row(row, columns.of(table)) if may_be_exact else None) or _converted_row(table, row, columns)
+        (_exact_row(row, known, columns.of(table)) if may_be_exact else None) or _converted_row(known, row, columns)
         for row in rows
     ]
 
 
-def _exact_row(row: Row, types: Mapping[str, ColumnType]) -> JsonRow | None:
+def _exact_row(row: Row, table: Table, types: Mapping[str, ColumnType]) -> JsonRow | None:
     """The row, if every value fits its column without a conversion; otherwise None."""
     values: dict[str, Any] = {}
     for name, value in row.items():
@@ -105,26 +105,26 @@ def _exact_row(row: Row, types: Mapping[str, ColumnType]) -> JsonRow | None:
         json = orjson.dumps(values)
     except TypeError:  # lone surrogates, integers beyond 64 bits, nesting beyond 254
         return None
-    return None if b"\\u0000" in json else JsonRow(json, values.keys(), _kind(row))
+    return None if b"\\u0000" in json else JsonRow(json, values.keys(), _kind(row, table))
 
 
-def _converted_row(table: str, row: Row, columns: ContractedColumns) -> JsonRow:
-    (typed,) = typed_rows(table, [row], columns, clock=utc_now)
-    types = columns.of(table)
+def _converted_row(table: Table, row: Row, columns: ContractedColumns) -> JsonRow:
+    (typed,) = typed_rows(table.name, [row], columns, clock=utc_now)
+    types = columns.of(table.name)
     values = {
         name: orjson.Fragment(value) if types.get(name) == "json" else value
         for name, value in typed.items()
         if value is not None
         and name != SYNCED_AT  # the merge sets it
-        and (VARIANT_MARK not in name or columns.admits_variant(table, name, 1))
+        and (VARIANT_MARK not in name or columns.admits_variant(table.name, name, 1))
     }
-    return JsonRow(orjson.dumps(values, default=str), values.keys(), _kind(row))
+    return JsonRow(orjson.dumps(values, default=str), values.keys(), _kind(row, table))
 
 
-def _kind(row: Row) -> Literal["whole", "tombstone", "set"]:
+def _kind(row: Row, table: Table) -> Literal["whole", "tombstone", "set"]:
     if row[SOURCE] == SET_MARKER:
         return "set"
-    return "whole" if row.get("object") is not None else "tombstone"
+    return "whole" if row.get(table.witness) is not None else "tombstone"
 
 
 # --- the SQL ----------------------------------------------------------------------------------------------------------
@@ -146,21 +146,30 @@ class MergeSql:
 
 
 def merge_sql(
-    dataset: str, table: str, columns: Mapping[str, ColumnType], existing_tables: Collection[str]
+    catalogue: Catalogue, dataset: str, table: str, columns: Mapping[str, ColumnType], existing_tables: Collection[str]
 ) -> MergeSql:
-    """The SQL for a table that has these columns, Stripe's and ours, in a dataset that has these tables."""
-    key = (*TABLES[table].key, ACCOUNT)
+    """The SQL for a table that has these columns, the provider's and ours, in a dataset that has these tables."""
+    known = catalogue.tables[table]
+    key = (*known.key, ACCOUNT)
     target = f"{_quote(dataset)}.{_quote(table)}"
-    holder = holder_of(CATALOGUE, table, existing_tables.__contains__, lambda name: f"{_quote(dataset)}.{_quote(name)}")
-    remade = TABLES[table].chosen_id
-    unseen = TABLES[table].shown_on_request
-    merge = Merge(target, "staged", tuple(columns), key, ARRIVAL, holder, unseen, remade=remade)
+    holder = holder_of(catalogue, table, existing_tables.__contains__, lambda name: f"{_quote(dataset)}.{_quote(name)}")
+    merge = Merge(
+        target,
+        "staged",
+        tuple(columns),
+        key,
+        ARRIVAL,
+        holder,
+        known.shown_on_request,
+        remade=known.chosen_id,
+        witness=known.witness,
+    )
     all_rows = _staged(columns)
-    key_rows = _staged({name: columns[name] for name in columns if name in {*key, *OWN_COLUMNS, "object"}})
+    key_rows = _staged({name: columns[name] for name in columns if name in {*key, *OWN_COLUMNS, known.witness}})
     upsert = _returning_ties(all_rows, _state_ties(merge, columns), merge.upsert())
     tombstones = f"{key_rows} {merge.tombstones()}"
-    if remade:
-        tombstones = _returning_ties(key_rows, _tombstone_ties(target, key), merge.tombstones())
+    if merge.remade:
+        tombstones = _returning_ties(key_rows, _tombstone_ties(merge), merge.tombstones())
     absent_children = ""
     if merge.has_parent:
         absent_children = _returning_ties(key_rows, _set_ties(target, key), merge.absent_children())
@@ -192,7 +201,7 @@ def _state_ties(merge: Merge, columns: Mapping[str, ColumnType]) -> str:
     state = [name for name in columns if name not in (*key, PARENT, AS_OF, SOURCE, SYNCED_AT)]
     stored = ", ".join(f"d.{_quote(name)}" for name in state)
     arrived = ", ".join(f"s.{_quote(name)}" for name in state)
-    is_known = "" if merge.remade else f" AND (d.object IS NOT NULL OR d.{DELETED_AT} IS NULL)"
+    is_known = "" if merge.remade else f" AND (d.{_quote(merge.witness)} IS NOT NULL OR d.{DELETED_AT} IS NULL)"
     or_is_new_child = ""
     if holder is not None and holder.shows_all:
         or_is_new_child = (
@@ -205,12 +214,12 @@ def _state_ties(merge: Merge, columns: Mapping[str, ColumnType]) -> str:
     )
 
 
-def _tombstone_ties(target: str, key: Sequence[str]) -> str:
+def _tombstone_ties(merge: Merge) -> str:
     """Selects tombstones that have the second of a stored row that is not deleted."""
-    same_key = " AND ".join(f"d.{_quote(name)} = s.{_quote(name)}" for name in key)
+    same_key = " AND ".join(f"d.{_quote(name)} = s.{_quote(name)}" for name in merge.key)
     return (
-        f"SELECT s.{ARRIVAL} FROM staged AS s JOIN {target} AS d ON {same_key}"
-        f" WHERE s.object IS NULL AND d.{AS_OF} = s.{AS_OF} AND d.{DELETED_AT} IS NULL"
+        f"SELECT s.{ARRIVAL} FROM staged AS s JOIN {merge.target} AS d ON {same_key}"
+        f" WHERE s.{_quote(merge.witness)} IS NULL AND d.{AS_OF} = s.{AS_OF} AND d.{DELETED_AT} IS NULL"
     )
 
 

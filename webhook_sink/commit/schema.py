@@ -28,19 +28,18 @@ from pipelines.warehouse.verdict import RACES, verdict_of
 from sources.catalogue import ColumnType
 from sources.columns.arrow import ARROW_TYPES
 from sources.columns.coerce import VARIANT_MARK
-from sources.columns.columns import OWN_COLUMNS, all_columns
+from sources.columns.columns import OWN_COLUMNS, all_columns, own_columns
 from sources.columns.contract import Contract, ContractedColumns
 from sources.columns.dlt_hints import dlt_columns
 from sources.errors import ConnectorError
-from sources.stripe_api.catalogue import CATALOGUE, TABLES
+from sources.provider import Provider
 from webhook_sink.commit.connection import Statement
 from webhook_sink.commit.rows import JsonRow, MergeSql, merge_sql
 
 log = logging.getLogger("stripe_elt.sink")
 
-SCHEMA = "stripe"
-VERSION_QUERY = f"""
-SELECT version_hash FROM "{{dataset}}"._dlt_version WHERE schema_name = '{SCHEMA}' ORDER BY inserted_at DESC LIMIT 1"""
+VERSION_QUERY = """
+SELECT version_hash FROM "{dataset}"._dlt_version WHERE schema_name = '{schema}' ORDER BY inserted_at DESC LIMIT 1"""
 
 REFUSED_SECONDS, MOST_REFUSALS = 30.0, 100
 
@@ -73,13 +72,18 @@ class SchemaState:
     """
 
     def __init__(
-        self, conninfo: str, dataset: str, contract: Contract, clock: Callable[[], float] = time.monotonic
+        self,
+        conninfo: str,
+        dataset: str,
+        provider: Provider,
+        contract: Contract,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._conninfo, self._contract = conninfo, contract
-        self.dataset = dataset
-        self.version_query = Statement(VERSION_QUERY.format(dataset=dataset).encode())
+        self.dataset, self._schema, self.catalogue = dataset, provider.name, provider.catalogue
+        self.version_query = Statement(VERSION_QUERY.format(dataset=dataset, schema=provider.name).encode())
         self.version: list[tuple[str | None, ...]] = []
-        self.columns = ContractedColumns(CATALOGUE, {}, contract)
+        self.columns = ContractedColumns(self.catalogue, {}, contract)
         self._stored: Mapping[str, Mapping[str, ColumnType]] = {}
         self._known: TableColumns = {}
         self._merge_sql: dict[str, MergeSql] = {}
@@ -105,8 +109,8 @@ class SchemaState:
         """The SQL that merges rows into a table, with all columns that the table has."""
         sql = self._merge_sql.get(table)
         if sql is None:
-            own = {name: kind for name, kind in OWN_COLUMNS.items() if name != "_parent_id" or TABLES[table].parent}
-            sql = self._merge_sql[table] = merge_sql(self.dataset, table, {**own, **self._stored[table]}, self._stored)
+            columns = {**own_columns(self.catalogue.tables[table]), **self._stored[table]}
+            sql = self._merge_sql[table] = merge_sql(self.catalogue, self.dataset, table, columns, self._stored)
         return sql
 
     async def create(self) -> None:
@@ -201,19 +205,19 @@ class SchemaState:
     def _update(self, database: PostgresDatabase, needed: Mapping[str, Iterable[str]]) -> None:
         """Changes dlt's stored schema and the tables, in one transaction under the schema's lock."""
         staging = f"{self.dataset}_staging"  # dlt asks for one; nothing is staged there
-        schema = Schema(SCHEMA)
+        schema = Schema(self._schema)
         for table, columns in needed.items():
             variants = [(column, _variant(column)) for column in columns if VARIANT_MARK in column]
             # No other columns that were learned meanwhile: the database may refuse another event's column.
-            wanted = {*columns, *OWN_COLUMNS, *all_columns(CATALOGUE, table), *self._stored.get(table, ())}
+            wanted = {*columns, *OWN_COLUMNS, *all_columns(self.catalogue, table), *self._stored.get(table, ())}
             hints = dlt_columns(table, self.columns, pa.schema(variants))
             wanted_hints = [hint for column, hint in hints.items() if column in wanted]
             schema.update_table(new_table(table, write_disposition="merge", columns=wanted_hints))
         schema._bump_version()
         client, _ = get_destination_clients(
-            schema, destination=database.destination(staging, CATALOGUE), destination_dataset_name=self.dataset
+            schema, destination=database.destination(staging, self.catalogue), destination_dataset_name=self.dataset
         )
-        refuse_another_target(client, SCHEMA, self.dataset, staging)
+        refuse_another_target(client, self._schema, self.dataset, staging)
         failure: BaseException | None = None
         try:
             with client:
@@ -233,14 +237,14 @@ class SchemaState:
             database = PostgresDatabase(self._conninfo)
             try:
                 version = database.execute(self.version_query.sql.decode())
-                stored = stored_columns(database, self.dataset, SCHEMA)
+                stored = stored_columns(database, self.dataset, self._schema)
             finally:
                 database.close()
             self.version = version
-            self._stored = {table: columns for table, columns in stored.items() if table in TABLES}
+            self._stored = {table: columns for table, columns in stored.items() if table in self.catalogue.tables}
             self._known = {table: columns.keys() | OWN_COLUMNS.keys() for table, columns in stored.items()}
             self._merge_sql = {}
-            self.columns = ContractedColumns(CATALOGUE, stored, self._contract)
+            self.columns = ContractedColumns(self.catalogue, stored, self._contract)
 
 
 def _variant(column: str) -> pa.DataType:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,20 +16,34 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Message, Receive, Scope, Send
 
+from sources.events import BadEvent, BadSignature
 from webhook_sink.commit.batch import Outcome
 from webhook_sink.commit.connection import transaction
 from webhook_sink.commit.writer import QueueFull
-from webhook_sink.event import BadEvent, encoding_of, read_event
-from webhook_sink.http.signature import BadSignature, verify
 from webhook_sink.sink import Sink
 
 log = logging.getLogger("stripe_elt.sink")
 
 PATH = "/webhooks"
 ENCODED = (
-    "the body is {}. Stripe sends plain UTF-8, so a proxy between Stripe and the sink must have changed it. Have the"
+    "the body is {}. The provider sends plain UTF-8, so a proxy before the sink must have changed it. Have the"
     " proxy pass the body on byte for byte, because the signature covers it."
 )
+CODINGS = frozenset(("gzip", "x-gzip", "deflate", "compress", "br", "zstd"))
+"""Content codings: https://www.iana.org/assignments/http-parameters/http-parameters.xhtml#content-coding."""
+_BEGINNINGS: Mapping[bytes, str] = {
+    b"\x1f\x8b": "compressed with gzip",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd",
+    b"\x78\x01": "compressed with deflate",
+    b"\x78\x5e": "compressed with deflate",
+    b"\x78\x9c": "compressed with deflate",
+    b"\x78\xda": "compressed with deflate",
+    b"\xef\xbb\xbf": "preceded by a byte order mark",
+    b"\xff\xfe": "written in UTF-16 or UTF-32",
+    b"\xfe\xff": "written in UTF-16 or UTF-32",
+    b"\0": "written in UTF-16 or UTF-32",
+    b"{\0": "written in UTF-16 or UTF-32",
+}
 EMPTY: Message = {"type": "http.response.body", "body": b""}
 ANSWERS: dict[Outcome, tuple[int, bytes]] = {
     "committed": (200, b""),
@@ -114,11 +128,12 @@ class App:
             raise Refused(503, "starting", "the sink is starting")
         if sink.writer.is_full:
             raise Refused(503, "full", "too many events are waiting")
-        signature = _header(scope, b"stripe-signature")
+        provider = sink.provider
+        signature = _header(scope, provider.signature_header)
         body = await _read_body(scope, receive, self._body_limit)
         try:
-            verify(body, signature, sink.secrets, tolerance=self._tolerance, now=sink.clock())
-            event = read_event(body)
+            provider.verify(body, signature, sink.secrets, tolerance=self._tolerance, now=sink.clock())
+            event = provider.read_event(body)
         except BadSignature as error:
             raise Refused(400, "signature", _reason(str(error), body, scope)) from None
         except BadEvent as error:
@@ -190,3 +205,15 @@ def _reason(reason: str, body: bytes, scope: Scope) -> str:
 
 async def _fault(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "internal error"}, 500)
+
+
+def encoding_of(body: bytes, coding: str) -> str | None:
+    """How the body is encoded, if it is not in plain UTF-8; otherwise None.
+
+    `coding` is the Content-Encoding. Only a proxy encodes a body, and no signature matches it then.
+    """
+    for beginning, encoding in _BEGINNINGS.items():
+        if body.startswith(beginning):
+            return encoding
+    named = coding.strip().lower()
+    return f"compressed with {named}" if named in CODINGS else None

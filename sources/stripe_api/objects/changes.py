@@ -10,15 +10,18 @@ Knows no HTTP, no Arrow and no database.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal
+from urllib.parse import unquote
 
-from sources.changes import Change, Ignored
+from sources.changes import THIN, Change, Ignored
 from sources.columns.coerce import LAST_SECOND
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage
 from sources.rows import Row, Stamp
-from sources.stripe_api.catalogue import RESOURCES, TABLES, Embedded, Table
+from sources.stripe_api.catalogue import RESOURCES, TABLES, Embedded, Table, table_of_object
 from sources.stripe_api.catalogue.events import TYPES, is_deletion, table_of_event, unwrapped
 from sources.stripe_api.objects.embedded import has_key, take
 from sources.stripe_api.objects.rows import explode, set_marker
@@ -40,6 +43,8 @@ def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Ch
     Events of connected accounts are ignored but for the accounts themselves, which the platform lists too: whoever
     wants their objects reads those accounts.
     """
+    if event.get("object") == "v2.core.event":
+        return _thin_change(event)
     data = event.get("data")
     shown = data.get("object") if isinstance(data, dict) else None
     if not isinstance(event.get("type"), str) or not isinstance(shown, dict):
@@ -72,6 +77,33 @@ def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Ch
         object=obj,
         doubt="version" if event.get("api_version") != api_version else None if is_gone else _doubt(table, obj),
     )
+
+
+def _thin_change(event: Mapping[str, Any]) -> Change | Ignored:
+    """What a thin event tells: it names its object, and where to read that, and shows no state of it."""
+    type, related, at = str(event["type"]), event.get("related_object") or {}, _second(event["created"])
+    name = table_of_object(str(related.get("type")))
+    if name is None:
+        return Ignored(type, "it names no object that a table holds")
+    table, id = TABLES[name], related.get("id")
+    if is_deletion(type) and isinstance(id, str) and id and table.key:
+        return Change(name, (id,), None, at, None, True, {"id": id})
+    ids = _ids_in(str(related.get("url")), table.retrieve or "")
+    if not table.key or not set(table.key) <= ids.keys():
+        return Ignored(type, "it does not say where its object can be read")
+    return Change(name, tuple(ids[each] for each in table.key), ids.get("_parent_id"), at - 1, None, False, {}, THIN)
+
+
+def _ids_in(path: str, template: str) -> Mapping[str, str]:
+    """What the placeholders of a template stand for in a path; nothing where the path is not of the template."""
+    pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(template))
+    match = re.fullmatch(pattern, path.partition("?")[0])
+    return {name: unquote(value) for name, value in match.groupdict().items()} if match and template else {}
+
+
+def _second(created: Any) -> int:
+    """Unix seconds of a thin event's RFC 3339 text."""
+    return int(datetime.fromisoformat(created).timestamp()) if isinstance(created, str) else int(created)
 
 
 def _doubt(table: Table, obj: Row) -> Doubt | None:

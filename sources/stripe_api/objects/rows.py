@@ -19,13 +19,13 @@ from sources.rows import Row, Stamp
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.catalogue.fields import fields_of
 from sources.stripe_api.objects.embedded import id_in, key_of, key_problem, take
-from sources.stripe_api.objects.typed import comparable, object_of, typed_rows
+from sources.stripe_api.objects.typed import comparable, object_of
 
 if TYPE_CHECKING:
     from sources.columns.conversion_counts import ConversionCounts
     from sources.stripe_api.catalogue import Table
 
-__all__ = ["Row", "Stamp", "comparable", "explode", "object_of", "set_marker", "tombstone", "typed_rows"]
+__all__ = ["Row", "Stamp", "comparable", "explode", "object_of", "set_marker", "tombstone"]
 
 _STUB_FIELDS = 5
 """Stripe's deletion stubs have `id`, `object`, `deleted` and at most two more (`currency`; `device_type` and
