@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,14 +20,14 @@ from pipelines.loading.contracted import columns_of
 from pipelines.loading.isolation import load_isolated
 from pipelines.loading.loader import Loader
 from pipelines.process import raise_if_interrupted
-from pipelines.settings import Settings
+from pipelines.settings import Destination, Settings
 from pipelines.state import OWN_TABLES, State, account_of_key
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.duckdb_database import open_duckdb
 from pipelines.warehouse.postgres_database import open_postgres
 from pipelines.warehouse.rights import check_rights
 from sources.catalogue import Catalogue
-from sources.columns.arrow import rows_of
+from sources.columns.arrow import count_rows
 from sources.columns.contract import ContractedColumns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BadConfiguration
@@ -90,7 +90,7 @@ class Session:
         admitted = self.columns.admit(tables)
         if not admitted:
             return 0
-        rows = rows_of(admitted)
+        rows = count_rows(admitted)
         stored = rows - sum(load_isolated(self.loader.load, admitted, self.columns, self.counts, {}).values())
         self.rows += stored
         return stored
@@ -123,12 +123,19 @@ class Session:
         self.state.end(status, error, rows=self.rows, requests=self.spending.spent)
 
 
+DATABASES: Mapping[Destination, Callable[[Settings], Database]] = {
+    "duckdb": lambda settings: open_duckdb(settings.duckdb_path, settings.dataset, settings.duckdb_memory_limit),
+    "postgres": lambda settings: open_postgres(settings.database_url, settings.database_ca),
+}
+"""How each destination is opened, by the setting `destination`."""
+
+
 def open_database(settings: Settings) -> Database:
     """Connects. Raises `DatabaseProblem` when that cannot be done, naming the setting.
 
     A DuckDB file has one run at a time, so that `AlreadyRunning` comes from here already.
     """
-    return open_duckdb(settings) if settings.destination == "duckdb" else open_postgres(settings)
+    return DATABASES[settings.destination](settings)
 
 
 @contextmanager

@@ -90,7 +90,7 @@ class Secrets:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._database: PostgresDatabase = open_postgres(settings)
+        self._database: PostgresDatabase = open_postgres(settings.database_url, settings.database_ca)
         self._dataset, self._schema = settings.dataset, _schema_of(settings.dataset)
         self._table = f'"{self._schema}".{TABLE}'
 

@@ -84,7 +84,7 @@ class Sink:
         self._database_timeout, self.batch_events = sink_settings.database_timeout, sink_settings.batch_events
         self._policy: Policy | None = None
         self.failure: ConnectorError | None = None
-        self._conninfo = postgres_conninfo(settings)
+        self._conninfo = postgres_conninfo(settings.database_url, settings.database_ca)
         self.metrics, self.ledger = Metrics(provider.name), Ledger(settings.dataset, provider.name)
         self.pool = new_pool(self._conninfo, sink_settings.database_timeout)
         self._schema = SchemaState(self._conninfo, settings.dataset, provider, read_contract())

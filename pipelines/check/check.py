@@ -35,7 +35,7 @@ from sources.stripe_api.paging.conventions import created_of, created_params, li
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Sampled:
     """A page, and the window `[since, until)` of `created` that it shows all of."""
 
     listing: Listing
@@ -45,7 +45,7 @@ class Part:
 
 def sampled(
     client: Client, resource: Resource, stored: StoredRows, size: int, since: int, until: int
-) -> Iterator[Part]:
+) -> Iterator[Sampled]:
     """Pages of about `size` objects in all, within `[since, until)`; all of a list that has no more than a page."""
     limit = resource.limit or 100
     field = resource.created_field
@@ -66,7 +66,7 @@ def sampled(
             completed(client, resource.table, page)
             last = created_of(page.objects[-1], resource) if page.objects else None
             bottom = since if not page.has_more else last + 1 if last is not None else top
-            yield Part(Listing(page.objects, page.as_of), min(bottom, top), top)
+            yield Sampled(Listing(page.objects, page.as_of), min(bottom, top), top)
 
 
 HELD_ROWS = 20_000  # differing rows that are held before they are settled

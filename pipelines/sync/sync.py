@@ -25,7 +25,7 @@ from sources.fetch.values import Status
 from sources.stripe_api.events.position import EVENTS_PASS, Position
 from sources.stripe_api.events.reading import EventsDenied
 
-Part = Literal["all", "events", "lists"]
+SyncPart = Literal["all", "events", "lists"]
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class Sync:
         names: Sequence[str] = (),
         warn: Callable[[str], None] = print,
         *,
-        part: Part = "all",
+        part: SyncPart = "all",
         touched: Iterable[str] = (),
     ) -> None:
         self._session, self._settings, self._warn, self._part = session, settings, warn, part

@@ -219,7 +219,7 @@ _BUILD: Mapping[ColumnType, Callable[[Values], pa.Array | None]] = {
 }
 
 
-def rows_of(tables: Mapping[str, pa.Table]) -> int:
+def count_rows(tables: Mapping[str, pa.Table]) -> int:
     """Rows that will be rows: set markers are not."""
     return sum(table.num_rows - _markers(table) for table in tables.values())
 

@@ -20,7 +20,7 @@ from sources.stripe_api.client.client import Client
 from sources.stripe_api.convert import converter
 from sources.stripe_api.paging.plan import fetch
 
-Row = tuple[str | None, ...]
+ParentRow = tuple[str | None, ...]
 
 
 class ListedParents:
@@ -30,7 +30,7 @@ class ListedParents:
         self._client, self._account = client, account
         self._lock = threading.Lock()
         self._lists: dict[str, threading.Lock] = {}
-        self._rows: dict[str, list[Row]] = {}
+        self._rows: dict[str, list[ParentRow]] = {}
 
     def __call__(self, parent: Parent, after: str | None) -> Iterator[tuple[str, ...]]:
         """Rows in the order of their ids, after `after`. Raises SkipResource where the parents cannot be listed."""
@@ -45,9 +45,9 @@ class ListedParents:
             if len(values) == len(row) and values[0].startswith(parent.prefix) and values[0] > (after or ""):
                 yield values
 
-    def _listed(self, parent: Parent) -> list[Row]:
+    def _listed(self, parent: Parent) -> list[ParentRow]:
         names = (TABLES[parent.table].key[0], *(column for _, column in parent.also))
-        rows: set[Row] = set()
+        rows: set[ParentRow] = set()
         lists = _lists_of(parent.table)
         if not lists:
             raise SkipResource(f"Stripe has no list of {parent.table}, so their children cannot be asked for.")

@@ -15,8 +15,7 @@ import pyarrow as pa
 
 from sources.catalogue import Catalogue, EventType, Resource, Table
 from sources.changes import Change, Ignored, Retrieved
-from sources.columns.arrow import arrow_tables
-from sources.columns.arrow import rows_of as count_rows
+from sources.columns.arrow import arrow_tables, count_rows
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import AuthenticationFailed, ServerFailed

@@ -18,7 +18,7 @@ from sources.errors import BrokenPage
 from sources.rows import Row, Stamp
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.catalogue.fields import fields_of
-from sources.stripe_api.objects.embedded import id_in, key_of, key_problem, take
+from sources.stripe_api.objects.embedded import id_in, key_columns_of, key_problem, take
 from sources.stripe_api.objects.typed import comparable, object_of
 
 if TYPE_CHECKING:
@@ -56,12 +56,12 @@ def explode(
 
 def set_marker(table: str, parent_id: str, stamp: Stamp) -> Row:
     """The row that closes the set of a parent's children; its key columns hold the parent's id."""
-    return {**key_of(table, parent_id, parent_id), **_own(TABLES[table], stamp, parent_id), "_source": "set"}
+    return {**key_columns_of(table, parent_id, parent_id), **_own(TABLES[table], stamp, parent_id), "_source": "set"}
 
 
 def tombstone(table: str, id: str, stamp: Stamp, parent_id: str | None = None) -> Row:
     """The row of a deletion of which only the id is known."""
-    return {**key_of(table, id, parent_id), **_own(TABLES[table], stamp, parent_id), "_deleted_at": stamp.as_of}
+    return {**key_columns_of(table, id, parent_id), **_own(TABLES[table], stamp, parent_id), "_deleted_at": stamp.as_of}
 
 
 def _explode(
