@@ -16,13 +16,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.loading.contracted import columns_of
+from pipelines.loading.dlt_configuration import read_contract
 from pipelines.loading.isolation import load_isolated
 from pipelines.loading.loader import Loader
 from pipelines.process import raise_if_interrupted
 from pipelines.settings import Destination, Settings
 from pipelines.state import OWN_TABLES, State, account_of_key
-from pipelines.warehouse.database import Database
+from pipelines.warehouse.database import Database, stored_columns
 from pipelines.warehouse.duckdb_database import open_duckdb
 from pipelines.warehouse.postgres_database import open_postgres
 from pipelines.warehouse.rights import check_rights
@@ -176,7 +176,8 @@ def open_session(
         state.create()
         known = state.read_account()
         refuse_other_mode(settings, account_id, known.livemode)
-        columns = columns_of(database, settings.dataset, provider.name, provider.catalogue)
+        stored = stored_columns(database, settings.dataset, provider.name)
+        columns = ContractedColumns(provider.catalogue, stored, read_contract())
         loader = Loader(database, settings.dataset, columns, provider.name, staging_dataset(settings.dataset, scope))
         session = Session(settings, provider, database, client, spending, account_id, now, state, loader, columns)
         digest = _digest(settings) if now is not None and not clock else known.key_digest
