@@ -1,4 +1,4 @@
-"""What events and look-ups say of single objects: changes, references, and what came of retrieving them. Pure."""
+"""Single objects: the changes that events report, references to objects, and the results of retrieving them. Pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any, Literal
 from sources.rows import Key, Row
 
 THIN = "thin"
-"""The doubt of a change that only names its object: what it looks like has to be retrieved."""
+"""The `doubt` of a change whose event only names its object, so that the object has to be retrieved."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one event says of one object. `at` and `created` (of the object, None where unknown) are unix seconds.
+    """What an event reports about an object. `at` and `created` (of the object, None where unknown) are unix seconds.
 
-    `key` are the values of the table's key, none for a singleton; `parent_id` stands where the table has parents and
-    the object shows its own. `doubt` is why the object has to be retrieved before it is believed, None where it is.
+    `key` has the values of the table's key, and is empty for a singleton; `parent_id` is set if the table has parents
+    and the object names its own. `doubt` says why the object must be retrieved first; None if it can be believed.
     """
 
     table: str

@@ -1,7 +1,7 @@
-"""A provider of billing data as one value: what the pipelines and the sink have to know of its API. Does nothing.
+"""A provider of billing data as one value: everything that the pipelines and the sink need to know about its API.
 
-`sources/stripe_api/provider.py` fills it for Stripe. The name tells where things are kept: the dataset and dlt's stored
-schema are called like it, and the sink's tables, metrics and route begin with it.
+`sources/stripe_api/provider.py` is Stripe's. The provider's name decides where things are kept: dlt's stored schema has
+this name, and the names of the sink's tables and metrics begin with it. Knows no provider.
 """
 
 from __future__ import annotations

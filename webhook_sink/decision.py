@@ -84,7 +84,7 @@ def decide(event: Event, policy: Policy, provider: Provider) -> Decision:
     if isinstance(change, Ignored):
         return Decision({}, ignored=change.reason)
     table = provider.catalogue.tables[change.table]
-    is_revalidated = change.table in policy.revalidated and not change.is_deletion
+    is_revalidated = change.table in policy.revalidated and not change.is_deletion and change.doubt != THIN
     doubt = "revalidate" if is_revalidated else change.doubt
     if change.is_deletion:
         # A deleted object stays deleted, unless another one can be created with its id within the same second.
