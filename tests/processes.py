@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,16 +18,23 @@ SERVER = Path(__file__).with_name("process_server.py")
 
 
 @cache
-def _server() -> subprocess.Popen[str]:
-    server = subprocess.Popen([sys.executable, str(SERVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def _server() -> subprocess.Popen[bytes]:
+    command = [sys.executable, str(SERVER)]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
     atexit.register(server.kill)
     return server
 
 
 def run(
-    *arguments: str, cwd: str | os.PathLike[str], env: Mapping[str, str] | None = None
+    *arguments: str,
+    cwd: str | os.PathLike[str],
+    env: Mapping[str, str] | None = None,
+    kill_after: float | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """What `python *arguments` prints and how it ends: a script and its options, or -m and a module."""
+    """What `python *arguments` prints and how it ends: a script and its options, or -m and a module.
+
+    After `kill_after` seconds it is killed (SIGKILL), if it still runs.
+    """
     server = _server()
     assert server.stdin is not None
     assert server.stdout is not None
@@ -37,8 +46,10 @@ def run(
             "stdout": stdout.name,
             "stderr": stderr.name,
         }
-        server.stdin.write(json.dumps(program) + "\n")
-        server.stdin.flush()
+        server.stdin.write(json.dumps(program).encode() + b"\n")
+        pid = int(server.stdout.readline())
+        if kill_after is not None and not select.select([server.stdout], [], [], kill_after)[0]:
+            os.kill(pid, signal.SIGKILL)
         code = server.stdout.readline()
         assert code, "the server of processes has ended"
         return subprocess.CompletedProcess(arguments, int(code), stdout.read(), stderr.read())

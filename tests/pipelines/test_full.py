@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +16,10 @@ from pipelines.session import open_database
 from pipelines.warehouse.problems import AlreadyRunning
 from sources.errors import AuthenticationFailed
 from sources.stripe_api.catalogue import select
+from tests import processes
 from tests.pipelines.mirror import Mirror
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SCRIPT = ROOT / "pipelines" / "stripe_full.py"
 
 
 def load(mirror: Mirror, *names: str, **order: Any) -> Outcome:
@@ -192,19 +190,12 @@ def test_second_run_at_the_same_time_ends_with_a_clear_message(mirror: Mirror) -
 def test_killed_at_ten_random_instants_it_ends_equal(mirrored: Callable[..., Mirror]) -> None:
     mirror = mirrored(customers=60)
     environment = mirror.environment | {"SOURCES__STRIPE__PACKAGE_ROWS": "300", "SOURCES__STRIPE__WORKERS": "4"}
-    command = [sys.executable, str(SCRIPT), "--resources", "core"]
+    command = ("pipelines/stripe_full.py", "--resources", "core")
     chance = random.Random(20)
     mirror.pass_time(60)
-    for _ in range(10):
-        process = subprocess.Popen(
-            command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        try:
-            process.wait(chance.uniform(1.5, 6.0))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-        process.communicate()
-    finished = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    ended = [processes.run(*command, cwd=ROOT, env=environment, kill_after=chance.uniform(0.0, 4.0)) for _ in range(10)]
+    assert -signal.SIGKILL in [one.returncode for one in ended]
+    finished = processes.run(*command, cwd=ROOT, env=environment)
     assert finished.returncode == 0, finished.stderr
     assert mirror.differences(["core"]) == []
     assert set(statuses(mirror).values()) == {"complete"}
