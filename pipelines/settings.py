@@ -201,8 +201,8 @@ class Settings:
     )
     max_clock_skew: float = setting(
         600.0,
-        "Seconds by which an answer's `Date` may differ from this machine's clock and the database's; `inf` for a"
-        " simulated account.",
+        "Seconds by which the `Date` of an answer may differ from the clock that confirms it, which is this"
+        " machine's or the database's; `inf` for a simulated account.",
     )
     live_rate: float = setting(100.0, "Stripe's limit for a live account, in requests per second; `inf` for no limit.")
     sandbox_rate: float = setting(

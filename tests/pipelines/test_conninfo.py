@@ -134,7 +134,7 @@ def test_option_whose_effect_could_be_missed_is_told_once(caplog: pytest.LogCapt
     for _ in range(2):
         options_of("postgresql://u:p@h/d?schema=hush&pgbouncer=true", "DATABASE_URL")
     (told,) = caplog.messages
-    assert told.startswith("DATABASE_URL: the option schema is left out; the tables go into the schema")
+    assert told.startswith("DATABASE_URL: the option schema is ignored: the tables go into the schema")
     assert "hush" not in told
 
 

@@ -41,7 +41,7 @@ def test_server_that_is_down_names_the_setting() -> None:
 
 
 def test_no_postgres_at_all_names_the_settings() -> None:
-    with pytest.raises(DatabaseProblem, match=r"set DATABASE_URL .* or destination\.postgres\.credentials"):
+    with pytest.raises(DatabaseProblem, match=r"Set DATABASE_URL .* or destination\.postgres\.credentials"):
         open_database(Settings(destination="postgres"))
 
 

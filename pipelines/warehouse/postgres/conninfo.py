@@ -104,7 +104,7 @@ def checked(given: Mapping[str, object], name: str) -> dict[str, str]:
         elif letters == "ssl":
             ssl = _sslmode(str(value), name)
         elif letters in MISSED:
-            _tell_once(f"{name}: the option {key} is left out; {MISSED[letters]}.")
+            _tell_once(f"{name}: the option {key} is ignored: {MISSED[letters]}.")
         elif letters in INSTEAD and (letters, value) != ("sslaccept", "accept_invalid_certs"):
             raise unusable(name, f"libpq has no option {key}. Write {INSTEAD[letters]} instead.")
         elif letters != "sslaccept" and not IDLE.fullmatch(letters):
