@@ -17,9 +17,11 @@ import pyarrow as pa
 from benchmarks.objects import MAKERS, pages
 from sources.columns.arrow import arrow_tables, concat, nbytes
 from sources.columns.columns import Columns
+from sources.columns.typed import typed_rows
 from sources.json_text import parse
+from sources.rows import Stamp
 from sources.stripe_api.catalogue import CATALOGUE
-from sources.stripe_api.objects.rows import Stamp, explode, typed_rows
+from sources.stripe_api.objects.rows import explode
 
 STAMP = Stamp("acct_1", 1_760_000_000, "list")
 

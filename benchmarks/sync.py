@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import psycopg
 
 from benchmarks.machines import running_postgres
-from pipelines.run import Order, run
+from pipelines.loading.run import Order, run
 from pipelines.session import open_session
 from pipelines.settings import Settings
 from pipelines.sync.settings import SyncSettings

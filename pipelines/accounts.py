@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from pipelines.account import open_client
 from pipelines.settings import Settings
-from sources.errors import BadConfiguration, shown
+from pipelines.warehouse.problems import DatabaseProblem
+from sources.errors import AuthenticationFailed, BadConfiguration, ConnectorError, shown
 from sources.stripe_api.catalogue import RESOURCES, Params
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.objects.embedded import has_key
 from sources.stripe_api.paging.conventions import cursor_after
+from sources.stripe_api.provider import open_client
 
 ALL = "all"
 
@@ -35,6 +36,24 @@ def each_account(settings: Settings) -> list[Settings]:
                 " separated by commas, or to all."
             )
     return [_of(settings, name) for name in names] or [settings]
+
+
+def work_on_each_account(
+    settings: Settings,
+    work: Callable[[Settings], object],
+    on_failure: Callable[[Settings, ConnectorError], None],
+) -> None:
+    """Works on each account of the settings. What stops one of them is given to `on_failure`, and stops no other.
+
+    Raises what would stop all of them, a wrong key or a database that is down, and what `on_failure` raises.
+    """
+    for account in each_account(settings):
+        try:
+            work(account)
+        except (AuthenticationFailed, DatabaseProblem):
+            raise
+        except ConnectorError as error:
+            on_failure(account, error)
 
 
 def one_account(settings: Settings) -> Settings:

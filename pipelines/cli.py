@@ -11,13 +11,13 @@ import textwrap
 import traceback
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import pendulum
 
 from pipelines.accounts import each_account
 from pipelines.process import INTERRUPTED, interruptible, raise_if_interrupted
-from pipelines.settings import Settings, read_settings
+from pipelines.settings import Destination, Settings, read_settings
 from pipelines.warehouse.problems import (
     AlreadyRunning,
     DatabaseProblem,
@@ -36,7 +36,7 @@ ALL_WELL, SOME_FAILED, COULD_NOT_START, DRIFT = 0, 1, 2, 3
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Where to load to and from, and how much to say."""
-    parser.add_argument("--destination", choices=("duckdb", "postgres"), help="default: duckdb")
+    parser.add_argument("--destination", choices=get_args(Destination), help="default: duckdb")
     parser.add_argument("--dataset", help="schema that holds the tables (default: stripe)")
     parser.add_argument("--duckdb-path", type=str, metavar="FILE", help="DuckDB file (default: stripe_data.duckdb)")
     parser.add_argument(

@@ -9,34 +9,33 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import stripe
 
-from pipelines.account import open_client, read_account
-from pipelines.loading.contracted import columns_of
+from pipelines.loading.dlt_configuration import read_contract
 from pipelines.loading.isolation import load_isolated
 from pipelines.loading.loader import Loader
 from pipelines.process import raise_if_interrupted
-from pipelines.settings import Settings
+from pipelines.settings import Destination, Settings
 from pipelines.state import OWN_TABLES, State, account_of_key
-from pipelines.warehouse.database import Database
+from pipelines.warehouse.database import Database, stored_columns
 from pipelines.warehouse.duckdb_database import open_duckdb
 from pipelines.warehouse.postgres_database import open_postgres
 from pipelines.warehouse.rights import check_rights
 from sources.catalogue import Catalogue
+from sources.columns.arrow import count_rows
 from sources.columns.contract import ContractedColumns
 from sources.columns.conversion_counts import ConversionCounts
-from sources.columns.set_markers import rows_of
 from sources.errors import BadConfiguration
 from sources.fetch.limiter import Spending
 from sources.fetch.values import ResourceStatus
-from sources.stripe_api.catalogue import CATALOGUE
-from sources.stripe_api.client.client import Client
+from sources.provider import Client, Provider
+from sources.stripe_api.catalogue.fields import api_version
+from sources.stripe_api.provider import STRIPE
 
 MOST_REFUSED = 10
 """Refused rows of a table and a package, after which a run over lists leaves the rest of the table to the next run."""
@@ -52,8 +51,9 @@ class Session:
     """An open session. `now` is Stripe's clock (unix seconds) when the account was asked for, None if it was not."""
 
     settings: Settings
+    provider: Provider
     database: Database
-    client: Client
+    client: Any  # the provider's own, for the provider's own functions
     spending: Spending
     account_id: str
     now: int | None
@@ -66,16 +66,20 @@ class Session:
     @property
     def catalogue(self) -> Catalogue:
         """The catalogue of the session's provider."""
-        return self.columns.catalogue
+        return self.provider.catalogue
 
     @property
     def api_version(self) -> str:
         """The version of Stripe's API that the project asks for."""
-        return self.settings.stripe_version or str(stripe.api_version)
+        return self.settings.stripe_version or api_version()
 
     def clock(self) -> int:
-        """Stripe's clock, unix seconds: as it was at the session's begin, or else asked for now."""
-        return self.now if self.now is not None else read_account(self.client, self.settings).now
+        """The provider's clock, unix seconds: as it was at the session's begin, or else asked for now."""
+        return (
+            self.now
+            if self.now is not None
+            else self.provider.read_account(self.client, self.settings.told_account).now
+        )
 
     def store(self, tables: Mapping[str, pa.Table]) -> int:
         """Merges what the schema contract admits; returns how many rows that were, when they are committed.
@@ -86,7 +90,7 @@ class Session:
         admitted = self.columns.admit(tables)
         if not admitted:
             return 0
-        rows = rows_of(admitted)
+        rows = count_rows(admitted)
         stored = rows - sum(load_isolated(self.loader.load, admitted, self.columns, self.counts, {}).values())
         self.rows += stored
         return stored
@@ -119,12 +123,19 @@ class Session:
         self.state.end(status, error, rows=self.rows, requests=self.spending.spent)
 
 
+DATABASES: Mapping[Destination, Callable[[Settings], Database]] = {
+    "duckdb": lambda settings: open_duckdb(settings.duckdb_path, settings.dataset, settings.duckdb_memory_limit),
+    "postgres": lambda settings: open_postgres(settings.database_url, settings.database_ca),
+}
+"""How each destination is opened, by the setting `destination`."""
+
+
 def open_database(settings: Settings) -> Database:
     """Connects. Raises `DatabaseProblem` when that cannot be done, naming the setting.
 
     A DuckDB file has one run at a time, so that `AlreadyRunning` comes from here already.
     """
-    return open_duckdb(settings) if settings.destination == "duckdb" else open_postgres(settings)
+    return DATABASES[settings.destination](settings)
 
 
 @contextmanager
@@ -132,6 +143,7 @@ def open_session(
     settings: Settings,
     command: str,
     *,
+    provider: Provider = STRIPE,
     budget: int | None = None,
     scope: str = "",
     opened: Database | None = None,
@@ -139,12 +151,12 @@ def open_session(
 ) -> Iterator[Session]:
     """A session for the account of the settings; `opened` is a database to work in, which stays open.
 
-    `clock`: Stripe is asked for the account, and so for its clock, even when it is known whose the key is.
+    `clock`: the provider is asked for the account, and so for its clock, even when it is known whose the key is.
     Raises AlreadyRunning when another session has the scope, BadConfiguration for a key of the other mode than the
-    dataset's, and what the database and Stripe raise.
+    dataset's, and what the database and the provider raise.
     """
     with ExitStack() as stack:
-        client = stack.enter_context(open_client(settings))
+        client: Client = stack.enter_context(provider.open_client(settings))
         spending = Spending(client.limiter, budget)
         client.limiter = spending
         database = opened or open_database(settings)
@@ -152,18 +164,22 @@ def open_session(
             stack.callback(database.close)
         if database.dialect == "postgres":  # DuckDB goes by this machine's clock
             now = database.execute("SELECT extract(epoch FROM clock_timestamp())")[0][0]
-            client.dates.add_witness("the database's clock", float(now))
+            client.witness_clock("the database's clock", float(now))
         database.lock_run(f"{settings.dataset}/{scope}" if scope else settings.dataset)
-        account_id, now = _asked(client, settings) if clock else _account(database, client, settings)
+        if clock:
+            account_id, now = _asked(provider, client, settings)
+        else:
+            account_id, now = _account(provider, database, client, settings)
         state = State(database, settings.dataset, account_id, uuid.uuid4().hex, command)
-        written = {**dict.fromkeys(CATALOGUE.tables, False), **OWN_TABLES}
+        written = {**dict.fromkeys(provider.catalogue.tables, False), **OWN_TABLES}
         check_rights(database, settings.dataset, [staging_dataset(settings.dataset, scope)], written)
         state.create()
         known = state.read_account()
         refuse_other_mode(settings, account_id, known.livemode)
-        columns = columns_of(database, settings.dataset, "stripe", CATALOGUE)
-        loader = Loader(database, settings.dataset, columns, "stripe", staging_dataset(settings.dataset, scope))
-        session = Session(settings, database, client, spending, account_id, now, state, loader, columns)
+        stored = stored_columns(database, settings.dataset, provider.name)
+        columns = ContractedColumns(provider.catalogue, stored, read_contract())
+        loader = Loader(database, settings.dataset, columns, provider.name, staging_dataset(settings.dataset, scope))
+        session = Session(settings, provider, database, client, spending, account_id, now, state, loader, columns)
         digest = _digest(settings) if now is not None and not clock else known.key_digest
         told = {"livemode": settings.is_live, "key_digest": digest}
         session.save(account=told if (known.livemode, known.key_digest) != tuple(told.values()) else None)
@@ -185,17 +201,17 @@ def refuse_other_mode(settings: Settings, account_id: str, livemode: bool | None
     )
 
 
-def _account(database: Database, client: Client, settings: Settings) -> tuple[str, int | None]:
+def _account(provider: Provider, database: Database, client: Client, settings: Settings) -> tuple[str, int | None]:
     """Whose objects are read: told by the settings, or remembered, or else asked of Stripe."""
     if settings.told_account:
         return settings.told_account, None
     if (remembered := account_of_key(database, settings.dataset, _digest(settings))) is not None:
         return remembered, None
-    return _asked(client, settings)
+    return _asked(provider, client, settings)
 
 
-def _asked(client: Client, settings: Settings) -> tuple[str, int]:
-    account = read_account(client, settings)
+def _asked(provider: Provider, client: Client, settings: Settings) -> tuple[str, int]:
+    account = provider.read_account(client, settings.told_account)
     return account.id, account.now
 
 

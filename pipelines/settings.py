@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import dlt
 from dlt.common.configuration.container import Container
@@ -271,14 +271,14 @@ DATASET = r"(?!pg_|\w*_(?:staging|secrets)(?:_|\Z))[a-z][a-z0-9_]{0,27}"
 FOREIGN_SCHEMAS = ("information_schema", "temp", "system")
 
 
-def key_of(name: str, section: str = SECTION) -> str:
+def full_name(name: str, section: str = SECTION) -> str:
     """dlt's path of a setting, as in `.dlt/config.toml`: `sources.stripe.api_base`."""
     return f"{section}.{name}"
 
 
 def environment_name(name: str, section: str = SECTION) -> str:
     """dlt's environment variable of a setting: `SOURCES__STRIPE__API_BASE`."""
-    return key_of(name, section).replace(".", "__").upper()
+    return full_name(name, section).replace(".", "__").upper()
 
 
 def read_settings(**given: Any) -> Settings:
@@ -301,7 +301,7 @@ def read_fields(kind: type[Any], section: str, given: Mapping[str, Any]) -> dict
         if value is None and each.metadata["env"]:
             value = os.environ.get(each.metadata["env"]) or None
         if value is None:
-            value = configured(key_of(each.name, section), secret=each.metadata["secret"])
+            value = configured(full_name(each.name, section), secret=each.metadata["secret"])
         if value is not None:
             if not each.metadata["secret"] and looks_secret(str(value)):
                 raise BadConfiguration(
@@ -339,7 +339,7 @@ def _check(settings: Settings) -> None:
         "live_rate": settings.live_rate > 0,
         "sandbox_rate": settings.sandbox_rate > 0,
         "endpoint_rate": settings.endpoint_rate > 0,
-        "destination": settings.destination in ("duckdb", "postgres"),
+        "destination": settings.destination in get_args(Destination),
         "dataset": re.fullmatch(DATASET, settings.dataset) is not None and settings.dataset not in FOREIGN_SCHEMAS,
         "api_base": settings.api_base.startswith(("http://", "https://")),
     }

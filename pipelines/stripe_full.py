@@ -32,7 +32,7 @@ from pipelines.cli import (
     window_of,
 )
 from pipelines.loading.display import print_summary
-from pipelines.run import Order, Outcome, run
+from pipelines.loading.run import Order, Outcome, run
 from pipelines.settings import Settings
 from sources.command_line import Parser
 from sources.stripe_api.catalogue import select

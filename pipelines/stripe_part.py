@@ -26,7 +26,7 @@ from pipelines.process import lost_output
 from pipelines.session import open_database, open_session
 from pipelines.settings import Settings
 from pipelines.state import State
-from pipelines.sync.parts import Part, drop_staging, run_events, run_lists, scope_of
+from pipelines.sync.parts import Task, drop_staging, run_events, run_lists, scope_of
 from pipelines.sync.report import report
 from pipelines.sync.settings import read_sync_settings
 from sources.command_line import Parser
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 def _accounts(options: argparse.Namespace) -> int:
     """Makes the tables of progress as well, so that parts need not race to."""
     settings = settings_of(options)
-    found: list[Part] = [{"ACCOUNT": one.stripe_account or ""} for one in each_account(settings)]
+    found: list[Task] = [{"ACCOUNT": one.stripe_account or ""} for one in each_account(settings)]
     database = open_database(settings)
     try:
         State(database, settings.dataset, "", "", COMMAND).create()

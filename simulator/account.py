@@ -43,6 +43,16 @@ class Deleted:
     parent: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that an account holds at one moment, apart from the account; nothing changes it."""
+
+    tables: Mapping[str, Rows]
+    deleted: Mapping[str, Mapping[str, Deleted]]
+    place: int
+    ids: object
+
+
 class Account:
     """The state of one account. `id` is its acct_ id, `clock` Stripe's; `lock` holds it still for several calls.
 
@@ -190,6 +200,26 @@ class Account:
             row, at = self._row(table, id, None), self.clock.seconds() if at is None else at
             if self.events.kept(at):
                 self.events.tell(type, self.views.of(table, row), at)
+
+    # --- keeping -----------------------------------------------------------------------------------------------------
+
+    def state(self) -> State:
+        """What the account holds now: objects, deletions, and where its ids and its order of insertion have come to."""
+        with self.lock:
+            tables = {name: Rows(scoped=rows.scoped) for name, rows in self.tables.items()}
+            for name, rows in tables.items():
+                rows.become(self.tables[name])
+            deleted = {name: dict(gone) for name, gone in self.deleted.items()}
+            return State(tables, deleted, self._seq, self.ids.place())
+
+    def become(self, state: State) -> None:
+        """Holds what another account of the same id held, as its own: neither sees what the other changes then."""
+        with self.lock:
+            for name, rows in self.tables.items():
+                rows.become(state.tables[name])
+                self.deleted[name] = dict(state.deleted[name])
+            self._seq = state.place
+            self.ids.go_to(state.ids)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

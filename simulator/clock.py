@@ -28,6 +28,11 @@ class Clock:
         """Now, in the whole seconds that Stripe shows."""
         return int(self.time())
 
+    @property
+    def stands(self) -> bool:
+        """Whether it moves only when it is told to."""
+        return not self._running
+
     def set(self, to: float) -> None:
         """Stands still at a moment."""
         self._running, self._stood = False, to

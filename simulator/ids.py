@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from base64 import b64encode
+from typing import Any
 
 PREFIXES = {
     "application": "ca_", "billing_portal.session": "bps_",
@@ -58,7 +59,8 @@ class Ids:
     """A stream of ids; two streams of one seed give the same."""
 
     def __init__(self, seed: int | str) -> None:
-        self._bytes = random.Random(f"ids/{seed}").randbytes
+        self._random = random.Random(f"ids/{seed}")
+        self._bytes = self._random.randbytes
 
     def of(self, object_name: str) -> str:
         """A new id of an object of this kind."""
@@ -67,3 +69,11 @@ class Ids:
     def new(self, prefix: str, length: int = 24) -> str:
         """A new id: the prefix and `length` letters and digits."""
         return prefix + b64encode(self._bytes(length)).translate(_TIDY)[:length].decode()
+
+    def place(self) -> object:
+        """Where the stream is, for `go_to`."""
+        return self._random.getstate()
+
+    def go_to(self, place: Any) -> None:
+        """Goes on from where this stream, or another, was."""
+        self._random.setstate(place)

@@ -5,9 +5,8 @@ Also what every answer of Stripe's carries: Date (of Stripe's clock), Request-Id
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import partial
@@ -37,6 +36,16 @@ class Exchange:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What has been answered, as a service counts it; `number` is that of the next answer."""
+
+    requests: Mapping[str, int]
+    statuses: Mapping[int, int]
+    log: Sequence[Exchange]
+    number: int
+
+
 class Service:
     """Answers for the server. `latency` is in seconds; `requests` counts by method and endpoint, `log` has the last."""
 
@@ -46,7 +55,7 @@ class Service:
         self.statuses: Counter[int] = Counter()
         self.log: deque[Exchange] = deque(maxlen=10_000)
         self._control = control
-        self._numbers = itertools.count(1)
+        self._number = 1
         self._date = (0, "")
 
     def respond(self, method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Reply:
@@ -58,7 +67,8 @@ class Service:
         at = self.api.account.clock.time()
         answer = self.api.answer(request)
         fault = self.faults.meet(method, path, answer.values, answer.body) if self.faults else None
-        request_id = f"req_{next(self._numbers):014d}"
+        request_id = f"req_{self._number:014d}"
+        self._number += 1
         reply = self._reply(answer, request_id, request)
         if fault is not None:
             _spoil(reply, fault)
@@ -72,6 +82,18 @@ class Service:
         self.requests.clear()
         self.statuses.clear()
         self.log.clear()
+
+    def counted(self) -> Counted:
+        """What has been answered since the counters began anew."""
+        return Counted(dict(self.requests), dict(self.statuses), tuple(self.log), self._number)
+
+    def count_on(self, counted: Counted) -> None:
+        """Goes on as if it had answered what another service has."""
+        self.reset()
+        self.requests.update(counted.requests)
+        self.statuses.update(counted.statuses)
+        self.log.extend(counted.log)
+        self._number = counted.number
 
     def _now(self) -> str:
         """The Date header: Stripe's clock."""

@@ -134,8 +134,8 @@ class EventType:
     """What a type means: the table of its object, whether the object is gone, why it is ignored (None: it is not)."""
 
     table: str
-    deletes: bool
-    ignored: str | None
+    deletes: bool = False
+    ignored: str | None = None
 
 
 ColumnType = Literal["text", "bigint", "double", "bool", "timestamp", "decimal", "json"]

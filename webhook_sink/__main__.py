@@ -11,14 +11,15 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
 import argparse
 import asyncio
+import json
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 
-from pipelines.account import open_client
 from pipelines.accounts import one_account, own_account
 from pipelines.cli import (
     ALL_WELL,
@@ -34,10 +35,10 @@ from pipelines.settings import Settings, read_settings
 from pipelines.warehouse.problems import explained, keep_rows_out_of_logs
 from sources.command_line import Parser
 from sources.errors import ConnectorError
+from sources.stripe_api.provider import open_client
 from webhook_sink.endpoint_secrets import TO_FORGET, Secrets
 from webhook_sink.endpoints import Endpoint, Endpoints
 from webhook_sink.follow import follow
-from webhook_sink.http import logs
 from webhook_sink.http.server import serve
 from webhook_sink.replay import Selection, replay
 from webhook_sink.settings import SinkSettings, read_sink_settings
@@ -45,27 +46,29 @@ from webhook_sink.sink import CANCEL_AGAIN, Sink
 
 ABOUT = "take Stripe's webhooks, replay them, make the endpoint, or poll for events instead."
 STATUSES = ("failed", "ignored", "processing", "processed")
+RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
+"""What every log record has; all other fields of a record were given as `extra`."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; what goes wrong is one paragraph and an exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help")):
-        given = ["serve", *given]
-    options = _parser().parse_args(given)
+    """Runs one command. If something goes wrong, prints one paragraph, and returns an exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+        arguments = ["serve", *arguments]
+    options = _parser().parse_args(arguments)
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
     keep_rows_out_of_logs()
-    logs.configure(logging.DEBUG if options.debug else logging.INFO)
+    _log_as_json(logging.DEBUG if options.debug else logging.INFO)
 
     def run() -> int:
         try:
             require_working_directory()
             settings = read_settings(destination="postgres", dataset=options.dataset)
-            sink = read_sink_settings(host=getattr(options, "host", None), port=getattr(options, "port", None))
-            return int(options.run(settings, sink, options) or 0)
+            host, port = getattr(options, "host", None), getattr(options, "port", None)
+            return int(options.run(settings, read_sink_settings(host=host, port=port), options) or 0)
         except ConnectorError as error:
             say(error)
-        except psycopg.Error as error:  # whose traceback would hold the row
+        except psycopg.Error as error:  # its traceback would hold the row
             say(explained(error))
         return COULD_NOT_START
 
@@ -73,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _serving(run: Callable[[], int]) -> int:
-    """A service is ended by a signal, which is no failure: the exit code is 0. What was accepted is finished first."""
+    """Runs until a signal ends the service. That is not a failure, and the exit code is 0."""
     with interruptible():
         try:
             return run()
@@ -134,72 +137,85 @@ def _command(commands: Any, name: str, about: str, run: Run) -> argparse.Argumen
     return command
 
 
-def _serve(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> None:
-    serve(settings, sink)
+def _serve(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> None:
+    serve(settings, sink_settings)
 
 
-def _replay(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> int:
+def _replay(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> int:
     selection = Selection(tuple(options.status or ["failed"]), options.since, options.type)
-    fates = _with_sink(settings, sink, lambda ready: replay(ready, selection))
-    print(f"{fates.total()} events: " + (", ".join(f"{n} {fate}" for fate, n in fates.items()) or "nothing to replay"))
-    return SOME_FAILED if fates.keys() & {"failed", "unavailable", "unreadable"} else 0
+    outcomes = _with_sink(settings, sink_settings, lambda sink: replay(sink, selection))
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+    print(f"{outcomes.total()} events: {counts or 'nothing to replay'}")
+    return SOME_FAILED if outcomes.keys() & {"failed", "unavailable", "unreadable"} else ALL_WELL
 
 
-def _follow(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> None:
+def _follow(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> None:
     settings = one_account(settings)
-    open_client(settings).close()  # says at once when there is no usable key
+    open_client(settings).close()  # fails at once if there is no usable key
     since = int(options.since.timestamp()) if options.since else None
-    _with_sink(settings, sink, lambda ready: follow(ready, since=since, interval=options.interval, once=options.once))
+
+    def run(sink: Sink) -> Awaitable[None]:
+        return follow(sink, since=since, interval=options.interval, once=options.once)
+
+    _with_sink(settings, sink_settings, run)
 
 
-def _create_endpoint(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> int:
+def _create_endpoint(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> int:
     endpoints = Endpoints(own_account(settings))
     if options.print:
-        endpoint = _made(endpoints, options)
+        endpoint = _create_or_update(endpoints, options)
         if endpoint.secret is not None:
             print(f"STRIPE_WEBHOOK_SECRET={endpoint.secret}", flush=True)
         return ALL_WELL if lost_output() is None else SOME_FAILED
     with Secrets(settings) as secrets:
-        secrets.check()  # before anything is made: Stripe tells the secret once
-        endpoint = _made(endpoints, options)
+        secrets.check()  # before anything is created: Stripe shows the secret only once
+        endpoint = _create_or_update(endpoints, options)
         if endpoint.secret is not None:
             try:
                 secrets.keep(endpoint.id, endpoint.url, endpoint.secret, endpoint.api_version, settings.is_live)
             except Exception:
                 endpoints.delete(endpoint.id)
-                say("The secret of the endpoint could not be kept, and the endpoint is deleted again.")
+                say("The secret of the endpoint could not be stored, so the endpoint was deleted again.")
                 raise
             print("Its secret is in the database, where the sink finds it.")
     return ALL_WELL
 
 
-def _made(endpoints: Endpoints, options: argparse.Namespace) -> Endpoint:
+def _create_or_update(endpoints: Endpoints, options: argparse.Namespace) -> Endpoint:
     endpoint = endpoints.create(options.url, connect=options.connect)
     print(f"{endpoint.id}  {endpoint.url}  {endpoint.api_version}  {endpoint.types} event types")
     if endpoint.secret is None:
-        print("It was there already and is up to date. Stripe tells its secret only once; see STRIPE_WEBHOOK_SECRET.")
+        print("It existed already and is up to date. Stripe shows its secret only once; see STRIPE_WEBHOOK_SECRET.")
     return endpoint
 
 
-def _list_endpoints(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> None:
+def _list_endpoints(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> None:
     with Secrets(settings) as secrets:
         known = secrets.known()
-    for one in Endpoints(own_account(settings)).ours():
-        kept = "secret kept" if one.id in known else "secret not kept"
-        print(f"{one.id}  {one.url}  {one.status}  {one.api_version}  {one.types} event types  {kept}")
+    for endpoint in Endpoints(own_account(settings)).ours():
+        kept = "secret kept" if endpoint.id in known else "secret not kept"
+        version, types = endpoint.api_version, f"{endpoint.types} event types"
+        print(f"{endpoint.id}  {endpoint.url}  {endpoint.status}  {version}  {types}  {kept}")
 
 
-def _delete_endpoint(settings: Settings, sink: SinkSettings, options: argparse.Namespace) -> None:
+def _delete_endpoint(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> None:
     with Secrets(settings) as secrets:
         secrets.check(TO_FORGET)
         deleted = Endpoints(own_account(settings)).delete(options.endpoint)
-        secrets.forget(one.id for one in deleted)
-    for one in deleted:
-        print(f"{one.id}  {one.url}  deleted")
+        secrets.forget(endpoint.id for endpoint in deleted)
+    for endpoint in deleted:
+        print(f"{endpoint.id}  {endpoint.url}  deleted")
 
 
-def _with_sink(settings: Settings, options: SinkSettings, body: Callable[[Sink], Awaitable[Any]]) -> Any:
-    """Runs with a sink that is ready, without an HTTP server. A signal ends the body and then the sink, in order."""
+# --- a sink without a server ------------------------------------------------------------------------------------------
+
+
+def _with_sink(settings: Settings, sink_settings: SinkSettings, body: Callable[[Sink], Awaitable[Any]]) -> Any:
+    """Runs `body` with a sink that is ready. A signal ends first the body, then the sink."""
+
+    async def work(sink: Sink) -> Any:
+        await sink.opened()
+        return await body(sink)
 
     async def run(interrupts: Interrupts) -> Any:
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -210,12 +226,12 @@ def _with_sink(settings: Settings, options: SinkSettings, body: Callable[[Sink],
 
         for number in stops():
             loop.add_signal_handler(number, stop)
-        sink = Sink(settings, options)
+        sink = Sink(settings, sink_settings)
         sink.start()
-        working, stopping = asyncio.ensure_future(_work(sink, body)), asyncio.ensure_future(stopped.wait())
+        working, stopping = asyncio.ensure_future(work(sink)), asyncio.ensure_future(stopped.wait())
         try:
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            while not working.done():  # more than once: before Python 3.12 wait_for can lose a cancellation
+            while not working.done():  # more than once: before Python 3.12, wait_for can lose a cancellation
                 working.cancel()
                 await asyncio.wait({working}, timeout=CANCEL_AGAIN)
             if stopped.is_set():
@@ -232,6 +248,45 @@ def _with_sink(settings: Settings, options: SinkSettings, body: Callable[[Sink],
             raise KeyboardInterrupt from None
 
 
-async def _work(sink: Sink, body: Callable[[Sink], Awaitable[Any]]) -> Any:
-    await sink.opened()
-    return await body(sink)
+# --- its log ----------------------------------------------------------------------------------------------------------
+
+
+class JsonLines(logging.Formatter):
+    """Formats a record as one line of JSON: time, level, logger, message, the fields given as `extra`, and an error."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        fields: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        extra = {name: value for name, value in vars(record).items() if name not in RECORD_FIELDS}
+        fields |= {name: value for name, value in extra.items() if value is not None}
+        if record.exc_info and record.exc_info[0]:
+            fields["error"] = record.exc_info[0].__name__
+            fields["at"] = _frames(record)
+        return json.dumps(fields, default=str)
+
+
+def _log_as_json(level: int) -> None:
+    """Sends the records of all loggers to stderr, as JSON lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for name in ("stripe_elt", "uvicorn.error"):
+        logging.getLogger(name).setLevel(level)
+    for name in ("psycopg", "psycopg.pool"):  # conflicts and outages are expected, and the sink reports them itself
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _frames(record: logging.LogRecord) -> list[str]:
+    """File, line and function of each frame: a traceback without values, which could be a customer's."""
+    trace = record.exc_info[2] if record.exc_info else None
+    frames: list[str] = []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        frames.append(f"{code.co_filename}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return frames

@@ -1,8 +1,8 @@
 """The signing secrets of our own webhook endpoints, in a schema of their own: `<dataset>_secrets`.
 
-Who may read every table of the dataset may not read these: whoever has a signing secret can write events of their own
-making. The schema is made when the first secret is kept, and then belongs to the role that made it, alone. Knows no
-Stripe.
+A role that may read every table of the dataset may not read the secrets, because with a signing secret anybody can
+forge events. The schema is created when the first secret is stored, and only the role that created it has rights on it.
+Knows no Stripe.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pipelines.settings import Settings
 from pipelines.warehouse.postgres_database import PostgresDatabase, open_postgres
 from pipelines.warehouse.problems import DatabaseProblem
 from pipelines.warehouse.rights import create_missing, refuse_missing
+from webhook_sink.commit.connection import Connection
 
 TABLE = "stripe_webhook_endpoints"
 CREATE = f"""
@@ -34,9 +35,9 @@ BEGIN
     END LOOP;
 END $$
 """
-"""The table, without the rights that default privileges, `ALTER DEFAULT PRIVILEGES`, have just given to others.
+"""Creates the table, and revokes the rights that `ALTER DEFAULT PRIVILEGES` has just given to others on it.
 
-One statement: a table with those rights is never there, whenever the process ends.
+It is one statement, so that no table with those rights is left behind if the process is killed.
 """
 
 READABLE = f"""
@@ -44,9 +45,9 @@ SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELE
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = '{TABLE}'
 """
-"""Whether the role may read the secrets; no row where none was ever kept."""
+"""Whether the role may read the secrets; no row if none was ever stored."""
 
-LACKING = f"""
+MISSING_RIGHTS = f"""
 SELECT current_user::text, string_agg(wanted, ', ' ORDER BY position)
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace,
     unnest(%s::text[]) WITH ORDINALITY AS rights(wanted, position)
@@ -54,22 +55,28 @@ WHERE n.nspname = %s AND c.relname = '{TABLE}' AND NOT has_table_privilege(c.oid
 HAVING count(*) > 0
 """
 TO_KEEP, TO_FORGET = ("INSERT", "UPDATE"), ("DELETE",)
-"""What it takes to keep secrets, and to drop them, beside reading them."""
+"""The rights that it takes to store secrets, and to delete them, besides reading them."""
 
 
-def schema_of(dataset: str) -> str:
-    """The schema that holds a dataset's secrets."""
+async def read_secrets(connection: Connection, dataset: str) -> list[str] | None:
+    """All secrets of a dataset; None if there are any that the role may not read."""
+    schema = _schema_of(dataset)
+    readable = await (await connection.execute(READABLE, (schema,))).fetchone()
+    if readable is None:
+        return []
+    if not readable[0]:
+        return None
+    query = f'SELECT secret FROM "{schema}".{TABLE} WHERE secret IS NOT NULL'
+    return [secret for (secret,) in await (await connection.execute(query.encode())).fetchall()]
+
+
+def _schema_of(dataset: str) -> str:
     return f"{dataset}_secrets"
 
 
-def read_statement(dataset: str) -> str:
-    """The statement that reads all secrets. For a role that may, see `READABLE`."""
-    return f'SELECT secret FROM "{schema_of(dataset)}".{TABLE} WHERE secret IS NOT NULL'
-
-
 def unreadable(dataset: str) -> str:
-    """What to do where the role may not read the secrets."""
-    schema = schema_of(dataset)
+    """What to do if the role may not read the secrets."""
+    schema = _schema_of(dataset)
     return (
         f"The role may not read the webhook secrets in {schema}.{TABLE}. Run as their owner: GRANT USAGE ON SCHEMA"
         f' "{schema}" TO <role>; GRANT SELECT ON "{schema}".{TABLE} TO <role>; or set STRIPE_WEBHOOK_SECRET.'
@@ -77,14 +84,14 @@ def unreadable(dataset: str) -> str:
 
 
 class Secrets:
-    """The secrets that are kept in the database. A context manager, which closes the database.
+    """The secrets in the database, for the commands. A context manager, which closes the database.
 
-    Raises `DatabaseProblem` where the database cannot be reached, and for rights that lack.
+    Raises `DatabaseProblem` if the database cannot be reached, or rights are missing.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._database: PostgresDatabase = open_postgres(settings)
-        self._dataset, self._schema = settings.dataset, schema_of(settings.dataset)
+        self._database: PostgresDatabase = open_postgres(settings.database_url, settings.database_ca)
+        self._dataset, self._schema = settings.dataset, _schema_of(settings.dataset)
         self._table = f'"{self._schema}".{TABLE}'
 
     def __enter__(self) -> Self:
@@ -94,22 +101,22 @@ class Secrets:
         self._database.close()
 
     def check(self, rights: Sequence[str] = TO_KEEP) -> None:
-        """Raises `DatabaseProblem` where a secret could not be kept, or dropped with `TO_FORGET`.
+        """Raises `DatabaseProblem` if the role cannot store secrets, or with `TO_FORGET` cannot delete them.
 
-        To be asked before anything is done in Stripe, which tells a secret once.
+        Call it before anything is changed in Stripe, which shows a secret only once.
         """
         if not self._exists():
             if rights == TO_KEEP:
                 refuse_missing(self._database, self._schema, [TABLE])
             return
-        for role, lacking in self._database.execute(LACKING, (list(rights), self._schema)):
+        for role, missing in self._database.execute(MISSING_RIGHTS, (list(rights), self._schema)):
             raise DatabaseProblem(
                 f"The role may not write the webhook secrets in {self._schema}.{TABLE}. Run as their owner: GRANT"
-                f' {lacking} ON {self._table} TO "{role}"; Nothing was done in Stripe.'
+                f' {missing} ON {self._table} TO "{role}"; Nothing was done in Stripe.'
             )
 
     def keep(self, id: str, url: str, secret: str | None, api_version: str | None, livemode: bool) -> None:
-        """Keeps a new endpoint's secret. Raises psycopg's errors."""
+        """Stores a new endpoint's secret. Raises psycopg's errors."""
         if not self._exists():
             create_missing(self._database, self._schema, {TABLE: CREATE.format(schema=f'"{self._schema}"')})
         self._database.execute(
@@ -119,19 +126,19 @@ class Secrets:
         )
 
     def known(self) -> set[str]:
-        """Ids of the endpoints whose secrets are kept."""
+        """Ids of the endpoints whose secrets are stored."""
         if not self._exists():
             return set()
         return {id for (id,) in self._database.execute(f"SELECT id FROM {self._table} WHERE secret IS NOT NULL")}
 
     def forget(self, ids: Iterable[str]) -> None:
-        """Drops the secrets of endpoints that are gone."""
+        """Deletes the secrets of deleted endpoints."""
         if self._exists():
             self._database.execute(f"DELETE FROM {self._table} WHERE id = ANY (%s)", (list(ids),))
 
     def _exists(self) -> bool:
-        """Whether any secret was ever kept."""
-        found = self._database.execute(READABLE, (self._schema,))
-        if found and not found[0][0]:
+        """Whether any secret was ever stored."""
+        readable = self._database.execute(READABLE, (self._schema,))
+        if readable and not readable[0][0]:
             raise DatabaseProblem(unreadable(self._dataset))
-        return bool(found)
+        return bool(readable)

@@ -1,7 +1,8 @@
-"""Our own webhook endpoints in Stripe: made with the project's API version and the types that it handles, found again.
+"""Creates, finds and deletes our own webhook endpoints in Stripe: https://docs.stripe.com/api/webhook_endpoints.
 
-https://docs.stripe.com/api/webhook_endpoints. Stripe tells an endpoint's secret once, when it is made: it is kept in
-the database, or printed. Writing takes a key that may write webhook endpoints; nothing else here writes to Stripe.
+An endpoint is created with the project's API version and the event types that it handles. Stripe shows its secret only
+once, when it is created. This needs a key that may write webhook endpoints; nothing else in the project writes to
+Stripe. Knows no database.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ DESCRIPTION = "Keeps the tables of stripe-elt up to date"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint of ours. `secret` only when it was just made."""
+    """An endpoint of ours. `types` is how many event types it has. Only a new endpoint has its `secret`."""
 
     id: str
     url: str
@@ -44,16 +45,16 @@ class Endpoint:
 
 
 def handled_types() -> list[str]:
-    """The snapshot types that an endpoint of ours asks for."""
+    """The snapshot event types that our endpoints ask for."""
     return sorted(name for name, kind in TYPES.items() if not kind.ignored)
 
 
 class Endpoints:
-    """Makes, finds and deletes endpoints through the SDK. Raises the tree of `errors.py`."""
+    """Our endpoints, through the SDK. Raises the errors of `errors.py`."""
 
     def __init__(self, settings: Settings) -> None:
         if not settings.stripe_secret_key:
-            raise BadConfiguration("Webhook endpoints are made with a key that may write them: set STRIPE_SECRET_KEY.")
+            raise BadConfiguration("Webhook endpoints need a key that may write them: set STRIPE_SECRET_KEY.")
         stripe.enable_telemetry = False
         self._version = settings.stripe_version or api_version()
         client = stripe.StripeClient(
@@ -65,13 +66,13 @@ class Endpoints:
         self._service = client.v1.webhook_endpoints
 
     def create(self, url: str, *, connect: bool = False) -> Endpoint:
-        """Our endpoint of this URL: the one that is there, brought up to date, or a new one, with its secret."""
+        """Updates our endpoint with this URL, or creates it. Returns it."""
         _check_url(url)
-        for found in self.ours():
-            if found.url == url and found.api_version == self._version:
-                self._call(self._service.update, found.id, {"enabled_events": handled_types(), "disabled": False})
-                return found
-        made = self._call(
+        for endpoint in self.ours():
+            if endpoint.url == url and endpoint.api_version == self._version:
+                self._call(self._service.update, endpoint.id, {"enabled_events": handled_types(), "disabled": False})
+                return endpoint
+        created = self._call(
             self._service.create,
             {
                 "url": url,
@@ -82,63 +83,64 @@ class Endpoints:
                 "connect": connect,
             },
         )
-        return _endpoint(made.to_dict())
+        return _endpoint(created.to_dict())
 
     def ours(self) -> list[Endpoint]:
-        """The endpoints that were made here, and no others."""
-        return [_endpoint(one) for one in self._all() if (one.get("metadata") or {}).get("managed_by") == MARK]
+        """The endpoints that this project has created, and no others."""
+        return [_endpoint(fields) for fields in self._all() if (fields.get("metadata") or {}).get("managed_by") == MARK]
 
-    def delete(self, which: str) -> list[Endpoint]:
-        """Deletes our endpoints of this id or URL; returns them. Raises RequestRefused where there is none."""
-        ours = [one for one in self.ours() if which in (one.id, one.url)]
-        if not ours:
+    def delete(self, id_or_url: str) -> list[Endpoint]:
+        """Deletes our endpoints with this id or URL, and returns them. Raises RequestRefused if there are none."""
+        endpoints = [endpoint for endpoint in self.ours() if id_or_url in (endpoint.id, endpoint.url)]
+        if not endpoints:
             raise RequestRefused(
-                f"There is no endpoint of ours with the id or URL {shown(which)}: see `endpoint list`."
+                f"There is no endpoint of ours with the id or URL {shown(id_or_url)}: see `endpoint list`."
             )
-        for one in ours:
-            self._call(self._service.delete, one.id)
-        return ours
+        for endpoint in endpoints:
+            self._call(self._service.delete, endpoint.id)
+        return endpoints
 
     def _all(self) -> Iterator[dict[str, Any]]:
         after: dict[str, str] = {}
         while True:
             page = self._call(self._service.list, {"limit": 100, **after})
-            yield from (one.to_dict() for one in page.data)
+            yield from (item.to_dict() for item in page.data)
             if not page.has_more:
                 return
             after = {"starting_after": page.data[-1].id}
 
-    def _call(self, operation: Any, *given: Any) -> Any:
+    def _call(self, operation: Any, *arguments: Any) -> Any:
         try:
-            return operation(*given)
+            return operation(*arguments)
         except stripe.StripeError as error:
             raise _error_of(error, self._version) from None
 
 
-def _endpoint(found: Mapping[str, Any]) -> Endpoint:
-    secret = found.get("secret")
-    types = len(found["enabled_events"])
-    return Endpoint(found["id"], found["url"], found["status"], found.get("api_version"), types, secret)
+def _endpoint(fields: Mapping[str, Any]) -> Endpoint:
+    secret, types = fields.get("secret"), len(fields["enabled_events"])
+    return Endpoint(fields["id"], fields["url"], fields["status"], fields.get("api_version"), types, secret)
 
 
 def _check_url(url: str) -> None:
-    """Raises BadConfiguration, which repeats no part of the address that can hold a secret."""
-    with suppress(ValueError):  # what urlsplit and the port say of addresses that are none
+    """Raises BadConfiguration for a wrong address, and repeats no part of it that can hold a secret."""
+    with suppress(ValueError):  # from urlsplit or the port, for text that is not an address
         parts = urlsplit(url)
         is_whole = parts.hostname and parts.port != 0 and "@" not in parts.netloc and not parts.fragment
         if parts.scheme in ("http", "https") and is_whole:
             if parts.path.rstrip("/") == "":
                 raise BadConfiguration("The address has no path. The sink takes webhooks at https://host/webhooks.")
             return
-    raise BadConfiguration(f"{shown(url)} is no address that Stripe could send webhooks to: https://host/webhooks.")
+    raise BadConfiguration(f"{shown(url)} is not an address that Stripe can send webhooks to: https://host/webhooks.")
 
 
 def _error_of(error: stripe.StripeError, version: str) -> ConnectorError:
-    said = safe(error.user_message or "", [version])
+    message = safe(error.user_message or "", [version])
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
         return AuthenticationFailed(
-            f"Stripe does not let the key manage webhook endpoints: {said}", status=error.http_status
+            f"Stripe does not let the key manage webhook endpoints: {message}", status=error.http_status
         )
     if isinstance(error, stripe.APIConnectionError):
         return Unreachable("Stripe could not be reached. See SOURCES__STRIPE__API_BASE and the network.")
-    return RequestRefused(f"Stripe refused: {said}", status=error.http_status, request_id=error.request_id)
+    return RequestRefused(
+        f"Stripe refused the request: {message}", status=error.http_status, request_id=error.request_id
+    )

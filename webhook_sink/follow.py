@@ -1,6 +1,7 @@
-"""Events without a public address: `python -m webhook_sink follow` asks `/v1/events` again and again.
+"""Receives events without a public address: `python -m webhook_sink follow` polls `/v1/events`.
 
-https://docs.stripe.com/api/events/list: newest first, thirty days. What is read twice is known to the ledger already.
+https://docs.stripe.com/api/events/list: newest first, for thirty days. Events that are read twice are duplicates to the
+ledger, and do no harm.
 """
 
 from __future__ import annotations
@@ -9,80 +10,84 @@ import asyncio
 import logging
 
 from sources.errors import BrokenPage, RetryLater
+from sources.events import BadEvent, Event
 from sources.fetch.values import Object
 from sources.json_text import storable
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.events.reading import EVENTS, pieces
-from webhook_sink.commit.pool import transaction
-from webhook_sink.event import BadEvent, Event, read_event
+from sources.stripe_api.events.webhook import read_event
+from webhook_sink.commit.connection import transaction
 from webhook_sink.sink import Sink
 
 log = logging.getLogger("stripe_elt.sink")
 
 OVERLAP_SECONDS = 60
 NO_LAG = -(2**31)  # whatever the list shows is merged at once, whichever clock dates it
-AT_ONCE = 500  # events that wait for their commits together
+CHUNK = 500
+MOST_SEEN = 100_000
 
 
 async def follow(sink: Sink, *, since: int | None, interval: float, once: bool = False) -> None:
-    """Merges the events created at or after `since` (unix seconds; None: the newest of the ledger, or now), for ever.
+    """Merges the events created at or after `since`, in unix seconds, and polls for more every `interval` seconds.
 
-    With `once` until there is no more. A request that fails for a passing reason is made again after the interval.
+    Without `since` it begins at the newest event in the ledger, or now if there is none. With `once` it returns after
+    the first poll. A request that fails for a passing reason is made again after the interval.
     """
     client = sink.client_of(None)
     seen: set[str] = set()
-    start = since if since is not None else await _newest(sink)
+    start = since if since is not None else await _newest_in_ledger(sink)
     while True:
         try:
-            start, told = await read_round(sink, client, start, seen)
+            start, new_events = await poll(sink, client, start, seen)
         except RetryLater as error:
             log.warning("the events could not be read: %s", error)
-            told = 0
+            new_events = 0
         if once:
             return
-        if told:
-            log.info("%d events", told)
+        if new_events:
+            log.info("%d events", new_events)
         await asyncio.sleep(interval)
 
 
-async def read_round(sink: Sink, client: Client, start: int | None, seen: set[str]) -> tuple[int, int]:
-    """One pass over what lies at or after `start`; where the next begins, and how many events were new to `seen`.
+async def poll(sink: Sink, client: Client, start: int | None, seen: set[str]) -> tuple[int, int]:
+    """Merges the events since `start`. Returns where the next poll begins, and how many events were new to `seen`.
 
-    An event that failed is kept too, in the ledger, from where it can be replayed; only where the database was away
-    they are read again.
+    An event that failed counts as seen: the ledger keeps it, and it can be replayed. Events are read again only if the
+    database was away.
     """
-    objects, now = await asyncio.to_thread(_events, client, start)
-    fresh = [one for one in objects if str(one.get("id")) not in seen]
-    is_complete = True
-    for some in (fresh[at : at + AT_ONCE] for at in range(0, len(fresh), AT_ONCE)):
-        events = [event for one in some if (event := _event(sink, one)) is not None]
-        fates = await asyncio.gather(*(sink.take(event) for event in events))
-        away = {event.id for event, fate in zip(events, fates, strict=True) if fate == "unavailable"}
-        seen.update(id for one in some if (id := str(one.get("id"))) not in away)
-        is_complete = is_complete and not away
-    if not is_complete:
-        return (start or now), len(fresh)
+    objects, now = await asyncio.to_thread(_list_events, client, start)
+    new = [obj for obj in objects if str(obj.get("id")) not in seen]
+    was_away = False
+    for first in range(0, len(new), CHUNK):
+        chunk = new[first : first + CHUNK]
+        events = [event for obj in chunk if (event := _event(sink, obj)) is not None]
+        outcomes = await asyncio.gather(*(sink.take(event) for event in events))
+        unavailable = {event.id for event, outcome in zip(events, outcomes, strict=True) if outcome == "unavailable"}
+        seen.update(id for obj in chunk if (id := str(obj.get("id"))) not in unavailable)
+        was_away = was_away or bool(unavailable)
+    if was_away:
+        return (start or now), len(new)
     newest = max(
-        (one["created"] for one in objects if type(one.get("created")) is int),
+        (obj["created"] for obj in objects if type(obj.get("created")) is int),
         default=start if start is not None else now,
     )
-    if len(seen) > 100_000:
+    if len(seen) > MOST_SEEN:
         seen.clear()
-    return newest - OVERLAP_SECONDS if newest else now, len(fresh)
+    return newest - OVERLAP_SECONDS if newest else now, len(new)
 
 
-def _event(sink: Sink, shown: Object) -> Event | None:
-    """The event of what Stripe shows; None, counted and said, where it is none that can be read."""
+def _event(sink: Sink, obj: Object) -> Event | None:
+    """The event in an object of the list. Counts and logs an object that is not a readable event, and returns None."""
     try:
-        return read_event(storable(shown)[0])
+        return read_event(storable(obj)[0])
     except (BadEvent, BrokenPage) as error:
-        sink.metrics.refused.labels("body").inc()
+        sink.metrics.count_refusal("body")
         log.warning("an event of the list was left out: %s", error)
         return None
 
 
-def _events(client: Client, start: int | None) -> tuple[list[Object], int]:
-    """Events since a second, oldest first, and Stripe's clock. Without a second only the clock is asked."""
+def _list_events(client: Client, start: int | None) -> tuple[list[Object], int]:
+    """The events since a second, oldest first, and the time on Stripe's clock. Without a second, only the time."""
     if start is None:
         return [], client.page(EVENTS.path, (("limit", "1"),)).as_of
     read, clock = [], [0]
@@ -91,9 +96,8 @@ def _events(client: Client, start: int | None) -> tuple[list[Object], int]:
     return read[::-1], clock[-1]
 
 
-async def _newest(sink: Sink) -> int | None:
-    """Where the ledger ends, less the overlap; None where it is empty."""
-    query = f'SELECT extract(epoch FROM max(created)) FROM "{sink.settings.dataset}".stripe_webhook_events'
+async def _newest_in_ledger(sink: Sink) -> int | None:
+    """When the newest event in the ledger was created, less the overlap; None if the ledger is empty."""
     async with transaction(sink.pool) as connection:
-        row = await (await connection.execute(query.encode())).fetchone()
+        row = await (await connection.execute(sink.ledger.newest_created)).fetchone()
     return int(row[0]) - OVERLAP_SECONDS if row and row[0] is not None else None

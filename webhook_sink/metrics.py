@@ -1,4 +1,4 @@
-"""What the sink counts, for Prometheus: https://prometheus.io/docs/practices/naming/."""
+"""The sink's metrics for Prometheus: https://prometheus.io/docs/practices/naming/."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 OTHER = "other"
 MOST_TYPES = 400
-"""Event types that get a series of their own: Stripe's 275 and room for new ones, but no series without end."""
+"""Event types with a series of their own: Stripe's 275 and room for new ones, but a bounded number of series."""
 
 
 class Metrics:
-    """One process's metrics, in a registry of their own."""
+    """The metrics of one sink, in a registry of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, provider: str) -> None:
         self.registry = CollectorRegistry()
-        made: dict[str, Any] = {"registry": self.registry, "namespace": "stripe_sink"}
-        self._events = Counter("events", "Events by type and fate.", ("type", "status"), **made)
+        made: dict[str, Any] = {"registry": self.registry, "namespace": f"{provider}_sink"}
+        self._events = Counter("events", "Events by type and outcome.", ("type", "status"), **made)
         self._event_series: dict[tuple[str, str], Counter] = {}
         self.refused = Counter("refused", "Requests that were not taken, by reason.", ("reason",), **made)
         self.latency = Histogram(
@@ -43,8 +43,8 @@ class Metrics:
             "ledger_open_events", "Events in the ledger that are not done, by status.", ("status",), **made
         )
 
-    def event(self, event_type: str, status: str) -> None:
-        """Counts an event."""
+    def count_event(self, event_type: str, status: str) -> None:
+        """Counts an event of this type, with its outcome or its status in the ledger."""
         series = self._event_series.get((event_type, status))
         if series is None:
             name = event_type if len(self._event_series) < MOST_TYPES else OTHER
@@ -53,6 +53,10 @@ class Metrics:
                 del self._event_series[event_type, status]
         series.inc()
 
+    def count_refusal(self, reason: str) -> None:
+        """Counts a request that was refused."""
+        self.refused.labels(reason).inc()
+
     def text(self) -> bytes:
-        """The exposition format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)

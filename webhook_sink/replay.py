@@ -1,4 +1,4 @@
-"""Events of the ledger once more: `python -m webhook_sink replay`. Knows no HTTP server."""
+"""Merges events of the ledger once more: `python -m webhook_sink replay`. Knows no HTTP server."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
-from webhook_sink.commit import ledger
-from webhook_sink.commit.pool import transaction
-from webhook_sink.event import BadEvent, Event, read_event
+from sources.events import BadEvent, Event
+from sources.stripe_api.events.webhook import read_event
+from webhook_sink.commit.connection import transaction
 from webhook_sink.sink import Sink
 
 PAGE = 500
@@ -21,7 +21,7 @@ PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which events: their statuses, received at or after `since`, of one type; None is any."""
+    """Which events to replay: their statuses, received at or after `since`, of one type. None means any."""
 
     statuses: Sequence[str] = ("failed",)
     since: datetime | None = None
@@ -29,44 +29,43 @@ class Selection:
 
 
 async def replay(sink: Sink, selection: Selection) -> Counter[str]:
-    """Merges the selected events again, in the order of their ids; returns how many came to which fate.
+    """Merges the selected events again, in the order of their ids. Returns how many had which outcome.
 
-    An event whose payload is gone, or is none that can be read, is counted as "unreadable". Order does not matter: the
-    merge keeps the newest state whenever it comes.
+    An event whose payload is not a readable event is counted as "unreadable". The order does not matter: the merge
+    keeps the newest state whenever it arrives.
     """
-    fates: Counter[str] = Counter()
-    last = ""
-    while page := await _page(sink, selection, last):
-        last = page[-1][0]
-        events = [event for id, payload in page if (event := _event(payload)) is not None]
-        fates["unreadable"] += len(page) - len(events)
+    outcomes: Counter[str] = Counter()
+    last_id = ""
+    while page := await _page(sink, selection, last_id):
+        last_id = page[-1][0]
+        events = [event for _, payload in page if (event := _event(payload)) is not None]
+        outcomes["unreadable"] += len(page) - len(events)
         await _reopen(sink, [event.id for event in events])
-        for start in range(0, len(events), sink.options.batch_events):
-            some = events[start : start + sink.options.batch_events]
-            fates.update(await asyncio.gather(*(sink.take(event) for event in some)))
+        for start in range(0, len(events), sink.batch_events):
+            batch = events[start : start + sink.batch_events]
+            outcomes.update(await asyncio.gather(*(sink.take(event) for event in batch)))
     if sink.can_read:
-        while await sink.rereader.work():
+        while await sink.rereader.read_due():
             pass
-    return +fates
+    return +outcomes
 
 
-async def _page(sink: Sink, selection: Selection, last: str) -> list[tuple[Any, ...]]:
-    statements = ledger.statements(sink.settings.dataset)
+async def _page(sink: Sink, selection: Selection, last_id: str) -> list[tuple[Any, ...]]:
     since, type = selection.since, selection.type
     async with transaction(sink.pool) as connection:
-        parameters = (list(selection.statuses), since, since, type, type, last, PAGE)
-        cursor = await connection.execute(statements.replayed, parameters)
+        parameters = (list(selection.statuses), since, since, type, type, last_id, PAGE)
+        cursor = await connection.execute(sink.ledger.events_to_replay, parameters)
         return list(await cursor.fetchall())
 
 
 async def _reopen(sink: Sink, ids: list[str]) -> None:
-    """An event that is done is recorded no more; one that failed is."""
+    """Marks the events as failed: those that are processed would count as duplicates."""
     async with transaction(sink.pool) as connection:
-        await connection.execute(ledger.statements(sink.settings.dataset).reopen, (ids,))
+        await connection.execute(sink.ledger.reopen_events, (ids,))
 
 
 def _event(payload: str) -> Event | None:
-    """The event of a payload, which stands as text where the database refused it as JSON."""
+    """The event in a payload. A payload that the database refused as JSON is stored as a JSON string."""
     try:
         return read_event(orjson.loads(payload).encode() if payload.startswith('"') else payload.encode())
     except (BadEvent, ValueError, AttributeError):

@@ -1,7 +1,7 @@
-"""Objects that are read from the API again: what ties, what came cut, thin, in another version, or is never believed.
+"""Reads objects from the API again: those that tie, came cut off, thin or in another version, or are never believed.
 
-They wait in the ledger's table, so that a killed sink forgets none; a claim that ends unfinished is taken by the next.
-The rows go through the writer like everything else. Knows no HTTP server and no SQL text.
+They wait in a table of the ledger, so that a killed sink forgets none. If a claim ends before its object is merged,
+another process claims it. The rows go through the writer like all others. Knows no HTTP server and no SQL text.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+from sources.changes import ObjectRef, Retrieved
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import ConnectorError
-from sources.stripe_api.client.client import Client
-from sources.stripe_api.objects.retrieve import ObjectRef, Retrieved, retrieve_one
-from webhook_sink.commit.batch import key_of
-from webhook_sink.commit.entry import Claim, Entry
-from webhook_sink.commit.ledger import LedgerStatements
-from webhook_sink.commit.pool import Pool, transaction
-from webhook_sink.commit.writer import QueueFull, Writer, describe
-from webhook_sink.decision import Decision, Reread, left_out
+from sources.provider import Retriever
+from webhook_sink.commit.batch import ClaimedReread, PendingWrite, reread_key
+from webhook_sink.commit.connection import Pool, describe_error, transaction
+from webhook_sink.commit.ledger import Ledger
+from webhook_sink.commit.writer import QueueFull, Writer
+from webhook_sink.decision import Decision, Reread, describe_left_out
 from webhook_sink.metrics import Metrics
 
 log = logging.getLogger("stripe_elt.sink")
@@ -34,129 +33,137 @@ LONGEST_PAUSE = 900.0
 
 
 class Rereader:
-    """Reads what is due, `workers` at a time. `client_of` gives the client for a connected account, or for our own."""
+    """Reads objects that are due, `workers` at a time, and tries each at most `attempts` times.
+
+    `client_of` gives the client for a connected account, or for our own account (None).
+    """
 
     def __init__(
         self,
         pool: Pool,
-        ledger: LedgerStatements,
+        ledger: Ledger,
         writer: Writer,
         metrics: Metrics,
-        client_of: Callable[[str | None], Client],
+        retrieve: Retriever,
+        client_of: Callable[[str | None], Any],
         *,
         workers: int,
         attempts: int,
     ) -> None:
         self._pool, self._ledger, self._writer, self._metrics = pool, ledger, writer, metrics
-        self._client_of, self._workers, self._attempts = client_of, workers, attempts
+        self._retrieve, self._client_of, self._workers, self._attempts = retrieve, client_of, workers, attempts
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="reread")
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
-        """Says that something may be due now."""
+        """Tells `run` that an object may be due now."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Works until it is cancelled; what is under way then is due again when its claim ends."""
+        """Reads until it is cancelled. What is being read then is due again when its claim ends."""
         while True:
             try:
-                busy = await self.work()
+                found_any = await self.read_due()
             except Exception as error:
-                log.warning("objects to read again cannot be asked for: %s", describe(error))
-                busy = False
-            if not busy:
-                await self._rest()
+                log.warning("the objects to read again could not be looked up: %s", describe_error(error))
+                found_any = False
+            if not found_any:
+                await self._wait_for_work()
 
-    async def work(self) -> bool:
-        """Takes what is due, reads it, and returns when it is merged. False when there was nothing."""
+    async def read_due(self) -> bool:
+        """Claims objects that are due, reads them, and returns when they are merged. False if none was due."""
         claims = await self._claim()
         await asyncio.gather(*(self._read(claim) for claim in claims))
         return bool(claims)
 
     def close(self) -> None:
-        """Gives the threads back."""
+        """Stops the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _rest(self) -> None:
+    async def _wait_for_work(self) -> None:
         try:
             await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
         except TimeoutError:
             return
         self._wake.clear()
 
-    async def _claim(self) -> list[Claim]:
+    async def _claim(self) -> list[ClaimedReread]:
         async with transaction(self._pool) as connection:
-            cursor = await connection.execute(self._ledger.claim, (CLAIM_SECONDS, self._workers))
-            return [_claim_of(row) for row in await cursor.fetchall()]
+            cursor = await connection.execute(self._ledger.claim_rereads, (CLAIM_SECONDS, self._workers))
+            return [_claimed(row) for row in await cursor.fetchall()]
 
-    async def _read(self, claim: Claim) -> None:
-        """Reads one object and has it merged, or puts it off, or gives it up. Raises nothing but cancellation."""
+    async def _read(self, claim: ClaimedReread) -> None:
+        """Reads one object and has it merged, or postpones it, or gives it up. Raises nothing but cancellation."""
         reread = claim.reread
         loop = asyncio.get_running_loop()
         try:
-            client = self._client_of(reread.context)
-            found = await loop.run_in_executor(
-                self._threads, retrieve_one, client, reread.ref, reread.account_id, entries := ConversionCounts()
-            )
+            client, counts = self._client_of(reread.context), ConversionCounts()
+            found = await loop.run_in_executor(self._threads, self._retrieved, client, reread, counts)
             if found.state == "failed":
-                await self._put_off(claim, found.why)
+                await self._retry_later(claim, found.why)
             elif found.state in ("unreadable", "broken"):
                 await self._give_up(claim, found.why)
             elif not _is_late_enough(found, reread):
                 await self._postpone(claim, TOO_EARLY_SECONDS, claim.attempts - 1, "the answer is of the same second")
             else:
-                await self._merge(claim, found, left_out(entries))
+                await self._merge(claim, found, describe_left_out(counts))
         except ConnectorError as error:
             await self._give_up(claim, str(error))
         except QueueFull:
-            await self._put_off(claim, "the queue was full")
+            await self._retry_later(claim, "the queue was full")
         except Exception as error:
-            log.warning("an object could not be read again: %s", describe(error))
+            log.warning("an object could not be read again: %s", describe_error(error))
             with suppress(Exception):  # the database is away: the claim ends by itself
-                await self._put_off(claim, describe(error))
+                await self._retry_later(claim, describe_error(error))
 
-    async def _merge(self, claim: Claim, found: Retrieved, left_out: str | None) -> None:
+    def _retrieved(self, client: Any, reread: Reread, counts: ConversionCounts) -> Retrieved:
+        ((found,),) = self._retrieve(client, [reread.ref], reread.account_id, workers=1, entries=counts)
+        return found
+
+    async def _merge(self, claim: ClaimedReread, found: Retrieved, left_out: str | None) -> None:
         loop = asyncio.get_running_loop()
         decision = Decision(found.rows, left_out=left_out)
-        entry = Entry(decision, claim.reread.account_id, loop.create_future(), loop.time(), claim=claim)
-        fate = await self._writer.submit(entry)
-        if fate == "committed":
+        write = PendingWrite(decision, claim.reread.account_id, loop.create_future(), loop.time(), claim=claim)
+        outcome = await self._writer.submit(write)
+        if outcome == "committed":
             self._count(claim.reread, found.state)
-        elif fate == "failed":
+        elif outcome == "failed":
             await self._give_up(claim, "the database refuses its rows")
         else:
-            await self._put_off(claim, "the database was away")
+            await self._retry_later(claim, "the database was away")
 
-    async def _put_off(self, claim: Claim, why: str) -> None:
+    async def _retry_later(self, claim: ClaimedReread, why: str) -> None:
+        """Postpones the object, longer after each attempt; gives it up after the last one."""
         if claim.attempts >= self._attempts:
             await self._give_up(claim, why)
             return
         self._count(claim.reread, "later")
         await self._postpone(claim, min(LONGEST_PAUSE, 2.0**claim.attempts), claim.attempts, why)
 
-    async def _postpone(self, claim: Claim, seconds: float, attempts: int, why: str) -> None:
+    async def _postpone(self, claim: ClaimedReread, seconds: float, attempts: int, why: str) -> None:
         async with transaction(self._pool) as connection:
-            parameters = (seconds, attempts, why, *key_of(claim.reread))
-            await connection.execute(self._ledger.postpone, parameters)
+            parameters = (seconds, attempts, why, *reread_key(claim.reread))
+            await connection.execute(self._ledger.postpone_reread, parameters)
 
-    async def _give_up(self, claim: Claim, why: str) -> None:
+    async def _give_up(self, claim: ClaimedReread, why: str) -> None:
         log.error("gave up reading an object of %s again: %s", claim.reread.ref.table, why)
         self._count(claim.reread, "given up")
         async with transaction(self._pool) as connection:
-            parameters = (*key_of(claim.reread), claim.generation, why)
-            await connection.execute(self._ledger.give_up, parameters)
+            parameters = (*reread_key(claim.reread), claim.generation, why)
+            await connection.execute(self._ledger.give_up_reread, parameters)
 
     def _count(self, reread: Reread, outcome: str) -> None:
         self._metrics.rereads.labels(reread.reason, outcome).inc()
 
 
 def _is_late_enough(found: Retrieved, reread: Reread) -> bool:
-    """Whether the answer shows a moment past the one that is in doubt. No such object: no moment needed."""
+    """Whether the answer shows a later second than the one in doubt. An object that is gone needs no second."""
     moments = [row["_as_of"] for row in found.rows.get(reread.ref.table, ())]
     return found.object is None or not moments or max(moments) > reread.ref.at
 
 
-def _claim_of(row: tuple[Any, ...]) -> Claim:
+def _claimed(row: tuple[Any, ...]) -> ClaimedReread:
+    """A row that `claim_rereads` returned."""
     table, key, account_id, context, parent_id, created, at, reason, events, generation, attempts = row
     ref = ObjectRef(table, tuple(key), parent_id, created, at)
-    return Claim(Reread(ref, account_id, context, reason), events, generation, attempts)
+    return ClaimedReread(Reread(ref, account_id, context, reason), events, generation, attempts)

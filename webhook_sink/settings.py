@@ -1,6 +1,6 @@
-"""The sink's own settings, read as `pipelines.settings` reads its own: environment first, then `.dlt`.
+"""The sink's own settings, read like those of `pipelines.settings`: environment first, then `.dlt`.
 
-What the batch path sets too (database, dataset, key, account) stays there. Knows no command line.
+Settings that batch runs have too (database, dataset, key, account) are in `pipelines.settings`. Knows no command line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ EVERYTHING = "all"
 
 @dataclass(frozen=True)
 class SinkSettings:
-    """Everything that can be set of the sink. Times in seconds, sizes in bytes, unless they say otherwise."""
+    """Everything that can be set for the sink. Times in seconds, sizes in bytes, unless they say otherwise."""
 
     webhook_secret: str = setting(
         "",
@@ -47,7 +47,7 @@ class SinkSettings:
     batch_events: int = setting(100, "Events that one transaction commits, at the most.")
     database_timeout: float = setting(5.0, "Seconds to wait for the database before an event is answered 503.")
     reread_delay: float = setting(
-        2.0, "Seconds after which an object is read again that two states of one second are known of."
+        2.0, "Seconds after which an object is read again, if two states of it have the same second."
     )
     reread_workers: int = setting(4, "Objects that are read from the API at once.")
     reread_attempts: int = setting(8, "Attempts to read an object before its events are marked as failed.")
@@ -72,7 +72,7 @@ class SinkSettings:
 
 
 def read_sink_settings(**given: Any) -> SinkSettings:
-    """Reads every field; what is `given` (not None) wins. Raises `BadConfiguration` naming what cannot be used."""
+    """Reads every setting, unless it is `given` and not None. Raises `BadConfiguration`, which names a wrong one."""
     settings = SinkSettings(**read_fields(SinkSettings, SECTION, given))
     _check(settings)
     return settings

@@ -1,6 +1,6 @@
-"""The sink's parts put together, from the settings: pool, schema, writer, re-reading. Knows no HTTP server.
+"""The sink: its parts, built from the settings, and what it does with an event. Knows no HTTP server.
 
-Everything that takes a database or Stripe happens in the background, so that the sink starts before Postgres is up.
+Everything that needs the database or Stripe happens in the background, so that the sink can start before Postgres does.
 """
 
 from __future__ import annotations
@@ -10,111 +10,169 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
-from pipelines.account import open_client
 from pipelines.accounts import own_account
-from pipelines.loading.contracted import read_contract
+from pipelines.loading.dlt_configuration import read_contract
 from pipelines.settings import Settings
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from pipelines.warehouse.problems import DatabaseProblem, database_error_of, explained, state_of
-from sources.columns.layout import utc_now
-from sources.errors import BadConfiguration, ConnectorError, RetryLater
+from pipelines.warehouse.verdict import DENIED
+from sources.errors import BadConfiguration, BrokenPage, ConnectorError, RetryLater
+from sources.events import Event
+from sources.provider import Provider
 from sources.stripe_api.catalogue.fields import api_version
-from sources.stripe_api.client.client import Client
-from webhook_sink import endpoint_secrets, startup
-from webhook_sink.commit import ledger
-from webhook_sink.commit.entry import Entry, Fate
-from webhook_sink.commit.pool import new_pool, transaction
+from sources.stripe_api.provider import STRIPE
+from webhook_sink.commit.batch import BatchTransactions, Outcome, PendingWrite
+from webhook_sink.commit.connection import describe_error, new_pool, transaction
+from webhook_sink.commit.ledger import Ledger, create_tables
 from webhook_sink.commit.schema import SchemaState
-from webhook_sink.commit.stager import Stager
-from webhook_sink.commit.transaction import Transactions
-from webhook_sink.commit.writer import Writer, describe
+from webhook_sink.commit.writer import Writer
 from webhook_sink.decision import Decision, Policy, decide
-from webhook_sink.event import Event, refuse_future
+from webhook_sink.endpoint_secrets import read_secrets, unreadable
 from webhook_sink.metrics import Metrics
+from webhook_sink.owner import Owner, owner_of
 from webhook_sink.rereads import Rereader
 from webhook_sink.settings import SinkSettings
 
 log = logging.getLogger("stripe_elt.sink")
 
+DAY = 86_400
 START_PAUSE, CANCEL_AGAIN = 1.0, 0.5
-NOT_ALLOWED = "42501"
-HOUSEKEEPING_PAUSE, RETENTION_ROWS = 15.0, 5_000
+HOUSEKEEPING_PAUSE, MOST_DROPPED = 15.0, 5_000
+NO_SECRET = (
+    "There is no webhook secret to check signatures with. Set STRIPE_WEBHOOK_SECRET (whsec_…), or run:"
+    " python -m webhook_sink endpoint create https://…/webhooks"
+)
+
+
+def refuse_future(created: int, now: float, skew: float) -> None:
+    """Raises BrokenPage for an event from the future: its rows would win over every later state of their objects.
+
+    Times in unix seconds. `skew` is the setting `max_clock_skew`. A day is always allowed, so that a machine whose
+    clock is hours behind still takes true events.
+    """
+    if created - now > max(skew, DAY):
+        raise BrokenPage(
+            f"The event's creation time is {int(created - now)} seconds ahead of this machine's clock, so it was not"
+            " applied. Check that the clock is set by NTP, then replay the event."
+        )
 
 
 class Sink:
-    """`start` begins in the background; `is_ready` when events can be committed. One event loop.
+    """Takes events and commits them. Lives in one event loop.
 
-    `settings` may name several accounts: they stay in `synced`, for syncs on request. The sink works for the platform.
-    With `takes_webhooks` it is hopeless without a webhook secret, in the settings or in the database. `clock`
-    gives unix seconds.
+    `start` begins in the background, and `is_ready` tells when events can be committed. If `settings` name several
+    connected accounts, the sink works for the platform. With `takes_webhooks` it needs a webhook secret, from the
+    settings or the database. `clock` gives unix seconds.
     """
 
     def __init__(
         self,
         settings: Settings,
-        sink: SinkSettings,
+        sink_settings: SinkSettings,
         *,
+        provider: Provider = STRIPE,
         takes_webhooks: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.settings, self.synced = own_account(settings), settings
-        self.options, self._takes_webhooks, self.clock = sink, takes_webhooks, clock
-        self.metrics = Metrics()
-        self.secrets: tuple[str, ...] = sink.secrets
-        self.policy: Policy | None = None
-        self._conninfo = postgres_conninfo(settings)
-        self._statements = ledger.statements(settings.dataset)
-        self.pool = new_pool(self._conninfo, sink.database_timeout)
-        self._schema = SchemaState(self._conninfo, settings.dataset, read_contract())
-        transactions = Transactions(
+        self.provider = provider
+        self._settings, self._dataset = own_account(settings), settings.dataset
+        self._takes_webhooks, self.clock = takes_webhooks, clock
+        self._configured_secrets = self.secrets = sink_settings.secrets
+        self._revalidated, self._payload_days = sink_settings.revalidated, sink_settings.payload_days
+        self._database_timeout, self.batch_events = sink_settings.database_timeout, sink_settings.batch_events
+        self._policy: Policy | None = None
+        self.failure: ConnectorError | None = None
+        self._conninfo = postgres_conninfo(settings.database_url, settings.database_ca)
+        self.metrics, self.ledger = Metrics(provider.name), Ledger(settings.dataset, provider.name)
+        self.pool = new_pool(self._conninfo, sink_settings.database_timeout)
+        self._schema = SchemaState(self._conninfo, settings.dataset, provider, read_contract())
+        transactions = BatchTransactions(
             self.pool,
             self._schema,
-            self._statements,
+            self.ledger,
             self.metrics,
-            timeout=sink.database_timeout,
-            reread_delay=sink.reread_delay,
+            timeout=sink_settings.database_timeout,
+            reread_delay=sink_settings.reread_delay,
         )
         self.writer = Writer(
             transactions,
-            Stager(self._schema, self.metrics, utc_now),
+            self._schema,
             self.metrics,
-            queue_events=sink.queue_events,
-            queue_bytes=sink.queue_megabytes * 1_048_576,
-            batch_events=sink.batch_events,
-            timeout=sink.database_timeout,
+            queue_events=sink_settings.queue_events,
+            queue_bytes=sink_settings.queue_megabytes * 1_048_576,
+            batch_events=sink_settings.batch_events,
+            timeout=sink_settings.database_timeout,
         )
-        self._clients: dict[str | None, Client] = {}
+        self._clients: dict[str | None, Any] = {}
         self.rereader = Rereader(
             self.pool,
-            self._statements,
+            self.ledger,
             self.writer,
             self.metrics,
+            provider.retrieve,
             self.client_of,
-            workers=sink.reread_workers,
-            attempts=sink.reread_attempts,
+            workers=sink_settings.reread_workers,
+            attempts=sink_settings.reread_attempts,
         )
         self._tasks: list[asyncio.Task[None]] = []
-        self.failure: ConnectorError | None = None
-        if sink.revalidated and not settings.stripe_secret_key:
+        if self._revalidated and not self.can_read:
             raise BadConfiguration("The setting revalidate takes a key to read with: set STRIPE_SECRET_KEY.")
 
     @property
     def is_ready(self) -> bool:
         """Whether the database was reached and the schema is known."""
-        return self.policy is not None
+        return self._policy is not None
 
     @property
     def can_read(self) -> bool:
         """Whether there is a key to read objects again with."""
-        return bool(self.settings.stripe_secret_key)
+        return bool(self._settings.stripe_secret_key)
+
+    # --- events -------------------------------------------------------------------------------------------------------
+
+    def submit(self, event: Event) -> asyncio.Future[Outcome]:
+        """Decides what to do with an event, and queues it. Raises QueueFull. Only when the sink `is_ready`."""
+        assert self._policy is not None
+        loop = asyncio.get_running_loop()
+        account_id = event.account or self._policy.account_id
+        try:
+            refuse_future(event.created, self.clock(), self._settings.max_clock_skew)
+            decision, decision_error = decide(event, self._policy, self.provider), None
+        except ConnectorError as error:
+            decision, decision_error = Decision({}), error
+        if decision.doubt is not None:
+            then = "read again" if decision.reread else "believed"
+            self.metrics.distrusted.labels(decision.doubt, then).inc()
+        outcome = loop.create_future()
+        if decision.reread is not None:
+            outcome.add_done_callback(lambda _: self.rereader.wake())
+        write = PendingWrite(decision, account_id, outcome, loop.time(), event, decision_error=decision_error)
+        return self.writer.submit(write)
+
+    async def take(self, event: Event) -> Outcome:
+        """Submits an event once the queue has room, and returns its outcome. Only when the sink `is_ready`."""
+        while self.writer.is_full:
+            await self.writer.drained()
+        return await self.submit(event)
+
+    def client_of(self, context: str | None) -> Any:
+        """The client for a connected account, or for our own (None). Raises BadConfiguration without a key."""
+        client = self._clients.get(context)
+        if client is None:
+            settings = replace(self._settings, stripe_account=context or self._settings.stripe_account)
+            client = self._clients[context] = self.provider.open_client(settings)
+        return client
+
+    # --- its life -----------------------------------------------------------------------------------------------------
 
     def start(self, on_failure: Callable[[], None] = lambda: None) -> None:
-        """Begins in the background. `on_failure` is called when starting is hopeless; `failure` says why."""
+        """Begins in the background. If the sink cannot start, sets `failure` and calls `on_failure`."""
         self._tasks = [asyncio.create_task(self._begin(on_failure), name="begin")]
 
     async def opened(self) -> None:
-        """Returns when the sink is ready. Raises what makes it hopeless."""
+        """Returns when the sink is ready. Raises its `failure` if it cannot start."""
         await self._tasks[0]
         if self.failure is not None:
             raise self.failure
@@ -125,7 +183,7 @@ class Sink:
             await self.writer.drained()
         pending = set(self._tasks)
         while pending := {task for task in pending if not task.done()}:
-            # More than once: before Python 3.12 wait_for loses a cancellation that comes together with a result.
+            # More than once: before Python 3.12, wait_for loses a cancellation that arrives together with a result.
             for task in pending:
                 task.cancel()
             await asyncio.wait(pending, timeout=CANCEL_AGAIN)
@@ -134,45 +192,13 @@ class Sink:
         for client in self._clients.values():
             client.close()
 
-    def submit(self, event: Event) -> asyncio.Future[Fate]:
-        """Decides on an event and queues it. Raises QueueFull. Only when `is_ready`."""
-        assert self.policy is not None
-        loop = asyncio.get_running_loop()
-        account_id = event.account or self.policy.account_id
-        try:
-            refuse_future(event.created, self.clock(), self.settings.max_clock_skew)
-            decision, broken = decide(event, self.policy), None
-        except ConnectorError as error:
-            decision, broken = Decision({}), error
-        if decision.doubt is not None:
-            then = "read again" if decision.reread else "believed"
-            self.metrics.distrusted.labels(decision.doubt, then).inc()
-        entry = Entry(decision, account_id, loop.create_future(), loop.time(), event, broken=broken)
-        if decision.reread is not None:
-            entry.done.add_done_callback(lambda _: self.rereader.wake())
-        return self.writer.submit(entry)
-
-    async def take(self, event: Event) -> Fate:
-        """Decides on an event, queues it when there is room, and returns its fate. Only when `is_ready`."""
-        while self.writer.is_full:
-            await self.writer.drained()
-        return await self.submit(event)
-
-    def client_of(self, context: str | None) -> Client:
-        """The client that asks as a connected account, or as our own. Raises BadConfiguration without a key."""
-        client = self._clients.get(context)
-        if client is None:
-            settings = replace(self.settings, stripe_account=context or self.settings.stripe_account)
-            client = self._clients[context] = open_client(settings)
-        return client
-
     async def _begin(self, on_failure: Callable[[], None]) -> None:
-        """Waits for Postgres, makes what is missing, learns whose account it is, and lets the others begin."""
+        """Waits for Postgres, creates what is missing, finds out whose events these are, and starts the other tasks."""
         try:
-            owner = await self._prepared()
+            owner = await self._prepare()
             while owner is None:
                 await asyncio.sleep(START_PAUSE)
-                owner = await self._prepared()
+                owner = await self._prepare()
         except ConnectorError as error:
             self.failure = error
             on_failure()
@@ -181,70 +207,69 @@ class Sink:
             self._tasks.append(asyncio.create_task(work, name=name))
         if self.can_read:
             self._tasks.append(asyncio.create_task(self.rereader.run(), name="rereads"))
-        version = self.settings.stripe_version or api_version()
-        self.policy = Policy(owner.account_id, version, owner.livemode, self.can_read, self.options.revalidated)
-        log.info("ready: events of %s go into %s", owner.account_id, self.settings.dataset)
+        version = self._settings.stripe_version or api_version()
+        self._policy = Policy(owner.account_id, version, owner.livemode, self.can_read, self._revalidated)
+        log.info("ready: events of %s go into %s", owner.account_id, self._dataset)
 
-    async def _prepared(self) -> startup.Owner | None:
-        """Whose events these are, when all is there; None when it is worth waiting. Raises what makes it hopeless."""
+    async def _prepare(self) -> Owner | None:
+        """Prepares the database, and returns whose events these are. None if it is worth trying again later.
+
+        Raises what makes it impossible to start.
+        """
         try:
-            if not await asyncio.to_thread(startup.create_tables, self._conninfo, self.settings.dataset):
+            if not await asyncio.to_thread(create_tables, self._conninfo, self._dataset, self.provider):
                 log.warning("waiting for the database: the server is a standby, and takes no changes until promoted")
                 return None
             await self._schema.create()
-            await self.pool.open(wait=True, timeout=self.options.database_timeout)
-            await self.renew_secrets()
+            await self.pool.open(wait=True, timeout=self._database_timeout)
+            await self._renew_secrets()
             if self._takes_webhooks and not self.secrets:
-                raise BadConfiguration(startup.NO_SECRET)
-            return await asyncio.to_thread(startup.owner_of, self.settings, self._conninfo, self.client_of)
+                raise BadConfiguration(NO_SECRET)
+            return await asyncio.to_thread(owner_of, self._settings, self._conninfo, self.provider, self.client_of)
         except RetryLater as error:
             log.warning("waiting for Stripe: %s", error)
         except ConnectorError:
             raise
         except Exception as error:
             found = database_error_of(error)
-            if found is not None and state_of(found) == NOT_ALLOWED:
+            if found is not None and state_of(found) == DENIED:
                 raise DatabaseProblem(explained(found)) from error
-            log.warning("waiting for the database: %s", describe(error))
+            log.warning("waiting for the database: %s", describe_error(error))
         return None
 
-    async def renew_secrets(self) -> None:
-        """Reads the secrets of the endpoints that were made here; those of the settings come first.
-
-        Raises BadConfiguration where the role may not read them, and the settings have none.
-        """
-        dataset, kept = self.settings.dataset, list[tuple[str]]()
-        async with transaction(self.pool) as connection:
-            readable = await (
-                await connection.execute(endpoint_secrets.READABLE, (endpoint_secrets.schema_of(dataset),))
-            ).fetchone()
-            if readable == (True,):
-                statement = endpoint_secrets.read_statement(dataset).encode()
-                kept = await (await connection.execute(statement)).fetchall()
-        if readable == (False,) and not self.options.secrets:
-            raise BadConfiguration(endpoint_secrets.unreadable(dataset))
-        self.secrets = tuple(dict.fromkeys((*self.options.secrets, *(row[0] for row in kept))))
+    # --- housekeeping -------------------------------------------------------------------------------------------------
 
     async def _keep_house(self) -> None:
-        """Now and then: secrets that are new, payloads that are old, and how many events are open."""
+        """Every few seconds: reads new secrets, counts open events, and drops old payloads."""
         while True:
             try:
-                await self.renew_secrets()
-                await self._count_open()
+                await self._renew_secrets()
+                await self._count_open_events()
                 await self.drop_old_payloads()
             except Exception as error:
-                log.warning("the database could not be asked: %s", describe(error))
+                log.warning("housekeeping was put off, because the database failed: %s", describe_error(error))
             await asyncio.sleep(HOUSEKEEPING_PAUSE)
 
+    async def _renew_secrets(self) -> None:
+        """Reads the secrets in the database again; those of the settings come first.
+
+        Raises BadConfiguration if the role may not read them, and the settings have none.
+        """
+        async with transaction(self.pool) as connection:
+            stored = await read_secrets(connection, self._dataset)
+        if stored is None and not self._configured_secrets:
+            raise BadConfiguration(unreadable(self._dataset))
+        self.secrets = tuple(dict.fromkeys((*self._configured_secrets, *(stored or ()))))
+
     async def drop_old_payloads(self) -> None:
-        """Drops up to 5,000 payloads of events that were done with longer ago than the setting says."""
-        if self.options.payload_days == float("inf"):
+        """Drops up to 5,000 payloads of events that were done longer ago than the setting `payload_days`."""
+        if self._payload_days == float("inf"):
             return
         async with transaction(self.pool) as connection:
-            await connection.execute(self._statements.forget, (self.options.payload_days, RETENTION_ROWS))
+            await connection.execute(self.ledger.drop_payloads, (self._payload_days, MOST_DROPPED))
 
-    async def _count_open(self) -> None:
+    async def _count_open_events(self) -> None:
         async with transaction(self.pool) as connection:
-            found = dict(await (await connection.execute(self._statements.open_events)).fetchall())
+            counts = dict(await (await connection.execute(self.ledger.count_open_events)).fetchall())
         for status in ("processing", "failed"):
-            self.metrics.open.labels(status).set(found.get(status, 0))
+            self.metrics.open.labels(status).set(counts.get(status, 0))

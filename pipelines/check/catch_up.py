@@ -11,8 +11,9 @@ from pipelines.session import Session
 from pipelines.sync.events_pass import EventsPass, PassSettings
 from pipelines.sync.gap import EventsGap
 from pipelines.sync.lists import followed_tables, loaded_names
-from pipelines.warehouse.stored_rows import Key, row_key
+from pipelines.warehouse.stored_rows import row_key
 from sources.catalogue import Catalogue
+from sources.rows import Key
 from sources.stripe_api.events.position import Position
 from sources.stripe_api.events.reading import EventsDenied
 

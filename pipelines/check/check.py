@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from pipelines.account import read_account
 from pipelines.check.drift_candidates import DriftCandidates
 from pipelines.check.report import CheckReport
 from pipelines.check.unlisted import Unlisted
@@ -21,22 +20,22 @@ from pipelines.loading.parents import StoredParents
 from pipelines.process import raise_if_interrupted
 from pipelines.session import Session
 from pipelines.sync.future_rows import future_rows
-from pipelines.warehouse.stored_rows import Key, StoredRows
+from pipelines.warehouse.stored_rows import StoredRows
+from sources.catalogue import Resource
 from sources.columns.conversion_counts import Rejected, left_out
 from sources.errors import RequestRefused, RetryLater, SkipResource
 from sources.fetch.fetch import Chunk, Failed, Finished
 from sources.fetch.limiter import BudgetSpent
 from sources.fetch.pager import Listing
-from sources.stripe_api.catalogue import Resource
+from sources.rows import Key
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.convert import converter
 from sources.stripe_api.objects.retrieve import completed
 from sources.stripe_api.paging.conventions import created_of, created_params, list_params
-from sources.stripe_api.paging.plan import fetch
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Sampled:
     """A page, and the window `[since, until)` of `created` that it shows all of."""
 
     listing: Listing
@@ -46,7 +45,7 @@ class Part:
 
 def sampled(
     client: Client, resource: Resource, stored: StoredRows, size: int, since: int, until: int
-) -> Iterator[Part]:
+) -> Iterator[Sampled]:
     """Pages of about `size` objects in all, within `[since, until)`; all of a list that has no more than a page."""
     limit = resource.limit or 100
     field = resource.created_field
@@ -67,7 +66,7 @@ def sampled(
             completed(client, resource.table, page)
             last = created_of(page.objects[-1], resource) if page.objects else None
             bottom = since if not page.has_more else last + 1 if last is not None else top
-            yield Part(Listing(page.objects, page.as_of), min(bottom, top), top)
+            yield Sampled(Listing(page.objects, page.as_of), min(bottom, top), top)
 
 
 HELD_ROWS = 20_000  # differing rows that are held before they are settled
@@ -94,7 +93,7 @@ class Check:
     def __init__(self, session: Session, order: CheckOrder) -> None:
         self._session, self._order = session, order
         self._stored = StoredRows(session.database, session.settings.dataset, session.account_id, session.columns)
-        self._now = session.now if session.now is not None else read_account(session.client, session.settings).now
+        self._now = session.clock()
         self._until = min(order.until or self._now - order.lag, self._now - order.lag)
         self._began = self._stored.now()
         self._candidates = DriftCandidates(session, self._stored, self._began)
@@ -145,10 +144,10 @@ class Check:
         if not resources:
             return
         session, by_name = self._session, {one.name: one for one in resources}
-        fetching = fetch(
+        fetching = session.provider.fetch(
             session.client,
             resources,
-            convert=converter(session.account_id, session.columns, session.counts),
+            convert=session.provider.converter(session.account_id, session.columns, session.counts),
             since=self._order.since,
             until=self._until,
             parents=parents,

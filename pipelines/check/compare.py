@@ -6,19 +6,19 @@ is no drift.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from pipelines.warehouse.stored_rows import Key, row_key
+from pipelines.warehouse.stored_rows import row_key
 from sources.catalogue import Table
 from sources.columns.columns import Columns
+from sources.rows import Key, Row
 from sources.stripe_api.events.position import AHEAD
 from sources.stripe_api.objects.rows import object_of
 
 Drift = Literal["missing", "stale", "vanished"]
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ import pyarrow as pa
 
 from pipelines.check.compare import Finding, differing
 from pipelines.session import Session
-from pipelines.warehouse.stored_rows import Key, StoredRows
+from pipelines.warehouse.stored_rows import StoredRows
 from sources.catalogue import Resource
+from sources.changes import ObjectRef, Retrieved
 from sources.columns.arrow import arrow_tables
+from sources.rows import Key, Stamp
 from sources.stripe_api.events.position import KEPT, MARGIN
-from sources.stripe_api.objects.retrieve import ObjectRef, Retrieved, retrieve
-from sources.stripe_api.objects.rows import Stamp, tombstone
+from sources.stripe_api.objects.rows import tombstone
 
 KEPT_DAYS = frozenset({"events", "v2_core_events"})
 
@@ -59,7 +60,9 @@ class Unlisted:
             if key not in seen and key != (session.account_id,)
         ]
         workers = session.settings.workers
-        for batch in retrieve(session.client, unlisted, session.account_id, workers=workers, entries=session.counts):
+        for batch in session.provider.retrieve(
+            session.client, unlisted, session.account_id, workers=workers, entries=session.counts
+        ):
             yield from map(self._judged, batch)
 
     def _within(self, resource: Resource, since: int, until: int) -> tuple[str, list[Any]]:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from sources.catalogue import Resource
 from sources.columns.conversion_counts import Rejected, left_out
 from sources.errors import ConnectorError, SkipResource
 from sources.fetch.fetch import Chunk, Failed, Finished
 from sources.fetch.progress import Covered, Progress
 from sources.fetch.values import ResourceStatus
 from sources.fetch.windows import WindowSet
-from sources.stripe_api.catalogue import Resource
 
 OVERLAP = timedelta(minutes=5)  # between the parents that two runs ask about: writers' clocks may differ by so much
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from sources.columns.arrow import concat
-from sources.columns.set_markers import rows_of
+from sources.columns.arrow import concat, count_rows
 from sources.fetch.fetch import Chunk, Failed, Finished
 
 
@@ -36,7 +35,7 @@ class Package:
         for name, table in chunk.tables.items():
             self.parts.setdefault(name, []).append(table)
             self.sources.setdefault(name, set()).add(chunk.resource)
-        self.chunks.append(replace(chunk, tables={}, rows=rows_of(chunk.tables)))
+        self.chunks.append(replace(chunk, tables={}, rows=count_rows(chunk.tables)))
         self.rows += chunk.rows
         self.nbytes += chunk.nbytes
         self.since = now if self.since is None else self.since

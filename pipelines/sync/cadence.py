@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pipelines.sync.settings import SyncSettings
+from sources.catalogue import Resource
 from sources.fetch.progress import Progress
 from sources.fetch.windows import Window, subtract
-from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.catalogue.events import TYPES
 from sources.stripe_api.events.position import AHEAD
 

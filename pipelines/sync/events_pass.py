@@ -16,18 +16,20 @@ from functools import partial
 import pyarrow as pa
 
 from pipelines.sync.gap import EventsGap
+from sources.changes import Change, Ignored, Newest, ObjectRef, Retrieved
 from sources.columns.arrow import arrow_tables
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage
 from sources.fetch.values import Object
+from sources.rows import Row, Stamp, merged
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.events.position import EVENTS_PASS, Position
 from sources.stripe_api.events.reading import Piece, pieces
-from sources.stripe_api.objects.changes import Change, Ignored, Newest, change_of, merged, rows_of
-from sources.stripe_api.objects.retrieve import ObjectRef, Retrieved, retrieve
-from sources.stripe_api.objects.rows import Row, Stamp, explode
+from sources.stripe_api.objects.changes import change_of, rows_of
+from sources.stripe_api.objects.retrieve import retrieve
+from sources.stripe_api.objects.rows import explode
 
 
 @dataclass(slots=True)

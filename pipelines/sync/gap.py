@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.warehouse.database import has_table
 from sources.catalogue import Resource
+from sources.changes import ObjectRef
 from sources.columns.arrow import arrow_tables
 from sources.errors import ConnectorError
 from sources.fetch.values import ResourceStatus
-from sources.stripe_api.objects.changes import merged
-from sources.stripe_api.objects.retrieve import ObjectRef, retrieve
+from sources.rows import merged
 
 if TYPE_CHECKING:
     from pipelines.session import Session
@@ -53,7 +53,7 @@ def vanished_since(session: Session, resources: Iterable[Resource], begin: int) 
     for resource in resources:
         if resource.kind != "root" or resource.not_loaded or resource.name in ("events", "v2_core_events"):
             continue
-        for batch in retrieve(
+        for batch in session.provider.retrieve(
             session.client,
             list(unseen_rows(session, resource, begin - SLACK)),
             session.account_id,

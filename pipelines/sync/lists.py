@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipelines.run import Order, Outcome, Run
+from pipelines.loading.run import Order, Outcome, Run
 from pipelines.session import Session
 from pipelines.state import State
 from pipelines.sync.cadence import Due, Last, reopened

@@ -10,17 +10,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipelines.account import read_account
 from pipelines.session import Session
 from pipelines.warehouse.database import has_table
 from sources.catalogue import Catalogue, Table
+from sources.changes import ObjectRef, Retrieved
 from sources.columns.arrow import arrow_tables
 from sources.errors import RequestRefused, shortened, shown
 from sources.fetch.values import Object
+from sources.rows import Stamp, merged
 from sources.stripe_api.catalogue.prefixes import CHOSEN_BY_USERS, prefix_of, shown_id, tables_named, tables_of_id
-from sources.stripe_api.objects.changes import gone, merged
-from sources.stripe_api.objects.retrieve import ObjectRef, Retrieved, retrieve_one
-from sources.stripe_api.objects.rows import Stamp
+from sources.stripe_api.objects.changes import gone
+from sources.stripe_api.objects.retrieve import retrieve_one
 
 
 class UnknownObject(RequestRefused):
@@ -153,9 +153,14 @@ def _deleted_now(session: Session, lost: Retrieved) -> Retrieved:
     """An object that Stripe has no stub of: a refusal does not say when it was, so that the clock is asked."""
     if lost.object is not None:
         return lost
-    now = session.now or read_account(session.client, session.settings).now
+    now = session.clock()
     stamp = Stamp(session.account_id, now, "retrieve")
-    return replace(lost, rows=gone(lost.ref.table, lost.ref.fields, stamp, lost.ref.parent_id))
+    return replace(
+        lost,
+        rows=gone(
+            lost.ref.table, lost.ref.fields(session.catalogue.tables[lost.ref.table].key), stamp, lost.ref.parent_id
+        ),
+    )
 
 
 def _stored_parent(session: Session, table: str, id: str) -> str | None:

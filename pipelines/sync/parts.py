@@ -15,9 +15,9 @@ from pipelines.sync.lists import SyncState, loaded_resources
 from pipelines.sync.settings import SyncSettings
 from pipelines.sync.sync import Sync, SyncOutcome
 from pipelines.warehouse.rights import may_remake, own_tables
-from sources.stripe_api.catalogue import Resource
+from sources.catalogue import Resource
 
-Part = dict[str, str]
+Task = dict[str, str]
 """What a scheduler hands to a part: ACCOUNT (empty: the key's own), and for lists AREA, RESOURCES and TOUCHED (the
 tables that the events changed; both with commas between), BUDGET (requests, empty: any number)."""
 
@@ -50,7 +50,7 @@ def scope_of(area: str, account: str | None) -> str:
     return f"{area}_{digest}"
 
 
-def list_parts(account: str, due: Iterable[Resource], touched: Collection[str], budget: int | None) -> list[Part]:
+def list_parts(account: str, due: Iterable[Resource], touched: Collection[str], budget: int | None) -> list[Task]:
     """The due lists by area, in the catalogue's order; each part gets an equal share of the budget, at least one.
 
     Parts for which there is no request left are left to the next run.
@@ -67,7 +67,7 @@ def list_parts(account: str, due: Iterable[Resource], touched: Collection[str], 
     return [{"AREA": area, "RESOURCES": ",".join(areas[area]), **common} for area in names]
 
 
-def run_events(session: Session, settings: SyncSettings, account: str) -> tuple[SyncOutcome, list[Part]]:
+def run_events(session: Session, settings: SyncSettings, account: str) -> tuple[SyncOutcome, list[Task]]:
     """Applies the events, or reads everything after a gap. Returns the parts that are left to run.
 
     Raises what stops a run; what was done until then is saved.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipelines.run import Outcome
+from pipelines.loading.run import Outcome
 from pipelines.session import Session
 from pipelines.state import AccountState
 from pipelines.sync.cadence import due_lists
@@ -25,7 +25,7 @@ from sources.fetch.values import Status
 from sources.stripe_api.events.position import EVENTS_PASS, Position
 from sources.stripe_api.events.reading import EventsDenied
 
-Part = Literal["all", "events", "lists"]
+SyncPart = Literal["all", "events", "lists"]
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class Sync:
         names: Sequence[str] = (),
         warn: Callable[[str], None] = print,
         *,
-        part: Part = "all",
+        part: SyncPart = "all",
         touched: Iterable[str] = (),
     ) -> None:
         self._session, self._settings, self._warn, self._part = session, settings, warn, part

@@ -6,13 +6,15 @@ paragraph that names the setting to change and holds no password and no row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from dlt.common.destination import Destination
 
-from sources.catalogue import Catalogue
+from sources.catalogue import Catalogue, ColumnType
+from sources.columns.dlt_hints import stored_types
 
 
 class Database(Protocol):
@@ -45,3 +47,17 @@ def has_table(database: Database, dataset: str, table: str) -> bool:
         "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s", (dataset, table)
     )
     return bool(found)
+
+
+def stored_columns(database: Database, dataset: str, schema: str) -> Mapping[str, Mapping[str, ColumnType]]:
+    """table -> column -> type, without our own columns; empty where nothing was ever loaded.
+
+    `schema` is the name of the stored schema, the provider's.
+    """
+    if not has_table(database, dataset, "_dlt_version"):
+        return {}
+    rows = database.execute(
+        f'SELECT schema FROM "{dataset}"._dlt_version WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1',
+        (schema,),
+    )
+    return stored_types(json.loads(rows[0][0])["tables"]) if rows else {}

@@ -21,7 +21,6 @@ import duckdb
 from dlt.common.destination import Destination
 from filelock import FileLock, Timeout
 
-from pipelines.settings import Settings
 from pipelines.warehouse import destinations
 from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem
 from sources.catalogue import Catalogue
@@ -111,15 +110,18 @@ class DuckDbDatabase:
         self._run_lock.release()
 
 
-def open_duckdb(settings: Settings) -> DuckDbDatabase:
-    """Opens the file. Raises `AlreadyRunning` when another run has it, `DatabaseProblem` for anything else."""
-    path, mode = _file_of(settings)
+def open_duckdb(file: str, dataset: str, memory_limit: str) -> DuckDbDatabase:
+    """Opens the file, which is to hold the dataset.
+
+    Raises `AlreadyRunning` when another run has it, `DatabaseProblem` for anything else.
+    """
+    path, mode = _file_of(file, dataset)
     run_lock = FileLock(f"{path}.lock", thread_local=False, mode=mode)
     try:
         run_lock.acquire(timeout=PATIENCE)
         with suppress(OSError):  # another user's, who may have opened it to a group
             Path(run_lock.lock_file).chmod(mode)
-        return DuckDbDatabase(str(path), settings.duckdb_memory_limit, run_lock)
+        return DuckDbDatabase(str(path), memory_limit, run_lock)
     except Timeout:
         raise AlreadyRunning(
             f"Another run is using the DuckDB file {path}, so this run ends at once. Nothing was changed."
@@ -130,13 +132,12 @@ def open_duckdb(settings: Settings) -> DuckDbDatabase:
         raise DatabaseProblem(_message(path, error)) from error
 
 
-def _file_of(settings: Settings) -> tuple[Path, int]:
+def _file_of(given: str, dataset: str) -> tuple[Path, int]:
     """The absolute path of the file, which DuckDB takes for nothing else, and the mode that it has or is to have.
 
     Raises DatabaseProblem where there can be no such file. What comes before a colon is said, never what comes after
     it: a MotherDuck address holds a token.
     """
-    given = settings.duckdb_path
     if address := ADDRESS.match(given):
         raise DatabaseProblem(
             f"DUCKDB_PATH (or --duckdb-path) begins with {address[0]!r}, so it is not a file on this machine,"
@@ -153,10 +154,10 @@ def _file_of(settings: Settings) -> tuple[Path, int]:
     except OSError as error:
         raise DatabaseProblem(f"The DuckDB file {path} cannot be used: {error.strerror}. {CHOOSE}") from error
     catalog = path.name.partition("?")[0].lstrip(".").partition(".")[0].lower()  # as DuckDB names an opened file
-    if catalog == settings.dataset or catalog.startswith(f"{settings.dataset}_staging"):
+    if catalog == dataset or catalog.startswith(f"{dataset}_staging"):
         raise DatabaseProblem(
             f"DuckDB would give the file {path} the name {catalog!r}, which is also the name of a schema of"
-            f" the dataset {settings.dataset!r}. {catalog}.customers would be ambiguous. Set DUCKDB_PATH (or"
+            f" the dataset {dataset!r}, so {catalog}.customers would be ambiguous. Set DUCKDB_PATH (or"
             " --duckdb-path) to another file name, or choose another --dataset."
         )
     if status is not None and not stat.S_ISREG(status.st_mode):

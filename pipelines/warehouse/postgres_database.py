@@ -12,7 +12,6 @@ from typing import Any, cast
 import psycopg
 from dlt.common.destination import Destination
 
-from pipelines.settings import Settings
 from pipelines.warehouse import destinations
 from pipelines.warehouse.postgres.connecting import libpq_variables, sentences, values_hidden
 from pipelines.warehouse.postgres.connections import Connections
@@ -156,9 +155,9 @@ class PostgresDatabase:
             self._connection.close()
 
 
-def open_postgres(settings: Settings) -> PostgresDatabase:
-    """Connects. Raises `DatabaseProblem`."""
-    conninfo = postgres_conninfo(settings)
+def open_postgres(url: str | None, certificate: str | None) -> PostgresDatabase:
+    """Connects, see `postgres_conninfo`. Raises `DatabaseProblem`."""
+    conninfo = postgres_conninfo(url, certificate)
     try:
         return PostgresDatabase(conninfo)
     except psycopg.Error as error:

@@ -10,10 +10,9 @@ from pipelines.warehouse.database import Database
 from sources.catalogue import Table
 from sources.columns.coerce import VARIANT_MARK
 from sources.columns.columns import OWN_COLUMNS, Columns
+from sources.rows import Key, Row
 
 BATCH = 500
-Row = dict[str, Any]
-Key = tuple[str, ...]
 
 
 class StoredRows:

@@ -26,6 +26,7 @@ from sources.errors import BrokenPage
 if TYPE_CHECKING:
     from sources.catalogue import ColumnType, Table
     from sources.columns.columns import Columns
+import pyarrow.compute as pc
 
 _STRING = pa.string()
 ARROW_TYPES: Mapping[ColumnType, pa.DataType] = {
@@ -216,3 +217,19 @@ _BUILD: Mapping[ColumnType, Callable[[Values], pa.Array | None]] = {
     "timestamp": _timestamp,
     "json": _json,
 }
+
+
+def count_rows(tables: Mapping[str, pa.Table]) -> int:
+    """Rows that will be rows: set markers are not."""
+    return sum(table.num_rows - _markers(table) for table in tables.values())
+
+
+def without_markers(table: pa.Table) -> pa.Table:
+    """The rows that are rows, for those who cannot act on set markers."""
+    return table.filter(pc.not_equal(table["_source"], "set")) if _markers(table) else table
+
+
+def _markers(table: pa.Table) -> int:
+    if "_parent_id" not in table.column_names:
+        return 0
+    return int(pc.sum(pc.equal(table["_source"], "set")).as_py() or 0)

@@ -18,9 +18,8 @@ from collections.abc import Callable
 from typing import Any, Protocol, Self
 
 from sources.errors import RequestRefused, RetryLater, StopRun
-from sources.fetch.deliveries import Chunk, Convert, Count, Delivery, Failed, Finished
 from sources.fetch.limiter import Limiter
-from sources.fetch.pager import Pager, Turn
+from sources.fetch.pager import Chunk, Convert, Count, Delivery, Failed, Finished, Pager, Turn
 from sources.fetch.schedule import Concurrency, ResourceRun, Schedule, Task
 from sources.fetch.threads import RunQueues
 from sources.fetch.values import Page, Reply, Request, ResourceStatus

@@ -111,6 +111,6 @@ class Progress:
         )
 
 
-def key_of(params: Params) -> str:
+def pass_key(params: Params) -> str:
     """What a pass over a list is known by: its parameters, "active=true"; the same whatever order passes have."""
     return "&".join(f"{name}={value}" for name, value in params)

@@ -17,9 +17,8 @@ from typing import Any
 
 from sources.catalogue import Resource
 from sources.errors import BrokenPage, RequestRefused, RetryLater, ServerFailed, SkipResource, shortened
-from sources.fetch.deliveries import Failed, Finished
 from sources.fetch.limiter import Limiter
-from sources.fetch.pager import Completion, Divisible, Pager, Step, Survey, Turn
+from sources.fetch.pager import Completion, Divisible, Failed, Finished, Pager, Step, Survey, Turn
 from sources.fetch.values import Page, ResourceStatus, Status
 
 FIRST = 4  # before anything is known

@@ -14,8 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sources.fetch.deliveries import Chunk, Count, Delivery
-from sources.fetch.pager import Pager, Turn
+from sources.fetch.pager import Chunk, Count, Delivery, Pager, Turn
 from sources.fetch.schedule import Concurrency, ResourceRun, Schedule, Task
 
 PATIENCE = 20.0  # seconds to wait for threads to end

@@ -14,8 +14,9 @@ from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.fetch.fetch import Convert
 from sources.fetch.pager import Listing
+from sources.rows import Row, Stamp
 from sources.stripe_api.catalogue import Resource
-from sources.stripe_api.objects.rows import Row, Stamp, explode, set_marker
+from sources.stripe_api.objects.rows import explode, set_marker
 
 
 def converter(account_id: str, columns: Columns, counts: ConversionCounts) -> Convert:

@@ -9,18 +9,18 @@ import threading
 from collections.abc import Callable, Iterator
 
 from sources.catalogue import Parent, Resource
+from sources.columns.arrow import without_markers
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
-from sources.columns.set_markers import without_markers
 from sources.errors import SkipResource
 from sources.fetch.fetch import Chunk, Failed
+from sources.provider import Account
 from sources.stripe_api.catalogue import CATALOGUE, RESOURCES, TABLES
-from sources.stripe_api.client.account import Account
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.convert import converter
 from sources.stripe_api.paging.plan import fetch
 
-Row = tuple[str | None, ...]
+ParentRow = tuple[str | None, ...]
 
 
 class ListedParents:
@@ -30,7 +30,7 @@ class ListedParents:
         self._client, self._account = client, account
         self._lock = threading.Lock()
         self._lists: dict[str, threading.Lock] = {}
-        self._rows: dict[str, list[Row]] = {}
+        self._rows: dict[str, list[ParentRow]] = {}
 
     def __call__(self, parent: Parent, after: str | None) -> Iterator[tuple[str, ...]]:
         """Rows in the order of their ids, after `after`. Raises SkipResource where the parents cannot be listed."""
@@ -45,9 +45,9 @@ class ListedParents:
             if len(values) == len(row) and values[0].startswith(parent.prefix) and values[0] > (after or ""):
                 yield values
 
-    def _listed(self, parent: Parent) -> list[Row]:
+    def _listed(self, parent: Parent) -> list[ParentRow]:
         names = (TABLES[parent.table].key[0], *(column for _, column in parent.also))
-        rows: set[Row] = set()
+        rows: set[ParentRow] = set()
         lists = _lists_of(parent.table)
         if not lists:
             raise SkipResource(f"Stripe has no list of {parent.table}, so their children cannot be requested.")

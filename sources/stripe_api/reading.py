@@ -19,17 +19,17 @@ from dlt.extract.exceptions import CurrentSourceSchemaNotAvailable
 from dlt.extract.hints import make_hints
 
 from sources.catalogue import ColumnType
-from sources.columns.arrow import concat
+from sources.columns.arrow import concat, without_markers
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.dlt_hints import dlt_columns, key_columns, stored_types
-from sources.columns.set_markers import without_markers
 from sources.errors import SkipResource
 from sources.fetch.fetch import Chunk, Failed, Fetch
 from sources.fetch.limiter import Limiter
 from sources.fetch.progress import Advance, Progress
+from sources.provider import Account
 from sources.stripe_api.catalogue import CATALOGUE, Resource
-from sources.stripe_api.client.account import Account, read_account
+from sources.stripe_api.client.account import read_account
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.client.settings import ClientSettings
 from sources.stripe_api.convert import converter

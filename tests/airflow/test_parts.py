@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.sync.parts import Part, area_of, list_parts, scope_of
+from pipelines.sync.parts import Task, area_of, list_parts, scope_of
 from sources.stripe_api.catalogue import RESOURCES, Resource, select
 from tests.airflow.conftest import OneAccount
 from tests.pipelines.mirror import Mirror
@@ -73,7 +73,7 @@ def answers(*started: subprocess.Popen[str]) -> list[Any]:
     return [json.loads(output.splitlines()[-1]) for (output, _), _ in ended]
 
 
-def lists(mirror: Mirror, root: Path, part: Part) -> subprocess.Popen[str]:
+def lists(mirror: Mirror, root: Path, part: Task) -> subprocess.Popen[str]:
     options = {
         "--stripe-account": "ACCOUNT",
         "--area": "AREA",

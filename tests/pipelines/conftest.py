@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.databases import Database
+from tests.pipelines.beginnings import Beginnings
 from tests.pipelines.mirror import START, Mirror
 from tests.webhook_sink.conftest import serve as serve
 
@@ -15,17 +16,28 @@ if TYPE_CHECKING:
     from simulator import Simulator
 
 
-@pytest.fixture
-def mirror(destination: Database, simulator: Callable[..., Simulator]) -> Mirror:
-    """A small account whose clock stands still but for `pass_time`, and an empty database."""
-    return Mirror(simulator(seed=1, customers=8, now=START, running=False), destination)
+@pytest.fixture(scope="session")
+def beginnings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beginnings]:
+    """The first loads that this worker has done."""
+    kept = Beginnings(tmp_path_factory.mktemp("beginnings"))
+    yield kept
+    kept.close()
 
 
 @pytest.fixture
-def mirrored(simulator: Callable[..., Simulator], destination: Database) -> Callable[..., Mirror]:
+def mirrored(
+    simulator: Callable[..., Simulator], destination: Database, beginnings: Beginnings
+) -> Callable[..., Mirror]:
     """Makes mirrors of accounts of one's own making: `mirrored(customers=30)`."""
 
     def make(**options: Any) -> Mirror:
-        return Mirror(simulator(**({"seed": 1, "customers": 8, "now": START, "running": False} | options)), destination)
+        sim = simulator(**({"seed": 1, "customers": 8, "now": START, "running": False} | options))
+        return Mirror(sim, destination, beginnings=beginnings)
 
     return make
+
+
+@pytest.fixture
+def mirror(mirrored: Callable[..., Mirror]) -> Mirror:
+    """A small account whose clock stands still but for `pass_time`, and an empty database."""
+    return mirrored()

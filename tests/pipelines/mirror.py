@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.check.check import Check, CheckOrder
 from pipelines.check.report import CheckReport
-from pipelines.run import Order, run
+from pipelines.loading.run import Order, run
 from pipelines.session import Session, open_database, open_session
 from pipelines.settings import Settings
 from pipelines.sync.lists import loaded_resources
 from pipelines.sync.objects import Loaded, load_objects
 from pipelines.sync.settings import SyncSettings
 from pipelines.sync.sync import Sync, SyncOutcome
-from pipelines.warehouse.stored_schema import stored_columns
+from pipelines.warehouse.database import stored_columns
 from simulator.truth import Held, held, truth
 from sources.columns.coerce import VARIANT_MARK
 from sources.columns.columns import OWN_COLUMNS, Columns
 from sources.stripe_api.catalogue import CATALOGUE, TABLES, select
 from sources.stripe_api.objects.rows import comparable, object_of
 from tests.databases import Database, Query
+from tests.pipelines.beginnings import Beginnings
 
 if TYPE_CHECKING:
     from simulator import Simulator
@@ -44,6 +45,7 @@ class Mirror:
     sync_settings: SyncSettings = field(default_factory=SyncSettings)
     changes: dict[str, Any] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
+    beginnings: Beginnings | None = None
 
     @property
     def settings(self) -> Settings:
@@ -96,6 +98,19 @@ class Mirror:
         outcome = run(self.settings, Order("stripe_full", select(names)))
         assert outcome.failed == []
         self.pass_time(120)
+
+    def begin(self, *names: str, synced: bool = False) -> None:
+        """The same as `load`, and with `synced` a `sync` after it, as a copy where this worker has done it before."""
+
+        def load() -> None:
+            self.load(*names)
+            if synced:
+                self.sync()
+
+        if self.beginnings is None:
+            load()
+        else:
+            self.beginnings.begin(self, (names, synced), load)
 
     def sync(self, *names: str, budget: int | None = None) -> SyncOutcome:
         """A scheduled run."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipelines.accounts import each_account
-from pipelines.run import Order, run
+from pipelines.loading.run import Order, run
 from pipelines.session import open_session
 from pipelines.settings import Settings
 from pipelines.stripe_sync import sync_once
@@ -104,7 +104,7 @@ def test_an_account_that_cannot_be_read_stops_no_other(mirror: Mirror, root: Pat
     mirror.pass_time(900)
     options = ("--resources", "coupons", "--stripe-account", f"acct_nobody,{own}")
     if name == "stripe_check.py":
-        mirror.load("coupons")
+        mirror.begin("coupons")
         mirror.destination.query("delete from stripe.coupons")
         mirror.pass_time(900)
     ran = script(mirror, root, name, *options)
@@ -165,7 +165,7 @@ def test_a_connected_account_s_load_is_its_own_whatever_the_platform_is_called(m
 
 
 def test_a_key_of_the_other_mode_is_refused_before_anything_is_counted_as_read(mirror: Mirror) -> None:
-    mirror.load("products")
+    mirror.begin("products")
     live = replace(mirror.settings, stripe_secret_key="sk_live_x", account_id=mirror.sim.account.id)
     with pytest.raises(BadConfiguration, match=r"test-mode objects.*--dataset"), open_session(live, "stripe_sync"):
         pass

@@ -22,7 +22,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pipelines.run import Order, run
+from pipelines.loading.run import Order, run
 from sources.errors import Unreachable
 from sources.fetch.limiter import Limiter
 from sources.stripe_api.catalogue import select

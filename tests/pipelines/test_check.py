@@ -26,7 +26,7 @@ def drifts(findings: Sequence[object]) -> set[tuple[str, str, str]]:
 
 
 def test_equal_tables_have_no_drift(mirror: Mirror) -> None:
-    mirror.load(*LISTS)
+    mirror.begin(*LISTS)
     report = mirror.check()
     assert report.findings == []
     assert report.incomplete == {}
@@ -36,7 +36,7 @@ def test_equal_tables_have_no_drift(mirror: Mirror) -> None:
 
 def test_it_finds_names_and_repairs_what_was_corrupted(mirror: Mirror) -> None:
     account, query = mirror.sim.account, mirror.destination.query
-    mirror.load(*LISTS)
+    mirror.begin(*LISTS)
     lost, wrong, dead, gone = (row["id"] for row in mirror.rows("customers")[:4])
     line, item = mirror.rows("invoice_line_items")[0], mirror.rows("subscription_items")[0]
     query("delete from stripe.customers where id = ?", [lost])
@@ -74,7 +74,7 @@ def test_it_finds_names_and_repairs_what_was_corrupted(mirror: Mirror) -> None:
 
 
 def test_a_child_that_left_its_parent_without_an_event_is_found(mirror: Mirror) -> None:
-    mirror.load(*LISTS)
+    mirror.begin(*LISTS)
     invoice = max(mirror.rows("invoices"), key=lambda row: row["created"])["id"]
     lines = mirror.sim.account.show("invoices", invoice)["lines"]["data"]
     mirror.sim.account.update("invoices", invoice, {"lines": lines[:-1]}, event=False)
@@ -86,7 +86,7 @@ def test_a_child_that_left_its_parent_without_an_event_is_found(mirror: Mirror) 
 
 def test_a_live_row_of_an_object_that_stripe_never_had_is_found(mirror: Mirror) -> None:
     """It does not even say when it was made, so that no window of `created` has it."""
-    mirror.load(*LISTS)
+    mirror.begin(*LISTS)
     mirror.destination.query(
         "insert into stripe.customers (id, _account_id, _as_of, _source, _synced_at)"
         " select 'cus_nobody', _account_id, _as_of, _source, _synced_at from stripe.customers limit 1"
@@ -97,7 +97,7 @@ def test_a_live_row_of_an_object_that_stripe_never_had_is_found(mirror: Mirror) 
 
 
 def test_rows_that_no_list_shows_and_that_live_are_no_drift(mirror: Mirror) -> None:
-    mirror.load(*LISTS)
+    mirror.begin(*LISTS)
     review = mirror.rows("reviews")[0]["id"]
     mirror.sim.account.update("reviews", review, {"open": False, "closed_reason": "approved"})
     mirror.pass_time(600)
@@ -108,8 +108,7 @@ def test_rows_that_no_list_shows_and_that_live_are_no_drift(mirror: Mirror) -> N
 
 
 def test_changes_that_no_sync_has_applied_yet_are_no_drift(mirror: Mirror) -> None:
-    mirror.load(*LISTS)
-    mirror.sync()
+    mirror.begin(*LISTS, synced=True)
     mirror.pass_time(600)
     customer = mirror.rows("customers")[0]["id"]
     mirror.sim.account.update("customers", customer, {"name": "New"})
@@ -121,7 +120,7 @@ def test_changes_that_no_sync_has_applied_yet_are_no_drift(mirror: Mirror) -> No
 
 
 def test_a_window_leaves_the_rest_alone(mirror: Mirror) -> None:
-    mirror.load(*LISTS)
+    mirror.begin(*LISTS)
     rows = sorted(mirror.rows("invoices"), key=lambda row: row["created"])
     middle = int(rows[len(rows) // 2]["created"].timestamp())
     for row in (rows[0], rows[-1]):
@@ -131,8 +130,7 @@ def test_a_window_leaves_the_rest_alone(mirror: Mirror) -> None:
 
 
 def test_a_sample_costs_a_page_and_finds_what_it_sees(mirror: Mirror) -> None:
-    mirror.load(*LISTS)
-    mirror.sync()
+    mirror.begin(*LISTS, synced=True)
     mirror.destination.query("update stripe.customers set name = 'Wrong'")
     mirror.pass_time(600)
     mirror.forget_requests()
@@ -145,7 +143,7 @@ def test_a_sample_costs_a_page_and_finds_what_it_sees(mirror: Mirror) -> None:
 
 
 def test_the_script_tells_drift_by_its_exit_code(mirror: Mirror, root: Path, tmp_path: Path) -> None:
-    mirror.load("customers")
+    mirror.begin("customers")
     assert run_check(mirror, root, "--fail-on-drift").returncode == 0
     mirror.destination.query("update stripe.customers set name = 'Wrong'")
     mirror.pass_time(600)
@@ -160,7 +158,7 @@ def test_the_script_tells_drift_by_its_exit_code(mirror: Mirror, root: Path, tmp
 
 def test_lists_below_parents_are_checked_too(mirror: Mirror) -> None:
     lists = ("accounts", "capabilities", "persons", "setup_intents", "setup_attempts")
-    mirror.load(*lists)
+    mirror.begin(*lists)
     assert mirror.check().findings == []
     person, gone = (row["id"] for row in mirror.rows("persons")[:2])
     mirror.destination.query("update stripe.persons set email = 'wrong@example.com' where id = ?", [person])
@@ -175,7 +173,7 @@ def test_a_check_runs_beside_a_sync_and_beside_checks_of_other_accounts(mirror: 
     """A long check holds up no hourly sync; a second check of the same account ends at once."""
     if mirror.destination.kind == "duckdb":
         pytest.skip("one process has a DuckDB file")
-    mirror.load("customers")
+    mirror.begin("customers")
     mirror.destination.query("update stripe.customers set name = 'Wrong'")
     mirror.pass_time(600)
     other = scope_of("check", "acct_other")

@@ -32,7 +32,7 @@ from pipelines.warehouse.postgres.connecting import hidden
 from pipelines.warehouse.postgres.conninfo import options_of
 from pipelines.warehouse.postgres.libpq import LibpqCredentials, postgres_conninfo
 from pipelines.warehouse.problems import DatabaseProblem
-from webhook_sink.commit.pipeline import Connection
+from webhook_sink.commit.connection import Connection
 
 PLAIN = {"user": "u", "password": "p", "host": "h", "dbname": "d"}
 
@@ -74,7 +74,7 @@ def postgres(url: str | None, **more: str) -> Settings:
 def test_what_people_paste_is_the_same_connection(pasted: str, more: dict[str, str] | str) -> None:
     expected = PLAIN | ({"sslmode": more} if isinstance(more, str) else more)
     assert options_of(pasted, "DATABASE_URL") == expected
-    made = postgres_conninfo(postgres(pasted))
+    made = postgres_conninfo(pasted, None)
     assert conninfo_to_dict(made) == expected == parse_dsn(made)
     credentials = LibpqCredentials()
     credentials.parse_native_representation(pasted)
@@ -208,7 +208,7 @@ def assert_unsaid(pasted: str, secrets: tuple[str, ...]) -> None:
         lambda: open_as_dlt(pasted),
     ]
     try:
-        taken = postgres_conninfo(postgres(pasted))
+        taken = postgres_conninfo(pasted, None)
         openings.append(lambda: asyncio.run(Connection.connect(taken)))
     except DatabaseProblem:
         pass

@@ -16,8 +16,7 @@ SETTING = "SOURCES__STRIPE__SCHEMA_CONTRACT"
 
 @pytest.fixture
 def loaded(mirror: Mirror) -> Mirror:
-    mirror.load("customers", "coupons")
-    mirror.sync()
+    mirror.begin("customers", "coupons", synced=True)
     return mirror
 
 

@@ -68,7 +68,7 @@ def test_dlts_own_password_may_hold_any_character(monkeypatch: pytest.MonkeyPatc
     password = "p@ss w'ord:/%"
     for name, value in (("HOST", "h"), ("DATABASE", "d"), ("USERNAME", "u"), ("PASSWORD", password), ("PORT", "1")):
         monkeypatch.setenv(f"DESTINATION__POSTGRES__CREDENTIALS__{name}", value)
-    parts = conninfo_to_dict(postgres_conninfo(Settings(destination="postgres")))
+    parts = conninfo_to_dict(postgres_conninfo(None, None))
     assert (parts["host"], parts["dbname"], parts["user"], parts["password"]) == ("h", "d", "u", password)
 
 
@@ -83,9 +83,7 @@ def test_end_of_a_password_is_taken_for_no_host() -> None:
     [CERTIFICATE, base64.b64encode(CERTIFICATE.encode()).decode(), base64.encodebytes(CERTIFICATE.encode()).decode()],
 )
 def test_certificate_authority_can_be_pem_or_base64(given: str) -> None:
-    file = Path(
-        str(conninfo_to_dict(postgres_conninfo(postgres("postgresql://h/d", database_ca=given)))["sslrootcert"])
-    )
+    file = Path(str(conninfo_to_dict(postgres_conninfo("postgresql://h/d", given))["sslrootcert"]))
     assert file.read_text() == CERTIFICATE
     assert file.stat().st_mode & 0o077 == 0
     file.unlink()

@@ -27,6 +27,7 @@ from pipelines.warehouse.postgres_database import PostgresDatabase
 from sources.columns.contract import contract_of
 from sources.errors import BadConfiguration
 from sources.stripe_api.catalogue import CATALOGUE
+from sources.stripe_api.provider import STRIPE
 from tests.databases import Database
 from tests.pipelines.mirror import Mirror
 from webhook_sink.commit.schema import SchemaState
@@ -170,7 +171,7 @@ def test_one_setting_of_dlt_moves_no_row(mirrored: Any, monkeypatch: pytest.Monk
 
 @pytest.mark.usefixtures("everything_set")
 def test_every_setting_of_dlt_at_once_leaves_the_sinks_tables_where_they_are(postgres_url: str) -> None:
-    state = SchemaState(postgres_url, "stripe", contract_of(None))
+    state = SchemaState(postgres_url, "stripe", STRIPE, contract_of(None))
     asyncio.run(state.create())
     asyncio.run(state.add({"customers": ["brand_new"]}))
     database = Database("postgres", postgres_url)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.run import Order, Outcome, run
+from pipelines.loading.run import Order, Outcome, run
 from pipelines.session import open_database
 from pipelines.warehouse.problems import AlreadyRunning
 from sources.errors import AuthenticationFailed

@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from pipelines.run import Order, run
+from pipelines.loading.run import Order, run
 from pipelines.session import open_database
 from pipelines.settings import Settings
 from pipelines.warehouse.postgres_database import PostgresDatabase

@@ -21,7 +21,7 @@ import pytest
 from pipelines.check.check import Check, CheckOrder
 from pipelines.check.unlisted import Unlisted
 from pipelines.loading.isolation import load_isolated
-from pipelines.run import Order, Outcome, run
+from pipelines.loading.run import Order, Outcome, run
 from pipelines.session import open_session
 from pipelines.sync.gap import vanished_since
 from pipelines.sync.objects import load_objects
@@ -34,10 +34,12 @@ from sources.columns.arrow import arrow_tables
 from sources.columns.columns import MORE_COLUMNS, Columns
 from sources.columns.conversion_counts import ConversionCounts, left_out
 from sources.errors import BrokenPage
+from sources.rows import Stamp
 from sources.stripe_api.catalogue import CATALOGUE, RESOURCES, select
 from sources.stripe_api.events.reading import Piece, pieces
-from sources.stripe_api.objects.rows import Stamp, explode
+from sources.stripe_api.objects.rows import explode
 from tests.databases import Database
+from tests.pipelines.beginnings import Beginnings
 from tests.pipelines.mirror import START, Mirror
 
 if TYPE_CHECKING:
@@ -45,8 +47,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def postgres_mirror(simulator: Callable[..., Simulator], postgres_url: str) -> Mirror:
-    return Mirror(simulator(seed=1, customers=4, now=START, running=False), Database("postgres", postgres_url))
+def postgres_mirror(simulator: Callable[..., Simulator], postgres_url: str, beginnings: Beginnings) -> Mirror:
+    sim = simulator(seed=1, customers=4, now=START, running=False)
+    return Mirror(sim, Database("postgres", postgres_url), beginnings=beginnings)
 
 
 def load(mirror: Mirror, *names: str, **order: Any) -> Outcome:
@@ -93,7 +96,7 @@ def malformed_events(mirror: Mirror) -> list[str]:
 
 
 def test_events_that_show_no_object_are_named_and_passed_by(mirror: Mirror) -> None:
-    mirror.load("customers", "events")
+    mirror.begin("customers", "events")
     before = customers(mirror, 2)
     bad = malformed_events(mirror)
     after = customers(mirror, 2)
@@ -122,7 +125,7 @@ NO_EVENTS: list[dict[str, object]] = [
 
 
 def test_events_that_are_none_are_passed_by(mirror: Mirror) -> None:
-    mirror.load("customers")
+    mirror.begin("customers")
     before = customers(mirror, 1)
     sim = mirror.sim
     entries: dict[str, bytes] = {}
@@ -143,7 +146,7 @@ def test_events_that_are_none_are_passed_by(mirror: Mirror) -> None:
 
 @pytest.mark.parametrize("field", [{"created": "soon"}, {"id": None}])
 def test_page_without_an_event_loses_no_page_before_it(mirror: Mirror, field: dict[str, object]) -> None:
-    mirror.load("customers")
+    mirror.begin("customers")
     sim, begin = mirror.sim, mirror.sim.clock.seconds()
     told: list[Object] = []
     for _ in range(250):
@@ -216,7 +219,7 @@ def test_a_second_that_is_none_ends_no_list(
 
 
 def test_embedded_children_without_a_key_stay_in_their_parent(mirror: Mirror) -> None:
-    mirror.load("subscriptions")
+    mirror.begin("subscriptions")
     sim = mirror.sim
     child = list(sim.account.tables["subscription_items"])[-1]
     shown = sim.account.views.of("subscription_items", child)
@@ -228,7 +231,7 @@ def test_embedded_children_without_a_key_stay_in_their_parent(mirror: Mirror) ->
 
 
 def test_embedded_child_without_a_key_in_an_event_is_named(mirror: Mirror) -> None:
-    mirror.load("subscriptions")
+    mirror.begin("subscriptions")
     sim = mirror.sim
     child = list(sim.account.tables["subscription_items"])[-1]
     sim.account.update("subscriptions", child.parent, {"metadata": {"a": "b"}})
@@ -269,7 +272,7 @@ def test_fields_named_like_columns_of_the_database_are_kept_beside(mirror: Mirro
 
 
 def test_flood_of_new_fields_neither_breaks_nor_slows(mirror: Mirror) -> None:
-    mirror.load("customers", "products")
+    mirror.begin("customers", "products")
     first, second = customers(mirror, 2)
     flood = {f"flood_{place}": place for place in range(2_000)}
     mirror.sim.account.update("customers", first, flood)
@@ -303,7 +306,7 @@ def test_row_that_postgres_refuses_is_left_out_and_tried_again(
     postgres_mirror: Mirror, postgres_url: str, code: str
 ) -> None:
     mirror = postgres_mirror
-    mirror.load("customers", "products")
+    mirror.begin("customers", "products")
     made = customers(mirror, 4)
     mirror.sim.account.update("products", next(iter(mirror.sim.account.tables["products"])).id, {"name": "New"})
     with psycopg.connect(postgres_url, autocommit=True) as connection:
@@ -342,7 +345,7 @@ def test_tables_leave_memory_while_they_load_and_are_there_again_where_they_are_
 
 def test_table_that_takes_no_more_columns_stops_itself_only(postgres_mirror: Mirror, postgres_url: str) -> None:
     mirror = postgres_mirror
-    mirror.load("customers", "products")
+    mirror.begin("customers", "products")
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         (had,) = connection.execute(
             "select count(*) from information_schema.columns where table_schema = 'stripe' and table_name = 'customers'"
@@ -358,7 +361,7 @@ def test_table_that_takes_no_more_columns_stops_itself_only(postgres_mirror: Mir
 
 def test_everything_refused_takes_a_bounded_number_of_tries(postgres_mirror: Mirror, postgres_url: str) -> None:
     mirror = postgres_mirror
-    mirror.load("customers", "products")
+    mirror.begin("customers", "products")
     customers(mirror, 40)
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("alter table stripe.customers add constraint never check (object = 'none') not valid")
@@ -428,7 +431,7 @@ def test_rows_of_events_behind_many_refusals_are_stored(
 ) -> None:
     monkeypatch.setattr("pipelines.session.MOST_REFUSED", 1)
     mirror = postgres_mirror
-    mirror.load("customers")
+    mirror.begin("customers")
     made = sorted(customers(mirror, 4))
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         bad = ", ".join(f"'{id}'" for id in made[:2])
@@ -445,7 +448,7 @@ def test_rows_of_events_behind_many_refusals_are_stored(
 
 def keyless(mirror: Mirror) -> str:
     """A stored customer that Stripe shows without its key from now on; its id."""
-    mirror.load("customers")
+    mirror.begin("customers")
     id = min(str(one.id) for one in mirror.sim.account.tables["customers"])
     old = b'"id":"%s"' % id.encode()
     mirror.sim.faults.add("replace", path=f"/v1/customers/{id}", old=old, new=b'"id":17')
@@ -454,7 +457,7 @@ def keyless(mirror: Mirror) -> str:
 
 def unanswered(mirror: Mirror) -> str:
     """A stored customer that Stripe fails to show from now on; its id."""
-    mirror.load("customers")
+    mirror.begin("customers")
     id = min(str(one.id) for one in mirror.sim.account.tables["customers"])
     mirror.sim.faults.add("status", path=f"/v1/customers/{id}", status=500)
     return id
@@ -502,7 +505,7 @@ def test_unlisted_row_whose_object_cannot_be_read_is_named(mirror: Mirror, reads
 
 
 def test_check_names_all_that_it_left_out_and_claims_no_load(mirror: Mirror) -> None:
-    mirror.load("products")
+    mirror.begin("products")
     with mirror.session("stripe_check") as session:
         for table, id in (("prices", "a"), ("prices", "b"), ("plans", "c")):
             session.counts.reject(table, id, "why")

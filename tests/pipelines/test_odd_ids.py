@@ -7,7 +7,7 @@ import pytest
 from docs.sessions import ROOT
 from pipelines.sync.objects import UnknownObject
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.client.request import request
+from sources.stripe_api.client.client import request
 from tests import processes
 from tests.pipelines.mirror import Mirror
 
@@ -67,7 +67,7 @@ def test_objects_with_odd_ids_are_read_loaded_synced_and_checked(mirror: Mirror)
 
 def test_an_id_that_no_index_takes_stops_no_object_that_is_read_again_with_it(mirror: Mirror) -> None:
     """Coupons show `applies_to` only on request, so that a sync reads those that events tell of by their list."""
-    mirror.load("coupons")
+    mirror.begin("coupons")
     for id in ("first", "x" * 1_500, "last"):
         mirror.sim.account.create("coupons", mirror.sim.make("coupons", id=id))
     mirror.pass_time(120)

@@ -47,8 +47,7 @@ def finish(mirror: Mirror) -> None:
 
 
 def test_events_of_resources_that_a_sync_does_not_name_are_not_lost(mirror: Mirror) -> None:
-    mirror.load(*LISTS)
-    mirror.sync()
+    mirror.begin(*LISTS, synced=True)
     mirror.pass_time(HOUR)
     first = change(mirror, "invoices", "before")
     mirror.pass_time(HOUR)
@@ -65,8 +64,7 @@ def test_events_of_resources_that_a_sync_does_not_name_are_not_lost(mirror: Mirr
 
 def test_a_resource_that_is_named_later_has_all_that_happened_before(mirror: Mirror) -> None:
     """While only customers are followed, events of invoices are passed over; naming invoices reads their list."""
-    mirror.load("customers")
-    mirror.sync()
+    mirror.begin("customers", synced=True)
     mirror.pass_time(HOUR)
     invoice = change(mirror, "invoices", "passed over")
     mirror.pass_time(HOUR)
@@ -84,7 +82,7 @@ def test_a_resource_that_is_named_later_has_all_that_happened_before(mirror: Mir
 def test_syncs_of_random_parts_end_equal_to_the_account(mirror: Mirror, seed: int) -> None:
     """Random resources and random budgets, cut anywhere; at the end a plain sync has nothing left to mend."""
     chance = random.Random(seed)
-    mirror.load(*LISTS)
+    mirror.begin(*LISTS)
     activity, stopped = mirror.sim.activity(seed=seed), 0
     for _ in range(6):
         live_on(mirror, chance, activity)
@@ -97,7 +95,7 @@ def test_syncs_of_random_parts_end_equal_to_the_account(mirror: Mirror, seed: in
 
 def test_parts_of_a_scheduler_that_are_cut_or_never_run_lose_nothing(mirror: Mirror) -> None:
     chance = random.Random(5)
-    mirror.load(*LISTS)
+    mirror.begin(*LISTS)
     activity = mirror.sim.activity(seed=5)
     for _ in range(6):
         live_on(mirror, chance, activity)

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pipelines.run import Order, run
+from pipelines.loading.run import Order, run
 from pipelines.session import open_database
 from pipelines.settings import Settings
 from pipelines.warehouse.postgres_database import PostgresDatabase

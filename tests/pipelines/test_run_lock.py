@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pipelines.run import Order, Run, run
+from pipelines.loading.run import Order, Run, run
 from pipelines.warehouse.postgres.run_lock import RUN_LOCK, RunLock
 from pipelines.warehouse.postgres_database import PostgresDatabase, connect
 from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem

@@ -223,7 +223,7 @@ def test_name_that_is_nearly_one_of_dlts_credentials_is_said(project: Path, capl
         "hostt = 'hush'\nhost = '127.0.0.1'\ndatabase = 'd'\nusername = 'u'\n[destination.postgres.hush]\nhosst = 1\n"
     )
     reload_dlt()
-    assert "host=127.0.0.1" in postgres_conninfo(read_settings())
+    assert "host=127.0.0.1" in postgres_conninfo(read_settings().database_url, None)
     assert caplog.messages == [
         f"The setting {name} in the section [{section}] of .dlt/secrets.toml is not read. Did you mean {near}?"
         for name, section, near in (

@@ -25,8 +25,7 @@ HOUR, DAY = 3_600, 86_400
 @pytest.fixture
 def synced(mirror: Mirror) -> Mirror:
     """Loaded, and synced once, so that the lists are not due for a day."""
-    mirror.load(*LISTS)
-    mirror.sync()
+    mirror.begin(*LISTS, synced=True)
     mirror.pass_time(HOUR)
     mirror.forget_requests()
     return mirror
@@ -193,8 +192,7 @@ def test_a_sync_of_some_resources_loses_no_change_of_the_others(synced: Mirror) 
 
 
 def test_events_fill_no_table_that_was_not_asked_for(mirror: Mirror) -> None:
-    mirror.load("customers")
-    mirror.sync()
+    mirror.begin("customers", synced=True)
     (customer, coupon) = (*some(mirror, "customers"), *some(mirror, "coupons"))
     mirror.sim.account.update("customers", customer, {"name": "Changed"})
     mirror.sim.account.update("coupons", coupon, {"name": "Changed"})
@@ -205,8 +203,7 @@ def test_events_fill_no_table_that_was_not_asked_for(mirror: Mirror) -> None:
 
 def test_lists_without_events_are_read_when_their_day_has_come_round(mirror: Mirror) -> None:
     lists = ("shipping_rates", "webhook_endpoints", "quotes", "events")
-    mirror.load(*lists)
-    mirror.sync()
+    mirror.begin(*lists, synced=True)
     (quote,) = some(mirror, "quotes")
     rate = mirror.sim.make("shipping_rates", display_name="Express")
     mirror.sim.account.create("shipping_rates", rate)
@@ -222,7 +219,7 @@ def test_lists_without_events_are_read_when_their_day_has_come_round(mirror: Mir
 
 
 def test_a_lookback_reads_young_objects_again(mirror: Mirror) -> None:
-    mirror.load("balance_transactions")
+    mirror.begin("balance_transactions")
     mirror.sync_settings = SyncSettings(lookbacks="balance_transactions=240")
     mirror.sync()
     mirror.pass_time(DAY)
@@ -253,8 +250,7 @@ def test_after_a_gap_everything_is_listed_again_and_deletions_are_found(synced: 
 
 
 def test_a_gap_is_closed_for_all_tables_whatever_the_run_is_about(mirror: Mirror) -> None:
-    mirror.load("customers", "coupons")
-    mirror.sync()
+    mirror.begin("customers", "coupons", synced=True)
     (customer,) = some(mirror, "customers")
     mirror.sim.account.update("customers", customer, {"name": "Changed in the gap"})
     mirror.pass_time(40 * DAY)
@@ -274,8 +270,7 @@ def test_without_a_load_everything_is_listed(mirror: Mirror) -> None:
 
 def test_a_relist_survives_its_budget(mirror: Mirror) -> None:
     lists = ("customers", "coupons", "prices", "plans")
-    mirror.load(*lists)
-    mirror.sync()
+    mirror.begin(*lists, synced=True)
     mirror.pass_time(40 * DAY)
     (gone,) = some(mirror, "customers")
     mirror.sim.account.delete("customers", gone, event=False)
@@ -289,8 +284,7 @@ def test_a_relist_survives_its_budget(mirror: Mirror) -> None:
 
 def test_a_relist_that_goes_on_ends_with_the_events_since_it_began(mirror: Mirror) -> None:
     lists = ("customers", "coupons", "prices", "plans")
-    mirror.load(*lists)
-    mirror.sync()
+    mirror.begin(*lists, synced=True)
     mirror.pass_time(40 * DAY)
     assert mirror.sync(budget=4).stopped
     (customer,) = some(mirror, "customers")
@@ -336,7 +330,7 @@ def test_a_second_run_of_the_same_dataset_is_refused_at_once(synced: Mirror) -> 
 
 
 def test_an_overlapping_run_ends_at_once_with_exit_code_0(mirror: Mirror, root: Path) -> None:
-    mirror.load("customers")
+    mirror.begin("customers")
     with open_session(mirror.settings, "stripe_sync"):
         result = run_sync(mirror, root)
     assert result.returncode == 0, result.stderr
@@ -347,7 +341,7 @@ def test_an_overlapping_run_ends_at_once_with_exit_code_0(mirror: Mirror, root: 
 def test_a_file_that_another_program_holds_is_an_error(mirror: Mirror, root: Path) -> None:
     if mirror.destination.kind == "postgres":
         pytest.skip("a server has many clients")
-    mirror.load("customers")
+    mirror.begin("customers")
     with holding(mirror.destination.address):
         result = run_sync(mirror, root)
     assert result.returncode == 2
@@ -369,8 +363,7 @@ def holding(path: str) -> Iterator[None]:
 def test_parts_of_a_sync_can_run_apart_and_at_once(mirror: Mirror) -> None:
     """What a scheduler does with workers: the events once, the lists in groups, each staged apart."""
     groups = (("quotes", "shipping_rates"), ("webhook_endpoints",))
-    mirror.load("customers", *groups[0], *groups[1])
-    mirror.sync()
+    mirror.begin("customers", *groups[0], *groups[1], synced=True)
     (customer,) = some(mirror, "customers")
     rate = mirror.sim.make("shipping_rates", display_name="Express")
     mirror.sim.account.create("shipping_rates", rate)
@@ -417,8 +410,7 @@ def test_every_loadable_list_is_told_by_events_or_listed() -> None:
 
 
 def test_killed_at_any_moment_it_loses_nothing(mirror: Mirror, root: Path) -> None:
-    mirror.load(*LISTS)
-    mirror.sync()
+    mirror.begin(*LISTS, synced=True)
     activity, versions = mirror.sim.activity(seed=4), ("2020-08-27", mirror.sim.account.events.api_version)
     for number in range(150):
         mirror.sim.account.events.api_version = versions[number % 2]

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from pipelines.stripe_sync import follow
 from pipelines.sync.cadence import Due, Last, covered_by_events, due_lists, reopened
 from pipelines.sync.settings import SyncSettings, read_sync_settings
+from sources.changes import ObjectRef
 from sources.errors import BadConfiguration, Unreachable
 from sources.fetch.limiter import BudgetSpent, Limiter, Spending
 from sources.fetch.progress import Progress
 from sources.fetch.windows import Window, window
 from sources.stripe_api.catalogue import RESOURCES, select
 from sources.stripe_api.events.position import KEPT, Position
-from sources.stripe_api.objects.retrieve import ObjectRef
 
 DAY = 86_400
 

@@ -27,8 +27,7 @@ def destination(duckdb_path: Path) -> Database:
 @pytest.fixture
 def denied(mirror: Mirror) -> Mirror:
     """Loaded and synced with the whole key, which is then replaced by one that may not read events."""
-    mirror.load(*LISTS)
-    mirror.sync()
+    mirror.begin(*LISTS, synced=True)
     mirror.pass_time(DAY)
     mirror.changes["stripe_secret_key"] = mirror.sim.keys.restricted(read=TABLES.keys() - {"events"})
     return mirror

@@ -10,7 +10,7 @@ from io import StringIO
 
 import pytest
 
-from pipelines.run import Order, run
+from pipelines.loading.run import Order, run
 from pipelines.sync.lists import SyncState
 from sources.errors import BrokenPage
 from sources.stripe_api.catalogue import select
@@ -55,7 +55,7 @@ def test_load_by_a_clock_minutes_ahead_hides_no_later_change(mirrored: Callable[
 def test_load_by_a_clock_ahead_is_mended(mirror: Mirror, way: str) -> None:
     """As a version that believed any clock has left it."""
     account = mirror.sim.account
-    mirror.load(*LISTS)
+    mirror.begin(*LISTS)
     mirror.sync(*LISTS)
     mirror.sim.clock.set(START + HOURS)
     run(mirror.settings, Order("stripe_full", select(LISTS), full_refresh=True))
@@ -83,7 +83,7 @@ def test_load_by_a_clock_ahead_is_mended(mirror: Mirror, way: str) -> None:
 
 
 def test_row_without_a_moment_is_mended(mirror: Mirror) -> None:
-    mirror.load("customers")
+    mirror.begin("customers")
     id = mirror.rows("customers")[0]["id"]
     mirror.destination.query("update stripe.customers set _as_of = null, name = 'Wrong' where id = ?", [id])
     mirror.pass_time(600)
@@ -95,7 +95,7 @@ def test_row_without_a_moment_is_mended(mirror: Mirror) -> None:
 
 def test_views_and_tables_of_users_are_left_alone(mirror: Mirror) -> None:
     """Such a view has no account, and a view of customers cannot be updated in every database."""
-    mirror.load("customers")
+    mirror.begin("customers")
     query = mirror.destination.query
     query("create view stripe.mine as select id, _as_of from stripe.customers")
     query("create view stripe.coupons as select * from stripe.customers")
@@ -108,7 +108,7 @@ def test_views_and_tables_of_users_are_left_alone(mirror: Mirror) -> None:
 
 
 def test_check_that_found_rows_from_the_future_does_not_say_that_there_is_no_drift(mirror: Mirror) -> None:
-    mirror.load("customers")
+    mirror.begin("customers")
     mirror.destination.query("update stripe.customers set _as_of = ?", [datetime(2100, 1, 1, tzinfo=UTC)])
     rows = len(mirror.rows("customers"))
     mirror.pass_time(600)
@@ -124,7 +124,7 @@ def test_check_that_found_rows_from_the_future_does_not_say_that_there_is_no_dri
 
 def test_relisting_that_a_wrong_clock_began_reads_no_row_by_itself(mirror: Mirror) -> None:
     """As it was left by a sync that went by a clock ahead, and was killed when it had read one list."""
-    mirror.load("customers", "products")
+    mirror.begin("customers", "products")
     mirror.sync("customers", "products")
     begin = mirror.sim.clock.seconds() + HOURS
     with mirror.session("stripe_sync") as session:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.stripe_api.objects.changes import Change, Ignored, Newest, change_of, gone, rows_of
-from sources.stripe_api.objects.rows import Stamp
+from sources.changes import Change, Ignored, Newest
+from sources.rows import Stamp
+from sources.stripe_api.objects.changes import change_of, gone, rows_of
 
 VERSION, ACCOUNT = "2026-10-28.endive", "acct_1"
 

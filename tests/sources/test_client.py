@@ -35,9 +35,8 @@ from sources.fetch.limiter import Limiter
 from sources.fetch.values import Reply, as_of
 from sources.stripe_api.catalogue import RESOURCES
 from sources.stripe_api.client.bodies import decode, page_of
-from sources.stripe_api.client.client import Client, retry_delay
+from sources.stripe_api.client.client import Client, endpoint_of, endpoint_rates, request, retry_delay
 from sources.stripe_api.client.refusals import error_of, safe
-from sources.stripe_api.client.request import endpoint_of, endpoint_rates, request
 from sources.stripe_api.client.settings import ClientSettings
 
 if TYPE_CHECKING:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -31,55 +26,10 @@ from sources.stripe_api.declaration import (
 )
 
 README = Path(sources.__file__).parent / "stripe_api" / "README.md"
-GADGET = 'declare("shop.gadget", listed("/v1/shop/gadgets", created="unix"), ids="gdg_", events="created deleted")'
 
 
 def declared(*declarations: Declaration) -> Catalogue:
     return assemble(declarations)
-
-
-def test_one_line_in_one_file_makes_resource_table_event_types_and_id_prefix(tmp_path: Path) -> None:
-    """The line is written into a copy of the sources; a fresh interpreter, which imports the copy, finds all of it."""
-    copy = tmp_path / "sources"
-    shutil.copytree(Path(sources.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    area = copy / "stripe_api/catalogue/payments.py"
-    text = area.read_text("utf-8")
-    assert text.endswith("\n)\n")
-    area.write_text(f"{text[:-2]}    {GADGET},\n)\n", "utf-8")
-    script = """if True:
-        import json, sources
-        from sources.stripe_api.catalogue import RESOURCES, TABLES, select, table_of_object
-        from sources.stripe_api.catalogue.events import TYPES, table_of_event
-        from sources.stripe_api.catalogue.prefixes import tables_of_id
-        found = {
-            "file": sources.__file__,
-            "path": RESOURCES["shop_gadgets"].path,
-            "selected": [each.name for each in select() if each.name.startswith("shop_")],
-            "retrieve": TABLES["shop_gadgets"].retrieve,
-            "of_object": table_of_object("shop.gadget"),
-            "types": {name: kind.deletes for name, kind in TYPES.items() if kind.table == "shop_gadgets"},
-            "of_event": table_of_event("shop.gadget.renamed", {"object": "shop.gadget"}),
-            "of_id": tables_of_id("gdg_1Abc"),
-            "all": [len(RESOURCES), len(TABLES)],
-        }
-        print(json.dumps(found))
-    """
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    ran = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout) == {
-        "file": str(copy / "__init__.py"),
-        "path": "/v1/shop/gadgets",
-        "selected": ["shop_gadgets"],
-        "retrieve": "/v1/shop/gadgets/{id}",
-        "of_object": "shop_gadgets",
-        "types": {"shop.gadget.created": False, "shop.gadget.deleted": True},
-        "of_event": "shop_gadgets",
-        "of_id": ["shop_gadgets"],
-        "all": [len(RESOURCES) + 1, len(TABLES) + 1],
-    }
 
 
 def test_example_of_the_readme_is_what_it_declares() -> None:

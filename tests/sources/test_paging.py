@@ -26,10 +26,11 @@ from sources.fetch.limiter import Limiter
 from sources.fetch.pager import Listing
 from sources.fetch.progress import Progress
 from sources.fetch.values import Reply, Request
+from sources.rows import Stamp
 from sources.stripe_api.catalogue import RESOURCES, TABLES, Parent, Resource, select
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.client.settings import ClientSettings
-from sources.stripe_api.objects.rows import Stamp, explode, set_marker
+from sources.stripe_api.objects.rows import explode, set_marker
 from sources.stripe_api.paging.plan import fetch
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.fetch.progress import Advance, Covered, Listed, Progress, Reached, key_of
+from sources.fetch.progress import Advance, Covered, Listed, Progress, Reached, pass_key
 from sources.fetch.windows import Window, merge, seconds
 
 keys = st.sampled_from(["", "active=true", "active=false"])
@@ -74,9 +74,9 @@ def test_pages_without_an_advance_change_nothing() -> None:
 
 
 def test_passes_are_known_by_their_parameters() -> None:
-    assert key_of(()) == ""
-    assert key_of((("active", "true"),)) == "active=true"
-    assert key_of((("statuses[0]", "open"), ("statuses[1]", "closed"))) == "statuses[0]=open&statuses[1]=closed"
+    assert pass_key(()) == ""
+    assert pass_key((("active", "true"),)) == "active=true"
+    assert pass_key((("statuses[0]", "open"), ("statuses[1]", "closed"))) == "statuses[0]=open&statuses[1]=closed"
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from pipelines.warehouse.database import stored_columns
 from pipelines.warehouse.postgres_database import PostgresDatabase
-from pipelines.warehouse.stored_schema import stored_columns
 from simulator import Simulator
 from sources.columns.columns import Columns
 from sources.stripe_api.catalogue import CATALOGUE, TABLES

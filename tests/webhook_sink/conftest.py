@@ -13,15 +13,12 @@ import orjson
 import psycopg
 import pytest
 import urllib3
-import uvicorn
 
 from pipelines.settings import Settings
 from simulator import Simulator
 from simulator.deliveries import signature
-from webhook_sink.event import read_event
-from webhook_sink.http.app import App
-from webhook_sink.http.management import management_routes
-from webhook_sink.http.server import config_of
+from sources.stripe_api.events.webhook import read_event
+from webhook_sink.http.server import server_of
 from webhook_sink.settings import SinkSettings
 from webhook_sink.sink import Sink
 
@@ -114,7 +111,7 @@ def sink_settings(**options: Any) -> SinkSettings:
 
 
 async def deliver(sink: Sink, *events: dict[str, Any]) -> list[str]:
-    """Submits events at once, so that they share a batch; their fates."""
+    """Submits events at once, so that they share a batch; their outcomes."""
     entries = [sink.submit(read_event(orjson.dumps(one))) for one in events]
     return list(await asyncio.gather(*entries))
 
@@ -123,7 +120,7 @@ async def read_again(sink: Sink) -> None:
     """Reads again all that waits for it, however often that takes, until the sink's own reading has ended too."""
     waiting = b"select count(*) from stripe.stripe_webhook_rereads"
     while True:
-        await sink.rereader.work()
+        await sink.rereader.read_due()
         async with sink.pool.connection() as connection:
             (left,) = await (await connection.execute(waiting)).fetchone()
         if not left:
@@ -158,8 +155,8 @@ class Served:
 
     def deliver(self, *events: dict[str, Any]) -> None:
         """Commits events in one batch."""
-        fates = asyncio.run_coroutine_threadsafe(deliver(self.sink, *events), self.loop).result(60)
-        assert set(fates) == {"committed"}
+        outcomes = asyncio.run_coroutine_threadsafe(deliver(self.sink, *events), self.loop).result(60)
+        assert set(outcomes) == {"committed"}
 
     def read_again(self) -> None:
         """Reads again all that is due, however often that takes."""
@@ -184,9 +181,9 @@ def serve(postgres_url: str) -> Iterator[Callable[..., Served]]:
         ) -> Served:
             given = sink_settings(**options)
             clock = sim.clock.time if sim else lambda: float(NOW)
-            sink = Sink(replace(settings_for(url or postgres_url, sim), stripe_account=account), given, clock=clock)
-            routes = management_routes(sink) if given.api_key else []
-            server = uvicorn.Server(config_of(App(sink, routes), given))
+            settings = replace(settings_for(url or postgres_url, sim), stripe_account=account)
+            sink = Sink(settings, given, clock=clock)
+            server = server_of(sink, settings, given)
             started = threading.Event()
             port: list[int] = []
             loops: list[asyncio.AbstractEventLoop] = []

@@ -1,4 +1,4 @@
-"""Group commit: each event has its own fate, whatever shares its transaction."""
+"""Group commit: each event has its own outcome, whatever shares its transaction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import orjson
 import psycopg
 import pytest
 
-from tests.webhook_sink.conftest import NOW, Served, Stored, deliver, event, read_event
+from tests.webhook_sink.conftest import NOW, Served, Stored, deliver, event, read_event, settings_for, sink_settings
 from webhook_sink.commit.writer import QueueFull
 from webhook_sink.sink import Sink
 
@@ -38,8 +38,8 @@ def test_poisonous_event_is_kept_as_failed_and_its_neighbours_are_committed(
     async def body(sink: Sink) -> list[str]:
         return await deliver(sink, *events)
 
-    fates = with_sink(body)
-    assert fates == ["committed"] * 4 + ["failed"] + ["committed"] * 5
+    outcomes = with_sink(body)
+    assert outcomes == ["committed"] * 4 + ["failed"] + ["committed"] * 5
     assert stored.value("select count(*) from stripe.customers") == 9
     status, attempts, error = stored.ledger("evt_poison")
     assert (status, attempts) == ("failed", 1)
@@ -112,11 +112,11 @@ def test_what_the_database_refuses_for_good_fails_alone_and_at_once(
         await deliver(sink, created("first"))
         stored.query(before)
         started = asyncio.get_running_loop().time()
-        fates = await deliver(sink, *(poison if i == 4 else created(i) for i in range(9)))
-        return fates, asyncio.get_running_loop().time() - started
+        outcomes = await deliver(sink, *(poison if i == 4 else created(i) for i in range(9)))
+        return outcomes, asyncio.get_running_loop().time() - started
 
-    fates, seconds = with_sink(body, database_timeout=60.0)
-    assert fates == ["committed"] * 4 + ["failed"] + ["committed"] * 4
+    outcomes, seconds = with_sink(body, database_timeout=60.0)
+    assert outcomes == ["committed"] * 4 + ["failed"] + ["committed"] * 4
     status, attempts, error = stored.ledger("evt_4")
     assert (status, attempts) == ("failed", 1)
     assert state in error
@@ -195,12 +195,12 @@ def test_lost_connections_are_opened_again_and_nothing_is_lost(with_sink: WithSi
     kill = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'stripe-webhook-sink'"
 
     async def body(sink: Sink) -> list[str]:
-        fates = []
+        outcomes = []
         for i in range(30):
             if i % 10 == 5:
                 await asyncio.to_thread(stored.query, kill)
-            fates += await deliver(sink, created(i))
-        return fates
+            outcomes += await deliver(sink, created(i))
+        return outcomes
 
     assert set(with_sink(body)) <= {"committed", "duplicate"}
     assert stored.value("select count(*) from stripe.customers") == 30
@@ -210,17 +210,17 @@ def test_two_sinks_on_one_database_do_every_event_once(with_sink: WithSink, stor
     shared = [event("customer.updated", customer(i % 7, balance=i), id=f"evt_{i}", created=NOW + i) for i in range(120)]
 
     async def body(sink: Sink) -> list[str]:
-        other = Sink(sink.settings, sink.options)
+        other = Sink(settings_for(stored.url), sink_settings())
         other.start()
         await other.opened()
         try:
             both = await asyncio.gather(*(deliver(one, e) for e in shared for one in (sink, other)))
         finally:
             await other.stop()
-        return [fate for (fate,) in both]
+        return [outcome for (outcome,) in both]
 
-    fates = with_sink(body)
-    assert sorted(fates) == ["committed"] * 120 + ["duplicate"] * 120
+    outcomes = with_sink(body)
+    assert sorted(outcomes) == ["committed"] * 120 + ["duplicate"] * 120
     assert stored.query("select id, balance from stripe.customers order by id") == [
         (f"cus_{k}", max(i for i in range(120) if i % 7 == k)) for k in range(7)
     ]

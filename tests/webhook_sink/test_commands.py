@@ -18,11 +18,12 @@ import urllib3
 from simulator import Simulator
 from simulator.deliveries import signature
 from sources.stripe_api.catalogue.fields import api_version
+from sources.stripe_api.provider import STRIPE
 from tests import processes
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import ACCOUNT, SECRET, Stored, event
 from tests.webhook_sink.test_batches import POISON
-from webhook_sink.startup import create_tables
+from webhook_sink.commit.ledger import create_tables
 
 HTTP = urllib3.PoolManager(retries=False, timeout=20)
 
@@ -116,7 +117,7 @@ def test_serve_refuses_a_database_that_is_set_to_take_no_changes(
 ) -> None:
     monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", SECRET)
     if are_there:
-        create_tables(postgres_url, "stripe")
+        create_tables(postgres_url, "stripe", STRIPE)
     stored.query(f"alter database {stored.value('select current_database()')} set default_transaction_read_only = on")
     done = run("serve", "--port", "0")
     assert done.returncode == 2
@@ -184,7 +185,7 @@ def test_endpoint_is_made_found_again_listed_and_deleted(
     secret = stored.value("select secret from stripe_secrets.stripe_webhook_endpoints")
     assert secret not in made.stdout
     again = run("endpoint", "create", url)
-    assert "there already" in again.stdout
+    assert "existed already" in again.stdout
     assert next(one for one in sim.account.objects("webhook_endpoints") if one["url"] == url)["id"] == endpoint["id"]
     assert endpoint["id"] in run("endpoint", "list").stdout
     with serving(root) as (_, address):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from webhook_sink.__main__ import _parser
-from webhook_sink.commit.ledger import TABLES
+from webhook_sink.commit.ledger import RELATIONS
 from webhook_sink.http.app import ANSWERS
 from webhook_sink.metrics import Metrics
 
@@ -38,12 +38,12 @@ def test_there_are_commands_to_check() -> None:
 
 
 def test_metrics_that_are_shown_exist() -> None:
-    exposed = Metrics().text().decode()
+    exposed = Metrics("stripe").text().decode()
     assert [name for name in set(re.findall(r"stripe_sink_\w+", TEXT)) if name not in exposed] == []
 
 
 def test_ledgers_columns_are_all_described() -> None:
-    created = TABLES["stripe_webhook_events"].partition("stripe_webhook_events (")[2].partition(")\n")[0]
+    created = RELATIONS["stripe_webhook_events"].partition("stripe_webhook_events (")[2].partition(")\n")[0]
     columns = re.findall(r"(?:^|, |\n\s+)(\w+) (?:text|boolean|timestamptz|integer|json)", created)
     page = (ROOT / "docs/webhooks/ledger.md").read_text("utf-8")
     assert [name for name in columns if f"`{name}`" not in page] == []

@@ -95,7 +95,7 @@ def test_endpoint_whose_secret_could_not_be_kept_is_deleted_again(
     made = run("create", URL)
     assert made.returncode == 2
     assert "Traceback" not in made.stderr
-    assert "The secret of the endpoint could not be kept, and the endpoint is deleted again" in " ".join(
+    assert "The secret of the endpoint could not be stored, so the endpoint was deleted again" in " ".join(
         made.stderr.split()
     )
     assert addresses(sim) == []

@@ -11,13 +11,15 @@ import psycopg
 import pytest
 
 from pipelines.loading.loader import Loader
+from pipelines.warehouse.database import stored_columns
 from pipelines.warehouse.postgres_database import PostgresDatabase
-from pipelines.warehouse.stored_schema import stored_columns
 from sources.columns.arrow import arrow_tables
 from sources.columns.columns import MORE_COLUMNS, Columns
 from sources.columns.contract import contract_of
+from sources.rows import Stamp
 from sources.stripe_api.catalogue import CATALOGUE
-from sources.stripe_api.objects.rows import Stamp, explode
+from sources.stripe_api.objects.rows import explode
+from sources.stripe_api.provider import STRIPE
 from tests.webhook_sink.conftest import ACCOUNT, NOW, Served, Stored, deliver, event
 from webhook_sink.commit.schema import SchemaState
 from webhook_sink.sink import Sink
@@ -208,7 +210,7 @@ def test_race_for_one_table_does_not_refuse_what_was_to_be_made_with_it(postgres
     blocked = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
 
     async def main() -> dict[str, bool]:
-        other, state = (SchemaState(postgres_url, name, contract_of(None)) for name in ("other", "stripe"))
+        other, state = (SchemaState(postgres_url, name, STRIPE, contract_of(None)) for name in ("other", "stripe"))
         await other.add({"products": {"id"}})
         await state.create()
         with psycopg.connect(postgres_url) as connection:

@@ -14,7 +14,7 @@ from sources.fetch.values import Page
 from sources.stripe_api.client.client import Client
 from tests.webhook_sink.conftest import NOW, Stored
 from tests.webhook_sink.test_batches import POISON, customer
-from webhook_sink.follow import OVERLAP_SECONDS, follow, read_round
+from webhook_sink.follow import OVERLAP_SECONDS, follow, poll
 from webhook_sink.sink import Sink
 
 WithSink = Callable[..., Any]
@@ -39,9 +39,9 @@ def test_an_event_that_fails_is_kept_and_holds_up_no_other(with_sink: WithSink, 
     async def body(sink: Sink) -> None:
         seen: set[str] = set()
         client = sink.client_of(None)
-        start, told = await read_round(sink, client, NOW + 50, seen)
+        start, told = await poll(sink, client, NOW + 50, seen)
         assert (start, told) == (sim.clock.seconds() - OVERLAP_SECONDS, 2)
-        assert (await read_round(sink, client, start, seen))[1] == 0
+        assert (await poll(sink, client, start, seen))[1] == 0
 
     with_sink(body, sim)
     assert stored.ledger(poison)[:2] == ("failed", 1)
@@ -95,7 +95,7 @@ def test_event_that_expires_while_it_is_the_cursor_ends_no_round(
 
     async def body(sink: Sink) -> None:
         client: Any = Ageing(sink.client_of(None), sim, 600)
-        assert (await read_round(sink, client, begin, set()))[1] == 100
+        assert (await poll(sink, client, begin, set()))[1] == 100
 
     with_sink(body, sim)
     shown = {f"cus_{number}" for number in range(50, 150)}

@@ -10,9 +10,9 @@ import orjson
 import pytest
 
 from sources.errors import BrokenPage
+from sources.stripe_api.events.webhook import read_event
 from tests.webhook_sink.conftest import NOW, Stored, event, settings_for, sink_settings
-from webhook_sink.event import read_event, refuse_future
-from webhook_sink.sink import Sink
+from webhook_sink.sink import Sink, refuse_future
 
 DAY = 86_400
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from pipelines.run import Order, run
+from pipelines.loading.run import Order, run
 from simulator import Simulator
 from sources.stripe_api.catalogue import select
 from tests.webhook_sink.account_equality import assert_equal

@@ -17,8 +17,7 @@ from tests.databases import with_database
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import NOW, Served, Stored, deliver, event, sink_settings
 from tests.webhook_sink.conftest import settings_for as sink_settings_for
-from webhook_sink.commit.pipeline import Connection, Statement, rows
-from webhook_sink.commit.pool import transaction
+from webhook_sink.commit.connection import Connection, Statement, result_rows, transaction
 from webhook_sink.sink import Sink
 
 Pooled = Callable[..., str]
@@ -83,7 +82,7 @@ def test_statements_have_names_only_where_the_server_itself_answers(
             await deliver(sink, changed(1))
             async with transaction(sink.pool) as connection:
                 (found,) = await connection.run_pipeline([Statement(b"SELECT count(*) FROM pg_prepared_statements")])
-                return connection.is_direct, rows(found)
+                return connection.is_direct, result_rows(found)
         finally:
             await sink.stop()
 
@@ -98,11 +97,11 @@ def test_prepared_statement_that_is_not_as_it_was_is_an_outage_and_the_batch_is_
     """What a pooler does that passes the server's own key on, and then goes on with another session."""
 
     async def body(sink: Sink) -> list[str]:
-        fates = await deliver(sink, changed(1), changed(2, balance=1))
+        outcomes = await deliver(sink, changed(1), changed(2, balance=1))
         async with sink.pool.connection() as connection:
             assert connection.is_direct
             await spoil(connection, spoilt)
-        return fates + await deliver(sink, changed(3), changed(4, name="x"), changed(5))
+        return outcomes + await deliver(sink, changed(3), changed(4, name="x"), changed(5))
 
     assert with_sink(body) == ["committed"] * 5
     assert stored.query("select status, attempts from stripe.stripe_webhook_events") == [("processed", 1)] * 5

@@ -14,7 +14,7 @@ import uvicorn
 import uvloop
 from uvicorn.server import ServerState
 
-from webhook_sink.http.protocol import BoundedProtocol, Bounds, Waiting
+from webhook_sink.http.protocol import BoundedProtocol, Bounds, WaitingClients
 
 HEAD = b"POST /webhooks HTTP/1.1\r\nHost: x\r\n"
 LONG = b"Content-Length: 100\r\n\r\n"
@@ -58,8 +58,8 @@ def on_a_clock(body: Callable[[ClockedLoop, Server], Awaitable[None]]) -> None:
 class Server:
     """A server in the test's own loop, whose app answers 200 once it has the whole body."""
 
-    def __init__(self, address: Any, waiting: Waiting, refused: list[str], opened: list[Observed]) -> None:
-        self.address, self.waiting, self.refused, self._opened = address, waiting, refused, opened
+    def __init__(self, address: Any, clients: WaitingClients, refused: list[str], opened: list[Observed]) -> None:
+        self.address, self.clients, self.refused, self._opened = address, clients, refused, opened
 
     async def client(self) -> Client:
         """A client, once the server has its connection."""
@@ -106,7 +106,7 @@ async def answer_whole_bodies(scope: Any, receive: Any, send: Any) -> None:
 async def server(bounds: Bounds = BOUNDS) -> AsyncIterator[Server]:
     opened: list[Observed] = []
     refused: list[str] = []
-    waiting = Waiting(bounds, refused.append)
+    clients = WaitingClients(bounds, refused.append)
     config = uvicorn.Config(
         answer_whole_bodies,
         log_config=None,
@@ -114,7 +114,7 @@ async def server(bounds: Bounds = BOUNDS) -> AsyncIterator[Server]:
         timeout_keep_alive=bounds.idle_seconds,  # type: ignore[arg-type]
     )
     config.load()
-    new = partial(Observed, config=config, server_state=ServerState(), app_state={}, waiting=waiting)
+    new = partial(Observed, config=config, server_state=ServerState(), app_state={}, clients=clients)
 
     def connected() -> Observed:
         opened.append(new())
@@ -124,7 +124,7 @@ async def server(bounds: Bounds = BOUNDS) -> AsyncIterator[Server]:
     loop.set_exception_handler(lambda _, problem: problems.append(problem))
     served = await loop.create_server(connected, "127.0.0.1", 0)
     try:
-        yield Server(served.sockets[0].getsockname(), waiting, refused, opened)
+        yield Server(served.sockets[0].getsockname(), clients, refused, opened)
         assert problems == []
     finally:
         for one in opened:
@@ -142,15 +142,15 @@ def test_body_that_is_held_by_a_client_who_has_left_does_not_stop_the_sink(loop:
             older, newer = await served.client(), await served.client()
             await older.send(HEAD + b"Content-Length: 1000\r\n\r\n" + b"x" * 50)
             await newer.send(HEAD + b"Content-Length: 52\r\n\r\n" + b"x" * 50)
-            assert served.waiting.held == 100
+            assert served.clients.held_bytes == 100
             for _ in range(3):  # turns in which nothing comes: then what comes first is read first
                 await asyncio.sleep(0)
             older.connection.close()
             await newer.send(b"x")
-            assert served.waiting.held == 51
+            assert served.clients.held_bytes == 51
             await newer.send(b"x")
             assert await newer.answer() == OK
-            assert (served.waiting.held, served.refused) == (0, [])
+            assert (served.clients.held_bytes, served.refused) == (0, [])
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(main())

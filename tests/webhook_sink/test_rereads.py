@@ -10,13 +10,13 @@ from typing import Any
 import orjson
 import pytest
 
-from pipelines.account import open_client
 from pipelines.session import open_session
 from simulator import Simulator
 from sources.errors import BadConfiguration
+from sources.stripe_api.provider import STRIPE, open_client
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import NOW, Served, Stored, deliver, event, read_again, settings_for, sink_settings
-from webhook_sink import startup
+from webhook_sink.owner import owner_of
 from webhook_sink.sink import Sink
 
 Serve = Callable[..., Served]
@@ -207,7 +207,7 @@ def test_key_of_the_other_mode_than_the_dataset_s_is_refused(sim: Simulator, pos
     with open_session(test, "stripe_sync"):
         pass
     with pytest.raises(BadConfiguration, match="test-mode objects"):
-        startup.owner_of(live, postgres_url, lambda _: open_client(live))
+        owner_of(live, postgres_url, STRIPE, lambda _: open_client(live))
 
 
 def test_object_that_is_gone_when_it_is_read_again_becomes_a_tombstone(

@@ -16,15 +16,16 @@ import psycopg
 import pytest
 import urllib3
 
-from pipelines.run import Order, run
+from pipelines.loading.run import Order, run
 from simulator import Simulator
 from simulator.deliveries import signature
 from sources.stripe_api.catalogue import select
+from sources.stripe_api.provider import STRIPE
 from tests.pipelines.test_session_properties import set_for_the_server
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import ACCOUNT, NOW, SECRET, Served, Stored, event, settings_for
 from tests.webhook_sink.test_commands import serving
-from webhook_sink.startup import create_tables
+from webhook_sink.commit.ledger import create_tables
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -159,11 +160,11 @@ def test_sink_that_starts_before_postgres_waits_for_it(serve: Callable[..., Serv
 def test_sink_before_a_standby_is_ready_once_that_is_promoted(serve: Callable[..., Served], own_server: Any) -> None:
     """Also where all of its tables are there already, and it has nothing to make."""
     url = own_server.get_uri()
-    assert create_tables(url, "stripe")
+    assert create_tables(url, "stripe", STRIPE)
     own_server.stop()
     (Path(own_server.pgdata) / "standby.signal").touch()
     own_server.start()
-    assert not create_tables(url, "stripe")
+    assert not create_tables(url, "stripe", STRIPE)
     served = serve(url=url, wait=False)
     with psycopg.connect(url, autocommit=True) as connection:
         assert served.get("/ready").status == 503

@@ -1,17 +1,18 @@
-"""The tables and columns that the database has, and adding those that it lacks, under the batch path's own lock.
+"""The tables and columns that the database has. Adds those that it lacks, under the same lock as a batch run.
 
-The sink notices what the batch path adds: the newest version of dlt's stored schema is read in the snapshot of every
-transaction, and when it is another one, the columns are read again before anything is merged. What the sink adds goes
-through the same stored schema, so that the next batch run agrees with it. Knows no event and no HTTP.
+A batch run may add columns at any time. Each of the sink's transactions therefore reads the version of dlt's stored
+schema in its own snapshot, and if the version has changed, the columns are read again before anything is merged. What
+the sink adds goes through the same stored schema, so that the next batch run agrees with it. Knows no event, no HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 import pyarrow as pa
 from dlt.common.destination.exceptions import DestinationException
@@ -20,36 +21,40 @@ from dlt.common.schema.utils import new_table
 from dlt.dataset.utils import get_destination_clients
 
 from pipelines.loading.dlt_configuration import own_configuration, refuse_another_target
+from pipelines.warehouse.database import stored_columns
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import advice_on_rights, database_error_of, state_of
-from pipelines.warehouse.stored_schema import stored_columns
 from pipelines.warehouse.verdict import RACES, verdict_of
 from sources.catalogue import ColumnType
 from sources.columns.arrow import ARROW_TYPES
 from sources.columns.coerce import VARIANT_MARK
-from sources.columns.columns import OWN_COLUMNS, all_columns
+from sources.columns.columns import OWN_COLUMNS, all_columns, own_columns
 from sources.columns.contract import Contract, ContractedColumns
 from sources.columns.dlt_hints import dlt_columns
 from sources.errors import ConnectorError
-from sources.stripe_api.catalogue import CATALOGUE, TABLES
-from webhook_sink.commit.merging import TableStatements, statements
-from webhook_sink.commit.pipeline import Statement
+from sources.provider import Provider
+from webhook_sink.commit.connection import Statement
+from webhook_sink.commit.rows import JsonRow, MergeSql, merge_sql
 
-SCHEMA = "stripe"
-NEWEST = f"""
-SELECT version_hash FROM "{{dataset}}"._dlt_version WHERE schema_name = '{SCHEMA}' ORDER BY inserted_at DESC LIMIT 1"""
+log = logging.getLogger("stripe_elt.sink")
+
+VERSION_QUERY = """
+SELECT version_hash FROM "{dataset}"._dlt_version WHERE schema_name = '{schema}' ORDER BY inserted_at DESC LIMIT 1"""
 
 REFUSED_SECONDS, MOST_REFUSALS = 30.0, 100
 
+TableColumns = Mapping[str, Set[str]]
+"""Names of tables, each with names of its columns."""
 
-class SchemaMoved(Exception):
+
+class SchemaChanged(Exception):
     """The stored schema is not the one that the rows were made for, or another writer is changing it."""
 
 
 class SchemaRefused(ConnectorError):
-    """The database will not have these tables and columns. The message names them and no value."""
+    """The database refuses to add these tables and columns. The message names them, and holds no value."""
 
-    def __init__(self, needed: Mapping[str, Set[str]], error: BaseException) -> None:
+    def __init__(self, needed: TableColumns, error: BaseException) -> None:
         found = database_error_of(error) or error
         tables = "; ".join(f"{name}: {', '.join(sorted(columns))}"[:500] for name, columns in sorted(needed.items()))
         advice = advice_on_rights(found) or "The server's log says why."
@@ -62,86 +67,130 @@ class SchemaRefused(ConnectorError):
 class SchemaState:
     """What is known of one dataset's tables. Used by one writer; the blocking parts run in threads, one at a time.
 
-    `newest` asks for the newest version of the stored schema; `version` is the answer of when it was read last. `clock`
-    gives seconds.
+    `version_query` asks for the newest version of the stored schema; `version` is the answer when it was last read.
+    `clock` gives seconds.
     """
 
     def __init__(
-        self, conninfo: str, dataset: str, contract: Contract, clock: Callable[[], float] = time.monotonic
+        self,
+        conninfo: str,
+        dataset: str,
+        provider: Provider,
+        contract: Contract,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._conninfo, self._contract = conninfo, contract
-        self.dataset = dataset
-        self.newest = Statement(NEWEST.format(dataset=dataset).encode())
+        self.dataset, self._schema, self.catalogue = dataset, provider.name, provider.catalogue
+        self.version_query = Statement(VERSION_QUERY.format(dataset=dataset, schema=provider.name).encode())
         self.version: list[tuple[str | None, ...]] = []
-        self.columns = ContractedColumns(CATALOGUE, {}, contract)
+        self.columns = ContractedColumns(self.catalogue, {}, contract)
         self._stored: Mapping[str, Mapping[str, ColumnType]] = {}
-        self._known: Mapping[str, Set[str]] = {}
-        self._statements: dict[str, TableStatements] = {}
-        self._refusals: deque[tuple[float, Mapping[str, Set[str]], SchemaRefused]] = deque(maxlen=MOST_REFUSALS)
+        self._known: TableColumns = {}
+        self._merge_sql: dict[str, MergeSql] = {}
+        self._refusals: deque[tuple[float, TableColumns, SchemaRefused]] = deque(maxlen=MOST_REFUSALS)
         self._clock = clock
         self._lock = threading.Lock()
 
-    def missing(self, table: str, columns: Set[str]) -> Set[str]:
-        """Which of these columns the table is not known to have; all of them where there is no such table."""
-        return columns - self._known.get(table, frozenset())
-
     def lacks(self, table: str, columns: Set[str]) -> bool:
-        """Whether a table, or one of these columns of it, is not known to be in the database."""
+        """Whether the table, or one of these columns of it, is not known to be in the database."""
         known = self._known.get(table)
         return known is None or not columns <= known
 
-    def statements(self, table: str) -> TableStatements:
-        """The statements for a table that speak for all of its columns."""
-        found = self._statements.get(table)
-        if found is None:
-            own = {name: kind for name, kind in OWN_COLUMNS.items() if name != "_parent_id" or TABLES[table].parent}
-            found = self._statements[table] = statements(
-                self.dataset, table, {**own, **self._stored[table]}, self._stored
-            )
-        return found
+    def missing(self, rows: Mapping[str, Sequence[JsonRow]]) -> TableColumns:
+        """Tables and columns that these rows need, and that are not known to be in the database."""
+        needed: dict[str, set[str]] = {}
+        for table, table_rows in rows.items():
+            for row in table_rows:
+                if self.lacks(table, row.columns):
+                    needed.setdefault(table, set()).update(row.columns)
+        return self._missing(needed)
+
+    def merge_sql(self, table: str) -> MergeSql:
+        """The SQL that merges rows into a table, with all columns that the table has."""
+        sql = self._merge_sql.get(table)
+        if sql is None:
+            columns = {**own_columns(self.catalogue.tables[table]), **self._stored[table]}
+            sql = self._merge_sql[table] = merge_sql(self.catalogue, self.dataset, table, columns, self._stored)
+        return sql
 
     async def create(self) -> None:
-        """Makes the dataset and dlt's own tables where they are missing, and reads what is there."""
+        """Creates the dataset and dlt's own tables if they are missing, and reads the stored schema."""
         await asyncio.to_thread(self._change, {})
 
     async def refresh(self) -> None:
         """Reads the stored schema again."""
         await asyncio.to_thread(self._read)
 
-    async def add(self, needed: Mapping[str, Set[str]]) -> None:
-        """Adds tables, with all columns that are known of them, and these columns to tables that are there.
+    async def add(self, needed: TableColumns) -> None:
+        """Adds these columns to tables that exist, and tables that do not, with all columns that Stripe publishes.
 
-        Raises SchemaRefused where the database will never have them, and its errors where it is away or busy.
+        Raises SchemaRefused if the database will never accept them, and psycopg's errors if it is away or busy.
         """
-        wanted = {name: tuple(columns) for name, columns in needed.items()}
-        for _ in range(2):  # a race for one table also undoes what was made of the others
+        for _ in range(2):  # a race for one table also undoes what was added of the others
             try:
-                await asyncio.to_thread(self._change, wanted)
+                await asyncio.to_thread(self._change, needed)
                 return
-            except SchemaMoved as moved:
-                # Another writer's change shows in the stored schema: what lacks then was not made by one.
+            except SchemaChanged as changed:
+                # Another writer's change is in the stored schema now. What is still missing, no other writer has added.
                 await self.refresh()
-                if not any(self.lacks(name, columns) for name, columns in needed.items()):
+                if not any(self.lacks(table, columns) for table, columns in needed.items()):
                     return
-                refusal = SchemaRefused(needed, moved)
+                refusal = SchemaRefused(needed, changed)
             except Exception as error:
                 if verdict_of(error) != "refused":
                     raise
                 raise SchemaRefused(needed, error) from None
         raise refusal
 
-    def refuse(self, needed: Mapping[str, Set[str]], refusal: SchemaRefused) -> None:
-        """Remembers for a while that the database will not have these, so that not every event asks again."""
-        self._refusals.append((self._clock() + REFUSED_SECONDS, needed, refusal))
+    async def add_for_each(self, needs: Sequence[TableColumns]) -> int:
+        """Adds what each of several events needs, together if possible. Returns how many changes succeeded.
 
-    def refusal(self, needed: Mapping[str, Set[str]]) -> SchemaRefused | None:
-        """Why the database will not have these, where that is remembered of some of them."""
+        If the database refuses what all of them need, each one's needs are added alone. What the database refuses then
+        is remembered for a while, so that not every event asks for it again: see `refusal`.
+        """
+        together: dict[str, set[str]] = {}
+        for needed in needs:
+            for table, columns in needed.items():
+                together.setdefault(table, set()).update(columns)
+        try:
+            return await self._add_and_log(together)
+        except SchemaRefused as refusal:
+            alone = [missing for needed in needs if (missing := self._missing(needed))]
+            if all(missing == together for missing in alone):
+                self._remember(together, refusal)
+                return 0
+        changes = 0
+        for missing in alone:
+            if self.refusal(missing) is None:
+                try:
+                    changes += await self._add_and_log(missing)
+                except SchemaRefused as refusal:
+                    self._remember(missing, refusal)
+        return changes
+
+    def refusal(self, needed: TableColumns) -> SchemaRefused | None:
+        """Why the database refused all or some of these a short while ago; None if it did not."""
         while self._refusals and self._refusals[0][0] <= self._clock():
             self._refusals.popleft()
         for _, refused, refusal in self._refusals:
-            if all(columns <= needed.get(name, frozenset()) for name, columns in refused.items()):
+            if all(columns <= needed.get(table, frozenset()) for table, columns in refused.items()):
                 return refusal
         return None
+
+    def _remember(self, needed: TableColumns, refusal: SchemaRefused) -> None:
+        self._refusals.append((self._clock() + REFUSED_SECONDS, needed, refusal))
+
+    def _missing(self, needed: TableColumns) -> TableColumns:
+        return {
+            table: columns - self._known.get(table, frozenset())
+            for table, columns in needed.items()
+            if self.lacks(table, columns)
+        }
+
+    async def _add_and_log(self, needed: TableColumns) -> int:
+        await self.add(needed)
+        log.info("added to the schema: %s", ", ".join(sorted(needed)))
+        return 1
 
     def _change(self, needed: Mapping[str, Iterable[str]]) -> None:
         with self._lock:
@@ -154,53 +203,51 @@ class SchemaState:
         self._read()
 
     def _update(self, database: PostgresDatabase, needed: Mapping[str, Iterable[str]]) -> None:
-        """One change of dlt's stored schema and of the tables, in one transaction under the schema's lock."""
+        """Changes dlt's stored schema and the tables, in one transaction under the schema's lock."""
         staging = f"{self.dataset}_staging"  # dlt asks for one; nothing is staged there
-        schema = Schema(SCHEMA)
-        for name, columns in needed.items():
+        schema = Schema(self._schema)
+        for table, columns in needed.items():
             variants = [(column, _variant(column)) for column in columns if VARIANT_MARK in column]
-            # Not what else was learned meanwhile: another event's column may be one that the database refuses.
-            wanted = {*columns, *OWN_COLUMNS, *all_columns(CATALOGUE, name), *self._stored.get(name, ())}
-            hints = [
-                hint
-                for column, hint in dlt_columns(name, self.columns, pa.schema(variants)).items()
-                if column in wanted
-            ]
-            schema.update_table(new_table(name, write_disposition="merge", columns=hints))
+            # No other columns that were learned meanwhile: the database may refuse another event's column.
+            wanted = {*columns, *OWN_COLUMNS, *all_columns(self.catalogue, table), *self._stored.get(table, ())}
+            hints = dlt_columns(table, self.columns, pa.schema(variants))
+            wanted_hints = [hint for column, hint in hints.items() if column in wanted]
+            schema.update_table(new_table(table, write_disposition="merge", columns=wanted_hints))
         schema._bump_version()
         client, _ = get_destination_clients(
-            schema, destination=database.destination(staging, CATALOGUE), destination_dataset_name=self.dataset
+            schema, destination=database.destination(staging, self.catalogue), destination_dataset_name=self.dataset
         )
-        refuse_another_target(client, SCHEMA, self.dataset, staging)
-        said: BaseException | None = None
+        refuse_another_target(client, self._schema, self.dataset, staging)
+        failure: BaseException | None = None
         try:
             with client:
                 if not client.is_storage_initialized():
                     client.initialize_storage()
                 client.update_stored_schema(only_tables=[*needed, *schema.dlt_table_names()])
         except DestinationException as error:
-            said = database_error_of(error)
-            if said is None or verdict_of(said) == "moved" or state_of(said) in RACES:
-                # Two writers that make the same dataset or column at once: the second one looks again.
-                raise SchemaMoved from error
-        if said is not None:  # outside the handler, so that the chain of exceptions has no cycle
-            raise said
+            failure = database_error_of(error)
+            if failure is None or verdict_of(failure) == "moved" or state_of(failure) in RACES:
+                # Two writers add the same dataset or column at once: the second one reads the schema again.
+                raise SchemaChanged from error
+        if failure is not None:  # outside the handler, so that the chain of exceptions has no cycle
+            raise failure
 
     def _read(self) -> None:
         with self._lock:
             database = PostgresDatabase(self._conninfo)
             try:
-                version = database.execute(self.newest.sql.decode())
-                stored = stored_columns(database, self.dataset, SCHEMA)
+                version = database.execute(self.version_query.sql.decode())
+                stored = stored_columns(database, self.dataset, self._schema)
             finally:
                 database.close()
             self.version = version
-            self._stored = {name: columns for name, columns in stored.items() if name in TABLES}
-            self._known = {name: columns.keys() | OWN_COLUMNS.keys() for name, columns in stored.items()}
-            self._statements = {}
-            self.columns = ContractedColumns(CATALOGUE, stored, self._contract)
+            self._stored = {table: columns for table, columns in stored.items() if table in self.catalogue.tables}
+            self._known = {table: columns.keys() | OWN_COLUMNS.keys() for table, columns in stored.items()}
+            self._merge_sql = {}
+            self.columns = ContractedColumns(self.catalogue, stored, self._contract)
 
 
 def _variant(column: str) -> pa.DataType:
-    kinds: Mapping[str, ColumnType] = {"text": "text", "bigint": "bigint", "double": "double", "bool": "bool"}
-    return ARROW_TYPES[kinds.get(column.rpartition(VARIANT_MARK)[2], "json")]
+    """The type that a variant column's name ends with."""
+    types: Mapping[str, ColumnType] = {"text": "text", "bigint": "bigint", "double": "double", "bool": "bool"}
+    return ARROW_TYPES[types.get(column.rpartition(VARIANT_MARK)[2], "json")]

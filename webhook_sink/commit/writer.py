@@ -1,8 +1,8 @@
-"""Group commit: what has arrived together is committed in one transaction, and each event is answered by its own fate.
+"""Group commit: events that arrive together are committed in one transaction, and each one gets its own outcome.
 
-One transaction at a time: the next batch is whatever arrived while the last one was committed. Transactions are
-REPEATABLE READ, so that a tie cannot slip in between the look at the stored row and the merge. A batch that the
-database refuses for what is in it is halved until the poisonous event stands alone. Knows no HTTP and no Stripe.
+There is one transaction at a time, and the next batch is whatever arrived during the last one. A transaction is
+REPEATABLE READ, so that no tie can slip in between the check of the stored row and the merge. If the database refuses a
+batch because of what is in it, the batch is halved until the event at fault stands alone. Knows no HTTP and no Stripe.
 """
 
 from __future__ import annotations
@@ -13,39 +13,34 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-import psycopg
-
-from pipelines.warehouse.postgres.connecting import sentences
-from pipelines.warehouse.problems import state_of
 from pipelines.warehouse.verdict import verdict_of
-from sources.errors import ConnectorError
-from webhook_sink.commit.entry import Entry, Fate
-from webhook_sink.commit.schema import SchemaMoved
-from webhook_sink.commit.stager import Stager
-from webhook_sink.commit.transaction import Transactions
+from sources.columns.contract import SchemaFrozen
+from webhook_sink.commit.batch import BatchTransactions, Outcome, PendingWrite
+from webhook_sink.commit.connection import describe_error
+from webhook_sink.commit.schema import SchemaChanged, SchemaState, TableColumns
 from webhook_sink.metrics import Metrics
 
 log = logging.getLogger("stripe_elt.sink")
 
-ATTEMPTS, LOOKS = 6, 2
-"""How often a transaction is begun again for conflicts, and for tables that were not as expected."""
+MOST_CONFLICTS, MOST_SCHEMA_ERRORS = 6, 2
+"""How often a batch may meet other writers before it is halved, and missing tables or columns before it is isolated."""
 OUTAGE_PAUSE = 0.05  # seconds between attempts while the database is away
 
 
 class QueueFull(Exception):
-    """More waits for its commit than may."""
+    """The queue takes no more events."""
 
 
 class Writer:
-    """Commits entries in the order of their arrival. `submit` is for the event loop that `run` runs in.
+    """Commits writes in the order of their arrival. Call `submit` in the event loop that `run` runs in.
 
-    `timeout` are the seconds after its arrival for which an entry is tried again while the database is away.
+    While the database is away, a write is retried until `timeout` seconds after its arrival.
     """
 
     def __init__(
         self,
-        transactions: Transactions,
-        stager: Stager,
+        transactions: BatchTransactions,
+        schema: SchemaState,
         metrics: Metrics,
         *,
         queue_events: int,
@@ -53,149 +48,180 @@ class Writer:
         batch_events: int,
         timeout: float,
     ) -> None:
-        self._transactions, self._stager, self._metrics = transactions, stager, metrics
+        self._transactions, self._schema, self._metrics = transactions, schema, metrics
         self._queue_events, self._queue_bytes, self._batch_events = queue_events, queue_bytes, batch_events
         self._timeout = timeout
-        self._queue: deque[Entry] = deque()
+        self._queue: deque[PendingWrite] = deque()
         self._bytes = 0
         self._filled, self._idle = asyncio.Event(), asyncio.Event()
         self._idle.set()
 
     @property
-    def waiting(self) -> int:
-        """Entries that wait for their commit."""
+    def queue_length(self) -> int:
+        """How many writes wait for their commit."""
         return len(self._queue)
 
     @property
     def is_full(self) -> bool:
-        """Whether no more events are taken."""
+        """Whether the queue takes no more events."""
         return len(self._queue) >= self._queue_events or self._bytes >= self._queue_bytes
 
-    def submit(self, entry: Entry) -> asyncio.Future[Fate]:
-        """Puts an entry into the queue. Raises QueueFull.
+    def submit(self, write: PendingWrite) -> asyncio.Future[Outcome]:
+        """Puts a write into the queue. Raises QueueFull.
 
-        Its rows are made now, while the database is busy with other ones, for the schema as it is now.
+        Makes its rows now, for the schema as it is now, while the database is busy with the batch before.
         """
         if self.is_full:
             raise QueueFull
-        self._stager.stage(entry)
-        self._queue.append(entry)
-        self._bytes += entry.nbytes
+        write.make_rows(self._schema.columns)
+        self._queue.append(write)
+        self._bytes += write.nbytes
         self._filled.set()
         self._idle.clear()
-        return entry.done
+        return write.outcome
 
     async def run(self) -> None:
-        """Commits until it is cancelled; what is under way then is finished by nobody: see `drained`."""
+        """Commits until it is cancelled. Await `drained` first: a cancelled batch gets no outcome."""
         while True:
             await self._filled.wait()
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._batch_events))]
-            self._bytes -= sum(entry.nbytes for entry in batch)
+            self._bytes -= sum(write.nbytes for write in batch)
             await self._commit(batch)
             if not self._queue:
                 self._filled.clear()
                 self._idle.set()
 
     async def drained(self) -> None:
-        """Returns when nothing waits and nothing is under way."""
+        """Returns when the queue is empty and no transaction is under way."""
         await self._idle.wait()
 
-    async def _commit(self, batch: Sequence[Entry]) -> None:
-        """Gives every entry of the batch its fate. Raises nothing."""
-        conflicts, looks, moved = 0, 0, False
-        while conflicts < ATTEMPTS:
+    # --- one batch ----------------------------------------------------------------------------------------------------
+
+    async def _commit(self, batch: Sequence[PendingWrite]) -> None:
+        """Gives every write of the batch an outcome. Raises nothing."""
+        conflicts, schema_errors, is_schema_stale = 0, 0, False
+        while conflicts < MOST_CONFLICTS:
             try:
-                if moved:
-                    await self._stager.refresh(batch)
-                await self._stager.fit(batch)
-                batch = await self._without_refused(batch)
+                if is_schema_stale:
+                    await self._refresh_schema(batch)
+                await self._extend_schema(batch)
+                batch = await self._without_failed(batch)
                 if batch:
-                    await self._try(batch)
+                    await self._transact(batch)
                 return
             except Exception as error:
                 verdict = verdict_of(error)
-                if isinstance(error, SchemaMoved) or verdict == "conflict":
+                if isinstance(error, SchemaChanged) or verdict == "conflict":
                     conflicts += 1
-                elif verdict == "moved" and looks < LOOKS:
-                    looks += 1
+                elif verdict == "moved" and schema_errors < MOST_SCHEMA_ERRORS:
+                    schema_errors += 1
                 elif verdict != "outage":
                     await self._isolate(batch, error)
                     return
-                elif not await self._outlived(batch, error):
+                elif not await self._wait_out_outage(batch, error):
                     return
-                moved = isinstance(error, SchemaMoved) or verdict == "moved"
+                is_schema_stale = isinstance(error, SchemaChanged) or verdict == "moved"
                 if verdict != "outage":
-                    self._metrics.retries.labels("schema" if moved else "conflict").inc()
+                    self._metrics.retries.labels("schema" if is_schema_stale else "conflict").inc()
         if len(batch) > 1:
             await self._halve(batch)
         else:
-            log.warning("other writers of the same rows or tables were in the way: an event is to be sent again")
+            log.warning("other writers kept changing the same rows or tables: Stripe has to send an event again")
             self._settle(batch, "unavailable")
 
-    async def _outlived(self, batch: Sequence[Entry], error: Exception) -> bool:
-        """Waits a little while the database is away; False when the oldest entry has waited long enough."""
+    async def _transact(self, batch: Sequence[PendingWrite]) -> None:
+        started = time.perf_counter()
+        outcomes = await self._transactions.commit(batch)
+        self._metrics.transaction.observe(time.perf_counter() - started)
+        self._metrics.batch.observe(len(batch))
+        for write, outcome in outcomes:
+            self._settle([write], outcome)
+
+    async def _wait_out_outage(self, batch: Sequence[PendingWrite], error: Exception) -> bool:
+        """Pauses, and returns True; if the oldest write has waited too long, gives the batch up, and returns False."""
         self._metrics.retries.labels("outage").inc()
-        if asyncio.get_running_loop().time() < min(entry.arrived for entry in batch) + self._timeout:
+        if asyncio.get_running_loop().time() < min(write.arrived_at for write in batch) + self._timeout:
             await asyncio.sleep(OUTAGE_PAUSE)
             return True
-        log.warning("the database is away (%s): %d events are to be sent again", describe(error), len(batch))
+        log.warning("the database is away (%s): Stripe has to send %d events again", describe_error(error), len(batch))
         self._settle(batch, "unavailable")
         return False
 
-    async def _try(self, batch: Sequence[Entry]) -> None:
-        started = time.perf_counter()
-        fates = await self._transactions.commit(batch)
-        self._metrics.transaction.observe(time.perf_counter() - started)
-        self._metrics.batch.observe(len(batch))
-        for entry, fate in fates:
-            self._settle([entry], fate)
-
-    async def _without_refused(self, batch: Sequence[Entry]) -> Sequence[Entry]:
-        """The entries that have rows to merge; the others are failed one by one."""
-        for entry in batch:
-            if entry.refused is not None:
-                await self._fail(entry, entry.refused)
-        return [entry for entry in batch if entry.refused is None]
-
-    async def _isolate(self, batch: Sequence[Entry], error: Exception) -> None:
+    async def _isolate(self, batch: Sequence[PendingWrite], error: Exception) -> None:
         if len(batch) > 1:
             await self._halve(batch)
         else:
             await self._fail(batch[0], error)
 
-    async def _fail(self, entry: Entry, error: Exception) -> None:
-        reason = describe(error)
-        log.error("an event failed: %s", reason, extra={"event": entry.event.id if entry.event else None})
-        try:
-            if entry.event is not None:
-                await self._transactions.record_failure(entry, reason)
-            self._settle([entry], "failed")
-        except Exception as second:
-            log.error("a failed event could not be kept: %s", describe(second))
-            self._settle([entry], "unavailable")
-
-    async def _halve(self, batch: Sequence[Entry]) -> None:
+    async def _halve(self, batch: Sequence[PendingWrite]) -> None:
         middle = len(batch) // 2
         for half in (batch[:middle], batch[middle:]):
             await self._commit(half)
 
-    def _settle(self, batch: Sequence[Entry], fate: Fate) -> None:
-        for entry in batch:
-            if not entry.done.done():
-                entry.done.set_result(fate)
-            if fate == "committed" and (left_out := entry.decision.left_out) is not None:
-                named = {"event": entry.event.id if entry.event else None}
-                log.warning("embedded objects were left out, the others are stored: %s", left_out, extra=named)
-            if entry.event is not None:
-                status = entry.status if fate == "committed" else fate
-                self._metrics.event(entry.event.type, status)
+    async def _without_failed(self, batch: Sequence[PendingWrite]) -> Sequence[PendingWrite]:
+        """Fails the writes that have an error. Returns the others."""
+        for write in batch:
+            if write.error is not None:
+                await self._fail(write, write.error)
+        return [write for write in batch if write.error is None]
 
+    async def _fail(self, write: PendingWrite, error: Exception) -> None:
+        reason = describe_error(error)
+        log.error("an event failed: %s", reason, extra={"event": write.event_id})
+        try:
+            if write.event is not None:
+                await self._transactions.record_failure(write, reason)
+            self._settle([write], "failed")
+        except Exception as second:
+            log.error("a failed event could not be kept: %s", describe_error(second))
+            self._settle([write], "unavailable")
 
-def describe(error: BaseException) -> str:
-    """What went wrong, without what a database says about the row: it could hold a customer's data."""
-    if isinstance(error, ConnectorError):
-        return str(error)
-    state = state_of(error)
-    if state is None and isinstance(error, psycopg.OperationalError):  # about the connection, whose values are hidden
-        return sentences(str(error))
-    return f"{type(error).__name__} ({state})" if state else type(error).__name__
+    def _settle(self, writes: Sequence[PendingWrite], outcome: Outcome) -> None:
+        for write in writes:
+            if not write.outcome.done():
+                write.outcome.set_result(outcome)
+            if outcome == "committed" and (left_out := write.decision.left_out) is not None:
+                log.warning(
+                    "embedded objects were left out, the others are stored: %s",
+                    left_out,
+                    extra={"event": write.event_id},
+                )
+            if write.event is not None:
+                self._metrics.count_event(write.event.type, write.status if outcome == "committed" else outcome)
+
+    # --- its schema ---------------------------------------------------------------------------------------------------
+
+    async def _extend_schema(self, batch: Sequence[PendingWrite]) -> None:
+        """Makes the batch's rows, and adds the tables and columns that they need. Sets `error` if that is impossible.
+
+        Before anything is added, the schema is read again: another writer may have added it, with another type. Raises
+        the database's errors.
+        """
+        self._make_rows(batch)
+        if any(isinstance(write.error, SchemaFrozen) for write in batch):
+            await self._refresh_schema(batch)
+        while self._missing(batch):
+            await self._refresh_schema(batch)
+            if missing := self._missing(batch):
+                self._metrics.schema_changes.inc(await self._schema.add_for_each(missing))
+                self._make_rows(batch)
+
+    def _missing(self, batch: Sequence[PendingWrite]) -> list[TableColumns]:
+        """What each write needs and the schema lacks. Writes that need what the database refused get an `error`."""
+        needs: list[TableColumns] = []
+        for write in batch:
+            if missing := self._schema.missing(write.rows):
+                if (refusal := self._schema.refusal(missing)) is not None:
+                    write.refuse(refusal)
+                else:
+                    needs.append(missing)
+        return needs
+
+    async def _refresh_schema(self, batch: Sequence[PendingWrite]) -> None:
+        """Reads the schema again, and makes the rows for it."""
+        await self._schema.refresh()
+        self._make_rows(batch)
+
+    def _make_rows(self, batch: Sequence[PendingWrite]) -> None:
+        for write in batch:
+            write.make_rows(self._schema.columns)

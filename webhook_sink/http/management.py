@@ -1,12 +1,12 @@
-"""The management API, there only when a key for it is set: syncs on request, and how they went.
+"""The management API, which runs syncs on request and reports on them. It exists only if a key for it is set.
 
-    POST /sync                        {"object": "charges", "created": {"gte": 1700000000}}: that list, as a load
+    POST /sync                        {"object": "charges", "created": {"gte": 1700000000}}: loads that list
     POST /sync/daily|weekly|monthly   events, then the lists, looking back a day, a week or a month
-    POST /sync/single/{id}            one object with its children, by its id; ?account=acct_… where there are several
+    POST /sync/single/{id}            one object with its children; with several accounts, ?account=acct_…
     GET  /sync/status                 sync_runs, sync_status and sync_accounts
 
-Long work runs in the background, one after the other, in `pipelines`; `sync_runs` shows it. Every request carries the
-key as `X-API-Key`.
+Syncs run in the background, one after the other, and `sync_runs` shows them. The work itself is done by `pipelines`.
+Every request carries the key as `X-API-Key`.
 """
 
 from __future__ import annotations
@@ -26,20 +26,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from pipelines.accounts import each_account, one_account
-from pipelines.run import Order, run
+from pipelines.accounts import one_account, work_on_each_account
+from pipelines.loading.run import Order, run
 from pipelines.session import open_session
 from pipelines.settings import Settings
 from pipelines.state import overview
 from pipelines.sync.objects import UnknownObject, load_objects
 from pipelines.sync.settings import read_sync_settings
 from pipelines.sync.sync import Sync
-from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem
+from pipelines.warehouse.problems import AlreadyRunning
 from sources.columns.conversion_counts import left_out
-from sources.errors import AuthenticationFailed, BadConfiguration, ConnectorError
+from sources.errors import BadConfiguration, ConnectorError
 from sources.stripe_api.catalogue import RESOURCES, select, table_of_object
-from webhook_sink.commit.pool import transaction
-from webhook_sink.commit.writer import describe
+from webhook_sink.commit.connection import describe_error, transaction
 from webhook_sink.sink import Sink
 
 log = logging.getLogger("stripe_elt.sink")
@@ -51,12 +50,12 @@ Job = Callable[[], object]
 
 
 class BadRequest(Exception):
-    """A request that cannot be meant; the message says what is wrong with it."""
+    """A request that makes no sense; the message says why."""
 
 
-def management_routes(sink: Sink) -> list[BaseRoute]:
-    """The routes. Only for a sink whose settings have an API key."""
-    api = Management(sink)
+def management_routes(sink: Sink, settings: Settings, api_key: str) -> list[BaseRoute]:
+    """The routes. `settings` may name several accounts: syncs are of each of them."""
+    api = Management(sink, settings, api_key)
     return [
         Route("/sync", api.guarded(api.load), methods=["POST"]),
         Route("/sync/status", api.guarded(api.status), methods=["GET"]),
@@ -66,19 +65,19 @@ def management_routes(sink: Sink) -> list[BaseRoute]:
 
 
 class Management:
-    """The handlers. Jobs run in one thread, so that they wait for one another instead of refusing."""
+    """The handlers. All jobs run in one thread, so that they wait for each other instead of failing."""
 
-    def __init__(self, sink: Sink) -> None:
-        self._sink, self._settings = sink, sink.synced
+    def __init__(self, sink: Sink, settings: Settings, api_key: str) -> None:
+        self._sink, self._settings, self._api_key = sink, settings, api_key.encode()
         self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sync")
         self._waiting = 0
 
     def guarded(self, handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-        """The handler behind the API key, with errors as answers."""
+        """The handler, for requests with the right key only, and with its errors turned into answers."""
 
         async def answer(request: Request) -> Response:
             given = request.headers.get("x-api-key", "").encode("latin-1", "replace")
-            if not hmac.compare_digest(given, (self._sink.options.api_key or "").encode()):
+            if not hmac.compare_digest(given, self._api_key):
                 return _error(401, "X-API-Key is missing or wrong")
             try:
                 return await handler(request)
@@ -96,35 +95,35 @@ class Management:
     async def load(self, request: Request) -> Response:
         """`POST /sync`."""
         order = order_of(await _json(request))
-        return self._start("sync", lambda: for_each_account(self._settings, lambda each: run(each, order)))
+        return self._start("sync", lambda: self._each_account(lambda settings: run(settings, order)))
 
     async def period(self, request: Request) -> Response:
         """`POST /sync/daily` and its like."""
         period = request.path_params["period"]
         if period not in HOURS:
             return _error(404, f"there is no such sync: {', '.join(HOURS)}")
-        settings = replace(read_sync_settings(), lookback_hours=HOURS[period], cadence_hours=0.0)
+        sync_settings = replace(read_sync_settings(), lookback_hours=HOURS[period], cadence_hours=0.0)
 
-        def sync(each: Settings) -> object:
-            with open_session(each, f"sync_{period}") as session:
-                return Sync(session, settings, warn=log.warning).run()
+        def sync(settings: Settings) -> object:
+            with open_session(settings, f"sync_{period}") as session:
+                return Sync(session, sync_settings, warn=log.warning).run()
 
-        return self._start(f"sync_{period}", lambda: for_each_account(self._settings, sync))
+        return self._start(f"sync_{period}", lambda: self._each_account(sync))
 
     async def single(self, request: Request) -> Response:
-        """`POST /sync/single/{id}`: waits for it."""
+        """`POST /sync/single/{id}`. Answers when the object is loaded."""
         id, kind = request.path_params["id"], request.query_params.get("type")
         account = request.query_params.get("account")
         if not (id + (kind or "") + (account or "")).isprintable():
-            raise BadRequest("no id, no type and no account has characters that cannot be printed")
+            raise BadRequest("the id, the type or the account has characters that cannot be printed")
         settings = one_account(replace(self._settings, stripe_account=account) if account else self._settings)
         answer = await asyncio.to_thread(_load, settings, id, kind)
         return JSONResponse(answer, 422 if "error" in answer else 200)
 
     async def status(self, request: Request) -> Response:
         """`GET /sync/status`."""
-        shown = {what: await self._rows(query) for what, query in overview(self._settings.dataset).items()}
-        body = orjson.dumps({"waiting": self._waiting, **shown}, default=str)
+        found = {what: await self._rows(query) for what, query in overview(self._settings.dataset).items()}
+        body = orjson.dumps({"waiting": self._waiting, **found}, default=str)
         return Response(body, media_type="application/json")
 
     async def _rows(self, query: str) -> list[Mapping[str, Any]]:
@@ -136,9 +135,21 @@ class Management:
             except UndefinedTable:
                 return []
 
+    def _each_account(self, work: Callable[[Settings], object]) -> None:
+        """Works on each account of the settings. Logs what stops one of them, and raises it after the others."""
+
+        def log_failure(account: Settings, error: ConnectorError) -> None:
+            log.error("%s was not finished: %s", account.stripe_account or "the key's own account", error)
+            failures.append(error)
+
+        failures: list[ConnectorError] = []
+        work_on_each_account(self._settings, work, log_failure)
+        if failures:
+            raise failures[-1]
+
     def _start(self, name: str, job: Job) -> Response:
         if not self._sink.can_read:
-            raise BadConfiguration("Syncing takes STRIPE_SECRET_KEY.")
+            raise BadConfiguration("A sync needs a key to read with: set STRIPE_SECRET_KEY.")
         if self._waiting >= QUEUED_JOBS:
             return _error(503, "too many syncs are waiting")
         self._waiting += 1
@@ -151,37 +162,19 @@ class Management:
         if done.cancelled():
             log.warning("%s was cancelled", name)
         elif (error := done.exception()) is not None:
-            log.error("%s failed: %s", name, describe(error))
+            log.error("%s failed: %s", name, describe_error(error))
         else:
             log.info("%s ended", name)
 
 
-def for_each_account(settings: Settings, work: Callable[[Settings], object]) -> None:
-    """Works for each account of the settings. What stops one of them is logged, and stops no other.
-
-    Raises what would stop them all, a wrong key or a database that is down, and in the end the last of the others.
-    """
-    failure: ConnectorError | None = None
-    for each in each_account(settings):
-        try:
-            work(each)
-        except (AuthenticationFailed, DatabaseProblem):
-            raise
-        except ConnectorError as error:
-            log.error("%s was not finished: %s", each.stripe_account or "the own account", error)
-            failure = error
-    if failure is not None:
-        raise failure
-
-
 def order_of(body: Mapping[str, Any]) -> Order:
-    """What `POST /sync` asks for. Raises BadRequest, or UnknownResource, for what no list can answer."""
+    """The load that `POST /sync` asks for. Raises BadRequest, and UnknownResource for a list that does not exist."""
     unknown = set(body) - {"object", "created", "full_refresh"}
     if unknown:
         raise BadRequest(f"unknown fields: {', '.join(sorted(unknown))}")
     name = body.get("object", "default")
     if not isinstance(name, str):
-        raise BadRequest("object is the name of a resource, of a group, or Stripe's own name of an object")
+        raise BadRequest("object has to be the name of a resource or of a group, or Stripe's own name of an object")
     if name not in RESOURCES and (table := table_of_object(name)) in RESOURCES:
         name = str(table)
     since, until = _bounds(body.get("created") or {})
@@ -191,9 +184,9 @@ def order_of(body: Mapping[str, Any]) -> Order:
 def _bounds(created: Any) -> tuple[int | None, int | None]:
     """[since, until) in unix seconds."""
     if not isinstance(created, dict) or set(created) - {"gt", "gte", "lt", "lte"}:
-        raise BadRequest("created takes gt, gte, lt and lte, in unix seconds")
+        raise BadRequest("created has to be an object with gt, gte, lt or lte, in unix seconds")
     if not all(type(value) is int and value >= 0 for value in created.values()):
-        raise BadRequest("the bounds of created are unix seconds")
+        raise BadRequest("the bounds of created have to be unix seconds")
     since = [value + (name == "gt") for name, value in created.items() if name.startswith("g")]
     until = [value + (name == "lte") for name, value in created.items() if name.startswith("l")]
     return max(since, default=None), min(until, default=None)
@@ -204,13 +197,13 @@ def _load(settings: Settings, id: str, kind: str | None) -> dict[str, Any]:
         try:
             loaded = load_objects(session, [id], kind)
         except Exception as error:
-            session.end("error", describe(error))
+            session.end("error", describe_error(error))
             raise
         rejected = session.counts.rejected()
         why = left_out(rejected, is_load=True) if rejected else None
         session.end("partial" if rejected else "complete", why)
-    shown = [{"id": one.id, "table": one.table, "deleted": one.is_deleted} for one in loaded]
-    return {"loaded": shown, **({"error": why} if why else {})}
+    answer = [{"id": each.id, "table": each.table, "deleted": each.is_deleted} for each in loaded]
+    return {"loaded": answer, **({"error": why} if why else {})}
 
 
 async def _json(request: Request) -> Mapping[str, Any]:
@@ -224,7 +217,7 @@ async def _json(request: Request) -> Mapping[str, Any]:
     except ValueError:
         raise BadRequest("the body is not JSON") from None
     if not isinstance(found, dict):
-        raise BadRequest("the body is no JSON object")
+        raise BadRequest("the body is not a JSON object")
     return found
 
 

@@ -1,8 +1,8 @@
-"""uvicorn's HTTP protocol with bounds: how long a client may be waited for, and how much it may send meanwhile.
+"""uvicorn's HTTP protocol with bounds on how long the sink waits for a client, and on how much a client may send.
 
-uvicorn leaves all of it to a proxy. Without one, a header without end stalls the event loop, and connections that send
-nothing, or bodies that miss a byte, fill the memory. Whoever has kept the sink waiting longest gives way to the others.
-Knows no event and no signature.
+uvicorn leaves these bounds to a proxy. Without a proxy, an endless header stalls the event loop, and connections that
+send nothing, or bodies that lack a byte, fill the memory. If there are too many, the client that has kept the sink
+waiting longest has to go. Knows no event and no signature.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 MOST_PIPELINED = 8
 FRAMING = 8
-"""Bytes around a byte of a chunked body, at the most: a chunk of one byte takes five."""
+"""Most bytes that a chunked body may have around each of its own: a chunk of one byte has five."""
 LINGER_SECONDS = 5.0
-"""For a client that was answered before it had sent all of its request, and for one that does not read its answer."""
+"""How long a client may go on sending after its answer, and how long it may take to read the last answer."""
 
 Phase = Literal["head", "body", "answer", "idle"]
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Times in seconds, sizes in bytes. `headers` also bounds what lies around the chunks of a body."""
+    """Times in seconds, sizes in bytes. `headers` also bounds what stands around the chunks of a body."""
 
     headers: int
     header_seconds: float
@@ -35,83 +35,83 @@ class Bounds:
     bodies: int
 
 
-class Waiting:
-    """What all connections share: those that we wait for, longest first, and the bytes of unfinished bodies.
+class WaitingClients:
+    """What all connections share: which clients the sink waits for, longest first, and the bytes of unfinished bodies.
 
-    `refused` is told the reason of each refusal.
+    `count_refusal` is called with the reason of each refusal.
     """
 
-    def __init__(self, bounds: Bounds, refused: Callable[[str], None]) -> None:
-        self.bounds, self.refused = bounds, refused
+    def __init__(self, bounds: Bounds, count_refusal: Callable[[str], None]) -> None:
+        self.bounds, self.count_refusal = bounds, count_refusal
         self.connections: dict[BoundedProtocol, None] = {}
-        self.held = 0
+        self.held_bytes = 0
 
     def make_room(self, newest: BoundedProtocol, count: int) -> None:
-        """When there are more connections than allowed, ends the one that has kept us waiting longest."""
+        """If there are more connections than allowed, ends the one that has kept the sink waiting longest."""
         if count > self.bounds.connections:
             next(iter(self.connections), newest).refuse(503, "connections", "there are too many connections")
 
     def hold(self, nbytes: int) -> None:
-        """Counts bytes of a body; ends the oldest bodies while all of them are too long together."""
-        self.held += nbytes
-        if self.held <= self.bounds.bodies:
+        """Counts bytes of a body. While all unfinished bodies together are too long, ends the oldest ones."""
+        self.held_bytes += nbytes
+        if self.held_bytes <= self.bounds.bodies:
             return
-        for oldest in [one for one in self.connections if one.held]:
+        for oldest in [connection for connection in self.connections if connection.held_bytes]:
             oldest.refuse(503, "bodies", "too many bodies are unfinished")
-            if self.held <= self.bounds.bodies:
+            if self.held_bytes <= self.bounds.bodies:
                 return
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. `held` are the bytes of its body that came so far, until the body is whole."""
+    """One connection. `held_bytes` is how much of its body has arrived, until the body is complete."""
 
-    def __init__(self, *given: Any, waiting: Waiting, **more: Any) -> None:
-        super().__init__(*given, **more)
-        self._waiting, self._bounds = waiting, waiting.bounds
+    def __init__(self, *arguments: Any, clients: WaitingClients, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._clients, self._bounds = clients, clients.bounds
         self._phase: Phase = "head"
-        self._requests = self._head = self._body = self._framing = self._size = self.held = 0
+        self._requests = self._head = self._body = self._framing = self._size = self.held_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._refusal: tuple[int, str, str] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client is there, and has to send its headers."""
+        """A client has connected, and has to send its headers."""
         super().connection_made(transport)
-        self._wait(self._bounds.header_seconds)
-        self._waiting.make_room(self, len(self.connections))
+        self._wait_at_most(self._bounds.header_seconds)
+        self._clients.make_room(self, len(self.connections))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is over."""
-        self._cease()
+        """The connection has ended."""
+        self._stop_waiting()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
 
     def data_received(self, data: bytes) -> None:
-        """Parses, and counts what is not a whole request yet."""
+        """Parses the data, and counts what is not a complete request yet."""
         if self.transport.is_closing() or self.parser is None:
             return
         requests, body, phase = self._requests, self._body, self._phase
         self._size = len(data)
         super().data_received(data)
         if self.transport.is_closing():
-            self._cease()
+            self._stop_waiting()
         elif self._phase == "answer":
-            self._cease()
+            self._stop_waiting()
             if self.cycle.response_complete:
-                self._rest()
+                self._wait_for_next_request()
         elif self._phase == "body":
             if requests != self._requests:
-                self._wait(self._bounds.body_seconds)
+                self._wait_at_most(self._bounds.body_seconds)
             elif phase == "body":
                 self._framing += len(data) - (self._body - body)
             if not self.cycle.response_complete:
-                came = self._body - self.held
-                self.held += came
-                self._waiting.hold(came)
+                arrived = self._body - self.held_bytes
+                self.held_bytes += arrived
+                self._clients.hold(arrived)
             if self._framing > self._bounds.headers + FRAMING * self._body:
                 self.refuse(400, "framing", "there is too much around the chunks of the body")
         else:
             if phase == "idle" or requests != self._requests:
-                self._wait(self._bounds.header_seconds)
+                self._wait_at_most(self._bounds.header_seconds)
             if requests == self._requests:
                 self._head += len(data)
             self._phase = "head"
@@ -119,7 +119,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.refuse(431, "headers", "the headers are too long")
 
     def on_message_begin(self) -> None:
-        """See uvicorn. Requests that were sent before the answer to the first one are few."""
+        """See uvicorn. Bounds the requests that a client sends before it has the answer to the first."""
         if len(self.pipeline) >= MOST_PIPELINED:
             self._refusal = (400, "pipelined", "too many requests were sent at once")
             raise ValueError
@@ -134,7 +134,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._refusal = (431, "headers", "the headers are too long")
                 raise ValueError
         super().on_headers_complete()
-        self.headers = []  # for the trailers, which belong to no request of ours
+        self.headers = []  # takes the trailers, which are of no use to us
         self._phase = "body"
         self._requests += 1
         self._head = self._body = self._framing = 0
@@ -150,41 +150,41 @@ class BoundedProtocol(HttpToolsProtocol):
         self._phase = "answer"
 
     def on_response_complete(self) -> None:
-        """See uvicorn. A client that is still sending has a little time to end it and read the answer."""
+        """See uvicorn. A client that is still sending gets a little time to finish and read the answer."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._end()
         elif self._phase == "body":
-            self._release()
-            self._wait(LINGER_SECONDS)
+            self._release_body()
+            self._wait_at_most(LINGER_SECONDS)
         elif self._phase == "answer" and self.cycle.response_complete:
             self._phase = "idle"
-            self._waiting.connections[self] = None  # uvicorn's own timer ends it
+            self._clients.connections[self] = None  # uvicorn's own timer ends the connection
 
     def send_400_response(self, msg: str) -> None:
-        """What uvicorn answers to a request that it cannot parse, or that a bound above has stopped."""
+        """Answers a request that uvicorn cannot parse, or that exceeded a bound while it was parsed."""
         self.refuse(*(self._refusal or (400, "http", msg)))
 
     def timeout_keep_alive_handler(self) -> None:
-        """See uvicorn: the client has sent no further request."""
+        """See uvicorn. The client has sent no further request in time."""
         self._end()
 
     def pause_writing(self) -> None:
-        """The client does not read what it asked for."""
+        """The client does not read its answer."""
         super().pause_writing()
-        self._wait(self._bounds.idle_seconds)
+        self._wait_at_most(self._bounds.idle_seconds)
 
     def resume_writing(self) -> None:
-        """The client reads."""
-        self._cease()
+        """The client reads its answer again."""
+        self._stop_waiting()
         super().resume_writing()
 
     def refuse(self, status: int, reason: str, text: str) -> None:
-        """Answers, where that is still possible, and ends the connection."""
+        """Answers, if that is still possible, and ends the connection."""
         if self.transport.is_closing():
-            self._cease()  # the client has left, which uvicorn is told later: what it held is free now
+            self._stop_waiting()  # the client has left, and uvicorn hears of it later: its bytes are free now
             return
-        self._waiting.refused(reason)
+        self._clients.count_refusal(reason)
         cycle = self.cycle
         if cycle is None or cycle.response_complete or not cycle.response_started:
             body = text.encode("ascii")
@@ -200,7 +200,7 @@ class BoundedProtocol(HttpToolsProtocol):
             cycle.message_event.set()
         self._end()
 
-    def _late(self) -> None:
+    def _on_timeout(self) -> None:
         """The client missed its deadline."""
         self._timer = None
         if self.flow.write_paused:
@@ -212,32 +212,32 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self._end()
 
-    def _wait(self, seconds: float) -> None:
-        self._cease()
-        self._waiting.connections[self] = None
-        self._timer = self.loop.call_later(seconds, self._late)
+    def _wait_at_most(self, seconds: float) -> None:
+        self._stop_waiting()
+        self._clients.connections[self] = None
+        self._timer = self.loop.call_later(seconds, self._on_timeout)
 
-    def _rest(self) -> None:
+    def _wait_for_next_request(self) -> None:
         self._phase = "idle"
-        self._wait(self._bounds.idle_seconds)
+        self._wait_at_most(self._bounds.idle_seconds)
 
-    def _cease(self) -> None:
-        self._waiting.connections.pop(self, None)
+    def _stop_waiting(self) -> None:
+        self._clients.connections.pop(self, None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._release()
+        self._release_body()
 
-    def _release(self) -> None:
-        self._waiting.held -= self.held
-        self.held = 0
+    def _release_body(self) -> None:
+        self._clients.held_bytes -= self.held_bytes
+        self.held_bytes = 0
 
     def _end(self) -> None:
-        """Closes once the answer is sent, or without it."""
-        self._cease()
+        """Closes the connection once the answer is sent, or after a while without."""
+        self._stop_waiting()
         self.transport.close()
         if self.transport.get_write_buffer_size():
             self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Said by uvicorn for each such request; it is answered as if it had not asked for another protocol."""
+        """Logs nothing. A request for another protocol is answered as if it had not asked for one."""

@@ -1,4 +1,4 @@
-"""uvicorn around the app: how the process begins, takes signals and ends."""
+"""Serves the app with uvicorn: how the process starts, takes signals and ends."""
 
 from __future__ import annotations
 
@@ -13,32 +13,29 @@ from pipelines.process import stops
 from pipelines.settings import Settings
 from webhook_sink.http.app import App
 from webhook_sink.http.management import management_routes
-from webhook_sink.http.protocol import BoundedProtocol, Bounds, Waiting
+from webhook_sink.http.protocol import BoundedProtocol, Bounds, WaitingClients
 from webhook_sink.settings import SinkSettings
 from webhook_sink.sink import Sink
 
 GRACE_SECONDS = 30
 COLLECT_AFTER = (50_000, 20, 20)
-"""Parsed events are many small objects without cycles: the usual 700 has the collector look at each several times."""
+"""Parsed events are many small objects without cycles. At the usual 700 the collector visits each several times."""
 
 
-def serve(settings: Settings, options: SinkSettings) -> None:
-    """Serves until SIGTERM or SIGINT; what was accepted by then is finished. Raises what makes the sink hopeless."""
-    gc.freeze()  # modules and classes stay: the collector need not look at them again
+def serve(settings: Settings, sink_settings: SinkSettings) -> None:
+    """Serves until a signal, and finishes what was accepted by then. Raises the reason if the sink cannot start."""
+    gc.freeze()  # modules and classes stay, and the collector need not visit them again
     gc.set_threshold(*COLLECT_AFTER)
     try:
         with asyncio.Runner(loop_factory=uvicorn.Config("webhook_sink", log_config=None).get_loop_factory()) as runner:
-            runner.run(_serve(settings, options))
+            runner.run(_serve(settings, sink_settings))
     finally:
-        gc.unfreeze()  # at the end of the process DuckDB's module would report what is frozen as leaked
+        gc.unfreeze()  # or DuckDB's module reports the frozen objects as leaks when the process ends
 
 
-async def _serve(settings: Settings, options: SinkSettings) -> None:
-    sink = Sink(settings, options, takes_webhooks=True)
-    routes = management_routes(sink) if options.api_key else []
-    server = uvicorn.Server(
-        config_of(App(sink, routes, on_failure=lambda: setattr(server, "should_exit", True)), options)
-    )
+async def _serve(settings: Settings, sink_settings: SinkSettings) -> None:
+    sink = Sink(settings, sink_settings, takes_webhooks=True)
+    server = server_of(sink, settings, sink_settings)
     if (hang_up := getattr(signal, "SIGHUP", None)) in stops():  # uvicorn takes the other two
         asyncio.get_running_loop().add_signal_handler(hang_up, lambda: setattr(server, "should_exit", True))
     await server.serve()
@@ -46,31 +43,42 @@ async def _serve(settings: Settings, options: SinkSettings) -> None:
         raise sink.failure
 
 
-def config_of(app: App, options: SinkSettings) -> uvicorn.Config:
-    """uvicorn with httptools within our bounds, uvloop where it is there, no access log, and no word about itself."""
+def server_of(sink: Sink, settings: Settings, sink_settings: SinkSettings) -> uvicorn.Server:
+    """A server for the sink, with the management API if there is a key for it. Ends if the sink cannot start."""
+    app = App(
+        sink,
+        management_routes(sink, settings, sink_settings.api_key) if sink_settings.api_key else (),
+        body_limit=sink_settings.body_limit,
+        tolerance=sink_settings.tolerance,
+        on_failure=lambda: setattr(server, "should_exit", True),
+    )
+    bounds = Bounds(
+        headers=sink_settings.header_limit,
+        header_seconds=sink_settings.header_timeout,
+        body_seconds=sink_settings.body_timeout,
+        idle_seconds=sink_settings.idle_timeout,
+        connections=sink_settings.connections,
+        bodies=sink_settings.bodies_megabytes * 1_048_576,
+    )
+    clients = WaitingClients(bounds, sink.metrics.count_refusal)
+    server = uvicorn.Server(_config(app, clients, host=sink_settings.host, port=sink_settings.port))
+    return server
+
+
+def _config(app: App, clients: WaitingClients, *, host: str, port: int) -> uvicorn.Config:
+    """uvicorn with httptools within our bounds, uvloop if it is installed, no access log, and no server header."""
     return uvicorn.Config(
         app,
-        host=options.host,
-        port=options.port,
+        host=host,
+        port=port,
         access_log=False,
-        proxy_headers=False,  # nothing asks who the client is
+        proxy_headers=False,  # nothing depends on who the client is
         log_config=None,
-        http=partial(BoundedProtocol, waiting=Waiting(_bounds(options), app.count_refusal)),  # type: ignore[arg-type]
+        http=partial(BoundedProtocol, clients=clients),  # type: ignore[arg-type]
         ws="none",
-        timeout_keep_alive=options.idle_timeout,  # type: ignore[arg-type]  # seconds for call_later
+        timeout_keep_alive=clients.bounds.idle_seconds,  # type: ignore[arg-type]  # uvicorn passes it to call_later
         server_header=False,
         lifespan="on",
         timeout_graceful_shutdown=GRACE_SECONDS,
         backlog=4_096,
-    )
-
-
-def _bounds(options: SinkSettings) -> Bounds:
-    return Bounds(
-        headers=options.header_limit,
-        header_seconds=options.header_timeout,
-        body_seconds=options.body_timeout,
-        idle_seconds=options.idle_timeout,
-        connections=options.connections,
-        bodies=options.bodies_megabytes * 1_048_576,
     )

@@ -16,7 +16,7 @@ from dlt.common.typing import TSecretStrValue
 from dlt.destinations.impl.postgres.configuration import PostgresClientConfiguration, PostgresCredentials
 from psycopg.conninfo import make_conninfo
 
-from pipelines.settings import Settings, warn_misspelt
+from pipelines.settings import warn_misspelt
 from pipelines.warehouse.postgres.conninfo import EXAMPLE, checked, options_of
 from pipelines.warehouse.problems import DatabaseProblem
 
@@ -61,14 +61,15 @@ class LibpqConfiguration(PostgresClientConfiguration):
     credentials: LibpqCredentials = None  # type: ignore[assignment]  # resolved by dlt
 
 
-def postgres_conninfo(settings: Settings) -> str:
-    """libpq's connection string of the settings. Raises `DatabaseProblem` where there is none, or none that is one."""
-    if settings.database_url and settings.database_url.strip():
-        options = options_of(settings.database_url, "DATABASE_URL")
-    else:
-        options = options_of(_dlt_credentials(), CREDENTIALS)
-    if settings.database_ca:
-        options["sslrootcert"] = _certificate_file(settings.database_ca)
+def postgres_conninfo(url: str | None, certificate: str | None) -> str:
+    """libpq's connection string, by the settings `database_url` and `database_ca`, or by dlt's own credentials.
+
+    Raises `DatabaseProblem` if nothing is set, or something that is not a connection string.
+    """
+    given = (url, "DATABASE_URL") if url and url.strip() else (_dlt_credentials(), CREDENTIALS)
+    options = options_of(*given)
+    if certificate:
+        options["sslrootcert"] = _certificate_file(certificate)
     return make_conninfo(**options)
 
 

@@ -1,26 +1,16 @@
-"""Which account a key belongs to, and the pace that is right for it. Knows no setting by its place, no database."""
+"""Which account a key belongs to, and the rate that is right for it. Knows no setting by its place, no database."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from sources.errors import BadConfiguration, BrokenPage, SkipResource
 from sources.fetch.limiter import Limiter
+from sources.provider import Account
 from sources.stripe_api.catalogue import RESOURCES, select
-from sources.stripe_api.client.client import Client
-from sources.stripe_api.client.request import endpoint_rates
+from sources.stripe_api.client.client import Client, endpoint_rates
 
 PATIENCE = 30.0  # seconds for a host that does not answer the very first request: its address is likely to be wrong
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The account whose objects are read; `now` is Stripe's clock, in unix seconds, when it was asked."""
-
-    id: str
-    now: int
-    requests: int
 
 
 def is_live(api_key: str) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
-from sources.catalogue import Params
+from sources.catalogue import Params, Resource
 from sources.errors import BrokenPage, ConnectorError, RetryLater, Throttled, Unreachable
 from sources.fetch.limiter import Limiter
 from sources.fetch.transport import Transport
@@ -22,8 +23,33 @@ from sources.fetch.values import Answer, Page, Reply, Request
 from sources.stripe_api.client.bodies import page_of, single_page
 from sources.stripe_api.client.clock_guard import ClockGuard
 from sources.stripe_api.client.refusals import error_of, throttle_reason
-from sources.stripe_api.client.request import endpoint_of
 from sources.stripe_api.client.settings import ClientSettings
+
+_ID = re.compile(r"(?<=/)[^/]*\d[^/]*")
+_PLACEHOLDER = re.compile(r"\{[^}]*\}")
+
+
+def request(template: str, params: Params = (), ids: Mapping[str, str] | None = None, **others: object) -> Request:
+    """A request of a path with placeholders, which the ids fill: ("/v1/invoices/{id}/lines", (), {"id": "in_1"})."""
+    path = _PLACEHOLDER.sub(lambda name: _segment((ids or {})[name[0][1:-1]]), template)
+    return Request(path, params, endpoint_of(template), **others)  # type: ignore[arg-type]
+
+
+def endpoint_of(path: str) -> str:
+    """What limits count a path by: the path without ids and names of placeholders, "/v1/invoices/{}/lines"."""
+    version, rest = path[:3], path[3:]
+    return version + _ID.sub("{}", _PLACEHOLDER.sub("{}", rest))
+
+
+def endpoint_rates(resources: Iterable[Resource]) -> dict[str, float]:
+    """The limits, in requests a second, of those endpoints that have one of their own; for the limiter."""
+    return {endpoint_of(one.path): one.rate for one in resources if one.rate is not None}
+
+
+def _segment(id: str) -> str:
+    """An id as a segment of a path: users choose some ids, and a path must not lead elsewhere."""
+    return quote(id, safe="", errors="surrogatepass") if id.strip(".") else id.replace(".", "%2E")
+
 
 FIRST_DELAY = 0.5  # seconds; the longest wait before the first retry, doubled for each further one
 
@@ -123,6 +149,10 @@ class Client:
     def abort(self) -> None:
         """Ends the requests that are under way in other threads, with Unreachable. The client can be used again."""
         self._transport.abort()
+
+    def witness_clock(self, name: str, now: float) -> None:
+        """Another clock that answers' dates are compared with: `now` is what it shows, in unix seconds."""
+        self.dates.add_witness(name, now)
 
     def close(self) -> None:
         """Closes idle connections."""

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sources.changes import ObjectRef
 from sources.fetch.windows import Window, WindowSet, intersect, merge, subtract, window
-from sources.stripe_api.objects.retrieve import ObjectRef
 
 EVENTS_PASS = "events_pass"
 """The name under which what a pass over the events leaves out is noted."""

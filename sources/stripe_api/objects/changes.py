@@ -10,54 +10,31 @@ Knows no HTTP, no Arrow and no database.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal
+from urllib.parse import unquote
 
+from sources.changes import THIN, Change, Ignored
 from sources.columns.coerce import LAST_SECOND
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage
-from sources.stripe_api.catalogue import RESOURCES, TABLES, Embedded, Table
+from sources.rows import Row, Stamp
+from sources.stripe_api.catalogue import RESOURCES, TABLES, Embedded, Table, table_of_object
 from sources.stripe_api.catalogue.events import TYPES, is_deletion, table_of_event, unwrapped
 from sources.stripe_api.objects.embedded import has_key, take
-from sources.stripe_api.objects.rows import Row, Stamp, explode, set_marker
+from sources.stripe_api.objects.rows import explode, set_marker
 
 Doubt = Literal["version", "cut list", "list not shown", "field not shown", "tie"]
 """Why a payload is not believed: another API version; an embedded list that goes on; a list that no payload shows and
 no event tells of; a field that no payload shows; another state of the same second."""
 
-Key = tuple[str, ...]
 
 _TOLD: frozenset[str] = frozenset(kind.table for kind in TYPES.values())
 LISTED_LATER: frozenset[str] = frozenset({"payment_intents"})
 """Tables whose unshown lists are left to the lists of a sync: nearly every event of an account tells of an intent, and
 line items of its amount are fixed when it is made."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What one event says of one object. `at` and `created` (of the object, None where unknown) are unix seconds.
-
-    `key` are the values of the table's key, none for a singleton; `parent_id` stands where the table has parents and
-    the object shows its own.
-    """
-
-    table: str
-    key: Key
-    parent_id: str | None
-    at: int
-    created: int | None
-    is_deletion: bool
-    object: Row
-    doubt: Doubt | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """An event that changes no row, and why."""
-
-    type: str
-    reason: str
 
 
 def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Change | Ignored:
@@ -66,6 +43,8 @@ def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Ch
     Events of connected accounts are ignored but for the accounts themselves, which the platform lists too: whoever
     wants their objects reads those accounts.
     """
+    if event.get("object") == "v2.core.event":
+        return _thin_change(event)
     data = event.get("data")
     shown = data.get("object") if isinstance(data, dict) else None
     if not isinstance(event.get("type"), str) or not isinstance(shown, dict):
@@ -100,6 +79,33 @@ def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Ch
     )
 
 
+def _thin_change(event: Mapping[str, Any]) -> Change | Ignored:
+    """What a thin event tells: it names its object, and where to read that, and shows no state of it."""
+    type, related, at = str(event["type"]), event.get("related_object") or {}, _second(event["created"])
+    name = table_of_object(str(related.get("type")))
+    if name is None:
+        return Ignored(type, "it names no object that a table holds")
+    table, id = TABLES[name], related.get("id")
+    if is_deletion(type) and isinstance(id, str) and id and table.key:
+        return Change(name, (id,), None, at, None, True, {"id": id})
+    ids = _ids_in(str(related.get("url")), table.retrieve or "")
+    if not table.key or not set(table.key) <= ids.keys():
+        return Ignored(type, "it does not say where its object can be read")
+    return Change(name, tuple(ids[each] for each in table.key), ids.get("_parent_id"), at - 1, None, False, {}, THIN)
+
+
+def _ids_in(path: str, template: str) -> Mapping[str, str]:
+    """What the placeholders of a template stand for in a path; nothing where the path is not of the template."""
+    pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(template))
+    match = re.fullmatch(pattern, path.partition("?")[0])
+    return {name: unquote(value) for name, value in match.groupdict().items()} if match and template else {}
+
+
+def _second(created: Any) -> int:
+    """Unix seconds of a thin event's RFC 3339 text."""
+    return int(datetime.fromisoformat(created).timestamp()) if isinstance(created, str) else int(created)
+
+
 def _doubt(table: Table, obj: Row) -> Doubt | None:
     """Why an object in the project's version is not believed."""
     if any(_goes_on(obj, one) for one in table.embedded):
@@ -109,41 +115,6 @@ def _doubt(table: Table, obj: Row) -> Doubt | None:
     if table.shown_on_request:
         return "field not shown"
     return None
-
-
-class Newest:
-    """The newest change of each object of one pass, whatever order they come in.
-
-    It remembers which objects it has settled (key and second), so that a pass can be taken in pieces: the pieces have
-    to come newest first, as Stripe lists events.
-    """
-
-    def __init__(self) -> None:
-        self._settled: dict[tuple[str, Key], int] = {}
-        self._changes: dict[tuple[str, Key], Change] = {}
-
-    def add(self, change: Change) -> None:
-        """Takes a change, unless a newer one of the object is known."""
-        place = (change.table, change.key)
-        if (settled := self._settled.get(place)) is not None and change.at < settled:
-            return
-        known = self._changes.get(place)
-        if known is None:
-            self._changes[place] = change if settled is None else replace(change, doubt="tie")
-        elif change.at > known.at:
-            self._changes[place] = change
-        elif change.at == known.at and not _is_same(change, known):
-            self._changes[place] = replace(known, doubt="tie")
-
-    def take(self) -> list[Change]:
-        """The changes so far, in order of their objects; they count as settled from now on."""
-        taken = [self._changes[place] for place in sorted(self._changes)]
-        self._settled |= {place: change.at for place, change in self._changes.items()}
-        self._changes = {}
-        return taken
-
-    def __len__(self) -> int:
-        return len(self._changes)
 
 
 def rows_of(change: Change, account_id: str, entries: ConversionCounts | None = None) -> dict[str, list[Row]]:
@@ -173,19 +144,6 @@ def gone(table: str, key_holder: Mapping[str, Any], stamp: Stamp, parent_id: str
     """Rows of an object of which only the key is known and that it is deleted: a tombstone, and no children."""
     stub = {field: key_holder[field] for field in TABLES[table].key if field in key_holder and field != "_parent_id"}
     return explode(table, [{**stub, "object": TABLES[table].objects[0], "deleted": True}], stamp, parent_id=parent_id)
-
-
-def merged(parts: Iterable[Mapping[str, list[Row]]]) -> dict[str, list[Row]]:
-    """Rows by table of all parts."""
-    rows: dict[str, list[Row]] = {}
-    for part in parts:
-        for name, found in part.items():
-            rows.setdefault(name, []).extend(found)
-    return rows
-
-
-def _is_same(one: Change, other: Change) -> bool:
-    return one.is_deletion == other.is_deletion and one.object == other.object
 
 
 def _goes_on(obj: Mapping[str, Any], embedded: Embedded) -> bool:

@@ -94,7 +94,7 @@ def _key_types(table: str) -> tuple[tuple[str, type], ...]:
     return tuple((field, str if kinds[field] == "text" else int) for field in fields)
 
 
-def key_of(table: str, id: str, parent_id: str | None) -> dict[str, Any]:
+def key_columns_of(table: str, id: str, parent_id: str | None) -> dict[str, Any]:
     """Key columns for a row that is no object: the id, then the parent's for further fields, 0 for numbers and
     times.
     """

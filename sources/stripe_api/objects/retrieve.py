@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, Literal
 
+from sources.changes import ObjectRef, Retrieved
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import (
     BrokenPage,
@@ -23,58 +22,16 @@ from sources.errors import (
 from sources.fetch.limiter import BudgetSpent
 from sources.fetch.pager import Step
 from sources.fetch.values import Object, Page
+from sources.rows import Stamp
 from sources.stripe_api.catalogue import RESOURCES, TABLES, Params, Resource
-from sources.stripe_api.client.client import Client
-from sources.stripe_api.client.request import request
-from sources.stripe_api.objects.changes import Key, gone
-from sources.stripe_api.objects.rows import Row, Stamp, explode
+from sources.stripe_api.client.client import Client, request
+from sources.stripe_api.objects.changes import gone
+from sources.stripe_api.objects.rows import explode
 from sources.stripe_api.paging.completion import Completion
 from sources.stripe_api.paging.conventions import created_of, created_params, expansions, list_params
 
 BATCH = 200
 SPARSE_PAGES = 2  # pages in a row that held only one of the objects, after which reading singly is as cheap
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectRef:
-    """An object to retrieve. `at` is the second (unix) from which on it was needed, `created` that of its creation."""
-
-    table: str
-    key: Key
-    parent_id: str | None
-    created: int | None
-    at: int
-
-    def to_json(self) -> list[Any]:
-        """As JSON values."""
-        return [self.table, list(self.key), self.parent_id, self.created, self.at]
-
-    @classmethod
-    def from_json(cls, value: Sequence[Any]) -> ObjectRef:
-        """What `to_json` gave."""
-        table, key, parent_id, created, at = value
-        return cls(table, tuple(key), parent_id, created, at)
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """What fills the placeholders of its path."""
-        named = dict(zip(TABLES[self.table].key, self.key, strict=True))
-        return named | ({"_parent_id": self.parent_id} if self.parent_id is not None else {})
-
-
-@dataclass(frozen=True, slots=True)
-class Retrieved:
-    """What came of retrieving an object, and its rows.
-
-    "gone": Stripe has no such object. "unreadable": Stripe has no way to read it, or the key may not. "broken": the
-    answer cannot become a row. "failed": for a passing reason, in spite of retries.
-    """
-
-    ref: ObjectRef
-    state: Literal["read", "gone", "unreadable", "broken", "failed"]
-    rows: dict[str, list[Row]] = field(default_factory=dict)
-    object: Object | None = None
-    why: str = ""
 
 
 def retrieve(
@@ -115,7 +72,7 @@ def retrieve_one(client: Client, ref: ObjectRef, account_id: str, entries: Conve
     if table.retrieve is None:
         return Retrieved(ref, "unreadable", why="Stripe cannot read it by its id")
     try:
-        asked = request(table.retrieve, (), ref.fields)
+        asked = request(table.retrieve, (), ref.fields(table.key))
     except KeyError:
         return Retrieved(ref, "unreadable", why="it can be read only below its parent, which is not known")
     expand: Params = tuple((name, value.removeprefix("data.")) for name, value in expansions(table))
@@ -125,7 +82,7 @@ def retrieve_one(client: Client, ref: ObjectRef, account_id: str, entries: Conve
         completed(client, ref.table, page)
     except ObjectMissing:
         stamp = Stamp(account_id, ref.at, "retrieve")
-        return Retrieved(ref, "gone", gone(ref.table, ref.fields, stamp, ref.parent_id))
+        return Retrieved(ref, "gone", gone(ref.table, ref.fields(table.key), stamp, ref.parent_id))
     except (SkipResource, RequestRefused) as error:
         return Retrieved(ref, "unreadable", why=str(error))
     except RetryLater as error:

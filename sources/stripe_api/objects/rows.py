@@ -1,7 +1,6 @@
 """Stripe objects -> plain rows of tables, and a row's values -> Stripe's object again. The only place that knows both.
 
-A row is a dict of Stripe's own field names and JSON values plus our own columns (`_as_of` and `_deleted_at` still as
-unix seconds). Lists that fill a table of their own are moved there. Knows no HTTP, no Arrow, no database.
+Lists that fill a table of their own are moved there. Knows no HTTP, no Arrow, no database.
 
 Two kinds of row are no objects:
 - a *tombstone* has the key, `_deleted_at` and no `object`: the merge sets `_deleted_at` and keeps the rest of the row;
@@ -12,34 +11,25 @@ Two kinds of row are no objects:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from sources.columns.layout import OTHER_FIELDS, RESERVED
 from sources.errors import BrokenPage
+from sources.rows import Row, Stamp
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.catalogue.fields import fields_of
-from sources.stripe_api.objects.embedded import id_in, key_of, key_problem, take
-from sources.stripe_api.objects.typed import Row, comparable, object_of, typed_rows
+from sources.stripe_api.objects.embedded import id_in, key_columns_of, key_problem, take
+from sources.stripe_api.objects.typed import comparable, object_of
 
 if TYPE_CHECKING:
     from sources.columns.conversion_counts import ConversionCounts
     from sources.stripe_api.catalogue import Table
 
-__all__ = ["Row", "Stamp", "comparable", "explode", "object_of", "set_marker", "tombstone", "typed_rows"]
+__all__ = ["Row", "Stamp", "comparable", "explode", "object_of", "set_marker", "tombstone"]
 
 _STUB_FIELDS = 5
 """Stripe's deletion stubs have `id`, `object`, `deleted` and at most two more (`currency`; `device_type` and
 `serial_number`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """Where rows come from: the account, the moment on Stripe's clock (unix seconds) whose state they show, the way."""
-
-    account_id: str
-    as_of: int
-    source: Literal["list", "event", "retrieve"]
 
 
 def explode(
@@ -66,12 +56,12 @@ def explode(
 
 def set_marker(table: str, parent_id: str, stamp: Stamp) -> Row:
     """The row that closes the set of a parent's children; its key columns hold the parent's id."""
-    return {**key_of(table, parent_id, parent_id), **_own(TABLES[table], stamp, parent_id), "_source": "set"}
+    return {**key_columns_of(table, parent_id, parent_id), **_own(TABLES[table], stamp, parent_id), "_source": "set"}
 
 
 def tombstone(table: str, id: str, stamp: Stamp, parent_id: str | None = None) -> Row:
     """The row of a deletion of which only the id is known."""
-    return {**key_of(table, id, parent_id), **_own(TABLES[table], stamp, parent_id), "_deleted_at": stamp.as_of}
+    return {**key_columns_of(table, id, parent_id), **_own(TABLES[table], stamp, parent_id), "_deleted_at": stamp.as_of}
 
 
 def _explode(

@@ -1,54 +1,25 @@
-"""Plain rows of one table -> rows of database values, and back to Stripe's objects. Knows no Arrow and no database."""
+"""Database rows -> Stripe's objects again, for comparing. Knows no Arrow and no database."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from sources.columns.coerce import VARIANT_MARK, canonical, restore
-from sources.columns.layout import OTHER_FIELDS, RESERVED, SYNCED_AT, fitted, is_v2, layout, utc_now
+from sources.columns.layout import OTHER_FIELDS, RESERVED, is_v2
 from sources.json_text import escaped
+from sources.rows import Row
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.objects.embedded import take
 
 if TYPE_CHECKING:
     from sources.columns.coerce import Variant
     from sources.columns.columns import Columns
-    from sources.columns.conversion_counts import ConversionCounts
-
-Row = dict[str, Any]
-
-
-def typed_rows(
-    table: str,
-    rows: Sequence[Mapping[str, Any]],
-    columns: Columns,
-    *,
-    clock: Callable[[], datetime] = utc_now,
-    counts: ConversionCounts | None = None,
-) -> list[Row]:
-    """Rows of one table -> rows of database values: the same columns, order and values as `arrow.arrow_tables`.
-
-    text and json str, bigint int, double float, bool bool, timestamp aware datetime, decimal Decimal, null None.
-    """
-    if not rows:
-        return []
-    synced_at = clock()
-    values: dict[str, Sequence[Any]] = {}
-    for column in layout(TABLES[table], rows, columns, counts):
-        name = column[0]
-        if name == SYNCED_AT:
-            values[name] = [synced_at] * len(rows)
-            continue
-        values[name], variants = fitted(table, column, columns, counts)
-        values.update((variant_name, entries) for variant_name, (_, entries) in variants.items())
-    return [dict(zip(values, entries, strict=True)) for entries in zip(*values.values(), strict=True)]
 
 
 def object_of(table: str, row: Mapping[str, Any], columns: Columns) -> Row:
-    """Stripe's object, less null fields and embedded lists, rebuilt from a database row: the inverse of this module.
+    """Stripe's object, less null fields and embedded lists, rebuilt from a database row.
 
     Values as `typed_rows` gives them or a database returns them: json as its text (or parsed, but for a bare string),
     timestamps as datetime (naive means UTC). Equal to `comparable` of the object that was stored. Raises KeyError for

@@ -16,7 +16,7 @@ from sources.fetch.pager import Listing, Step, Turn
 from sources.fetch.progress import Ids, Reached
 from sources.fetch.values import Object, Page, Request
 from sources.stripe_api.catalogue import gives_sets
-from sources.stripe_api.client.request import request
+from sources.stripe_api.client.client import request
 from sources.stripe_api.paging.conventions import RESTARTS, cursor_after, next_page_path
 from sources.stripe_api.paging.parents import ParentIds, Rows, range_params, rows_after
 

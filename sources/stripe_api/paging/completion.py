@@ -14,7 +14,7 @@ from sources.catalogue import Embedded, Params, Table
 from sources.errors import ObjectMissing, RequestRefused
 from sources.fetch.pager import Step
 from sources.fetch.values import Object, Page, Request
-from sources.stripe_api.client.request import request
+from sources.stripe_api.client.client import request
 from sources.stripe_api.paging.conventions import RESTARTS, cursor_after, expansions
 
 Tables = Mapping[str, Table]

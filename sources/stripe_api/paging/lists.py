@@ -7,7 +7,7 @@ from sources.errors import ObjectMissing, RequestRefused
 from sources.fetch.pager import Listing, Step, Turn
 from sources.fetch.progress import Listed
 from sources.fetch.values import Object, Page, Request
-from sources.stripe_api.client.request import request
+from sources.stripe_api.client.client import request
 from sources.stripe_api.paging.conventions import RESTARTS, created_of, cursor_after, next_page_path
 
 
@@ -72,7 +72,7 @@ class ListPager:
 
     def _downward(self, page: Page) -> Turn:
         """A page of older objects."""
-        objects = self._ref(page.objects)
+        objects = self._within(page.objects)
         if self._top is None and self._ordered and objects:
             self._top = _id(objects[0])
         last = created_of(page.objects[-1], self.resource) if page.objects else None
@@ -90,7 +90,7 @@ class ListPager:
 
     def _upward(self, page: Page) -> Turn:
         """A page of objects newer than the bookmark, the newest of them first."""
-        objects = self._ref(page.objects)
+        objects = self._within(page.objects)
         ended = not page.has_more or len(objects) < len(page.objects)
         self._top = _id(objects[0]) if objects else self._top
         self._cursor = self._cursor if ended else cursor_after(page, self._cursor, first=True)
@@ -108,7 +108,7 @@ class ListPager:
         advance = Listed(self.key, self._top, cursor, ended or self._upwards, self._since)
         return Turn(listings=listings, advance=advance, then=[] if ended else [Step(self._request())])
 
-    def _ref(self, objects: list[Object]) -> list[Object]:
+    def _within(self, objects: list[Object]) -> list[Object]:
         seconds = [created_of(one, self.resource) for one in objects]
         return [
             one

@@ -6,17 +6,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from sources.catalogue import Resource, Table
-from sources.columns.set_markers import rows_of
+from sources.columns.arrow import count_rows
 from sources.errors import BadConfiguration
-from sources.fetch.deliveries import Convert
 from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
-from sources.fetch.pager import Horizon, Pager, Step, Survey
-from sources.fetch.progress import Progress, key_of
+from sources.fetch.pager import Convert, Horizon, Pager, Step, Survey
+from sources.fetch.progress import Progress, pass_key
 from sources.fetch.schedule import ResourceRun, Schedule
 from sources.fetch.values import Page
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.client.client import Client
-from sources.stripe_api.client.request import endpoint_of
+from sources.stripe_api.client.client import Client, endpoint_of
 from sources.stripe_api.paging.children import ChildPager
 from sources.stripe_api.paging.completion import Completion
 from sources.stripe_api.paging.conventions import STRIPE_BEGAN, list_params
@@ -52,7 +50,7 @@ def fetch(
         resource_run(one, known.get(one.name, Progress()), tables, parents, since, until, horizon) for one in resources
     ]
     schedule = Schedule(runs, client.limiter, requests_budget)
-    return Fetch(client, schedule, convert, rows_of, workers, max_rows, max_bytes, clock)
+    return Fetch(client, schedule, convert, count_rows, workers, max_rows, max_bytes, clock)
 
 
 def resource_run(
@@ -65,7 +63,7 @@ def resource_run(
     horizon: Horizon,
 ) -> ResourceRun:
     """What is left of a resource in `[since, until)`. Raises BadConfiguration without the parents that it needs."""
-    passes = [(key_of(one), list_params(resource, tables, one)) for one in resource.passes]
+    passes = [(pass_key(one), list_params(resource, tables, one)) for one in resource.passes]
     pagers: list[Pager] = []
     survey = Survey(horizon)
     if resource.parents:

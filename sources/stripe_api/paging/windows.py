@@ -8,7 +8,7 @@ from sources.fetch.pager import Divisible, Listing, Step, Survey, Turn
 from sources.fetch.progress import Advance, Covered
 from sources.fetch.values import Page, Request
 from sources.fetch.windows import Window, window
-from sources.stripe_api.client.request import request
+from sources.stripe_api.client.client import request
 from sources.stripe_api.paging.conventions import (
     RESTARTS,
     STRIPE_BEGAN,

@@ -1,21 +1,29 @@
-"""Stripe from the settings: a client under the account's budget, and which account it is. Knows no database."""
+"""Stripe as a `Provider`, and a client of its API by the settings."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import stripe
 
-from pipelines.settings import Settings
 from sources.errors import BadConfiguration
-from sources.stripe_api.client import account
-from sources.stripe_api.client.account import Account, limiter_of
+from sources.provider import Provider
+from sources.stripe_api.catalogue import CATALOGUE
+from sources.stripe_api.client.account import limiter_of, read_account
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.client.settings import ClientSettings
+from sources.stripe_api.convert import converter
+from sources.stripe_api.events.webhook import read_event, verify
+from sources.stripe_api.objects.changes import change_of, rows_of
+from sources.stripe_api.objects.retrieve import retrieve
+from sources.stripe_api.paging.plan import fetch
 
-__all__ = ["Account", "open_client", "read_account"]
 
+def open_client(settings: Any) -> Client:
+    """A client that keeps to the account's share, by the settings (`pipelines.settings.Settings`).
 
-def open_client(settings: Settings) -> Client:
-    """A client that keeps to the account's share. Raises `BadConfiguration` without a usable key."""
+    Raises `BadConfiguration` without a usable key.
+    """
     stripe.enable_telemetry = False
     if not settings.stripe_secret_key:
         raise BadConfiguration(
@@ -39,6 +47,18 @@ def open_client(settings: Settings) -> Client:
     return Client(client_settings, limiter_of(settings.account_rate, settings.endpoint_rate))
 
 
-def read_account(client: Client, settings: Settings) -> Account:
-    """Asks who the key belongs to, unless the settings say it. See `sources.stripe_api.client.account.read_account`."""
-    return account.read_account(client, settings.told_account)
+STRIPE = Provider(
+    name="stripe",
+    catalogue=CATALOGUE,
+    open_client=open_client,
+    read_account=read_account,
+    converter=converter,
+    fetch=fetch,
+    retrieve=retrieve,
+    change_of=change_of,
+    rows_of=rows_of,
+    verify=verify,
+    read_event=read_event,
+    signature_header=b"stripe-signature",
+    account_ids=r"acct_\w+",
+)

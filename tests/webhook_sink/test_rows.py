@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sources.columns.contract import Contract, ContractedColumns
+from sources.columns.typed import typed_rows
+from sources.rows import Stamp
 from sources.stripe_api.catalogue import CATALOGUE
-from sources.stripe_api.objects.rows import Stamp, explode, typed_rows
-from webhook_sink.commit.staging import staged
+from sources.stripe_api.objects.rows import explode
+from webhook_sink.commit.rows import json_rows
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 SCALARS = (
@@ -30,10 +32,10 @@ FIELDS = ("name", "balance", "created", "livemode", "metadata", "unit_amount_dec
 
 
 @given(fields=st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=6))
-def test_staged_rows_equal_the_definition(fields: dict[str, Any]) -> None:
+def test_rows_as_json_equal_the_definition(fields: dict[str, Any]) -> None:
     (row,) = explode("prices", [{"id": "price_1", "object": "price", **fields}], Stamp("acct_1", 7, "event"))["prices"]
     ours, theirs = (ContractedColumns(CATALOGUE, {}, Contract()) for _ in range(2))
-    (one,) = staged("prices", [dict(row)], ours, lambda: NOW)
+    (made,) = json_rows("prices", [dict(row)], ours)
     (typed,) = typed_rows("prices", [dict(row)], theirs, clock=lambda: NOW)
     kinds = theirs.of("prices")
     expected = {
@@ -41,8 +43,8 @@ def test_staged_rows_equal_the_definition(fields: dict[str, Any]) -> None:
         for name, value in typed.items()
         if value is not None and name != "_synced_at"
     }
-    assert orjson.loads(one.raw) == orjson.loads(orjson.dumps(expected, default=_text))
-    assert set(one.names) == set(expected)
+    assert orjson.loads(made.json) == orjson.loads(orjson.dumps(expected, default=_text))
+    assert set(made.columns) == set(expected)
     assert ours.of("prices") == kinds
 
 

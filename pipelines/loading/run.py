@@ -20,13 +20,13 @@ from pipelines.session import Session, open_session
 from pipelines.settings import Settings
 from pipelines.state import State
 from pipelines.warehouse.problems import DatabaseProblem, database_problems
+from sources.catalogue import Resource
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import ConnectorError
 from sources.fetch.fetch import Fetch
-from sources.stripe_api.catalogue import Resource
-from sources.stripe_api.convert import converter
+from sources.provider import Provider
 from sources.stripe_api.events.position import AHEAD
-from sources.stripe_api.paging.plan import fetch
+from sources.stripe_api.provider import STRIPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,9 @@ class Outcome:
     in_part: Sequence[str] = ()
 
 
-def run(settings: Settings, order: Order) -> Outcome:
+def run(settings: Settings, order: Order, provider: Provider = STRIPE) -> Outcome:
     """Runs the order. Raises `StopRun` where it could not even start; later errors are in the outcome."""
-    with database_problems(), open_session(settings, order.command, clock=True) as session:
+    with database_problems(), open_session(settings, order.command, provider=provider, clock=True) as session:
         session.state.close_abandoned()
         return Run(session, order, session.clock(), session.state).go()
 
@@ -124,15 +124,16 @@ class Run:
     def _fetch(self, resources: Sequence[Resource], parents: StoredParents | None) -> None:
         if not resources:
             return
-        fetching = fetch(
-            self._session.client,
+        session = self._session
+        fetching = session.provider.fetch(
+            session.client,
             resources,
-            convert=converter(self._session.account_id, self._session.columns, self._session.counts),
+            convert=session.provider.converter(session.account_id, session.columns, session.counts),
             since=self._order.since,
             until=self._until,
             progress=self._journal.progress(),
             parents=parents,
-            workers=self._session.settings.workers,
+            workers=session.settings.workers,
             requests_budget=self._order.requests_budget,
         )
         with fetching:

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from psycopg.pq import TransactionStatus
 
 from tests.webhook_sink.conftest import Stored
-from webhook_sink.commit.pipeline import MOST_PREPARED, Connection, Statement, rows
-from webhook_sink.commit.pool import configure
+from webhook_sink.commit.connection import MOST_PREPARED, Connection, Statement, configure, result_rows
 
 Body = Callable[[Connection], Awaitable[Any]]
 
@@ -35,9 +34,9 @@ def test_results_come_in_the_order_of_the_statements_and_are_prepared_once(postg
     statements = [Statement(b"SELECT $1::int + 1", (n,)) for n in range(3)] + [Statement(b"SELECT 1 WHERE false")]
 
     async def body(connection: Connection) -> Any:
-        found = [[rows(one) for one in await connection.run_pipeline(statements)] for _ in range(2)]
+        found = [[result_rows(one) for one in await connection.run_pipeline(statements)] for _ in range(2)]
         (prepared,) = await connection.run_pipeline([Statement(b"SELECT count(*) FROM pg_prepared_statements")])
-        return found, rows(prepared)
+        return found, result_rows(prepared)
 
     assert connected(postgres_url, body) == ([[[("1",)], [("2",)], [("3",)], []]] * 2, [("3",)])
 
@@ -63,7 +62,7 @@ def test_values_arrive_as_they_are(
     )
 
     async def body(connection: Connection) -> Any:
-        return rows((await connection.run_pipeline([statement]))[0])
+        return result_rows((await connection.run_pipeline([statement]))[0])
 
     expected = ("t", text, str(number), "t" if flag else "f", None, str(len(values)))
     assert connected(postgres_server, body, named=named) == [expected]
@@ -94,7 +93,7 @@ def test_what_was_not_prepared_behind_an_error_is_prepared_the_next_time(postgre
                 await connection.run_pipeline([Statement(b"BEGIN"), Statement(wrong), behind])
             assert connection.info.transaction_status == TransactionStatus.INERROR
             await connection.rollback()
-        return [rows(one) for one in await connection.run_pipeline([behind, behind])]
+        return [result_rows(one) for one in await connection.run_pipeline([behind, behind])]
 
     assert connected(postgres_url, body) == [[("behind",)]] * 2
 
@@ -107,7 +106,7 @@ def test_psycopgs_own_statements_and_rollbacks_leave_what_is_prepared(postgres_u
         for _ in range(9):
             await connection.execute("SELECT 'psycopg'", prepare=None)
         await connection.rollback()
-        return rows((await connection.run_pipeline([ours]))[0])
+        return result_rows((await connection.run_pipeline([ours]))[0])
 
     assert connected(postgres_url, body) == [("ours",)]
 
@@ -117,10 +116,10 @@ def test_statements_that_were_not_used_for_long_are_not_kept(postgres_url: str) 
 
     async def body(connection: Connection) -> Any:
         for _ in range(2):
-            found = [rows(one) for one in await connection.run_pipeline(many)]
+            found = [result_rows(one) for one in await connection.run_pipeline(many)]
             assert found == [[(str(n),)] for n in range(len(many))]
         (prepared,) = await connection.run_pipeline([Statement(b"SELECT count(*) FROM pg_prepared_statements")])
-        return rows(prepared)
+        return result_rows(prepared)
 
     assert connected(postgres_url, body) == [(str(MOST_PREPARED),)]
 
@@ -129,7 +128,7 @@ def test_more_than_the_socket_holds_goes_both_ways(postgres_url: str) -> None:
     long = "x" * 3_000_000
 
     async def body(connection: Connection) -> Any:
-        return [rows(one) for one in await connection.run_pipeline([Statement(b"SELECT $1::text", (long,))] * 3)]
+        return [result_rows(one) for one in await connection.run_pipeline([Statement(b"SELECT $1::text", (long,))] * 3)]
 
     assert connected(postgres_url, body) == [[(long,)]] * 3
 
@@ -155,6 +154,6 @@ def test_cancelled_round_trip_leaves_a_connection_that_works_or_is_closed(postgr
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        return connection.closed or rows((await connection.run_pipeline([Statement(b"SELECT 2")]))[0])
+        return connection.closed or result_rows((await connection.run_pipeline([Statement(b"SELECT 2")]))[0])
 
     assert connected(postgres_url, body) in (True, [("2",)])

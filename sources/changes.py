@@ -1,0 +1,118 @@
+"""Single objects: the changes that events report, references to objects, and the results of retrieving them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from sources.rows import Key, Row
+
+THIN = "thin"
+"""The `doubt` of a change whose event only names its object, so that the object has to be retrieved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an event reports about an object. `at` and `created` (of the object, None where unknown) are unix seconds.
+
+    `key` has the values of the table's key, and is empty for a singleton; `parent_id` is set if the table has parents
+    and the object names its own. `doubt` says why the object must be retrieved first; None if it can be believed.
+    """
+
+    table: str
+    key: Key
+    parent_id: str | None
+    at: int
+    created: int | None
+    is_deletion: bool
+    object: Row
+    doubt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """An event that changes no row, and why."""
+
+    type: str
+    reason: str
+
+
+class Newest:
+    """The newest change of each object of one pass, whatever order they come in.
+
+    It remembers which objects it has settled (key and second), so that a pass can be taken in pieces: the pieces have
+    to come newest first, as Stripe lists events.
+    """
+
+    def __init__(self) -> None:
+        self._settled: dict[tuple[str, Key], int] = {}
+        self._changes: dict[tuple[str, Key], Change] = {}
+
+    def add(self, change: Change) -> None:
+        """Takes a change, unless a newer one of the object is known."""
+        place = (change.table, change.key)
+        if (settled := self._settled.get(place)) is not None and change.at < settled:
+            return
+        known = self._changes.get(place)
+        if known is None:
+            self._changes[place] = change if settled is None else replace(change, doubt="tie")
+        elif change.at > known.at:
+            self._changes[place] = change
+        elif change.at == known.at and not _is_same(change, known):
+            self._changes[place] = replace(known, doubt="tie")
+
+    def take(self) -> list[Change]:
+        """The changes so far, in order of their objects; they count as settled from now on."""
+        taken = [self._changes[place] for place in sorted(self._changes)]
+        self._settled |= {place: change.at for place, change in self._changes.items()}
+        self._changes = {}
+        return taken
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
+
+def _is_same(one: Change, other: Change) -> bool:
+    return one.is_deletion == other.is_deletion and one.object == other.object
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """An object to retrieve. `at` is the second (unix) from which on it was needed, `created` that of its creation."""
+
+    table: str
+    key: Key
+    parent_id: str | None
+    created: int | None
+    at: int
+
+    def to_json(self) -> list[Any]:
+        """As JSON values."""
+        return [self.table, list(self.key), self.parent_id, self.created, self.at]
+
+    @classmethod
+    def from_json(cls, value: Sequence[Any]) -> ObjectRef:
+        """What `to_json` gave."""
+        table, key, parent_id, created, at = value
+        return cls(table, tuple(key), parent_id, created, at)
+
+    def fields(self, key: Sequence[str]) -> dict[str, str]:
+        """What fills the placeholders of its path; `key` names the columns of its table's key."""
+        named = dict(zip(key, self.key, strict=True))
+        return named | ({"_parent_id": self.parent_id} if self.parent_id is not None else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What came of retrieving an object, and its rows.
+
+    "gone": the provider has no such object. "unreadable": it has no way to read it, or the key may not. "broken": the
+    answer cannot become a row. "failed": for a passing reason, in spite of retries.
+    """
+
+    ref: ObjectRef
+    state: Literal["read", "gone", "unreadable", "broken", "failed"]
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    object: Row | None = None
+    why: str = ""

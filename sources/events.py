@@ -1,0 +1,53 @@
+"""An event as a provider sends it to a webhook: what the sink needs to know of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+class BadEvent(Exception):
+    """The body is not an event of the provider's. The message holds nothing of the body."""
+
+
+class BadSignature(Exception):
+    """The body was not signed with any of the secrets, or it was signed too long ago."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as it arrived. `created` is in unix seconds, `account` the connected account that it is about, if any.
+
+    `livemode` is None if the event does not tell. `object` is a snapshot's object, or a thin event's `related_object`
+    (`id`, `type`, `url`) if it has one. `fields` is the whole event, parsed; `body` is what was signed, for the
+    ledger. With `is_cut`, the event could only be parsed in part: `fields` and `object` tell which event it is, but do
+    not show its object's state.
+    """
+
+    id: str
+    type: str
+    created: int
+    account: str | None
+    livemode: bool | None
+    api_version: str | None
+    thin: bool
+    object: dict[str, Any] | None
+    fields: dict[str, Any]
+    body: bytes
+    is_cut: bool = False
+
+    @property
+    def object_id(self) -> str | None:
+        """The object's id, if it has one that is text."""
+        return _text(self.object, "id")
+
+    @property
+    def object_type(self) -> str | None:
+        """The provider's name for the object's type (`charge`)."""
+        return _text(self.object, "type" if self.thin else "object")
+
+
+def _text(fields: Mapping[str, Any] | None, name: str) -> str | None:
+    value = (fields or {}).get(name)
+    return value if isinstance(value, str) and value and "\0" not in value and value.isprintable() else None

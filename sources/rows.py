@@ -1,0 +1,37 @@
+"""Plain rows, and where they come from: what every provider makes of its objects. Pure.
+
+A row is a dict of the provider's own field names and JSON values plus our own columns (`_as_of` and `_deleted_at` as
+unix seconds). Two kinds of row are no objects:
+
+- a *tombstone* has the key and `_deleted_at`, and not its table's witness: the merge sets `_deleted_at` and keeps the
+  rest of the row;
+- a *set marker*, `_source` = "set", says that at `_as_of` the children of `_parent_id` were exactly the rows that
+  came along: the merge deletes older ones that are missing and never stores the marker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Row = dict[str, Any]
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Where rows come from: the account, the second (unix) on the provider's clock whose state they show, the way."""
+
+    account_id: str
+    as_of: int
+    source: Literal["list", "event", "retrieve"]
+
+
+def merged(parts: Iterable[Mapping[str, list[Row]]]) -> dict[str, list[Row]]:
+    """Rows by table of all parts."""
+    rows: dict[str, list[Row]] = {}
+    for part in parts:
+        for name, found in part.items():
+            rows.setdefault(name, []).extend(found)
+    return rows

@@ -1,0 +1,141 @@
+"""Reads an event from the bytes of a webhook, and verifies Stripe's signature over them. Pure; knows no table.
+
+There are two kinds: snapshot events (https://docs.stripe.com/api/events/object) carry an object, and thin events
+(https://docs.stripe.com/api/v2/core/events/event-types) only name one. The SDK compares signatures
+(https://docs.stripe.com/webhooks/signature), in constant time; their age is checked here, with a clock that is given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from stripe import SignatureVerificationError, WebhookSignature
+
+from sources.columns.coerce import FIRST_SECOND, LAST_SECOND
+from sources.events import BadEvent, BadSignature, Event
+from sources.json_text import TooLarge, parse, shallow
+
+OBJECT_LEVEL = 3  # the depth of a snapshot's object: the event, its data, the object
+
+_WORD = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def read_event(body: bytes) -> Event:
+    """The event in a body. Raises BadEvent if it is not an event."""
+    try:
+        fields, is_cut = _parsed(body)
+    except ValueError:
+        raise BadEvent("the body is not JSON") from None
+    if not isinstance(fields, dict) or fields.get("object") not in ("event", "v2.core.event"):
+        raise BadEvent("the body is not an event")
+    thin = fields["object"] == "v2.core.event"
+    data = fields.get("data")
+    obj = fields.get("related_object") if thin else (data.get("object") if isinstance(data, dict) else None)
+    if not isinstance(obj, dict) and not (thin and obj is None):
+        raise BadEvent("the event has no object")
+    version = fields.get("api_version")
+    return Event(
+        id=_word(fields, "id"),
+        type=_word(fields, "type"),
+        created=_seconds(fields.get("created")),
+        account=_account(fields.get("context") if thin else fields.get("account")),
+        livemode=livemode if isinstance(livemode := fields.get("livemode"), bool) else None,
+        api_version=version if isinstance(version, str) and _WORD.fullmatch(version) else None,
+        thin=thin,
+        object=obj,
+        fields=fields,
+        body=body,
+        is_cut=is_cut,
+    )
+
+
+def _parsed(body: bytes) -> tuple[Any, bool]:
+    """The parsed body, and False; of JSON that cannot be parsed, its upper levels, and True. Raises ValueError."""
+    try:
+        return parse(body), False
+    except TooLarge:
+        return parse(shallow(body, OBJECT_LEVEL)), True
+
+
+def _word(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or not _WORD.fullmatch(value):
+        raise BadEvent(f"the event's {name} is not a name")
+    return value
+
+
+def _seconds(value: Any) -> int:
+    """Unix seconds, from the integer of a snapshot event or the RFC 3339 text of a thin one."""
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+            value = int(moment.timestamp()) if moment.tzinfo else None
+        except (ValueError, OverflowError):
+            value = None
+    if type(value) is not int or not FIRST_SECOND <= value <= LAST_SECOND:
+        raise BadEvent("the event's created is not a time")
+    return value
+
+
+def _account(value: Any) -> str | None:
+    """The account id, which is the last one in a thin event's context (`org_…/acct_…`)."""
+    if value is None or value == "":
+        return None
+    last = value.rpartition("/")[2] if isinstance(value, str) else ""
+    if not _WORD.fullmatch(last):
+        raise BadEvent("the event's account is not an id")
+    return last
+
+
+# --- the signature ----------------------------------------------------------------------------------------------------
+
+MOST_TIMES = 4
+"""How many timestamps have their signatures checked. Each costs an HMAC over the whole body."""
+
+
+def verify(body: bytes, header: str | None, secrets: Sequence[str], *, tolerance: float, now: float) -> None:
+    """Checks that one of the secrets signed the body at most `tolerance` seconds before `now`, in unix seconds.
+
+    Raises BadSignature if none did. `header` may be several headers joined by commas, with blanks around them: each
+    signature is checked with the timestamp `t` before it. Any `v1` may match, because there are several while a secret
+    is rolled.
+    """
+    if not header:
+        raise BadSignature("there is no Stripe-Signature header")
+    times = [
+        int(timestamp)
+        for timestamp, signed in _by_timestamp(header).items()
+        if any(_is_signed(body, signed, secret) for secret in secrets)
+    ]
+    if not times:
+        raise BadSignature("no signature in Stripe-Signature matches a webhook secret")
+    if max(times) < now - tolerance:
+        raise BadSignature("the signature is too old")
+
+
+def _by_timestamp(header: str) -> dict[str, str]:
+    """The first timestamps, and for each the header that Stripe would have sent: `t=…,v1=…`, without blanks."""
+    parts = [part.strip() for part in header.split(",")]
+    places = [place for place, part in enumerate(parts) if part.startswith("t=")]
+    headers: dict[str, str] = {}
+    for start, end in zip([0, *places[1:]], [*places[1:], len(parts)], strict=False) if places else ():
+        own = parts[start:end]
+        timestamp = next(part for part in own if part.startswith("t="))[2:]
+        is_number = timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 16
+        if is_number and (timestamp in headers or len(headers) < MOST_TIMES):
+            headers[timestamp] = ",".join([headers[timestamp], *own] if timestamp in headers else own)
+    if not headers:
+        raise BadSignature("Stripe-Signature has no timestamp")
+    return headers
+
+
+def _is_signed(body: bytes, header: str, secret: str) -> bool:
+    try:
+        WebhookSignature.verify_header(body, header, secret, tolerance=None)
+    except (SignatureVerificationError, ValueError, TypeError):
+        # The body is not UTF-8 (ValueError), or the signature is not ASCII, which the comparison refuses (TypeError).
+        return False
+    return True

@@ -1,0 +1,76 @@
+"""Whose events a sink takes: the account of the settings, of the key, or of the loads in the database. Blocking."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pipelines.session import refuse_other_mode
+from pipelines.settings import Settings
+from pipelines.state import modes_of_accounts
+from pipelines.warehouse.postgres_database import PostgresDatabase
+from sources.errors import BadConfiguration, shown
+from sources.provider import Provider
+
+T = TypeVar("T")
+
+NOT_AN_ACCOUNT = (
+    "SOURCES__STRIPE__ACCOUNT_ID is {}, which is no account id, and rows would be stored under it. Set it to acct_…,"
+    " the account whose webhooks the sink takes. Events of connected accounts name their own account."
+)
+NO_ACCOUNT = (
+    "It is not known whose events these are. Set SOURCES__STRIPE__ACCOUNT_ID to acct_…, or set STRIPE_SECRET_KEY, so"
+    " that rows can be stored under your account."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose events a sink takes, and of which mode: None if neither a key nor the dataset tells."""
+
+    account_id: str
+    livemode: bool | None
+
+
+def owner_of(settings: Settings, conninfo: str, provider: Provider, client_of: Callable[[str | None], Any]) -> Owner:
+    """The account that the settings name, or that the key belongs to, or that loads have left in the database.
+
+    Raises BadConfiguration if none of these tells the account, and if the key is of another mode than the dataset; and
+    what the client raises.
+    """
+    modes = _modes(conninfo, settings.dataset)
+    account_id = _account_id(settings, provider, client_of, modes)
+    if settings.stripe_secret_key:
+        refuse_other_mode(settings, account_id, modes.get(account_id))
+        return Owner(account_id, settings.is_live)
+    return Owner(account_id, modes.get(account_id) if account_id in modes else _only(set(modes.values()) - {None}))
+
+
+def _account_id(
+    settings: Settings, provider: Provider, client_of: Callable[[str | None], Any], loaded: Collection[str]
+) -> str:
+    if told := settings.told_account:
+        if not re.fullmatch(provider.account_ids, told):
+            raise BadConfiguration(NOT_AN_ACCOUNT.format(shown(told)))
+        return told
+    if settings.stripe_secret_key:
+        return provider.read_account(client_of(None), settings.told_account).id
+    if (account_id := _only(loaded)) is None:
+        raise BadConfiguration(NO_ACCOUNT)
+    return account_id
+
+
+def _modes(conninfo: str, dataset: str) -> dict[str, bool | None]:
+    """The accounts that were loaded into the dataset, and whether each is in live mode; None if that is not known."""
+    database = PostgresDatabase(conninfo)
+    try:
+        return modes_of_accounts(database, dataset)
+    finally:
+        database.close()
+
+
+def _only(values: Collection[T]) -> T | None:
+    """The only one of the values; None if there are none or several."""
+    return next(iter(values)) if len(values) == 1 else None
