@@ -19,12 +19,12 @@ def resources_page() -> str:
     left_out = [each for each in RESOURCES.values() if each.not_loaded is not None]
     return page(
         "Resources",
-        f"What `--resources` takes: names from this page, or the groups {code(*GROUPS)}. `core` is billing and"
-        " payments, `default` (when nothing is asked for) every list that needs no parent, with all that arrives"
-        " embedded, and `all` adds the lists below that cost at least one request for each parent.",
-        "*Created* says whether the list can be asked for a range of time: such lists are read in parallel windows, and"
-        " a later run asks only for what is newer. *Gate* is a product that an account may lack: the resource is then"
-        " skipped and reported.",
+        f"`--resources` accepts the names on this page, and the groups {code(*GROUPS)}. `core` is billing and payments."
+        " `default`, which applies without the option, is every list that needs no parent, with its embedded lists."
+        " `all` adds the lists that cost at least one request for each parent.",
+        "*Created* says whether the list can be filtered by a range of time: such lists are read in parallel windows,"
+        " and a later run requests only newer objects. *Gate* is a product that an account may lack: the resource is"
+        " then skipped and reported.",
         *_section("Singletons", [each for each in loaded if each.kind == "singleton"], _root_columns),
         *_section("Lists", [each for each in loaded if each.kind == "root"], _root_columns),
         *_section("Lists that need a parent", [each for each in loaded if each.kind == "child"], _child_columns),
@@ -82,19 +82,19 @@ def tables_page() -> str:
     """Every table with its key, its origin and its columns."""
     return page(
         "Tables",
-        "One table for each kind of object, in the dataset `stripe`. Columns have the names of Stripe's fields. A field"
-        " that is not here becomes a new column when it first arrives; a value that does not fit its column's type goes"
-        " to `<column>__v_<type>` beside it.",
+        "There is one table for each kind of object, in the dataset `stripe`. Columns have the names of Stripe's"
+        " fields. A field that is not listed here becomes a new column when it first arrives. A value that does not"
+        " fit its column's type goes to a second column, `<column>__v_<type>`.",
         table(("Type here", "Postgres", "DuckDB"), ((code(ours), *map(code, sql)) for ours, sql in SQL_TYPES.items())),
         "## Columns of every table",
         table(("Column", "Type"), ((code(name), kind) for name, kind in OWN_COLUMNS.items())),
-        f"A field that can be no column is kept, whole, in the JSON column `{OTHER_FIELDS}`, which a table gets when it"
-        " first needs it. This applies to names that are not snake case or longer than 53 characters, names that the"
-        f" databases have for columns of their own ({code(*sorted(SYSTEM_COLUMNS))}), and every field beyond the"
+        f"A field that cannot be a column is stored, whole, in the JSON column `{OTHER_FIELDS}`, which a table gets"
+        " when it first needs it. This applies to names that are not snake case or are longer than 53 characters, names"
+        f" that the databases use for their own columns ({code(*sorted(SYSTEM_COLUMNS))}), and every field beyond the"
         f" {MORE_COLUMNS} columns that a table gets for fields and variants that are not listed here. A value that"
         " does not fit its column's type then goes to `<column>__v_json`. A field that has a column keeps it.",
-        "Only tables with a parent have `_parent_id`: the id of the object that a row belongs to. What the columns mean"
-        " is told in [merge.md](../merge.md).",
+        "Only tables with a parent have `_parent_id`: the id of the object that a row belongs to."
+        " [merge.md](../merge.md) explains these columns.",
         *(_table_section(each) for each in TABLES.values()),
     )
 
@@ -110,9 +110,11 @@ def _table_section(each: Table) -> str:
     if holders:
         facts.append(f"Arrives embedded in {', '.join(link(holder.name) for holder in holders)}.")
     if not lists and not holders:
-        facts.append("Stripe has no list of these: rows come from events and single objects.")
+        facts.append("Stripe has no list of these objects: rows come from events and from reads of single objects.")
     if each.shown_on_request:
-        facts.append(f"Shown on request, which every read makes and no event can: {code(*each.shown_on_request)}.")
+        facts.append(
+            f"Shown only on request, so every read contains it and no event does: {code(*each.shown_on_request)}."
+        )
     if each.hidden:
         facts.append(f"Not loaded: {code(*each.hidden)} ([why](../decisions.md)).")
     rows = [(code(name), kind) for name, kind in fields_of(each.name).items()]

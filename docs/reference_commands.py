@@ -23,7 +23,7 @@ def commands_page() -> str:
     """Every command with its options, from the scripts' own parsers."""
     return page(
         "Commands",
-        "Every one of them prints this with `--help`.",
+        "Each command prints its options with `--help`.",
         *(part for command, module in COMMANDS for part in _command(command, importlib.import_module(module))),
     )
 

@@ -32,7 +32,8 @@ def each_account(settings: Settings) -> list[Settings]:
         if not name.startswith("acct_"):
             raise BadConfiguration(
                 f"The setting stripe_account has an entry that is not an account id, {shown(name)}: set"
-                " SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to acct_…, several separated by commas, or all."
+                " SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to acct_…, to several of them"
+                " separated by commas, or to all."
             )
     return [_of(settings, name) for name in names] or [settings]
 
@@ -60,7 +61,8 @@ def one_account(settings: Settings) -> Settings:
     if not _is_one(settings):
         raise BadConfiguration(
             "This command works on one account, but the setting stripe_account names several: set"
-            " SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to one acct_…, or to nothing for the key's own."
+            " SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to one acct_…, or leave it empty for the"
+            " key's own account."
         )
     (found,) = each_account(settings)
     return found

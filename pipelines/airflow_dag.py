@@ -63,7 +63,7 @@ BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 
 with DAG(
     "stripe_sync",
-    description="Stripe's events into the tables, and lists for what events do not tell",
+    description="Loads Stripe's events, then the lists whose changes events do not report",
     schedule=SCHEDULE,
     start_date=BEGIN,
     catchup=False,
@@ -102,7 +102,7 @@ with DAG(
 if CHECK_SCHEDULE:
     with DAG(
         "stripe_check",
-        description="Stripe's lists compared with the tables, and what differs repaired",
+        description="Compares the tables with Stripe's lists and repairs the differences",
         schedule=CHECK_SCHEDULE,
         start_date=BEGIN,
         catchup=False,

@@ -39,7 +39,9 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--destination", choices=get_args(Destination), help="default: duckdb")
     parser.add_argument("--dataset", help="schema that holds the tables (default: stripe)")
     parser.add_argument("--duckdb-path", type=str, metavar="FILE", help="DuckDB file (default: stripe_data.duckdb)")
-    parser.add_argument("--stripe-account", metavar="ACCT", help="connected account, acct_…, several, or all")
+    parser.add_argument(
+        "--stripe-account", metavar="ACCT", help="connected account (acct_…), several separated by commas, or all"
+    )
     parser.add_argument("--debug", action="store_true", help="log more, and show tracebacks")
 
 
@@ -56,7 +58,7 @@ def resources_of(options: argparse.Namespace) -> list[str]:
     """
     names = [name.strip() for given in options.resources for name in given.split(",") if name.strip()]
     if options.resources and not names:
-        raise BadConfiguration("--resources names nothing. Name resources or groups, or leave the option out.")
+        raise BadConfiguration("--resources names nothing. Name resources or groups, or omit the option.")
     return names
 
 
@@ -66,7 +68,7 @@ def moment(text: str) -> datetime:
         return pendulum.from_timestamp(int(text)) if text.isdigit() and len(text) > 8 else _parsed(text)
     except (ValueError, pendulum.parsing.exceptions.ParserError):
         raise argparse.ArgumentTypeError(
-            f"{shown(text)} is no point in time: write 2025-01-31, 2025-01-31T12:00:00Z or unix seconds"
+            f"{shown(text)} is not a date or time: write 2025-01-31, 2025-01-31T12:00:00Z or unix seconds"
         ) from None
 
 
@@ -80,7 +82,7 @@ def _parsed(text: str) -> datetime:
 def whole_number(text: str) -> int:
     """A command line's whole number, one or more."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError("it has to be a whole number of one or more")
+        raise argparse.ArgumentTypeError("it must be a whole number, 1 or more")
     return int(text)
 
 
@@ -91,7 +93,7 @@ def seconds(text: str) -> float:
     except ValueError:
         number = 0.0
     if not 1 <= number < float("inf"):
-        raise argparse.ArgumentTypeError("it has to be a number of seconds of one or more")
+        raise argparse.ArgumentTypeError("it must be a number of seconds, 1 or more")
     return number
 
 
@@ -101,7 +103,7 @@ def window_of(options: argparse.Namespace) -> tuple[int, int | None]:
     Raises BadConfiguration where nothing can lie between them.
     """
     if options.since and options.until and options.since >= options.until:
-        raise BadConfiguration("--since has to be before --until: nothing can be created between them.")
+        raise BadConfiguration("--since must be before --until.")
     return int(options.since.timestamp()) if options.since else 0, (
         int(options.until.timestamp()) if options.until else None
     )
@@ -126,7 +128,7 @@ def for_each_account(settings: Settings, body: Callable[[Settings], int], *, deb
         except ConnectorError as error:
             if len(accounts) == 1:
                 raise
-            say(f"{each.stripe_account or 'The own account'} was not finished:")
+            say(f"{each.stripe_account or 'The account of the key'} was not finished:")
             explain(error, debug)
             code = max(code, SOME_FAILED)
     return code
@@ -135,17 +137,18 @@ def for_each_account(settings: Settings, body: Callable[[Settings], int], *, deb
 def say_what_differs(counts: ConversionCounts) -> None:
     """What was stored in another place or spelling than Stripe's own, each kind once; nothing is lost there."""
     for (table, column), count in sorted(counts.variants().items()):
-        say(f"{count} values of {table} did not fit their column and are in {table}.{column}.")
+        say(f"{count} values of {table} did not fit their column and are stored in {table}.{column}.")
     for (table, column), count in sorted(counts.escaped().items()):
         say(
-            f"{count} values of {table}.{column} had characters that databases cannot hold; they are escaped (\\u0000)."
+            f"{count} values of {table}.{column} contained characters that databases cannot store; these are"
+            " escaped (\\u0000)."
         )
     for table, fields in sorted(counts.aside().items()):
         named = ", ".join(fields[:10]) + (f" and {len(fields) - 10:,} more" if fields[10:] else "")
         say(
-            f"These fields of {table} cannot be columns and are stored in {table}.{OTHER_FIELDS}: {named}. A column"
-            f" name is snake case and not one of the database's own, and a table gets at most {MORE_COLUMNS} columns"
-            " beyond those that Stripe publishes."
+            f"These fields of {table} cannot be columns and are stored in {table}.{OTHER_FIELDS}: {named}. A"
+            " column name must be snake case and must not be one that the database reserves, and a table"
+            f" gets at most {MORE_COLUMNS} columns beyond those that Stripe publishes."
         )
 
 
@@ -175,7 +178,7 @@ def run_interruptible(body: Callable[[], int]) -> int:
         if interrupts.has_arrived:
             code = INTERRUPTED
         if code == INTERRUPTED:
-            say("Interrupted. What was loaded is kept, and the next run goes on from there.")
+            say("Interrupted. Everything that was loaded is kept, and the next run continues from there.")
         return code
 
 
@@ -187,8 +190,8 @@ def _explaining(body: Callable[[argparse.Namespace], int], options: argparse.Nam
         note = error
     except Exception as error:
         note = BadConfiguration(
-            f"An error that should not have happened: {type(error).__name__}. What was loaded is kept. Run it again"
-            " with --debug for the traceback, and please report it."
+            f"Unexpected error: {type(error).__name__}. Everything that was loaded is kept. Run the command"
+            " again with --debug to see the traceback, and please report it."
         )
         if is_database_error(error):
             note = DatabaseProblem(explained(error))
@@ -204,7 +207,7 @@ def require_working_directory() -> None:
         os.getcwd()
     except OSError as error:
         raise BadConfiguration(
-            f"The folder that the command was started in cannot be used ({error.strerror}): change to another one."
+            f"The folder in which the command was started cannot be used ({error.strerror}). Change to another folder."
         ) from error
 
 

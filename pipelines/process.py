@@ -22,8 +22,11 @@ from typing import Literal, NoReturn, TextIO
 INTERRUPTED = 130
 AGAIN = 0.5  # seconds: a terminal and a wrapper such as `uv run` may pass on the same Ctrl-C, each for itself
 SHORTLY = 0.05  # seconds until an interrupt that was lost is raised again
-NOT_BEGUN = "Interrupted before it began: nothing was read and nothing was changed."
-ENDED_HARD = "Interrupted again: ended at once. What was loaded is kept, and the next run goes on from there."
+NOT_BEGUN = "Interrupted before the command began: nothing was read and nothing was changed."
+ENDED_HARD = (
+    "Interrupted again, so the command ended at once. Everything that was loaded is kept, and the next run"
+    " continues from there."
+)
 
 
 class Interrupts:

@@ -196,7 +196,8 @@ def refuse_other_mode(settings: Settings, account_id: str, livemode: bool | None
     kept, given = ("live", "a test") if livemode else ("test", "a live")
     raise BadConfiguration(
         f"The dataset {settings.dataset!r} has {kept}-mode objects of {account_id}, and STRIPE_SECRET_KEY is"
-        f" {given}-mode key. Choose another --dataset for the other mode, so that they are not mixed."
+        f" {given}-mode key. Choose another --dataset for the other mode, so that live and test data are not"
+        " mixed."
     )
 
 

@@ -64,7 +64,8 @@ def refuse_unread(section: str, names: Collection[str]) -> None:
     for place, found, name in _found():
         if found == section and name in options:
             LOG.warning(
-                "The setting %s is an argument of stripe_source() alone, and the commands do not read it: give %s.",
+                "The commands do not read the setting %s, which is an argument of stripe_source() only. Use"
+                " the option %s instead.",
                 _told(place, found, name),
                 options[name],
             )
@@ -79,7 +80,7 @@ def refuse_unread(section: str, names: Collection[str]) -> None:
             raise BadConfiguration(f"There is no setting {_given(place, found, name, known)}. {advice}")
         elif name in known and (_is_nearly(found, section) or _is_shortened(place, found, section)):
             LOG.warning(
-                "The setting %s is not read: its section is not one of ours. Did you mean %s?",
+                "The setting %s is not read: no command has this section. Did you mean %s?",
                 _told(place, found, name),
                 _told(place, section, name),
             )
@@ -143,8 +144,9 @@ def _providers() -> Collection[Any]:
         if file := getattr(error, "file_name", None):
             raise BadConfiguration(f"The file .dlt/{file} is not valid TOML, or it cannot be read.") from None
         raise BadConfiguration(
-            f"dlt cannot read its configuration ({type(error).__name__}). A setting of its own has a value that dlt"
-            f" does not take: {_candidates(getattr(error, 'field_name', None))}. Remove it: no command needs it."
+            f"dlt cannot read its configuration ({type(error).__name__}). One of dlt's own settings has a"
+            f" value that dlt does not accept: {_candidates(getattr(error, 'field_name', None))}. Remove it:"
+            " no command needs it."
         ) from None
 
 
@@ -177,59 +179,72 @@ class Settings:
     """Everything that can be set. Paths are relative to the working folder, rates are requests a second."""
 
     stripe_secret_key: str | None = setting(
-        None, "Secret or restricted key; reading is all it needs.", env="STRIPE_SECRET_KEY", secret=True
+        None, "Secret or restricted key. It needs only read permissions.", env="STRIPE_SECRET_KEY", secret=True
     )
-    api_base: str = setting("https://api.stripe.com", "Where Stripe's API is: a proxy or the simulator can stand in.")
-    stripe_version: str | None = setting(None, "API version to ask for; the installed SDK's unless set.")
+    api_base: str = setting("https://api.stripe.com", "Address of Stripe's API, of a proxy, or of the simulator.")
+    stripe_version: str | None = setting(
+        None, "API version to request. The default is the version of the installed SDK."
+    )
     stripe_account: str | None = setting(
-        None, "Connected account to read (`acct_…`), sent as `Stripe-Account`; several with commas between, or `all`."
+        None, "Connected account to read (`acct_…`), sent as `Stripe-Account`; several separated by commas, or `all`."
     )
     stripe_context: str | None = setting(None, "Account or organisation path to read, sent as `Stripe-Context`.")
     account_id: str | None = setting(
-        None, "The account's id, where the key may not read `/v1/account`; written to `_account_id`."
+        None, "The account's id, which is written to `_account_id`. Set it if the key may not read `/v1/account`."
     )
-    max_retries: int = setting(5, "Retries of a request that failed for a passing reason.")
+    max_retries: int = setting(5, "Number of times that a request is retried after a temporary failure.")
     max_retry_delay: float = setting(60.0, "Longest wait before a retry, in seconds.")
     connect_timeout: float = setting(10.0, "Seconds to wait for a connection.")
-    read_timeout: float = setting(80.0, "Seconds to wait for an answer, and for each further part of it.")
-    request_deadline: float = setting(180.0, "Seconds that a whole request may take, to its answer's last byte.")
+    read_timeout: float = setting(80.0, "Seconds to wait for the start of an answer, and for each further part of it.")
+    request_deadline: float = setting(
+        180.0, "Seconds that a whole request may take, up to the last byte of its answer."
+    )
     max_clock_skew: float = setting(
         600.0,
-        "Seconds by which an answer's `Date` may differ from this machine's clock and the database's; `inf` for a"
-        " simulated account.",
+        "Seconds by which the `Date` of an answer may differ from the clock that confirms it, which is this"
+        " machine's or the database's; `inf` for a simulated account.",
     )
-    live_rate: float = setting(100.0, "Stripe's limit for a live account; `inf` for none.")
-    sandbox_rate: float = setting(25.0, "Stripe's limit for a sandbox or test-mode account; `inf` for none.")
-    endpoint_rate: float = setting(25.0, "Stripe's limit for each endpoint; `inf` for none.")
+    live_rate: float = setting(100.0, "Stripe's limit for a live account, in requests per second; `inf` for no limit.")
+    sandbox_rate: float = setting(
+        25.0, "Stripe's limit for a sandbox or test-mode account, in requests per second; `inf` for no limit."
+    )
+    endpoint_rate: float = setting(
+        25.0, "Stripe's limit for each endpoint, in requests per second; `inf` for no limit."
+    )
     rate_limit_share: float = setting(
-        0.5, "Share of the account's limit to use, above 0 and at most 1: the rest is left to your own checkout."
+        0.5, "Share of the account's rate limit to use, above 0 and at most 1. The rest is left for your own checkout."
     )
-    workers: int = setting(16, "Requests under way at once, at the most.")
-    package_rows: int = setting(40_000, "Rows that one load package holds, about.")
-    package_megabytes: int = setting(48, "Megabytes that one load package holds, about.")
-    package_seconds: float = setting(30.0, "Longest time that fetched rows wait for their package, in seconds.")
+    workers: int = setting(16, "Maximum number of concurrent requests.")
+    package_rows: int = setting(40_000, "Approximate number of rows in one load package.")
+    package_megabytes: int = setting(48, "Approximate size of one load package, in megabytes.")
+    package_seconds: float = setting(
+        30.0, "Longest time that fetched rows wait before their package is loaded, in seconds."
+    )
     destination: Destination = setting("duckdb", "`duckdb` or `postgres`.")
     dataset: str = setting(
         "stripe",
-        "Schema that holds the tables: a letter, then letters, digits and underscores, lower case, 28 at most;"
-        " it must not end in `_staging` or `_secrets`, which name our own schemas beside it.",
+        "Schema that holds the tables. Its name begins with a letter and has at most 28 lower-case letters,"
+        " digits and underscores. It must not end in `_staging` or `_secrets`, which are reserved for the"
+        " project's other schemas.",
     )
     duckdb_path: str = setting(
         "stripe_data.duckdb",
-        "DuckDB file. Its stem must differ from the dataset, or names become ambiguous.",
+        "DuckDB file. Its name without the extension must differ from the dataset's name, or table names"
+        " become ambiguous.",
         env="DUCKDB_PATH",
     )
-    duckdb_memory_limit: str = setting("1GB", "Memory that DuckDB may take.")
+    duckdb_memory_limit: str = setting("1GB", "Maximum memory that DuckDB may use.")
     database_url: str | None = setting(
         None,
-        "Connection string of libpq, or a URL as other clients write it, see docs/postgres.md; without it dlt's own"
-        " `destination.postgres.credentials`.",
+        "libpq connection string, or a URL in another client's format (see docs/postgres.md). The default is"
+        " dlt's own `destination.postgres.credentials`.",
         env="DATABASE_URL",
         secret=True,
     )
     database_ca: str | None = setting(
         None,
-        "Certificate authority of the database, PEM or base64 of PEM, in place of `sslrootcert`.",
+        "Certificate of the authority that signed the database server's certificate, as PEM or base64 of"
+        " PEM. It replaces `sslrootcert`.",
         env="DATABASE_CA",
     )
 
@@ -290,8 +305,8 @@ def read_fields(kind: type[Any], section: str, given: Mapping[str, Any]) -> dict
         if value is not None:
             if not each.metadata["secret"] and looks_secret(str(value)):
                 raise BadConfiguration(
-                    f"The setting {each.name} holds what looks like a key, a signing secret or a connection string,"
-                    f" which does not belong there. {_set(each.name, section)}"
+                    f"The setting {each.name} contains what looks like a key, a signing secret or a"
+                    f" connection string, which does not belong there. {_set(each.name, section)}"
                 )
             values[each.name] = _typed(each.name, section, value, hints[each.name])
     return values

@@ -1,8 +1,8 @@
 """The consistency check: `python pipelines/stripe_check.py`, every night or week.
 
-Lists everything again, compares it with the tables field by field, repairs what differs and reports it. Exit codes: 0
-all went well, 1 some resources could not be checked, 2 it could not start, 3 drift was found (with --fail-on-drift),
-130 a signal stopped it.
+Lists everything again, compares it with the tables field by field, repairs the differences and reports them. Exit
+codes: 0 all went well, 1 some resources could not be checked, 2 it could not start, 3 drift was found (with
+--fail-on-drift), 130 a signal stopped it.
 """
 
 from __future__ import annotations
@@ -61,15 +61,15 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="NAME",
         default=[],
-        help="names, or the groups core, default and all (default: what was loaded before)",
+        help="names, or the groups core, default and all (default: the resources that were loaded before)",
     )
     parser.add_argument("--since", type=moment, metavar="TIME", help="only objects created at or after this moment")
     parser.add_argument("--until", type=moment, metavar="TIME", help="only objects created before this moment")
     parser.add_argument(
         "--sample", type=whole_number, metavar="N", help="only about N objects of each list, taken at random"
     )
-    parser.add_argument("--dry-run", action="store_true", help="report, and repair nothing")
-    parser.add_argument("--fail-on-drift", action="store_true", help="exit with 3 when anything differed")
+    parser.add_argument("--dry-run", action="store_true", help="report the differences, and repair nothing")
+    parser.add_argument("--fail-on-drift", action="store_true", help="exit with code 3 if anything differs")
     parser.add_argument(
         "--json", type=str, metavar="FILE", help="also write the report to FILE; with -, only JSON goes to stdout"
     )
@@ -131,9 +131,9 @@ def _check_account(settings: Settings, names: list[str], options: argparse.Names
 def _tell(report: CheckReport, file: TextIO) -> None:
     report.show(file)
     for name, why in report.incomplete.items():
-        say(f"{name} could not be checked to its end: {why}")
+        say(f"{name} could not be checked completely: {why}")
     if report.skipped:
-        say(f"Not checked, since the account or the key lacks them: {', '.join(report.skipped)}.")
+        say(f"Not checked, because the account or the key lacks them: {', '.join(report.skipped)}.")
 
 
 def _print_json(text: bytes) -> int:
@@ -182,4 +182,4 @@ class ReportFile:
             raise self._problem(error) from error
 
     def _problem(self, error: OSError) -> BadConfiguration:
-        return BadConfiguration(f"The report cannot be written to the file of --json: {error.strerror}.")
+        return BadConfiguration(f"The report cannot be written to the file that --json names: {error.strerror}.")

@@ -1,8 +1,8 @@
-"""The initial load, and any later catching up: `python pipelines/stripe_full.py`.
+"""The initial load, and later loads of what is new: `python pipelines/stripe_full.py`.
 
-Reads every list that the account has, from where the last run came to, into DuckDB or Postgres. Can be killed and
-started again at any time; a run that overlaps another one ends at once. Exit codes: 0 all went well, 1 some resources
-failed, 2 it could not start, 130 a signal stopped it.
+Loads every list of the account into DuckDB or Postgres, and continues from the point that the last run reached. You can
+kill it and start it again at any time. A run ends at once if another run is active. Exit codes: 0 all went well, 1
+some resources failed, 2 it could not start, 130 a signal stopped it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="stripe_full.py", description="Loads a Stripe account into DuckDB or Postgres, or what is new in it."
+        prog="stripe_full.py",
+        description="Loads a Stripe account into DuckDB or Postgres; later runs load what is new.",
     )
     add_common_options(parser)
     parser.add_argument(
@@ -53,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="NAME",
         default=[],
-        help="names, or the groups core, default and all (default: every root list and what comes embedded in it)",
+        help="names, or the groups core, default and all (default: every list that needs no parent, with its"
+        " embedded lists)",
     )
     parser.add_argument("--since", type=moment, metavar="TIME", help="only objects created at or after this moment")
     parser.add_argument("--until", type=moment, metavar="TIME", help="only objects created before this moment")
@@ -85,8 +87,8 @@ def report(outcome: Outcome, *, debug: bool = False) -> int:
     print_summary(outcome.board)
     if outcome.resumed:
         say(
-            f"{outcome.resumed} of these resources went on from an earlier run: what that run had read was not read"
-            " again. --full-refresh reads everything."
+            f"{outcome.resumed} of these resources continued from an earlier run, and objects that it had"
+            " read were not read again. --full-refresh reads everything."
         )
     say_what_differs(outcome.counts)
     if outcome.error is not None:

@@ -1,8 +1,8 @@
 """Single objects by id: `python pipelines/stripe_object.py cus_123 in_456`.
 
-Reads each with its children and merges them into their tables; a deleted one is marked deleted. It may run beside a
-load or a sync. Exit codes: 0 all went well, 1 something could not be stored, 2 an id or a setting cannot be used,
-130 a signal stopped it.
+Reads each object with its children and merges them into their tables. A deleted object is marked as deleted. The
+command may run beside a load or a sync. Exit codes: 0 all went well, 1 something could not be stored, 2 an id or a
+setting cannot be used, 130 a signal stopped it.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="stripe_object.py", description="Reads objects by id into their tables.")
+    parser = Parser(prog="stripe_object.py", description="Loads objects by id into their tables.")
     add_common_options(parser)
     parser.add_argument(
         "ids",
         nargs="+",
         metavar="ID",
-        help="cus_…, in_…, or PARENT/ID for what is read below another; put -- before ids that begin with a dash",
+        help="cus_…, in_…, or PARENT/ID for an object below a parent; put -- before ids that begin with a dash",
     )
     parser.add_argument(
-        "--type", metavar="NAME", help="table or Stripe's object name, where ids do not tell: coupons, plan"
+        "--type", metavar="NAME", help="table or Stripe's object name, if the id does not determine it: coupons, plan"
     )
-    parser.add_argument("--related", action="store_true", help="also what the objects refer to")
+    parser.add_argument("--related", action="store_true", help="also load the objects that these objects refer to")
     return parser
 
 

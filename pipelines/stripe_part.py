@@ -1,9 +1,9 @@
 """One part of a scheduled sync, for schedulers with several workers: `python pipelines/stripe_part.py`.
 
-`accounts` prepares the dataset and says whom to sync, `events` applies an account's events and says which lists are
-due, `lists` reads some of them. The last line of output is JSON for the scheduler: see `pipelines/airflow_dag.py`.
-Exit codes: 0 all went well, 1 some resources failed, 2 it could not start, or the same part is running elsewhere, 130 a
-signal stopped it.
+`accounts` prepares the dataset and prints the accounts to sync, `events` applies an account's events and prints the
+lists that are due, `lists` reads some of these lists. The last line of output is JSON for the scheduler: see
+`pipelines/airflow_dag.py`. Exit codes: 0 all went well, 1 some resources failed, 2 it could not start, or the same part
+is running elsewhere, 130 a signal stopped it.
 """
 
 from __future__ import annotations
@@ -54,13 +54,15 @@ def _parser() -> argparse.ArgumentParser:
             type=whole_number,
             default=1,
             metavar="N",
-            help="so many parts run at once and share the request rate",
+            help="number of parts that run at once and share the request rate",
         )
         part.add_argument(
-            "--requests-budget", type=_budget, metavar="N", help="spend at most N requests; empty for any number"
+            "--requests-budget", type=_budget, metavar="N", help="spend at most N requests; empty for no limit"
         )
-    lists.add_argument("--area", required=True, help="the resources' area, which names the lock and the staging")
-    lists.add_argument("--resources", required=True, metavar="NAMES", help="names with commas between")
+    lists.add_argument(
+        "--area", required=True, help="area of the resources; the lock and the staging schema are named after it"
+    )
+    lists.add_argument("--resources", required=True, metavar="NAMES", help="names separated by commas")
     lists.add_argument("--touched", default="", metavar="TABLES", help="tables that the events changed")
     return parser
 

@@ -1,7 +1,8 @@
-"""The scheduled run: `python pipelines/stripe_sync.py`, every hour from cron, a timer or Airflow.
+"""The scheduled run: `python pipelines/stripe_sync.py`, started every hour by cron, a timer or Airflow.
 
-One pass over the account's events, then the lists for what events do not tell. A run that overlaps the last one ends at
-once. Exit codes: 0 all went well, 1 some resources failed, 2 it could not start, 130 a signal stopped it.
+Reads the account's events once, then the lists whose changes events do not report. A run ends at once if the previous
+run is still active. Exit codes: 0 all went well, 1 some resources failed, 2 it could not start, 130 a signal stopped
+it.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="stripe_sync.py", description="Brings the tables up to date: events first, then lists for the rest."
+        prog="stripe_sync.py",
+        description="Brings the tables up to date: first events, then the lists whose changes events do not report.",
     )
     add_common_options(parser)
     parser.add_argument(
@@ -56,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="NAME",
         default=[],
-        help="names, or the groups core, default and all (default: what was loaded before)",
+        help="names, or the groups core, default and all (default: the resources that were loaded before)",
     )
     parser.add_argument(
         "--requests-budget", type=whole_number, metavar="N", help="spend at most N requests for each account, then stop"
@@ -67,9 +69,11 @@ def _parser() -> argparse.ArgumentParser:
         type=seconds,
         const=FOLLOW_SECONDS,
         metavar="SECONDS",
-        help=f"keep going, with so many seconds between two rounds (default: {FOLLOW_SECONDS:.0f})",
+        help=f"keep running, with this many seconds between two rounds (default: {FOLLOW_SECONDS:.0f})",
     )
-    parser.add_argument("--strict", action="store_true", help="a resource that the account lacks is an error")
+    parser.add_argument(
+        "--strict", action="store_true", help="treat a resource that the account or the key lacks as an error"
+    )
     return parser
 
 

@@ -145,7 +145,7 @@ nested."""
 GROUPS = ("core", "default", "all")
 """What matters most; every list that needs no parent, with the singletons; all that can be loaded."""
 
-_KNOWN = f"Known are the groups {', '.join(GROUPS)} and the names of the catalogue (docs/reference)."
+_KNOWN = f"Choose from the groups {', '.join(GROUPS)} and the names in docs/reference/resources.md."
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -58,5 +58,5 @@ def _text(given: str) -> str:
     try:
         given.encode()
     except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError("it holds bytes that are not UTF-8") from None
+        raise argparse.ArgumentTypeError("it contains bytes that are not UTF-8") from None
     return given

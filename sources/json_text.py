@@ -209,7 +209,7 @@ def _parse_slowly(body: bytes) -> Any:
     try:
         return json.loads(body.decode("utf-8"), parse_float=_number, parse_int=_integer, parse_constant=_no_constant)
     except RecursionError:
-        raise TooDeep("JSON is nested too deep") from None
+        raise TooDeep("the JSON is nested too deeply") from None
 
 
 def _number(literal: str) -> float | Decimal:
@@ -230,7 +230,7 @@ def _integer(literal: str) -> int:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def _pieces(value: Any) -> Iterator[str]:
@@ -241,7 +241,7 @@ def _pieces(value: Any) -> Iterator[str]:
     while True:
         if type(one) is dict or type(one) is list:
             if len(under_way) == MAX_DEPTH:
-                raise BrokenPage(f"a value of it is nested too deep, more than {MAX_DEPTH:,} levels")
+                raise BrokenPage(f"one of its values is nested more than {MAX_DEPTH:,} levels deep")
             under_way.append((iter(one.items() if type(one) is dict else one), "}" if type(one) is dict else "]"))
             yield "{" if type(one) is dict else "["
             comma = ""

@@ -168,7 +168,7 @@ class Check:
                 elif isinstance(one, Finished):
                     self._look_for_unlisted(by_name[one.resource], self._order.since, self._until)
         for name in open_ones:
-            self.report.incomplete[name] = "the budget of requests was spent"
+            self.report.incomplete[name] = "the request budget is spent"
 
     def _read_samples(self, size: int) -> None:
         session = self._session

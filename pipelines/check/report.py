@@ -118,10 +118,14 @@ class CheckReport:
         if self.findings:
             console.print(shown)
         for name, count in self.future.items():
-            what = "now give way to what Stripe shows" if self.is_repaired else "give way to nothing (--dry-run)"
-            console.print(f"{name}: {count:,} rows claimed to be from the future, by a wrong clock; they {what}.")
+            what = (
+                "Stripe's current state now overwrites them"
+                if self.is_repaired
+                else "they are left unchanged (--dry-run)"
+            )
+            console.print(f"{name}: {count:,} rows were dated in the future by a wrong clock; {what}.")
         done = "repaired" if self.is_repaired else "not repaired (--dry-run)"
-        counts = {"differ": len(self.findings), "were from the future": self.future.total()}
+        counts = {"differ": len(self.findings), "were dated in the future": self.future.total()}
         drift = " and ".join(f"{count:,} rows {how}" for how, count in counts.items() if count)
         verdict = f"{drift}, {done}" if self.has_drift else "no drift"
         console.print(

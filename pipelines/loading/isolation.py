@@ -67,7 +67,7 @@ def _load_apart(load: Load, known: Table, table: pa.Table, note: Note, most: flo
     while waiting:
         start, count = waiting.pop()
         if found >= most:
-            note(None, f"{count:,} more rows were not tried after so many refusals", count)
+            note(None, f"{count:,} more rows were not tried, because the database had refused too many", count)
             left_out += range(start, start + count)
             continue
         why = _refused(load, {known.name: rows.slice(start, count)})
@@ -85,7 +85,7 @@ def _load_apart(load: Load, known: Table, table: pa.Table, note: Note, most: flo
             pc.invert(pc.is_in(pa.array(range(rows.num_rows)), value_set=pa.array(left_out, pa.int64())))
         )
         if whole.num_rows and (why := _refused(load, {known.name: concat([kept, whole])})) is not None:
-            note(None, f"the database refuses to delete children that are gone: {why}", whole.num_rows)
+            note(None, f"the database refuses to delete children that no longer exist: {why}", whole.num_rows)
     return len(left_out)
 
 

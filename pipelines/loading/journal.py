@@ -16,7 +16,7 @@ from sources.fetch.windows import WindowSet
 
 OVERLAP = timedelta(minutes=5)  # between the parents that two runs ask about: writers' clocks may differ by so much
 
-CUT_SHORT = "The run ended before this was complete; sync_runs has the reason."
+CUT_SHORT = "The run ended before this resource was complete; the table sync_runs has the reason."
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def explanation(error: Exception) -> str:
     """Why a resource came to nothing: our own errors say it; of a stranger only the kind is told, not what it holds."""
     if isinstance(error, ConnectorError):
         return str(error)
-    return f"An error that should not have happened: {type(error).__name__}. Run it again with --debug, and report it."
+    return f"Unexpected error: {type(error).__name__}. Run the command again with --debug, and please report it."
 
 
 def _bounds(passes: Iterable[WindowSet]) -> tuple[datetime | None, datetime | None]:

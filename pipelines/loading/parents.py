@@ -33,8 +33,8 @@ class StoredParents:
         """Rows in the order of their ids, after `after`. Raises SkipResource where the parents were never loaded."""
         if not has_table(self._database, self._dataset, parent.table):
             raise SkipResource(
-                f"The table {self._dataset}.{parent.table} has never been loaded, so there are no parents to ask for."
-                f" Load it as well: --resources {parent.table} …"
+                f"The table {self._dataset}.{parent.table} has never been loaded, so the parents are unknown."
+                f" Load it too: --resources {parent.table} …"
             )
         key = self._tables[parent.table].key[0]
         selected = ", ".join(f'"{name}"' for name in (key, *(column for _, column in parent.also)))

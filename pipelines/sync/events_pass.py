@@ -117,7 +117,7 @@ class EventsPass:
         """Stores what events tell, then counts them as applied, then reads back what they do not settle."""
         tables = self._events_table(piece)
         for one in piece.unusable:
-            self._counts.reject("events", one.get("id"), "the list of events shows it without its id or its second")
+            self._counts.reject("events", one.get("id"), "the list of events shows it without an id or a time")
         for event in piece.events:
             change = self._change(event)
             if change is None:
@@ -198,7 +198,9 @@ class EventsPass:
 
 def _check(position: Position, now: int) -> None:
     if position.is_ahead(now):
-        raise EventsGap("An earlier run saw a wrong clock: the events' position is ahead of Stripe's.", now)
+        raise EventsGap(
+            "An earlier run used a wrong clock: the position of the events is later than Stripe's clock.", now
+        )
     if position.has_gap(now):
         reached = datetime.fromtimestamp(position.reached, UTC)
         raise EventsGap(f"The events of this account were last applied up to {reached:%Y-%m-%d %H:%M} UTC.", now)

@@ -95,7 +95,8 @@ class ListRuns:
             raise outcome.error
         if len(done) + len(outcome.failed) < len(resources):
             raise BudgetSpent(
-                "The budget of requests is spent. What was loaded is kept; the next run goes on from there."
+                "The request budget is spent. Everything that was loaded is kept, and the next run continues"
+                " from there."
             )
 
 

@@ -78,7 +78,7 @@ def _find(session: Session, id: str, kind: str | None) -> Retrieved:
     held = [one for one in tries if one.state == "read"]
     if len(held) > 1:
         names = ", ".join(one.ref.table for one in held)
-        raise UnknownObject(f"{shown_id(id)} is the id of several objects: {names}. Say which with --type.")
+        raise UnknownObject(f"{shown_id(id)} is the id of several objects: {names}. Choose one with --type.")
     lost = [one for one in tries if one.state == "gone" and (one.object is not None or _is_stored(session, one.ref))]
     if held or lost:
         return held[0] if held else _deleted_now(session, lost[0])
@@ -89,8 +89,10 @@ def _find(session: Session, id: str, kind: str | None) -> Retrieved:
     raise UnknownObject(
         f"There is no {where} {shown_id(id)} in account {session.account_id}"
         + (f": {reasons[0].rstrip('.')}. " if reasons else ". ")
-        + "Check the id, the mode of the key (live or test) and --stripe-account; --type names another kind of object,"
-        " and objects below another are written PARENT/ID."
+        + (
+            "Check the id, the mode of the key (live or test) and --stripe-account. Use --type for another"
+            " kind of object, and PARENT/ID for an object below a parent."
+        )
     )
 
 
@@ -101,7 +103,7 @@ def _tables(catalogue: Catalogue, id: str, kind: str | None) -> Sequence[str]:
         if not named:
             known = [*catalogue.tables, *(o for t in catalogue.tables.values() for o in t.objects)]
             near = difflib.get_close_matches(kind, known, 1)
-            raise UnknownObject(f"--type {shown(kind, known)} is no table and no object of Stripe's" + _mean(near))
+            raise UnknownObject(f"--type {shown(kind, known)} is neither a table nor a Stripe object" + _mean(near))
         return named
     own = id.rpartition("/")[2]
     if own != id and any(catalogue.tables[name].parent for name in tables_of_id(own) or ()):
@@ -110,13 +112,13 @@ def _tables(catalogue: Catalogue, id: str, kind: str | None) -> Sequence[str]:
     if tables is None:
         return CHOSEN_BY_USERS
     if not tables:
-        raise UnknownObject(f"Objects with ids like {shown_id(id)} ({prefix_of(id)}…) are kept in no table.")
+        raise UnknownObject(f"Objects with ids like {shown_id(id)} ({prefix_of(id)}…) have no table.")
     readable = [name for name in tables if catalogue.tables[name].retrieve is not None]
     if not readable:
         parents = sorted({catalogue.tables[name].parent or "" for name in tables} - {""})
         raise UnknownObject(
             f"{shown_id(id)} cannot be read by its id alone."
-            + (f" Read what it belongs to, and it comes along: {' or '.join(parents)}." if parents else "")
+            + (f" Load its parent, which includes it: {' or '.join(parents)}." if parents else "")
         )
     return readable
 

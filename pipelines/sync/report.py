@@ -17,7 +17,10 @@ def report(outcome: SyncOutcome, *, strict: bool) -> int:
         f" {outcome.requests:,} requests."
     )
     if outcome.relisted:
-        print(f"{outcome.account_id}: every list was read again; {outcome.deleted_in_gap:,} rows turned out deleted.")
+        print(
+            f"{outcome.account_id}: every list was read again, and {outcome.deleted_in_gap:,} rows were found"
+            " to be deleted."
+        )
     for reason, count in sorted(events.doubts.items()):
         print(f"  read back for the reason {reason!r}: {count:,}")
     for reason, count in sorted((events.ignored + events.unreadable).items()):
@@ -32,5 +35,8 @@ def report(outcome: SyncOutcome, *, strict: bool) -> int:
     if outcome.failed:
         say(f"These resources failed, see above: {', '.join(outcome.failed)}.")
     if strict and outcome.skipped:
-        say(f"With --strict these are errors, the account or the key lacks them: {', '.join(outcome.skipped)}.")
+        say(
+            "The account or the key lacks these resources, which is an error with --strict:"
+            f" {', '.join(outcome.skipped)}."
+        )
     return SOME_FAILED if outcome.failed or (strict and outcome.skipped) else ALL_WELL

@@ -41,10 +41,10 @@ class Resync:
         if since is None:
             self._start(why, now)
         elif (begin := int(since.timestamp())) > now:  # what it has listed has its moments from the same clock
-            self._start("An earlier run saw a wrong clock when it read every list.", now)
+            self._start("An earlier run used a wrong clock when it read every list.", now)
         else:
             self.begin = max(begin, now - KEPT + 2 * MARGIN)
-            self._warn("Going on with reading every list again, which an earlier run began.")
+            self._warn("Continuing to read every list again, which an earlier run began.")
         future_rows(self._session, now)
         left = [one for one in self._resources if not self._state.is_listed_within(one.name, self.begin, now)]
         if left:
@@ -58,8 +58,9 @@ class Resync:
     def _start(self, why: str, now: int) -> None:
         self.begin = now
         self._warn(
-            f"{why} Stripe keeps events for thirty days, so every list is read again now, and every row that no"
-            " list shows. This costs as many requests as a first load; afterwards events will do."
+            f"{why} Stripe keeps events for thirty days, so every list is read again now, and every row that"
+            " no list shows. This costs as many requests as a first load. After that, reading events is"
+            " enough."
         )
         for one in self._resources:
             self._state.save_progress(one.name, Progress().to_json())

@@ -18,14 +18,21 @@ HOUR, DAY = 3_600, 86_400
 class SyncSettings:
     """Everything that can be set of a sync. `lookbacks` and `cadences` say it of single resources."""
 
-    events_lag: int = setting(60, "Seconds to now that events are left alone: the newest appear late and out of order.")
-    events_overlap: int = setting(300, "Seconds of events before the saved position that are read again.")
-    lookback_hours: float = setting(
-        24.0, "Hours before the last listing that lists by `created` read again, for changes that no event tells."
+    events_lag: int = setting(
+        60,
+        "Age in seconds below which events are left for the next run, because the newest appear late and out of order.",
     )
-    lookbacks: str = setting("", "Hours of single resources, `name=hours` separated by commas.")
-    cadence_hours: float = setting(24.0, "Hours between two listings of what events do not tell.")
-    cadences: str = setting("", "Hours of single resources, `name=hours` separated by commas; 0 is every run.")
+    events_overlap: int = setting(300, "Seconds before the saved position from which events are read again.")
+    lookback_hours: float = setting(
+        24.0,
+        "Hours before the last reading from which lists that filter by `created` are read again, for"
+        " changes that no event reports.",
+    )
+    lookbacks: str = setting("", "`lookback_hours` of single resources: `name=hours`, separated by commas.")
+    cadence_hours: float = setting(24.0, "Hours between two readings of a list whose changes events do not report.")
+    cadences: str = setting(
+        "", "`cadence_hours` of single resources: `name=hours`, separated by commas. 0 means every run."
+    )
 
     def lookback(self, resource: str) -> int:
         """Seconds of a resource's lookback."""

@@ -142,7 +142,7 @@ class Sync:
         position = self._position(account)
         if position is None or account.resync_since is not None:
             now = self._session.clock()
-            position = self._resync("The events of this account were never applied to these tables.", now)
+            position = self._resync("The events of this account have never been applied to these tables.", now)
             if position.begin >= now:
                 return now
         try:

@@ -124,8 +124,8 @@ def open_duckdb(file: str, dataset: str, memory_limit: str) -> DuckDbDatabase:
         return DuckDbDatabase(str(path), memory_limit, run_lock)
     except Timeout:
         raise AlreadyRunning(
-            f"Another run has the DuckDB file {path}, so this one ends at once. Nothing was changed; wait until the"
-            " other has ended, or set DUCKDB_PATH (or --duckdb-path) to another file."
+            f"Another run is using the DuckDB file {path}, so this run ends at once. Nothing was changed."
+            " Wait until the other run has ended, or set DUCKDB_PATH (or --duckdb-path) to another file."
         ) from None
     except (duckdb.Error, OSError) as error:
         run_lock.release()
@@ -140,8 +140,8 @@ def _file_of(given: str, dataset: str) -> tuple[Path, int]:
     """
     if address := ADDRESS.match(given):
         raise DatabaseProblem(
-            f"DUCKDB_PATH (or --duckdb-path) begins with {address[0]!r}, which is no file: nothing would be there after"
-            " the run, or not here. Set it to the path of a file on this machine."
+            f"DUCKDB_PATH (or --duckdb-path) begins with {address[0]!r}, so it is not a file on this machine,"
+            " and the data would be lost or stored elsewhere. Set it to the path of a file on this machine."
         )
     path = Path(given).absolute()
     try:
@@ -150,21 +150,21 @@ def _file_of(given: str, dataset: str) -> tuple[Path, int]:
     except (FileNotFoundError, NotADirectoryError):
         status = None
     except ValueError:
-        raise DatabaseProblem(f"The path of the DuckDB file is no UTF-8, or has a zero byte. {CHOOSE}") from None
+        raise DatabaseProblem(f"The path of the DuckDB file is not UTF-8, or contains a zero byte. {CHOOSE}") from None
     except OSError as error:
         raise DatabaseProblem(f"The DuckDB file {path} cannot be used: {error.strerror}. {CHOOSE}") from error
     catalog = path.name.partition("?")[0].lstrip(".").partition(".")[0].lower()  # as DuckDB names an opened file
     if catalog == dataset or catalog.startswith(f"{dataset}_staging"):
         raise DatabaseProblem(
-            f"DuckDB would call the file {path} {catalog!r}, and so is a schema of the dataset {dataset!r},"
-            f" which makes {catalog}.customers ambiguous. Set DUCKDB_PATH (or --duckdb-path) to another file name, or"
-            " choose another --dataset."
+            f"DuckDB would give the file {path} the name {catalog!r}, which is also the name of a schema of"
+            f" the dataset {dataset!r}, so {catalog}.customers would be ambiguous. Set DUCKDB_PATH (or"
+            " --duckdb-path) to another file name, or choose another --dataset."
         )
     if status is not None and not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, a socket or a device"
         raise DatabaseProblem(f"The DuckDB file {path} is {kind}. {CHOOSE}")
     if not path.parent.is_dir():
-        raise DatabaseProblem(f"The DuckDB file {path} cannot be made: there is no such folder. {CHOOSE}")
+        raise DatabaseProblem(f"The DuckDB file {path} cannot be created: its folder does not exist. {CHOOSE}")
     return path, PRIVATE if status is None else status.st_mode & 0o666 | PRIVATE
 
 
@@ -204,13 +204,15 @@ def _message(path: Path, error: duckdb.Error | OSError) -> str:
     text = str(error)
     if "set lock" in text:
         return (
-            f"The DuckDB file {path} is open in another process, and DuckDB lets only one write. Close that process"
-            f" (a notebook, a shell, another run) and start again. {CHOOSE}"
+            f"The DuckDB file {path} is open in another process, and DuckDB allows only one process to write."
+            f" Close that process (a notebook, a shell, another run) and start again. {CHOOSE}"
         )
     if isinstance(error, duckdb.ParserException | duckdb.InvalidInputException) and "memory" in text.lower():
-        return "DuckDB does not take the memory limit. Set SOURCES__STRIPE__DUCKDB_MEMORY_LIMIT to one such as 1GB."
+        return (
+            "DuckDB does not accept the memory limit. Set SOURCES__STRIPE__DUCKDB_MEMORY_LIMIT to a value such as 1GB."
+        )
     if path.exists() and "not a valid DuckDB database file" in text:
         return f"The file {path} is not a DuckDB database. {CHOOSE}"
     if "Permission denied" in text or "Read-only file system" in text or not os.access(path.parent, os.W_OK):
-        return f"The DuckDB file {path} cannot be written: there is no permission. {CHOOSE}"
+        return f"The DuckDB file {path} cannot be written: permission denied. {CHOOSE}"
     return f"DuckDB could not open {path}: {text.splitlines()[0].rstrip('.')}. {CHOOSE}"

@@ -163,9 +163,10 @@ def open_postgres(url: str | None, certificate: str | None) -> PostgresDatabase:
     except psycopg.Error as error:
         if _REFUSED_PARAMETER.search(str(error)):
             raise DatabaseProblem(
-                "The pooler before Postgres refuses a parameter that the connection began with:"
-                f" {sentences(str(error))} Take `options` out of DATABASE_URL, and PGOPTIONS and PGGEQO out of the"
-                " environment, or let the pooler pass the parameter over (PgBouncer: ignore_startup_parameters)."
+                "The pooler in front of Postgres refuses a startup parameter of the connection:"
+                f" {sentences(str(error))} Remove `options` from DATABASE_URL, and PGOPTIONS and PGGEQO from"
+                " the environment, or let the pooler ignore the parameter (PgBouncer:"
+                " ignore_startup_parameters)."
             ) from error
         variables = libpq_variables(conninfo)
         also = f" These variables also decide how the server is reached: {', '.join(variables)}." if variables else ""

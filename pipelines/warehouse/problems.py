@@ -19,47 +19,52 @@ import psycopg
 
 from sources.errors import StopRun
 
-KEPT = "What was committed before stays, and the next run goes on from there."
+KEPT = "Everything that was committed before is kept, and the next run continues from there."
 
 # SQLSTATE, or the class that it begins with -> what happened, what to do.
 POSTGRES = {
     "25006": (
-        "The database takes no changes: it is a standby, or default_transaction_read_only is on",
-        "Set DATABASE_URL to a server and a role that may write, and see its options.",
+        "The database is read-only: it is a standby, or default_transaction_read_only is on",
+        "Set DATABASE_URL to a server and a role that may write, and check its options.",
     ),
     "42501": (
         "The role lacks a permission",
-        "Grant what it names, or set DATABASE_URL to a role that has it; docs/postgres.md has the statements.",
+        (
+            "Grant the permission that it names, or set DATABASE_URL to a role that has it; docs/postgres.md has"
+            " the statements."
+        ),
     ),
-    "53100": ("The database's disk is full", "Make room on the server, or set DATABASE_URL to another one."),
-    "53": ("The database is short of memory or connections", "See the server's log and limits."),
-    "57": ("The server ended the connection", "See whether it is up, and its log."),
+    "53100": ("The database's disk is full", "Free space on the server, or set DATABASE_URL to another server."),
+    "53": ("The database has run out of memory or connections", "Check the server's log and limits."),
+    "57": ("The server ended the connection", "Check whether it is running, and check its log."),
     "08P01": (
-        "The pooler before Postgres ended the connection",
-        "See its log. With query_wait_timeout, its pool has fewer server connections than are needed at once:"
-        " docs/postgres.md tells how many a run takes.",
+        "The pooler in front of Postgres ended the connection",
+        (
+            "Check its log. With query_wait_timeout, its pool has fewer server connections than are needed at"
+            " once; docs/postgres.md says how many a run needs."
+        ),
     ),
     **dict.fromkeys(
         ("26000", "42P05"),
         (
-            "A pooler between here and Postgres mixed up prepared statements",
-            "Run again, and see its pool mode and log.",
+            "A pooler in front of Postgres mixed up prepared statements",
+            "Run again, and check the pooler's mode and log.",
         ),
     ),
-    "08": ("The connection to the server was lost", "See DATABASE_URL and whether the server is up."),
+    "08": ("The connection to the server was lost", "Check DATABASE_URL, and check whether the server is running."),
     "40": ("Other sessions kept changing the same rows", "Run again."),
-    "55": ("Another session held a lock for too long", "Run again when it has finished."),
+    "55": ("Another session held a lock for too long", "Run again when that session has finished."),
 }
 DUCKDB: tuple[tuple[type[duckdb.Error], str, str], ...] = (
     (
         duckdb.IOException,
         "DuckDB could not read or write its file",
-        "See the disk's space and permissions, or set DUCKDB_PATH (or --duckdb-path) to another file.",
+        "Check the disk's free space and permissions, or set DUCKDB_PATH (or --duckdb-path) to another file.",
     ),
     (
         duckdb.OutOfMemoryException,
-        "DuckDB was short of memory or of disk",
-        "Raise SOURCES__STRIPE__DUCKDB_MEMORY_LIMIT, or make room where DUCKDB_PATH leads.",
+        "DuckDB ran out of memory or disk space",
+        "Raise SOURCES__STRIPE__DUCKDB_MEMORY_LIMIT, or free space on the disk of DUCKDB_PATH.",
     ),
 )
 GRANTS = tuple(
@@ -122,12 +127,12 @@ def explained(error: BaseException) -> str:
         return _of_duckdb(cause)
     if isinstance(cause, OSError):
         return (
-            f"The temporary folder cannot be written: {os.strerror(cause.errno or errno.EIO)}. Make room on its disk,"
-            f" or set TMPDIR to another folder. {KEPT}"
+            f"The temporary folder cannot be written: {os.strerror(cause.errno or errno.EIO)}. Free space on"
+            f" its disk, or set TMPDIR to another folder. {KEPT}"
         )
     if not is_database_error(cause):
         return (
-            f"An error that should not have happened: {type(cause).__name__}. {KEPT} Run it again with --debug for the"
+            f"Unexpected error: {type(cause).__name__}. {KEPT} Run the command again with --debug to see the"
             " traceback, and please report it."
         )
     return _of_postgres(cause)
@@ -164,7 +169,7 @@ def advice_on_rights(error: BaseException) -> str | None:
     if state_of(error) == "42501":
         for pattern, statement in GRANTS:
             if found := pattern.search(said):
-                return f"The role lacks a right: {found[0]}. Run as the owner: {found.expand(statement)}"
+                return f"The role lacks a right: {found[0]}. Run this as the owner: {found.expand(statement)}"
     return None
 
 
@@ -191,7 +196,9 @@ def _of_postgres(error: BaseException) -> str:
     said = getattr(getattr(error, "diag", None), "message_primary", None)
     if (not code and isinstance(error, psycopg.OperationalError)) or type(error).__name__ in _LOST:
         code = "08006"
-    what, advice = POSTGRES.get(code) or POSTGRES.get(code[:2]) or ("The database refused", "See the server's log.")
+    what, advice = (
+        POSTGRES.get(code) or POSTGRES.get(code[:2]) or ("The database reported an error", "Check the server's log.")
+    )
     if rights := advice_on_rights(error):
         return f"{rights} Or set DATABASE_URL to another role; docs/postgres.md has the roles. {KEPT}"
     said = f": {said}" if said and code[:2] in SPEAKING else f" ({type(error).__name__}{f' {code}' if code else ''})"
@@ -203,4 +210,4 @@ def _of_duckdb(error: duckdb.Error) -> str:
     for kind, what, advice in DUCKDB:
         if isinstance(error, kind) or (kind is duckdb.IOException and "Could not write file" in text):
             return f"{what}: {text}. {advice} {KEPT}"
-    return f"DuckDB refused ({type(error).__name__}). {KEPT} --debug shows the traceback."
+    return f"DuckDB reported an error ({type(error).__name__}). {KEPT} --debug shows the traceback."

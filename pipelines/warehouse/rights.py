@@ -172,8 +172,9 @@ def _refuse(role: str, database: str, lacks: Sequence[Lack]) -> None:
         rights = "; ".join(lack.right for lack in lacks)
         statements = " ".join(dict.fromkeys(lack.statement for lack in lacks))
         raise DatabaseProblem(
-            f"The role {role} lacks rights in the database {database}. It may not: {rights}. Run this there as the"
-            f" owner of the database, and see docs/postgres.md: {statements} Nothing was loaded."
+            f"The role {role} lacks rights in the database {database}. It may not: {rights}. Run these"
+            f" statements there as the owner of the database (see docs/postgres.md): {statements} Nothing was"
+            " loaded."
         )
 
 
@@ -194,7 +195,7 @@ def _no_table(role: str, schema: str, wanted: Sequence[str]) -> Lack:
 def _filtered(role: str, table: Table) -> Lack:
     name = f"{_quoted(table.schema)}.{_quoted(table.name)}"
     own, other = f"ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY;", f"ALTER ROLE {_quoted(role)} BYPASSRLS;"
-    return Lack(f"see all rows of {table.name}, where row level security hides some", own if table.is_own else other)
+    return Lack(f"see all rows of {table.name}, because row level security hides some", own if table.is_own else other)
 
 
 def _may_write(table: Table, *, delete: bool) -> bool:

@@ -51,8 +51,9 @@ def contract_of(setting: Any) -> Contract:
     words = dict.fromkeys(ENTITIES, setting) if isinstance(setting, str) else setting
     if not isinstance(words, Mapping) or not set(words) <= set(ENTITIES) or not set(words.values()) <= set(MODES):
         raise BadConfiguration(
-            f"The setting {SETTING} has a value that it cannot have. Set it to one of {', '.join(MODES)}, or to a"
-            f" table of these for {', '.join(ENTITIES)}. discard_row is not among them: it would lose objects."
+            f"The setting {SETTING} has an invalid value. Set it to one of {', '.join(MODES)}, or to a table"
+            f" with one of these for each of {', '.join(ENTITIES)}. discard_row is not allowed, because it"
+            " would lose objects."
         )
     return Contract(**words)
 
@@ -87,8 +88,9 @@ class ContractedColumns(Columns):
         if self._contract.columns == "freeze":
             field = shortened(next(iter(value))) if column == OTHER_FIELDS and isinstance(value, dict) else column
             raise SchemaFrozen(
-                f"Stripe sends a field {field!r} that the table {table} does not have, and the schema contract freezes"
-                f' its columns. Set {SETTING} to evolve (columns = "evolve") to let it in, or to discard_value.'
+                f"Stripe sends a field {field!r} that the table {table} does not have, and the schema"
+                f' contract freezes its columns. Set {SETTING} to evolve (columns = "evolve") to add the'
+                " column, or to discard_value to leave the field out."
             )
         self._count(table, column, 1)
         return LEARNED[type(value)]
@@ -112,8 +114,8 @@ class ContractedColumns(Columns):
             return True
         if self._contract.tables == "freeze":
             raise SchemaFrozen(
-                f"There is no table {name} yet, and the schema contract freezes the tables. Set {SETTING} to evolve"
-                ' (tables = "evolve") to let it in, or to discard_value.'
+                f"There is no table {name} yet, and the schema contract freezes the tables. Set {SETTING} to"
+                ' evolve (tables = "evolve") to create the table, or to discard_value to leave its rows out.'
             )
         self._count(name, "", rows)
         return False
@@ -125,9 +127,9 @@ class ContractedColumns(Columns):
             return True
         if self._contract.data_type == "freeze":
             raise SchemaFrozen(
-                f"Values of {table}.{column.partition(VARIANT_MARK)[0]} have another type than their column, and the"
-                f' schema contract freezes types. Set {SETTING} to evolve (data_type = "evolve") to have them in'
-                f" {column}, or to discard_value."
+                f"Values of {table}.{column.partition(VARIANT_MARK)[0]} have a different type from their"
+                f" column, and the schema contract freezes types. Set {SETTING} to evolve (data_type ="
+                f' "evolve") to store them in {column}, or to discard_value to leave them out.'
             )
         self._count(table, column, values)
         return False

@@ -123,8 +123,10 @@ def left_out(rejected: Iterable[Rejected], *, is_load: bool) -> str:
         by_table.setdefault(one.table, []).append(one)
     named = "; ".join(map(_named, by_table.values()))
     counted = any(one.count > 1 for some in by_table.values() for one in some)
-    lists = f"sync_rejected lists {'those that have a name' if counted else 'them'}."
-    return f"Left out, since they cannot be stored: {named}. {'All the rest is loaded; ' if is_load else ''}{lists}"
+    lists = f"The table sync_rejected lists {'those whose id was recorded' if counted else 'them'}."
+    return (
+        f"Left out, because they cannot be stored: {named}. {'Everything else is loaded. ' if is_load else ''}{lists}"
+    )
 
 
 def _named(rejected: Sequence[Rejected]) -> str:

@@ -94,7 +94,7 @@ def decompressed(body: bytes, coding: str) -> bytes:
     if coding in PLAIN:
         return body
     if coding not in GZIP:
-        raise Garbled("it is compressed in a way that was not asked for")
+        raise Garbled("it is compressed in a format that was not requested")
     parts: list[bytes] = []
     room = MAX_BODY
     while body:
@@ -104,7 +104,7 @@ def decompressed(body: bytes, coding: str) -> bytes:
         try:
             parts.append(member.decompress(body, room + 1))
         except zlib.error:
-            raise Garbled("it is no valid gzip") from None
+            raise Garbled("it is not valid gzip") from None
         room -= len(parts[-1])
         if room < 0:
             raise TooLarge("body")

@@ -25,15 +25,18 @@ from sources.errors import BrokenPage, RetryLater, Unreachable
 from sources.fetch.bounded import MAX_BODY, MAX_HEAD, Garbled, TooLarge, TooLate
 
 BASE = "SOURCES__STRIPE__API_BASE"
-SEE_BASE = f"See {BASE} and the network"
-SEE_PROXY = "See the address of the proxy in HTTPS_PROXY"
-ELSEWHERE = f"If it lasts, see whether {BASE} or a proxy leads to something else than Stripe's API."
+SEE_BASE = f"Check {BASE} and the network"
+SEE_PROXY = "Check the address of the proxy in HTTPS_PROXY"
+ELSEWHERE = f"If this persists, check whether {BASE} or a proxy leads to something other than Stripe's API."
 
 CERTIFICATES = {
-    9: ("its certificate is not valid yet", "See whether the clock of this machine is right"),
-    10: ("its certificate has expired", "See whether the clock of this machine is right, and tell the server's owner"),
-    62: ("its certificate is for another host name", f"See the host in {BASE}"),
-    64: ("its certificate is for another IP address", f"See the host in {BASE}"),
+    9: ("its certificate is not valid yet", "Check whether the clock of this machine is right"),
+    10: (
+        "its certificate has expired",
+        "Check whether the clock of this machine is right, and tell the server's owner",
+    ),
+    62: ("its certificate is for another host name", f"Check the host in {BASE}"),
+    64: ("its certificate is for another IP address", f"Check the host in {BASE}"),
 }
 """OpenSSL's numbers (X509_V_ERR_…) of what can be wrong with a certificate, whoever has signed it."""
 
@@ -65,7 +68,7 @@ def _broken(error: Exception, chain: list[BaseException], began: bool) -> str | 
     """What is wrong with an answer that came; None where none did."""
     if isinstance(error, TooLarge):
         most = (MAX_HEAD if str(error) == "headers" else MAX_BODY) >> 20
-        return f"is too large: more than {most} MB of {error} are not read. {ELSEWHERE}"
+        return f"is too large: at most {most} MB of {error} are read. {ELSEWHERE}"
     if isinstance(error, Garbled):
         return f"cannot be decompressed: {error}. {ELSEWHERE}"
     for one in chain:
@@ -77,9 +80,9 @@ def _broken(error: Exception, chain: list[BaseException], began: bool) -> str | 
         if isinstance(one, http.client.RemoteDisconnected):
             return None
         if isinstance(one, http.client.BadStatusLine | http.client.UnknownProtocol):
-            return f"is not HTTP. See whether {BASE} has to begin with https://, and whether its port is right."
+            return f"is not HTTP. Check whether {BASE} must begin with https://, and whether its port is right."
     if began and not isinstance(error, TimeoutError):
-        return "broke off before its end, or its parts are garbled. Run again later."
+        return "ended too early, or its chunks are malformed. Run again later."
     return None
 
 
@@ -89,35 +92,42 @@ def _unreached(chain: list[BaseException]) -> tuple[str, str]:
     it, its, see = ("the proxy", "the proxy's", SEE_PROXY) if proxy else ("it", "its", SEE_BASE)
     for one in chain:
         if (refused := _TUNNEL.search(str(one))) is not None and proxy:
-            wants = " for want of a user and a password" if refused[1] == "407" else ""
+            wants = " because it requires a user and a password" if refused[1] == "407" else ""
             return f"the proxy refused to connect (HTTP {refused[1]}){wants}", SEE_PROXY
         if isinstance(one, ssl.SSLCertVerificationError):
-            unknown = (f"{its} certificate is not signed by an authority that is trusted here", "See SSL_CERT_FILE")
+            unknown = (
+                f"{its} certificate is not signed by an authority that this machine trusts",
+                "Check SSL_CERT_FILE",
+            )
             what, advice = CERTIFICATES.get(one.verify_code, unknown)
             return what.replace("its", its), SEE_PROXY if proxy and "API_BASE" in advice else advice
         if isinstance(one, ssl.SSLError) and one.reason:
             return _of_tls(one.reason, it), see
         for kind, what, advice in (
             (NameResolutionError, f"{its} name is not known", see),
-            (ConnectTimeoutError, f"{it} did not accept a connection in time", "See SOURCES__STRIPE__CONNECT_TIMEOUT"),
-            (TimeoutError, f"{it} did not answer in time", "See SOURCES__STRIPE__READ_TIMEOUT"),
+            (
+                ConnectTimeoutError,
+                f"{it} did not accept a connection in time",
+                "Check SOURCES__STRIPE__CONNECT_TIMEOUT",
+            ),
+            (TimeoutError, f"{it} did not answer in time", "Check SOURCES__STRIPE__READ_TIMEOUT"),
             (ConnectionRefusedError, f"{it} refused the connection", see),
-            (ssl.SSLEOFError, f"{it} closed the connection before TLS was agreed on", see),
+            (ssl.SSLEOFError, f"{it} closed the connection during the TLS handshake", see),
         ):
             if isinstance(one, kind) and type(one) is not NewConnectionError:  # its cause, which follows, says more
                 return what, advice
     if any(isinstance(one, NewConnectionError) for one in chain):
-        return f"the system found no way to {it}", see
+        return f"the system found no route to {it}", see
     return f"{it} dropped the connection without an answer", see
 
 
 def _of_tls(reason: str, it: str) -> str:
     if NO_TLS.search(reason):
-        return f"{it} does not speak TLS, so its address may begin with http:// or its port be another"
+        return f"{it} does not use TLS, so its address may have to begin with http://, or its port may be wrong"
     if OTHER_TLS.search(reason):
-        return f"{it} speaks no version of TLS that this machine accepts ({reason})"
+        return f"{it} supports no version of TLS that this machine accepts ({reason})"
     if "EOF" in reason:
-        return f"{it} closed the connection before TLS was agreed on"
+        return f"{it} closed the connection during the TLS handshake"
     return f"no TLS connection could be made ({reason})"
 
 

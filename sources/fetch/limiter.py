@@ -277,8 +277,8 @@ class Spending(Limiter):
         with self._spending:
             if self._budget is not None and self.spent >= self._budget:
                 raise BudgetSpent(
-                    f"The budget of {self._budget:,} requests is spent. What was loaded is kept, and the next run"
-                    " goes on from there; --requests-budget sets the number."
+                    f"The budget of {self._budget:,} requests is spent. Everything that was loaded is kept,"
+                    " and the next run continues from there. --requests-budget sets the budget."
                 )
             self.spent += 1
 

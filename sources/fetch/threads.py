@@ -232,7 +232,7 @@ class RunQueues:
         """Tells of a resource's end once nothing of it is under way."""
         if not run.is_closed and run.is_idle and not self._closed and self._error is None:
             if run.pagers and run.error is None:
-                run.error = RuntimeError(f"the paging of {run.resource.name} came to a halt; please report it")
+                run.error = RuntimeError(f"the paging of {run.resource.name} stopped before its end; please report it")
             self._schedule.drop(run)
             self._tell(run.close(self._clock()))
         if self._is_over:

@@ -67,7 +67,9 @@ class Transport:
             self._pools = _pools(base, connections)
             self._watch(self._pools.connection_from_url(base))
         except (LocationParseError, ValueError):
-            raise BadConfiguration("SOURCES__STRIPE__API_BASE, or the proxy of the environment, is no URL.") from None
+            raise BadConfiguration(
+                "SOURCES__STRIPE__API_BASE, or the address of the proxy in the environment, is not a URL."
+            ) from None
 
     def get(self, path: str, query: str) -> Reply:
         """The answer to GET, with whatever status. Raises Unreachable, or BrokenPage where the body was cut off."""

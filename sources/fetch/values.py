@@ -131,8 +131,8 @@ def date_of(reply: Reply) -> int:
         date = parsedate_to_datetime(reply.headers["Date"])
     except (KeyError, ValueError, TypeError, OverflowError):
         raise BrokenPage(
-            f"The answer to {reply.where} has no usable Date header, so its age is unknown. Whatever stands before"
-            " Stripe (SOURCES__STRIPE__API_BASE, a proxy) has to pass that header on.",
+            f"The answer to {reply.where} has no usable Date header, so its age is unknown. A server or proxy"
+            " in front of Stripe (SOURCES__STRIPE__API_BASE) must pass this header on.",
             request_id=reply.request_id,
             status=reply.status,
         ) from None

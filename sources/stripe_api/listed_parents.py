@@ -50,7 +50,7 @@ class ListedParents:
         rows: set[ParentRow] = set()
         lists = _lists_of(parent.table)
         if not lists:
-            raise SkipResource(f"Stripe has no list of {parent.table}, so their children cannot be asked for.")
+            raise SkipResource(f"Stripe has no list of {parent.table}, so their children cannot be requested.")
         convert = converter(self._account.id, Columns(CATALOGUE), ConversionCounts())
         skipped = []
         with (

@@ -194,7 +194,7 @@ def test_key_that_may_not_read_the_account_needs_its_id(on_duckdb: Case) -> None
     assert on_duckdb.differences(["products"]) == []
     nothing = on_duckdb.sim.keys.restricted(read=["exchange_rates"])
     ran = on_duckdb.run(STRIPE_SECRET_KEY=nothing, SOURCES__STRIPE__ACCOUNT_ID=on_duckdb.sim.account.id)
-    ran.could_not_start("may read no list", "STRIPE_SECRET_KEY")
+    ran.could_not_start("may not read any list", "STRIPE_SECRET_KEY")
 
 
 def test_account_that_the_key_cannot_act_for(on_duckdb: Case) -> None:
@@ -208,7 +208,7 @@ def test_account_that_the_key_cannot_act_for(on_duckdb: Case) -> None:
     ("arguments", "words"),
     [
         (["--resources", "custmers"], ["no resource 'custmers'", "did you mean 'customers'?"]),
-        (["--since", "yesterday"], ["--since", "(9 letters) is no point in time", "2025-01-31"]),
+        (["--since", "yesterday"], ["--since", "(9 letters) is not a date or time", "2025-01-31"]),
         (["--since", "2025-02-01", "--until", "2025-01-01"], ["--since", "--until", "before"]),
         (["--resources", ""], ["--resources names nothing"]),
         (["--dataset", "Bad-name"], ["SOURCES__STRIPE__DATASET"]),
@@ -224,7 +224,7 @@ def test_second_run_says_that_it_asked_only_for_what_is_newer(on_duckdb: Case) -
     first, second = on_duckdb.run(), on_duckdb.run()
     assert (first.code, second.code) == (0, 0)
     assert "earlier run" not in first.told
-    second.says("2 of these resources went on from an earlier run", "--full-refresh")
+    second.says("2 of these resources continued from an earlier run", "--full-refresh")
 
 
 def test_settings_that_are_no_numbers(on_duckdb: Case) -> None:
@@ -299,9 +299,11 @@ def test_postgres_that_is_down(on_postgres: Case) -> None:
 
 def test_postgres_that_takes_no_changes(on_postgres: Case) -> None:
     read_only = with_words(on_postgres, options="-c default_transaction_read_only=on")
-    on_postgres.run(DATABASE_URL=read_only).could_not_start("takes no changes", "DATABASE_URL", "read-only transaction")
+    on_postgres.run(DATABASE_URL=read_only).could_not_start(
+        "The database is read-only", "DATABASE_URL", "read-only transaction"
+    )
     on_postgres.loads_well()
-    on_postgres.run(DATABASE_URL=read_only).could_not_start("takes no changes", "DATABASE_URL")
+    on_postgres.run(DATABASE_URL=read_only).could_not_start("The database is read-only", "DATABASE_URL")
 
 
 def test_role_without_permission(on_postgres: Case, limited_role: str) -> None:
@@ -324,7 +326,7 @@ create function refuse() returns trigger language plpgsql as $$
 begin raise exception '{message}' using errcode = '{code}', detail = 'Failing row contains ' || new::text; end $$;
 create trigger refuse before insert on stripe.customers for each row execute function refuse()
 """
-KEPT = ("A load package failed", "the next run goes on from there")
+KEPT = ("A load package failed", "the next run continues from there")
 
 
 @pytest.mark.parametrize(
@@ -364,7 +366,7 @@ def test_connection_that_is_lost_between_rows_and_progress(on_postgres: Case) ->
     query(on_postgres, CUTTING)
     on_postgres.sim.account.create("customers", on_postgres.sim.make("customers", name=CUSTOMERS_DATA[0]))
     on_postgres.pass_time(60)
-    on_postgres.run().failed_in_part("connection", "DATABASE_URL", "the next run goes on from there")
+    on_postgres.run().failed_in_part("connection", "DATABASE_URL", "the next run continues from there")
     query(on_postgres, "drop trigger cut on stripe.customers")
     on_postgres.loads_well()
     assert on_postgres.destination.query("select status from stripe.sync_runs order by started_at")[1] == ("error",)
@@ -400,11 +402,13 @@ def held(path: str) -> Iterator[None]:
 
 def test_places_where_no_duckdb_file_can_be(on_duckdb: Case, tmp_path: Path) -> None:
     run = on_duckdb.run
-    run("--duckdb-path", str(tmp_path / "none" / "x.duckdb")).could_not_start("no such folder", "DUCKDB_PATH")
+    run("--duckdb-path", str(tmp_path / "none" / "x.duckdb")).could_not_start(
+        "its folder does not exist", "DUCKDB_PATH"
+    )
     run("--duckdb-path", str(tmp_path)).could_not_start("is a folder", "DUCKDB_PATH")
     (tmp_path / "letter").write_text("Dear Sir or Madam, " * 500)
     run("--duckdb-path", str(tmp_path / "letter")).could_not_start("not a DuckDB database", "DUCKDB_PATH")
-    run("--duckdb-path", str(tmp_path / "letter" / "x")).could_not_start("no such folder", "DUCKDB_PATH")
+    run("--duckdb-path", str(tmp_path / "letter" / "x")).could_not_start("its folder does not exist", "DUCKDB_PATH")
     run("--duckdb-path", str(tmp_path / "stripe.duckdb")).could_not_start("ambiguous", "DUCKDB_PATH")
     run(SOURCES__STRIPE__DUCKDB_MEMORY_LIMIT="much").could_not_start("SOURCES__STRIPE__DUCKDB_MEMORY_LIMIT")
 
@@ -413,11 +417,11 @@ def test_folder_and_file_that_may_not_be_written(on_duckdb: Case, tmp_path: Path
     folder = tmp_path / "archive"
     folder.mkdir(mode=0o555)
     ran = on_duckdb.run("--duckdb-path", str(folder / "x.duckdb"), wrapped=like_anybody)
-    ran.could_not_start("cannot be written: there is no permission", "DUCKDB_PATH")
+    ran.could_not_start("cannot be written: permission denied", "DUCKDB_PATH")
     on_duckdb.loads_well()
     path = Path(on_duckdb.destination.address)
     path.chmod(0o444)
-    on_duckdb.run(wrapped=like_anybody).could_not_start("cannot be written: there is no permission", "DUCKDB_PATH")
+    on_duckdb.run(wrapped=like_anybody).could_not_start("cannot be written: permission denied", "DUCKDB_PATH")
     path.chmod(0o644)
     on_duckdb.loads_well()
 
@@ -430,7 +434,7 @@ def test_disk_that_is_full(on_duckdb: Case, most: int, words: list[str]) -> None
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
     ran = on_duckdb.run(wrapped=limited)
-    ran.failed_in_part("File too large", "the next run goes on from there", *words)
+    ran.failed_in_part("File too large", "the next run continues from there", *words)
     on_duckdb.loads_well()
 
 
@@ -481,7 +485,7 @@ def test_stopped_in_the_middle_of_a_package_it_says_so_and_goes_on(on_postgres: 
         script.send_signal(number)
         holder.rollback()
         _, told = script.communicate()
-    assert "Interrupted. What was loaded is kept" in told
+    assert "Interrupted. Everything that was loaded is kept" in told
     assert script.returncode == 130
     assert on_postgres.destination.query("select status from stripe.sync_runs order by started_at desc limit 1") == [
         ("interrupted",)

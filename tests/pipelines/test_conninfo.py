@@ -101,14 +101,14 @@ def test_what_people_paste_is_the_same_connection(pasted: str, more: dict[str, s
         ("host=h password=hush hush", "libpq cannot read it"),
         ("host=h password=hush hush=1", "libpq cannot read it"),
         ("host=h port=hush", "port is not a number"),
-        ("postgresql://u:p@h/d?sslmode=hush", "sslmode has to be disable"),
+        ("postgresql://u:p@h/d?sslmode=hush", "sslmode must be disable"),
         ("postgresql://u:p@h/d?connect_timeout=hush", "connect_timeout is not a whole number"),
         ("postgresql://u:p@h/d?targetServerType=hush", "no option targetServerType. Write target_session_attrs"),
         ("postgresql://u:p@h/d?sslaccept=strict&x=hush", "no option sslaccept"),
         ("postgresql://u:p@h/d?readOnly=hush", "no option readOnly"),
-        ("postgresql://u:p@h/d?frobnicate=hush", "an option that libpq has not, (10 letters)"),
-        ("postgresql://u:p@h/d?hush=1", "an option that libpq has not, (4 letters)"),
-        ("postgresql://u:p@h/d?conect_timeout=hush", "an option that libpq has not, 'conect_timeout'"),
+        ("postgresql://u:p@h/d?frobnicate=hush", "an option that libpq does not have, (10 letters)"),
+        ("postgresql://u:p@h/d?hush=1", "an option that libpq does not have, (4 letters)"),
+        ("postgresql://u:p@h/d?conect_timeout=hush", "an option that libpq does not have, 'conect_timeout'"),
         ("postgresql://u:p@h/d?replication=database", "Its option replication"),
         ("host=h replication=true password=hush", "Its option replication"),
         ("jdbc:postgresql://h/d?Replication=hush", "Its option replication"),
@@ -134,7 +134,7 @@ def test_option_whose_effect_could_be_missed_is_told_once(caplog: pytest.LogCapt
     for _ in range(2):
         options_of("postgresql://u:p@h/d?schema=hush&pgbouncer=true", "DATABASE_URL")
     (told,) = caplog.messages
-    assert told.startswith("DATABASE_URL: the option schema is left out; the tables go into the schema")
+    assert told.startswith("DATABASE_URL: the option schema is ignored: the tables go into the schema")
     assert "hush" not in told
 
 

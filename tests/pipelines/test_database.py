@@ -41,7 +41,7 @@ def test_server_that_is_down_names_the_setting() -> None:
 
 
 def test_no_postgres_at_all_names_the_settings() -> None:
-    with pytest.raises(DatabaseProblem, match=r"set DATABASE_URL .* or destination\.postgres\.credentials"):
+    with pytest.raises(DatabaseProblem, match=r"Set DATABASE_URL .* or destination\.postgres\.credentials"):
         open_database(Settings(destination="postgres"))
 
 
@@ -108,7 +108,7 @@ def test_second_run_on_a_postgres_dataset_is_told_apart(postgres_url: str) -> No
 def test_second_run_on_a_duckdb_file_is_told_apart(duckdb_path: Path) -> None:
     settings = Settings(duckdb_path=str(duckdb_path))
     first = open_database(settings)
-    with pytest.raises(AlreadyRunning, match=r"Another run has the DuckDB file.*DUCKDB_PATH"):
+    with pytest.raises(AlreadyRunning, match=r"Another run is using the DuckDB file.*DUCKDB_PATH"):
         open_database(settings)
     first.close()
     open_database(settings).close()
@@ -178,7 +178,7 @@ def test_duckdb_address_that_is_no_file_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DatabaseProblem, match=r"DUCKDB_PATH.*is no file") as refused:
+    with pytest.raises(DatabaseProblem, match=r"DUCKDB_PATH.*is not a file") as refused:
         open_database(Settings(duckdb_path=address))
     assert "s3cret" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
@@ -190,7 +190,7 @@ def test_duckdb_paths_that_no_file_can_have_are_told(tmp_path: Path) -> None:
     for name, words in {
         "loop.db": "Too many levels of symbolic links",
         "n" * 300: "File name too long",
-        os.fsdecode(b"\xff.db"): "no UTF-8",
+        os.fsdecode(b"\xff.db"): "not UTF-8",
         "zero\0.db": "zero byte",
         "pipe.db": "is a pipe",
     }.items():
@@ -200,7 +200,7 @@ def test_duckdb_paths_that_no_file_can_have_are_told(tmp_path: Path) -> None:
 
 
 def test_missing_folder_and_foreign_file_are_told(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseProblem, match="no such folder"):
+    with pytest.raises(DatabaseProblem, match="its folder does not exist"):
         open_database(Settings(duckdb_path=str(tmp_path / "none" / "x.duckdb")))
     (tmp_path / "x.duckdb").write_bytes(b"this is a text file, and a long one at that " * 200)
     with pytest.raises(DatabaseProblem, match="not a DuckDB database"):

@@ -180,8 +180,8 @@ def test_error_of_an_option_names_the_option_and_what_it_takes(capsys: pytest.Ca
         ("webhook_sink.__main__", ["serve", "--port", "hunter2"], "--port: invalid int value: (7 letters and digits)"),
         ("webhook_sink.__main__", ["servee"], "invalid choice: 'servee' (choose from 'serve',"),
         ("simulator.cli", ["--lacks", "isuing_cards"], "did you mean issuing_cards?"),
-        ("pipelines.stripe_object", ["cus_\udcff"], "argument ID: it holds bytes that are not UTF-8"),
-        ("webhook_sink.__main__", ["replay", "--type", "\udcff"], "it holds bytes that are not UTF-8"),
+        ("pipelines.stripe_object", ["cus_\udcff"], "argument ID: it contains bytes that are not UTF-8"),
+        ("webhook_sink.__main__", ["replay", "--type", "\udcff"], "it contains bytes that are not UTF-8"),
     ):
         with pytest.raises(SystemExit):
             importlib.import_module(module)._parser().parse_args(arguments)

@@ -80,8 +80,8 @@ def test_an_object_below_another_needs_its_parent_once(mirror: Mirror) -> None:
     ("id", "kind", "message"),
     [
         ("cus_missing000", None, "no customer 'cus_missing000'"),
-        ("li_12345678", None, "Read what it belongs to"),
-        ("tok_12345678", None, "kept in no table"),
+        ("li_12345678", None, "Load its parent, which includes it"),
+        ("tok_12345678", None, "have no table"),
         ("nothing", None, r"no coupon or plan or product \(7 letters\) in account acct_\w+\. Check the id"),
         ("x", "cupon", "did you mean 'coupon'"),
     ],

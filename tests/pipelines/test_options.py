@@ -20,14 +20,14 @@ def test_whole_numbers(text: str, number: int) -> None:
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "x", "", "²"])
 def test_what_is_no_whole_number_of_one_or_more(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="whole number of one or more"):
+    with pytest.raises(argparse.ArgumentTypeError, match="whole number, 1 or more"):
         whole_number(text)
 
 
 @pytest.mark.parametrize("text", ["0", "0.5", "-5", "nan", "inf", "x", ""])
 def test_what_is_no_number_of_seconds(text: str) -> None:
     """A round every no seconds would be a storm of requests."""
-    with pytest.raises(argparse.ArgumentTypeError, match="number of seconds of one or more"):
+    with pytest.raises(argparse.ArgumentTypeError, match="number of seconds, 1 or more"):
         seconds(text)
     assert seconds("1.5") == 1.5
 
@@ -35,12 +35,15 @@ def test_what_is_no_number_of_seconds(text: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["stripe_sync.py", "--requests-budget", "0"], "it has to be a whole number of one or more"),
-        (["stripe_sync.py", "--follow", "0"], "it has to be a number of seconds of one or more"),
-        (["stripe_check.py", "--sample", "0"], "it has to be a whole number of one or more"),
-        (["stripe_check.py", "--since", "2026-02-01", "--until", "2026-01-01"], "--since has to be before --until"),
-        (["stripe_check.py", "--json", "no/such/folder/report.json"], "cannot be written to the file of --json"),
-        (["stripe_full.py", "--since", "2026-02-01", "--until", "2026-01-01"], "--since has to be before --until"),
+        (["stripe_sync.py", "--requests-budget", "0"], "it must be a whole number, 1 or more"),
+        (["stripe_sync.py", "--follow", "0"], "it must be a number of seconds, 1 or more"),
+        (["stripe_check.py", "--sample", "0"], "it must be a whole number, 1 or more"),
+        (["stripe_check.py", "--since", "2026-02-01", "--until", "2026-01-01"], "--since must be before --until"),
+        (
+            ["stripe_check.py", "--json", "no/such/folder/report.json"],
+            "cannot be written to the file that --json names",
+        ),
+        (["stripe_full.py", "--since", "2026-02-01", "--until", "2026-01-01"], "--since must be before --until"),
         (["stripe_full.py", "--resources", "customer"], "did you mean 'customers'"),
     ],
 )

@@ -104,14 +104,14 @@ def test_startup_parameter_that_the_pooler_refuses_is_named(
         address = make_conninfo(address, options="-c work_mem=8MB")
     else:
         monkeypatch.setenv(variable, {"PGOPTIONS": "-c work_mem=8MB", "PGGEQO": "off"}[variable])
-    with pytest.raises(DatabaseProblem, match=rf"pooler before Postgres refuses a parameter.*{variable}"):
+    with pytest.raises(DatabaseProblem, match=rf"pooler in front of Postgres refuses a startup parameter.*{variable}"):
         open_database(Settings(destination="postgres", database_url=address))
 
 
 @pytest.mark.parametrize(("code", "words"), [("26000", "prepared statements"), ("42P05", "prepared statements")])
 def test_statements_that_a_pooler_mixed_up_are_its_doing(code: str, words: str) -> None:
     told = explained(psycopg.errors.lookup(code)('prepared statement "s1" does not exist'))
-    assert f"pooler between here and Postgres mixed up {words}" in told
+    assert f"pooler in front of Postgres mixed up {words}" in told
 
 
 def test_query_that_a_pooler_interrupts_is_repeated(address: str, postgres_url: str) -> None:

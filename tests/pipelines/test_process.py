@@ -131,4 +131,4 @@ def test_a_scheduled_run_that_overlaps_ends_with_0_and_an_order_by_hand_with_2(
     arguments = {"object": ["cus_1"], "part": ["events"]}.get(script, [])
     with FileLock(f"{duckdb_path}.lock"):
         ended, _, told = shell(on_duckdb, "", f"stripe_{script}.py", *arguments)
-    assert (ended, "Another run has the DuckDB file" in told) == (code, True)
+    assert (ended, "Another run is using the DuckDB file" in told) == (code, True)

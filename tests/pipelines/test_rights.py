@@ -190,7 +190,7 @@ def test_right_that_lacks_is_named_with_the_statement_that_gives_it(
     if "staging" not in taken:
         with pytest.raises(DatabaseProblem, match=says):
             received(roles.address("stripe_loader"), loader.sim)
-    statements = str(refused.value).partition("docs/postgres.md: ")[2].partition(" Nothing was")[0]
+    statements = str(refused.value).partition("(see docs/postgres.md): ")[2].partition(" Nothing was")[0]
     roles.run(statements)
     loader.load(*NAMES)
     assert loader.differences(NAMES) == []

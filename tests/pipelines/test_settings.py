@@ -241,7 +241,7 @@ def test_argument_of_the_source_is_said_not_to_be_an_option(
         monkeypatch.setenv(f"SOURCES__STRIPE__{name}", "hush")
     reload_dlt()
     assert read_all() == (Settings(), SyncSettings(), SinkSettings())
-    assert {re.findall(r"setting (\S+) .*: give (\S+)\.", said)[0] for said in caplog.messages} == {
+    assert {re.findall(r"setting ([^\s,]+).* option (\S+) instead\.", said)[0] for said in caplog.messages} == {
         ("resources", "--resources"),
         ("SOURCES__STRIPE__SINCE", "--since"),
         ("SOURCES__STRIPE__UNTIL", "--until"),
@@ -279,7 +279,7 @@ def read_all() -> tuple[Settings, SyncSettings, SinkSettings]:
         ({"config.toml": "[sources.stripe\nworkers = 2"}, {}, "The file .dlt/config.toml is not valid TOML"),
         ({"secrets.toml": 'stripe_secret_key = "sk_live_1'}, {}, "The file .dlt/secrets.toml is not valid TOML"),
         ({"config.toml": b"\xff\xfe"}, {}, "The file .dlt/config.toml is not valid TOML, or it cannot be read"),
-        ({}, {"RUNTIME__SENTRY_DSN": "https://x@sentry.invalid/1"}, "does not take: RUNTIME__SENTRY_DSN or one in"),
+        ({}, {"RUNTIME__SENTRY_DSN": "https://x@sentry.invalid/1"}, "does not accept: RUNTIME__SENTRY_DSN or one in"),
     ],
 )
 def test_configuration_that_dlt_cannot_read_is_one_paragraph(
@@ -315,7 +315,7 @@ def test_setting_of_dlt_that_dlt_does_not_take_is_named(
         with pytest.raises(BadConfiguration) as raised:
             read_settings()
     del Container()[PluggableRunContext]  # which dlt has kept, half made
-    assert f"does not take: {name}" in str(raised.value)
+    assert f"does not accept: {name}" in str(raised.value)
     assert value not in str(raised.value)
 
 

@@ -118,8 +118,8 @@ def test_check_that_found_rows_from_the_future_does_not_say_that_there_is_no_dri
         report.show(shown)
         said.append(" ".join(shown.getvalue().split()))
         assert (report.has_drift, report.findings) == (True, [])
-    assert f"checked, {rows:,} rows were from the future, not repaired (--dry-run);" in said[0]
-    assert f"checked, {rows:,} rows were from the future, repaired;" in said[1]
+    assert f"checked, {rows:,} rows were dated in the future, not repaired (--dry-run);" in said[0]
+    assert f"checked, {rows:,} rows were dated in the future, repaired;" in said[1]
 
 
 def test_relisting_that_a_wrong_clock_began_reads_no_row_by_itself(mirror: Mirror) -> None:
@@ -137,5 +137,5 @@ def test_relisting_that_a_wrong_clock_began_reads_no_row_by_itself(mirror: Mirro
     asked = [one.path.removeprefix("/v1/") for one in mirror.sim.service.log]
     assert {"customers", "products"} <= set(asked)
     assert [path for path in asked if re.fullmatch("(customers|products)/[^/]+", path)] == []
-    assert "saw a wrong clock" in mirror.said[-1]
+    assert "used a wrong clock" in mirror.said[-1]
     assert mirror.differences(["customers", "products"]) == []

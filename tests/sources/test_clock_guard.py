@@ -137,7 +137,7 @@ def test_answers_that_no_clock_confirms_lead_to_no_others(way: int) -> None:
     one.check(reply(NOW))
     wall.at = NOW - way * 5 * HOUR
     assert as_of(one.check(reply(NOW + way * 600))) == NOW + min(0, way * 600) - 2
-    with pytest.raises(BrokenPage, match="the answers before it"):
+    with pytest.raises(BrokenPage, match="the earlier answers"):
         one.check(reply(NOW + way * 1_100))
 
 

@@ -17,12 +17,15 @@ def test_many_rejects_of_one_resource_hide_none_of_another() -> None:
     said = left_out(counts.rejected(), is_load=True)
     assert f"and {KEPT + 7 - NAMED:,} more of charges" in said
     assert "customers cus_1 (why)" in said
-    assert "sync_rejected lists those that have a name" in said
+    assert "sync_rejected lists those whose id was recorded" in said
 
 
 def test_only_a_load_says_that_the_rest_is_loaded() -> None:
     counts = ConversionCounts()
     counts.reject("charges", None, "why")
-    sentence = "Left out, since they cannot be stored: charges without an id (why)."
-    assert left_out(counts.rejected(), is_load=False) == f"{sentence} sync_rejected lists them."
-    assert left_out(counts.rejected(), is_load=True) == f"{sentence} All the rest is loaded; sync_rejected lists them."
+    sentence = "Left out, because they cannot be stored: charges without an id (why)."
+    assert left_out(counts.rejected(), is_load=False) == f"{sentence} The table sync_rejected lists them."
+    assert (
+        left_out(counts.rejected(), is_load=True)
+        == f"{sentence} Everything else is loaded. The table sync_rejected lists them."
+    )

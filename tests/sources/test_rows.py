@@ -459,7 +459,7 @@ def test_entries_whose_ids_repeat_stay_in_their_object(table: str, field: str, e
     ((children,),) = rows.values()  # and no marker that closes the set
     assert children["id"] == "other_1"
     (rejected,) = counts.rejected()
-    assert (rejected.id, rejected.why) == ("x_1", f"2 entries of {table}.{field} have no key of their own")
+    assert (rejected.id, rejected.why) == ("x_1", f"2 entries of {table}.{field} have no key, or share it")
 
 
 @pytest.mark.parametrize("entry", ["il_1", {"id": None}, {}])
@@ -467,11 +467,11 @@ def test_entries_of_which_none_has_a_key_are_noted(entry: Any) -> None:
     counts = ConversionCounts()
     rows = explode("invoices", [{"id": "in_1", "object": "invoice", "lines": listed(entry)}], STAMP, entries=counts)
     assert rows == {"invoices": [{"id": "in_1", "object": "invoice", "lines": listed(entry), **OWN}]}
-    assert [one.why for one in counts.rejected()] == ["1 entries of invoices.lines have no key of their own"]
+    assert [one.why for one in counts.rejected()] == ["1 entries of invoices.lines have no key, or share it"]
 
 
 def test_child_without_its_parent_is_no_row_where_the_parent_is_part_of_the_key() -> None:
-    with pytest.raises(BrokenPage, match="does not say what it belongs to"):
+    with pytest.raises(BrokenPage, match="does not name its parent"):
         explode("checkout_session_line_items", [{"id": "li_1", "object": "item"}], STAMP)
     (row,) = explode("invoice_line_items", [{"id": "il_1", "object": "line_item", "invoice": "in_1"}], STAMP).popitem()[
         1

@@ -98,7 +98,7 @@ def test_follow_ends_by_a_signal_with_a_sentence(
             assert line, "it ended"
         process.send_signal(number)
         _, told = process.communicate(timeout=30)
-    assert (process.returncode, told.count("Interrupted. What was loaded is kept")) == (130, 1)
+    assert (process.returncode, told.count("Interrupted. Everything that was loaded is kept")) == (130, 1)
     assert "Traceback" not in told
     assert stored.query("select count(*) from stripe.stripe_webhook_events where status = 'processing'") == [(0,)]
 
@@ -134,7 +134,7 @@ def test_folder_that_is_gone_is_named(
     command = ["sh", "-c", 'rmdir "$PWD" && exec "$0" -m webhook_sink endpoint list', sys.executable]
     done = subprocess.run(command, cwd=gone, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
-    assert "The folder that the command was started in cannot be used" in done.stderr.replace("\n", " ")
+    assert "The folder in which the command was started cannot be used" in done.stderr.replace("\n", " ")
 
 
 def test_serve_without_an_account_says_what_to_set(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

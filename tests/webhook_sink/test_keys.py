@@ -108,7 +108,7 @@ def test_lines_beside_those_that_share_an_id_are_taken_and_the_rest_is_said(
     assert served.send(*told[:2]) == [200, 200]
     assert {id for id, _ in stored.query(LINES)} == {"il_1", "il_2", "ii_9"}  # the list is not whole: none is deleted
     assert stored.value("select lines -> 'data' -> 1 ->> 'amount' from stripe.invoices") == "300"
-    why = "invoice_line_items: 2 entries of invoices.lines have no key of their own"
+    why = "invoice_line_items: 2 entries of invoices.lines have no key, or share it"
     assert stored.ledger("evt_1") == ("processed", 1, None)
     assert stored.ledger("evt_2") == ("processed", 1, why)
     (record,) = [one for one in caplog.records if one.levelname == "WARNING"]
@@ -142,5 +142,5 @@ def test_what_an_object_that_was_read_again_leaves_out_is_said_of_its_event(
     sim.clock.advance(5)
     served.read_again()
     assert [id for id, _ in stored.query(LINES)] == ["il_0"]
-    why = "invoice_line_items: 2 entries of invoices.lines have no key of their own"
+    why = "invoice_line_items: 2 entries of invoices.lines have no key, or share it"
     assert stored.ledger(orjson.loads(told[0])["id"]) == ("processed", 1, why)

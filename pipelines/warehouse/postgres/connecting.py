@@ -20,8 +20,8 @@ from pipelines.warehouse.postgres.conninfo import SSLMODES
 from pipelines.warehouse.problems import DatabaseProblem
 
 NO_CONNECT = (
-    "The role may not connect to the database. Run as its owner: GRANT CONNECT ON DATABASE <database> TO <role>;"
-    " docs/postgres.md has the roles."
+    "The role may not connect to the database. Run this as its owner: GRANT CONNECT ON DATABASE <database>"
+    " TO <role>; docs/postgres.md has the roles."
 )
 SHORTEST = 4  # characters of a value that is recognised without quotes around it
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|»[^«]*«|«[^»]*»|„[^“”]*[“”]|“[^”]*”")

@@ -27,8 +27,8 @@ log = logging.getLogger("stripe_elt.database")
 
 EXAMPLE = "postgresql://user:password@host:5432/database"
 ENCODED = (
-    "A character in the user name or the password has another meaning in a URL. Write it percent-encoded: %40 for @,"
-    " %3A for :, %2F for /, %3F for ?, %23 for #, %25 for %, %5B for [, %20 for a blank."
+    "A character in the user name or the password has a special meaning in a URL. Write it percent-encoded:"
+    " %40 for @, %3A for :, %2F for /, %3F for ?, %23 for #, %25 for %, %5B for [, %20 for a blank."
 )
 SCHEME = re.compile(r"(?:jdbc:)?(?:postgres|postgresql|postgis|pgsql)(?:\+\w+)?://", re.IGNORECASE)
 SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -52,11 +52,11 @@ MISSED = {
     ),
     **dict.fromkeys(
         ("maxconnectionlifetime", "maxidleconnectionlifetime", "sockettimeout"),
-        "a connection lives as long as it is needed",
+        "a connection stays open as long as it is needed",
     ),
     **dict.fromkeys(
         ("statementtimeout", "locktimeout", "idleintransactionsessiontimeout"),
-        "each statement takes the time that it needs",
+        "each statement may take as long as it needs",
     ),
     "timezone": "times are stored in UTC",
 }
@@ -87,7 +87,7 @@ def options_of(text: str, name: str) -> dict[str, str]:
     if re.match(r"[\w+.:-]*//", text):
         raise unusable(name, "It is a URL, but not one that begins with postgresql://.")
     if re.match(r"[\w ]+=[^;']*;[\w ]+=", text):
-        raise unusable(name, "It has semicolons between its words, as .NET writes them; libpq does not read that.")
+        raise unusable(name, "It has semicolons between its options, as in .NET's format, which libpq cannot read.")
     return checked(_parsed(text, name, "libpq cannot read it. A value with blanks needs 'single quotes'."), name)
 
 
@@ -98,17 +98,19 @@ def checked(given: Mapping[str, object], name: str) -> dict[str, str]:
     for key, value in given.items():
         letters = _letters(key)
         if letters == "replication":
-            raise unusable(name, "Its option replication opens a connection for a replica, not for us: remove it.")
+            raise unusable(name, "Its option replication opens a connection for a replica. Remove it.")
         if option := _spelling().get(RENAMED.get(letters, letters)):
             options[option] = str(value)
         elif letters == "ssl":
             ssl = _sslmode(str(value), name)
         elif letters in MISSED:
-            _tell_once(f"{name}: the option {key} is left out; {MISSED[letters]}.")
+            _tell_once(f"{name}: the option {key} is ignored: {MISSED[letters]}.")
         elif letters in INSTEAD and (letters, value) != ("sslaccept", "accept_invalid_certs"):
             raise unusable(name, f"libpq has no option {key}. Write {INSTEAD[letters]} instead.")
         elif letters != "sslaccept" and not IDLE.fullmatch(letters):
-            raise unusable(name, f"It has an option that libpq has not, {shown(key, _spelling().values())}: remove it.")
+            raise unusable(
+                name, f"It has an option that libpq does not have, {shown(key, _spelling().values())}. Remove it."
+            )
     options = ssl | options
     _check_values(options, name)
     return options
@@ -116,7 +118,9 @@ def checked(given: Mapping[str, object], name: str) -> dict[str, str]:
 
 def unusable(name: str, reason: str) -> DatabaseProblem:
     """The refusal of a connection string, which names the setting and shows an example."""
-    return DatabaseProblem(f"{name} is not a connection string that can be used. {reason} It looks like {EXAMPLE}.")
+    return DatabaseProblem(
+        f"{name} is not a connection string that can be used. {reason} A valid one looks like {EXAMPLE}."
+    )
 
 
 def _bare(text: str, name: str) -> str:
@@ -124,7 +128,7 @@ def _bare(text: str, name: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise unusable(name, "It holds bytes that are not UTF-8. Write them percent-encoded.") from None
+        raise unusable(name, "It contains bytes that are not UTF-8. Write them percent-encoded.") from None
     before = None
     while text != before:
         before = text
@@ -133,7 +137,7 @@ def _bare(text: str, name: str) -> str:
         if len(text) > 1 and _QUOTES.get(text[0]) == text[-1]:
             text = text[1:-1]
     if re.search(r"[\x00-\x1f\x7f]", text):
-        raise unusable(name, "It holds a line break or another control character.")
+        raise unusable(name, "It contains a line break or another control character.")
     return text
 
 
@@ -176,7 +180,7 @@ def _check_values(options: dict[str, str], name: str) -> None:
         options |= _sslmode(options["sslmode"], name)
     hosts, ports = (options.get(key, "").split(",") for key in ("host", "port"))
     if any("@" in host[1:] for host in hosts) or not all(_is_port(port) for port in ports):
-        raise unusable(name, f"Its port is not a number from 1 to 65535, or its host holds an @. {ENCODED}")
+        raise unusable(name, f"Its port is not a number from 1 to 65535, or its host contains an @. {ENCODED}")
     for key, value in options.items():
         if NUMBERS.fullmatch(key) and not re.fullmatch(r"\s*-?\d{1,9}\s*", value, re.ASCII):
             raise unusable(name, f"Its option {key} is not a whole number.")
@@ -197,7 +201,7 @@ def _sslmode(value: str, name: str) -> dict[str, str]:
     known |= dict.fromkeys(("true", "1", "on", "yes", "noverify", "required"), "require")
     known |= dict.fromkeys(("false", "0", "off", "no"), "prefer")
     if letters not in known:
-        raise unusable(name, f"Its sslmode has to be {', '.join(SSLMODES[:-1])} or {SSLMODES[-1]}.")
+        raise unusable(name, f"Its sslmode must be {', '.join(SSLMODES[:-1])} or {SSLMODES[-1]}.")
     return {"sslmode": known[letters]}
 
 

@@ -82,7 +82,7 @@ def _dlt_credentials() -> str:
         if field := getattr(error, "field_name", None):  # dlt's own words repeat its value
             raise DatabaseProblem(f"The setting {CREDENTIALS}.{field} has a value of the wrong type.") from None
         raise DatabaseProblem(
-            f"No Postgres to load into: set DATABASE_URL to a connection string such as {EXAMPLE},"
+            f"There is no Postgres to load into. Set DATABASE_URL to a connection string such as {EXAMPLE},"
             f" or {CREDENTIALS} in .dlt/secrets.toml."
         ) from None
     return credentials.to_native_representation()
@@ -109,8 +109,8 @@ def _pem(certificate: str) -> str:
     text = certificate.replace("\\n", "\n") if BEGIN in certificate else _decoded(certificate)
     if BEGIN not in text or not text.isascii():
         raise DatabaseProblem(
-            "DATABASE_CA is neither a PEM certificate nor base64 of one. For the path of a file, set sslrootcert in"
-            " DATABASE_URL instead."
+            "DATABASE_CA is neither a PEM certificate nor base64 of one. To give the path of a file, set"
+            " sslrootcert in DATABASE_URL instead."
         )
     return text
 

@@ -57,8 +57,8 @@ class RunLock:
         with self._turn:
             if not self._try(name):
                 raise AlreadyRunning(
-                    f"Another run is loading {name!r} in this database, so this one ends at once. Nothing was changed;"
-                    " wait until the other has ended, or choose another --dataset."
+                    f"Another run is loading {name!r} in this database, so this run ends at once. Nothing was"
+                    " changed. Wait until the other run has ended, or choose another --dataset."
                 )
             self._names.append(name)
             if len(self._names) == 1:
@@ -73,8 +73,8 @@ class RunLock:
             self._renew()
             if self._lost is not None:
                 raise DatabaseProblem(
-                    f"The connection that held this run's lock was lost, and another run is loading {self._lost!r} now."
-                    f" This run ends here and leaves the rest to the other one. {KEPT}"
+                    "The connection that held this run's lock was lost, and another run is loading"
+                    f" {self._lost!r} now. This run ends here and leaves the rest to the other run. {KEPT}"
                 )
 
     def close(self) -> None:

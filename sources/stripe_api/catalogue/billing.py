@@ -89,7 +89,7 @@ OBJECTS = (
         listed("/v1/invoices", created="unix", core=True),
         embeds={"lines": "invoice_line_items"},
         hidden="confirmation_secret payments",
-        not_embedded={"payments": "the list of invoice payments gives them"},
+        not_embedded={"payments": "the list of invoice payments contains them"},
         ids="in_",
         events="created deleted finalization_failed finalized marked_uncollectible overdue overpaid paid "
         "payment_action_required payment_attempt_required payment_failed payment_succeeded sent upcoming "

@@ -59,14 +59,14 @@ OBJECTS = (
     declare("financial_connections.authorization", events="expected_deactivation_date_updated upcoming_deactivation"),
     without_table(
         "financial_connections.account_ownership",
-        "it only holds the list of the owners",
-        not_embedded={"owners": "the object has no table; the owners' own list gives them"},
+        "it contains only the list of owners",
+        not_embedded={"owners": "the object has no table; the owners have their own list"},
     ),
     without_table(
         "financial_connections.session",
-        "it only leads a person through the linking of accounts",
+        "it only guides a person through linking accounts",
         ids="fcsess_",
-        not_embedded={"accounts": "the object has no table; the list of accounts gives them"},
+        not_embedded={"accounts": "the object has no table; the list of accounts contains them"},
     ),
     # --- Forwarding and Identity
     declare("forwarding.request", listed("/v1/forwarding/requests", created="unix", gate=FORWARDING), ids="fwdreq_"),

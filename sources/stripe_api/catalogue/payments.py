@@ -20,7 +20,7 @@ OBJECTS = (
         "charge",
         listed("/v1/charges", created="unix", core=True),
         hidden="refunds",
-        not_embedded={"refunds": "the list of refunds gives them"},
+        not_embedded={"refunds": "the list of refunds contains them"},
         ids="ch_ py_",
         events="captured expired failed pending refunded succeeded updated",
     ),
@@ -83,7 +83,7 @@ OBJECTS = (
         listed("/v1/customers", created="unix", core=True),
         expands={"sources": "payment_sources", "tax_ids": "tax_ids"},
         hidden="cash_balance invoice_credit_balance subscriptions tax",
-        not_embedded={"subscriptions": "the list of subscriptions gives them"},
+        not_embedded={"subscriptions": "the list of subscriptions contains them"},
         ids="cus_ gcus_",
         events="created deleted updated",
     ),
@@ -169,8 +169,10 @@ OBJECTS = (
     ),
     declare("file_link", listed("/v1/file_links", created="unix"), parent="files", parent_field="file", ids="link_"),
     # --- Objects without a table
-    without_table("token", "it stands for what a person typed in, and can be used once", ids="btok_ ct_ tok_"),
-    without_table("confirmation_token", "it stands for what a person typed in, and can be used once", ids="ctoken_"),
-    without_table("ephemeral_key", "it is a key that expires, and Stripe shows none again", ids="ephkey_"),
+    without_table("token", "it represents data that a person entered, and can be used only once", ids="btok_ ct_ tok_"),
+    without_table(
+        "confirmation_token", "it represents data that a person entered, and can be used only once", ids="ctoken_"
+    ),
+    without_table("ephemeral_key", "it is a key that expires, and Stripe never shows it again", ids="ephkey_"),
     without_table("source_mandate_notification", "Stripe has no request that reads it", ids="srcmn_"),
 )

@@ -58,7 +58,7 @@ OBJECTS = (
     declare(
         "treasury.transaction",
         treasury("/v1/treasury/transactions", ACCOUNT, created="unix"),
-        not_embedded={"entries": "Stripe expands it in no list; the list of entries gives them"},
+        not_embedded={"entries": "Stripe does not expand it in lists; the list of entries contains them"},
         ids="trxn_",
     ),
     declare(

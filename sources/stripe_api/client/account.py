@@ -37,7 +37,7 @@ def read_account(client: Client, account_id: str | None) -> Account:
     except SkipResource as error:
         if account_id is None:
             raise BadConfiguration(
-                "The key may not read /v1/account, so it is unknown whose rows these would be. Give the key that"
+                "The key may not read /v1/account, so the account of the rows is unknown. Give the key that"
                 " permission, or set SOURCES__STRIPE__ACCOUNT_ID (account_id in .dlt/config.toml) to acct_…",
                 request_id=error.request_id,
             ) from error
@@ -45,8 +45,9 @@ def read_account(client: Client, account_id: str | None) -> Account:
     shown = answer.object.get("id")
     if account_id is None and (not isinstance(shown, str) or not shown):
         raise BrokenPage(
-            "The answer to GET /v1/account names no account, so it is unknown whose rows these would be. See whether"
-            " SOURCES__STRIPE__API_BASE leads to Stripe's API, or set SOURCES__STRIPE__ACCOUNT_ID to acct_…",
+            "The answer to GET /v1/account names no account, so the account of the rows is unknown. Check"
+            " whether SOURCES__STRIPE__API_BASE leads to Stripe's API, or set SOURCES__STRIPE__ACCOUNT_ID to"
+            " acct_…",
             request_id=answer.request_id,
         )
     return Account(account_id or str(shown), answer.as_of, answer.requests)
@@ -62,8 +63,8 @@ def _any_answer(client: Client, account_id: str) -> Account:
                 continue
             return Account(account_id, page.as_of, requests)
     raise BadConfiguration(
-        "The key may read no list of billing or payments. Set STRIPE_SECRET_KEY, or stripe_secret_key in"
-        " .dlt/secrets.toml, to one that may, or give it the permissions."
+        "The key may not read any list of billing or payments. Set STRIPE_SECRET_KEY, or stripe_secret_key"
+        " in .dlt/secrets.toml, to a key that may, or give this key the permissions."
     )
 
 

@@ -20,21 +20,21 @@ def page_of(reply: Reply) -> Page:
     body = parse(reply)
     objects = body.get("data")
     if not isinstance(objects, list):
-        raise _broken(reply, "is no list")
+        raise _broken(reply, "is not a list")
     if not all(isinstance(one, dict) for one in objects):
         if not any(isinstance(one, dict) for one in objects):
-            raise _broken(reply, "is a list of other things than objects")
+            raise _broken(reply, "is a list whose entries are not objects")
         objects = [one if isinstance(one, dict) else {} for one in objects]
     if "next_page_url" in body or reply.path.startswith("/v2/"):
         url = body.get("next_page_url")
         if url is not None and not isinstance(url, str):
-            raise _broken(reply, "has a next_page_url that is no text")
+            raise _broken(reply, "has a next_page_url that is not text")
         return _page(reply, objects, url is not None, url)
     has_more = body.get("has_more")
     if not isinstance(has_more, bool):
-        raise _broken(reply, "does not say whether there is more")
+        raise _broken(reply, "does not say whether there are more pages")
     if has_more and not objects:
-        raise _broken(reply, "is empty and yet promises more")
+        raise _broken(reply, "is empty but says that there are more entries")
     return _page(reply, objects, has_more, None)
 
 
@@ -42,7 +42,7 @@ def single_page(reply: Reply) -> Page:
     """The object in an answer of status 200, as a page of one. Raises BrokenPage where there is none."""
     body = parse(reply)
     if not isinstance(body.get("object"), str):
-        raise _broken(reply, "is no object of Stripe's")
+        raise _broken(reply, "is not a Stripe object")
     return _page(reply, [body], False, None)
 
 
@@ -54,7 +54,7 @@ def parse(reply: Reply) -> Object:
     if not isinstance(body, dict):
         raise _broken(reply, "is not a JSON object")
     if "error" in body and "object" not in body:
-        raise _broken(reply, "is an error in spite of its status")
+        raise _broken(reply, "contains an error despite its status")
     return body
 
 
@@ -75,8 +75,8 @@ def _page(reply: Reply, objects: list[Object], has_more: bool, next_page: str | 
 
 def _broken(reply: Reply, what: str) -> BrokenPage:
     return BrokenPage(
-        f"The answer to {reply.where}, {len(reply.body)} bytes, {what}. If it lasts, see whether"
-        " SOURCES__STRIPE__API_BASE or a proxy leads to something else than Stripe's API.",
+        f"The answer to {reply.where}, {len(reply.body)} bytes, {what}. If this persists, check whether"
+        " SOURCES__STRIPE__API_BASE or a proxy leads to something other than Stripe's API.",
         request_id=reply.request_id,
         status=reply.status,
     )

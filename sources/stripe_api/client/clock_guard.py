@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from sources.errors import BrokenPage
 from sources.fetch.values import Reply, date_of
 
-MARK = "the answers before it"
+MARK = "the earlier answers"
 
 
 class ClockGuard:
@@ -66,10 +66,11 @@ class ClockGuard:
         compared = ", ".join(f"{_words(date - shown)} {name}" for name, shown in clocks.items())
         moment = datetime.fromtimestamp(date, UTC)
         return BrokenPage(
-            f"The answer to {reply.where} has the Date {moment:%Y-%m-%d %H:%M:%S} UTC, which is {compared}. Rows and"
-            " positions with a wrong date would hide later changes, so it is not believed. See whether a proxy or"
-            " another server stands before Stripe (SOURCES__STRIPE__API_BASE, HTTPS_PROXY), and whether the clock of"
-            f" this machine is set by NTP. SOURCES__STRIPE__MAX_CLOCK_SKEW is the bound, {self._bound:g} seconds.",
+            f"The answer to {reply.where} has the Date {moment:%Y-%m-%d %H:%M:%S} UTC, which is {compared}."
+            " Rows and positions with a wrong date would hide later changes, so the answer is refused. Check"
+            " whether a proxy or another server answers instead of Stripe (SOURCES__STRIPE__API_BASE,"
+            " HTTPS_PROXY), and whether NTP sets this machine's clock. SOURCES__STRIPE__MAX_CLOCK_SKEW is"
+            f" the limit, {self._bound:g} seconds.",
             request_id=reply.request_id,
             status=reply.status,
         )

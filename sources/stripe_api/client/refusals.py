@@ -44,7 +44,7 @@ DENIED = (
 """What Stripe says, in lower case, to an account that lacks the product of a list."""
 
 SET_KEY = "Set STRIPE_SECRET_KEY, or stripe_secret_key in .dlt/secrets.toml, to a secret or restricted key"
-SET_BASE = "See SOURCES__STRIPE__API_BASE, and any proxy on the way"
+SET_BASE = "Check SOURCES__STRIPE__API_BASE, and any proxy on the way"
 
 _KEY = re.compile(r"\b(?:[srpe]k|whsec|ephkey)_[\w*]+|\b\w+_secret_\w+")
 _ACCOUNT = re.compile(r"acct_\w+", re.ASCII)
@@ -105,26 +105,38 @@ def _kind(
     if status == 429:
         why = reply.headers.get("Stripe-Rate-Limited-Reason") or code
         why = f" ({_name(why)})" if why else ""
-        advice = "Lower SOURCES__STRIPE__RATE_LIMIT_SHARE, or run when less else uses the account."
-        return Throttled, f"Stripe refused {where} for its pace{why} to the last. {advice}"
+        advice = "Lower SOURCES__STRIPE__RATE_LIMIT_SHARE, or run when other programs use the account less."
+        return Throttled, f"Stripe throttled {where}{why}, and no retries are left. {advice}"
     if status >= 500 or status in (408, 409, 424, 425):
-        return ServerFailed, f"Stripe failed on {where} to the last{said}Run again later."
+        return ServerFailed, f"Stripe failed to answer {where}, and no retries are left{said}Run again later."
     if 300 <= status < 400:
-        return RequestRefused, f"{where} was redirected; that is not followed, lest the key go astray. {SET_BASE}."
+        return RequestRefused, (
+            f"{where} was redirected. Redirects are not followed, because they could send the key to another"
+            f" server. {SET_BASE}."
+        )
     if status == 401 or code in ("secret_key_required", "api_key_expired", "platform_api_key_expired"):
         return AuthenticationFailed, f"Stripe refused the key for {where}{said}{SET_KEY}."
     if not from_stripe:
-        return BrokenPage, f"{where} was refused, but not by Stripe: the body holds none of its errors. {SET_BASE}."
+        return (
+            BrokenPage,
+            f"{where} was refused, but not by Stripe: the body is not one of Stripe's errors. {SET_BASE}.",
+        )
     if code == "account_invalid":
-        advice = "Set SOURCES__STRIPE__STRIPE_ACCOUNT or SOURCES__STRIPE__STRIPE_CONTEXT to one the key may act for."
-        return BadConfiguration, f"Stripe refused the account of {where}{said}{advice}"
+        advice = (
+            "Set SOURCES__STRIPE__STRIPE_ACCOUNT or SOURCES__STRIPE__STRIPE_CONTEXT to an account that the"
+            " key may act for."
+        )
+        return BadConfiguration, f"Stripe refused the account in {where}{said}{advice}"
     if "api version" in text.lower():
-        return BadConfiguration, f"Stripe refused the version of {where}{said}Set SOURCES__STRIPE__STRIPE_VERSION."
+        return BadConfiguration, (
+            f"Stripe refused the API version of {where}{said}Set SOURCES__STRIPE__STRIPE_VERSION to a version"
+            " that Stripe accepts."
+        )
     if code == "resource_missing" or text.startswith("No such "):
-        return ObjectMissing, f"Stripe knows no object that {where} names{said}It may have been deleted."
+        return ObjectMissing, f"Stripe does not know the object that {where} asks for{said}It may have been deleted."
     if status == 403 or any(one in text.lower() for one in (*DENIED, *(known.lower() for known in denied))):
-        advice = "Give the key the permission, or the account the product, to have it loaded."
-        return SkipResource, f"Stripe does not give this account or key {where}{said}{advice}"
+        advice = "Give the key the permission, or the account the product, to load it."
+        return SkipResource, f"Stripe does not let this account or key use {where}{said}{advice}"
     return RequestRefused, f"Stripe refused {where}{said}If the parameters are wrong, please report it."
 
 

@@ -45,7 +45,9 @@ class ClientSettings:
         _check_base(self.api_base, self.api_key)
         for name in ("stripe_version", "stripe_account", "stripe_context"):
             if not _is_header(getattr(self, name) or ""):
-                raise BadConfiguration(f"SOURCES__STRIPE__{name.upper()} holds characters that no header can carry.")
+                raise BadConfiguration(
+                    f"SOURCES__STRIPE__{name.upper()} contains characters that an HTTP header cannot contain."
+                )
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -67,23 +69,28 @@ class ClientSettings:
 
 def _check_key(key: str) -> None:
     if not key:
-        raise BadConfiguration(f"There is no key for Stripe's API. {SET_KEY} (reading is all it needs).")
+        raise BadConfiguration(f"There is no key for Stripe's API. {SET_KEY} (it needs only read permissions).")
     if key.startswith("pk_"):
-        raise BadConfiguration(f"The key is a publishable one, which cannot read. {SET_KEY}.")
+        raise BadConfiguration(f"The key is a publishable key, which cannot read data. {SET_KEY}.")
     if not _is_header(key) or " " in key:
-        raise BadConfiguration(f"The key holds characters that no key has. {SET_KEY}.")
+        raise BadConfiguration(f"The key contains characters that Stripe's keys never contain. {SET_KEY}.")
 
 
 def _check_base(base: str, key: str) -> None:
     match = re.fullmatch(r"(https?)://(?:\[[0-9a-fA-F:.]+\]|[^/?#\s@\[\]:]+)(?::\d{1,5})?(/[^?#\s]*)?", base)
     if match is None:
         advice = "Set SOURCES__STRIPE__API_BASE to a URL such as https://api.stripe.com"
-        raise BadConfiguration(f"{advice}: what is set is no URL, or carries a user, a query or a fragment.")
+        raise BadConfiguration(
+            f"{advice}: the present value is not a URL, or it contains a user, a query or a fragment."
+        )
     if (match[2] or "").rstrip("/").endswith(("/v1", "/v2")):
-        raise BadConfiguration("Set SOURCES__STRIPE__API_BASE without /v1 at its end: paths already begin with it.")
+        raise BadConfiguration(
+            "Set SOURCES__STRIPE__API_BASE without /v1 at its end, because paths already begin with /v1."
+        )
     if match[1] == "http" and "_live_" in key and not is_loopback(base):
         raise BadConfiguration(
-            "A live key is not sent over plain http to another machine. Set SOURCES__STRIPE__API_BASE to an https URL."
+            "A live key is never sent over plain http to another machine. Set SOURCES__STRIPE__API_BASE to"
+            " an https URL."
         )
 
 

@@ -23,10 +23,10 @@ class EventsDenied(ConnectorError):
 
     def __init__(self, denied: SkipResource) -> None:
         super().__init__(
-            "The key may not read events, so that changes and deletions of objects that are stored already are not"
-            " seen; new ones come from their lists, daily unless SYNC__CADENCE_HOURS says otherwise. Give the key the"
-            " permission to read events (rak_event_read), and the next run makes up for thirty days. Until then"
-            f" only stripe_check.py finds such changes. {denied}",
+            "The key may not read events, so this run does not see changes and deletions of objects that are"
+            " already stored. New objects come from their lists, daily unless SYNC__CADENCE_HOURS sets"
+            " another interval. Give the key the permission to read events (rak_event_read); the next run"
+            f" then catches up on thirty days. Until then only stripe_check.py finds such changes. {denied}",
             request_id=denied.request_id,
             status=denied.status,
         )
@@ -74,7 +74,7 @@ def pieces(client: Client, gte: int, lt: int | None, lag: int, clock: Callable[[
         if not named:
             if bottom is not None:
                 yield Piece(events, as_of, window(bottom, top), unusable)
-            raise BrokenPage("A page of /v1/events holds nothing that has an id.", request_id=page.request_id)
+            raise BrokenPage("No event on a page of /v1/events has an id.", request_id=page.request_id)
         last = named[-1]
         if usable:
             bottom = int(last["created"]) + 1

@@ -48,14 +48,14 @@ def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Ch
     data = event.get("data")
     shown = data.get("object") if isinstance(data, dict) else None
     if not isinstance(event.get("type"), str) or not isinstance(shown, dict):
-        raise BrokenPage("the event names no type, or shows no object")
+        raise BrokenPage("the event has no type, or no object")
     type = str(event["type"])
     if (known := TYPES.get(type)) is not None and known.ignored:
         return Ignored(type, known.ignored)
     obj = dict(unwrapped(shown))
     name = table_of_event(type, obj)
     if name is None:
-        return Ignored(type, "no table holds its object")
+        return Ignored(type, "its object has no table")
     table = TABLES[name]
     if not has_key(obj, name):
         return Ignored(type, f"its object has no {' and '.join(table.key)}")
@@ -65,7 +65,7 @@ def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Ch
     parent_id = parent.get("id") if isinstance(parent, dict) else parent
     parent_id = parent_id if isinstance(parent_id, str) and parent_id else None
     if "_parent_id" in table.key and parent_id is None:
-        return Ignored(type, "its object does not say what it belongs to")
+        return Ignored(type, "its object does not name its parent")
     is_gone = is_deletion(type) or obj.get("deleted") is True
     return Change(
         table=name,

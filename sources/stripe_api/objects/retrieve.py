@@ -70,11 +70,11 @@ def retrieve_one(client: Client, ref: ObjectRef, account_id: str, entries: Conve
     """
     table = TABLES[ref.table]
     if table.retrieve is None:
-        return Retrieved(ref, "unreadable", why="Stripe has no way to read it by its id")
+        return Retrieved(ref, "unreadable", why="Stripe cannot read it by its id")
     try:
         asked = request(table.retrieve, (), ref.fields(table.key))
     except KeyError:
-        return Retrieved(ref, "unreadable", why="it is read below its parent, which is not known")
+        return Retrieved(ref, "unreadable", why="it can be read only below its parent, which is not known")
     expand: Params = tuple((name, value.removeprefix("data.")) for name, value in expansions(table))
     try:
         answer = client.object(asked.path, expand, endpoint=asked.endpoint)

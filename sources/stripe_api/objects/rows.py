@@ -79,7 +79,7 @@ def _explode(
     for obj in objects:
         problem = key_problem(obj, table.name)
         if problem is None and below_parent and not (parent_id or _parent_of(table, obj)):
-            problem = "does not say what it belongs to"
+            problem = "does not name its parent"
         if problem is not None:
             _reject(table, obj, problem, counts)
             continue
@@ -122,7 +122,7 @@ def _take_children(
             continue
         child = TABLES[embedded.table]
         if taken.left and counts is not None:
-            why = f"entries of {table.name}.{embedded.field} have no key of their own"
+            why = f"entries of {table.name}.{embedded.field} have no key, or share it"
             counts.reject(child.name, id, f"{taken.left} {why}", taken.left)
         if taken.objects or taken.whole:
             _explode(rows, child, taken.objects, stamp, id, counts, counts)

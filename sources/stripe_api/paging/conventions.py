@@ -64,12 +64,14 @@ def cursor_after(page: Page, previous: str | None, *, first: bool = False) -> st
     ids = [id for one in page.objects if isinstance(id := one.get("id"), str) and id and len(id) <= MAX_KEY]
     if not ids:
         raise BrokenPage(
-            "A list promises more, but none of its objects has an id to go on from.", request_id=page.request_id
+            "A list says that there are more pages, but no object on its page has an id from which to continue.",
+            request_id=page.request_id,
         )
     id = ids[0 if first else -1]
     if id == previous or (previous is not None and any(one.get("id") == previous for one in page.objects)):
         raise BrokenPage(
-            f"A list does not move: the page after {previous} holds that object again. See SOURCES__STRIPE__API_BASE.",
+            f"A list does not advance: the page after {previous} contains that object again. Check"
+            " SOURCES__STRIPE__API_BASE.",
             request_id=page.request_id,
         )
     return id
@@ -84,7 +86,7 @@ def next_page_path(page: Page, path: str) -> str:
     rest = url[url.index("/", url.index("://") + 3) :] if "://" in url and "/" in url.split("://", 1)[1] else url
     if rest.partition("?")[0] != path.partition("?")[0]:
         raise BrokenPage(
-            "A list's next page would be on another list; it was not followed.", request_id=page.request_id
+            "The link to a list's next page leads to another list, so it was not followed.", request_id=page.request_id
         )
     return rest
 

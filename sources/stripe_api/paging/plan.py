@@ -68,7 +68,9 @@ def resource_run(
     survey = Survey(horizon)
     if resource.parents:
         if parents is None:
-            raise BadConfiguration(f"{resource.name} is a list for each of its parents: pass their ids to load it.")
+            raise BadConfiguration(
+                f"{resource.name} has a separate list for each parent: pass the parents' ids to load it."
+            )
         own, chosen = tables.get(resource.table), tuple(params for _, params in passes)
         pagers.append(ChildPager(resource, own, chosen, progress.reached, parents, since, until))
     elif resource.created != "none":
