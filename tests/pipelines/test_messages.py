@@ -22,7 +22,7 @@ from pipelines.sync.settings import SyncSettings, read_sync_settings
 from pipelines.warehouse.postgres.conninfo import options_of
 from sources.columns.contract import contract_of
 from sources.errors import BadConfiguration, ConnectorError, RequestRefused, looks_secret, shape, shown
-from sources.stripe_api.catalogue import select
+from sources.stripe_api.catalogue import CATALOGUE, select
 from sources.stripe_api.catalogue.prefixes import shown_id
 from webhook_sink.endpoints import Endpoints, _check_url
 from webhook_sink.settings import SECTION as SINK_SECTION
@@ -124,7 +124,7 @@ def test_no_name_account_or_contract_repeats_a_secret(secret: str) -> None:
         lambda: list(each_account(Settings(stripe_secret_key="sk_test_1", stripe_account=secret))),
         lambda: contract_of(secret),
         lambda: contract_of({secret: "freeze"}),
-        lambda: _tables("x_1", secret),
+        lambda: _tables(CATALOGUE, "x_1", secret),
         lambda: _check_url(secret),
         lambda: options_of(f"postgresql://h/d?{quote(secret, safe='')}=1", "DATABASE_URL"),
     ):

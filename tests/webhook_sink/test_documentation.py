@@ -43,7 +43,7 @@ def test_metrics_that_are_shown_exist() -> None:
 
 
 def test_ledgers_columns_are_all_described() -> None:
-    created = RELATIONS["stripe_webhook_events"].partition("stripe_webhook_events (")[2].partition(")\n")[0]
+    created = RELATIONS["{p}_webhook_events"].partition("{p}_webhook_events (")[2].partition(")\n")[0]
     columns = re.findall(r"(?:^|, |\n\s+)(\w+) (?:text|boolean|timestamptz|integer|json)", created)
     page = (ROOT / "docs/webhooks/ledger.md").read_text("utf-8")
     assert [name for name in columns if f"`{name}`" not in page] == []
