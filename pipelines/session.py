@@ -34,7 +34,6 @@ from sources.errors import BadConfiguration
 from sources.fetch.limiter import Spending
 from sources.fetch.values import ResourceStatus
 from sources.provider import Client, Provider
-from sources.stripe_api.catalogue.fields import api_version
 from sources.stripe_api.provider import STRIPE
 
 MOST_REFUSED = 10
@@ -70,8 +69,8 @@ class Session:
 
     @property
     def api_version(self) -> str:
-        """The version of Stripe's API that the project asks for."""
-        return self.settings.stripe_version or api_version()
+        """The version of the provider's API that the client asks for."""
+        return self.settings.stripe_version or self.provider.api_version()
 
     def clock(self) -> int:
         """The provider's clock, unix seconds: as it was at the session's begin, or else asked for now."""
@@ -180,9 +179,10 @@ def open_session(
         columns = ContractedColumns(provider.catalogue, stored, read_contract())
         loader = Loader(database, settings.dataset, columns, provider.name, staging_dataset(settings.dataset, scope))
         session = Session(settings, provider, database, client, spending, account_id, now, state, loader, columns)
-        digest = _digest(settings) if now is not None and not clock else known.key_digest
-        told = {"livemode": settings.is_live, "key_digest": digest}
-        session.save(account=told if (known.livemode, known.key_digest) != tuple(told.values()) else None)
+        told: dict[str, Any] = {"livemode": settings.is_live}
+        if now is not None and not clock:
+            told["key_digest"] = _digest(settings)
+        session.save(account={name: value for name, value in told.items() if getattr(known, name) != value})
         yield session
 
 

@@ -72,10 +72,9 @@ OWN_TABLES = {"sync_runs": False, "sync_status": False, "sync_accounts": False, 
 class AccountState:
     """A row of `sync_accounts`: what is known of an account as a whole.
 
-    `key_digest` tells which key it belongs to, and `livemode` in which mode its objects were read. `events_position` is
-    how far its events have been applied, None where they never were; `events_status` is `skipped` where the key may not
-    read them. `resync_since`: since when every list is being read again, None while
-    none is.
+    `key_digest` identifies its key, and is None if the settings name the account. `livemode` is the mode in which its
+    objects were read. `events_position` is how far its events have been applied, None if they never were;
+    `events_status` is `skipped` if the key may not read them. `resync_since` is set while every list is read again.
     """
 
     livemode: bool | None = None

@@ -67,7 +67,7 @@ class Resource:
     `newest_first` says that the objects come in descending order of `created_field`, the field that the list's order
     and its `created` filter go by ("created", "date" for invoice items; None where the object does not show it).
     `groups` are what `select` knows it by besides its name and "all". `gate` names the product that the account may
-    lack, `denied` are texts in Stripe's refusal then. `rate` is the endpoint's own limit in requests a second.
+    lack, `denied` are texts in the provider's refusal then. `rate` is the endpoint's own limit in requests a second.
     `not_loaded` is the reason why an operation is known but never loaded.
     """
 
@@ -97,11 +97,11 @@ class Table:
     """A table: what is in it, its key, and where else its rows come from.
 
     `key` are the columns that identify a row within an account (`_account_id` comes on top, and is all of the key
-    of a singleton): the id where Stripe's API names the object by it alone, else with the parent's. `unique_id` is
+    of a singleton): the id where the API names the object by it alone, else with the parent's. `unique_id` is
     the field that has the object's present id in old API versions, where `id` was that of another object. `parent`
     is the table of the objects that own these (the table then has a column `_parent_id`), and `parent_field` the
-    field of a row that names its parent, where Stripe shows one. `retrieve` is the path of a single object with its
-    columns as placeholders ("/v1/customers/{id}", "/v1/accounts/{_parent_id}/persons/{id}"), None where Stripe has
+    field of a row that names its parent, where the object shows one. `retrieve` is the path of a single object with its
+    columns as placeholders ("/v1/customers/{id}", "/v1/accounts/{_parent_id}/persons/{id}"), None where there is
     none. `shown_on_request` are fields that only arrive when expanded, which every read asks for and no event
     shows; `hidden` those that are never asked for. `chosen_id` says that people can choose the ids, and so can make an
     object again under the id of a deleted one. `witness` is the field that every whole object shows and no tombstone.
@@ -123,7 +123,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A product that an account may lack, with texts that Stripe is known to refuse its endpoints with."""
+    """A product that an account may lack, with texts with which the provider refuses its endpoints."""
 
     product: str
     denied: tuple[str, ...] = ()

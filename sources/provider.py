@@ -95,6 +95,7 @@ class Verifier(Protocol):
 class Provider:
     """What a provider gives.
 
+    `api_version` is the version of the API whose shapes the catalogue describes, "" if the API has no versions.
     `open_client` takes the settings, `read_account` an open client and the account's id where the settings tell it.
     `converter` makes the conversion of one account's pages into Arrow tables. `change_of` says what an event tells, in
     which version of the API for which account; `rows_of` makes rows of that. `verify` checks the signature
@@ -104,6 +105,7 @@ class Provider:
 
     name: str
     catalogue: Catalogue
+    api_version: Callable[[], str]
     open_client: Callable[[Any], Any]
     read_account: Callable[[Any, str | None], Account]
     converter: Callable[[str, Columns, ConversionCounts], Convert]

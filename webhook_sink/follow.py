@@ -14,7 +14,7 @@ from sources.events import BadEvent, Event
 from sources.fetch.values import Object
 from sources.json_text import storable
 from sources.stripe_api.client.client import Client
-from sources.stripe_api.events.reading import EVENTS, pieces
+from sources.stripe_api.events.reading import EVENTS, EventsDenied, pieces
 from sources.stripe_api.events.webhook import read_event
 from webhook_sink.commit.connection import transaction
 from webhook_sink.sink import Sink
@@ -73,7 +73,7 @@ async def poll(sink: Sink, client: Client, start: int | None, seen: set[str]) ->
     )
     if len(seen) > MOST_SEEN:
         seen.clear()
-    return newest - OVERLAP_SECONDS if newest else now, len(new)
+    return max(start or 0, newest - OVERLAP_SECONDS) if newest else now, len(new)
 
 
 def _event(sink: Sink, obj: Object) -> Event | None:
@@ -91,8 +91,11 @@ def _list_events(client: Client, start: int | None) -> tuple[list[Object], int]:
     if start is None:
         return [], client.page(EVENTS.path, (("limit", "1"),)).as_of
     read, clock = [], [0]
-    for piece in pieces(client, start, None, NO_LAG, clock.append):
-        read += [*piece.events, *piece.unusable]
+    try:
+        for piece in pieces(client, start, None, NO_LAG, clock.append):
+            read += [*piece.events, *piece.unusable]
+    except EventsDenied as denied:
+        raise denied.refusal from None  # the advice is for syncs, which also read lists
     return read[::-1], clock[-1]
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import orjson
 
 from sources.events import BadEvent, Event
-from sources.stripe_api.events.webhook import read_event
 from webhook_sink.commit.connection import transaction
 from webhook_sink.sink import Sink
 
@@ -38,7 +37,7 @@ async def replay(sink: Sink, selection: Selection) -> Counter[str]:
     last_id = ""
     while page := await _page(sink, selection, last_id):
         last_id = page[-1][0]
-        events = [event for _, payload in page if (event := _event(payload)) is not None]
+        events = [event for _, payload in page if (event := _event(sink, payload)) is not None]
         outcomes["unreadable"] += len(page) - len(events)
         await _reopen(sink, [event.id for event in events])
         for start in range(0, len(events), sink.batch_events):
@@ -64,9 +63,10 @@ async def _reopen(sink: Sink, ids: list[str]) -> None:
         await connection.execute(sink.ledger.reopen_events, (ids,))
 
 
-def _event(payload: str) -> Event | None:
+def _event(sink: Sink, payload: str) -> Event | None:
     """The event in a payload. A payload that the database refused as JSON is stored as a JSON string."""
     try:
-        return read_event(orjson.loads(payload).encode() if payload.startswith('"') else payload.encode())
+        body = orjson.loads(payload) if payload.startswith('"') else payload
+        return sink.provider.read_event(body.encode())
     except (BadEvent, ValueError, AttributeError):
         return None

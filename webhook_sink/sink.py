@@ -21,7 +21,6 @@ from pipelines.warehouse.verdict import DENIED
 from sources.errors import BadConfiguration, BrokenPage, ConnectorError, RetryLater
 from sources.events import Event
 from sources.provider import Provider
-from sources.stripe_api.catalogue.fields import api_version
 from sources.stripe_api.provider import STRIPE
 from webhook_sink.commit.batch import BatchTransactions, Outcome, PendingWrite
 from webhook_sink.commit.connection import describe_error, new_pool, transaction
@@ -207,7 +206,7 @@ class Sink:
             self._tasks.append(asyncio.create_task(work, name=name))
         if self.can_read:
             self._tasks.append(asyncio.create_task(self.rereader.run(), name="rereads"))
-        version = self._settings.stripe_version or api_version()
+        version = self._settings.stripe_version or self.provider.api_version()
         self._policy = Policy(owner.account_id, version, owner.livemode, self.can_read, self._revalidated)
         log.info("ready: events of %s go into %s", owner.account_id, self._dataset)
 

@@ -14,8 +14,8 @@ from typing import Any, Literal
 from pipelines.warehouse.stored_rows import row_key
 from sources.catalogue import Table
 from sources.columns.columns import Columns
+from sources.fetch.windows import AHEAD
 from sources.rows import Key, Row
-from sources.stripe_api.events.position import AHEAD
 from sources.stripe_api.objects.rows import object_of
 
 Drift = Literal["missing", "stale", "vanished"]

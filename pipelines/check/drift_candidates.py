@@ -23,7 +23,7 @@ SET = "set"
 
 
 class DriftCandidates:
-    """The suspects of one check, which `began` at a moment of the database's clock."""
+    """The candidates of one check, which `began` at a moment of the database's clock."""
 
     def __init__(self, session: Session, stored: StoredRows, began: datetime) -> None:
         self._session, self._stored, self._began = session, stored, began

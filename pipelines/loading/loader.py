@@ -93,7 +93,9 @@ def read_csv(path: Path, schema: pa.Schema) -> pa.Table:
     plain = pa.schema([(field.name, _without_zone(field.type)) for field in schema])
     table = csv.read_csv(
         path,
-        read_options=csv.ReadOptions(block_size=max(MIN_BLOCK, path.stat().st_size)),  # a row must fit in a block
+        read_options=csv.ReadOptions(
+            block_size=min(max(MIN_BLOCK, path.stat().st_size), 2**31 - 1)
+        ),  # a row must fit in a block
         parse_options=csv.ParseOptions(newlines_in_values=True),
         convert_options=csv.ConvertOptions(
             column_types=plain,

@@ -24,8 +24,8 @@ from sources.catalogue import Resource
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import ConnectorError
 from sources.fetch.fetch import Fetch
+from sources.fetch.windows import AHEAD
 from sources.provider import Provider
-from sources.stripe_api.events.position import AHEAD
 from sources.stripe_api.provider import STRIPE
 
 

@@ -13,9 +13,8 @@ from typing import Literal
 from pipelines.sync.settings import SyncSettings
 from sources.catalogue import Resource
 from sources.fetch.progress import Progress
-from sources.fetch.windows import Window, subtract
+from sources.fetch.windows import AHEAD, Window, subtract
 from sources.stripe_api.catalogue.events import TYPES
-from sources.stripe_api.events.position import AHEAD
 
 Reason = Literal["never finished", "cadence", "events"]
 

@@ -43,7 +43,7 @@ def load_objects(
 
     An id below its parent is written `acct_1/person_1`; a slash in any other id is part of it, since people choose some
     ids. Raises UnknownObject for the first one that Stripe does not have; nothing is stored then. An object that cannot
-    be stored is left out, and the session's tally names it.
+    be stored is left out, and the session's `counts` name it.
     """
     found: list[Retrieved] = []
     for id in dict.fromkeys(ids):

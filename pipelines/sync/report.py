@@ -16,7 +16,7 @@ def report(outcome: SyncOutcome, *, strict: bool) -> int:
         f" their events, {events.retrieved:,} read back, {events.deleted:,} deleted); {outcome.rows:,} rows,"
         f" {outcome.requests:,} requests."
     )
-    if outcome.relisted:
+    if outcome.resynced:
         print(
             f"{outcome.account_id}: every list was read again, and {outcome.deleted_in_gap:,} rows were found"
             " to be deleted."

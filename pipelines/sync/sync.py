@@ -41,7 +41,7 @@ class SyncOutcome:
     lists: list[Outcome] = field(default_factory=list)
     requests: int = 0
     rows: int = 0
-    relisted: bool = False
+    resynced: bool = False
     deleted_in_gap: int = 0
     stopped: str | None = None
     lacking: list[str] = field(default_factory=list)
@@ -197,7 +197,7 @@ class Sync:
         That is where it began: before `now` where an earlier run did.
         """
         resync = Resync(self._session, self._state, self._lists, self._followed, self._warn)
-        self._outcome.relisted = True
+        self._outcome.resynced = True
         resync.run(why, now)
         self._outcome.deleted_in_gap = resync.deleted
         position = Position(resync.begin)

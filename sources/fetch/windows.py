@@ -10,6 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+AHEAD = (
+    600  # seconds by which a window or a position may lie ahead of the provider's clock: its machines differ a little
+)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Window:

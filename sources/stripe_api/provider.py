@@ -9,6 +9,7 @@ import stripe
 from sources.errors import BadConfiguration
 from sources.provider import Provider
 from sources.stripe_api.catalogue import CATALOGUE
+from sources.stripe_api.catalogue.fields import api_version
 from sources.stripe_api.client.account import limiter_of, read_account
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.client.settings import ClientSettings
@@ -50,6 +51,7 @@ def open_client(settings: Any) -> Client:
 STRIPE = Provider(
     name="stripe",
     catalogue=CATALOGUE,
+    api_version=api_version,
     open_client=open_client,
     read_account=read_account,
     converter=converter,

@@ -7,7 +7,8 @@ import hmac
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -16,13 +17,16 @@ import urllib3
 
 from pipelines.loading.run import Order, Outcome, run
 from pipelines.settings import Settings
-from tests.contributing.toy import CATALOGUE, TOY
+from sources.provider import Provider
+from tests.contributing.toy import CATALOGUE, TOY, ToyClient
 from tests.contributing.toy_api import KEY, toy_api
 from tests.databases import Database
 from webhook_sink.http.server import server_of
+from webhook_sink.replay import Selection, replay
 from webhook_sink.settings import SinkSettings
 from webhook_sink.sink import Sink
 
+ROOT = Path(__file__).resolve().parents[2]
 Plans = list[dict[str, Any]]
 
 
@@ -62,6 +66,13 @@ def test_its_progress_and_its_schema_go_by_its_own_name(settings: Settings, dest
     assert destination.tables("stripe") == set()
 
 
+def test_the_page_names_everything_that_a_provider_and_its_client_need() -> None:
+    page = (ROOT / "docs/contributing/provider.md").read_text("utf-8")
+    needed = {field.name for field in fields(Provider)} - {"name"}
+    needed |= {name for name in dir(ToyClient) if not name.startswith("_")} | {"limiter"}
+    assert [name for name in sorted(needed) if f"`{name}`" not in page and f"**A {name}**" not in page] == []
+
+
 # --- its webhooks -----------------------------------------------------------------------------------------------------
 
 SECRET = "toy_secret"
@@ -78,11 +89,17 @@ class Served:
     sink: Sink
     port: int
     http: urllib3.PoolManager
+    loop: asyncio.AbstractEventLoop
 
     def post(self, event: dict[str, Any], secret: str = SECRET) -> int:
         body = orjson.dumps(event)
         headers = {"Toy-Signature": hmac.new(secret.encode(), body, "sha256").hexdigest()}
         return self.http.request("POST", f"http://127.0.0.1:{self.port}/webhooks", body=body, headers=headers).status
+
+    def replay(self) -> dict[str, int]:
+        """Merges all events of the ledger once more."""
+        replaying = replay(self.sink, Selection(("processed",)))
+        return dict(asyncio.run_coroutine_threadsafe(replaying, self.loop).result(30))
 
 
 @pytest.fixture
@@ -91,8 +108,10 @@ def served(settings: Settings) -> Iterator[Served]:
     told = replace(settings, account_id="toy_account")
     sink = Sink(told, given, provider=TOY, takes_webhooks=True)
     server, started, ports = server_of(sink, told, given), threading.Event(), list[int]()
+    loops: list[asyncio.AbstractEventLoop] = []
 
     async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
         serving = asyncio.create_task(server.serve())
         while not server.started and not serving.done():
             await asyncio.sleep(0.005)
@@ -105,7 +124,7 @@ def served(settings: Settings) -> Iterator[Served]:
     thread.start()
     assert started.wait(30)
     with urllib3.PoolManager(retries=False, timeout=30) as http:
-        yield Served(sink, ports[0], http)
+        yield Served(sink, ports[0], http, loops[0])
     server.should_exit = True
     thread.join()
 
@@ -128,3 +147,4 @@ def test_its_events_are_verified_and_merged_into_the_same_table(
         ("evt_2", "processed"),
     ]
     assert b"toy_sink_events_total" in served.sink.metrics.text()
+    assert served.replay() == {"committed": 2}

@@ -165,6 +165,7 @@ def read_event(body: bytes) -> Event:
 TOY = Provider(
     name="toy",
     catalogue=CATALOGUE,
+    api_version=lambda: "",
     open_client=ToyClient,
     read_account=lambda client, told: Account(told or "toy_account", int(time.time()) - 1, 0),
     converter=converter,

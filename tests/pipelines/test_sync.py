@@ -241,13 +241,13 @@ def test_after_a_gap_everything_is_listed_again_and_deletions_are_found(synced: 
     account.delete("customers", gone)
     synced.pass_time(40 * DAY)
     outcome = synced.sync()
-    assert outcome.relisted
+    assert outcome.resynced
     assert "thirty days" in synced.said[0]
     assert outcome.deleted_in_gap == 1
     assert synced.row("customers", changed)["name"] == "Changed in the gap"
     assert synced.differences(LISTS) == []
     synced.pass_time(HOUR)
-    assert not synced.sync().relisted
+    assert not synced.sync().resynced
 
 
 def test_a_gap_is_closed_for_all_tables_whatever_the_run_is_about(mirror: Mirror) -> None:
@@ -255,18 +255,18 @@ def test_a_gap_is_closed_for_all_tables_whatever_the_run_is_about(mirror: Mirror
     (customer,) = some(mirror, "customers")
     mirror.sim.account.update("customers", customer, {"name": "Changed in the gap"})
     mirror.pass_time(40 * DAY)
-    assert mirror.sync("coupons").relisted
+    assert mirror.sync("coupons").resynced
     assert mirror.row("customers", customer)["name"] == "Changed in the gap"
 
 
 def test_without_a_load_everything_is_listed(mirror: Mirror) -> None:
     mirror.pass_time(HOUR)
     outcome = mirror.sync(*LISTS)
-    assert outcome.relisted
+    assert outcome.resynced
     assert mirror.said
     mirror.pass_time(HOUR)
     assert mirror.differences(LISTS) == []
-    assert not mirror.sync(*LISTS).relisted
+    assert not mirror.sync(*LISTS).resynced
 
 
 def test_a_relist_survives_its_budget(mirror: Mirror) -> None:
@@ -292,7 +292,7 @@ def test_a_relist_that_goes_on_ends_with_the_events_since_it_began(mirror: Mirro
     mirror.sim.account.update("customers", customer, {"name": "Since it began"})
     mirror.pass_time(HOUR)
     outcome = mirror.sync()
-    assert (outcome.relisted, outcome.stopped) == (True, None)
+    assert (outcome.resynced, outcome.stopped) == (True, None)
     assert mirror.row("customers", customer)["name"] == "Since it began"
     assert mirror.differences(lists) == []
 

@@ -64,7 +64,7 @@ def test_a_key_that_may_again_makes_up_for_what_was_not_seen(denied: Mirror) -> 
         denied.sync()
     denied.changes.clear()
     outcome = denied.sync()
-    assert (outcome.relisted, "events" in outcome.skipped) == (False, False)
+    assert (outcome.resynced, "events" in outcome.skipped) == (False, False)
     assert denied.row("customers", old)["name"] == "Renamed"
     assert denied.row("coupons", gone)["_deleted_at"] is not None
     assert denied.differences(LISTS) == []
@@ -107,7 +107,7 @@ def test_a_scheduler_is_told_of_the_lists_that_are_due_then(denied: Mirror) -> N
 def test_a_first_sync_lists_everything(mirror: Mirror) -> None:
     mirror.changes["stripe_secret_key"] = mirror.sim.keys.restricted(read=TABLES.keys() - {"events"})
     mirror.pass_time(HOUR)
-    assert mirror.sync("customers", "coupons").relisted
+    assert mirror.sync("customers", "coupons").resynced
     assert mirror.differences(("customers", "coupons")) == []
     mirror.pass_time(HOUR)
     assert "events" in mirror.sync().skipped

@@ -74,11 +74,11 @@ def test_load_by_a_clock_ahead_is_mended(mirror: Mirror, way: str) -> None:
         assert not mirror.check(*LISTS).future
     mirror.pass_time(120)
     outcome = mirror.sync(*LISTS)
-    assert outcome.relisted
+    assert outcome.resynced
     assert mirror.differences(LISTS) == []
     account.update("customers", changed, {"name": "And again"})
     mirror.pass_time(600)
-    assert not mirror.sync(*LISTS).relisted
+    assert not mirror.sync(*LISTS).resynced
     assert mirror.differences(LISTS) == []
 
 
@@ -133,7 +133,7 @@ def test_relisting_that_a_wrong_clock_began_reads_no_row_by_itself(mirror: Mirro
         state.note_listed(["products"], begin)
     mirror.pass_time(600)
     mirror.forget_requests()
-    assert mirror.sync("customers", "products").relisted
+    assert mirror.sync("customers", "products").resynced
     asked = [one.path.removeprefix("/v1/") for one in mirror.sim.service.log]
     assert {"customers", "products"} <= set(asked)
     assert [path for path in asked if re.fullmatch("(customers|products)/[^/]+", path)] == []

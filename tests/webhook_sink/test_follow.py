@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -10,7 +11,10 @@ import pytest
 
 from simulator import Simulator
 from simulator.events import KEPT
+from sources.errors import SkipResource
+from sources.fetch.limiter import Limiter
 from sources.fetch.values import Page
+from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.client.client import Client
 from tests.webhook_sink.conftest import NOW, Stored
 from tests.webhook_sink.test_batches import POISON, customer
@@ -40,7 +44,7 @@ def test_an_event_that_fails_is_kept_and_holds_up_no_other(with_sink: WithSink, 
         seen: set[str] = set()
         client = sink.client_of(None)
         start, told = await poll(sink, client, NOW + 50, seen)
-        assert (start, told) == (sim.clock.seconds() - OVERLAP_SECONDS, 2)
+        assert (start, told) == (NOW + 50, 2)
         assert (await poll(sink, client, start, seen))[1] == 0
 
     with_sink(body, sim)
@@ -100,3 +104,33 @@ def test_event_that_expires_while_it_is_the_cursor_ends_no_round(
     with_sink(body, sim)
     shown = {f"cus_{number}" for number in range(50, 150)}
     assert {id for (id,) in stored.query("select id from stripe.customers")} == shown
+
+
+def test_overlap_reaches_neither_before_the_given_second_nor_further_back_each_time(
+    with_sink: WithSink, stored: Stored, sim: Simulator
+) -> None:
+    tell(sim, customer(1))
+    sim.clock.advance(1_000)
+
+    async def body(sink: Sink) -> list[int]:
+        client, starts = sink.client_of(None), [NOW + 500]
+        for _ in range(3):
+            starts.append((await poll(sink, client, starts[-1], set()))[0])
+        tell(sim, customer(2))
+        starts.append((await poll(sink, client, starts[-1], set()))[0])
+        return starts
+
+    assert with_sink(body, sim) == [NOW + 500] * 4 + [sim.clock.seconds() - OVERLAP_SECONDS]
+    assert stored.query("select id from stripe.customers") == [("cus_2",)]
+
+
+def test_key_that_may_not_read_events_gets_no_advice_for_syncs(with_sink: WithSink, sim: Simulator) -> None:
+    key = sim.keys.restricted(read=TABLES.keys() - {"events"})
+
+    async def body(sink: Sink) -> None:
+        with Client(replace(sink.client_of(None).settings, api_key=key), Limiter(None, None)) as client:
+            with pytest.raises(SkipResource) as refused:
+                await poll(sink, client, NOW + 50, set())
+            assert "SYNC__CADENCE_HOURS" not in str(refused.value)
+
+    with_sink(body, sim)

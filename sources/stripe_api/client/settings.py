@@ -11,6 +11,7 @@ import stripe
 
 from sources.errors import BadConfiguration
 from sources.fetch.transport import is_loopback
+from sources.stripe_api.catalogue.fields import api_version
 from sources.stripe_api.client.refusals import SET_KEY
 
 
@@ -55,7 +56,7 @@ class ClientSettings:
         compressed = self.compression if self.compression is not None else not is_loopback(self.api_base)
         headers = {
             "Authorization": f"Bearer {self.api_key}",
-            "Stripe-Version": self.stripe_version or stripe.api_version,
+            "Stripe-Version": self.stripe_version or api_version(),
             "User-Agent": f"stripe-elt (stripe-python {stripe.VERSION} types)",
             "Accept": "application/json",
             "Accept-Encoding": "gzip" if compressed else "identity",

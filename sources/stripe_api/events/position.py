@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sources.changes import ObjectRef
-from sources.fetch.windows import Window, WindowSet, intersect, merge, subtract, window
+from sources.fetch.windows import AHEAD, Window, WindowSet, intersect, merge, subtract, window
 
 EVENTS_PASS = "events_pass"
 """The name under which what a pass over the events leaves out is noted."""
 
 KEPT = 30 * 86_400
 MARGIN = 3_600  # an event may expire while a pass is under way
-AHEAD = 600  # seconds that a position may be ahead of Stripe's clock: answers come from machines that differ a little
 
 
 @dataclass(frozen=True, slots=True)

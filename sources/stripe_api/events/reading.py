@@ -19,9 +19,10 @@ PIECE = 5_000  # events whose changes are decided and stored together
 
 
 class EventsDenied(ConnectorError):
-    """The key may not read events."""
+    """The key may not read events. `refusal` is what the request raised."""
 
     def __init__(self, denied: SkipResource) -> None:
+        self.refusal = denied
         super().__init__(
             "The key may not read events, so this run does not see changes and deletions of objects that are"
             " already stored. New objects come from their lists, daily unless SYNC__CADENCE_HOURS sets"
