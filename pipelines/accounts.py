@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from pipelines.settings import Settings
@@ -39,15 +39,15 @@ def each_account(settings: Settings) -> list[Settings]:
 
 
 def work_on_each_account(
-    settings: Settings,
+    accounts: Sequence[Settings],
     work: Callable[[Settings], object],
     on_failure: Callable[[Settings, ConnectorError], None],
 ) -> None:
-    """Works on each account of the settings. What stops one of them is given to `on_failure`, and stops no other.
+    """Works on each account, see `each_account`. What stops one of them is given to `on_failure`, and stops no other.
 
     Raises what would stop all of them, a wrong key or a database that is down, and what `on_failure` raises.
     """
-    for account in each_account(settings):
+    for account in accounts:
         try:
             work(account)
         except (AuthenticationFailed, DatabaseProblem):

@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 import pendulum
 
-from pipelines.accounts import each_account
+from pipelines.accounts import each_account, work_on_each_account
 from pipelines.process import INTERRUPTED, interruptible, raise_if_interrupted
 from pipelines.settings import Destination, Settings, read_settings
 from pipelines.warehouse.problems import (
@@ -29,7 +29,7 @@ from pipelines.warehouse.problems import (
 from sources.columns.columns import MORE_COLUMNS
 from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.layout import OTHER_FIELDS
-from sources.errors import AuthenticationFailed, BadConfiguration, ConnectorError, shown
+from sources.errors import BadConfiguration, ConnectorError, shown
 
 ALL_WELL, SOME_FAILED, COULD_NOT_START, DRIFT = 0, 1, 2, 3
 
@@ -112,26 +112,24 @@ def window_of(options: argparse.Namespace) -> tuple[int, int | None]:
 def for_each_account(settings: Settings, body: Callable[[Settings], int], *, debug: bool) -> int:
     """Runs a scheduled command for each account of the settings, and returns the highest exit code.
 
-    An account that another run is loading is left to that run: this is said and is no failure. What stops one of
-    several accounts is said, and stops no other. Raises what would stop them all: a wrong key, a database that is down;
-    and of a single account whatever it raises.
+    An account that another run is loading is left to that run, which is no failure. If one of several accounts fails,
+    its error is printed and the others go on. Raises what would stop all of them, a wrong key or a database that is
+    down, and any error of a single account.
     """
-    accounts = each_account(settings)
-    code = ALL_WELL
-    for each in accounts:
-        try:
-            code = max(code, body(each))
-        except AlreadyRunning as running:
-            say(running)
-        except (AuthenticationFailed, DatabaseProblem):
-            raise
-        except ConnectorError as error:
-            if len(accounts) == 1:
-                raise
-            say(f"{each.stripe_account or 'The account of the key'} was not finished:")
-            explain(error, debug)
-            code = max(code, SOME_FAILED)
-    return code
+    accounts, codes = each_account(settings), [ALL_WELL]
+
+    def failed(account: Settings, error: ConnectorError) -> None:
+        if isinstance(error, AlreadyRunning):
+            say(error)
+            return
+        if len(accounts) == 1:
+            raise error
+        say(f"{account.stripe_account or 'The account of the key'} was not finished:")
+        explain(error, debug)
+        codes.append(SOME_FAILED)
+
+    work_on_each_account(accounts, lambda account: codes.append(body(account)), failed)
+    return max(codes)
 
 
 def say_what_differs(counts: ConversionCounts) -> None:

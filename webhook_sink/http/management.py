@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from pipelines.accounts import one_account, work_on_each_account
+from pipelines.accounts import each_account, one_account, work_on_each_account
 from pipelines.loading.run import Order, run
 from pipelines.session import open_session
 from pipelines.settings import Settings
@@ -143,7 +143,7 @@ class Management:
             failures.append(error)
 
         failures: list[ConnectorError] = []
-        work_on_each_account(self._settings, work, log_failure)
+        work_on_each_account(each_account(self._settings), work, log_failure)
         if failures:
             raise failures[-1]
 
