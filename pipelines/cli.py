@@ -16,6 +16,7 @@ from typing import Any, get_args
 import pendulum
 
 from pipelines.accounts import each_account, work_on_each_account
+from pipelines.log import log_to_stderr
 from pipelines.process import INTERRUPTED, interruptible, raise_if_interrupted
 from pipelines.settings import Destination, Settings, read_settings
 from pipelines.warehouse.problems import (
@@ -30,6 +31,7 @@ from sources.columns.columns import MORE_COLUMNS
 from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.layout import OTHER_FIELDS
 from sources.errors import BadConfiguration, ConnectorError, shown
+from sources.stripe_api.catalogue import select
 
 ALL_WELL, SOME_FAILED, COULD_NOT_START, DRIFT = 0, 1, 2, 3
 
@@ -48,17 +50,28 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
 def settings_of(options: argparse.Namespace) -> Settings:
     """Settings with what the command line gave on top."""
     names = ("destination", "dataset", "duckdb_path", "stripe_account")
-    return read_settings(**{name: getattr(options, name) for name in names})
+    settings = read_settings(**{name: getattr(options, name) for name in names})
+    if settings.log_format:
+        log_to_stderr(logging.DEBUG if options.debug else logging.INFO, settings.log_format)
+    return settings
+
+
+def asked_of(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """What the named options ask for, those that were given, as `sync_runs` shows it."""
+    given = {name: getattr(options, name) for name in names}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items() if value}
 
 
 def resources_of(options: argparse.Namespace) -> list[str]:
     """The names that `--resources` gave, apart by spaces or commas; none where the option was not given.
 
-    Raises BadConfiguration where it was given and names nothing: an empty variable must not load everything.
+    Raises BadConfiguration where it was given and names nothing: an empty variable must not load everything. Raises
+    UnknownResource for a name that the catalogue does not have.
     """
     names = [name.strip() for given in options.resources for name in given.split(",") if name.strip()]
     if options.resources and not names:
         raise BadConfiguration("--resources names nothing. Name resources or groups, or omit the option.")
+    select(names)
     return names
 
 
@@ -155,10 +168,8 @@ def run_command(parser: argparse.ArgumentParser, body: Callable[[argparse.Namesp
     options = parser.parse_args()
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO" if options.debug else "CRITICAL")
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING, stream=sys.stderr)
     keep_rows_out_of_logs()
-    logging.getLogger("psycopg").setLevel(logging.ERROR)  # of a lost connection, an error tells more, and once
-    logging.getLogger("stripe_elt").setLevel(logging.DEBUG if options.debug else logging.INFO)
+    log_to_stderr(logging.DEBUG if options.debug else logging.INFO, "text")
     spare_the_interpreter()
     try:
         return run_interruptible(lambda: _explaining(body, options))

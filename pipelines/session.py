@@ -137,6 +137,11 @@ def open_database(settings: Settings) -> Database:
     return DATABASES[settings.destination](settings)
 
 
+def new_run_id() -> str:
+    """A key of `sync_runs`: 32 hexadecimal digits."""
+    return uuid.uuid4().hex
+
+
 @contextmanager
 def open_session(
     settings: Settings,
@@ -147,8 +152,12 @@ def open_session(
     scope: str = "",
     opened: Database | None = None,
     clock: bool = False,
+    run_id: str | None = None,
+    asked: Mapping[str, Any] | None = None,
 ) -> Iterator[Session]:
     """A session for the account of the settings; `opened` is a database to work in, which stays open.
+
+    `sync_runs` shows it as `run_id`, a new id where none is given, with what it was `asked` for.
 
     `clock`: the provider is asked for the account, and so for its clock, even when it is known whose the key is.
     Raises AlreadyRunning when another session has the scope, BadConfiguration for a key of the other mode than the
@@ -169,7 +178,7 @@ def open_session(
             account_id, now = _asked(provider, client, settings)
         else:
             account_id, now = _account(provider, database, client, settings)
-        state = State(database, settings.dataset, account_id, uuid.uuid4().hex, command)
+        state = State(database, settings.dataset, account_id, run_id or new_run_id(), command, asked)
         written = {**dict.fromkeys(provider.catalogue.tables, False), **OWN_TABLES}
         check_rights(database, settings.dataset, [staging_dataset(settings.dataset, scope)], written)
         state.create()

@@ -20,6 +20,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.providers.doc import BaseDocProvider
 from dlt.common.configuration.specs import PluggableRunContext, RuntimeConfiguration
 
+from pipelines.log import LogFormat
 from sources.errors import NEAR, BadConfiguration, looks_secret, shown
 
 LOG = logging.getLogger("stripe_elt")
@@ -168,6 +169,9 @@ def _candidates(field: str | None) -> str:
 
 Destination = Literal["duckdb", "postgres"]
 
+BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+"""How a setting that is on or off may be written."""
+
 
 def setting(default: Any, about: str, *, env: str | None = None, secret: bool = False) -> Any:
     """A field: `env` is a shorter environment variable that wins over it."""
@@ -193,6 +197,9 @@ class Settings:
         None, "The account's id, which is written to `_account_id`. Set it if the key may not read `/v1/account`."
     )
     max_retries: int = setting(5, "Number of times that a request is retried after a temporary failure.")
+    initial_retry_delay: float = setting(
+        0.5, "Longest wait before the first retry, in seconds; it doubles for each further one."
+    )
     max_retry_delay: float = setting(60.0, "Longest wait before a retry, in seconds.")
     connect_timeout: float = setting(10.0, "Seconds to wait for a connection.")
     read_timeout: float = setting(80.0, "Seconds to wait for the start of an answer, and for each further part of it.")
@@ -246,6 +253,10 @@ class Settings:
         "Certificate of the authority that signed the database server's certificate, as PEM or base64 of"
         " PEM. It replaces `sslrootcert`.",
         env="DATABASE_CA",
+    )
+
+    log_format: LogFormat | None = setting(
+        None, "`text` or `json`: lines of the log on stderr. The default is `json` for the sink, and `text` elsewhere."
     )
 
     @property
@@ -313,7 +324,11 @@ def read_fields(kind: type[Any], section: str, given: Mapping[str, Any]) -> dict
 
 
 def _typed(name: str, section: str, value: Any, hint: Any) -> Any:
-    kind = next((kind for kind in (int, float) if hint is kind), str)
+    kind = next((kind for kind in (int, float, bool) if hint is kind), str)
+    if kind is bool:
+        if str(value).lower() in BOOLEANS:
+            return BOOLEANS[str(value).lower()]
+        raise BadConfiguration(f"The setting {name} is neither true nor false. {_set(name, section)}")
     try:
         if isinstance(value, Mapping | list | bool) or (kind is int and isinstance(value, float)):
             raise ValueError
@@ -328,6 +343,7 @@ def _check(settings: Settings) -> None:
         "rate_limit_share": 0 < settings.rate_limit_share <= 1,
         "workers": 1 <= settings.workers <= 256,
         "max_retries": settings.max_retries >= 0,
+        "initial_retry_delay": settings.initial_retry_delay >= 0,
         "max_retry_delay": settings.max_retry_delay >= 0,
         "connect_timeout": settings.connect_timeout > 0,
         "read_timeout": settings.read_timeout > 0,
@@ -339,6 +355,7 @@ def _check(settings: Settings) -> None:
         "live_rate": settings.live_rate > 0,
         "sandbox_rate": settings.sandbox_rate > 0,
         "endpoint_rate": settings.endpoint_rate > 0,
+        "log_format": settings.log_format in (None, *get_args(LogFormat)),
         "destination": settings.destination in get_args(Destination),
         "dataset": re.fullmatch(DATASET, settings.dataset) is not None and settings.dataset not in FOREIGN_SCHEMAS,
         "api_base": settings.api_base.startswith(("http://", "https://")),

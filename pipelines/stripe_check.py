@@ -30,6 +30,7 @@ from pipelines.cli import (
     DRIFT,
     SOME_FAILED,
     add_common_options,
+    asked_of,
     for_each_account,
     moment,
     resources_of,
@@ -107,7 +108,9 @@ def _check_account(settings: Settings, names: list[str], options: argparse.Names
     """Under a lock and with a staging dataset of the account's own: hourly syncs go on while a long check runs."""
     since, until = window_of(options)
     scope = scope_of("check", settings.stripe_account)
-    with open_session(settings, "stripe_check", budget=options.requests_budget, scope=scope) as session:
+    asked = asked_of(options, "resources", "since", "until", "sample", "dry_run", "requests_budget")
+    budget = options.requests_budget
+    with open_session(settings, "stripe_check", budget=budget, scope=scope, asked=asked) as session:
         order = CheckOrder(
             resources=loaded_resources(session, names),
             since=since,

@@ -21,6 +21,7 @@ from pipelines.cli import (
     ALL_WELL,
     SOME_FAILED,
     add_common_options,
+    asked_of,
     explain,
     for_each_account,
     moment,
@@ -72,6 +73,7 @@ def _full(options: argparse.Namespace) -> int:
         since=since,
         until=until,
         full_refresh=options.full_refresh,
+        asked=asked_of(options, "resources", "since", "until", "full_refresh"),
     )
 
     def load(settings: Settings) -> int:

@@ -22,6 +22,7 @@ from pipelines.cli import (
     ALL_WELL,
     SOME_FAILED,
     add_common_options,
+    asked_of,
     run_command,
     say,
     say_what_differs,
@@ -31,6 +32,7 @@ from pipelines.session import open_session
 from pipelines.sync.objects import load_objects
 from sources.columns.conversion_counts import left_out
 from sources.command_line import Parser
+from sources.stripe_api.catalogue.prefixes import shown_id
 
 
 def main() -> int:
@@ -55,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _objects(options: argparse.Namespace) -> int:
-    with open_session(one_account(settings_of(options)), "stripe_object", scope="object") as session:
+    settings = one_account(settings_of(options))
+    asked = {**asked_of(options, "related"), "ids": [shown_id(id).strip("'") for id in options.ids]}
+    with open_session(settings, "stripe_object", scope="object", asked=asked) as session:
         try:
             loaded = load_objects(session, options.ids, options.type, related=options.related)
         except KeyboardInterrupt:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -21,6 +22,7 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
 from pipelines.cli import (
     add_common_options,
+    asked_of,
     for_each_account,
     resources_of,
     run_command,
@@ -83,7 +85,8 @@ def _sync(options: argparse.Namespace) -> int:
 
     def once() -> int:
         budget, strict, debug = options.requests_budget, options.strict, options.debug
-        return sync_once(settings, sync_settings, names, budget=budget, strict=strict, debug=debug)
+        asked = asked_of(options, "resources", "requests_budget")
+        return sync_once(settings, sync_settings, names, budget=budget, strict=strict, debug=debug, asked=asked)
 
     return once() if options.follow is None else follow(once, options.follow)
 
@@ -97,6 +100,7 @@ def sync_once(
     strict: bool = False,
     scope: str = "",
     debug: bool = False,
+    asked: Mapping[str, Any] | None = None,
 ) -> int:
     """One round over all accounts of the settings; returns the exit code.
 
@@ -104,7 +108,7 @@ def sync_once(
     """
 
     def sync(each: Settings) -> int:
-        with open_session(each, COMMAND, budget=budget, scope=scope) as session:
+        with open_session(each, COMMAND, budget=budget, scope=scope, asked=asked) as session:
             outcome = Sync(session, sync_settings, names, warn=say).run()
         return report(outcome, strict=strict)
 

@@ -46,6 +46,7 @@ LAYERS = (
     "sources.stripe_api.events",
     "sources.stripe_api",
     "sources.stripe_api.generate",
+    "pipelines.log",
     "pipelines.process",
     "pipelines.settings",
     "pipelines.warehouse.problems",
@@ -145,6 +146,10 @@ def module_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+FRONTS = {"webhook_sink"}
+"""Packages whose own file hands on names of their upper layers, when they are used."""
+
+
 def layer_of(module: str) -> int:
     """The layer of a module: that of its own entry in `LAYERS`, or of the nearest folder above it that has one."""
     while module not in LAYERS:
@@ -158,7 +163,7 @@ def test_layers_import_downwards_only() -> None:
         (module, imported)
         for path in python_files(*LAYERED)
         for imported in modules.intersection(imports(path))
-        if layer_of(imported) > layer_of(module := module_of(path))
+        if layer_of(imported) > layer_of(module := module_of(path)) and module not in FRONTS
     }
     assert upwards == set()
 

@@ -11,11 +11,9 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
 import argparse
 import asyncio
-import json
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -30,6 +28,7 @@ from pipelines.cli import (
     run_interruptible,
     say,
 )
+from pipelines.log import log_to_stderr
 from pipelines.process import Interrupts, interruptible, lost_output, stops
 from pipelines.settings import Settings, read_settings
 from pipelines.warehouse.problems import explained, keep_rows_out_of_logs
@@ -46,8 +45,6 @@ from webhook_sink.sink import CANCEL_AGAIN, Sink
 
 ABOUT = "take Stripe's webhooks, replay them, make the endpoint, or poll for events instead."
 STATUSES = ("failed", "ignored", "processing", "processed")
-RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
-"""What every log record has; all other fields of a record were given as `extra`."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,12 +55,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
     keep_rows_out_of_logs()
-    _log_as_json(logging.DEBUG if options.debug else logging.INFO)
+    level = logging.DEBUG if options.debug else logging.INFO
+    log_to_stderr(level, "json")
 
     def run() -> int:
         try:
             require_working_directory()
             settings = read_settings(destination="postgres", dataset=options.dataset)
+            log_to_stderr(level, settings.log_format or "json")
             host, port = getattr(options, "host", None), getattr(options, "port", None)
             return int(options.run(settings, read_sink_settings(host=host, port=port), options) or 0)
         except ConnectorError as error:
@@ -246,47 +245,3 @@ def _with_sink(settings: Settings, sink_settings: SinkSettings, body: Callable[[
             return asyncio.run(run(interrupts))
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
-
-
-# --- its log ----------------------------------------------------------------------------------------------------------
-
-
-class JsonLines(logging.Formatter):
-    """Formats a record as one line of JSON: time, level, logger, message, the fields given as `extra`, and an error."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        fields: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        extra = {name: value for name, value in vars(record).items() if name not in RECORD_FIELDS}
-        fields |= {name: value for name, value in extra.items() if value is not None}
-        if record.exc_info and record.exc_info[0]:
-            fields["error"] = record.exc_info[0].__name__
-            fields["at"] = _frames(record)
-        return json.dumps(fields, default=str)
-
-
-def _log_as_json(level: int) -> None:
-    """Sends the records of all loggers to stderr, as JSON lines."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    for name in ("stripe_elt", "uvicorn.error"):
-        logging.getLogger(name).setLevel(level)
-    for name in ("psycopg", "psycopg.pool"):  # conflicts and outages are expected, and the sink reports them itself
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def _frames(record: logging.LogRecord) -> list[str]:
-    """File, line and function of each frame: a traceback without values, which could be a customer's."""
-    trace = record.exc_info[2] if record.exc_info else None
-    frames: list[str] = []
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        frames.append(f"{code.co_filename}:{trace.tb_lineno} {code.co_name}")
-        trace = trace.tb_next
-    return frames

@@ -7,9 +7,10 @@ any instant, a run loses nothing, and the next one fetches at most one package a
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from pipelines.loading.display import Board, showing
 from pipelines.loading.journal import Journal, progress_of
@@ -31,7 +32,10 @@ from sources.stripe_api.provider import STRIPE
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a run is asked for: resources, and objects created in `[since, until)`, unix seconds on Stripe's clock."""
+    """What a run is asked for: resources, and objects created in `[since, until)`, unix seconds on Stripe's clock.
+
+    `asked` says it in the words of whoever asked, for `sync_runs`.
+    """
 
     command: str
     resources: Sequence[Resource]
@@ -39,6 +43,7 @@ class Order:
     until: int | None = None
     full_refresh: bool = False
     requests_budget: int | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +63,10 @@ class Outcome:
     in_part: Sequence[str] = ()
 
 
-def run(settings: Settings, order: Order, provider: Provider = STRIPE) -> Outcome:
+def run(settings: Settings, order: Order, provider: Provider = STRIPE, *, run_id: str | None = None) -> Outcome:
     """Runs the order. Raises `StopRun` where it could not even start; later errors are in the outcome."""
-    with database_problems(), open_session(settings, order.command, provider=provider, clock=True) as session:
+    opening = open_session(settings, order.command, provider=provider, clock=True, run_id=run_id, asked=order.asked)
+    with database_problems(), opening as session:
         session.state.close_abandoned()
         return Run(session, order, session.clock(), session.state).go()
 

@@ -5,7 +5,6 @@ They are read from where they were left by the run that loads use too.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -86,7 +85,9 @@ class ListRuns:
         """
         session = self._session
         order = Order(f"{COMMAND} lists", resources, until=now, requests_budget=session.spending.left)
-        state = State(session.database, session.settings.dataset, session.account_id, uuid.uuid4().hex, order.command)
+        run_id = f"{session.state.run_id}-lists-{len(self.outcomes) + 1}"
+        asked = {"resources": [one.name for one in resources]}
+        state = State(session.database, session.settings.dataset, session.account_id, run_id, order.command, asked)
         outcome = Run(session, order, now, state).go()
         self.outcomes.append(outcome)
         done = [one.resource for one in outcome.board.statuses() if one.status in ("complete", "skipped")]

@@ -49,6 +49,15 @@ def has_table(database: Database, dataset: str, table: str) -> bool:
     return bool(found)
 
 
+def has_column(database: Database, dataset: str, table: str, column: str) -> bool:
+    """Whether a table of the dataset has a column of this name that the role may see."""
+    found = database.execute(
+        "SELECT 1 FROM information_schema.columns WHERE table_schema = %s AND table_name = %s AND column_name = %s",
+        (dataset, table, column),
+    )
+    return bool(found)
+
+
 def stored_columns(database: Database, dataset: str, schema: str) -> Mapping[str, Mapping[str, ColumnType]]:
     """table -> column -> type, without our own columns; empty where nothing was ever loaded.
 

@@ -14,6 +14,7 @@ from pipelines.settings import Settings
 from webhook_sink.http.app import App
 from webhook_sink.http.management import management_routes
 from webhook_sink.http.protocol import BoundedProtocol, Bounds, WaitingClients
+from webhook_sink.receiver import Receiver
 from webhook_sink.settings import SinkSettings
 from webhook_sink.sink import Sink
 
@@ -46,10 +47,9 @@ async def _serve(settings: Settings, sink_settings: SinkSettings) -> None:
 def server_of(sink: Sink, settings: Settings, sink_settings: SinkSettings) -> uvicorn.Server:
     """A server for the sink, with the management API if there is a key for it. Ends if the sink cannot start."""
     app = App(
-        sink,
+        Receiver(sink, sink_settings),
+        sink_settings.paths,
         management_routes(sink, settings, sink_settings.api_key) if sink_settings.api_key else (),
-        body_limit=sink_settings.body_limit,
-        tolerance=sink_settings.tolerance,
         on_failure=lambda: setattr(server, "should_exit", True),
     )
     bounds = Bounds(
