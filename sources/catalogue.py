@@ -218,13 +218,19 @@ class Catalogue:
         not, or that several tables share.
         """
         normal = _normal(name)
-        if normal in self.resources:
+        named = normal if normal in self.resources else self.table_named(name)
+        return named if named in self.resources else None
+
+    def table_named(self, name: str) -> str:
+        """The table that somebody means: by its own name, or by the one of its objects. An unknown name is kept."""
+        normal = _normal(name)
+        if normal in self.tables:
             return normal
         for spelled in (lambda one: one.replace(".", "_"), lambda one: one.rpartition(".")[2]):
             tables = {name for name, one in self.tables.items() if normal in map(spelled, one.objects)}
             if tables:
-                return tables.pop() if len(tables) == 1 and tables <= self.resources.keys() else None
-        return None
+                return tables.pop() if len(tables) == 1 else name
+        return name
 
     def _expanded(self, name: str) -> list[str]:
         """Names of the resources that one name or group stands for."""

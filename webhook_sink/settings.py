@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.settings import read_fields, refuse_wrong, setting
-from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.catalogue import CATALOGUE, TABLES
 
 SECTION = "webhook_sink"
 EVERYTHING = "all"
@@ -64,7 +64,8 @@ class SinkSettings:
     reread_workers: int = setting(4, "Objects that are read from the API at once.")
     reread_attempts: int = setting(8, "Attempts to read an object before its events are marked as failed.")
     revalidate: str = setting(
-        "", "Tables (or `all`), separated by commas, whose objects are always read from the API instead of trusted."
+        "",
+        "Tables or names of objects (or `all`), separated by commas, that are always read from the API, not trusted.",
     )
     backfill_related: bool = setting(
         False,
@@ -88,8 +89,8 @@ class SinkSettings:
     @property
     def revalidated(self) -> frozenset[str]:
         """The tables whose objects are always read again."""
-        names = frozenset(_listed(self.revalidate))
-        return frozenset(TABLES) if EVERYTHING in names else names
+        names = _listed(self.revalidate)
+        return frozenset(TABLES) if EVERYTHING in names else frozenset(CATALOGUE.table_named(name) for name in names)
 
 
 def read_sink_settings(**given: Any) -> SinkSettings:

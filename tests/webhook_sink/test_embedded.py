@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -128,3 +130,27 @@ def test_a_sink_that_cannot_start_answers_so_and_logs_why(postgres_url: str, cap
 def test_a_setting_that_does_not_exist_is_refused_with_the_nearest() -> None:
     with pytest.raises(BadConfiguration, match=r"There is no setting 'databse_url'\. Did you mean database_url"):
         create_app(databse_url="postgresql://host/db")
+
+
+def test_the_page_on_embedding_shows_programs_that_run(
+    root: Path, postgres_url: str, stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {
+        "DATABASE_URL": postgres_url,
+        "STRIPE_WEBHOOK_SECRET": SECRET,
+        "SOURCES__STRIPE__ACCOUNT_ID": ACCOUNT,
+        "WEBHOOK_SINK__TOLERANCE": "2000000000",
+        "WEBHOOK_SINK__DATABASE_TIMEOUT": "30",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    page = (root / "docs/webhooks/embedding.md").read_text("utf-8")
+    mounted, called = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(mounted, names)
+    with served(names["app"]) as url:
+        assert post(f"{url}/stripe/webhooks", "evt_1") == 200
+    exec(called, names)
+    assert names["stripe_webhook"](*signed("evt_2")) == ("", 200)
+    _processors.pop((os.getpid(), frozenset())).close()
+    assert stored.value("select count(*) from stripe.customers") == 2

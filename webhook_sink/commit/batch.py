@@ -246,8 +246,10 @@ def _related_statements(writes: Sequence[PendingWrite], ledger: Ledger, schema: 
     """Queues the objects that the merged ones name and that no table has, in the order of their tables."""
     by_table: dict[str, dict[tuple[str, str, str | None], None]] = {}
     for write in writes:
-        for ref in write.decision.related if write.event else ():
-            by_table.setdefault(ref.table, {})[ref.key[0], write.account_id, write.event.account] = None
+        if (event := write.event) is None:
+            continue
+        for ref in write.decision.related:
+            by_table.setdefault(ref.table, {})[ref.key[0], write.account_id, event.account] = None
     for table, named in sorted(by_table.items()):
         sql = ledger.queue_related(table, is_there=not schema.lacks(table, {"id"}))
         yield Statement(sql, [list(column) for column in zip(*sorted(named, key=repr), strict=True)])

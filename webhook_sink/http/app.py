@@ -37,7 +37,7 @@ class App:
         *,
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
-        self._receiver, self._sink, self._paths, self._on_failure = receiver, receiver.sink, paths, on_failure
+        self._receiver, self._sink, self.paths, self._on_failure = receiver, receiver.sink, paths, on_failure
         self._others = Starlette(
             routes=[
                 Route("/health", self._health),
@@ -49,9 +49,14 @@ class App:
         )
         self._others.router.redirect_slashes = False  # an address with one more slash is another address: 404
 
+    @property
+    def routes(self) -> Sequence[BaseRoute]:
+        """The routes beside the webhooks' own."""
+        return self._others.routes
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] == "http" and _own_path(scope) in self._paths:
+        if scope["type"] == "http" and _own_path(scope) in self.paths:
             await self._webhook(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
