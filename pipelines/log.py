@@ -9,7 +9,10 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
+
+import orjson
 
 LogFormat = Literal["text", "json"]
 
@@ -26,7 +29,7 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         fields: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": f"{_second(int(record.created))}.{int(record.msecs):03d}+00:00",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -35,7 +38,10 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[0]:
             fields["error"] = record.exc_info[0].__name__
             fields["at"] = _frames(record)
-        return json.dumps(fields, default=str)
+        try:
+            return orjson.dumps(fields, default=str).decode()
+        except TypeError:  # a lone surrogate, or a number of more than 64 bits
+            return json.dumps(fields, default=str)
 
 
 class TextLines(logging.Formatter):
@@ -62,8 +68,14 @@ def log_to_stderr(level: int, kind: LogFormat) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")[:-6]
+
+
 def _extra(record: logging.LogRecord) -> dict[str, object]:
-    return {name: value for name, value in vars(record).items() if name not in RECORD_FIELDS and value is not None}
+    given = vars(record)
+    return {name: given[name] for name in sorted(given.keys() - RECORD_FIELDS) if given[name] is not None}
 
 
 def _frames(record: logging.LogRecord) -> list[str]:

@@ -28,8 +28,13 @@ def test_a_line_of_json_has_the_fields_that_were_given() -> None:
     assert line == {"level": "info", "logger": "stripe_elt.tests", "message": "3 done", "status": 200, "event": "evt_1"}
 
 
+def test_a_line_of_json_holds_what_the_fast_writer_cannot() -> None:
+    odd = logging.makeLogRecord({"msg": "odd", "big": 2**70, "half": "\ud800"})
+    assert json.loads(JsonLines().format(odd))["big"] == 2**70
+
+
 def test_a_line_of_text_has_them_at_its_end() -> None:
-    assert re.fullmatch(r"[\d-]+ [\d:.]+ INFO 3 done status=200 event=evt_1", TextLines().format(record()))
+    assert re.fullmatch(r"[\d-]+ [\d:.]+ INFO 3 done event=evt_1 status=200", TextLines().format(record()))
 
 
 @pytest.mark.parametrize("lines", [JsonLines(), TextLines()], ids=["json", "text"])
