@@ -11,9 +11,9 @@ import argparse
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TextIO
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -40,7 +40,7 @@ from pipelines.cli import (
     whole_number,
     window_of,
 )
-from pipelines.process import lost_output
+from pipelines.output import Report
 from pipelines.session import open_session
 from pipelines.settings import Settings
 from pipelines.sync.lists import loaded_resources
@@ -49,14 +49,14 @@ from sources.command_line import Parser
 from sources.errors import BadConfiguration
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "stripe_check.py") -> int:
     """Parses the command line and runs."""
-    return run_command(_parser(), _check)
+    return run_command(_parser(prog), _check, arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="stripe_check.py", description="Compares the tables with Stripe's lists.")
-    add_common_options(parser)
+def _parser(prog: str = "stripe_check.py") -> argparse.ArgumentParser:
+    parser = Parser(prog=prog, description="Compares the tables with Stripe's lists.")
+    add_common_options(parser, report_file=True)
     parser.add_argument(
         "--resources",
         nargs="+",
@@ -72,15 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="report the differences, and repair nothing")
     parser.add_argument("--fail-on-drift", action="store_true", help="exit with code 3 if anything differs")
     parser.add_argument(
-        "--json", type=str, metavar="FILE", help="also write the report to FILE; with -, only JSON goes to stdout"
-    )
-    parser.add_argument(
         "--requests-budget", type=whole_number, metavar="N", help="spend at most N requests for each account"
     )
     return parser
 
 
-def _check(options: argparse.Namespace) -> int:
+def _check(options: argparse.Namespace) -> Report:
     names = resources_of(options)
     window_of(options)
     file = ReportFile(Path(options.json)) if options.json not in (None, "-") else None
@@ -89,19 +86,17 @@ def _check(options: argparse.Namespace) -> int:
     def check(settings: Settings) -> int:
         report = _check_account(settings, names, options)
         reports.append(report)
-        _tell(report, sys.stderr if options.json == "-" else sys.stdout)
+        _tell(report)
         if options.fail_on_drift and report.has_drift:
             return DRIFT
         return SOME_FAILED if report.incomplete else ALL_WELL
 
     with file or nullcontext():
         code = for_each_account(settings_of(options), check, debug=options.debug)
-        text = orjson.dumps([report.to_json() for report in reports], option=orjson.OPT_INDENT_2) + b"\n"
+        told = [report.to_json() for report in reports]
         if file is not None:
-            file.write(text)
-        elif options.json:
-            code = max(code, _print_json(text))
-    return code
+            file.write(orjson.dumps(told, option=orjson.OPT_INDENT_2) + b"\n")
+    return Report(code, told)
 
 
 def _check_account(settings: Settings, names: list[str], options: argparse.Namespace) -> CheckReport:
@@ -131,21 +126,12 @@ def _check_account(settings: Settings, names: list[str], options: argparse.Names
         return report
 
 
-def _tell(report: CheckReport, file: TextIO) -> None:
-    report.show(file)
+def _tell(report: CheckReport) -> None:
+    report.show(sys.stdout)
     for name, why in report.incomplete.items():
         say(f"{name} could not be checked completely: {why}")
     if report.skipped:
         say(f"Not checked, because the account or the key lacks them: {', '.join(report.skipped)}.")
-
-
-def _print_json(text: bytes) -> int:
-    """Writes UTF-8, whatever stdout's encoding is. A report that could not be written is a failure."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text)
-    sys.stdout.flush()
-    lost = lost_output()
-    return ALL_WELL if lost is None or isinstance(lost, BrokenPipeError) else SOME_FAILED
 
 
 class ReportFile:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -34,19 +36,20 @@ from pipelines.cli import (
 )
 from pipelines.loading.display import print_summary
 from pipelines.loading.run import Order, Outcome, run
+from pipelines.output import Report
 from pipelines.settings import Settings
 from sources.command_line import Parser
 from sources.stripe_api.catalogue import select
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "stripe_full.py") -> int:
     """Parses the command line and runs."""
-    return run_command(_parser(), _full)
+    return run_command(_parser(prog), _full, arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str = "stripe_full.py") -> argparse.ArgumentParser:
     parser = Parser(
-        prog="stripe_full.py",
+        prog=prog,
         description="Loads a Stripe account into DuckDB or Postgres; later runs load what is new.",
     )
     add_common_options(parser)
@@ -64,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _full(options: argparse.Namespace) -> int:
+def _full(options: argparse.Namespace) -> Report:
     names = resources_of(options)
     since, until = window_of(options)
     order = Order(
@@ -76,12 +79,21 @@ def _full(options: argparse.Namespace) -> int:
         asked=asked_of(options, "resources", "since", "until", "full_refresh"),
     )
 
-    def load(settings: Settings) -> int:
-        if settings.stripe_account:
-            print(f"{settings.stripe_account}:")
-        return report(run(settings, order), debug=options.debug)
+    return load_each_account(settings_of(options), order, debug=options.debug)
 
-    return for_each_account(settings_of(options), load, debug=options.debug)
+
+def load_each_account(settings: Settings, order: Order, *, debug: bool = False) -> Report:
+    """Runs the order for each account of the settings, and says what came of it."""
+    told: list[dict[str, Any]] = []
+
+    def load(each: Settings) -> int:
+        if each.stripe_account:
+            print(f"{each.stripe_account}:")
+        outcome = run(each, order)
+        told.append({"account": each.stripe_account, **outcome.to_json()})
+        return report(outcome, debug=debug)
+
+    return Report(for_each_account(settings, load, debug=debug), told)
 
 
 def report(outcome: Outcome, *, debug: bool = False) -> int:

@@ -31,6 +31,7 @@ from pipelines.cli import (
     settings_of,
     whole_number,
 )
+from pipelines.output import Report
 from pipelines.session import open_session
 from pipelines.settings import Settings
 from pipelines.sync.lists import COMMAND
@@ -44,14 +45,14 @@ from sources.errors import RetryLater
 FOLLOW_SECONDS = 60.0
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "stripe_sync.py") -> int:
     """Parses the command line and runs."""
-    return run_command(_parser(), _sync)
+    return run_command(_parser(prog), _sync, arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str = "stripe_sync.py") -> argparse.ArgumentParser:
     parser = Parser(
-        prog="stripe_sync.py",
+        prog=prog,
         description="Brings the tables up to date: first events, then the lists whose changes events do not report.",
     )
     add_common_options(parser)
@@ -79,16 +80,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _sync(options: argparse.Namespace) -> int:
+def _sync(options: argparse.Namespace) -> Report:
     names = resources_of(options)
+    told: list[dict[str, Any]] = []
     settings, sync_settings = settings_of(options), read_sync_settings()
 
     def once() -> int:
         budget, strict, debug = options.requests_budget, options.strict, options.debug
         asked = asked_of(options, "resources", "requests_budget")
-        return sync_once(settings, sync_settings, names, budget=budget, strict=strict, debug=debug, asked=asked)
+        return sync_once(
+            settings, sync_settings, names, budget=budget, strict=strict, debug=debug, asked=asked, told=told
+        )
 
-    return once() if options.follow is None else follow(once, options.follow)
+    return Report(once() if options.follow is None else follow(once, options.follow), told)
 
 
 def sync_once(
@@ -101,8 +105,9 @@ def sync_once(
     scope: str = "",
     debug: bool = False,
     asked: Mapping[str, Any] | None = None,
+    told: list[dict[str, Any]] | None = None,
 ) -> int:
-    """One round over all accounts of the settings; returns the exit code.
+    """One round over all accounts of the settings; returns the exit code. `told` gets each outcome as JSON values.
 
     `scope` sets it apart from runs of other scopes, which may go on at the same time: each stages under its own name.
     """
@@ -110,6 +115,8 @@ def sync_once(
     def sync(each: Settings) -> int:
         with open_session(each, COMMAND, budget=budget, scope=scope, asked=asked) as session:
             outcome = Sync(session, sync_settings, names, warn=say).run()
+        if told is not None:
+            told.append(outcome.to_json())
         return report(outcome, strict=strict)
 
     return for_each_account(settings, sync, debug=debug)

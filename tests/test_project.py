@@ -48,6 +48,7 @@ LAYERS = (
     "sources.stripe_api.generate",
     "pipelines.log",
     "pipelines.process",
+    "pipelines.output",
     "pipelines.settings",
     "pipelines.warehouse.problems",
     "pipelines.warehouse.postgres",

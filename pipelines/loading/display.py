@@ -98,6 +98,9 @@ logger = logging.getLogger("stripe_elt")
 @contextmanager
 def showing(board: Board) -> Iterator[None]:
     """Shows the board while the block runs: on a terminal a live table, elsewhere a log line every 15 seconds."""
+    if not logger.isEnabledFor(logging.INFO):  # --quiet
+        yield
+        return
     console = Console(stderr=True)
     if sys.stderr.isatty() and not console.is_dumb_terminal:  # not where FORCE_COLOR says that a pipe is one
         with Live(Active(board), console=console, refresh_per_second=4, transient=True):

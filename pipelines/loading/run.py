@@ -62,6 +62,27 @@ class Outcome:
     resumed: int = 0
     in_part: Sequence[str] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        totals = self.board.totals()
+        return {
+            "rows": totals.rows,
+            "requests": totals.requests,
+            "seconds": round(totals.seconds, 3),
+            "error": str(self.error) if self.error else None,
+            "resources": [
+                {
+                    "resource": one.resource,
+                    "status": one.status,
+                    "rows": one.rows,
+                    "requests": one.requests,
+                    "seconds": round(one.seconds, 3),
+                    "error": one.error,
+                }
+                for one in self.board.statuses()
+            ],
+        }
+
 
 def run(settings: Settings, order: Order, provider: Provider = STRIPE, *, run_id: str | None = None) -> Outcome:
     """Runs the order. Raises `StopRun` where it could not even start; later errors are in the outcome."""
