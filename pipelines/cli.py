@@ -6,16 +6,18 @@ import argparse
 import gc
 import logging
 import os
+import re
 import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 import pendulum
 
 from pipelines.accounts import each_account, work_on_each_account
+from pipelines.environment import read_dotenv
 from pipelines.log import LogFormat, log_to_stderr
 from pipelines.output import Report, text_elsewhere, write_json
 from pipelines.process import INTERRUPTED, interruptible, lost_output, raise_if_interrupted
@@ -34,6 +36,9 @@ from sources.columns.layout import OTHER_FIELDS
 from sources.errors import BadConfiguration, ConnectorError, shown
 from sources.stripe_api.catalogue import select
 
+UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+"""Units of time in which a command line may say how long, or how long ago."""
+AGO = re.compile(r"(\d{1,6})\s?([wdhms])", re.ASCII)
 ALL_WELL, SOME_FAILED, COULD_NOT_START, DRIFT = 0, 1, 2, 3
 
 
@@ -99,13 +104,25 @@ def resources_of(options: argparse.Namespace) -> list[str]:
 
 
 def moment(text: str) -> datetime:
-    """A command line's point in time: a date, an RFC 3339 time, or unix seconds; UTC unless it says otherwise."""
+    """A command line's point in time: a date, an RFC 3339 time, unix seconds, or how long ago; UTC unless it says so.
+
+    `7d` is seven days ago; also in weeks (`w`), hours (`h`), minutes (`m`) and seconds (`s`).
+    """
     try:
+        if AGO.fullmatch(text.strip()):
+            return datetime.now(UTC) - duration(text)
         return pendulum.from_timestamp(int(text)) if text.isdigit() and len(text) > 8 else _parsed(text)
-    except (ValueError, pendulum.parsing.exceptions.ParserError):
+    except (ValueError, OverflowError, pendulum.parsing.exceptions.ParserError):
         raise argparse.ArgumentTypeError(
-            f"{shown(text)} is not a date or time: write 2025-01-31, 2025-01-31T12:00:00Z or unix seconds"
+            f"{shown(text)} is not a date or time: write 2025-01-31, 2025-01-31T12:00:00Z, 7d or unix seconds"
         ) from None
+
+
+def duration(text: str) -> timedelta:
+    """A command line's length of time: 90s, 30m, 2h, 1d, 2w."""
+    if (found := AGO.fullmatch(text.strip())) is None:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a length of time: write 90s, 30m, 2h, 1d or 2w")
+    return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
 def _parsed(text: str) -> datetime:
@@ -260,6 +277,7 @@ def run_interruptible(body: Callable[[], int]) -> int:
 def _explaining(body: Body, options: argparse.Namespace) -> Report:
     try:
         require_working_directory()
+        read_dotenv()
         report = body(options)
         return report if isinstance(report, Report) else Report(report, {"code": report})
     except ConnectorError as error:

@@ -13,6 +13,7 @@ import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
 import dlt
@@ -173,9 +174,10 @@ BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "n
 """How a setting that is on or off may be written."""
 
 
-def setting(default: Any, about: str, *, env: str | None = None, secret: bool = False) -> Any:
-    """A field: `env` is a shorter environment variable that wins over it."""
-    return field(default=default, metadata={"about": about, "env": env, "secret": secret}, repr=not secret)
+def setting(default: Any, about: str, *, env: str | None = None, also: str | None = None, secret: bool = False) -> Any:
+    """A field: `env` is a shorter environment variable that wins over it, and `also` one that other tools read."""
+    metadata = {"about": about, "env": env, "also": also, "secret": secret}
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,11 @@ class Settings:
     """Everything that can be set. Paths are relative to the working folder, rates are requests a second."""
 
     stripe_secret_key: str | None = setting(
-        None, "Secret or restricted key. It needs only read permissions.", env="STRIPE_SECRET_KEY", secret=True
+        None,
+        "Secret or restricted key. It needs only read permissions.",
+        env="STRIPE_SECRET_KEY",
+        also="STRIPE_API_KEY",
+        secret=True,
     )
     api_base: str = setting("https://api.stripe.com", "Address of Stripe's API, of a proxy, or of the simulator.")
     stripe_version: str | None = setting(
@@ -306,13 +312,13 @@ def read_fields(kind: type[Any], section: str, given: Mapping[str, Any]) -> dict
     """The set values of a dataclass whose fields are made by `setting`, in the order that `read_settings` says."""
     values: dict[str, Any] = {}
     hints = get_type_hints(kind)
-    refuse_unread(section, [each.name for each in fields(kind)])
+    names = [each.name for each in fields(kind)]
+    in_files = [f"{each.name}{FILE}" for each in fields(kind) if each.metadata["secret"]]
+    refuse_unread(section, [*names, *in_files])
     for each in fields(kind):
         value = given.get(each.name)
-        if value is None and each.metadata["env"]:
-            value = os.environ.get(each.metadata["env"]) or None
         if value is None:
-            value = configured(full_name(each.name, section), secret=each.metadata["secret"])
+            value = _found_value(each.metadata, each.name, section)
         if value is not None:
             if not each.metadata["secret"] and looks_secret(str(value)):
                 raise BadConfiguration(
@@ -321,6 +327,39 @@ def read_fields(kind: type[Any], section: str, given: Mapping[str, Any]) -> dict
                 )
             values[each.name] = _typed(each.name, section, value, hints[each.name])
     return values
+
+
+FILE = "_file"
+"""What follows the name of a secret whose value is in a file."""
+
+
+def _found_value(metadata: Mapping[str, Any], name: str, section: str) -> Any:
+    """The value of a setting: of its short variables, then of dlt's own places; of a secret also what a file holds."""
+    is_secret = metadata["secret"]
+    for variable in filter(None, (metadata["env"], metadata.get("also"))):
+        if value := os.environ.get(variable):
+            return value
+        if is_secret and (path := os.environ.get(f"{variable}{FILE.upper()}")):
+            return _of_file(path, f"{variable}{FILE.upper()}")
+    value = configured(full_name(name, section), secret=is_secret)
+    if value is None and is_secret and (path := configured(full_name(f"{name}{FILE}", section))):
+        return _of_file(str(path), environment_name(f"{name}{FILE}", section))
+    return value
+
+
+def _of_file(path: str, name: str) -> str:
+    """The text of a secret's file, without the blanks around it. Raises BadConfiguration, which names the setting."""
+    try:
+        text = Path(path).read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadConfiguration(
+            f"The file that the setting {name} names cannot be read: {why}. Set it to the path of a file that holds the"
+            " value and nothing else."
+        ) from None
+    if not text:
+        raise BadConfiguration(f"The file that the setting {name} names is empty. It has to hold the value.")
+    return text
 
 
 def _typed(name: str, section: str, value: Any, hint: Any) -> Any:

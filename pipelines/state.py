@@ -241,15 +241,41 @@ def modes_of_accounts(database: Database, dataset: str) -> dict[str, bool | None
     return {str(account): livemode for account, livemode in rows}
 
 
+OVERVIEW = {
+    "runs": ("sync_runs", RUN_COLUMNS, "started_at DESC LIMIT 50"),
+    "resources": (
+        "sync_status",
+        tuple(name for name in STATUS_COLUMNS if name not in ("request_id", "run_id", "progress")),
+        "resource, _account_id",
+    ),
+    "accounts": (
+        "sync_accounts",
+        ("_account_id", "livemode", "events_status", "events_error", "resync_since", "updated_at", "events_position"),
+        "_account_id",
+    ),
+}
+"""What an overview has: the table, its columns, and the order of its rows."""
+
+
 def overview(dataset: str) -> dict[str, str]:
     """Queries for the last runs and for how all resources and accounts stand, by what they answer."""
-    resources = "resource, _account_id, status, window_start, window_end, rows, requests, seconds, error, updated_at"
-    accounts = "_account_id, livemode, events_status, events_error, resync_since, updated_at"
     return {
-        "runs": f'SELECT {", ".join(RUN_COLUMNS)} FROM "{dataset}".sync_runs ORDER BY started_at DESC LIMIT 50',
-        "resources": f'SELECT {resources} FROM "{dataset}".sync_status ORDER BY resource, _account_id',
-        "accounts": f'SELECT {accounts} FROM "{dataset}".sync_accounts ORDER BY _account_id',
+        what: f'SELECT {", ".join(columns)} FROM "{dataset}".{table} ORDER BY {order}'
+        for what, (table, columns, order) in OVERVIEW.items()
     }
+
+
+def read_overview(database: Database, dataset: str) -> dict[str, list[dict[str, Any]]]:
+    """The last runs, and how all resources and accounts stand; empty lists where nothing was ever loaded."""
+    found: dict[str, list[dict[str, Any]]] = {what: [] for what in OVERVIEW}
+    if not has_table(database, dataset, "sync_runs"):
+        return found
+    for what, query in overview(dataset).items():
+        columns = OVERVIEW[what][1]
+        found[what] = [dict(zip(columns, row, strict=True)) for row in database.execute(query)]
+    for account in found["accounts"]:
+        account["events_position"] = _json(account["events_position"])
+    return found
 
 
 def runs_of(dataset: str) -> str:

@@ -46,6 +46,7 @@ LAYERS = (
     "sources.stripe_api.events",
     "sources.stripe_api",
     "sources.stripe_api.generate",
+    "pipelines.environment",
     "pipelines.log",
     "pipelines.process",
     "pipelines.output",

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m webhook_
     """Parses the command line and runs."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
-        arguments = ["serve", *arguments]
+        arguments = [_serve_as(prog), *arguments]
     return run_command(_parser(prog), _run, arguments, log_format="json", is_batch=False)
 
 
@@ -54,15 +54,20 @@ def _run(options: argparse.Namespace) -> Report | int:
 def _parser(prog: str = "python -m webhook_sink") -> argparse.ArgumentParser:
     parser = Parser(prog, description=ABOUT)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_serve(commands)
+    _add_serve(commands, _serve_as(prog))
     _add_replay(commands)
     _add_endpoint(commands)
     _add_follow(commands)
     return parser
 
 
-def _add_serve(commands: Any) -> None:
-    command = _command(commands, "serve", "take webhooks (the default)", _serve)
+def _serve_as(prog: str) -> str:
+    """What the command that takes webhooks is called."""
+    return "sink" if prog == "stripe-elt" else "serve"
+
+
+def _add_serve(commands: Any, name: str) -> None:
+    command = _command(commands, name, "take webhooks (the default)", _serve)
     command.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     command.add_argument("--port", type=int, help="port to listen on (default: 8080)")
     command.set_defaults(is_service=True)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.loading.display import Board, showing
-from pipelines.loading.journal import Journal, progress_of
+from pipelines.loading.journal import Journal, progress_of, reopened
 from pipelines.loading.package import Limits, Package, Packages
 from pipelines.loading.parents import StoredParents
 from pipelines.process import raise_if_interrupted
@@ -25,7 +25,7 @@ from sources.catalogue import Resource
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import ConnectorError
 from sources.fetch.fetch import Fetch
-from sources.fetch.windows import AHEAD
+from sources.fetch.windows import AHEAD, Window
 from sources.provider import Provider
 from sources.stripe_api.provider import STRIPE
 
@@ -34,7 +34,8 @@ from sources.stripe_api.provider import STRIPE
 class Order:
     """What a run is asked for: resources, and objects created in `[since, until)`, unix seconds on Stripe's clock.
 
-    `asked` says it in the words of whoever asked, for `sync_runs`.
+    With `again`, what was read of that range before is read again; `full_refresh` forgets all that was read. `asked`
+    says it in the words of whoever asked, for `sync_runs`.
     """
 
     command: str
@@ -42,6 +43,7 @@ class Order:
     since: int = 0
     until: int | None = None
     full_refresh: bool = False
+    again: bool = False
     requests_budget: int | None = None
     asked: Mapping[str, Any] = field(default_factory=dict)
 
@@ -133,6 +135,9 @@ class Run:
 
     def _prepare(self) -> None:
         saved = {} if self._order.full_refresh else self._state.read_resources()
+        if self._order.again:
+            given = Window(self._order.since, self._until)
+            saved = {name: replace(one, progress=reopened(one.progress, given)) for name, one in saved.items()}
         now = datetime.now(UTC)
         self._journal = Journal(
             progress_of(one, saved.get(one.name), now, self._latest) for one in self._order.resources
