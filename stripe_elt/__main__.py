@@ -7,6 +7,7 @@ Finds the command that is meant and hands the rest of the line to it. Imports no
 from __future__ import annotations
 
 import difflib
+import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -61,9 +62,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         print(_help())
         return 0 if words else 2
     if words[0] in ("--version", "-V", "version"):
-        import importlib.metadata
+        from importlib.metadata import version
 
-        print(f"{NAME} {importlib.metadata.version(NAME)}")
+        print(f"{NAME} {version(NAME)}")
         return 0
     name = words.pop(0)
     command = COMMANDS.get(name)

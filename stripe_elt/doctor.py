@@ -166,7 +166,10 @@ def _permission(client: Client, resource: Resource) -> Finding | None:
     one = (("limit", "1"),) if resource.limit is not None else ()
     what = f"permission {resource.name}"
     try:
-        client.page(resource.path, (*resource.passes[0], *one), denied=resource.denied)
+        if resource.kind == "singleton":
+            client.object(resource.path)
+        else:
+            client.page(resource.path, (*resource.passes[0], *one), denied=resource.denied)
     except (SkipResource, RetryLater) as error:
         return Finding(what, "warning", str(error))
     except ConnectorError as error:

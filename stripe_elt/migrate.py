@@ -48,8 +48,8 @@ def _parser(prog: str = "stripe-elt migrate") -> argparse.ArgumentParser:
 
 
 def _migrate(options: argparse.Namespace) -> Report:
-    names = resources_of(options) or ["all"]
-    tables = tables_of(STRIPE, (one.name for one in select(names)))
+    names = resources_of(options)
+    tables = tables_of(STRIPE, (one.name for one in select(names))) if names else list(STRIPE.catalogue.tables)
     settings = settings_of(options)
     with database_problems(), closing(open_database(settings)) as database:
         if options.check or options.dry_run:

@@ -27,7 +27,6 @@ from pipelines.cli import (
     say,
     settings_of,
 )
-from pipelines.loading.tables import tables_of
 from pipelines.output import Report
 from pipelines.process import raise_if_interrupted
 from pipelines.session import open_database
@@ -36,7 +35,7 @@ from pipelines.state import read_overview
 from pipelines.warehouse.problems import database_problems
 from sources.command_line import Parser
 from sources.errors import BadConfiguration, ConnectorError, RetryLater
-from sources.stripe_api.catalogue import RESOURCES, select
+from sources.stripe_api.catalogue import select
 from sources.stripe_api.provider import STRIPE
 from stripe_elt.migrate import migrate
 from stripe_elt.tunnel import PROGRAMS, opened_tunnel
@@ -119,7 +118,7 @@ def _start(options: argparse.Namespace) -> Report:
         )
     sink_settings = read_sink_settings(port=options.port)
     with database_problems(), closing(open_database(settings)) as database:
-        migrate(database, settings, tables_of(STRIPE, RESOURCES_OF_MIGRATION))
+        migrate(database, settings, list(STRIPE.catalogue.tables))
         never = _never_loaded(read_overview(database, settings.dataset)["resources"])
     with ExitStack() as stack:
         parts = Parts(_shared(options))
@@ -132,9 +131,6 @@ def _start(options: argparse.Namespace) -> Report:
         else:
             parts.begin("the sync", *sync)
         return Report(_watch(parts, sync), None)
-
-
-RESOURCES_OF_MIGRATION = tuple(name for name, one in RESOURCES.items() if one.not_loaded is None)
 
 
 def _never_loaded(resources: Sequence[dict[str, object]]) -> list[str]:

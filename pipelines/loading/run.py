@@ -142,7 +142,8 @@ class Run:
         self._journal = Journal(
             progress_of(one, saved.get(one.name), now, self._latest) for one in self._order.resources
         )
-        self._resumed = sum(bool(one.covered) for one in self._journal.progress().values())
+        covered = sum(bool(one.covered) for one in self._journal.progress().values())
+        self._resumed = 0 if self._order.again else covered
         self._save(None)
 
     def _children(self) -> dict[datetime | None, list[Resource]]:
