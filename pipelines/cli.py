@@ -11,11 +11,8 @@ import textwrap
 import traceback
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-import pendulum
-
-from pipelines.accounts import each_account, work_on_each_account
 from pipelines.process import INTERRUPTED, interruptible, raise_if_interrupted
 from pipelines.settings import Destination, Settings, read_settings
 from pipelines.warehouse.problems import (
@@ -26,10 +23,10 @@ from pipelines.warehouse.problems import (
     keep_rows_out_of_logs,
     without_rows,
 )
-from sources.columns.columns import MORE_COLUMNS
-from sources.columns.conversion_counts import ConversionCounts
-from sources.columns.layout import OTHER_FIELDS
 from sources.errors import BadConfiguration, ConnectorError, shown
+
+if TYPE_CHECKING:
+    from sources.columns.conversion_counts import ConversionCounts
 
 ALL_WELL, SOME_FAILED, COULD_NOT_START, DRIFT = 0, 1, 2, 3
 
@@ -64,19 +61,19 @@ def resources_of(options: argparse.Namespace) -> list[str]:
 
 def moment(text: str) -> datetime:
     """A command line's point in time: a date, an RFC 3339 time, or unix seconds; UTC unless it says otherwise."""
+    import pendulum  # here, as most command lines have no time in them
+
     try:
-        return pendulum.from_timestamp(int(text)) if text.isdigit() and len(text) > 8 else _parsed(text)
+        if text.isdigit() and len(text) > 8:
+            return pendulum.from_timestamp(int(text))
+        parsed = pendulum.parse(text, tz="UTC")
+        if not isinstance(parsed, datetime):
+            raise ValueError(text)
+        return parsed
     except (ValueError, pendulum.parsing.exceptions.ParserError):
         raise argparse.ArgumentTypeError(
             f"{shown(text)} is not a date or time: write 2025-01-31, 2025-01-31T12:00:00Z or unix seconds"
         ) from None
-
-
-def _parsed(text: str) -> datetime:
-    parsed = pendulum.parse(text, tz="UTC")
-    if not isinstance(parsed, datetime):
-        raise ValueError(text)
-    return parsed
 
 
 def whole_number(text: str) -> int:
@@ -116,6 +113,8 @@ def for_each_account(settings: Settings, body: Callable[[Settings], int], *, deb
     its error is printed and the others go on. Raises what would stop all of them, a wrong key or a database that is
     down, and any error of a single account.
     """
+    from pipelines.accounts import each_account, work_on_each_account
+
     accounts, codes = each_account(settings), [ALL_WELL]
 
     def failed(account: Settings, error: ConnectorError) -> None:
@@ -134,6 +133,9 @@ def for_each_account(settings: Settings, body: Callable[[Settings], int], *, deb
 
 def say_what_differs(counts: ConversionCounts) -> None:
     """What was stored in another place or spelling than Stripe's own, each kind once; nothing is lost there."""
+    from sources.columns.columns import MORE_COLUMNS
+    from sources.columns.layout import OTHER_FIELDS
+
     for (table, column), count in sorted(counts.variants().items()):
         say(f"{count} values of {table} did not fit their column and are stored in {table}.{column}.")
     for (table, column), count in sorted(counts.escaped().items()):

@@ -13,7 +13,7 @@ import shutil
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -21,10 +21,6 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.stripe_check")
 
-import orjson
-
-from pipelines.check.check import Check, CheckOrder
-from pipelines.check.report import CheckReport
 from pipelines.cli import (
     ALL_WELL,
     DRIFT,
@@ -40,12 +36,12 @@ from pipelines.cli import (
     window_of,
 )
 from pipelines.process import lost_output
-from pipelines.session import open_session
-from pipelines.settings import Settings
-from pipelines.sync.lists import loaded_resources
-from pipelines.sync.parts import drop_staging, scope_of
 from sources.command_line import Parser
 from sources.errors import BadConfiguration
+
+if TYPE_CHECKING:
+    from pipelines.check.report import CheckReport
+    from pipelines.settings import Settings
 
 
 def main() -> int:
@@ -80,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(options: argparse.Namespace) -> int:
+    import orjson
+
     names = resources_of(options)
     window_of(options)
     file = ReportFile(Path(options.json)) if options.json not in (None, "-") else None
@@ -105,6 +103,11 @@ def _check(options: argparse.Namespace) -> int:
 
 def _check_account(settings: Settings, names: list[str], options: argparse.Namespace) -> CheckReport:
     """Under a lock and with a staging dataset of the account's own: hourly syncs go on while a long check runs."""
+    from pipelines.check.check import Check, CheckOrder
+    from pipelines.session import open_session
+    from pipelines.sync.lists import loaded_resources
+    from pipelines.sync.parts import drop_staging, scope_of
+
     since, until = window_of(options)
     scope = scope_of("check", settings.stripe_account)
     with open_session(settings, "stripe_check", budget=options.requests_budget, scope=scope) as session:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -31,11 +32,11 @@ from pipelines.cli import (
     settings_of,
     window_of,
 )
-from pipelines.loading.display import print_summary
-from pipelines.loading.run import Order, Outcome, run
-from pipelines.settings import Settings
 from sources.command_line import Parser
-from sources.stripe_api.catalogue import select
+
+if TYPE_CHECKING:
+    from pipelines.loading.run import Outcome
+    from pipelines.settings import Settings
 
 
 def main() -> int:
@@ -64,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _full(options: argparse.Namespace) -> int:
+    from pipelines.loading.run import Order, run
+    from sources.stripe_api.catalogue import select
+
     names = resources_of(options)
     since, until = window_of(options)
     order = Order(
@@ -84,6 +88,8 @@ def _full(options: argparse.Namespace) -> int:
 
 def report(outcome: Outcome, *, debug: bool = False) -> int:
     """The summary on stdout, what went wrong on stderr, and the exit code."""
+    from pipelines.loading.display import print_summary
+
     print_summary(outcome.board)
     if outcome.resumed:
         say(

@@ -17,7 +17,6 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.stripe_object")
 
-from pipelines.accounts import one_account
 from pipelines.cli import (
     ALL_WELL,
     SOME_FAILED,
@@ -27,9 +26,6 @@ from pipelines.cli import (
     say_what_differs,
     settings_of,
 )
-from pipelines.session import open_session
-from pipelines.sync.objects import load_objects
-from sources.columns.conversion_counts import left_out
 from sources.command_line import Parser
 
 
@@ -55,6 +51,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _objects(options: argparse.Namespace) -> int:
+    from pipelines.accounts import one_account
+    from pipelines.session import open_session
+    from pipelines.sync.objects import load_objects
+    from sources.columns.conversion_counts import left_out
+
     with open_session(one_account(settings_of(options)), "stripe_object", scope="object") as session:
         try:
             loaded = load_objects(session, options.ids, options.type, related=options.related)

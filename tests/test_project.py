@@ -47,6 +47,7 @@ LAYERS = (
     "sources.stripe_api",
     "sources.stripe_api.generate",
     "pipelines.process",
+    "pipelines.configuration",
     "pipelines.settings",
     "pipelines.warehouse.problems",
     "pipelines.warehouse.postgres",

@@ -14,7 +14,6 @@ from pipelines.session import Session
 from pipelines.warehouse.database import has_table
 from sources.catalogue import Catalogue, Table
 from sources.changes import ObjectRef, Retrieved
-from sources.columns.arrow import arrow_tables
 from sources.errors import RequestRefused, shortened, shown
 from sources.fetch.values import Object
 from sources.rows import Stamp, merged
@@ -57,7 +56,7 @@ def load_objects(
         ref = [one for one in _related(session.catalogue, found) if (one.table, one.key) not in known]
         read = (retrieve_one(session.client, each, session.account_id, session.counts) for each in ref)
         found += [one for one in read if one.object is not None]
-    session.store(arrow_tables(merged(one.rows for one in found), session.columns, counts=session.counts))
+    session.store(session.tables_of(merged(one.rows for one in found)))
     refused = {(one.table, one.id) for one in session.counts.rejected()}
     return [
         Loaded(_written(one.ref.key), one.ref.table, one.state == "gone")
