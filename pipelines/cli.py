@@ -12,11 +12,8 @@ import textwrap
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-import pendulum
-
-from pipelines.accounts import each_account, work_on_each_account
 from pipelines.environment import read_dotenv
 from pipelines.log import LogFormat, log_to_stderr
 from pipelines.output import Report, text_elsewhere, write_json
@@ -30,11 +27,10 @@ from pipelines.warehouse.problems import (
     keep_rows_out_of_logs,
     without_rows,
 )
-from sources.columns.columns import MORE_COLUMNS
-from sources.columns.conversion_counts import ConversionCounts
-from sources.columns.layout import OTHER_FIELDS
 from sources.errors import BadConfiguration, ConnectorError, shown
-from sources.stripe_api.catalogue import select
+
+if TYPE_CHECKING:
+    from sources.columns.conversion_counts import ConversionCounts
 
 UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 """Units of time in which a command line may say how long, or how long ago."""
@@ -99,7 +95,10 @@ def resources_of(options: argparse.Namespace) -> list[str]:
     names = [name.strip() for given in options.resources for name in given.split(",") if name.strip()]
     if options.resources and not names:
         raise BadConfiguration("--resources names nothing. Name resources or groups, or omit the option.")
-    select(names)
+    if names:
+        from sources.stripe_api.catalogue import select  # a tenth of a second
+
+        select(names)
     return names
 
 
@@ -108,10 +107,17 @@ def moment(text: str) -> datetime:
 
     `7d` is seven days ago; also in weeks (`w`), hours (`h`), minutes (`m`) and seconds (`s`).
     """
+    import pendulum  # here, as most command lines have no time in them
+
     try:
         if AGO.fullmatch(text.strip()):
             return datetime.now(UTC) - duration(text)
-        return pendulum.from_timestamp(int(text)) if text.isdigit() and len(text) > 8 else _parsed(text)
+        if text.isdigit() and len(text) > 8:
+            return pendulum.from_timestamp(int(text))
+        parsed = pendulum.parse(text, tz="UTC")
+        if not isinstance(parsed, datetime):
+            raise ValueError(text)
+        return parsed
     except (ValueError, OverflowError, pendulum.parsing.exceptions.ParserError):
         raise argparse.ArgumentTypeError(
             f"{shown(text)} is not a date or time: write 2025-01-31, 2025-01-31T12:00:00Z, 7d or unix seconds"
@@ -123,13 +129,6 @@ def duration(text: str) -> timedelta:
     if (found := AGO.fullmatch(text.strip())) is None:
         raise argparse.ArgumentTypeError(f"{shown(text)} is not a length of time: write 90s, 30m, 2h, 1d or 2w")
     return timedelta(**{UNITS[found[2]]: int(found[1])})
-
-
-def _parsed(text: str) -> datetime:
-    parsed = pendulum.parse(text, tz="UTC")
-    if not isinstance(parsed, datetime):
-        raise ValueError(text)
-    return parsed
 
 
 def whole_number(text: str) -> int:
@@ -169,6 +168,8 @@ def for_each_account(settings: Settings, body: Callable[[Settings], int], *, deb
     its error is printed and the others go on. Raises what would stop all of them, a wrong key or a database that is
     down, and any error of a single account.
     """
+    from pipelines.accounts import each_account, work_on_each_account
+
     accounts, codes = each_account(settings), [ALL_WELL]
 
     def failed(account: Settings, error: ConnectorError) -> None:
@@ -187,6 +188,9 @@ def for_each_account(settings: Settings, body: Callable[[Settings], int], *, deb
 
 def say_what_differs(counts: ConversionCounts) -> None:
     """What was stored in another place or spelling than Stripe's own, each kind once; nothing is lost there."""
+    from sources.columns.columns import MORE_COLUMNS
+    from sources.columns.layout import OTHER_FIELDS
+
     for (table, column), count in sorted(counts.variants().items()):
         say(f"{count} values of {table} did not fit their column and are stored in {table}.{column}.")
     for (table, column), count in sorted(counts.escaped().items()):

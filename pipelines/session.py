@@ -9,32 +9,31 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from pipelines.loading.dlt_configuration import read_contract
-from pipelines.loading.isolation import load_isolated
-from pipelines.loading.loader import Loader
+from pipelines.loading.working_folders import remove_abandoned
 from pipelines.process import raise_if_interrupted
-from pipelines.settings import Destination, Settings
+from pipelines.settings import Destination, Settings, read_contract
 from pipelines.state import OWN_TABLES, State, account_of_key
 from pipelines.warehouse.database import Database, stored_columns
-from pipelines.warehouse.duckdb_database import open_duckdb
-from pipelines.warehouse.postgres_database import open_postgres
 from pipelines.warehouse.rights import check_rights
 from sources.catalogue import Catalogue
-from sources.columns.arrow import count_rows
 from sources.columns.contract import ContractedColumns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BadConfiguration
 from sources.fetch.limiter import Spending
 from sources.fetch.values import ResourceStatus
 from sources.provider import Client, Provider
+from sources.rows import Row
 from sources.stripe_api.provider import STRIPE
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipelines.loading.loader import Loader
 
 MOST_REFUSED = 10
 """Refused rows of a table and a package, after which a run over lists leaves the rest of the table to the next run."""
@@ -57,10 +56,11 @@ class Session:
     account_id: str
     now: int | None
     state: State
-    loader: Loader
     columns: ContractedColumns
+    staging: str
     counts: ConversionCounts = field(default_factory=ConversionCounts)
     rows: int = 0
+    _loader: Loader | None = None
 
     @property
     def catalogue(self) -> Catalogue:
@@ -72,6 +72,16 @@ class Session:
         """The version of the provider's API that the client asks for."""
         return self.settings.stripe_version or self.provider.api_version()
 
+    @property
+    def loader(self) -> Loader:
+        """Made when there is something to load: with it comes dlt, which takes longer to import than an idle run."""
+        from pipelines.loading.loader import Loader
+
+        if self._loader is None:
+            dataset = self.settings.dataset
+            self._loader = Loader(self.database, dataset, self.columns, self.provider.name, self.staging)
+        return self._loader
+
     def clock(self) -> int:
         """The provider's clock, unix seconds: as it was at the session's begin, or else asked for now."""
         return (
@@ -79,6 +89,12 @@ class Session:
             if self.now is not None
             else self.provider.read_account(self.client, self.settings.told_account).now
         )
+
+    def tables_of(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, pa.Table]:
+        """Rows by table -> Arrow tables by table. Rows that cannot be stored are left out, and noted in `counts`."""
+        from sources.columns.arrow import arrow_tables
+
+        return arrow_tables(rows, self.columns, counts=self.counts)
 
     def store(self, tables: Mapping[str, pa.Table]) -> int:
         """Merges what the schema contract admits; returns how many rows that were, when they are committed.
@@ -89,6 +105,9 @@ class Session:
         admitted = self.columns.admit(tables)
         if not admitted:
             return 0
+        from pipelines.loading.isolation import load_isolated
+        from sources.columns.arrow import count_rows
+
         rows = count_rows(admitted)
         stored = rows - sum(load_isolated(self.loader.load, admitted, self.columns, self.counts, {}).values())
         self.rows += stored
@@ -103,11 +122,11 @@ class Session:
         """
         admitted = self.columns.admit(tables)
         tables.clear()
-        return (
-            load_isolated(self.loader.load, admitted, self.columns, self.counts, sources, MOST_REFUSED)
-            if admitted
-            else ()
-        )
+        if not admitted:
+            return ()
+        from pipelines.loading.isolation import load_isolated
+
+        return load_isolated(self.loader.load, admitted, self.columns, self.counts, sources, MOST_REFUSED)
 
     def save(self, *statuses: ResourceStatus, account: Mapping[str, Any] | None = None) -> None:
         """Saves progress, fields of `AccountState` and the run's totals. Raises KeyboardInterrupt after a signal."""
@@ -122,11 +141,20 @@ class Session:
         self.state.end(status, error, rows=self.rows, requests=self.spending.spent)
 
 
-DATABASES: Mapping[Destination, Callable[[Settings], Database]] = {
-    "duckdb": lambda settings: open_duckdb(settings.duckdb_path, settings.dataset, settings.duckdb_memory_limit),
-    "postgres": lambda settings: open_postgres(settings.database_url, settings.database_ca),
-}
-"""How each destination is opened, by the setting `destination`."""
+def _open_duckdb(settings: Settings) -> Database:
+    from pipelines.warehouse.duckdb_database import open_duckdb
+
+    return open_duckdb(settings.duckdb_path, settings.dataset, settings.duckdb_memory_limit)
+
+
+def _open_postgres(settings: Settings) -> Database:
+    from pipelines.warehouse.postgres_database import open_postgres
+
+    return open_postgres(settings.database_url, settings.database_ca)
+
+
+DATABASES: Mapping[Destination, Callable[[Settings], Database]] = {"duckdb": _open_duckdb, "postgres": _open_postgres}
+"""How each destination is opened, by the setting `destination`. Only the driver of the chosen one is imported."""
 
 
 def open_database(settings: Settings) -> Database:
@@ -186,8 +214,9 @@ def open_session(
         refuse_other_mode(settings, account_id, known.livemode)
         stored = stored_columns(database, settings.dataset, provider.name)
         columns = ContractedColumns(provider.catalogue, stored, read_contract())
-        loader = Loader(database, settings.dataset, columns, provider.name, staging_dataset(settings.dataset, scope))
-        session = Session(settings, provider, database, client, spending, account_id, now, state, loader, columns)
+        remove_abandoned()
+        staging = staging_dataset(settings.dataset, scope)
+        session = Session(settings, provider, database, client, spending, account_id, now, state, columns, staging)
         told: dict[str, Any] = {"livemode": settings.is_live}
         if now is not None and not clock:
             told["key_digest"] = _digest(settings)

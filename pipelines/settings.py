@@ -7,22 +7,22 @@ Knows no command line: scripts replace fields with `dataclasses.replace`.
 from __future__ import annotations
 
 import difflib
+import json
 import logging
 import os
 import re
-import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
-import dlt
-from dlt.common.configuration.container import Container
-from dlt.common.configuration.providers.doc import BaseDocProvider
-from dlt.common.configuration.specs import PluggableRunContext, RuntimeConfiguration
-
+from pipelines.configuration import configured, settings_found
 from pipelines.log import LogFormat
 from sources.errors import NEAR, BadConfiguration, looks_secret, shown
+
+if TYPE_CHECKING:
+    from sources.columns.contract import Contract
 
 LOG = logging.getLogger("stripe_elt")
 
@@ -46,15 +46,6 @@ LIKE = 0.9
 """How alike two sections have to be for one to be taken for the other with a typing error."""
 
 
-def configured(key: str, *, secret: bool = False) -> Any:
-    """The value of a setting by its full name (`sources.stripe.workers`), None where it is not set.
-
-    Raises BadConfiguration where dlt cannot read its configuration at all.
-    """
-    _providers()
-    return (dlt.secrets if secret else dlt.config).get(key)
-
-
 def refuse_unread(section: str, names: Collection[str]) -> None:
     """Raises BadConfiguration for a setting in the section that nobody reads, with the nearest name that there is.
 
@@ -63,7 +54,7 @@ def refuse_unread(section: str, names: Collection[str]) -> None:
     """
     options = OF_THE_SOURCE.get(section, {})
     known = {*names, *DLTS_OWN.get(section, ()), *options}
-    for place, found, name in _found():
+    for place, found, name in settings_found():
         if found == section and name in options:
             LOG.warning(
                 "The commands do not read the setting %s, which is an argument of stripe_source() only. Use"
@@ -90,7 +81,7 @@ def refuse_unread(section: str, names: Collection[str]) -> None:
 
 def warn_misspelt(section: str, names: Collection[str]) -> None:
     """Warns of a setting in a section of dlt's whose name is nearly one of these, but none of them."""
-    for place, found, name in _found():
+    for place, found, name in settings_found():
         near = difflib.get_close_matches(name.lower(), names, 1, NEAR)
         if found.lower() == section and near and name != near[0]:
             LOG.warning("The setting %s is not read. Did you mean %s?", _given(place, found, name, names), near[0])
@@ -116,56 +107,6 @@ def _given(place: str, section: str, name: str, known: Collection[str]) -> str:
     """A setting whose name is none of ours, and may be a value in the wrong place."""
     told = shown(name, known)
     return _told(place, section, name if told == repr(name) else "…") + ("" if told == repr(name) else f" {told}")
-
-
-def _found() -> Iterator[tuple[str, str, str]]:
-    """Where a setting is, its section and its name; of the environment those that have a section."""
-    for variable in os.environ:
-        *sections, name = variable.lower().split("__")
-        if sections and name:
-            yield "environment", ".".join(sections), name
-    for provider in _providers():
-        if isinstance(provider, BaseDocProvider):
-            for section, name in _leaves(tomllib.loads(provider.to_toml())):
-                yield f".dlt/{provider.name}" if provider.name.endswith(".toml") else provider.name, section, name
-
-
-def _leaves(document: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in document.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{section}.{name}" if section else name)
-        else:
-            yield section, name
-
-
-def _providers() -> Collection[Any]:
-    """dlt's providers. The first call in a process reads its files, and sets up its log."""
-    try:
-        return Container()[PluggableRunContext].providers.providers
-    except Exception as error:  # whatever dlt, its files' parser, or a vault's client raise: their words repeat values
-        if file := getattr(error, "file_name", None):
-            raise BadConfiguration(f"The file .dlt/{file} is not valid TOML, or it cannot be read.") from None
-        raise BadConfiguration(
-            f"dlt cannot read its configuration ({type(error).__name__}). One of dlt's own settings has a"
-            f" value that dlt does not accept: {_candidates(getattr(error, 'field_name', None))}. Remove it:"
-            " no command needs it."
-        ) from None
-
-
-def _candidates(field: str | None) -> str:
-    """dlt's own setting of this name, or those that are set, as `RUNTIME__LOG_LEVEL`."""
-    if field is not None:
-        section = "RUNTIME" if field in RuntimeConfiguration().get_resolvable_fields() else "PROVIDERS"
-        return f"{section}__{field.upper()}, or {field} in the section [{section.lower()}] of .dlt"
-    levels = logging.getLevelNamesMapping()  # what the commands set themselves is one of them
-    found = [
-        name
-        for name in sorted(os.environ)
-        if name.startswith(("RUNTIME__", "PROVIDERS__"))
-        and name != "RUNTIME__DLTHUB_TELEMETRY"
-        and not (name == "RUNTIME__LOG_LEVEL" and os.environ[name] in levels)
-    ]
-    return " or ".join([*found, "one in the sections [runtime] and [providers] of .dlt"])
 
 
 Destination = Literal["duckdb", "postgres"]
@@ -306,6 +247,20 @@ def read_settings(**given: Any) -> Settings:
     settings = Settings(**read_fields(Settings, SECTION, given))
     _check(settings)
     return settings
+
+
+def read_contract() -> Contract:
+    """dlt's `schema_contract` of the source: a word, a table in `.dlt/config.toml`, or JSON in the environment.
+
+    Raises BadConfiguration.
+    """
+    from sources.columns.contract import SETTING, contract_of
+
+    given: Any = configured(SETTING)
+    if isinstance(given, str) and given.strip().startswith("{"):
+        with suppress(ValueError):  # contract_of says what is wrong with it
+            given = json.loads(given)
+    return contract_of(given)
 
 
 def read_fields(kind: type[Any], section: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -21,10 +22,6 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.stripe_check")
 
-import orjson
-
-from pipelines.check.check import Check, CheckOrder
-from pipelines.check.report import CheckReport
 from pipelines.cli import (
     ALL_WELL,
     DRIFT,
@@ -41,12 +38,12 @@ from pipelines.cli import (
     window_of,
 )
 from pipelines.output import Report
-from pipelines.session import open_session
-from pipelines.settings import Settings
-from pipelines.sync.lists import loaded_resources
-from pipelines.sync.parts import drop_staging, scope_of
 from sources.command_line import Parser
 from sources.errors import BadConfiguration
+
+if TYPE_CHECKING:
+    from pipelines.check.report import CheckReport
+    from pipelines.settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "stripe_check.py") -> int:
@@ -78,6 +75,8 @@ def _parser(prog: str = "stripe_check.py") -> argparse.ArgumentParser:
 
 
 def _check(options: argparse.Namespace) -> Report:
+    import orjson
+
     names = resources_of(options)
     window_of(options)
     file = ReportFile(Path(options.json)) if options.json not in (None, "-") else None
@@ -101,6 +100,11 @@ def _check(options: argparse.Namespace) -> Report:
 
 def _check_account(settings: Settings, names: list[str], options: argparse.Namespace) -> CheckReport:
     """Under a lock and with a staging dataset of the account's own: hourly syncs go on while a long check runs."""
+    from pipelines.check.check import Check, CheckOrder
+    from pipelines.session import open_session
+    from pipelines.sync.lists import loaded_resources
+    from pipelines.sync.parts import drop_staging, scope_of
+
     since, until = window_of(options)
     scope = scope_of("check", settings.stripe_account)
     asked = asked_of(options, "resources", "since", "until", "sample", "dry_run", "requests_budget")

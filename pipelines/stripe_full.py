@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -34,12 +34,12 @@ from pipelines.cli import (
     settings_of,
     window_of,
 )
-from pipelines.loading.display import print_summary
-from pipelines.loading.run import Order, Outcome, run
 from pipelines.output import Report
-from pipelines.settings import Settings
 from sources.command_line import Parser
-from sources.stripe_api.catalogue import select
+
+if TYPE_CHECKING:
+    from pipelines.loading.run import Order, Outcome
+    from pipelines.settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "stripe_full.py") -> int:
@@ -68,6 +68,9 @@ def _parser(prog: str = "stripe_full.py") -> argparse.ArgumentParser:
 
 
 def _full(options: argparse.Namespace) -> Report:
+    from pipelines.loading.run import Order
+    from sources.stripe_api.catalogue import select
+
     names = resources_of(options)
     since, until = window_of(options)
     order = Order(
@@ -84,6 +87,8 @@ def _full(options: argparse.Namespace) -> Report:
 
 def load_each_account(settings: Settings, order: Order, *, debug: bool = False) -> Report:
     """Runs the order for each account of the settings, and says what came of it."""
+    from pipelines.loading.run import run
+
     told: list[dict[str, Any]] = []
 
     def load(each: Settings) -> int:
@@ -98,6 +103,8 @@ def load_each_account(settings: Settings, order: Order, *, debug: bool = False) 
 
 def report(outcome: Outcome, *, debug: bool = False) -> int:
     """The summary on stdout, what went wrong on stderr, and the exit code."""
+    from pipelines.loading.display import print_summary
+
     print_summary(outcome.board)
     if outcome.resumed:
         say(

@@ -18,7 +18,6 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.stripe_object")
 
-from pipelines.accounts import one_account
 from pipelines.cli import (
     ALL_WELL,
     SOME_FAILED,
@@ -30,11 +29,7 @@ from pipelines.cli import (
     settings_of,
 )
 from pipelines.output import Report
-from pipelines.session import open_session
-from pipelines.sync.objects import load_objects
-from sources.columns.conversion_counts import left_out
 from sources.command_line import Parser
-from sources.stripe_api.catalogue.prefixes import shown_id
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "stripe_object.py") -> int:
@@ -59,6 +54,12 @@ def _parser(prog: str = "stripe_object.py") -> argparse.ArgumentParser:
 
 
 def _objects(options: argparse.Namespace) -> Report:
+    from pipelines.accounts import one_account
+    from pipelines.session import open_session
+    from pipelines.sync.objects import load_objects
+    from sources.columns.conversion_counts import left_out
+    from sources.stripe_api.catalogue.prefixes import shown_id
+
     settings = one_account(settings_of(options))
     asked = {**asked_of(options, "related"), "ids": [shown_id(id).strip("'") for id in options.ids]}
     with open_session(settings, "stripe_object", scope="object", asked=asked) as session:

@@ -13,6 +13,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -20,16 +21,13 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.stripe_part")
 
-from pipelines.accounts import each_account
 from pipelines.cli import ALL_WELL, SOME_FAILED, add_common_options, run_command, settings_of, whole_number
 from pipelines.process import lost_output
-from pipelines.session import open_database, open_session
-from pipelines.settings import Settings
-from pipelines.state import State
-from pipelines.sync.parts import Task, drop_staging, run_events, run_lists, scope_of
-from pipelines.sync.report import report
-from pipelines.sync.settings import read_sync_settings
 from sources.command_line import Parser
+
+if TYPE_CHECKING:
+    from pipelines.settings import Settings
+    from pipelines.sync.parts import Task
 
 COMMAND = "stripe_sync"  # what `sync_runs` calls it: a part of one
 
@@ -69,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _accounts(options: argparse.Namespace) -> int:
     """Makes the tables of progress as well, so that parts need not race to."""
+    from pipelines.accounts import each_account
+    from pipelines.session import open_database
+    from pipelines.state import State
+
     settings = settings_of(options)
     found: list[Task] = [{"ACCOUNT": one.stripe_account or ""} for one in each_account(settings)]
     database = open_database(settings)
@@ -80,6 +82,11 @@ def _accounts(options: argparse.Namespace) -> int:
 
 
 def _events(options: argparse.Namespace) -> int:
+    from pipelines.session import open_session
+    from pipelines.sync.parts import drop_staging, run_events, scope_of
+    from pipelines.sync.report import report
+    from pipelines.sync.settings import read_sync_settings
+
     scope = scope_of("events", options.stripe_account)
     with open_session(_settings(options), COMMAND, budget=options.requests_budget, scope=scope) as session:
         outcome, left = run_events(session, read_sync_settings(), options.stripe_account or "")
@@ -88,6 +95,11 @@ def _events(options: argparse.Namespace) -> int:
 
 
 def _lists(options: argparse.Namespace) -> int:
+    from pipelines.session import open_session
+    from pipelines.sync.parts import drop_staging, run_lists, scope_of
+    from pipelines.sync.report import report
+    from pipelines.sync.settings import read_sync_settings
+
     scope = scope_of(options.area, options.stripe_account)
     asked = {"resources": _names(options.resources)}
     with open_session(_settings(options), COMMAND, budget=options.requests_budget, scope=scope, asked=asked) as session:
@@ -98,6 +110,8 @@ def _lists(options: argparse.Namespace) -> int:
 
 def _settings(options: argparse.Namespace) -> Settings:
     """The settings for one account, with a part's share of the request rate."""
+    from pipelines.accounts import each_account
+
     (settings,) = each_account(settings_of(options))
     share = settings.rate_limit_share / options.slots
     return replace(settings, stripe_account=settings.stripe_account or None, rate_limit_share=share)

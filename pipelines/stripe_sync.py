@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -32,15 +32,13 @@ from pipelines.cli import (
     whole_number,
 )
 from pipelines.output import Report
-from pipelines.session import open_session
-from pipelines.settings import Settings
-from pipelines.sync.lists import COMMAND
-from pipelines.sync.report import report
-from pipelines.sync.settings import SyncSettings, read_sync_settings
-from pipelines.sync.sync import Sync
 from pipelines.warehouse.problems import DatabaseProblem
 from sources.command_line import Parser
 from sources.errors import RetryLater
+
+if TYPE_CHECKING:
+    from pipelines.settings import Settings
+    from pipelines.sync.settings import SyncSettings
 
 FOLLOW_SECONDS = 60.0
 
@@ -81,6 +79,8 @@ def _parser(prog: str = "stripe_sync.py") -> argparse.ArgumentParser:
 
 
 def _sync(options: argparse.Namespace) -> Report:
+    from pipelines.sync.settings import read_sync_settings
+
     names = resources_of(options)
     told: list[dict[str, Any]] = []
     settings, sync_settings = settings_of(options), read_sync_settings()
@@ -111,6 +111,10 @@ def sync_once(
 
     `scope` sets it apart from runs of other scopes, which may go on at the same time: each stages under its own name.
     """
+    from pipelines.session import open_session
+    from pipelines.sync.lists import COMMAND
+    from pipelines.sync.report import report
+    from pipelines.sync.sync import Sync
 
     def sync(each: Settings) -> int:
         with open_session(each, COMMAND, budget=budget, scope=scope, asked=asked) as session:

@@ -25,14 +25,23 @@ from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 NEEDED = (
-    "duckdb",
+    "dlt",
+    "pipelines.check.check",
+    "pipelines.loading.loader",
     "pipelines.stripe_check",
     "pipelines.stripe_full",
     "pipelines.stripe_object",
     "pipelines.stripe_part",
     "pipelines.stripe_sync",
+    "pipelines.sync.parts",
+    "pipelines.sync.report",
+    "pipelines.warehouse.destinations",
+    "pipelines.warehouse.duckdb_database",
+    "pipelines.warehouse.postgres_database",
     "sqlglot",
+    "stripe",
     "webhook_sink.__main__",
+    "webhook_sink.commit.schema_change",
 )
 
 

@@ -50,6 +50,7 @@ LAYERS = (
     "pipelines.log",
     "pipelines.process",
     "pipelines.output",
+    "pipelines.configuration",
     "pipelines.settings",
     "pipelines.warehouse.problems",
     "pipelines.warehouse.postgres",

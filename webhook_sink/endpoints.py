@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-import stripe
 
 from pipelines.settings import Settings
 from sources.errors import (
@@ -27,6 +25,9 @@ from sources.errors import (
 from sources.stripe_api.catalogue.events import TYPES
 from sources.stripe_api.catalogue.fields import api_version
 from sources.stripe_api.client.refusals import safe
+
+if TYPE_CHECKING:
+    import stripe
 
 MARK = "stripe-elt"
 DESCRIPTION = "Keeps the tables of stripe-elt up to date"
@@ -55,6 +56,8 @@ class Endpoints:
     def __init__(self, settings: Settings) -> None:
         if not settings.stripe_secret_key:
             raise BadConfiguration("Webhook endpoints need a key that may write them: set STRIPE_SECRET_KEY.")
+        import stripe  # the SDK: of all commands, only those for endpoints need it
+
         stripe.enable_telemetry = False
         self._version = settings.stripe_version or api_version()
         client = stripe.StripeClient(
@@ -110,9 +113,11 @@ class Endpoints:
             after = {"starting_after": page.data[-1].id}
 
     def _call(self, operation: Any, *arguments: Any) -> Any:
+        from stripe import StripeError
+
         try:
             return operation(*arguments)
-        except stripe.StripeError as error:
+        except StripeError as error:
             raise _error_of(error, self._version) from None
 
 
@@ -134,6 +139,8 @@ def _check_url(url: str) -> None:
 
 
 def _error_of(error: stripe.StripeError, version: str) -> ConnectorError:
+    import stripe
+
     message = safe(error.user_message or "", [version])
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
         return AuthenticationFailed(

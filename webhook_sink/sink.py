@@ -13,8 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.accounts import own_account
-from pipelines.loading.dlt_configuration import read_contract
-from pipelines.settings import Settings
+from pipelines.settings import Settings, read_contract
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from pipelines.warehouse.problems import DatabaseProblem, database_error_of, explained, state_of
 from pipelines.warehouse.verdict import DENIED

@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from rich.console import Console
-from rich.table import Table
-
 from pipelines.check.compare import Finding
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.rights import check_rights, create_missing
@@ -104,6 +101,9 @@ class CheckReport:
 
     def show(self, file: TextIO) -> None:
         """The tables with drift, and the totals."""
+        from rich.console import Console
+        from rich.table import Table
+
         console = Console(file=file, width=None if file.isatty() else 160, highlight=False)
         shown = Table(box=None, pad_edge=False, header_style="bold")
         for heading in ("table", "rows", "missing", "stale", "vanished", "unlisted"):

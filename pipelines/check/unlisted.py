@@ -95,5 +95,5 @@ class Unlisted:
             stored = self._stored.by_key(table, [key]).get(key)
             if read is not None and stored is not None and (fields := differing(table, read, stored, session.columns)):
                 finding = Finding(table, key, "stale", fields)
-        tables = arrow_tables(rows, session.columns, counts=session.counts) if finding is not None else {}
+        tables = session.tables_of(rows) if finding is not None else {}
         return Judged(table, finding, tables)

@@ -12,13 +12,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from sources.fetch.values import ResourceStatus
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +100,14 @@ def showing(board: Board) -> Iterator[None]:
     if not logger.isEnabledFor(logging.INFO):  # --quiet
         yield
         return
-    console = Console(stderr=True)
-    if sys.stderr.isatty() and not console.is_dumb_terminal:  # not where FORCE_COLOR says that a pipe is one
-        with Live(Active(board), console=console, refresh_per_second=4, transient=True):
-            yield
-        return
+    if sys.stderr.isatty():  # not where FORCE_COLOR says that a pipe is one
+        from rich.console import Console
+        from rich.live import Live
+
+        if not (console := Console(stderr=True)).is_dumb_terminal:
+            with Live(Active(board), console=console, refresh_per_second=4, transient=True):
+                yield
+            return
     over = threading.Event()
     thread = threading.Thread(target=_log_until, args=(board, over), name="progress", daemon=True)
     thread.start()
@@ -138,6 +140,10 @@ class Active:
         self._board = board
 
     def __rich__(self) -> Group:
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
         totals = self._board.totals()
         table = Table(box=None, pad_edge=False)
         for heading in ("resource", "rows", "rows/s", "requests", "window"):
@@ -161,6 +167,9 @@ def _title(totals: Totals) -> str:
 
 def print_summary(board: Board, *, all_lines: bool = True) -> None:
     """The table at the end, on stdout: resource, rows, requests, seconds, and why a resource was skipped or failed."""
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("resource", "rows", "requests", "seconds", "status"):

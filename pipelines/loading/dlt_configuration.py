@@ -7,9 +7,8 @@ its database, dataset and schema by us, so that dlt has nothing left to look up.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from dlt.common.configuration import configspec
@@ -21,8 +20,6 @@ from dlt.common.configuration.specs.base_configuration import ContainerInjectabl
 from dlt.common.configuration.specs.config_providers_context import ConfigProvidersContainer
 from dlt.common.destination.client import JobClientBase
 
-from pipelines.settings import configured
-from sources.columns.contract import SETTING, Contract, contract_of
 from sources.errors import BadConfiguration
 
 PINNED: dict[str, Any] = {
@@ -80,15 +77,3 @@ def refuse_another_target(client: JobClientBase, schema: str, dataset: str, stag
                 " in this process or environment changes dlt's configuration: look for variables whose names begin with"
                 " DLT_, and for plugins of dlt."
             )
-
-
-def read_contract() -> Contract:
-    """dlt's `schema_contract` of the source: a word, a table in `.dlt/config.toml`, or JSON in the environment.
-
-    Raises BadConfiguration.
-    """
-    given: Any = configured(SETTING)
-    if isinstance(given, str) and given.strip().startswith("{"):
-        with suppress(ValueError):  # contract_of says what is wrong with it
-            given = json.loads(given)
-    return contract_of(given)

@@ -8,12 +8,6 @@ Knows dlt; knows no HTTP and no progress: the caller saves that after `load` has
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import dlt
@@ -23,52 +17,18 @@ from dlt.common.runtime.signals import intercepted_signals, raise_if_signalled
 from dlt.common.typing import TLoaderFileFormat
 from dlt.extract import DltResource
 from dlt.pipeline.exceptions import PipelineStepFailed
-from filelock import FileLock, Timeout
 from pyarrow import csv, parquet
 
 from pipelines.loading.dlt_configuration import own_configuration, refuse_another_target
+from pipelines.loading.working_folders import working_folder
 from pipelines.process import raise_if_interrupted
 from pipelines.warehouse.database import Database, has_table
 from pipelines.warehouse.merge import ACCOUNT, PARENT, SET_MARKER, SOURCE, SYNCED_AT
 from pipelines.warehouse.problems import DatabaseProblem, explained
 from pipelines.warehouse.verdict import refusal_of
+from sources.columns.arrow import types_of
 from sources.columns.columns import Columns
 from sources.columns.dlt_hints import dlt_columns
-
-PREFIX, LOCK = "stripe-elt-", ".lock"
-YOUNG = 60.0  # seconds in which a folder may not have been locked yet
-
-
-@contextmanager
-def working_folder() -> Iterator[Path]:
-    """A new folder in the temporary folder that only this user can read; it is gone afterwards. Raises OSError."""
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    try:
-        with FileLock(folder / LOCK, thread_local=False):
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def remove_abandoned() -> None:
-    """Removes this user's folders that no process has locked."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        if _is_old(folder):
-            try:
-                with FileLock(folder / LOCK, timeout=0, thread_local=False):
-                    shutil.rmtree(folder, ignore_errors=True)
-            except (Timeout, OSError):  # it is in use, or another run removes it
-                continue
-
-
-def _is_old(folder: Path) -> bool:
-    try:
-        found = folder.lstat()
-    except OSError:
-        return False
-    mine = not hasattr(os, "getuid") or found.st_uid == os.getuid()
-    return mine and folder.is_dir() and not folder.is_symlink() and found.st_mtime < time.time() - YOUNG
-
 
 MIN_BLOCK = 2**20  # bytes of a CSV file that Arrow reads at once
 BATCH_ROWS = 4_000  # are joined at a time: pages of a hundred rows are slow to write, all at once are twice in memory
@@ -157,7 +117,6 @@ class Loader:
     """
 
     def __init__(self, database: Database, dataset: str, columns: Columns, schema: str, staging: str = "") -> None:
-        remove_abandoned()
         self._database = database
         self._dataset, self._schema, self._staging = dataset, schema, staging or f"{dataset}_staging"
         self._destination = database.destination(self._staging, columns.catalogue)
@@ -216,7 +175,7 @@ class Loader:
             [dlt.mark.with_file_import(str(path), self._file_format, table.num_rows)],
             name=name,
             write_disposition={"disposition": "merge", "strategy": "upsert"},
-            columns=dlt_columns(name, self._columns, table.schema),
+            columns=dlt_columns(name, self._columns, types_of(table.schema)),
         )
 
     def _read(self, folder: Path, name: str, schema: pa.Schema) -> pa.Table:

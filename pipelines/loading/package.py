@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from sources.columns.arrow import concat, count_rows
 from sources.fetch.fetch import Chunk, Failed, Finished
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(slots=True)
@@ -32,6 +33,8 @@ class Package:
 
     def add(self, chunk: Chunk, now: float) -> None:
         """Takes a chunk."""
+        from sources.columns.arrow import count_rows
+
         for name, table in chunk.tables.items():
             self.parts.setdefault(name, []).append(table)
             self.sources.setdefault(name, set()).add(chunk.resource)
@@ -42,6 +45,8 @@ class Package:
 
     def take_tables(self) -> dict[str, pa.Table]:
         """One table of all rows for each name. The parts are gone afterwards: memory holds the rows once."""
+        from sources.columns.arrow import concat
+
         return {name: concat(self.parts.pop(name)) for name in list(self.parts)}
 
 

@@ -12,12 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from pipelines.sync.gap import EventsGap
 from sources.changes import Change, Ignored, Newest, ObjectRef, Retrieved
-from sources.columns.arrow import arrow_tables
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage
@@ -30,6 +28,9 @@ from sources.stripe_api.events.reading import Piece, pieces
 from sources.stripe_api.objects.changes import change_of, rows_of
 from sources.stripe_api.objects.retrieve import retrieve
 from sources.stripe_api.objects.rows import explode
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(slots=True)
@@ -182,7 +183,7 @@ class EventsPass:
             self.report.unreadable[f"{one.ref.table}: {one.why}"] += 1
 
     def _put(self, rows: Mapping[str, list[Row]], tables: Mapping[str, pa.Table]) -> None:
-        arrow = {**arrow_tables(rows, self._columns, counts=self._counts), **tables}
+        arrow = {**self._tables_of(rows), **tables}
         if arrow:
             self.report.rows += self._store(arrow)
             self.report.touched.update(arrow)
@@ -193,6 +194,13 @@ class EventsPass:
             return {}
         stamp = Stamp(self._settings.account_id, piece.as_of, "list")
         rows = explode("events", [dict(one) for one in piece.events], stamp, counts=self._counts)
+        return self._tables_of(rows)
+
+    def _tables_of(self, rows: Mapping[str, list[Row]]) -> dict[str, pa.Table]:
+        if not any(rows.values()):
+            return {}
+        from sources.columns.arrow import arrow_tables  # here, because a run without new events needs no Arrow
+
         return arrow_tables(rows, self._columns, counts=self._counts)
 
 

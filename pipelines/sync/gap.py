@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from pipelines.warehouse.database import has_table
 from sources.catalogue import Resource
 from sources.changes import ObjectRef
-from sources.columns.arrow import arrow_tables
 from sources.errors import ConnectorError
 from sources.fetch.values import ResourceStatus
 from sources.rows import merged
@@ -65,7 +64,7 @@ def vanished_since(session: Session, resources: Iterable[Resource], begin: int) 
             for one in batch:
                 if one.state in ("broken", "failed"):
                     session.counts.reject(one.ref.table, "/".join(one.ref.key), one.why)
-            if tables := arrow_tables(rows, session.columns, counts=session.counts):
+            if tables := session.tables_of(rows):
                 session.store(tables)
     return deleted
 

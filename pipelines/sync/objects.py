@@ -14,7 +14,6 @@ from pipelines.session import Session
 from pipelines.warehouse.database import has_table
 from sources.catalogue import Catalogue, Table
 from sources.changes import ObjectRef, Retrieved
-from sources.columns.arrow import arrow_tables
 from sources.errors import RequestRefused, shortened, shown
 from sources.rows import Stamp, merged
 from sources.stripe_api.catalogue.prefixes import CHOSEN_BY_USERS, prefix_of, shown_id, tables_named, tables_of_id
@@ -57,7 +56,7 @@ def load_objects(
         refs = [ref for ref in named if (ref.table, ref.key) not in known]
         read = (retrieve_one(session.client, ref, session.account_id, session.counts) for ref in refs)
         found += [one for one in read if one.object is not None]
-    session.store(arrow_tables(merged(one.rows for one in found), session.columns, counts=session.counts))
+    session.store(session.tables_of(merged(one.rows for one in found)))
     refused = {(one.table, one.id) for one in session.counts.rejected()}
     return [
         Loaded(_written(one.ref.key), one.ref.table, one.state == "gone")

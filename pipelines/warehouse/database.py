@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
-
-from dlt.common.destination import Destination
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sources.catalogue import Catalogue, ColumnType
 from sources.columns.dlt_hints import stored_types
+
+if TYPE_CHECKING:
+    from dlt.common.destination import Destination
 
 
 class Database(Protocol):

@@ -29,7 +29,7 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 from pipelines.warehouse.merge import PARENT
 from pipelines.warehouse.merge_job import guarded_merge
 from pipelines.warehouse.postgres.connections import Connections, SharingSqlClient
-from pipelines.warehouse.postgres.libpq import LibpqConfiguration
+from pipelines.warehouse.postgres.dlt_credentials import LibpqConfiguration
 from sources.catalogue import Catalogue
 
 SCHEMA_LOCK = 0x5747_5250  # one advisory lock for every change of a dataset's tables

@@ -15,15 +15,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-from dlt.common.destination import Destination
 from filelock import FileLock, Timeout
 
-from pipelines.warehouse import destinations
 from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem
 from sources.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from dlt.common.destination import Destination
 
 CHOOSE = "Set DUCKDB_PATH (or --duckdb-path) to choose another file."
 ADDRESS = re.compile(r":memory:|[A-Za-z][\w+.-]+:")  # DuckDB, or an extension that it loads for it, makes no file of it
@@ -100,6 +101,8 @@ class DuckDbDatabase:
 
     def destination(self, staging: str, catalogue: Catalogue) -> Destination[Any, Any]:
         """See `Database`: dlt works on cursors of this connection."""
+        from pipelines.warehouse import destinations  # with dlt, which takes a second to import
+
         return destinations.duckdb(
             credentials=self._connection, catalogue=catalogue, staging_dataset_name_layout=staging
         )

@@ -7,14 +7,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
-from dlt.common.destination import Destination
 
-from pipelines.warehouse import destinations
 from pipelines.warehouse.postgres.connecting import libpq_variables, sentences, values_hidden
-from pipelines.warehouse.postgres.connections import Connections
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from pipelines.warehouse.postgres.run_lock import RunLock
 from pipelines.warehouse.postgres.session_properties import (
@@ -26,6 +23,11 @@ from pipelines.warehouse.postgres.session_properties import (
 )
 from pipelines.warehouse.problems import DatabaseProblem
 from sources.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from dlt.common.destination import Destination
+
+    from pipelines.warehouse.postgres.connections import Connections
 
 _REFUSED_PARAMETER = re.compile("unsupported startup parameter|command-line options")
 """PgBouncer's words, and Neon's; those of Amazon RDS Proxy. Their SQLSTATE, 08P01, does not reach us."""
@@ -63,7 +65,7 @@ class PostgresDatabase:
         self._turn = threading.RLock()
         self._is_in_transaction = False
         self._run_lock = RunLock(partial(connect, conninfo))
-        self._loaders = Connections()
+        self._loaders: Connections | None = None
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """See `Database`. Outside a transaction, a statement whose connection was lost is repeated once."""
@@ -111,6 +113,11 @@ class PostgresDatabase:
 
     def destination(self, staging: str, catalogue: Catalogue) -> Destination[Any, Any]:
         """See `Database`."""
+        from pipelines.warehouse import destinations  # with dlt, which takes a second to import
+        from pipelines.warehouse.postgres.connections import Connections
+
+        if self._loaders is None:
+            self._loaders = Connections()
         return destinations.postgres(
             credentials=self._conninfo,
             connections=self._loaders,
@@ -120,7 +127,8 @@ class PostgresDatabase:
 
     def close(self) -> None:
         """See `Database`: the locks are free before this returns."""
-        self._loaders.close()
+        if self._loaders is not None:
+            self._loaders.close()
         self._run_lock.close()
         self._connection.close()
 

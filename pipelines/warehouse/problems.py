@@ -10,12 +10,10 @@ import errno
 import logging
 import os
 import re
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import duckdb
-import psycopg
 
 from sources.errors import StopRun
 
@@ -55,14 +53,14 @@ POSTGRES = {
     "40": ("Other sessions kept changing the same rows", "Run again."),
     "55": ("Another session held a lock for too long", "Run again when that session has finished."),
 }
-DUCKDB: tuple[tuple[type[duckdb.Error], str, str], ...] = (
+DUCKDB = (
     (
-        duckdb.IOException,
+        "IOException",
         "DuckDB could not read or write its file",
         "Check the disk's free space and permissions, or set DUCKDB_PATH (or --duckdb-path) to another file.",
     ),
     (
-        duckdb.OutOfMemoryException,
+        "OutOfMemoryException",
         "DuckDB ran out of memory or disk space",
         "Raise SOURCES__STRIPE__DUCKDB_MEMORY_LIMIT, or free space on the disk of DUCKDB_PATH.",
     ),
@@ -116,14 +114,16 @@ def database_problems() -> Iterator[None]:
     """Turns what a database raises within into `DatabaseProblem`."""
     try:
         yield
-    except (psycopg.Error, duckdb.Error) as error:
-        raise DatabaseProblem(explained(error)) from error
+    except Exception as error:
+        if is_error_of("psycopg", error) or is_error_of("duckdb", error):
+            raise DatabaseProblem(explained(error)) from error
+        raise
 
 
 def explained(error: BaseException) -> str:
     """The paragraph about an error, or about the database's own error that it was caused by."""
     cause = database_error_of(error) or _causes(error)[-1]
-    if isinstance(cause, duckdb.Error):
+    if is_error_of("duckdb", cause):
         return _of_duckdb(cause)
     if isinstance(cause, OSError):
         return (
@@ -160,7 +160,13 @@ def state_of(error: BaseException | None) -> str | None:
 
 def is_database_error(error: BaseException) -> bool:
     """Whether it comes from one of the drivers: psycopg and DuckDB's, or psycopg2, which dlt has."""
-    return isinstance(error, psycopg.Error | duckdb.Error) or hasattr(error, "pgcode")
+    return is_error_of("psycopg", error) or is_error_of("duckdb", error) or hasattr(error, "pgcode")
+
+
+def is_error_of(driver: str, error: BaseException, *names: str) -> bool:
+    """Whether it is the driver's, of one of these classes (default: any). A driver that is not imported raised none."""
+    module = sys.modules.get(driver)
+    return module is not None and isinstance(error, tuple(getattr(module, name) for name in names or ("Error",)))
 
 
 def advice_on_rights(error: BaseException) -> str | None:
@@ -194,7 +200,7 @@ def _causes(error: BaseException) -> list[BaseException]:
 def _of_postgres(error: BaseException) -> str:
     code = state_of(error) or ""
     said = getattr(getattr(error, "diag", None), "message_primary", None)
-    if (not code and isinstance(error, psycopg.OperationalError)) or type(error).__name__ in _LOST:
+    if (not code and is_error_of("psycopg", error, "OperationalError")) or type(error).__name__ in _LOST:
         code = "08006"
     what, advice = (
         POSTGRES.get(code) or POSTGRES.get(code[:2]) or ("The database reported an error", "Check the server's log.")
@@ -205,9 +211,9 @@ def _of_postgres(error: BaseException) -> str:
     return f"{what}{said}. {advice} {KEPT} --debug shows the traceback."
 
 
-def _of_duckdb(error: duckdb.Error) -> str:
+def _of_duckdb(error: BaseException) -> str:
     text = " ".join(str(error).splitlines()[0].split()).rstrip(".")
     for kind, what, advice in DUCKDB:
-        if isinstance(error, kind) or (kind is duckdb.IOException and "Could not write file" in text):
+        if is_error_of("duckdb", error, kind) or (kind == "IOException" and "Could not write file" in text):
             return f"{what}: {text}. {advice} {KEPT}"
     return f"DuckDB reported an error ({type(error).__name__}). {KEPT} --debug shows the traceback."

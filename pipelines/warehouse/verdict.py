@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-import duckdb
-
-from pipelines.warehouse.problems import database_error_of, state_of
+from pipelines.warehouse.problems import database_error_of, is_error_of, state_of
 
 Verdict = Literal["outage", "conflict", "moved", "refused"]
 """`outage`: the database, its connection or its pooler fails, whatever is asked: try again until time is up.
@@ -42,12 +40,12 @@ DENIED = "42501"
 """The role lacks a right. The sink keeps the event as failed; a batch would leave out row after row, and stops."""
 
 REFUSING_DUCKDB = (
-    duckdb.ConversionException,
-    duckdb.ConstraintException,
-    duckdb.DataError,
-    duckdb.InvalidInputException,
-    duckdb.InvalidTypeException,
-    duckdb.OutOfRangeException,
+    "ConversionException",
+    "ConstraintException",
+    "DataError",
+    "InvalidInputException",
+    "InvalidTypeException",
+    "OutOfRangeException",
 )
 
 RACES = ("23505", "42701", "42710", "42P06", "42P07", "XX000")
@@ -62,8 +60,8 @@ def verdict_of(error: BaseException) -> Verdict:
     found = database_error_of(error)
     if found is None:
         return "outage" if isinstance(error, OSError | TimeoutError) else "refused"
-    if isinstance(found, duckdb.Error):
-        return "refused" if isinstance(found, REFUSING_DUCKDB) else "outage"
+    if is_error_of("duckdb", found):
+        return "refused" if is_error_of("duckdb", found, *REFUSING_DUCKDB) else "outage"
     state = state_of(found)
     if state is None:  # no answer of the server's: the connection was lost, or the pool has none
         return "outage" if any(kind.__name__ in LOST for kind in type(found).__mro__) else "refused"
@@ -78,7 +76,7 @@ def refusal_of(error: BaseException) -> str | None:
     found = database_error_of(error)
     if found is None or verdict_of(found) not in ("refused", "moved"):
         return None
-    if isinstance(found, duckdb.Error):
+    if is_error_of("duckdb", found):
         return type(found).__name__
     state = state_of(found)  # None where the server has said nothing: whatever it was, it was not about the rows
     return f"{type(found).__name__} {state}" if state not in (None, DENIED) else None

@@ -38,6 +38,7 @@ ARROW_TYPES: Mapping[ColumnType, pa.DataType] = {
     "decimal": pa.decimal128(38, 12),
     "json": _STRING,
 }
+_COLUMN_TYPES: Mapping[pa.DataType, ColumnType] = {kind: name for name, kind in ARROW_TYPES.items() if name != "json"}
 _NULL = type(None)
 _NOT_ALL_FIT = (pa.ArrowException, UnicodeEncodeError, OverflowError, TypeError)
 
@@ -95,6 +96,11 @@ def concat(tables: Sequence[pa.Table]) -> pa.Table:
     if len(runs) > 1:
         runs = [_with_columns(run, _union([run.schema for run in runs])) for run in runs]
     return pa.concat_tables(runs)
+
+
+def types_of(schema: pa.Schema) -> dict[str, ColumnType]:
+    """The type of each column. Text and JSON are one type in Arrow, which is text here."""
+    return {field.name: _COLUMN_TYPES[field.type] for field in schema}
 
 
 def nbytes(tables: Mapping[str, pa.Table]) -> int:

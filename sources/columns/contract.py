@@ -12,15 +12,16 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Literal
 
 from sources.catalogue import Catalogue, ColumnType
 from sources.columns.coerce import VARIANT_MARK
 from sources.columns.columns import LEARNED, MORE_COLUMNS, Columns, own_columns
 from sources.columns.layout import OTHER_FIELDS
 from sources.errors import BadConfiguration, ConnectorError, shortened
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Mode = Literal["evolve", "freeze", "discard_value"]
 MODES = ("evolve", "freeze", "discard_value")

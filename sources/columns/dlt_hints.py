@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast, get_args
-
-import pyarrow as pa
-from dlt.common.schema.typing import TColumnSchema
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from sources.catalogue import ColumnType, Table
 from sources.columns.columns import OWN_COLUMNS, Columns, own_columns
+
+if TYPE_CHECKING:
+    from dlt.common.schema.typing import TColumnSchema
 
 DECIMAL = {"precision": 38, "scale": 12}
 _TYPES = frozenset(get_args(ColumnType))
@@ -20,11 +21,13 @@ def key_columns(table: Table) -> tuple[str, ...]:
     return (*table.key, "_account_id")
 
 
-def dlt_columns(table: str, columns: Columns, schema: pa.Schema | None = None) -> dict[str, TColumnSchema]:
-    """Every known column of a table, and those that only an Arrow schema has, the key first, in a stable order."""
+def dlt_columns(
+    table: str, columns: Columns, more: Mapping[str, ColumnType] = MappingProxyType({})
+) -> dict[str, TColumnSchema]:
+    """Every known column of a table, then those of `more` that are not known (variants), the key first."""
     key, own = key_columns(columns.catalogue.tables[table]), own_columns(columns.catalogue.tables[table])
     types: dict[str, ColumnType] = {**columns.of(table), **own}
-    types |= {field.name: _type_of(field.type) for field in schema or () if field.name not in types}
+    types |= {name: kind for name, kind in more.items() if name not in types}
     ordered = (*key, *(column for column in types if column not in key))
     return {column: _column(column, types[column], column in key) for column in ordered}
 
@@ -49,16 +52,3 @@ def _column(name: str, data_type: ColumnType, in_key: bool) -> TColumnSchema:
     if in_key:
         column["primary_key"] = True
     return cast("TColumnSchema", column)
-
-
-def _type_of(arrow: pa.DataType) -> ColumnType:
-    """The type of a column that no schema knows: variants, which `sources.columns.arrow` makes of these types."""
-    if pa.types.is_string(arrow):
-        return "text"
-    if pa.types.is_integer(arrow):
-        return "bigint"
-    if pa.types.is_floating(arrow):
-        return "double"
-    if pa.types.is_boolean(arrow):
-        return "bool"
-    raise TypeError(f"No column type for {arrow}")

@@ -10,14 +10,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, Protocol, TypeAlias
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from sources.catalogue import Resource
 from sources.errors import RequestRefused
 from sources.fetch.progress import Advance
 from sources.fetch.values import Object, Page, Request
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +176,11 @@ class Survey:
         return self.found / self.seconds if self.seconds else inf
 
 
-Convert: TypeAlias = Callable[[Resource, Sequence[Listing]], Mapping[str, pa.Table]]
+Convert: TypeAlias = "Callable[[Resource, Sequence[Listing]], Mapping[str, pa.Table]]"
 """Objects of a resource, each listing with its own `as_of` and parent, as Arrow tables by table name. Called from one
 thread, which is not the consumer's. It may change the objects."""
 
-Count: TypeAlias = Callable[[Mapping[str, pa.Table]], int]
+Count: TypeAlias = "Callable[[Mapping[str, pa.Table]], int]"
 """How many of the rows of tables will be rows in the database: some only say which children a parent has."""
 
 

@@ -10,12 +10,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from sources.fetch.pager import Chunk, Count, Delivery, Pager, Turn
 from sources.fetch.schedule import Concurrency, ResourceRun, Schedule, Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PATIENCE = 20.0  # seconds to wait for threads to end
 JOIN = 0.05  # seconds between reminders

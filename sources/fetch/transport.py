@@ -19,7 +19,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-import stripe
 import urllib3
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError, LocationParseError
@@ -42,6 +41,7 @@ class Transport:
     """A pool of kept-alive connections to `base`. Thread-safe. Times in seconds.
 
     `read_timeout` bounds each read of an answer, `request_deadline` a request from its begin to its answer's last byte.
+    `authorities` is a file of certificates that are trusted beside the machine's, which may have none.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Transport:
         read_timeout: float,
         request_deadline: float,
         connections: int,
+        authorities: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base, self._headers, self._clock = base, dict(headers), clock
@@ -64,7 +65,7 @@ class Transport:
         self._open: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
         self._lock = threading.Lock()  # of the set above
         try:
-            self._pools = _pools(base, connections)
+            self._pools = _pools(base, connections, authorities)
             self._watch(self._pools.connection_from_url(base))
         except (LocationParseError, ValueError):
             raise BadConfiguration(
@@ -94,7 +95,7 @@ class Transport:
             return Reply(path, response.status, response.headers, body, elapsed)
         except (HTTPError, OSError, TooLate, TooLarge, Garbled) as error:
             failure = connection_problem(error, path, self._base, self._seconds, began=elapsed is not None)
-            raise failure from stripe.APIConnectionError(str(failure))  # type: ignore[no-untyped-call]
+            raise failure from None  # the library's words can hold what was sent
 
     def abort(self) -> None:
         """Cuts every open connection, so that threads that wait for an answer stop waiting."""
@@ -161,12 +162,12 @@ def is_loopback(base: str) -> bool:
         return False
 
 
-def _pools(base: str, connections: int) -> urllib3.PoolManager:
+def _pools(base: str, connections: int, authorities: str | None) -> urllib3.PoolManager:
     """Connections to the host, through the proxy that the environment names (HTTPS_PROXY, NO_PROXY) if any."""
     split = urlsplit(base)
     options: dict[str, Any] = {"num_pools": 2, "maxsize": connections, "block": False}
     if split.scheme == "https":
-        options["ssl_context"] = _certificates()
+        options["ssl_context"] = _certificates(authorities)
     proxy = urllib.request.getproxies().get(split.scheme)
     if not proxy or is_loopback(base) or urllib.request.proxy_bypass(split.hostname or ""):
         return urllib3.PoolManager(**options)
@@ -175,8 +176,9 @@ def _pools(base: str, connections: int) -> urllib3.PoolManager:
     return urllib3.ProxyManager(proxy, proxy_headers=urllib3.make_headers(proxy_basic_auth=secret), **options)
 
 
-def _certificates() -> ssl.SSLContext:
-    """The system's authorities (SSL_CERT_FILE may name others) and, for machines that have none, the SDK's."""
+def _certificates(authorities: str | None) -> ssl.SSLContext:
+    """The system's authorities (SSL_CERT_FILE may name others) and those in the file `authorities`."""
     context = ssl.create_default_context()
-    context.load_verify_locations(stripe.ca_bundle_path)
+    if authorities is not None:
+        context.load_verify_locations(authorities)
     return context

@@ -6,10 +6,8 @@ Knows no database.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from sources.columns.arrow import arrow_tables
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.fetch.fetch import Convert
@@ -18,9 +16,13 @@ from sources.rows import Row, Stamp
 from sources.stripe_api.catalogue import Resource
 from sources.stripe_api.objects.rows import explode, set_marker
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 def converter(account_id: str, columns: Columns, counts: ConversionCounts) -> Convert:
     """A conversion for a `Fetch`."""
+    from sources.columns.arrow import arrow_tables  # here, because the sink converts nothing
 
     def convert(resource: Resource, listings: Sequence[Listing]) -> Mapping[str, pa.Table]:
         own = counts.within(resource.name)

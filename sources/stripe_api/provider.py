@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import stripe
-
 from sources.errors import BadConfiguration
 from sources.provider import Provider
 from sources.stripe_api.catalogue import CATALOGUE
@@ -26,7 +24,6 @@ def open_client(settings: Any) -> Client:
 
     Raises `BadConfiguration` without a usable key.
     """
-    stripe.enable_telemetry = False
     if not settings.stripe_secret_key:
         raise BadConfiguration(
             "There is no Stripe key. Set STRIPE_SECRET_KEY, or stripe_secret_key in the section [sources.stripe] of"

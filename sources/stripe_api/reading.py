@@ -19,7 +19,7 @@ from dlt.extract.exceptions import CurrentSourceSchemaNotAvailable
 from dlt.extract.hints import make_hints
 
 from sources.catalogue import ColumnType
-from sources.columns.arrow import concat, without_markers
+from sources.columns.arrow import concat, types_of, without_markers
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.dlt_hints import dlt_columns, key_columns, stored_types
@@ -157,7 +157,7 @@ def _marked(name: str, table: pa.Table, columns: Columns, hinted: dict[str, froz
     known = frozenset(table.column_names)
     if name in hinted and known <= hinted[name]:
         return dlt.mark.with_table_name(table, name)
-    hints = dlt_columns(name, columns, table.schema)
+    hints = dlt_columns(name, columns, types_of(table.schema))
     hints["_as_of"]["dedup_sort"] = "desc"
     hinted[name] = frozenset(hints)
     key = key_columns(columns.catalogue.tables[name])

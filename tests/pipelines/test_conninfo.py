@@ -30,7 +30,8 @@ from pipelines.warehouse import destinations
 from pipelines.warehouse.postgres import conninfo
 from pipelines.warehouse.postgres.connecting import hidden
 from pipelines.warehouse.postgres.conninfo import options_of
-from pipelines.warehouse.postgres.libpq import LibpqCredentials, postgres_conninfo
+from pipelines.warehouse.postgres.dlt_credentials import LibpqCredentials
+from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from pipelines.warehouse.problems import DatabaseProblem
 from webhook_sink.commit.connection import Connection
 

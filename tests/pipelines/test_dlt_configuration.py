@@ -22,7 +22,7 @@ from dlt.common.configuration.specs import BaseConfiguration
 from dlt.pipeline.configuration import PipelineConfiguration
 
 from pipelines.loading.dlt_configuration import own_configuration, refuse_another_target
-from pipelines.warehouse.postgres.libpq import LibpqConfiguration
+from pipelines.warehouse.postgres.dlt_credentials import LibpqConfiguration
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from sources.columns.contract import contract_of
 from sources.errors import BadConfiguration

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.loading.loader import YOUNG, remove_abandoned, working_folder
+from pipelines.loading.working_folders import YOUNG, remove_abandoned, working_folder
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def test_folder_is_private_and_gone_afterwards() -> None:
 
 def test_folder_that_a_killed_run_left_is_removed(temporary: Path) -> None:
     code = (
-        "import os; from pipelines.loading.loader import working_folder as f\n"
+        "import os; from pipelines.loading.working_folders import working_folder as f\n"
         "with f() as folder: (folder / 'rows.csv').write_text('x'); print(folder, flush=True); os.kill(os.getpid(), 9)"
     )
     environment = {**os.environ, "TMPDIR": str(temporary)}

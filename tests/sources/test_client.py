@@ -93,7 +93,6 @@ def test_object_is_read_by_its_path(simulator: Start) -> None:
     with pytest.raises(ObjectMissing, match="No such customer: 'cus_none'") as caught:
         client.object("/v1/customers/cus_none")
     assert caught.value.code == "resource_missing"
-    assert isinstance(caught.value.__cause__, stripe.InvalidRequestError)
 
 
 def test_version_account_and_key_are_sent(simulator: Start) -> None:
@@ -219,9 +218,7 @@ def test_wrong_key_stops_everything(simulator: Start) -> None:
     with pytest.raises(AuthenticationFailed, match="Set STRIPE_SECRET_KEY") as caught:
         client.page("/v1/customers")
     assert waits == []
-    assert isinstance(caught.value.__cause__, stripe.AuthenticationError)
     assert "1234" not in str(caught.value)
-    assert "1234" not in str(caught.value.__cause__)
 
 
 def test_account_that_the_key_may_not_act_for_stops_everything(simulator: Start) -> None:
@@ -328,7 +325,7 @@ def test_redirect_is_not_followed() -> None:
 def test_messages_hold_no_secret_and_no_customers_data(text: str, hidden: str) -> None:
     error = error_of(reply(400, STRIPE % text.replace('"', '\\"').encode()))
     assert hidden not in str(error)
-    assert hidden not in repr(error.__cause__)
+    assert error.__cause__ is None
 
 
 @pytest.mark.parametrize(
@@ -525,9 +522,8 @@ def test_refused_connection_is_told_of(simulator: Start) -> None:
     with server(None) as base:
         pass
     client = Client(ClientSettings("sk_test_1", base, max_retries=0), Limiter(None, None))
-    with pytest.raises(Unreachable, match="refused the connection") as caught:
+    with pytest.raises(Unreachable, match="refused the connection"):
         client.page("/v1/customers")
-    assert isinstance(caught.value.__cause__, stripe.APIConnectionError)
 
 
 def test_answer_that_does_not_come_in_time_is_asked_for_again() -> None:

@@ -14,23 +14,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
-import pyarrow as pa
-from dlt.common.destination.exceptions import DestinationException
-from dlt.common.schema import Schema
-from dlt.common.schema.utils import new_table
-from dlt.dataset.utils import get_destination_clients
-
-from pipelines.loading.dlt_configuration import own_configuration, refuse_another_target
-from pipelines.warehouse.database import stored_columns
+from pipelines.warehouse.database import has_table, stored_columns
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import advice_on_rights, database_error_of, state_of
-from pipelines.warehouse.verdict import RACES, verdict_of
+from pipelines.warehouse.verdict import verdict_of
 from sources.catalogue import ColumnType
-from sources.columns.arrow import ARROW_TYPES
-from sources.columns.coerce import VARIANT_MARK
-from sources.columns.columns import OWN_COLUMNS, all_columns, own_columns
+from sources.columns.columns import OWN_COLUMNS, own_columns
 from sources.columns.contract import Contract, ContractedColumns
-from sources.columns.dlt_hints import dlt_columns
 from sources.errors import ConnectorError
 from sources.provider import Provider
 from webhook_sink.commit.connection import Statement
@@ -40,6 +30,9 @@ log = logging.getLogger("stripe_elt.sink")
 
 VERSION_QUERY = """
 SELECT version_hash FROM "{dataset}"._dlt_version WHERE schema_name = '{schema}' ORDER BY inserted_at DESC LIMIT 1"""
+
+DLT_TABLES = ("_dlt_version", "_dlt_loads")
+"""dlt's own tables, which every writer needs."""
 
 REFUSED_SECONDS, MOST_REFUSALS = 30.0, 100
 
@@ -193,44 +186,19 @@ class SchemaState:
         return 1
 
     def _change(self, needed: Mapping[str, Iterable[str]]) -> None:
+        race = None
         with self._lock:
             database = PostgresDatabase(self._conninfo)
             try:
-                with own_configuration():
-                    self._update(database, needed)
+                if needed or not all(has_table(database, self.dataset, table) for table in DLT_TABLES):
+                    from webhook_sink.commit.schema_change import change  # with dlt: it takes a second and 40 MB
+
+                    race = change(database, self.dataset, self._schema, self.columns, self._stored, needed)
             finally:
                 database.close()
+        if race is not None:
+            raise SchemaChanged from race
         self._read()
-
-    def _update(self, database: PostgresDatabase, needed: Mapping[str, Iterable[str]]) -> None:
-        """Changes dlt's stored schema and the tables, in one transaction under the schema's lock."""
-        staging = f"{self.dataset}_staging"  # dlt asks for one; nothing is staged there
-        schema = Schema(self._schema)
-        for table, columns in needed.items():
-            variants = [(column, _variant(column)) for column in columns if VARIANT_MARK in column]
-            # No other columns that were learned meanwhile: the database may refuse another event's column.
-            wanted = {*columns, *OWN_COLUMNS, *all_columns(self.catalogue, table), *self._stored.get(table, ())}
-            hints = dlt_columns(table, self.columns, pa.schema(variants))
-            wanted_hints = [hint for column, hint in hints.items() if column in wanted]
-            schema.update_table(new_table(table, write_disposition="merge", columns=wanted_hints))
-        schema._bump_version()
-        client, _ = get_destination_clients(
-            schema, destination=database.destination(staging, self.catalogue), destination_dataset_name=self.dataset
-        )
-        refuse_another_target(client, self._schema, self.dataset, staging)
-        failure: BaseException | None = None
-        try:
-            with client:
-                if not client.is_storage_initialized():
-                    client.initialize_storage()
-                client.update_stored_schema(only_tables=[*needed, *schema.dlt_table_names()])
-        except DestinationException as error:
-            failure = database_error_of(error)
-            if failure is None or verdict_of(failure) == "moved" or state_of(failure) in RACES:
-                # Two writers add the same dataset or column at once: the second one reads the schema again.
-                raise SchemaChanged from error
-        if failure is not None:  # outside the handler, so that the chain of exceptions has no cycle
-            raise failure
 
     def _read(self) -> None:
         with self._lock:
@@ -245,9 +213,3 @@ class SchemaState:
             self._known = {table: columns.keys() | OWN_COLUMNS.keys() for table, columns in stored.items()}
             self._merge_sql = {}
             self.columns = ContractedColumns(self.catalogue, stored, self._contract)
-
-
-def _variant(column: str) -> pa.DataType:
-    """The type that a variant column's name ends with."""
-    types: Mapping[str, ColumnType] = {"text": "text", "bigint": "bigint", "double": "double", "bool": "bool"}
-    return ARROW_TYPES[types.get(column.rpartition(VARIANT_MARK)[2], "json")]

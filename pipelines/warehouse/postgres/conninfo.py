@@ -25,6 +25,7 @@ from sources.errors import shown
 
 log = logging.getLogger("stripe_elt.database")
 
+CREDENTIALS = "destination.postgres.credentials"
 EXAMPLE = "postgresql://user:password@host:5432/database"
 ENCODED = (
     "A character in the user name or the password has a special meaning in a URL. Write it percent-encoded:"

@@ -1,17 +1,19 @@
 """The only HTTP: raw pages and single objects of Stripe's API, as often as it takes. Knows no table and no progress.
 
 It speaks urllib3 instead of the SDK's own transport because the SDK's objects cost ten to a hundred times the parsing;
-the API version, the error classes and the certificates are the SDK's.
+the API version is the SDK's.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import random
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Self
 from urllib.parse import quote, urlencode
 
@@ -44,6 +46,12 @@ def endpoint_of(path: str) -> str:
 def endpoint_rates(resources: Iterable[Resource]) -> dict[str, float]:
     """The limits, in requests a second, of those endpoints that have one of their own; for the limiter."""
     return {endpoint_of(one.path): one.rate for one in resources if one.rate is not None}
+
+
+def _authorities() -> str:
+    """The file of certificates that the SDK brings along. The SDK itself is not imported, which takes a while."""
+    (sdk,) = find_spec("stripe").submodule_search_locations  # type: ignore[union-attr,misc]  # it is installed
+    return os.path.join(sdk, "data", "ca-certificates.crt")
 
 
 def _segment(id: str) -> str:
@@ -93,6 +101,7 @@ class Client:
             read_timeout=settings.read_timeout,
             request_deadline=settings.request_deadline,
             connections=settings.connections,
+            authorities=_authorities(),
             clock=clock,
         )
 

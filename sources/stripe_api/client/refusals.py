@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import stripe
-
 from sources.errors import (
     AuthenticationFailed,
     BadConfiguration,
@@ -72,7 +70,7 @@ def safe(text: str, sent: Iterable[str | None] = ()) -> str:
 
 
 def error_of(reply: Reply, denied: Sequence[str] = (), sent: Iterable[str | None] = ()) -> ConnectorError:
-    """The error that an answer with another status than 200 is, with the SDK's own as its cause.
+    """The error that an answer with another status than 200 is.
 
     `denied` are texts that are known to mean that the account lacks the product of this very list, `sent` the values of
     settings that went with the request.
@@ -86,7 +84,6 @@ def error_of(reply: Reply, denied: Sequence[str] = (), sent: Iterable[str | None
     raised = kind(message, request_id=reply.request_id, status=reply.status, code=code, param=param)
     if isinstance(raised, RetryLater):
         raised.retry_after = _seconds(reply.headers.get("Retry-After"))
-    raised.__cause__ = _cause(reply, text, code, param)
     return raised
 
 
@@ -138,21 +135,6 @@ def _kind(
         advice = "Give the key the permission, or the account the product, to load it."
         return SkipResource, f"Stripe does not let this account or key use {where}{said}{advice}"
     return RequestRefused, f"Stripe refused {where}{said}If the parameters are wrong, please report it."
-
-
-def _cause(reply: Reply, text: str, code: str | None, param: str | None) -> stripe.StripeError:
-    """The SDK's error for the same answer, without the body, which can hold customers' data."""
-    headers = {"request-id": reply.request_id} if reply.request_id else {}
-    if reply.status == 401:
-        return stripe.AuthenticationError(text, None, reply.status, None, headers, code)
-    if reply.status == 403:
-        return stripe.PermissionError(text, None, reply.status, None, headers, code)
-    if reply.status == 429:
-        return stripe.RateLimitError(text, None, reply.status, None, headers, code)
-    if reply.status in (400, 404):
-        # The constructor of this class alone is untyped.
-        return stripe.InvalidRequestError(text, param, code, None, reply.status, None, headers)  # type: ignore[no-untyped-call]
-    return stripe.APIError(text, None, reply.status, None, headers, code)
 
 
 def _name(value: object) -> str | None:

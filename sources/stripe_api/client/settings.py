@@ -6,8 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import stripe
+from importlib.metadata import version
 
 from sources.errors import BadConfiguration
 from sources.fetch.transport import is_loopback
@@ -58,7 +57,7 @@ class ClientSettings:
         headers = {
             "Authorization": f"Bearer {self.api_key}",
             "Stripe-Version": self.stripe_version or api_version(),
-            "User-Agent": f"stripe-elt (stripe-python {stripe.VERSION} types)",
+            "User-Agent": f"stripe-elt (stripe-python {version('stripe')} types)",
             "Accept": "application/json",
             "Accept-Encoding": "gzip" if compressed else "identity",
         }

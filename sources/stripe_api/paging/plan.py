@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from sources.catalogue import Resource, Table
-from sources.columns.arrow import count_rows
 from sources.errors import BadConfiguration
 from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
 from sources.fetch.pager import Convert, Horizon, Pager, Step, Survey
@@ -45,6 +44,8 @@ def fetch(
     are under way at once, and no more are sent than `requests_budget`: resources that it leaves unread neither finish
     nor fail. Raises BadConfiguration where a child is asked for without `parents`.
     """
+    from sources.columns.arrow import count_rows  # here, because a run with nothing to read needs no Arrow
+
     known, horizon = progress or {}, Horizon(STRIPE_BEGAN)
     runs = [
         resource_run(one, known.get(one.name, Progress()), tables, parents, since, until, horizon) for one in resources

@@ -1,0 +1,47 @@
+"""Folders in the temporary folder for the files of one package, and the removal of those that killed runs left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+PREFIX, LOCK = "stripe-elt-", ".lock"
+YOUNG = 60.0  # seconds in which a folder may not have been locked yet
+
+
+@contextmanager
+def working_folder() -> Iterator[Path]:
+    """A new folder in the temporary folder that only this user can read; it is gone afterwards. Raises OSError."""
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    try:
+        with FileLock(folder / LOCK, thread_local=False):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_abandoned() -> None:
+    """Removes this user's folders that no process has locked."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        if _is_old(folder):
+            try:
+                with FileLock(folder / LOCK, timeout=0, thread_local=False):
+                    shutil.rmtree(folder, ignore_errors=True)
+            except (Timeout, OSError):  # it is in use, or another run removes it
+                continue
+
+
+def _is_old(folder: Path) -> bool:
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    mine = not hasattr(os, "getuid") or found.st_uid == os.getuid()
+    return mine and folder.is_dir() and not folder.is_symlink() and found.st_mtime < time.time() - YOUNG

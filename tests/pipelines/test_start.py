@@ -1,0 +1,48 @@
+"""What a command imports before it knows that it needs it: a second of every start is at stake."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.pipelines.mirror import Mirror
+
+HEAVY = {"dlt", "duckdb", "pendulum", "psycopg", "psycopg2", "pyarrow", "requests", "rich", "sqlglot", "stripe"}
+RUN = """
+import atexit, runpy, sys
+atexit.register(lambda: print("imported:", *{name.partition(".")[0] for name in sys.modules}, file=sys.stderr))
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+SCRIPTS = ("stripe_full", "stripe_sync", "stripe_check", "stripe_object", "stripe_part")
+
+
+def heavy_imports(root: Path, script: str, *options: str, env: Mapping[str, str] | None = None) -> set[str]:
+    """Which of the heavy packages a script has imported when it ends well."""
+    command = [sys.executable, "-c", RUN, f"pipelines/{script}.py", *options]
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=True)
+    return HEAVY & set(done.stderr.rpartition("imported: ")[2].split())
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_needs_the_standard_library_alone(root: Path, script: str) -> None:
+    assert heavy_imports(root, script, "--help") == set()
+
+
+def test_an_idle_sync_needs_the_driver_of_its_database_alone(mirror: Mirror, root: Path) -> None:
+    mirror.begin("customers", "events", synced=True)
+    mirror.pass_time(3_600)
+    needed = {"duckdb"} if mirror.destination.kind == "duckdb" else {"psycopg", "psycopg2"}
+    assert heavy_imports(root, "stripe_sync", env=mirror.environment) == needed
+
+
+def test_a_sync_that_loads_needs_dlt(mirror: Mirror, root: Path) -> None:
+    mirror.begin("customers", "events", synced=True)
+    account = mirror.sim.account
+    account.update("customers", account.tables["customers"].shelf.rows()[0].id, {"name": "Changed"})
+    mirror.pass_time(3_600)
+    assert heavy_imports(root, "stripe_sync", env=mirror.environment) >= {"dlt", "pyarrow"}

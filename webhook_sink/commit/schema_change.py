@@ -1,0 +1,70 @@
+"""Adds tables and columns to the database and to dlt's stored schema, in one transaction under the schema's lock.
+
+The sink imports this module when it has something to add: dlt takes a second to import, and 40 MB. Knows no event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from dlt.common.destination.exceptions import DestinationException
+from dlt.common.schema import Schema
+from dlt.common.schema.utils import new_table
+from dlt.dataset.utils import get_destination_clients
+
+from pipelines.loading.dlt_configuration import own_configuration, refuse_another_target
+from pipelines.warehouse.postgres_database import PostgresDatabase
+from pipelines.warehouse.problems import database_error_of, state_of
+from pipelines.warehouse.verdict import RACES, verdict_of
+from sources.catalogue import ColumnType
+from sources.columns.coerce import VARIANT_MARK
+from sources.columns.columns import OWN_COLUMNS, Columns, all_columns
+from sources.columns.dlt_hints import dlt_columns
+
+
+def change(
+    database: PostgresDatabase,
+    dataset: str,
+    name: str,
+    columns: Columns,
+    stored: Mapping[str, Mapping[str, ColumnType]],
+    needed: Mapping[str, Iterable[str]],
+) -> BaseException | None:
+    """Creates the dataset and dlt's own tables where they are missing, and the `needed` columns of each table.
+
+    `name` is the stored schema's, `stored` has the columns that it has by now. Returns the error where another writer
+    changed the tables at the same time, so that the schema has to be read again. Raises what the database refuses.
+    """
+    staging = f"{dataset}_staging"  # dlt asks for one; nothing is staged there
+    schema = Schema(name)
+    for table, added in needed.items():
+        variants = {column: _variant(column) for column in added if VARIANT_MARK in column}
+        # No other columns that were learned meanwhile: the database may refuse another event's column.
+        wanted = {*added, *OWN_COLUMNS, *all_columns(columns.catalogue, table), *stored.get(table, ())}
+        hints = [hint for column, hint in dlt_columns(table, columns, variants).items() if column in wanted]
+        schema.update_table(new_table(table, write_disposition="merge", columns=hints))
+    schema._bump_version()
+    failure: BaseException | None = None
+    with own_configuration():
+        client, _ = get_destination_clients(
+            schema, destination=database.destination(staging, columns.catalogue), destination_dataset_name=dataset
+        )
+        refuse_another_target(client, name, dataset, staging)
+        try:
+            with client:
+                if not client.is_storage_initialized():
+                    client.initialize_storage()
+                client.update_stored_schema(only_tables=[*needed, *schema.dlt_table_names()])
+        except DestinationException as error:
+            failure = database_error_of(error)
+            if failure is None or verdict_of(failure) == "moved" or state_of(failure) in RACES:
+                return error
+    if failure is not None:  # outside the handler, so that the chain of exceptions has no cycle
+        raise failure
+    return None
+
+
+def _variant(column: str) -> ColumnType:
+    """The type that a variant column's name ends with; what is written as JSON there is text."""
+    types: Mapping[str, ColumnType] = {"text": "text", "bigint": "bigint", "double": "double", "bool": "bool"}
+    return types.get(column.rpartition(VARIANT_MARK)[2], "text")
