@@ -6,11 +6,8 @@ import argparse
 from collections.abc import Sequence
 
 from pipelines.cli import add_common_options, asked_of, moment, run_command, settings_of, window_of
-from pipelines.loading.run import Order
 from pipelines.output import Report
-from pipelines.stripe_full import load_each_account
 from sources.command_line import Parser
-from sources.stripe_api.catalogue import select
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "stripe-elt backfill") -> int:
@@ -32,6 +29,10 @@ def _parser(prog: str = "stripe-elt backfill") -> argparse.ArgumentParser:
 
 
 def _backfill(options: argparse.Namespace) -> Report:
+    from pipelines.loading.run import Order
+    from pipelines.stripe_full import load_each_account
+    from sources.stripe_api.catalogue import select
+
     names = [name.strip() for given in options.names for name in given.split(",") if name.strip()]
     since, until = window_of(options)
     order = Order(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.cli import ALL_WELL, add_output_options, run_command
 from pipelines.output import Report
-from sources.catalogue import GROUPS, Resource
 from sources.command_line import Parser
-from sources.stripe_api.catalogue import RESOURCES, select
+
+if TYPE_CHECKING:
+    from sources.catalogue import Resource
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "stripe-elt resources") -> int:
@@ -26,6 +27,9 @@ def _parser(prog: str = "stripe-elt resources") -> argparse.ArgumentParser:
 
 
 def _resources(options: argparse.Namespace) -> Report:
+    from sources.catalogue import GROUPS
+    from sources.stripe_api.catalogue import RESOURCES, select
+
     found: list[dict[str, Any]] = [
         {
             "resource": one.name,

@@ -11,11 +11,7 @@ from typing import Any
 
 from pipelines.cli import ALL_WELL, SOME_FAILED, add_common_options, duration, run_command, settings_of
 from pipelines.output import Report
-from pipelines.session import open_database
-from pipelines.state import read_overview
-from pipelines.warehouse.problems import database_problems
 from sources.command_line import Parser
-from sources.stripe_api.events.position import Position
 
 SHOWN_RUNS = 5
 
@@ -38,6 +34,10 @@ def _parser(prog: str = "stripe-elt status") -> argparse.ArgumentParser:
 
 
 def _status(options: argparse.Namespace) -> Report:
+    from pipelines.session import open_database
+    from pipelines.state import read_overview
+    from pipelines.warehouse.problems import database_problems
+
     settings = settings_of(options)
     with database_problems(), closing(open_database(settings)) as database:
         found = read_overview(database, settings.dataset)
@@ -54,6 +54,8 @@ def _account(
     account: Mapping[str, Any], resources: Sequence[Mapping[str, Any]], now: datetime, most: timedelta | None
 ) -> dict[str, Any]:
     """How an account stands. It is right up to the moment that its events, or else its lists, have reached."""
+    from sources.stripe_api.events.position import Position
+
     own = [one for one in resources if one["_account_id"] == account["_account_id"]]
     ends = [one["window_end"] for one in own if one["window_end"] is not None]
     reached = min(ends, default=None)
