@@ -66,6 +66,13 @@ def add_output_options(parser: argparse.ArgumentParser, *, report_file: bool = F
     parser.add_argument("--log-format", choices=get_args(LogFormat), help="lines of the log on stderr (default: text)")
 
 
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    """`--dry-run` of a command that reads from Stripe."""
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be asked, in how many requests; ask and change nothing"
+    )
+
+
 def level_of(options: argparse.Namespace) -> int:
     """From which level on our own records are logged."""
     return logging.DEBUG if options.debug else logging.WARNING if options.quiet else logging.INFO

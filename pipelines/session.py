@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.loading.working_folders import remove_abandoned
 from pipelines.process import raise_if_interrupted
 from pipelines.settings import Destination, Settings, read_contract
-from pipelines.state import OWN_TABLES, State, account_of_key
+from pipelines.state import OWN_TABLES, State, account_of_key, modes_of_accounts
 from pipelines.warehouse.database import Database, stored_columns
 from pipelines.warehouse.rights import check_rights
 from sources.catalogue import Catalogue
@@ -246,6 +246,15 @@ def _account(provider: Provider, database: Database, client: Client, settings: S
     if (remembered := account_of_key(database, settings.dataset, _digest(settings))) is not None:
         return remembered, None
     return _asked(provider, client, settings)
+
+
+def known_account(database: Database, settings: Settings) -> str | None:
+    """Whose objects are read, without asking the provider: told by the settings, remembered, or the only one there."""
+    if settings.told_account:
+        return settings.told_account
+    remembered = account_of_key(database, settings.dataset, _digest(settings))
+    there = list(modes_of_accounts(database, settings.dataset))
+    return remembered or (there[0] if len(there) == 1 else None)
 
 
 def _asked(provider: Provider, client: Client, settings: Settings) -> tuple[str, int]:

@@ -23,6 +23,7 @@ from pipelines.cli import (
     ALL_WELL,
     SOME_FAILED,
     add_common_options,
+    add_dry_run,
     asked_of,
     explain,
     for_each_account,
@@ -64,6 +65,7 @@ def _parser(prog: str = "stripe_full.py") -> argparse.ArgumentParser:
     parser.add_argument("--since", type=moment, metavar="TIME", help="only objects created at or after this moment")
     parser.add_argument("--until", type=moment, metavar="TIME", help="only objects created before this moment")
     parser.add_argument("--full-refresh", action="store_true", help="read everything again")
+    add_dry_run(parser)
     return parser
 
 
@@ -82,7 +84,17 @@ def _full(options: argparse.Namespace) -> Report:
         asked=asked_of(options, "resources", "since", "until", "full_refresh"),
     )
 
-    return load_each_account(settings_of(options), order, debug=options.debug)
+    settings = settings_of(options)
+    return dry_run(settings, order) if options.dry_run else load_each_account(settings, order, debug=options.debug)
+
+
+def dry_run(settings: Settings, order: Order) -> Report:
+    """Says what the order would ask for."""
+    from pipelines.loading.dry_run import planned, tell
+
+    plans = planned(settings, order.resources, order.since, is_fresh=order.full_refresh or order.again)
+    tell(plans)
+    return Report(ALL_WELL, [one.to_json() for one in plans])
 
 
 def load_each_account(settings: Settings, order: Order, *, debug: bool = False) -> Report:

@@ -21,7 +21,9 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
     start("pipelines.stripe_sync")
 
 from pipelines.cli import (
+    ALL_WELL,
     add_common_options,
+    add_dry_run,
     asked_of,
     for_each_account,
     resources_of,
@@ -72,6 +74,7 @@ def _parser(prog: str = "stripe_sync.py") -> argparse.ArgumentParser:
         metavar="SECONDS",
         help=f"keep running, with this many seconds between two rounds (default: {FOLLOW_SECONDS:.0f})",
     )
+    add_dry_run(parser)
     parser.add_argument(
         "--strict", action="store_true", help="treat a resource that the account or the key lacks as an error"
     )
@@ -84,6 +87,13 @@ def _sync(options: argparse.Namespace) -> Report:
     names = resources_of(options)
     told: list[dict[str, Any]] = []
     settings, sync_settings = settings_of(options), read_sync_settings()
+    if options.dry_run:
+        from pipelines.loading.dry_run import tell
+        from pipelines.sync.dry_run import planned_sync
+
+        plans = planned_sync(settings, sync_settings, names)
+        tell(plans, events=True)
+        return Report(ALL_WELL, [one.to_json() for one in plans])
 
     def once() -> int:
         budget, strict, debug = options.requests_budget, options.strict, options.debug

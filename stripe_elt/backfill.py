@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from pipelines.cli import add_common_options, asked_of, moment, run_command, settings_of, window_of
+from pipelines.cli import add_common_options, add_dry_run, asked_of, moment, run_command, settings_of, window_of
 from pipelines.output import Report
 from sources.command_line import Parser
 
@@ -25,12 +25,13 @@ def _parser(prog: str = "stripe-elt backfill") -> argparse.ArgumentParser:
     add_common_options(parser)
     parser.add_argument("--since", type=moment, metavar="TIME", help="only objects created since: 7d, 2025-01-31")
     parser.add_argument("--until", type=moment, metavar="TIME", help="only objects created before this moment")
+    add_dry_run(parser)
     return parser
 
 
 def _backfill(options: argparse.Namespace) -> Report:
     from pipelines.loading.run import Order
-    from pipelines.stripe_full import load_each_account
+    from pipelines.stripe_full import dry_run, load_each_account
     from sources.stripe_api.catalogue import select
 
     names = [name.strip() for given in options.names for name in given.split(",") if name.strip()]
@@ -43,4 +44,5 @@ def _backfill(options: argparse.Namespace) -> Report:
         again=True,
         asked=asked_of(options, "names", "since", "until"),
     )
-    return load_each_account(settings_of(options), order, debug=options.debug)
+    settings = settings_of(options)
+    return dry_run(settings, order) if options.dry_run else load_each_account(settings, order, debug=options.debug)

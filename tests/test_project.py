@@ -21,7 +21,7 @@ import pytest
 from tests.databases import Database, with_database
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = ("sources", "pipelines", "webhook_sink", "simulator")
+SHIPPED = ("sources", "pipelines", "webhook_sink", "stripe_elt", "simulator")
 PACKAGES = (*SHIPPED, "benchmarks")
 
 # The rooms that a room may import from, beside itself.
@@ -29,10 +29,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sources": set(),
     "pipelines": {"sources"},
     "webhook_sink": {"pipelines", "sources"},
+    "stripe_elt": {"webhook_sink", "pipelines", "sources"},
     "simulator": {"sources"},
     "benchmarks": {"pipelines", "sources", "simulator", "webhook_sink"},
 }
-LAYERED = ("sources", "pipelines", "webhook_sink")
+LAYERED = ("sources", "pipelines", "webhook_sink", "stripe_elt")
 LAYERS = (
     "sources",
     "sources.fetch",
@@ -60,6 +61,7 @@ LAYERS = (
     "pipelines.cli",
     "pipelines.loading",
     "pipelines.session",
+    "pipelines.loading.dry_run",
     "pipelines.loading.run",
     "pipelines.sync",
     "pipelines.check",
@@ -70,6 +72,7 @@ LAYERS = (
     "webhook_sink",
     "webhook_sink.http",
     "webhook_sink.__main__",
+    "stripe_elt",
 )
 """The layers from the lowest to the highest: a folder, or a file where it lies lower than the rest of its folder. Each
 may import from itself and from those before it."""
