@@ -113,10 +113,14 @@ class State:
         """The run's key in `sync_runs`."""
         return str(self._run["run_id"])
 
-    def create(self) -> None:
-        """Makes the schema and the tables where they are missing. Raises `DatabaseProblem` for rights that lack."""
+    def create(self, *, with_all: bool = False) -> None:
+        """Makes the schema and the tables where they are missing. Raises `DatabaseProblem` for rights that lack.
+
+        `with_all`: the table of rejected objects too, which is otherwise made where there are any.
+        """
         json_type = "jsonb" if self._database.dialect == "postgres" else "JSON"
-        statements = {name: text.format(dataset=self._dataset, json=json_type) for name, text in STATEMENTS.items()}
+        texts = {**STATEMENTS, **({"sync_rejected": REJECTED} if with_all else {})}
+        statements = {name: text.format(dataset=self._dataset, json=json_type) for name, text in texts.items()}
         create_missing(self._database, self._dataset.strip('"'), statements)
         if not has_column(self._database, self._dataset.strip('"'), "sync_runs", "asked"):  # an older version made it
             self._database.execute(f"ALTER TABLE {self._dataset}.sync_runs ADD COLUMN IF NOT EXISTS asked {json_type}")

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 
+from pipelines.check.report import TABLE as CHECKS
 from pipelines.cli import ALL_WELL, DRIFT
 from pipelines.loading.tables import create_tables, missing_sql, tables_of
 from pipelines.output import Report
-from pipelines.session import open_database, staging_dataset
+from pipelines.session import open_database
 from pipelines.settings import Settings
 from pipelines.state import OWN_TABLES, State
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from pipelines.warehouse.problems import database_problems
-from pipelines.warehouse.rights import check_rights
+from pipelines.warehouse.rights import check_rights, create_missing
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.provider import STRIPE
 
@@ -42,8 +43,10 @@ def migrate(database: Database, settings: Settings, tables: Sequence[str]) -> li
     """Makes what is missing, and returns the names of the tables that changed. Raises DatabaseProblem."""
     dataset = settings.dataset
     written = {**dict.fromkeys(STRIPE.catalogue.tables, False), **OWN_TABLES}
-    check_rights(database, dataset, [staging_dataset(dataset, "")], written)
-    State(database, dataset, "", "", "migrate").create()
+    check_rights(database, dataset, [], written)
+    State(database, dataset, "", "", "migrate").create(with_all=True)
+    json_type = "jsonb" if database.dialect == "postgres" else "JSON"
+    create_missing(database, dataset, {"sync_checks": CHECKS.format(dataset=f'"{dataset}"', json=json_type)})
     changed = create_tables(database, dataset, STRIPE, tables)
     if database.dialect == "postgres":
         from webhook_sink.commit import ledger  # the sink's extra may not be installed

@@ -87,8 +87,8 @@ def _address(name: str, program: Program, process: subprocess.Popen[bytes]) -> s
         is_told.set()
 
     threading.Thread(target=read, name="tunnel", daemon=True).start()
-    is_told.wait(STARTING)
+    has_ended = is_told.wait(STARTING)
     if not found:
-        ended = "it ended" if process.poll() is not None else f"it has said none for {STARTING:.0f} seconds"
+        ended = "it ended" if has_ended else f"it has said none for {STARTING:.0f} seconds"
         raise BadConfiguration(f"The tunnel {name} gave no public address: {ended}. Start it by hand to see why.")
     return found[0]

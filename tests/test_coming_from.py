@@ -19,6 +19,7 @@ from pipelines.sync.settings import SECTION as SYNC_SECTION
 from pipelines.sync.settings import SyncSettings
 from sources.columns.columns import OWN_COLUMNS
 from sources.stripe_api.catalogue import TABLES, select
+from stripe_elt.__main__ import COMMANDS
 from webhook_sink import create_app
 from webhook_sink.http.app import App
 from webhook_sink.http.management import order_of
@@ -29,8 +30,19 @@ PAGE = Path(__file__).resolve().parent.parent / "docs/coming_from.md"
 CLASSES = ((Settings, SECTION), (SyncSettings, SYNC_SECTION), (SinkSettings, SINK_SECTION))
 SETTINGS = {each.name for kind, _ in CLASSES for each in fields(kind)}
 VARIABLES = {environment_name(each.name, section) for kind, section in CLASSES for each in fields(kind)}
-VARIABLES |= {each.metadata["env"] for kind, _ in CLASSES for each in fields(kind)}
-WORDS = {"sslmode", "object", "created", "all", "run_id", "X-API-Key", "livemode", "stripe_elt", '"children": true'}
+VARIABLES |= {each.metadata[name] for kind, _ in CLASSES for each in fields(kind) for name in ("env", "also")}
+WORDS = {
+    "sslmode",
+    "object",
+    "created",
+    "all",
+    "run_id",
+    "X-API-Key",
+    "livemode",
+    "stripe_elt",
+    ".env",
+    '"children": true',
+}
 """Names that are no setting: of libpq, of bodies and headers, of columns and of loggers."""
 
 
@@ -63,7 +75,7 @@ def check(name: str, app: App) -> None:
     call = re.fullmatch(r"(GET|POST) (/\S+)", name)
     if call:
         assert is_served(app, call[1], call[2]), name
-    elif name.startswith("python "):
+    elif name.startswith("stripe-elt "):
         assert understood(shlex.split(name)[1:]), name
     elif name.endswith("()"):
         assert name[:-2] in webhook_sink.__all__
@@ -81,14 +93,12 @@ def is_served(app: App, method: str, path: str) -> bool:
     return (method == "POST" and path in app.paths) or any(one.matches(scope)[0] == Match.FULL for one in routes)
 
 
-def understood(arguments: list[str]) -> bool:
-    if arguments[0] == "-m":
-        module, rest = f"{arguments[1]}.__main__", arguments[2:] or ["serve"]
-        rest = rest if not rest[0].startswith("-") else ["serve", *rest]
-    else:
-        module, rest = arguments[0].removesuffix(".py").replace("/", "."), arguments[1:]
-    options = importlib.import_module(module)._parser().parse_args(rest)
-    select(getattr(options, "resources", None) or ["default"])
+def understood(words: list[str]) -> bool:
+    command = COMMANDS[words[0]]
+    parser = importlib.import_module(command.module)._parser(*(["stripe-elt"] if command.first else []))
+    options = parser.parse_args([*command.first, *words[1:]])
+    names = [name for name in ("resources", "names") if getattr(options, name, None)]
+    select([each for name in names for each in getattr(options, name)] or ["default"])
     return True
 
 

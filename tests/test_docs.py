@@ -67,7 +67,7 @@ def test_settings_that_are_shown_exist(page: Path) -> None:
     known = {"TEST_DATABASE_URL", "RUNTIME__DLTHUB_TELEMETRY", environment_name("schema_contract", SECTION)}
     for kind, section in SETTINGS:
         known |= {environment_name(each.name, section) for each in fields(kind)}
-        known |= {each.metadata["env"] for each in fields(kind)}
+        known |= {each.metadata[name] for each in fields(kind) for name in ("env", "also")}
     named = re.findall(r"\b(?:[A-Z]+__\w+|[A-Z_]+_(?:URL|KEY|PATH|CA|SECRET))\b", page.read_text("utf-8"))
     assert set(named) - known == set()
 
