@@ -10,16 +10,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.runtime.signals import intercepted_signals, raise_if_signalled
-from dlt.common.typing import TLoaderFileFormat
-from dlt.extract import DltResource
-from dlt.pipeline.exceptions import PipelineStepFailed
 from pyarrow import csv, parquet
 
-from pipelines.loading.dlt_configuration import own_configuration, refuse_another_target
+from pipelines.loading.dlt_configuration import own_configuration
+from pipelines.loading.dlt_load import File, Target, load_files
 from pipelines.loading.working_folders import working_folder
 from pipelines.process import raise_if_interrupted
 from pipelines.warehouse.database import Database, has_table
@@ -29,6 +26,7 @@ from pipelines.warehouse.verdict import refusal_of
 from sources.columns.arrow import types_of
 from sources.columns.columns import Columns
 from sources.columns.dlt_hints import dlt_columns
+from sources.errors import ConnectorError
 
 MIN_BLOCK = 2**20  # bytes of a CSV file that Arrow reads at once
 BATCH_ROWS = 4_000  # are joined at a time: pages of a hundred rows are slow to write, all at once are twice in memory
@@ -117,11 +115,10 @@ class Loader:
     """
 
     def __init__(self, database: Database, dataset: str, columns: Columns, schema: str, staging: str = "") -> None:
-        self._database = database
-        self._dataset, self._schema, self._staging = dataset, schema, staging or f"{dataset}_staging"
-        self._destination = database.destination(self._staging, columns.catalogue)
-        self._columns = columns
-        self._file_format: TLoaderFileFormat = "csv" if database.dialect == "postgres" else "parquet"
+        self._database, self._dataset, self._columns = database, dataset, columns
+        staging = staging or f"{dataset}_staging"
+        self._target = Target(database.destination(staging), columns.catalogue, schema, dataset, staging)
+        self._is_postgres = database.dialect == "postgres"
 
     def load(self, tables: dict[str, pa.Table]) -> None:
         """Merges the tables; returns when all of them are committed.
@@ -138,13 +135,15 @@ class Loader:
                 schemas = {name: table.schema for name, table in tables.items()}
                 try:
                     self._run(folder, tables)
-                except PipelineStepFailed as error:
+                except Exception as error:
                     if refusal_of(error) is not None:
                         tables |= {name: self._read(folder, name, schema) for name, schema in schemas.items()}
                     raise
                 raise_if_signalled()
             raise_if_interrupted()  # one that came while dlt gave the handlers back
-        except (PipelineStepFailed, OSError) as error:
+        except ConnectorError:
+            raise
+        except Exception as error:
             raise_if_interrupted()
             if _is_interrupted(error):
                 raise KeyboardInterrupt from error
@@ -152,39 +151,26 @@ class Loader:
 
     def _run(self, folder: Path, tables: dict[str, pa.Table]) -> None:
         """Takes each table out of `tables` once it is written to a file."""
-        if not tables:
-            return
-        pipeline = dlt.pipeline(
-            self._schema, pipelines_dir=str(folder), destination=self._destination, dataset_name=self._dataset
-        )
-        pipeline.config.restore_from_destination = False
-        resources = [self._resource(folder, name, tables.pop(name)) for name in list(tables)]
-        pipeline.extract(dlt.sources.DltSource(dlt.Schema(self._schema), self._schema, resources))
-        pipeline.normalize()
-        refuse_another_target(pipeline.destination_client(), self._schema, self._dataset, self._staging)
-        pipeline.load()
+        files = {name: self._file(folder, name, tables.pop(name)) for name in list(tables)}
+        if files:
+            load_files(self._target, files)
 
-    def _resource(self, folder: Path, name: str, table: pa.Table) -> DltResource:
-        """The table as a file of the format that the database copies from, which dlt takes over as it is."""
+    def _file(self, folder: Path, name: str, table: pa.Table) -> File:
+        """The table as a file of the format that the database copies from."""
         path = self._path(folder, name)
-        if self._file_format == "csv":
+        if self._is_postgres:
             write_csv(table, path)
         else:
             parquet.write_table(table, path, compression="none")
-        return dlt.resource(
-            [dlt.mark.with_file_import(str(path), self._file_format, table.num_rows)],
-            name=name,
-            write_disposition={"disposition": "merge", "strategy": "upsert"},
-            columns=dlt_columns(name, self._columns, types_of(table.schema)),
-        )
+        return File(path, dlt_columns(name, self._columns, types_of(table.schema)))
 
     def _read(self, folder: Path, name: str, schema: pa.Schema) -> pa.Table:
-        """The table that `_resource` wrote."""
+        """The table that `_file` wrote."""
         path = self._path(folder, name)
-        return read_csv(path, schema) if self._file_format == "csv" else parquet.read_table(path, schema=schema)
+        return read_csv(path, schema) if self._is_postgres else parquet.read_table(path, schema=schema)
 
     def _path(self, folder: Path, name: str) -> Path:
-        return folder / f"{name}.{self._file_format}"
+        return folder / f"{name}.{'csv' if self._is_postgres else 'parquet'}"
 
 
 def _is_interrupted(error: BaseException | None) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sources.catalogue import Catalogue, ColumnType
+from sources.catalogue import ColumnType
 from sources.columns.dlt_hints import stored_types
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Database(Protocol):
     def check_lock(self) -> None:
         """Makes sure that the run locks are still held. Raises `DatabaseProblem` when another run has one meanwhile."""
 
-    def destination(self, staging: str, catalogue: Catalogue) -> Destination[Any, Any]:
+    def destination(self, staging: str) -> Destination[Any, Any]:
         """The dlt destination that loads into this database, and stages in the schema `staging`."""
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
-"""dlt's own `postgres` and `duckdb` destinations with the guarded merge, real primary keys and a shared stored schema.
+"""dlt's own `postgres` and `duckdb` destinations with real primary keys, our staging and a shared stored schema.
 
 Rests on these hooks of dlt 1.31 (`tests/pipelines/test_dlt_contract.py` fails loudly when an upgrade moves them):
-`client_class`, `create_load_job`, `_create_merge_followup_jobs`, `_get_constraints_sql`, `_make_create_table`,
-`update_stored_schema`, `_commit_schema_update`, `complete_load`. Knows no Stripe resource: tables, keys and types come
+`client_class`, `_get_constraints_sql`, `_make_create_table`, `update_stored_schema`, `_commit_schema_update`,
+`complete_load`. Knows no Stripe resource: tables, keys and types come
 with the dlt schema.
 """
 
@@ -15,36 +15,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from dlt.common.destination import Destination, DestinationCapabilitiesContext
-from dlt.common.destination.client import FollowupJobRequest, LoadJob
 from dlt.common.destination.typing import PreparedTableSchema
 from dlt.common.schema import Schema
 from dlt.common.schema.typing import TColumnSchema, TSchemaTables
-from dlt.common.storages.file_storage import FileStorage
 from dlt.destinations import duckdb as dlt_duckdb
 from dlt.destinations import postgres as dlt_postgres
 from dlt.destinations.impl.duckdb.duck import DuckDbClient
-from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresCsvCopyJob
+from dlt.destinations.impl.postgres.postgres import PostgresClient
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from pipelines.warehouse.merge import PARENT
-from pipelines.warehouse.merge_job import guarded_merge
 from pipelines.warehouse.postgres.connections import Connections, SharingSqlClient
 from pipelines.warehouse.postgres.dlt_credentials import LibpqConfiguration
-from sources.catalogue import Catalogue
 
 SCHEMA_LOCK = 0x5747_5250  # one advisory lock for every change of a dataset's tables
 
 
 class _SharedTables(SqlJobClientBase):
     """What both databases have in common: the merge, the keys, and a stored schema that two writers share."""
-
-    catalogue: Catalogue | None = None
-
-    def _create_merge_followup_jobs(self, table_chain: Sequence[PreparedTableSchema]) -> list[FollowupJobRequest]:
-        if self.catalogue is None:
-            raise TypeError("A destination that loads is made with a catalogue, as `Database.destination` does.")
-        merge_job = guarded_merge(self.catalogue, self.schema.name)
-        return [merge_job.from_table_chain(table_chain, self.sql_client)]
 
     @property
     def _is_staging(self) -> bool:
@@ -124,30 +112,22 @@ class _SharedTables(SqlJobClientBase):
         )
 
 
-class QuotedCsvCopyJob(PostgresCsvCopyJob):
-    """COPY that tells an empty string (quoted) from a null (nothing): dlt's own makes nulls of both."""
-
-    def run(self) -> None:
-        """Streams the file into the staging table; the header names the columns."""
-        sql_client = self._job_client.sql_client
-        with FileStorage.open_zipsafe_ro(self._file_path, "rb") as file:
-            header = file.readline().decode("utf-8").strip()
-            columns = ", ".join(sql_client.escape_column_name(name.strip('"')) for name in header.split(","))
-            table = sql_client.make_qualified_table_name(self.load_table_name)
-            with sql_client.begin_transaction(), sql_client.native_connection.cursor() as cursor:
-                copy = f"COPY {table} ({columns}) FROM STDIN WITH (FORMAT csv, NULL '', ENCODING 'UTF8')"
-                cursor.copy_expert(copy, file, size=262_144)
-
-
 class GuardedPostgresClient(_SharedTables, PostgresClient):
     """Postgres: unlogged staging tables that nobody tends, an index on children's parents."""
 
-    def create_load_job(
-        self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False
-    ) -> LoadJob:
-        """Csv files go through `QuotedCsvCopyJob`."""
-        job = super().create_load_job(table, file_path, load_id, restore)
-        return QuotedCsvCopyJob(file_path) if isinstance(job, PostgresCsvCopyJob) else job
+    def stage_file(self, table: str, path: str) -> None:
+        """Puts the rows of a CSV file into an emptied table of the dataset; the header names the columns.
+
+        An empty string is quoted, a null is nothing: dlt's own job makes nulls of both.
+        """
+        name = self.sql_client.make_qualified_table_name(table)
+        with open(path, "rb") as file:
+            header = file.readline().decode("utf-8").strip()
+            columns = ", ".join(self.sql_client.escape_column_name(column.strip('"')) for column in header.split(","))
+            with self.sql_client.begin_transaction(), self.sql_client.native_connection.cursor() as cursor:
+                cursor.execute(f"TRUNCATE TABLE {name}")
+                copy = f"COPY {name} ({columns}) FROM STDIN WITH (FORMAT csv, NULL '', ENCODING 'UTF8')"
+                cursor.copy_expert(copy, file, size=262_144)
 
     def _lock_tables(self) -> None:
         self.sql_client.execute_sql(
@@ -170,24 +150,18 @@ class GuardedPostgresClient(_SharedTables, PostgresClient):
 class GuardedDuckDbClient(_SharedTables, DuckDbClient):
     """DuckDB: one process has the file, so that a process-wide lock is lock enough."""
 
+    def stage_file(self, table: str, path: str) -> None:
+        """Puts the rows of a Parquet file into an emptied table of the dataset."""
+        name, file = self.sql_client.make_qualified_table_name(table), path.replace("'", "''")
+        with self.sql_client.begin_transaction():
+            self.sql_client.execute_sql(f"DELETE FROM {name}")
+            self.sql_client.execute_sql(f"INSERT INTO {name} BY NAME SELECT * FROM read_parquet('{file}')")
+
 
 class _Guarded(Destination[Any, Any]):
-    """A destination whose clients know the `catalogue`, which tells the merge how tables hang together.
-
-    dlt asks for the capabilities several times a package, and reads the whole configuration for each answer: here once.
-    """
+    """dlt asks for the capabilities with each client, and reads the whole configuration for the answer: here once."""
 
     _explicit: Any = None
-
-    def __init__(self, *args: Any, catalogue: Catalogue | None = None, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._catalogue = catalogue
-
-    def client(self, schema: Schema, initial_config: Any = None) -> Any:
-        """As dlt's."""
-        made = super().client(schema, initial_config)
-        made.catalogue = self._catalogue
-        return made
 
     def capabilities(self, config: Any = None, naming: Any = None) -> DestinationCapabilitiesContext:
         """As dlt's; without a `config` of the caller's, the one that was given to the destination is read once."""
@@ -199,7 +173,7 @@ class _Guarded(Destination[Any, Any]):
 
 
 class postgres(_Guarded, dlt_postgres):
-    """dlt's `postgres` destination with the guarded merge. Same configuration, same name."""
+    """dlt's `postgres` destination with our clients. Same configuration, same name."""
 
     spec = LibpqConfiguration  # type: ignore[assignment]  # dlt means the very class, a subclass serves
 
@@ -220,7 +194,7 @@ class postgres(_Guarded, dlt_postgres):
 
 
 class duckdb(_Guarded, dlt_duckdb):
-    """dlt's `duckdb` destination with the guarded merge. Same configuration, same name."""
+    """dlt's `duckdb` destination with our clients. Same configuration, same name."""
 
     @property
     def client_class(self) -> type[GuardedDuckDbClient]:

@@ -21,7 +21,6 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem
-from sources.catalogue import Catalogue
 
 if TYPE_CHECKING:
     from dlt.common.destination import Destination
@@ -99,13 +98,11 @@ class DuckDbDatabase:
     def check_lock(self) -> None:
         """See `Database`: the file stays open as long as the process lives."""
 
-    def destination(self, staging: str, catalogue: Catalogue) -> Destination[Any, Any]:
+    def destination(self, staging: str) -> Destination[Any, Any]:
         """See `Database`: dlt works on cursors of this connection."""
         from pipelines.warehouse import destinations  # with dlt, which takes a second to import
 
-        return destinations.duckdb(
-            credentials=self._connection, catalogue=catalogue, staging_dataset_name_layout=staging
-        )
+        return destinations.duckdb(credentials=self._connection, staging_dataset_name_layout=staging)
 
     def close(self) -> None:
         """See `Database`."""

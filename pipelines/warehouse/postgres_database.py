@@ -22,7 +22,6 @@ from pipelines.warehouse.postgres.session_properties import (
     refuse_encoding,
 )
 from pipelines.warehouse.problems import DatabaseProblem
-from sources.catalogue import Catalogue
 
 if TYPE_CHECKING:
     from dlt.common.destination import Destination
@@ -111,7 +110,7 @@ class PostgresDatabase:
         """See `Database`."""
         self._run_lock.check()
 
-    def destination(self, staging: str, catalogue: Catalogue) -> Destination[Any, Any]:
+    def destination(self, staging: str) -> Destination[Any, Any]:
         """See `Database`."""
         from pipelines.warehouse import destinations  # with dlt, which takes a second to import
         from pipelines.warehouse.postgres.connections import Connections
@@ -121,7 +120,6 @@ class PostgresDatabase:
         return destinations.postgres(
             credentials=self._conninfo,
             connections=self._loaders,
-            catalogue=catalogue,
             staging_dataset_name_layout=staging,
         )
 

@@ -12,7 +12,6 @@ import pytest
 
 from pipelines.warehouse.postgres.connections import FRESH, Connections
 from pipelines.warehouse.postgres_database import PostgresDatabase
-from sources.stripe_api.catalogue import CATALOGUE
 
 
 @pytest.fixture
@@ -63,7 +62,7 @@ def test_clients_of_one_database_share_a_connection_until_it_closes(postgres_url
 
 def connection_of(database: PostgresDatabase) -> Any:
     """The connection that a client of a destination of the database's has worked with."""
-    destination = database.destination("stripe_staging", CATALOGUE)
+    destination = database.destination("stripe_staging")
     config = destination.spec()._bind_dataset_name("stripe")
     with destination.client(dlt.Schema("stripe"), config) as client:
         return client.sql_client.native_connection

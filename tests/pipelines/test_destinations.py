@@ -9,11 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import dlt
 import pyarrow as pa
 import pytest
 from psycopg.conninfo import make_conninfo
+from pyarrow import parquet
 
+from pipelines.loading.dlt_load import File, Target, load_files
+from pipelines.loading.loader import write_csv
 from pipelines.session import open_database
 from pipelines.settings import Settings
 from pipelines.warehouse.database import Database
@@ -65,24 +67,17 @@ def table(rows: list[dict[str, Any]], as_of: int) -> pa.Table:
 
 
 def load(database: Database, folder: Path, tables: dict[str, pa.Table], extra: dict[str, Any] | None = None) -> None:
-    pipeline = dlt.pipeline(
-        "stripe",
-        pipelines_dir=str(folder),
-        destination=database.destination("stripe_staging", CATALOGUE),
-        dataset_name="stripe",
-    )
-    pipeline.config.restore_from_destination = False
-    resources = [
-        dlt.resource(
-            [data],
-            name=name,
-            columns={column: {"name": column, **hint} for column, hint in (HINTS | (extra or {})).items()},
-            write_disposition={"disposition": "merge", "strategy": "upsert"},
-            file_format="csv" if database.dialect == "postgres" else "parquet",
-        )
-        for name, data in tables.items()
-    ]
-    pipeline.run(dlt.sources.DltSource(dlt.Schema("stripe"), "stripe", resources))
+    folder.mkdir()
+    columns: Any = {column: {"name": column, **hint} for column, hint in (HINTS | (extra or {})).items()}
+    files = {}
+    for name, data in tables.items():
+        files[name] = File(folder / name, columns)
+        if database.dialect == "postgres":
+            write_csv(data, folder / name)
+        else:
+            parquet.write_table(data, folder / name)
+    staging = "stripe_staging"
+    load_files(Target(database.destination(staging), CATALOGUE, "stripe", "stripe", staging), files)
 
 
 def stored_schema(database: Database) -> dict[str, Any]:

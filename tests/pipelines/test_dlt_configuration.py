@@ -26,7 +26,6 @@ from pipelines.warehouse.postgres.dlt_credentials import LibpqConfiguration
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from sources.columns.contract import contract_of
 from sources.errors import BadConfiguration
-from sources.stripe_api.catalogue import CATALOGUE
 from sources.stripe_api.provider import STRIPE
 from tests.databases import Database
 from tests.pipelines.mirror import Mirror
@@ -201,7 +200,7 @@ def test_only_the_threads_of_a_load_are_cut_off(monkeypatch: pytest.MonkeyPatch)
 def test_another_target_is_refused_before_anything_is_loaded(postgres_url: str) -> None:
     database = PostgresDatabase(postgres_url)
     try:
-        destination = database.destination("stripe_staging", CATALOGUE)
+        destination = database.destination("stripe_staging")
         client = destination.client(dlt.Schema("stripe"), spec_of("stripe_20260101"))
         with pytest.raises(BadConfiguration, match="the dataset 'stripe_20260101' instead of 'stripe'"):
             refuse_another_target(client, "stripe", "stripe", "stripe_staging")

@@ -1,4 +1,4 @@
-"""The parts of dlt that `warehouse.destinations` and `loading.loader` build on, beyond its documented interface.
+"""The parts of dlt that `warehouse.destinations` and `loading.dlt_load` build on, beyond its documented interface.
 
 When an upgrade of dlt fails here, read dlt's changes of the named part, adapt the project, and move the pin in
 pyproject.toml: the tests of the merge, not these, say whether it still works.
@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 from dlt.common.destination import Destination
+from dlt.common.destination.client import DestinationClientDwhConfiguration
 from dlt.destinations import duckdb, postgres
 from dlt.destinations.impl.duckdb.duck import DuckDbClient
-from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresCsvCopyJob
+from dlt.destinations.impl.postgres.postgres import PostgresClient
 from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
-from dlt.destinations.job_client_impl import SqlJobClientBase, SqlLoadJob
-from dlt.destinations.sql_jobs import SqlMergeFollowupJob
-from dlt.pipeline.configuration import PipelineConfiguration
+from dlt.destinations.job_client_impl import SqlJobClientBase, SqlJobClientWithStagingDataset
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -36,7 +35,6 @@ def test_installed_dlt_is_the_minor_that_the_hooks_were_read_in() -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "parameters"),
     [
-        (SqlJobClientBase, "_create_merge_followup_jobs", ["self", "table_chain"]),
         (SqlJobClientBase, "_get_constraints_sql", ["self", "table_name", "new_columns", "generate_alter"]),
         (SqlJobClientBase, "_make_create_table", ["self", "qualified_name", "table"]),
         (SqlJobClientBase, "_get_table_post_update_sql", ["self", "partial_table"]),
@@ -47,10 +45,10 @@ def test_installed_dlt_is_the_minor_that_the_hooks_were_read_in() -> None:
         (SqlJobClientBase, "_commit_schema_update", ["self", "schema", "schema_str"]),
         (SqlJobClientBase, "update_stored_schema", ["self", "only_tables", "expected_update", "force"]),
         (SqlJobClientBase, "complete_load", ["self", "load_id"]),
-        (PostgresClient, "create_load_job", ["self", "table", "file_path", "load_id", "restore"]),
-        (PostgresCsvCopyJob, "run", ["self"]),
-        (SqlMergeFollowupJob, "generate_sql", ["table_chain", "sql_client"]),
-        (SqlLoadJob, "_split_fragments", ["self", "sql"]),
+        (SqlJobClientBase, "initialize_storage", ["self", "truncate_tables"]),
+        (SqlJobClientBase, "is_storage_initialized", ["self"]),
+        (SqlJobClientWithStagingDataset, "with_staging_dataset", ["self"]),
+        (DestinationClientDwhConfiguration, "_bind_dataset_name", ["self", "dataset_name", "default_schema_name"]),
     ],
 )
 def test_hook_is_where_it_was(owner: type, name: str, parameters: list[str]) -> None:
@@ -86,7 +84,3 @@ def test_statements_and_transactions_of_dlts_client_go_through_the_methods_that_
 
 def _source(one: Any) -> str:
     return inspect.getsource(one) if inspect.isfunction(one) else ""
-
-
-def test_state_can_be_left_out_of_packages() -> None:
-    assert "restore_from_destination" in inspect.get_annotations(PipelineConfiguration)

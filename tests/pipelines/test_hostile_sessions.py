@@ -17,7 +17,7 @@ from pipelines.settings import Settings
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import DatabaseProblem
 from simulator.faults import Fault, Faults
-from sources.stripe_api.catalogue import CATALOGUE, select
+from sources.stripe_api.catalogue import select
 from tests.databases import Database, with_database
 from tests.pipelines.mirror import START, Mirror
 from tests.pipelines.test_session_properties import HOSTILE
@@ -185,7 +185,7 @@ def test_session_that_the_server_ended_is_opened_again(postgres_url: str) -> Non
 
 def test_session_of_dlts_that_the_server_ended_is_opened_again(postgres_url: str) -> None:
     database = PostgresDatabase(postgres_url)
-    destination = database.destination("stripe_staging", CATALOGUE)
+    destination = database.destination("stripe_staging")
     config = destination.spec()._bind_dataset_name("stripe")
     for _ in range(2):
         with destination.client(dlt.Schema("stripe"), config) as client:

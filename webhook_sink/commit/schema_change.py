@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from dlt.common.destination.exceptions import DestinationException
-from dlt.common.schema import Schema
-from dlt.common.schema.utils import new_table
-from dlt.dataset.utils import get_destination_clients
+from dlt.common.schema.typing import TColumnSchema
 
-from pipelines.loading.dlt_configuration import own_configuration, refuse_another_target
+from pipelines.loading.dlt_configuration import own_configuration
+from pipelines.loading.dlt_load import Target, make_tables, open_client, schema_of
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import database_error_of, state_of
 from pipelines.warehouse.verdict import RACES, verdict_of
@@ -36,25 +35,20 @@ def change(
     changed the tables at the same time, so that the schema has to be read again. Raises what the database refuses.
     """
     staging = f"{dataset}_staging"  # dlt asks for one; nothing is staged there
-    schema = Schema(name)
+    target = Target(database.destination(staging), columns.catalogue, name, dataset, staging)
+    wanted: dict[str, list[TColumnSchema]] = {}
     for table, added in needed.items():
         variants = {column: _variant(column) for column in added if VARIANT_MARK in column}
         # No other columns that were learned meanwhile: the database may refuse another event's column.
-        wanted = {*added, *OWN_COLUMNS, *all_columns(columns.catalogue, table), *stored.get(table, ())}
-        hints = [hint for column, hint in dlt_columns(table, columns, variants).items() if column in wanted]
-        schema.update_table(new_table(table, write_disposition="merge", columns=hints))
-    schema._bump_version()
+        known = {*added, *OWN_COLUMNS, *all_columns(columns.catalogue, table), *stored.get(table, ())}
+        wanted[table] = [hint for one, hint in dlt_columns(table, columns, variants).items() if one in known]
     failure: BaseException | None = None
     with own_configuration():
-        client, _ = get_destination_clients(
-            schema, destination=database.destination(staging, columns.catalogue), destination_dataset_name=dataset
-        )
-        refuse_another_target(client, name, dataset, staging)
+        schema = schema_of(name, wanted)
+        client = open_client(target, schema)
         try:
             with client:
-                if not client.is_storage_initialized():
-                    client.initialize_storage()
-                client.update_stored_schema(only_tables=[*needed, *schema.dlt_table_names()])
+                make_tables(client, [*wanted, *schema.dlt_table_names()])
         except DestinationException as error:
             failure = database_error_of(error)
             if failure is None or verdict_of(failure) == "moved" or state_of(failure) in RACES:

@@ -1,0 +1,100 @@
+"""What a small load package costs: three rows in each of one table or of eight, ours beside dlt's own pipeline.
+
+`python -m benchmarks.packages` prints the CPU of this process for each package, the median of several rounds in turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pyarrow as pa
+
+from benchmarks.machines import running_postgres
+from pipelines.loading.dlt_configuration import own_configuration
+from pipelines.loading.loader import Loader
+from pipelines.session import open_database
+from pipelines.settings import Settings
+from pipelines.warehouse.database import Database
+from sources.columns.arrow import arrow_tables
+from sources.columns.contract import Contract, ContractedColumns
+from sources.rows import Row, Stamp
+from sources.stripe_api.catalogue import CATALOGUE
+from sources.stripe_api.objects.rows import explode
+
+TABLES = ("products", "prices", "coupons", "payouts", "refunds", "disputes", "charges", "tax_rates")
+ROUNDS, DATASET = 7, "packages"
+
+
+def main() -> None:
+    """Prints a line for each database."""
+    logging.getLogger("dlt").addFilter(lambda _: False)  # it warns at each package of the pipeline
+    print("CPU ms a package        one table: ours   dlt's pipeline     eight tables: ours   dlt's pipeline")
+    with running_postgres() as url, tempfile.TemporaryDirectory() as folder:
+        file = str(Path(folder, "packages_data.duckdb"))
+        for settings in (
+            Settings(destination="postgres", database_url=url, dataset=DATASET),
+            Settings(destination="duckdb", duckdb_path=file, dataset=DATASET),
+        ):
+            database = open_database(settings)
+            try:
+                figures = [figure for count in (1, len(TABLES)) for figure in compare(database, Path(folder), count)]
+            finally:
+                database.close()
+            ours, dlts, ours_of_eight, dlts_of_eight = figures
+            print(
+                f"{settings.destination:<22} {ours:>16.0f} {dlts:>16.0f} {ours_of_eight:>22.0f} {dlts_of_eight:>16.0f}"
+            )
+
+
+def compare(database: Database, folder: Path, count: int) -> tuple[float, float]:
+    """Milliseconds of CPU for our loader, and for dlt's pipeline with its upsert of the same Arrow tables."""
+    columns = ContractedColumns(CATALOGUE, {}, Contract())
+    loader = Loader(database, DATASET, columns, "stripe")
+    destination = database.destination(f"{DATASET}_dlt_staging")
+    ours: list[float] = []
+    dlts: list[float] = []
+    for turn in range(ROUNDS + 1):
+        ours.append(cpu(lambda tables: loader.load(tables), tables_of(columns, turn, count)))
+        dlts.append(cpu(lambda tables: by_pipeline(destination, folder, tables), tables_of(columns, turn, count)))
+    return statistics.median(ours[1:]), statistics.median(dlts[1:])
+
+
+def by_pipeline(destination: Any, folder: Path, tables: dict[str, pa.Table]) -> None:
+    """As anybody would load them with dlt, without its state in the destination."""
+    with own_configuration(), tempfile.TemporaryDirectory(dir=folder) as working:
+        pipeline = dlt.pipeline("stripe", pipelines_dir=working, destination=destination, dataset_name=f"{DATASET}_dlt")
+        pipeline.config.restore_from_destination = False
+        merge: Any = {"disposition": "merge", "strategy": "upsert"}
+        resources = [
+            dlt.resource([table], name=name, write_disposition=merge, primary_key=["id", "_account_id"])
+            for name, table in tables.items()
+        ]
+        pipeline.run(resources)
+
+
+def tables_of(columns: ContractedColumns, turn: int, count: int) -> dict[str, pa.Table]:
+    """New objects of each table as Arrow tables."""
+    stamp, rows = Stamp("acct_1", 1_760_000_000 + turn, "list"), dict[str, list[Row]]()
+    for table in TABLES[:count]:
+        objects = [{"id": f"{table}_{turn}_{one}", "object": table, "created": turn} for one in range(3)]
+        for name, exploded in explode(table, objects, stamp).items():
+            rows.setdefault(name, []).extend(exploded)
+    return arrow_tables(rows, columns)
+
+
+def cpu(work: Callable[[dict[str, pa.Table]], None], tables: dict[str, pa.Table]) -> float:
+    """Milliseconds of this process."""
+    before = time.process_time()
+    work(tables)
+    return (time.process_time() - before) * 1_000
+
+
+if __name__ == "__main__":
+    main()

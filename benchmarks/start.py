@@ -1,0 +1,112 @@
+"""How long commands take to start: `--help`, a sync that finds nothing new, one object, and the sink until it is ready.
+
+`python -m benchmarks.start` prints medians of several runs in turn. Targets: docs/testing.md.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+
+import psutil
+
+from benchmarks.machines import ROOT, free_port, measure, running_postgres, running_simulator
+
+ROUNDS, PATIENCE = 5, 60.0
+CUSTOMERS = "30"
+TARGETS: Mapping[str, float] = {"--help": 0.25, "idle sync": 0.8, "one object": 1.0}  # seconds of CPU
+READY, MEMORY = 0.8, 80.0  # seconds, MB
+
+
+def main() -> None:
+    """Prints a line for each command."""
+    with running_simulator("--customers", CUSTOMERS, "--rate-limits", "none") as (api, key), running_postgres() as url:
+        environment = {
+            "DATABASE_URL": url,
+            "STRIPE_SECRET_KEY": key,
+            "SOURCES__STRIPE__API_BASE": api,
+            "SOURCES__STRIPE__DESTINATION": "postgres",
+            "SOURCES__STRIPE__DATASET": "start",
+            "SOURCES__STRIPE__SANDBOX_RATE": "inf",
+            "SOURCES__STRIPE__ENDPOINT_RATE": "inf",
+            "SOURCES__STRIPE__MAX_CLOCK_SKEW": "inf",
+        }
+        script(environment, "stripe_full.py", "--resources", "customers", "events")
+        script(environment, "stripe_sync.py")
+        commands = {
+            "--help": ("stripe_full.py", "--help"),
+            "idle sync": ("stripe_sync.py", "--resources", "customers", "events"),
+            "one object": ("stripe_object.py", customer_of(api, key)),
+        }
+        figures: dict[str, list[float]] = {name: [] for name in commands}
+        sinks: list[tuple[float, float]] = []
+        for _ in range(ROUNDS):
+            for name, command in commands.items():
+                figures[name].append(script(environment, *command))
+            sinks.append(sink(environment))
+    for name, seconds in figures.items():
+        target = TARGETS[name]
+        median = statistics.median(seconds)
+        print(f"{name:<12} {median:6.2f} s of CPU   target {target:.2f}: {met(median <= target)}")
+    ready, memory = (statistics.median(column) for column in zip(*sinks, strict=True))
+    print(f"{'sink ready':<12} {ready:6.2f} s, {memory:.0f} MB   target {READY} s: {met(ready <= READY)},"
+          f" {MEMORY:.0f} MB: {met(memory <= MEMORY)}")  # fmt: skip
+
+
+def met(is_met: bool) -> str:
+    """The verdict in words."""
+    return "met" if is_met else "not met"
+
+
+def script(environment: Mapping[str, str], name: str, *options: str) -> float:
+    """Seconds of CPU that a script took. Raises RuntimeError where it failed."""
+    measured = measure([sys.executable, f"pipelines/{name}", *options], environment)
+    if measured.exit_code:
+        raise RuntimeError(measured.output)
+    return measured.cpu
+
+
+def customer_of(api: str, key: str) -> str:
+    """The id of a customer of the simulated account."""
+    request = urllib.request.Request(f"{api}/v1/customers?limit=1", headers={"Authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        return str(answer.read().split(b'"id":"')[1].split(b'"')[0], "ascii")
+
+
+def sink(environment: Mapping[str, str]) -> tuple[float, float]:
+    """Seconds until the sink is ready, and its memory then, in MB."""
+    port = free_port()
+    command: Sequence[str] = [sys.executable, "-m", "webhook_sink", "--port", str(port)]
+    secret = {"STRIPE_WEBHOOK_SECRET": "whsec_benchmark"}
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | dict(environment) | secret, stderr=subprocess.DEVNULL
+    )
+    try:
+        while not is_ready(port):
+            if process.poll() is not None or time.perf_counter() - began > PATIENCE:
+                raise RuntimeError("the sink did not become ready")
+            time.sleep(0.01)
+        return time.perf_counter() - began, psutil.Process(process.pid).memory_info().rss / 1e6
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def is_ready(port: int) -> bool:
+    """Whether the sink says so."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""One package into the database by dlt's destination clients: tables are made, files staged, staged rows merged.
+
+dlt's pipeline takes three steps for that, extract, normalize and load, each of which reads and writes what the one
+before has left on disk: for a small package they cost ten times what the database does. The files of ours are ready, so
+that the last step is enough. What dlt keeps is the same: its tables, the stored schema, a row of `_dlt_loads`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlt.common.destination.client import DestinationClientDwhConfiguration
+from dlt.common.runtime.signals import raise_if_signalled
+from dlt.common.schema import Schema
+from dlt.common.schema.utils import new_table
+from dlt.common.storages.load_package import create_load_id
+
+from pipelines.loading.dlt_configuration import refuse_another_target
+from pipelines.warehouse.package_merge import package_merges
+
+if TYPE_CHECKING:
+    from dlt.common.destination import Destination
+    from dlt.common.schema.typing import TColumnSchema
+
+    from sources.catalogue import Catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a package goes: `schema` is the stored schema's name, `staging` the dataset in which rows are staged."""
+
+    destination: Destination[Any, Any]
+    catalogue: Catalogue
+    schema: str
+    dataset: str
+    staging: str
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A table's rows as CSV for Postgres, or Parquet for DuckDB, and its columns in dlt's terms."""
+
+    path: Path
+    columns: Mapping[str, TColumnSchema]
+
+
+def schema_of(name: str, tables: Mapping[str, Iterable[TColumnSchema]]) -> Schema:
+    """A schema of these tables and dlt's own."""
+    schema = Schema(name)
+    for table, columns in tables.items():
+        made = new_table(table, write_disposition="merge", columns=list(columns))
+        schema.update_table(made, normalize_identifiers=False)
+    schema._bump_version()
+    return schema
+
+
+def open_client(target: Target, schema: Schema) -> Any:
+    """dlt's client for these tables in the target. Raises BadConfiguration where dlt would go elsewhere."""
+    config = target.destination.spec()
+    if isinstance(config, DestinationClientDwhConfiguration):
+        config._bind_dataset_name(target.dataset)
+    client: Any = target.destination.client(schema, config)
+    refuse_another_target(client, target.schema, target.dataset, target.staging)
+    return client
+
+
+def make_tables(client: Any, tables: Iterable[str]) -> None:
+    """Creates what is missing of the dataset that the client has, of these tables and of their columns."""
+    if not client.is_storage_initialized():
+        client.initialize_storage()
+    client.update_stored_schema(only_tables=list(tables))
+
+
+def load_files(target: Target, files: Mapping[str, File]) -> None:
+    """Merges the rows of some files into the tables of their names; a signal ends it between two statements.
+
+    Each table is merged in a transaction of its own. Raises dlt's errors, and those of the drivers.
+    """
+    schema = schema_of(target.schema, {name: file.columns.values() for name, file in files.items()})
+    client = open_client(target, schema)
+    with client:
+        sql = client.sql_client
+        make_tables(client, [*files, *schema.dlt_table_names()])
+        with client.with_staging_dataset():
+            make_tables(client, files)
+            for name, file in files.items():
+                raise_if_signalled()
+                client.stage_file(name, str(file.path))
+        tables = [schema.get_table(name) for name in files]
+        for statements in package_merges(sql, tables, target.catalogue, target.schema):
+            raise_if_signalled()
+            with sql.begin_transaction():
+                for statement in statements:
+                    sql.execute_sql(statement)
+        client.complete_load(create_load_id())
