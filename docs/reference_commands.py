@@ -29,8 +29,8 @@ def commands_page() -> str:
         "Commands",
         "`stripe-elt` is one command for all of them: `stripe-elt full`, `sync`, `check` and `object` are the scripts"
         " in `pipelines/`, and `stripe-elt sink`, `replay`, `endpoint` and `follow` are those of"
-        " `python -m webhook_sink`. They have the same options. `stripe-elt --help` lists all commands, and each command"
-        " prints its options with `--help`.",
+        " `python -m webhook_sink`. They have the same options. `stripe-elt --help` lists all commands, and each"
+        " command prints its options with `--help`.",
         *(part for command, module in COMMANDS for part in _command(command, importlib.import_module(module))),
     )
 

@@ -9,14 +9,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dlt.common.destination.exceptions import DestinationException
-from dlt.common.schema import Schema
-from dlt.common.schema.utils import new_table
-from dlt.dataset.utils import get_destination_clients
 
-from pipelines.loading.dlt_configuration import own_configuration, refuse_another_target
+from pipelines.loading.dlt_configuration import own_configuration
+from pipelines.loading.dlt_load import Target, open_client, schema_of
 from pipelines.warehouse.database import Database, stored_columns
-from pipelines.warehouse.problems import DatabaseProblem, explained
-from pipelines.warehouse.verdict import verdict_of
+from pipelines.warehouse.problems import DatabaseProblem, database_error_of, explained, state_of
+from pipelines.warehouse.verdict import RACES, verdict_of
 from sources.columns.columns import Columns
 from sources.columns.dlt_hints import dlt_columns
 from sources.provider import Provider
@@ -60,7 +58,9 @@ def create_tables(database: Database, dataset: str, provider: Provider, tables: 
                     changed = client.update_stored_schema(only_tables=names) or {}
             return [name for name in changed if name in provider.catalogue.tables]
         except DestinationException as error:
-            if attempt + 1 == ATTEMPTS or verdict_of(error) not in ("moved", "outage"):
+            found = database_error_of(error)
+            is_race = found is not None and (verdict_of(found) == "moved" or state_of(found) in RACES)
+            if attempt + 1 == ATTEMPTS or not is_race:
                 raise DatabaseProblem(f"The tables could not be made. {explained(error)}") from error
     raise AssertionError
 
@@ -69,13 +69,6 @@ def _client(database: Database, dataset: str, provider: Provider, tables: Sequen
     """dlt's client with a schema of these tables, and their names with those of dlt's own."""
     staging = f"{dataset}_staging"  # dlt asks for one; nothing is staged there
     columns = Columns(provider.catalogue, stored_columns(database, dataset, provider.name))
-    schema = Schema(provider.name)
-    for table in tables:
-        schema.update_table(
-            new_table(table, write_disposition="merge", columns=list(dlt_columns(table, columns).values()))
-        )
-    schema._bump_version()
-    destination = database.destination(staging, provider.catalogue)
-    client, _ = get_destination_clients(schema, destination=destination, destination_dataset_name=dataset)
-    refuse_another_target(client, provider.name, dataset, staging)
-    return client, [*tables, *schema.dlt_table_names()]
+    schema = schema_of(provider.name, {table: dlt_columns(table, columns).values() for table in tables})
+    target = Target(database.destination(staging), provider.catalogue, provider.name, dataset, staging)
+    return open_client(target, schema), [*tables, *schema.dlt_table_names()]
