@@ -19,6 +19,7 @@ from dlt.common.schema.utils import new_table
 from dlt.common.storages.load_package import create_load_id
 
 from pipelines.loading.dlt_configuration import refuse_another_target
+from pipelines.warehouse.merge import Contents
 from pipelines.warehouse.package_merge import package_merges
 
 if TYPE_CHECKING:
@@ -41,10 +42,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A table's rows as CSV for Postgres, or Parquet for DuckDB, and its columns in dlt's terms."""
+    """A table's rows as CSV for Postgres, or Parquet for DuckDB, its columns in dlt's terms, and what the rows are."""
 
     path: Path
     columns: Mapping[str, TColumnSchema]
+    contents: Contents = Contents()
 
 
 def schema_of(name: str, tables: Mapping[str, Iterable[TColumnSchema]]) -> Schema:
@@ -90,7 +92,8 @@ def load_files(target: Target, files: Mapping[str, File]) -> None:
                 raise_if_signalled()
                 client.stage_file(name, str(file.path))
         tables = [schema.get_table(name) for name in files]
-        for statements in package_merges(sql, tables, target.catalogue, target.schema):
+        contents = {name: file.contents for name, file in files.items()}
+        for statements in package_merges(sql, tables, contents, target.catalogue, target.schema):
             raise_if_signalled()
             with sql.begin_transaction():
                 for statement in statements:

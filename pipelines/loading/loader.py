@@ -8,6 +8,7 @@ Knows dlt; knows no HTTP and no progress: the caller saves that after `load` has
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,12 +21,12 @@ from pipelines.loading.dlt_load import File, Target, load_files
 from pipelines.loading.working_folders import working_folder
 from pipelines.process import raise_if_interrupted
 from pipelines.warehouse.database import Database, has_table
-from pipelines.warehouse.merge import ACCOUNT, PARENT, SET_MARKER, SOURCE, SYNCED_AT
+from pipelines.warehouse.merge import ACCOUNT, PARENT, SET_MARKER, SOURCE, SYNCED_AT, Contents
 from pipelines.warehouse.problems import DatabaseProblem, explained
 from pipelines.warehouse.verdict import refusal_of
 from sources.columns.arrow import types_of
 from sources.columns.columns import Columns
-from sources.columns.dlt_hints import dlt_columns
+from sources.columns.dlt_hints import dlt_columns, key_columns
 from sources.errors import ConnectorError
 
 MIN_BLOCK = 2**20  # bytes of a CSV file that Arrow reads at once
@@ -65,6 +66,19 @@ def read_csv(path: Path, schema: pa.Schema) -> pa.Table:
         ),
     )
     return table.cast(schema)
+
+
+def contents_of(table: pa.Table, key: Sequence[str], witness: str) -> Contents:
+    """What the rows of a table are. `key` are its key's columns, `witness` the one that a tombstone has not."""
+    is_marker = pc.equal(table[SOURCE], SET_MARKER)
+    rows = table.filter(pc.invert(is_marker))
+    whole = rows.num_rows - rows[witness].null_count if witness in rows.column_names else 0
+    return Contents(
+        objects=whole > 0,
+        tombstones=whole < rows.num_rows,
+        markers=rows.num_rows < table.num_rows,
+        repeated=rows.select(key).group_by(list(key)).aggregate([]).num_rows < rows.num_rows,
+    )
 
 
 def _is_told(name: str, column: pa.ChunkedArray) -> bool:
@@ -162,7 +176,9 @@ class Loader:
             write_csv(table, path)
         else:
             parquet.write_table(table, path, compression="none")
-        return File(path, dlt_columns(name, self._columns, types_of(table.schema)))
+        known = self._columns.catalogue.tables[name]
+        contents = contents_of(table, key_columns(known), known.witness)
+        return File(path, dlt_columns(name, self._columns, types_of(table.schema)), contents)
 
     def _read(self, folder: Path, name: str, schema: pa.Schema) -> pa.Table:
         """The table that `_file` wrote."""

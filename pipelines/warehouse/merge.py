@@ -47,6 +47,16 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
+class Contents:
+    """What may be among staged rows: whole objects, tombstones, set markers, and several states of one object."""
+
+    objects: bool = True
+    tombstones: bool = True
+    markers: bool = True
+    repeated: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Merge:
     """One table's merge. Identifiers in `target` and `staging` are quoted and qualified already; column names are not.
 
@@ -56,7 +66,7 @@ class Merge:
     `unseen` are the columns that no event shows: whole objects that come with one say nothing about them. `others` are
     the provider's columns that another writer has added since: the incoming objects lack them. `remade` says that a
     deleted object can be made again under its id, within the same second even. `witness` is the column by which a whole
-    object is told from a tombstone, where it is null.
+    object is told from a tombstone, where it is null. `contents` says what may be staged: nothing is done for the rest.
     """
 
     target: str
@@ -69,6 +79,7 @@ class Merge:
     others: tuple[str, ...] = ()
     remade: bool = False
     witness: str = "object"
+    contents: Contents = Contents()
 
     @property
     def has_parent(self) -> bool:
@@ -77,7 +88,12 @@ class Merge:
 
     def statements(self) -> list[str]:
         """The statements, to be run in one transaction, in this order."""
-        return [self.upsert(), self.tombstones(), *([self.absent_children()] if self.has_parent else [])]
+        statements = [self.upsert()] if self.contents.objects else []
+        if self.contents.tombstones:
+            statements.append(self.tombstones())
+        if self.has_parent and self.contents.markers:
+            statements.append(self.absent_children())
+        return statements
 
     def upsert(self) -> str:
         """Whole objects: insert, or replace the row unless it is newer."""
@@ -143,13 +159,17 @@ class Merge:
         return " AND ".join(f"{one}.{_quote(name)} = {other}.{_quote(name)}" for name in self.key)
 
     def _newest(self, columns: Sequence[str], kind: str) -> str:
-        """The newest staged row of each key, of one kind, in the order of the key; written now."""
+        """The newest staged row of each key, of one kind, written now, in an order that all writers have.
+
+        Where each key has one row there is nothing to find, and where there is one writer nothing to sort: for a small
+        package, DuckDB plans both for longer than all the rest takes.
+        """
         selected = ", ".join(f"now() AS {SYNCED_AT}" if name == SYNCED_AT else _quote(name) for name in columns)
-        return (
-            f"SELECT DISTINCT ON ({_list(self.key)}) {selected} FROM {self.staging} AS n"
-            f" WHERE {SOURCE} <> '{SET_MARKER}' AND {kind}"
-            f" ORDER BY {_list(self.key)}, {AS_OF} DESC, {self.arrival} DESC"
-        )
+        found = f"{selected} FROM {self.staging} AS n WHERE {SOURCE} <> '{SET_MARKER}' AND {kind}"
+        if self.contents.repeated:
+            order = f"{_list(self.key)}, {AS_OF} DESC, {self.arrival} DESC"
+            return f"SELECT DISTINCT ON ({_list(self.key)}) {found} ORDER BY {order}"
+        return f"SELECT {found}" if self.arrival == "rowid" else f"SELECT {found} ORDER BY {_list(self.key)}"
 
 
 def holder_of(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlt.common.schema.utils import get_columns_names_with_prop
 
-from pipelines.warehouse.merge import AS_OF, PARENT, SOURCE, Merge, holder_of
+from pipelines.warehouse.merge import AS_OF, PARENT, SOURCE, Contents, Merge, holder_of
 from sources.catalogue import Catalogue, Table
 
 if TYPE_CHECKING:
@@ -24,12 +24,19 @@ Stored = Mapping[str, Sequence[str]]
 
 
 def package_merges(
-    sql_client: SqlClientBase[Any], tables: Collection[TTableSchema], catalogue: Catalogue, schema: str
+    sql_client: SqlClientBase[Any],
+    tables: Collection[TTableSchema],
+    contents: Mapping[str, Contents],
+    catalogue: Catalogue,
+    schema: str,
 ) -> list[list[str]]:
-    """The statements of each table's merge, to be run in one transaction; `schema` is the stored schema's name."""
+    """The statements of each table's merge, to be run in one transaction; `schema` is the stored schema's name.
+
+    `contents` says what each table's staged rows are.
+    """
     names = [str(table["name"]) for table in tables]
     stored = _stored_columns(sql_client, {*names, *_holders(catalogue, names)})
-    merges = [_merge_of(table, sql_client, catalogue, schema, stored) for table in tables]
+    merges = [_merge_of(table, contents, sql_client, catalogue, schema, stored) for table in tables]
     return [[*_statistics(merge), *merge.statements()] for merge in merges]
 
 
@@ -52,7 +59,12 @@ def _statistics(merge: Merge) -> list[str]:
 
 
 def _merge_of(
-    table: TTableSchema, sql_client: SqlClientBase[Any], catalogue: Catalogue, schema: str, stored: Stored
+    table: TTableSchema,
+    contents: Mapping[str, Contents],
+    sql_client: SqlClientBase[Any],
+    catalogue: Catalogue,
+    schema: str,
+    stored: Stored,
 ) -> Merge:
     name = str(table["name"])
     known = catalogue.tables.get(name) or Table(name, ())
@@ -70,6 +82,7 @@ def _merge_of(
         others=_added_since(sql_client, schema, name, [one for one in stored[name] if one not in columns]),
         remade=known.chosen_id,
         witness=known.witness,
+        contents=contents[name],
     )
 
 

@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 from pyarrow import parquet
 
 from pipelines.loading.dlt_load import File, Target, load_files
-from pipelines.loading.loader import write_csv
+from pipelines.loading.loader import contents_of, write_csv
 from pipelines.session import open_database
 from pipelines.settings import Settings
 from pipelines.warehouse.database import Database
@@ -71,7 +71,7 @@ def load(database: Database, folder: Path, tables: dict[str, pa.Table], extra: d
     columns: Any = {column: {"name": column, **hint} for column, hint in (HINTS | (extra or {})).items()}
     files = {}
     for name, data in tables.items():
-        files[name] = File(folder / name, columns)
+        files[name] = File(folder / name, columns, contents_of(data, ["id", "_account_id"], "object"))
         if database.dialect == "postgres":
             write_csv(data, folder / name)
         else:
