@@ -41,6 +41,8 @@ COMMANDS: Mapping[str, Command] = {
     "resources": Command("stripe_elt.resources", "what can be loaded, and what it costs"),
     "completion": Command("stripe_elt.completion", "print completion for bash, zsh or fish"),
 }
+OF_THE_SINK = frozenset(("psycopg_pool", "uvicorn", "starlette", "prometheus_client", "httptools", "uvloop"))
+"""Modules that the extra `sink` brings."""
 GLOBAL = ("-q", "--quiet", "--json", "--debug")
 """Options that may stand before the command too."""
 
@@ -72,7 +74,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         print(f"{USAGE}{NAME}: error: {_unknown(name)}", file=sys.stderr)
         return 2
     prog = NAME if command.first else f"{NAME} {name}"  # a module with several commands adds the name itself
-    code: int = importlib.import_module(command.module).main([*command.first, *words, *before], prog)
+    try:
+        code: int = importlib.import_module(command.module).main([*command.first, *words, *before], prog)
+    except ModuleNotFoundError as error:
+        if error.name not in OF_THE_SINK:
+            raise
+        print(f"{NAME} {name} needs more packages: pip install 'stripe-elt[sink]'", file=sys.stderr)
+        return 2
     return code
 
 

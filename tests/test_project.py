@@ -212,11 +212,18 @@ def test_pip_installs_what_uv_installs() -> None:
 
 def test_dependencies_are_declared_used_and_explained() -> None:
     project = read_toml("pyproject.toml")["project"]
-    declared = {distribution(each) for each in project["dependencies"]}
-    for_tests = {distribution(each) for each in project["optional-dependencies"]["dev"]}
+    base = {distribution(each) for each in project["dependencies"]}
+    extras = {
+        name: {distribution(each) for each in given} - {"stripe-elt"}
+        for name, given in project["optional-dependencies"].items()
+    }
+    declared, for_tests = base | extras["sink"] | extras["simulator"], extras["dev"]
     explained = set(re.findall(r"`([\w-]+)`", first_column((ROOT / "docs/decisions.md").read_text("utf-8"))))
     shipped = distributions_imported(*SHIPPED)
     assert shipped == declared - BOUNDS
+    assert distributions_imported("sources", "pipelines", "stripe_elt") <= base
+    assert distributions_imported("webhook_sink") <= base | extras["sink"]
+    assert distributions_imported("simulator") <= base | extras["simulator"]
     assert distributions_imported("tests", "benchmarks", "docs") <= declared | for_tests
     assert explained == declared | for_tests
 
@@ -233,7 +240,7 @@ def distributions_imported(*folders: str) -> set[str]:
     """Names of the distributions that the folders' files import from, the standard library and our own left out."""
     owners = importlib.metadata.packages_distributions()
     names = {name.partition(".")[0] for path in python_files(*folders) for name in imports(path)}
-    ours = {path.stem for path in (ROOT / "docs").glob("*.py")} | {*PACKAGES, "tests", "docs", "demo"}
+    ours = {path.stem for path in (ROOT / "docs").glob("*.py")} | {*PACKAGES, "tests", "docs", "demo", "readme_hook"}
     names -= sys.stdlib_module_names | ours | ELSEWHERE
     return {distribution(owners.get(name, [f"not-installed-{name}"])[0].lower()) for name in names}
 
