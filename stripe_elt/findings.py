@@ -30,6 +30,10 @@ from sources.stripe_api.client.client import Client
 from sources.stripe_api.provider import open_client
 
 State = Literal["ok", "warning", "problem"]
+READ_ONLY = (
+    "it is read-only: it is a standby, or default_transaction_read_only is on. Set DATABASE_URL to a server and a role"
+    " that may write"
+)
 SKEW = 60
 """Seconds by which this machine's clock may differ from Stripe's before it is worth a word."""
 
@@ -153,6 +157,9 @@ def _database(settings: Settings) -> Iterator[Finding]:
     with closing(open_database(settings)) as database:
         yield Finding("database", "ok", _described(database, settings))
         if database.dialect == "postgres":
+            query = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean"
+            if any(database.execute(query)[0]):
+                yield Finding("database", "problem", READ_ONLY)
             written = {**dict.fromkeys(CATALOGUE.tables, False), **OWN_TABLES}
             check_rights(database, settings.dataset, [staging_dataset(settings.dataset, "")], written)
             yield Finding("rights", "ok", "the role may load")

@@ -95,6 +95,8 @@ class Board:
 
 LOG_SECONDS = 15.0
 ACTIVE_LINES = 12
+WIDE = 110
+"""Columns of a terminal from which on the summary has room for reasons beside the numbers."""
 FEW_SECONDS = 10.0
 """Below this no number is told: what is read last has to be loaded as well."""
 logger = logging.getLogger("stripe_elt")
@@ -185,18 +187,23 @@ def print_summary(board: Board, *, all_lines: bool = True) -> None:
 
     shown = [one for one in board.statuses() if all_lines or one.rows or one.status != "complete"]
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    is_wide = console.width >= WIDE
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1) if is_wide else (0, 1, 0, 0))
     table.add_column("resource", no_wrap=True, min_width=_longest(shown))
     for heading in ("rows", "requests", "seconds", "status"):
         table.add_column(heading, justify="left" if heading == "status" else "right", no_wrap=True)
-    table.add_column("why", overflow="fold")
+    if is_wide:
+        table.add_column("why", overflow="fold")
     for one in shown:
-        table.add_row(*_cells(one))
+        table.add_row(*_cells(one)[: len(table.columns)])
     totals = board.totals()
     table.add_section()
-    table.add_row("total", f"{totals.rows:,}", f"{totals.requests:,}", f"{totals.seconds:.1f}", "", "")
+    table.add_row("total", f"{totals.rows:,}", f"{totals.requests:,}", f"{totals.seconds:.1f}")
     with console.capture() as captured:
         console.print(table)
+        for one in shown if not is_wide else ():
+            if one.error:
+                console.print(f"{one.resource}: {one.error}", markup=False)
     print(*(line.rstrip() for line in captured.get().splitlines()), sep="\n")
 
 

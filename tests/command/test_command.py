@@ -43,7 +43,9 @@ def test_help_names_every_command_and_version_is_the_packages(run: Run) -> None:
     [
         (["resorces"], "there is no command 'resorces'. Did you mean resources?"),
         (["sk_live_pasted"], "there is no such command. Choose from start, full,"),
-        (["full", "--resurces", "x"], "unrecognized arguments"),
+        (["full", "--dry-rum"], "Did you mean --dry-run?"),
+        (["sink", "--prt=8080"], "Did you mean --port?"),
+        (["endpoint", "list", "--datset", "x"], "Did you mean --dataset?"),
         (["full", "--resources", "custmers"], "did you mean 'customers'"),
         (["status", "--max-age", "soon"], "is not a length of time: write 90s, 30m, 2h, 1d or 2w"),
         (["backfill", "customer", "--since", "7 days"], "write 2025-01-31, 2025-01-31T12:00:00Z, 7d or unix seconds"),

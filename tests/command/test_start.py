@@ -251,3 +251,17 @@ def test_a_tunnel_that_dies_later_ends_everything_and_its_endpoint(
         assert started.process.wait(60) == 1
         started.wait_for("The tunnel cloudflared has ended")
     assert ours(sim) == []
+
+
+def test_a_port_that_is_taken_is_said(root: Path, environment: dict[str, str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        more = {"STRIPE_WEBHOOK_SECRET": "whsec_1"}
+        done = processes.run("-m", "stripe_elt", "sink", "--port", port, cwd=root, env=environment | more)
+    assert done.returncode == 2
+    told = " ".join(done.stderr.split())
+    assert f"The sink cannot listen on port {port} of 127.0.0.1" in told
+    assert "choose another port with --port" in told
+    assert "Traceback" not in done.stderr

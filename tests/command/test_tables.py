@@ -11,9 +11,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from dlt.common.schema.typing import SCHEMA_ENGINE_VERSION
 
 from pipelines.loading.tables import create_tables
 from pipelines.session import open_database
+from pipelines.warehouse.database import ENGINE_VERSION
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.provider import STRIPE
 from tests import processes
@@ -167,3 +169,35 @@ def test_one_role_migrates_one_writes_one_reads(postgres_url: str, root: Path, m
             for own in roles.values():
                 connection.execute(f'drop owned by "{own}" cascade'.encode())
                 connection.execute(f'drop role "{own}"'.encode())
+
+
+def test_a_schema_that_a_newer_dlt_has_written_is_refused_in_one_paragraph(mirror: Mirror, run: Run) -> None:
+    mirror.begin("customers", "events", synced=True)
+    mirror.destination.query(
+        """update stripe._dlt_version set schema = replace(schema, '"engine_version":11', '"engine_version":99')"""
+    )
+    for words in (["full"], ["sync"], ["migrate"], ["object", mirror.rows("customers")[0]["id"]]):
+        done = run(*words)
+        assert done.returncode == 2, words
+        assert "were made or changed by a newer version of dlt" in " ".join(done.stderr.split())
+        assert "Traceback" not in done.stderr
+
+
+def test_the_format_of_stored_schemas_is_that_of_the_installed_dlt() -> None:
+    assert ENGINE_VERSION == SCHEMA_ENGINE_VERSION
+
+
+def test_a_read_only_database_is_named_by_every_command(
+    postgres_url: str, root: Path, mirrored: Callable[..., Mirror]
+) -> None:
+    mirror = Mirror(mirrored().sim, Database("postgres", postgres_url))
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f'alter database "{name}" set default_transaction_read_only = on'.encode())
+    for words in (["full", "--resources", "customers"], ["migrate"], ["sync"]):
+        done = processes.run("-m", "stripe_elt", *words, cwd=root, env=mirror.environment)
+        assert done.returncode == 2, words
+        assert "The database is read-only" in " ".join(done.stderr.split())
+    doctor = processes.run("-m", "stripe_elt", "doctor", "--no-permissions", cwd=root, env=mirror.environment)
+    assert doctor.returncode == 1
+    assert "problem  database: it is read-only" in doctor.stdout

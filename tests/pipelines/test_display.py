@@ -76,7 +76,9 @@ def test_no_name_is_cut_on_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", Terminal())
     print_summary(told)
     shown = re.sub(r"\x1b\[[0-9;]*m", "", sys.stdout.getvalue())  # type: ignore[attr-defined]
-    assert [name for name in names if not re.search(rf"^{name} +24,423 +387 +0.0 +skipped", shown, re.MULTILINE)] == []
+    assert [name for name in names if not re.search(rf"^{name} +24,423 +387 +0.0 skipped$", shown, re.MULTILINE)] == []
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "customers: not given not given" in shown
 
 
 def test_summary_in_a_pipe_has_no_spaces_at_line_ends(capsys: pytest.CaptureFixture[str]) -> None:

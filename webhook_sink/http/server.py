@@ -11,6 +11,7 @@ import uvicorn
 
 from pipelines.process import stops
 from pipelines.settings import Settings
+from sources.errors import BadConfiguration
 from webhook_sink.http.app import App
 from webhook_sink.http.management import management_routes
 from webhook_sink.http.protocol import BoundedProtocol, Bounds, WaitingClients
@@ -30,6 +31,12 @@ def serve(settings: Settings, sink_settings: SinkSettings) -> None:
     try:
         with asyncio.Runner(loop_factory=uvicorn.Config("webhook_sink", log_config=None).get_loop_factory()) as runner:
             runner.run(_serve(settings, sink_settings))
+    except SystemExit:  # uvicorn's way to say that it cannot listen, after a line in its log
+        raise BadConfiguration(
+            f"The sink cannot listen on port {sink_settings.port} of {sink_settings.host}: see the line above. If"
+            " another program has the port, such as a sink that is still running, stop it, or choose another port with"
+            " --port or WEBHOOK_SINK__PORT."
+        ) from None
     finally:
         gc.unfreeze()  # or DuckDB's module reports the frozen objects as leaks when the process ends
 
