@@ -97,6 +97,7 @@ def management_routes(sink: Sink, settings: Settings, api_key: str) -> list[Base
         Route("/sync/runs/{id}", api.guarded(api.run), methods=["GET"]),
         Route("/sync/single/{id:path}", api.guarded(api.single), methods=["POST"]),
         *periods,
+        Route("/sync/{period}", api.guarded(api.unknown), methods=["POST"]),
     ]
 
 
@@ -150,6 +151,10 @@ class Management:
             return self._start(command, body, sync)
 
         return handler
+
+    async def unknown(self, request: Request) -> Response:
+        """`POST /sync/yearly` and its like."""
+        return _error(404, f"there is no such sync: {', '.join(HOURS)}")
 
     async def single(self, request: Request) -> Response:
         """`POST /sync/single/{id}`. Answers when the object is loaded."""
