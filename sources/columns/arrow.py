@@ -73,6 +73,22 @@ def arrow_tables(
     return made
 
 
+def repeated(row: pa.Table, place: str, texts: Sequence[str]) -> pa.Table | None:
+    """A table of one row, with that row once for each text, which stands wherever the row has the text `place`.
+
+    None where a text cannot be stored as it is.
+    """
+    try:
+        column = _text(texts)
+    except _NOT_ALL_FIT:
+        return None
+    if column is None:
+        return None
+    values = [one[0] for one in row.columns]
+    made = [column if value.as_py() == place else pa.repeat(value, len(texts)) for value in values]
+    return pa.Table.from_arrays(made, schema=row.schema)
+
+
 def _storable(
     table: Table, rows: Sequence[Mapping[str, Any]], columns: Columns, synced_at: datetime, counts: ConversionCounts
 ) -> list[Mapping[str, Any]]:

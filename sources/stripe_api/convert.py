@@ -14,26 +14,43 @@ from sources.fetch.fetch import Convert
 from sources.fetch.pager import Listing
 from sources.rows import Row, Stamp
 from sources.stripe_api.catalogue import Resource
-from sources.stripe_api.objects.rows import explode, set_marker
+from sources.stripe_api.objects.rows import ClosedSets, explode, set_marker
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
+PLACE = "parent"
+"""What stands for a parent's id in the one marker of a page that the others are made of."""
+
+
 def converter(account_id: str, columns: Columns, counts: ConversionCounts) -> Convert:
     """A conversion for a `Fetch`."""
-    from sources.columns.arrow import arrow_tables  # here, because the sink converts nothing
+    from sources.columns.arrow import arrow_tables, concat, repeated  # here, because the sink converts nothing
 
     def convert(resource: Resource, listings: Sequence[Listing]) -> Mapping[str, pa.Table]:
         own = counts.within(resource.name)
         rows: dict[str, list[Row]] = {}
+        markers: dict[str, list[pa.Table]] = {}
         for listing in listings:
             stamp = Stamp(account_id, listing.as_of, "retrieve" if resource.kind == "singleton" else "list")
-            exploded = explode(resource.table, listing.objects, stamp, parent_id=listing.parent_id, counts=own)
+            closed: ClosedSets = {}
+            exploded = explode(
+                resource.table, listing.objects, stamp, parent_id=listing.parent_id, counts=own, closed=closed
+            )
             for table, found in exploded.items():
                 rows.setdefault(table, []).extend(found)
             if listing.whole and listing.parent_id is not None:
-                rows.setdefault(resource.table, []).append(set_marker(resource.table, listing.parent_id, stamp))
-        return arrow_tables(rows, columns, counts=own)
+                closed.setdefault(resource.table, []).append(listing.parent_id)
+            for table, parents in closed.items():
+                pattern = arrow_tables({table: [set_marker(table, PLACE, stamp)]}, columns)[table]
+                if (made := repeated(pattern, PLACE, parents)) is not None:
+                    markers.setdefault(table, []).append(made)
+                else:
+                    rows.setdefault(table, []).extend(set_marker(table, parent, stamp) for parent in parents)
+        tables = arrow_tables(rows, columns, counts=own)
+        for table, made_of_it in markers.items():
+            tables[table] = concat([tables[table], *made_of_it] if table in tables else made_of_it)
+        return tables
 
     return convert

@@ -27,6 +27,9 @@ class Taken(NamedTuple):
     left: int = 0
 
 
+_NONE_AT_ALL, _NONE_HERE = Taken([], whole=True), Taken([], whole=False)
+
+
 def take(obj: dict[str, Any], embedded: Embedded) -> Taken | None:
     """Remove the list from the object (which is changed) and return it; None, and no change, where it has none.
 
@@ -34,14 +37,19 @@ def take(obj: dict[str, Any], embedded: Embedded) -> Taken | None:
     ids, a shape that Stripe does not have today) stays in the object, so that nothing is lost. So do entries without a
     key, and those that have one together: the others are taken, and the list is not whole.
     """
-    *path, field = embedded.field.split(".")
     holder: Any = obj
-    for step in path:
-        holder = holder.get(step) if type(holder) is dict else None
+    field = embedded.field
+    if "." in field:
+        *path, field = field.split(".")
+        for step in path:
+            holder = holder.get(step) if type(holder) is dict else None
     listed = holder.get(field) if type(holder) is dict else None
     if type(listed) is not dict or listed.get("object") != "list" or type(listed.get("data")) is not list:
         return None
     entries = listed["data"]
+    if not entries:
+        del holder[field]
+        return _NONE_AT_ALL if listed.get("has_more") is False else _NONE_HERE
     child = TABLES[embedded.table]
     keyed = [entry for entry in entries if type(entry) is dict and has_key(entry, child.name)]
     times = Counter([id_in(entry, child) for entry in keyed])

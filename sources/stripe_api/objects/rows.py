@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from sources.columns.conversion_counts import ConversionCounts
     from sources.stripe_api.catalogue import Table
 
-__all__ = ["Row", "Stamp", "comparable", "explode", "object_of", "set_marker", "tombstone"]
+__all__ = ["ClosedSets", "Row", "Stamp", "comparable", "explode", "object_of", "set_marker", "tombstone"]
+
+ClosedSets = dict[str, list[str]]
+"""table -> ids of the parents whose children came along, every one of them."""
 
 _STUB_FIELDS = 5
 """Stripe's deletion stubs have `id`, `object`, `deleted` and at most two more (`currency`; `device_type` and
@@ -40,6 +43,7 @@ def explode(
     parent_id: str | None = None,
     counts: ConversionCounts | None = None,
     entries: ConversionCounts | None = None,
+    closed: ClosedSets | None = None,
 ) -> dict[str, list[Row]]:
     """Rows by table of the objects of one table and of all embedded in them. The dicts become the rows: they change.
 
@@ -47,10 +51,12 @@ def explode(
     tombstones when they are stubs, else rows with `_deleted_at`. `parent_id` is kept where the table has parents.
     An object that shows its id of today beside another one (`Table.unique_id`) gets it.
     An object that no row can hold, for want of a key, is left out and noted in `counts`; without, BrokenPage is raised.
-    Embedded objects are noted in `entries`, where that is another one.
+    Embedded objects are noted in `entries`, where that is another one. With `closed`, the parents of set markers are
+    added to it, and no markers are made: most lists of most objects are empty, and a row for each costs as much as the
+    object's own.
     """
     rows: dict[str, list[Row]] = {}
-    _explode(rows, TABLES[table], objects, stamp, parent_id, counts, entries or counts)
+    _explode(rows, TABLES[table], objects, stamp, parent_id, counts, entries or counts, closed)
     return rows
 
 
@@ -72,6 +78,7 @@ def _explode(
     parent_id: str | None,
     counts: ConversionCounts | None,
     entries: ConversionCounts | None,
+    closed: ClosedSets | None,
 ) -> None:
     out = rows.setdefault(table.name, [])
     own = _own(table, stamp, parent_id)
@@ -91,13 +98,13 @@ def _explode(
             obj["id"] = own_id
         if type(deleted := obj.get("deleted")) is bool:
             if deleted and _is_stub(table, obj):
-                _delete(rows, table, obj, stamp, parent_id)
+                _delete(rows, table, obj, stamp, parent_id, closed)
                 continue
             del obj["deleted"]
             if deleted:
                 obj["_deleted_at"] = stamp.as_of
         if table.embedded:
-            _take_children(rows, table, obj, stamp, entries)
+            _take_children(rows, table, obj, stamp, entries, closed)
         obj.update(own)
         if parent_id is None and table.parent_field is not None:
             obj["_parent_id"] = _parent_of(table, obj)
@@ -112,7 +119,12 @@ def _reject(table: Table, obj: Row, what: str, counts: ConversionCounts | None) 
 
 
 def _take_children(
-    rows: dict[str, list[Row]], table: Table, obj: Row, stamp: Stamp, counts: ConversionCounts | None
+    rows: dict[str, list[Row]],
+    table: Table,
+    obj: Row,
+    stamp: Stamp,
+    counts: ConversionCounts | None,
+    closed: ClosedSets | None,
 ) -> None:
     """Move the embedded lists to their tables. Only rows of tables that have a parent can be closed by a set marker."""
     id = obj[table.key[0]] if table.key else None
@@ -124,20 +136,34 @@ def _take_children(
         if taken.left and counts is not None:
             why = f"entries of {table.name}.{embedded.field} have no key, or share it"
             counts.reject(child.name, id, f"{taken.left} {why}", taken.left)
-        if taken.objects or taken.whole:
-            _explode(rows, child, taken.objects, stamp, id, counts, counts)
+        if taken.objects:
+            _explode(rows, child, taken.objects, stamp, id, counts, counts, closed)
         if taken.whole and child.parent is not None and id is not None:
-            rows[child.name].append(set_marker(child.name, id, stamp))
+            _close(rows, child.name, id, stamp, closed)
 
 
-def _delete(rows: dict[str, list[Row]], table: Table, stub: Row, stamp: Stamp, parent_id: str | None) -> None:
+def _close(rows: dict[str, list[Row]], table: str, parent_id: str, stamp: Stamp, closed: ClosedSets | None) -> None:
+    if closed is None:
+        rows.setdefault(table, []).append(set_marker(table, parent_id, stamp))
+    else:
+        closed.setdefault(table, []).append(parent_id)
+
+
+def _delete(
+    rows: dict[str, list[Row]],
+    table: Table,
+    stub: Row,
+    stamp: Stamp,
+    parent_id: str | None,
+    closed: ClosedSets | None,
+) -> None:
     """A tombstone; and as a deleted object has no children left, an empty set for each child table."""
     key = {field: value for field, value in stub.items() if field in table.key}
     own = _own(table, stamp, parent_id or _parent_of(table, stub))
     rows[table.name].append({**key, **own, "_deleted_at": stamp.as_of})
     for embedded in table.embedded:
         if TABLES[embedded.table].parent is not None:
-            rows.setdefault(embedded.table, []).append(set_marker(embedded.table, stub[table.key[0]], stamp))
+            _close(rows, embedded.table, stub[table.key[0]], stamp, closed)
 
 
 def _is_stub(table: Table, obj: Row) -> bool:

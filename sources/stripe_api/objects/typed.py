@@ -50,7 +50,7 @@ def comparable(table: str, obj: Mapping[str, Any], columns: Columns) -> Row:
         take(fields, embedded)
     kinds, v2 = columns.of(table), is_v2(TABLES[table])
     return {
-        escaped(name): canonical(kinds.get(name, "json"), value, v2)
+        escaped(name): canonical("json" if name in RESERVED else kinds.get(name, "json"), value, v2)
         for name, value in fields.items()
         if value is not None and not (name == "deleted" and value is False)
     }
