@@ -88,6 +88,9 @@ class AccountState:
 
 ACCOUNT_COLUMNS = tuple(each.name for each in fields(AccountState))
 
+MOST_AT_ONCE = 1_000
+"""Rows of one statement: Postgres takes 65,535 parameters."""
+
 
 class State:
     """Reads and writes the tables for one account. One instance, one run, which was `asked` for something."""
@@ -173,18 +176,20 @@ class State:
                 {"sync_rejected": REJECTED.format(dataset=self._dataset)},
             )
         with self._database.transaction():
-            for status in statuses:
-                self._upsert("sync_status", STATUS_COLUMNS, ("resource", "_account_id"), self._row(status))
+            rows_of_statuses = [self._row(status) for status in statuses]
+            self._upsert("sync_status", STATUS_COLUMNS, ("resource", "_account_id"), rows_of_statuses)
             if account:
                 told = {**account, "updated_at": datetime.now(UTC)}
                 if told.get("events_position") is not None:
                     told["events_position"] = json.dumps(told["events_position"])
                 columns = ("_account_id", *told)
-                self._upsert("sync_accounts", columns, ("_account_id",), (self._account_id, *told.values()))
-            self._upsert("sync_runs", RUN_COLUMNS, ("run_id",), tuple(self._run.values()))
-            for one in rejected:
-                values = (self._account_id, one.table, one.id, one.resource, one.why, self._run["run_id"])
-                self._upsert("sync_rejected", REJECTED_COLUMNS, REJECTED_KEY, (*values, datetime.now(UTC)))
+                self._upsert("sync_accounts", columns, ("_account_id",), [(self._account_id, *told.values())])
+            self._upsert("sync_runs", RUN_COLUMNS, ("run_id",), [tuple(self._run.values())])
+            told_of_rejected = [
+                (self._account_id, one.table, one.id, one.resource, one.why, self._run["run_id"], datetime.now(UTC))
+                for one in rejected
+            ]
+            self._upsert("sync_rejected", REJECTED_COLUMNS, REJECTED_KEY, told_of_rejected)
 
     def end(self, status: str, error: str | None, *, rows: int, requests: int) -> None:
         """The last word on the run: `complete`, `partial`, `error` or `interrupted`."""
@@ -220,13 +225,19 @@ class State:
             json.dumps(status.progress),
         )
 
-    def _upsert(self, table: str, columns: Sequence[str], key: Sequence[str], values: Sequence[Any]) -> None:
+    def _upsert(self, table: str, columns: Sequence[str], key: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Rows of a table, many in one statement; of several with one key, the last."""
+        places = [columns.index(name) for name in key]
+        newest = list({tuple(row[place] for place in places): row for row in rows}.values())
         assignments = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key)
-        self._database.execute(
-            f"INSERT INTO {self._dataset}.{table} ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"
-            f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {assignments}",
-            values,
-        )
+        one = f"({', '.join(['%s'] * len(columns))})"
+        for start in range(0, len(newest), MOST_AT_ONCE):
+            together = newest[start : start + MOST_AT_ONCE]
+            self._database.execute(
+                f"INSERT INTO {self._dataset}.{table} ({', '.join(columns)}) VALUES {', '.join([one] * len(together))}"
+                f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {assignments}",
+                [value for row in together for value in row],
+            )
 
 
 def account_of_key(database: Database, dataset: str, digest: str) -> str | None:
