@@ -16,6 +16,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,11 +117,12 @@ def _running_sink(url: str) -> Iterator[tuple[psutil.Process, int]]:
             if found := re.search(r"http://127.0.0.1:(\d+)", line):
                 port = int(found[1])
             ready = ready or '"ready: ' in line
+        threading.Thread(target=process.stderr.read, daemon=True).start()  # a line for each webhook fills the pipe
         try:
             yield psutil.Process(process.pid), port
         finally:
             process.terminate()
-            process.communicate()
+            process.wait()
 
 
 def _bodies(count: int, run: str) -> Iterator[bytes]:

@@ -10,6 +10,10 @@ from types import ModuleType
 from markdown_page import code, page, table
 
 COMMANDS = (
+    *(
+        (f"stripe-elt {name}", f"stripe_elt.{name}")
+        for name in ("start", "backfill", "migrate", "status", "doctor", "resources", "completion")
+    ),
     ("python pipelines/stripe_full.py", "pipelines.stripe_full"),
     ("python pipelines/stripe_sync.py", "pipelines.stripe_sync"),
     ("python pipelines/stripe_check.py", "pipelines.stripe_check"),
@@ -23,7 +27,10 @@ def commands_page() -> str:
     """Every command with its options, from the scripts' own parsers."""
     return page(
         "Commands",
-        "Each command prints its options with `--help`.",
+        "`stripe-elt` is one command for all of them: `stripe-elt full`, `sync`, `check` and `object` are the scripts"
+        " in `pipelines/`, and `stripe-elt sink`, `replay`, `endpoint` and `follow` are those of"
+        " `python -m webhook_sink`. They have the same options. `stripe-elt --help` lists all commands, and each"
+        " command prints its options with `--help`.",
         *(part for command, module in COMMANDS for part in _command(command, importlib.import_module(module))),
     )
 

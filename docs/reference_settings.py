@@ -26,7 +26,11 @@ def settings_page() -> str:
         "Settings",
         "A command reads its settings once, when it starts. The first of these places that has a setting wins: the"
         " command's option, the short environment variable, the long environment variable, `.dlt/secrets.toml`,"
-        " `.dlt/config.toml`. The folder `.dlt` is the one in the folder where the command is started.",
+        " `.dlt/config.toml`. The folder `.dlt` is the one in the folder where the command is started. A file `.env` in"
+        " that folder sets environment variables that are not set.",
+        "The value of a secret can also be in a file: `_FILE` behind its variable (`STRIPE_SECRET_KEY_FILE`,"
+        " `DATABASE_URL_FILE`), or `_file` behind its name in `.dlt`, takes the path of a file that holds the value and"
+        " nothing else.",
         "In the files, each setting is in the section that is named here, under the name in the first column. Put"
         " secret settings into `secrets.toml`.",
         "A setting is read only in its section: a variable `WORKERS` or `DATASET` of another program has no effect. If"
@@ -51,7 +55,8 @@ def _settings_section(section: str, kind: type, title: str) -> list[str]:
 
 def _setting_row(each: Field[object], section: str) -> tuple[str, str, str, str]:
     default = "" if each.default in (None, MISSING) else str(each.default)
-    names = " or ".join(code(name) for name in (each.metadata["env"], environment_name(each.name, section)) if name)
+    variables = (each.metadata["env"], each.metadata["also"], environment_name(each.name, section))
+    names = " or ".join(code(name) for name in variables if name)
     secret = " **Secret.**" if each.metadata["secret"] else ""
     return code(each.name), code(default), names, each.metadata["about"] + secret
 

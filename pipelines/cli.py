@@ -6,14 +6,18 @@ import argparse
 import gc
 import logging
 import os
+import re
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
-from pipelines.process import INTERRUPTED, interruptible, raise_if_interrupted
+from pipelines.environment import read_dotenv
+from pipelines.log import LogFormat, log_to_stderr
+from pipelines.output import Report, text_elsewhere, write_json
+from pipelines.process import INTERRUPTED, interruptible, lost_output, raise_if_interrupted
 from pipelines.settings import Destination, Settings, read_settings
 from pipelines.warehouse.problems import (
     AlreadyRunning,
@@ -28,52 +32,110 @@ from sources.errors import BadConfiguration, ConnectorError, shown
 if TYPE_CHECKING:
     from sources.columns.conversion_counts import ConversionCounts
 
+UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+"""Units of time in which a command line may say how long, or how long ago."""
+AGO = re.compile(r"(\d{1,6})\s?([wdhms])", re.ASCII)
 ALL_WELL, SOME_FAILED, COULD_NOT_START, DRIFT = 0, 1, 2, 3
 
 
-def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """Where to load to and from, and how much to say."""
+def add_common_options(parser: argparse.ArgumentParser, *, report_file: bool = False) -> None:
+    """Where to load to and from, and how much to say: see `add_output_options`."""
     parser.add_argument("--destination", choices=get_args(Destination), help="default: duckdb")
     parser.add_argument("--dataset", help="schema that holds the tables (default: stripe)")
     parser.add_argument("--duckdb-path", type=str, metavar="FILE", help="DuckDB file (default: stripe_data.duckdb)")
     parser.add_argument(
         "--stripe-account", metavar="ACCT", help="connected account (acct_…), several separated by commas, or all"
     )
+    add_output_options(parser, report_file=report_file)
+
+
+def add_output_options(parser: argparse.ArgumentParser, *, report_file: bool = False) -> None:
+    """What to say, and in which form. With `report_file`, `--json` may name a file."""
     parser.add_argument("--debug", action="store_true", help="log more, and show tracebacks")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but warnings and errors")
+    if report_file:
+        parser.add_argument(
+            "--json",
+            nargs="?",
+            const="-",
+            metavar="FILE",
+            help="print the report as JSON, and nothing else on stdout; with FILE, write it there as well",
+        )
+    else:
+        parser.add_argument("--json", action="store_true", help="print the report as JSON, and nothing else on stdout")
+    parser.add_argument("--log-format", choices=get_args(LogFormat), help="lines of the log on stderr (default: text)")
+
+
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    """`--dry-run` of a command that reads from Stripe."""
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be asked, in how many requests; ask and change nothing"
+    )
+
+
+def level_of(options: argparse.Namespace) -> int:
+    """From which level on our own records are logged."""
+    return logging.DEBUG if options.debug else logging.WARNING if options.quiet else logging.INFO
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
     """Settings with what the command line gave on top."""
-    names = ("destination", "dataset", "duckdb_path", "stripe_account")
-    return read_settings(**{name: getattr(options, name) for name in names})
+    names = ("destination", "dataset", "duckdb_path", "stripe_account", "log_format")
+    settings = read_settings(**{name: getattr(options, name) for name in names})
+    if settings.log_format:
+        log_to_stderr(level_of(options), settings.log_format)
+    return settings
+
+
+def asked_of(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """What the named options ask for, those that were given, as `sync_runs` shows it."""
+    given = {name: getattr(options, name) for name in names}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items() if value}
 
 
 def resources_of(options: argparse.Namespace) -> list[str]:
     """The names that `--resources` gave, apart by spaces or commas; none where the option was not given.
 
-    Raises BadConfiguration where it was given and names nothing: an empty variable must not load everything.
+    Raises BadConfiguration where it was given and names nothing: an empty variable must not load everything. Raises
+    UnknownResource for a name that the catalogue does not have.
     """
     names = [name.strip() for given in options.resources for name in given.split(",") if name.strip()]
     if options.resources and not names:
         raise BadConfiguration("--resources names nothing. Name resources or groups, or omit the option.")
+    if names:
+        from sources.stripe_api.catalogue import select  # a tenth of a second
+
+        select(names)
     return names
 
 
 def moment(text: str) -> datetime:
-    """A command line's point in time: a date, an RFC 3339 time, or unix seconds; UTC unless it says otherwise."""
+    """A command line's point in time: a date, an RFC 3339 time, unix seconds, or how long ago; UTC unless it says so.
+
+    `7d` is seven days ago; also in weeks (`w`), hours (`h`), minutes (`m`) and seconds (`s`).
+    """
     import pendulum  # here, as most command lines have no time in them
 
     try:
+        if AGO.fullmatch(text.strip()):
+            return datetime.now(UTC) - duration(text)
         if text.isdigit() and len(text) > 8:
             return pendulum.from_timestamp(int(text))
         parsed = pendulum.parse(text, tz="UTC")
         if not isinstance(parsed, datetime):
             raise ValueError(text)
         return parsed
-    except (ValueError, pendulum.parsing.exceptions.ParserError):
+    except (ValueError, OverflowError, pendulum.parsing.exceptions.ParserError):
         raise argparse.ArgumentTypeError(
-            f"{shown(text)} is not a date or time: write 2025-01-31, 2025-01-31T12:00:00Z or unix seconds"
+            f"{shown(text)} is not a date or time: write 2025-01-31, 2025-01-31T12:00:00Z, 7d or unix seconds"
         ) from None
+
+
+def duration(text: str) -> timedelta:
+    """A command line's length of time: 90s, 30m, 2h, 1d, 2w."""
+    if (found := AGO.fullmatch(text.strip())) is None:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a length of time: write 90s, 30m, 2h, 1d or 2w")
+    return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
 def whole_number(text: str) -> int:
@@ -152,20 +214,61 @@ def say_what_differs(counts: ConversionCounts) -> None:
         )
 
 
-def run_command(parser: argparse.ArgumentParser, body: Callable[[argparse.Namespace], int]) -> int:
-    """Parses, runs, and turns what went wrong into one paragraph and the right exit code."""
-    options = parser.parse_args()
+Body = Callable[[argparse.Namespace], Report | int]
+"""What a command does, with its options. Returns its exit code, and its report for `--json`."""
+
+
+def run_command(
+    parser: argparse.ArgumentParser,
+    body: Body,
+    arguments: Sequence[str] | None = None,
+    *,
+    log_format: LogFormat = "text",
+    is_batch: bool = True,
+) -> int:
+    """Parses, runs, and turns what went wrong into one paragraph and the right exit code.
+
+    `log_format` is how records are logged where no option says it, and until the settings are read.
+    """
+    options = parser.parse_args(arguments)
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO" if options.debug else "CRITICAL")
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING, stream=sys.stderr)
     keep_rows_out_of_logs()
-    logging.getLogger("psycopg").setLevel(logging.ERROR)  # of a lost connection, an error tells more, and once
-    logging.getLogger("stripe_elt").setLevel(logging.DEBUG if options.debug else logging.INFO)
-    spare_the_interpreter()
+    log_to_stderr(level_of(options), options.log_format or log_format)
+    if is_batch:
+        spare_the_interpreter()
+    as_json = options.json in (True, "-")
+    report = Report(INTERRUPTED, {"error": "interrupted"})
+
+    def run() -> int:
+        nonlocal report
+        report = _explaining(body, options)
+        return report.code
+
     try:
-        return run_interruptible(lambda: _explaining(body, options))
+        with text_elsewhere(as_json=as_json, quiet=options.quiet) as stdout:
+            code = (run_service if getattr(options, "is_service", False) else run_interruptible)(run)
+        if as_json:
+            write_json(report.value, stdout)
+            code = max(code, ALL_WELL if _is_written() else SOME_FAILED)
+        return code
     finally:
         gc.unfreeze()  # DuckDB's module complains at exit of objects that were never collected
+
+
+def run_service(body: Callable[[], int]) -> int:
+    """Runs until a signal ends the service. That is not a failure, and the exit code is 0."""
+    with interruptible():
+        try:
+            return body()
+        except KeyboardInterrupt:
+            return ALL_WELL
+
+
+def _is_written() -> bool:
+    """Whether stdout took everything. A reader that has left has what it wanted."""
+    lost = lost_output()
+    return lost is None or isinstance(lost, BrokenPipeError)
 
 
 def run_interruptible(body: Callable[[], int]) -> int:
@@ -182,10 +285,12 @@ def run_interruptible(body: Callable[[], int]) -> int:
         return code
 
 
-def _explaining(body: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+def _explaining(body: Body, options: argparse.Namespace) -> Report:
     try:
         require_working_directory()
-        return body(options)
+        read_dotenv()
+        report = body(options)
+        return report if isinstance(report, Report) else Report(report, {"code": report})
     except ConnectorError as error:
         note = error
     except Exception as error:
@@ -198,7 +303,7 @@ def _explaining(body: Callable[[argparse.Namespace], int], options: argparse.Nam
         note.__cause__ = error
     raise_if_interrupted()  # a library may have made an error of the interrupt
     explain(note, options.debug)
-    return COULD_NOT_START
+    return Report(COULD_NOT_START, {"error": str(note)})
 
 
 def require_working_directory() -> None:

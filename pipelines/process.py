@@ -136,13 +136,13 @@ def interruptible() -> Iterator[Interrupts]:
             interrupts.close()
 
 
-def start(module: str) -> NoReturn:
-    """Imports a script's module, calls its `main`, and exits with the code that it returns."""
+def start(module: str, function: str = "main") -> NoReturn:
+    """Imports a script's module, calls its function, and exits with the code that it returns."""
     make_streams_steady()  # first: a pipe would take the numbers of streams that are closed
     interrupts = Interrupts()
     interrupts.install()
     try:
-        code = int(importlib.import_module(module).main())
+        code = int(getattr(importlib.import_module(module), function)())
     except KeyboardInterrupt:
         code = INTERRUPTED
     interrupts.phase, interrupts.code = "ended", code

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.loading.working_folders import remove_abandoned
 from pipelines.process import raise_if_interrupted
 from pipelines.settings import Destination, Settings, read_contract
-from pipelines.state import OWN_TABLES, State, account_of_key
+from pipelines.state import OWN_TABLES, State, account_of_key, modes_of_accounts
 from pipelines.warehouse.database import Database, stored_columns
 from pipelines.warehouse.rights import check_rights
 from sources.catalogue import Catalogue
@@ -165,6 +165,11 @@ def open_database(settings: Settings) -> Database:
     return DATABASES[settings.destination](settings)
 
 
+def new_run_id() -> str:
+    """A key of `sync_runs`: 32 hexadecimal digits."""
+    return uuid.uuid4().hex
+
+
 @contextmanager
 def open_session(
     settings: Settings,
@@ -175,8 +180,12 @@ def open_session(
     scope: str = "",
     opened: Database | None = None,
     clock: bool = False,
+    run_id: str | None = None,
+    asked: Mapping[str, Any] | None = None,
 ) -> Iterator[Session]:
     """A session for the account of the settings; `opened` is a database to work in, which stays open.
+
+    `sync_runs` shows it as `run_id`, a new id where none is given, with what it was `asked` for.
 
     `clock`: the provider is asked for the account, and so for its clock, even when it is known whose the key is.
     Raises AlreadyRunning when another session has the scope, BadConfiguration for a key of the other mode than the
@@ -197,7 +206,7 @@ def open_session(
             account_id, now = _asked(provider, client, settings)
         else:
             account_id, now = _account(provider, database, client, settings)
-        state = State(database, settings.dataset, account_id, uuid.uuid4().hex, command)
+        state = State(database, settings.dataset, account_id, run_id or new_run_id(), command, asked)
         written = {**dict.fromkeys(provider.catalogue.tables, False), **OWN_TABLES}
         check_rights(database, settings.dataset, [staging_dataset(settings.dataset, scope)], written)
         state.create()
@@ -237,6 +246,15 @@ def _account(provider: Provider, database: Database, client: Client, settings: S
     if (remembered := account_of_key(database, settings.dataset, _digest(settings))) is not None:
         return remembered, None
     return _asked(provider, client, settings)
+
+
+def known_account(database: Database, settings: Settings) -> str | None:
+    """Whose objects are read, without asking the provider: told by the settings, remembered, or the only one there."""
+    if settings.told_account:
+        return settings.told_account
+    remembered = account_of_key(database, settings.dataset, _digest(settings))
+    there = list(modes_of_accounts(database, settings.dataset))
+    return remembered or (there[0] if len(there) == 1 else None)
 
 
 def _asked(provider: Provider, client: Client, settings: Settings) -> tuple[str, int]:

@@ -14,9 +14,11 @@ import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from pipelines.configuration import configured, settings_found
+from pipelines.log import LogFormat
 from sources.errors import NEAR, BadConfiguration, looks_secret, shown
 
 if TYPE_CHECKING:
@@ -109,10 +111,14 @@ def _given(place: str, section: str, name: str, known: Collection[str]) -> str:
 
 Destination = Literal["duckdb", "postgres"]
 
+BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+"""How a setting that is on or off may be written."""
 
-def setting(default: Any, about: str, *, env: str | None = None, secret: bool = False) -> Any:
-    """A field: `env` is a shorter environment variable that wins over it."""
-    return field(default=default, metadata={"about": about, "env": env, "secret": secret}, repr=not secret)
+
+def setting(default: Any, about: str, *, env: str | None = None, also: str | None = None, secret: bool = False) -> Any:
+    """A field: `env` is a shorter environment variable that wins over it, and `also` one that other tools read."""
+    metadata = {"about": about, "env": env, "also": also, "secret": secret}
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,11 @@ class Settings:
     """Everything that can be set. Paths are relative to the working folder, rates are requests a second."""
 
     stripe_secret_key: str | None = setting(
-        None, "Secret or restricted key. It needs only read permissions.", env="STRIPE_SECRET_KEY", secret=True
+        None,
+        "Secret or restricted key. It needs only read permissions.",
+        env="STRIPE_SECRET_KEY",
+        also="STRIPE_API_KEY",
+        secret=True,
     )
     api_base: str = setting("https://api.stripe.com", "Address of Stripe's API, of a proxy, or of the simulator.")
     stripe_version: str | None = setting(
@@ -134,6 +144,9 @@ class Settings:
         None, "The account's id, which is written to `_account_id`. Set it if the key may not read `/v1/account`."
     )
     max_retries: int = setting(5, "Number of times that a request is retried after a temporary failure.")
+    initial_retry_delay: float = setting(
+        0.5, "Longest wait before the first retry, in seconds; it doubles for each further one."
+    )
     max_retry_delay: float = setting(60.0, "Longest wait before a retry, in seconds.")
     connect_timeout: float = setting(10.0, "Seconds to wait for a connection.")
     read_timeout: float = setting(80.0, "Seconds to wait for the start of an answer, and for each further part of it.")
@@ -187,6 +200,10 @@ class Settings:
         "Certificate of the authority that signed the database server's certificate, as PEM or base64 of"
         " PEM. It replaces `sslrootcert`.",
         env="DATABASE_CA",
+    )
+
+    log_format: LogFormat | None = setting(
+        None, "`text` or `json`: lines of the log on stderr. The default is `json` for the sink, and `text` elsewhere."
     )
 
     @property
@@ -250,13 +267,13 @@ def read_fields(kind: type[Any], section: str, given: Mapping[str, Any]) -> dict
     """The set values of a dataclass whose fields are made by `setting`, in the order that `read_settings` says."""
     values: dict[str, Any] = {}
     hints = get_type_hints(kind)
-    refuse_unread(section, [each.name for each in fields(kind)])
+    names = [each.name for each in fields(kind)]
+    in_files = [f"{each.name}{FILE}" for each in fields(kind) if each.metadata["secret"]]
+    refuse_unread(section, [*names, *in_files])
     for each in fields(kind):
         value = given.get(each.name)
-        if value is None and each.metadata["env"]:
-            value = os.environ.get(each.metadata["env"]) or None
         if value is None:
-            value = configured(full_name(each.name, section), secret=each.metadata["secret"])
+            value = _found_value(each.metadata, each.name, section)
         if value is not None:
             if not each.metadata["secret"] and looks_secret(str(value)):
                 raise BadConfiguration(
@@ -267,8 +284,45 @@ def read_fields(kind: type[Any], section: str, given: Mapping[str, Any]) -> dict
     return values
 
 
+FILE = "_file"
+"""What follows the name of a secret whose value is in a file."""
+
+
+def _found_value(metadata: Mapping[str, Any], name: str, section: str) -> Any:
+    """The value of a setting: of its short variables, then of dlt's own places; of a secret also what a file holds."""
+    is_secret = metadata["secret"]
+    for variable in filter(None, (metadata["env"], metadata.get("also"))):
+        if value := os.environ.get(variable):
+            return value
+        if is_secret and (path := os.environ.get(f"{variable}{FILE.upper()}")):
+            return _of_file(path, f"{variable}{FILE.upper()}")
+    value = configured(full_name(name, section), secret=is_secret)
+    if value is None and is_secret and (path := configured(full_name(f"{name}{FILE}", section))):
+        return _of_file(str(path), environment_name(f"{name}{FILE}", section))
+    return value
+
+
+def _of_file(path: str, name: str) -> str:
+    """The text of a secret's file, without the blanks around it. Raises BadConfiguration, which names the setting."""
+    try:
+        text = Path(path).read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadConfiguration(
+            f"The file that the setting {name} names cannot be read: {why}. Set it to the path of a file that holds the"
+            " value and nothing else."
+        ) from None
+    if not text:
+        raise BadConfiguration(f"The file that the setting {name} names is empty. It has to hold the value.")
+    return text
+
+
 def _typed(name: str, section: str, value: Any, hint: Any) -> Any:
-    kind = next((kind for kind in (int, float) if hint is kind), str)
+    kind = next((kind for kind in (int, float, bool) if hint is kind), str)
+    if kind is bool:
+        if str(value).lower() in BOOLEANS:
+            return BOOLEANS[str(value).lower()]
+        raise BadConfiguration(f"The setting {name} is neither true nor false. {_set(name, section)}")
     try:
         if isinstance(value, Mapping | list | bool) or (kind is int and isinstance(value, float)):
             raise ValueError
@@ -283,6 +337,7 @@ def _check(settings: Settings) -> None:
         "rate_limit_share": 0 < settings.rate_limit_share <= 1,
         "workers": 1 <= settings.workers <= 256,
         "max_retries": settings.max_retries >= 0,
+        "initial_retry_delay": settings.initial_retry_delay >= 0,
         "max_retry_delay": settings.max_retry_delay >= 0,
         "connect_timeout": settings.connect_timeout > 0,
         "read_timeout": settings.read_timeout > 0,
@@ -294,6 +349,7 @@ def _check(settings: Settings) -> None:
         "live_rate": settings.live_rate > 0,
         "sandbox_rate": settings.sandbox_rate > 0,
         "endpoint_rate": settings.endpoint_rate > 0,
+        "log_format": settings.log_format in (None, *get_args(LogFormat)),
         "destination": settings.destination in get_args(Destination),
         "dataset": re.fullmatch(DATASET, settings.dataset) is not None and settings.dataset not in FOREIGN_SCHEMAS,
         "api_base": settings.api_base.startswith(("http://", "https://")),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.warehouse.database import Database, has_table
+from pipelines.warehouse.database import Database, has_column, has_table
 from pipelines.warehouse.rights import create_missing
 from sources.columns.conversion_counts import Rejected
 from sources.fetch.values import ResourceStatus, Status
@@ -21,7 +21,7 @@ STATEMENTS = {
     "sync_runs": """
 CREATE TABLE IF NOT EXISTS {dataset}.sync_runs (
     run_id text PRIMARY KEY, command text, started_at timestamptz, ended_at timestamptz, status text,
-    rows bigint, requests bigint, error text)
+    rows bigint, requests bigint, error text, asked {json})
 """,
     "sync_status": """
 CREATE TABLE IF NOT EXISTS {dataset}.sync_status (
@@ -36,7 +36,8 @@ CREATE TABLE IF NOT EXISTS {dataset}.sync_accounts (
 """,
 }
 
-RUN_COLUMNS = ("run_id", "command", "started_at", "ended_at", "status", "rows", "requests", "error")
+RUN_COLUMNS = ("run_id", "command", "started_at", "ended_at", "status", "rows", "requests", "error", "asked")
+"""`asked` is what the run was asked for: the names of resources, bounds, ids, as JSON."""
 STATUS_COLUMNS = (
     "resource",
     "_account_id",
@@ -92,20 +93,40 @@ MOST_AT_ONCE = 1_000
 
 
 class State:
-    """Reads and writes the tables for one account. One instance, one run."""
+    """Reads and writes the tables for one account. One instance, one run, which was `asked` for something."""
 
-    def __init__(self, database: Database, dataset: str, account_id: str, run_id: str, command: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        dataset: str,
+        account_id: str,
+        run_id: str,
+        command: str,
+        asked: Mapping[str, Any] | None = None,
+    ) -> None:
         self._database = database
         self._dataset = f'"{dataset}"'
         self._account_id = account_id
         self._run: dict[str, Any] = dict.fromkeys(RUN_COLUMNS)
         self._run |= {"run_id": run_id, "command": command, "started_at": datetime.now(UTC), "status": "running"}
+        self._run["asked"] = json.dumps(asked) if asked else None
 
-    def create(self) -> None:
-        """Makes the schema and the tables where they are missing. Raises `DatabaseProblem` for rights that lack."""
+    @property
+    def run_id(self) -> str:
+        """The run's key in `sync_runs`."""
+        return str(self._run["run_id"])
+
+    def create(self, *, with_all: bool = False) -> None:
+        """Makes the schema and the tables where they are missing. Raises `DatabaseProblem` for rights that lack.
+
+        `with_all`: the table of rejected objects too, which is otherwise made where there are any.
+        """
         json_type = "jsonb" if self._database.dialect == "postgres" else "JSON"
-        statements = {name: text.format(dataset=self._dataset, json=json_type) for name, text in STATEMENTS.items()}
+        texts = {**STATEMENTS, **({"sync_rejected": REJECTED} if with_all else {})}
+        statements = {name: text.format(dataset=self._dataset, json=json_type) for name, text in texts.items()}
         create_missing(self._database, self._dataset.strip('"'), statements)
+        if not has_column(self._database, self._dataset.strip('"'), "sync_runs", "asked"):  # an older version made it
+            self._database.execute(f"ALTER TABLE {self._dataset}.sync_runs ADD COLUMN IF NOT EXISTS asked {json_type}")
 
     def read_resources(self) -> dict[str, ResourceStatus]:
         """How the resources of this account stand, by name."""
@@ -235,15 +256,49 @@ def modes_of_accounts(database: Database, dataset: str) -> dict[str, bool | None
     return {str(account): livemode for account, livemode in rows}
 
 
+OVERVIEW = {
+    "runs": ("sync_runs", RUN_COLUMNS, "started_at DESC LIMIT 50"),
+    "resources": (
+        "sync_status",
+        tuple(name for name in STATUS_COLUMNS if name not in ("request_id", "run_id", "progress")),
+        "resource, _account_id",
+    ),
+    "accounts": (
+        "sync_accounts",
+        ("_account_id", "livemode", "events_status", "events_error", "resync_since", "updated_at", "events_position"),
+        "_account_id",
+    ),
+}
+"""What an overview has: the table, its columns, and the order of its rows."""
+
+
 def overview(dataset: str) -> dict[str, str]:
     """Queries for the last runs and for how all resources and accounts stand, by what they answer."""
-    resources = "resource, _account_id, status, window_start, window_end, rows, requests, seconds, error, updated_at"
-    accounts = "_account_id, livemode, events_status, events_error, resync_since, updated_at"
     return {
-        "runs": f'SELECT {", ".join(RUN_COLUMNS)} FROM "{dataset}".sync_runs ORDER BY started_at DESC LIMIT 50',
-        "resources": f'SELECT {resources} FROM "{dataset}".sync_status ORDER BY resource, _account_id',
-        "accounts": f'SELECT {accounts} FROM "{dataset}".sync_accounts ORDER BY _account_id',
+        what: f'SELECT {", ".join(columns)} FROM "{dataset}".{table} ORDER BY {order}'
+        for what, (table, columns, order) in OVERVIEW.items()
     }
+
+
+def read_overview(database: Database, dataset: str) -> dict[str, list[dict[str, Any]]]:
+    """The last runs, and how all resources and accounts stand; empty lists where nothing was ever loaded."""
+    found: dict[str, list[dict[str, Any]]] = {what: [] for what in OVERVIEW}
+    if not has_table(database, dataset, "sync_runs"):
+        return found
+    for what, query in overview(dataset).items():
+        columns = OVERVIEW[what][1]
+        found[what] = [dict(zip(columns, row, strict=True)) for row in database.execute(query)]
+    for account in found["accounts"]:
+        account["events_position"] = _json(account["events_position"])
+    return found
+
+
+def runs_of(dataset: str) -> str:
+    """The query for a run and for the runs that it began, whose ids begin with its own; takes the id twice."""
+    return (
+        f'SELECT {", ".join(RUN_COLUMNS)} FROM "{dataset}".sync_runs'
+        " WHERE run_id = %s OR starts_with(run_id, %s || '-') ORDER BY started_at, run_id"
+    )
 
 
 def _json(saved: Any) -> Any:

@@ -11,9 +11,10 @@ import argparse
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -26,6 +27,7 @@ from pipelines.cli import (
     DRIFT,
     SOME_FAILED,
     add_common_options,
+    asked_of,
     for_each_account,
     moment,
     resources_of,
@@ -35,7 +37,7 @@ from pipelines.cli import (
     whole_number,
     window_of,
 )
-from pipelines.process import lost_output
+from pipelines.output import Report
 from sources.command_line import Parser
 from sources.errors import BadConfiguration
 
@@ -44,14 +46,14 @@ if TYPE_CHECKING:
     from pipelines.settings import Settings
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "stripe_check.py") -> int:
     """Parses the command line and runs."""
-    return run_command(_parser(), _check)
+    return run_command(_parser(prog), _check, arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="stripe_check.py", description="Compares the tables with Stripe's lists.")
-    add_common_options(parser)
+def _parser(prog: str = "stripe_check.py") -> argparse.ArgumentParser:
+    parser = Parser(prog=prog, description="Compares the tables with Stripe's lists.")
+    add_common_options(parser, report_file=True)
     parser.add_argument(
         "--resources",
         nargs="+",
@@ -67,15 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="report the differences, and repair nothing")
     parser.add_argument("--fail-on-drift", action="store_true", help="exit with code 3 if anything differs")
     parser.add_argument(
-        "--json", type=str, metavar="FILE", help="also write the report to FILE; with -, only JSON goes to stdout"
-    )
-    parser.add_argument(
         "--requests-budget", type=whole_number, metavar="N", help="spend at most N requests for each account"
     )
     return parser
 
 
-def _check(options: argparse.Namespace) -> int:
+def _check(options: argparse.Namespace) -> Report:
     import orjson
 
     names = resources_of(options)
@@ -86,19 +85,17 @@ def _check(options: argparse.Namespace) -> int:
     def check(settings: Settings) -> int:
         report = _check_account(settings, names, options)
         reports.append(report)
-        _tell(report, sys.stderr if options.json == "-" else sys.stdout)
+        _tell(report)
         if options.fail_on_drift and report.has_drift:
             return DRIFT
         return SOME_FAILED if report.incomplete else ALL_WELL
 
     with file or nullcontext():
         code = for_each_account(settings_of(options), check, debug=options.debug)
-        text = orjson.dumps([report.to_json() for report in reports], option=orjson.OPT_INDENT_2) + b"\n"
+        told = [report.to_json() for report in reports]
         if file is not None:
-            file.write(text)
-        elif options.json:
-            code = max(code, _print_json(text))
-    return code
+            file.write(orjson.dumps(told, option=orjson.OPT_INDENT_2) + b"\n")
+    return Report(code, told)
 
 
 def _check_account(settings: Settings, names: list[str], options: argparse.Namespace) -> CheckReport:
@@ -110,7 +107,9 @@ def _check_account(settings: Settings, names: list[str], options: argparse.Names
 
     since, until = window_of(options)
     scope = scope_of("check", settings.stripe_account)
-    with open_session(settings, "stripe_check", budget=options.requests_budget, scope=scope) as session:
+    asked = asked_of(options, "resources", "since", "until", "sample", "dry_run", "requests_budget")
+    budget = options.requests_budget
+    with open_session(settings, "stripe_check", budget=budget, scope=scope, asked=asked) as session:
         order = CheckOrder(
             resources=loaded_resources(session, names),
             since=since,
@@ -131,21 +130,12 @@ def _check_account(settings: Settings, names: list[str], options: argparse.Names
         return report
 
 
-def _tell(report: CheckReport, file: TextIO) -> None:
-    report.show(file)
+def _tell(report: CheckReport) -> None:
+    report.show(sys.stdout)
     for name, why in report.incomplete.items():
         say(f"{name} could not be checked completely: {why}")
     if report.skipped:
         say(f"Not checked, because the account or the key lacks them: {', '.join(report.skipped)}.")
-
-
-def _print_json(text: bytes) -> int:
-    """Writes UTF-8, whatever stdout's encoding is. A report that could not be written is a failure."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text)
-    sys.stdout.flush()
-    lost = lost_output()
-    return ALL_WELL if lost is None or isinstance(lost, BrokenPipeError) else SOME_FAILED
 
 
 class ReportFile:

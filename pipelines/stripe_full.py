@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -22,6 +23,8 @@ from pipelines.cli import (
     ALL_WELL,
     SOME_FAILED,
     add_common_options,
+    add_dry_run,
+    asked_of,
     explain,
     for_each_account,
     moment,
@@ -32,21 +35,22 @@ from pipelines.cli import (
     settings_of,
     window_of,
 )
+from pipelines.output import Report
 from sources.command_line import Parser
 
 if TYPE_CHECKING:
-    from pipelines.loading.run import Outcome
+    from pipelines.loading.run import Order, Outcome
     from pipelines.settings import Settings
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "stripe_full.py") -> int:
     """Parses the command line and runs."""
-    return run_command(_parser(), _full)
+    return run_command(_parser(prog), _full, arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str = "stripe_full.py") -> argparse.ArgumentParser:
     parser = Parser(
-        prog="stripe_full.py",
+        prog=prog,
         description="Loads a Stripe account into DuckDB or Postgres; later runs load what is new.",
     )
     add_common_options(parser)
@@ -61,11 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--since", type=moment, metavar="TIME", help="only objects created at or after this moment")
     parser.add_argument("--until", type=moment, metavar="TIME", help="only objects created before this moment")
     parser.add_argument("--full-refresh", action="store_true", help="read everything again")
+    add_dry_run(parser)
     return parser
 
 
-def _full(options: argparse.Namespace) -> int:
-    from pipelines.loading.run import Order, run
+def _full(options: argparse.Namespace) -> Report:
+    from pipelines.loading.run import Order
     from sources.stripe_api.catalogue import select
 
     names = resources_of(options)
@@ -76,14 +81,36 @@ def _full(options: argparse.Namespace) -> int:
         since=since,
         until=until,
         full_refresh=options.full_refresh,
+        asked=asked_of(options, "resources", "since", "until", "full_refresh"),
     )
 
-    def load(settings: Settings) -> int:
-        if settings.stripe_account:
-            print(f"{settings.stripe_account}:")
-        return report(run(settings, order), debug=options.debug)
+    settings = settings_of(options)
+    return dry_run(settings, order) if options.dry_run else load_each_account(settings, order, debug=options.debug)
 
-    return for_each_account(settings_of(options), load, debug=options.debug)
+
+def dry_run(settings: Settings, order: Order) -> Report:
+    """Says what the order would ask for."""
+    from pipelines.loading.dry_run import planned, tell
+
+    plans = planned(settings, order.resources, order.since, is_fresh=order.full_refresh or order.again)
+    tell(plans)
+    return Report(ALL_WELL, [one.to_json() for one in plans])
+
+
+def load_each_account(settings: Settings, order: Order, *, debug: bool = False) -> Report:
+    """Runs the order for each account of the settings, and says what came of it."""
+    from pipelines.loading.run import run
+
+    told: list[dict[str, Any]] = []
+
+    def load(each: Settings) -> int:
+        if each.stripe_account:
+            print(f"{each.stripe_account}:")
+        outcome = run(each, order)
+        told.append({"account": each.stripe_account, **outcome.to_json()})
+        return report(outcome, debug=debug)
+
+    return Report(for_each_account(settings, load, debug=debug), told)
 
 
 def report(outcome: Outcome, *, debug: bool = False) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
@@ -21,21 +22,23 @@ from pipelines.cli import (
     ALL_WELL,
     SOME_FAILED,
     add_common_options,
+    asked_of,
     run_command,
     say,
     say_what_differs,
     settings_of,
 )
+from pipelines.output import Report
 from sources.command_line import Parser
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "stripe_object.py") -> int:
     """Parses the command line and runs."""
-    return run_command(_parser(), _objects)
+    return run_command(_parser(prog), _objects, arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="stripe_object.py", description="Loads objects by id into their tables.")
+def _parser(prog: str = "stripe_object.py") -> argparse.ArgumentParser:
+    parser = Parser(prog=prog, description="Loads objects by id into their tables.")
     add_common_options(parser)
     parser.add_argument(
         "ids",
@@ -50,13 +53,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _objects(options: argparse.Namespace) -> int:
+def _objects(options: argparse.Namespace) -> Report:
     from pipelines.accounts import one_account
     from pipelines.session import open_session
     from pipelines.sync.objects import load_objects
     from sources.columns.conversion_counts import left_out
+    from sources.stripe_api.catalogue.prefixes import shown_id
 
-    with open_session(one_account(settings_of(options)), "stripe_object", scope="object") as session:
+    settings = one_account(settings_of(options))
+    asked = {**asked_of(options, "related"), "ids": [shown_id(id).strip("'") for id in options.ids]}
+    with open_session(settings, "stripe_object", scope="object", asked=asked) as session:
         try:
             loaded = load_objects(session, options.ids, options.type, related=options.related)
         except KeyboardInterrupt:
@@ -73,4 +79,10 @@ def _objects(options: argparse.Namespace) -> int:
     say_what_differs(session.counts)
     if rejected:
         say(left_out(rejected, is_load=True))
-    return SOME_FAILED if rejected else ALL_WELL
+    told = {
+        "loaded": [{"id": one.id, "table": one.table, "deleted": one.is_deleted} for one in loaded],
+        "rows": session.rows,
+        "requests": session.spending.spent,
+        "error": left_out(rejected, is_load=True) if rejected else None,
+    }
+    return Report(SOME_FAILED if rejected else ALL_WELL, told)

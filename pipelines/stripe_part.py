@@ -101,7 +101,8 @@ def _lists(options: argparse.Namespace) -> int:
     from pipelines.sync.settings import read_sync_settings
 
     scope = scope_of(options.area, options.stripe_account)
-    with open_session(_settings(options), COMMAND, budget=options.requests_budget, scope=scope) as session:
+    asked = {"resources": _names(options.resources)}
+    with open_session(_settings(options), COMMAND, budget=options.requests_budget, scope=scope, asked=asked) as session:
         outcome = run_lists(session, read_sync_settings(), _names(options.resources), _names(options.touched))
         drop_staging(session, scope)
     return _tell(report(outcome, strict=False), {"rows": outcome.rows, "requests": outcome.requests})

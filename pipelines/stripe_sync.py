@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -21,7 +21,10 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
     start("pipelines.stripe_sync")
 
 from pipelines.cli import (
+    ALL_WELL,
     add_common_options,
+    add_dry_run,
+    asked_of,
     for_each_account,
     resources_of,
     run_command,
@@ -30,6 +33,7 @@ from pipelines.cli import (
     settings_of,
     whole_number,
 )
+from pipelines.output import Report
 from pipelines.warehouse.problems import DatabaseProblem
 from sources.command_line import Parser
 from sources.errors import RetryLater
@@ -41,14 +45,14 @@ if TYPE_CHECKING:
 FOLLOW_SECONDS = 60.0
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "stripe_sync.py") -> int:
     """Parses the command line and runs."""
-    return run_command(_parser(), _sync)
+    return run_command(_parser(prog), _sync, arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str = "stripe_sync.py") -> argparse.ArgumentParser:
     parser = Parser(
-        prog="stripe_sync.py",
+        prog=prog,
         description="Brings the tables up to date: first events, then the lists whose changes events do not report.",
     )
     add_common_options(parser)
@@ -70,23 +74,35 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help=f"keep running, with this many seconds between two rounds (default: {FOLLOW_SECONDS:.0f})",
     )
+    add_dry_run(parser)
     parser.add_argument(
         "--strict", action="store_true", help="treat a resource that the account or the key lacks as an error"
     )
     return parser
 
 
-def _sync(options: argparse.Namespace) -> int:
+def _sync(options: argparse.Namespace) -> Report:
     from pipelines.sync.settings import read_sync_settings
 
     names = resources_of(options)
+    told: list[dict[str, Any]] = []
     settings, sync_settings = settings_of(options), read_sync_settings()
+    if options.dry_run:
+        from pipelines.loading.dry_run import tell
+        from pipelines.sync.dry_run import planned_sync
+
+        plans = planned_sync(settings, sync_settings, names)
+        tell(plans, events=True)
+        return Report(ALL_WELL, [one.to_json() for one in plans])
 
     def once() -> int:
         budget, strict, debug = options.requests_budget, options.strict, options.debug
-        return sync_once(settings, sync_settings, names, budget=budget, strict=strict, debug=debug)
+        asked = asked_of(options, "resources", "requests_budget")
+        return sync_once(
+            settings, sync_settings, names, budget=budget, strict=strict, debug=debug, asked=asked, told=told
+        )
 
-    return once() if options.follow is None else follow(once, options.follow)
+    return Report(once() if options.follow is None else follow(once, options.follow), told)
 
 
 def sync_once(
@@ -98,8 +114,10 @@ def sync_once(
     strict: bool = False,
     scope: str = "",
     debug: bool = False,
+    asked: Mapping[str, Any] | None = None,
+    told: list[dict[str, Any]] | None = None,
 ) -> int:
-    """One round over all accounts of the settings; returns the exit code.
+    """One round over all accounts of the settings; returns the exit code. `told` gets each outcome as JSON values.
 
     `scope` sets it apart from runs of other scopes, which may go on at the same time: each stages under its own name.
     """
@@ -109,8 +127,10 @@ def sync_once(
     from pipelines.sync.sync import Sync
 
     def sync(each: Settings) -> int:
-        with open_session(each, COMMAND, budget=budget, scope=scope) as session:
+        with open_session(each, COMMAND, budget=budget, scope=scope, asked=asked) as session:
             outcome = Sync(session, sync_settings, names, warn=say).run()
+        if told is not None:
+            told.append(outcome.to_json())
         return report(outcome, strict=strict)
 
     return for_each_account(settings, sync, debug=debug)

@@ -6,6 +6,7 @@ Knows no provider. Whoever needs to know a table is given the catalogue, most of
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -170,9 +171,10 @@ class Catalogue:
     no_table: Mapping[str, str] = field(default_factory=dict)
 
     def select(self, names: Sequence[str] = ()) -> list[Resource]:
-        """Resources by name or group, each once, parents before children; nothing selects the default group.
+        """Resources by name, group or `object` value ("customer"), each once, parents before children.
 
-        Raises UnknownResource, with the nearest name, for one that the catalogue does not have or never loads.
+        Nothing selects the default group. Raises UnknownResource, with the nearest name, for one that the catalogue
+        does not have or never loads.
         """
         chosen = {name for given in names or ("default",) for name in self._expanded(given.strip())}
         return [line for name, line in self.resources.items() if name in chosen]
@@ -209,16 +211,42 @@ class Catalogue:
         owned = [name for name in tables if obj.get(self.tables[name].parent_field or "") is not None]
         return tables[0] if len(tables) == 1 else owned[0] if len(owned) == 1 else None
 
+    def resource_named(self, name: str) -> str | None:
+        """The name of the resource that somebody means: by its own name, or by the one of its objects.
+
+        `customer`, `checkout.session`, `checkout_session` and `early_fraud_warning` are known; None for a name that is
+        not, or that several tables share.
+        """
+        normal = _normal(name)
+        named = normal if normal in self.resources else self.table_named(name)
+        return named if named in self.resources else None
+
+    def table_named(self, name: str) -> str:
+        """The table that somebody means: by its own name, or by the one of its objects. An unknown name is kept."""
+        normal = _normal(name)
+        if normal in self.tables:
+            return normal
+        for spelled in (lambda one: one.replace(".", "_"), lambda one: one.rpartition(".")[2]):
+            tables = {name for name, one in self.tables.items() if normal in map(spelled, one.objects)}
+            if tables:
+                return tables.pop() if len(tables) == 1 else name
+        return name
+
     def _expanded(self, name: str) -> list[str]:
         """Names of the resources that one name or group stands for."""
         loadable = [line.name for line in self.resources.values() if line.not_loaded is None]
         if name in GROUPS:
             return [each for each in loadable if name == "all" or name in self.resources[each].groups]
+        name = self.resource_named(name) or name
         if name not in self.resources:
-            normal = name.lower().replace("-", "_").replace(".", "_").replace(" ", "_")
-            near = difflib.get_close_matches(normal, [*loadable, *GROUPS], n=1, cutoff=0.6)
+            near = difflib.get_close_matches(_normal(name), [*loadable, *GROUPS], n=1, cutoff=0.6)
             meant = f"; did you mean {near[0]!r}?" if near else "."
             raise UnknownResource(f"There is no resource {shown(name, [*loadable, *GROUPS])}{meant} {_KNOWN}")
         if reason := self.resources[name].not_loaded:
             raise UnknownResource(f"The resource {name!r} is never loaded: {reason}.")
         return [name]
+
+
+def _normal(name: str) -> str:
+    """A name of a resource or an object as the catalogue spells it."""
+    return re.sub(r"[-. ]", "_", name.lower())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 import sys
 from collections.abc import Iterator
@@ -30,7 +31,16 @@ class Parser(argparse.ArgumentParser):
         """As argparse's: usage, message, exit code 2."""
         argument = re.match(r"argument [^:]+: ", message)
         begin = argument.end() if argument else 0
-        super().error(message[:begin] + self._without_values(message[begin:]))
+        super().error(message[:begin] + self._without_values(message[begin:]) + self._nearest(message))
+
+    def _nearest(self, message: str) -> str:
+        """Of options that there are not, the ones that were nearly typed."""
+        if not message.startswith("unrecognized arguments: "):
+            return ""
+        known = sorted({name for name in _options(self) if name.startswith("--")})
+        words = (word.partition("=")[0] for word in message.split()[2:] if word.startswith("--"))
+        near = dict.fromkeys(each for word in words for each in difflib.get_close_matches(word, known, 1))
+        return f". Did you mean {' or '.join(near)}?" if near else ""
 
     def _without_values(self, message: str) -> str:
         """argparse's words with what was given masked: all that it quotes, and each word of the command line."""
@@ -51,6 +61,15 @@ class Parser(argparse.ArgumentParser):
         for action in self._actions:
             yield from action.option_strings
             yield from map(str, action.choices or ())
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Every option of a parser and of its commands."""
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from _options(below)
 
 
 def _text(given: str) -> str:

@@ -100,7 +100,8 @@ class Provider:
     `converter` makes the conversion of one account's pages into Arrow tables. `change_of` says what an event tells, in
     which version of the API for which account; `rows_of` makes rows of that. `verify` checks the signature
     of a webhook, which is in the header `signature_header` (lower case); `read_event` reads its body. `account_ids` is
-    a regular expression for ids of accounts. Errors are those of `sources/errors.py` and `sources/events.py`.
+    a regular expression for ids of accounts. `related` gives the objects that an object names by their ids. Errors are
+    those of `sources/errors.py` and `sources/events.py`.
     """
 
     name: str
@@ -117,3 +118,4 @@ class Provider:
     read_event: Callable[[bytes], Event]
     signature_header: bytes
     account_ids: str
+    related: Callable[[Mapping[str, Any]], list[ObjectRef]] = lambda obj: []

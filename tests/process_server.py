@@ -39,6 +39,8 @@ NEEDED = (
     "pipelines.warehouse.duckdb_database",
     "pipelines.warehouse.postgres_database",
     "sqlglot",
+    "stripe_elt.findings",
+    "stripe_elt.parts",
     "stripe",
     "webhook_sink.__main__",
     "webhook_sink.commit.schema_change",

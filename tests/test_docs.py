@@ -6,6 +6,7 @@ A ```sh block is not run, but its make targets, scripts, options and resources m
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import fields
@@ -17,10 +18,12 @@ from psycopg.conninfo import make_conninfo
 import demo
 from docs.sessions import PAGES, ROOT, blocks, run, shown
 from pipelines.settings import SECTION, Settings, environment_name
+from pipelines.state import OWN_TABLES
 from pipelines.sync.settings import SECTION as SYNC_SECTION
 from pipelines.sync.settings import SyncSettings
 from sources.stripe_api.catalogue import GROUPS, RESOURCES, TABLES
 from tests.databases import KINDS, Database
+from tests.test_coming_from import understood
 from webhook_sink.settings import SECTION as SINK_SECTION
 from webhook_sink.settings import SinkSettings
 
@@ -62,12 +65,12 @@ def target_exists(page: Path, link: str) -> bool:
     return not anchor or anchor in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "coming_from.md"], ids=name)
 def test_settings_that_are_shown_exist(page: Path) -> None:
     known = {"TEST_DATABASE_URL", "RUNTIME__DLTHUB_TELEMETRY", environment_name("schema_contract", SECTION)}
     for kind, section in SETTINGS:
         known |= {environment_name(each.name, section) for each in fields(kind)}
-        known |= {each.metadata["env"] for each in fields(kind)}
+        known |= {each.metadata[name] for each in fields(kind) for name in ("env", "also")}
     named = re.findall(r"\b(?:[A-Z]+__\w+|[A-Z_]+_(?:URL|KEY|PATH|CA|SECRET))\b", page.read_text("utf-8"))
     assert set(named) - known == set()
 
@@ -82,7 +85,7 @@ def test_files_that_are_named_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_tables_that_are_shown_exist(page: Path) -> None:
-    known = {*TABLES, "sync_runs", "sync_status", "sync_accounts", "sync_rejected"}
+    known = {*TABLES, *OWN_TABLES, "stripe_webhook_events", "stripe_webhook_rereads"}
     assert set(re.findall(r"\bstripe\.([a-z_]+)\b(?!\()", text_of(page, "sql"))) - known == set()
 
 
@@ -94,6 +97,8 @@ def test_commands_that_are_shown_exist(page: Path) -> None:
         assert set(re.findall(r"\bmake ([a-z]+)", command)) <= targets
         for script in re.findall(r"\bpython (\S+\.py)", command):
             assert options(command) <= options(run(f"python {script} --help", ROOT, {})), command
+        for words in re.findall(r"\bstripe-elt ([^>|&]+)", command):
+            assert understood(shlex.split(words)), command
         names = re.findall(r"--resources ([\w,]+)", command)
         assert {each for given in names for each in given.split(",")} <= {*RESOURCES, *GROUPS}
 

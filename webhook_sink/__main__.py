@@ -11,30 +11,17 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
 import argparse
 import asyncio
-import json
-import logging
-import os
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
-import psycopg
-
 from pipelines.accounts import one_account, own_account
-from pipelines.cli import (
-    ALL_WELL,
-    COULD_NOT_START,
-    SOME_FAILED,
-    moment,
-    require_working_directory,
-    run_interruptible,
-    say,
-)
+from pipelines.cli import ALL_WELL, SOME_FAILED, add_output_options, level_of, moment, run_command, say
+from pipelines.log import log_to_stderr
+from pipelines.output import Report
 from pipelines.process import Interrupts, interruptible, lost_output, stops
 from pipelines.settings import Settings, read_settings
-from pipelines.warehouse.problems import explained, keep_rows_out_of_logs
 from sources.command_line import Parser
-from sources.errors import ConnectorError
 from sources.stripe_api.provider import open_client
 from webhook_sink.endpoint_secrets import TO_FORGET, Secrets
 from webhook_sink.endpoints import Endpoint, Endpoints
@@ -46,58 +33,44 @@ from webhook_sink.sink import CANCEL_AGAIN, Sink
 
 ABOUT = "take Stripe's webhooks, replay them, make the endpoint, or poll for events instead."
 STATUSES = ("failed", "ignored", "processing", "processed")
-RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
-"""What every log record has; all other fields of a record were given as `extra`."""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs one command. If something goes wrong, prints one paragraph, and returns an exit code."""
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m webhook_sink") -> int:
+    """Parses the command line and runs."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
-        arguments = ["serve", *arguments]
-    options = _parser().parse_args(arguments)
-    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
-    keep_rows_out_of_logs()
-    _log_as_json(logging.DEBUG if options.debug else logging.INFO)
-
-    def run() -> int:
-        try:
-            require_working_directory()
-            settings = read_settings(destination="postgres", dataset=options.dataset)
-            host, port = getattr(options, "host", None), getattr(options, "port", None)
-            return int(options.run(settings, read_sink_settings(host=host, port=port), options) or 0)
-        except ConnectorError as error:
-            say(error)
-        except psycopg.Error as error:  # its traceback would hold the row
-            say(explained(error))
-        return COULD_NOT_START
-
-    return _serving(run) if options.run is _serve else run_interruptible(run)
+        arguments = [_serve_as(prog), *arguments]
+    return run_command(_parser(prog), _run, arguments, log_format="json", is_batch=False)
 
 
-def _serving(run: Callable[[], int]) -> int:
-    """Runs until a signal ends the service. That is not a failure, and the exit code is 0."""
-    with interruptible():
-        try:
-            return run()
-        except KeyboardInterrupt:
-            return ALL_WELL
+def _run(options: argparse.Namespace) -> Report | int:
+    settings = read_settings(destination="postgres", dataset=options.dataset, log_format=options.log_format)
+    log_to_stderr(level_of(options), settings.log_format or "json")
+    host, port = getattr(options, "host", None), getattr(options, "port", None)
+    report: Report | int = options.run(settings, read_sink_settings(host=host, port=port), options)
+    return report
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser("python -m webhook_sink", description=ABOUT)
+def _parser(prog: str = "python -m webhook_sink") -> argparse.ArgumentParser:
+    parser = Parser(prog, description=ABOUT)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_serve(commands)
+    _add_serve(commands, _serve_as(prog))
     _add_replay(commands)
     _add_endpoint(commands)
     _add_follow(commands)
     return parser
 
 
-def _add_serve(commands: Any) -> None:
-    command = _command(commands, "serve", "take webhooks (the default)", _serve)
+def _serve_as(prog: str) -> str:
+    """What the command that takes webhooks is called."""
+    return "sink" if prog == "stripe-elt" else "serve"
+
+
+def _add_serve(commands: Any, name: str) -> None:
+    command = _command(commands, name, "take webhooks (the default)", _serve)
     command.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     command.add_argument("--port", type=int, help="port to listen on (default: 8080)")
+    command.set_defaults(is_service=True)
 
 
 def _add_replay(commands: Any) -> None:
@@ -126,30 +99,32 @@ def _add_follow(commands: Any) -> None:
     command.add_argument("--once", action="store_true", help="end when there is nothing more")
 
 
-Run = Callable[[Settings, SinkSettings, argparse.Namespace], int | None]
+Run = Callable[[Settings, SinkSettings, argparse.Namespace], Report | int]
 
 
 def _command(commands: Any, name: str, about: str, run: Run) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
     command.add_argument("--dataset", help="schema that holds the tables (default: stripe)")
-    command.add_argument("--debug", action="store_true", help="log more")
+    add_output_options(command)
     command.set_defaults(run=run)
     return command
 
 
-def _serve(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> None:
+def _serve(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> int:
     serve(settings, sink_settings)
+    return ALL_WELL
 
 
-def _replay(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> int:
+def _replay(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> Report:
     selection = Selection(tuple(options.status or ["failed"]), options.since, options.type)
     outcomes = _with_sink(settings, sink_settings, lambda sink: replay(sink, selection))
     counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
     print(f"{outcomes.total()} events: {counts or 'nothing to replay'}")
-    return SOME_FAILED if outcomes.keys() & {"failed", "unavailable", "unreadable"} else ALL_WELL
+    has_failed = bool(outcomes.keys() & {"failed", "unavailable", "unreadable"})
+    return Report(SOME_FAILED if has_failed else ALL_WELL, {"events": outcomes.total(), **outcomes})
 
 
-def _follow(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> None:
+def _follow(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> int:
     settings = one_account(settings)
     open_client(settings).close()  # fails at once if there is no usable key
     since = int(options.since.timestamp()) if options.since else None
@@ -158,53 +133,83 @@ def _follow(settings: Settings, sink_settings: SinkSettings, options: argparse.N
         return follow(sink, since=since, interval=options.interval, once=options.once)
 
     _with_sink(settings, sink_settings, run)
+    return ALL_WELL
 
 
-def _create_endpoint(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> int:
+def _create_endpoint(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> Report:
     endpoints = Endpoints(own_account(settings))
     if options.print:
         endpoint = _create_or_update(endpoints, options)
         if endpoint.secret is not None:
             print(f"STRIPE_WEBHOOK_SECRET={endpoint.secret}", flush=True)
-        return ALL_WELL if lost_output() is None else SOME_FAILED
+        code = ALL_WELL if lost_output() is None else SOME_FAILED
+        return Report(code, {**_described(endpoint), "secret": endpoint.secret})
     with Secrets(settings) as secrets:
-        secrets.check()  # before anything is created: Stripe shows the secret only once
-        endpoint = _create_or_update(endpoints, options)
-        if endpoint.secret is not None:
-            try:
-                secrets.keep(endpoint.id, endpoint.url, endpoint.secret, endpoint.api_version, settings.is_live)
-            except Exception:
-                endpoints.delete(endpoint.id)
-                say("The secret of the endpoint could not be stored, so the endpoint was deleted again.")
-                raise
-            print("Its secret is in the database, where the sink finds it.")
-    return ALL_WELL
+        endpoint = keep_endpoint(endpoints, secrets, options.url, is_live=settings.is_live, connect=options.connect)
+    _tell(endpoint)
+    if endpoint.secret is not None:
+        print("Its secret is in the database, where the sink finds it.")
+    return Report(ALL_WELL, _described(endpoint))
+
+
+def keep_endpoint(
+    endpoints: Endpoints, secrets: Secrets, url: str, *, is_live: bool, connect: bool = False
+) -> Endpoint:
+    """Makes our endpoint with this URL, or brings it up to date, and keeps its secret in the database."""
+    secrets.check()  # before anything is created: Stripe shows the secret only once
+    endpoint = endpoints.create(url, connect=connect)
+    if endpoint.secret is not None:
+        try:
+            secrets.keep(endpoint.id, endpoint.url, endpoint.secret, endpoint.api_version, is_live)
+        except Exception:
+            endpoints.delete(endpoint.id)
+            say("The secret of the endpoint could not be stored, so the endpoint was deleted again.")
+            raise
+    return endpoint
 
 
 def _create_or_update(endpoints: Endpoints, options: argparse.Namespace) -> Endpoint:
     endpoint = endpoints.create(options.url, connect=options.connect)
-    print(f"{endpoint.id}  {endpoint.url}  {endpoint.api_version}  {endpoint.types} event types")
-    if endpoint.secret is None:
-        print("It existed already and is up to date. Stripe shows its secret only once; see STRIPE_WEBHOOK_SECRET.")
+    _tell(endpoint)
     return endpoint
 
 
-def _list_endpoints(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> None:
+def _tell(endpoint: Endpoint) -> None:
+    print(f"{endpoint.id}  {endpoint.url}  {endpoint.api_version}  {endpoint.types} event types")
+    if endpoint.secret is None:
+        print("It existed already and is up to date. Stripe shows its secret only once; see STRIPE_WEBHOOK_SECRET.")
+
+
+def _described(endpoint: Endpoint) -> dict[str, Any]:
+    """An endpoint as JSON values, without its secret."""
+    return {name: value for name, value in asdict(endpoint).items() if name != "secret"}
+
+
+def _list_endpoints(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> Report:
     with Secrets(settings) as secrets:
         known = secrets.known()
-    for endpoint in Endpoints(own_account(settings)).ours():
+    found = Endpoints(own_account(settings)).ours()
+    for endpoint in found:
         kept = "secret kept" if endpoint.id in known else "secret not kept"
         version, types = endpoint.api_version, f"{endpoint.types} event types"
         print(f"{endpoint.id}  {endpoint.url}  {endpoint.status}  {version}  {types}  {kept}")
+    return Report(ALL_WELL, [{**_described(one), "is_secret_kept": one.id in known} for one in found])
 
 
-def _delete_endpoint(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> None:
+def _delete_endpoint(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> Report:
     with Secrets(settings) as secrets:
-        secrets.check(TO_FORGET)
-        deleted = Endpoints(own_account(settings)).delete(options.endpoint)
-        secrets.forget(endpoint.id for endpoint in deleted)
+        deleted = forget_endpoint(Endpoints(own_account(settings)), secrets, options.endpoint)
     for endpoint in deleted:
         print(f"{endpoint.id}  {endpoint.url}  deleted")
+    return Report(ALL_WELL, [{**_described(one), "status": "deleted"} for one in deleted])
+
+
+def forget_endpoint(endpoints: Endpoints, secrets: Secrets, id_or_url: str) -> list[Endpoint]:
+    """Deletes our endpoints with this id or URL, and their secrets."""
+    secrets.check(TO_FORGET)
+    deleted = endpoints.delete(id_or_url)
+    secrets.forget(endpoint.id for endpoint in deleted)
+    return deleted
 
 
 # --- a sink without a server ------------------------------------------------------------------------------------------
@@ -246,47 +251,3 @@ def _with_sink(settings: Settings, sink_settings: SinkSettings, body: Callable[[
             return asyncio.run(run(interrupts))
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
-
-
-# --- its log ----------------------------------------------------------------------------------------------------------
-
-
-class JsonLines(logging.Formatter):
-    """Formats a record as one line of JSON: time, level, logger, message, the fields given as `extra`, and an error."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        fields: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        extra = {name: value for name, value in vars(record).items() if name not in RECORD_FIELDS}
-        fields |= {name: value for name, value in extra.items() if value is not None}
-        if record.exc_info and record.exc_info[0]:
-            fields["error"] = record.exc_info[0].__name__
-            fields["at"] = _frames(record)
-        return json.dumps(fields, default=str)
-
-
-def _log_as_json(level: int) -> None:
-    """Sends the records of all loggers to stderr, as JSON lines."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    for name in ("stripe_elt", "uvicorn.error"):
-        logging.getLogger(name).setLevel(level)
-    for name in ("psycopg", "psycopg.pool"):  # conflicts and outages are expected, and the sink reports them itself
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def _frames(record: logging.LogRecord) -> list[str]:
-    """File, line and function of each frame: a traceback without values, which could be a customer's."""
-    trace = record.exc_info[2] if record.exc_info else None
-    frames: list[str] = []
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        frames.append(f"{code.co_filename}:{trace.tb_lineno} {code.co_name}")
-        trace = trace.tb_next
-    return frames

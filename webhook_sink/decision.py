@@ -41,7 +41,7 @@ class Decision:
     `rows` are the rows to merge, by table. `reread` is an object to read again; if `waits_for_reread`, the event is
     processed only when that has been merged. `tie_reread` is what to read again if the rows turn out to tie; None if
     that is impossible. `doubt` says why the payload was not believed, `ignored` why nothing is done, `left_out` which
-    embedded objects no row can hold.
+    embedded objects no row can hold. `related` are the objects that the event names, to be read if no table has them.
     """
 
     rows: Mapping[str, list[Row]]
@@ -51,6 +51,7 @@ class Decision:
     doubt: str | None = None
     ignored: str | None = None
     left_out: str | None = None
+    related: tuple[ObjectRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class Policy:
     """What decisions rest on besides the event: whose events the sink takes, and what it may read.
 
     `livemode` is the mode whose events it takes, None if that is unknown. `can_read` says that there is an API key, of
-    that mode. `revalidated` are the tables whose objects are always read again.
+    that mode. `revalidated` are the tables whose objects are always read again. With `backfills`, objects that an
+    event names, and that no table has, are read.
     """
 
     account_id: str
@@ -66,6 +68,7 @@ class Policy:
     livemode: bool | None = None
     can_read: bool = False
     revalidated: frozenset[str] = frozenset()
+    backfills: bool = False
 
 
 def decide(event: Event, policy: Policy, provider: Provider) -> Decision:
@@ -95,10 +98,12 @@ def decide(event: Event, policy: Policy, provider: Provider) -> Decision:
         return Decision({}, ignored=UNREADABLE)
     if doubt in ("version", "revalidate", THIN) and reread is not None:
         return Decision({}, reread, waits_for_reread=True, doubt=doubt)
+    related = tuple(provider.related(change.object)) if policy.backfills else ()
     counts = ConversionCounts() if table.embedded else None
     rows = _rows(change, table, event, policy, provider, counts)
     left_out = describe_left_out(counts) if counts is not None else None
-    return Decision(rows, reread if doubt else None, tie_reread=reread, doubt=doubt, left_out=left_out)
+    reread_now = reread if doubt else None
+    return Decision(rows, reread_now, tie_reread=reread, doubt=doubt, left_out=left_out, related=related)
 
 
 def describe_left_out(counts: ConversionCounts) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -19,7 +19,7 @@ from sources.errors import ConnectorError
 from sources.provider import Retriever
 from webhook_sink.commit.batch import ClaimedReread, PendingWrite, reread_key
 from webhook_sink.commit.connection import Pool, describe_error, transaction
-from webhook_sink.commit.ledger import Ledger
+from webhook_sink.commit.ledger import RELATED, Ledger
 from webhook_sink.commit.writer import QueueFull, Writer
 from webhook_sink.decision import Decision, Reread, describe_left_out
 from webhook_sink.metrics import Metrics
@@ -30,6 +30,7 @@ CLAIM_SECONDS = 600.0
 POLL_SECONDS = 1.0
 TOO_EARLY_SECONDS = 1.0
 LONGEST_PAUSE = 900.0
+MOST_UNREADABLE = 10_000
 
 
 class Rereader:
@@ -54,6 +55,7 @@ class Rereader:
         self._retrieve, self._client_of, self._workers, self._attempts = retrieve, client_of, workers, attempts
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="reread")
         self._wake = asyncio.Event()
+        self._unreadable: set[ObjectRef] = set()
 
     def wake(self) -> None:
         """Tells `run` that an object may be due now."""
@@ -75,6 +77,10 @@ class Rereader:
         claims = await self._claim()
         await asyncio.gather(*(self._read(claim) for claim in claims))
         return bool(claims)
+
+    def readable(self, related: Iterable[ObjectRef]) -> tuple[ObjectRef, ...]:
+        """Those of the objects that this process has not given up."""
+        return tuple(ref for ref in related if ref not in self._unreadable)
 
     def close(self) -> None:
         """Stops the threads."""
@@ -146,7 +152,13 @@ class Rereader:
             await connection.execute(self._ledger.postpone_reread, parameters)
 
     async def _give_up(self, claim: ClaimedReread, why: str) -> None:
-        log.error("gave up reading an object of %s again: %s", claim.reread.ref.table, why)
+        if claim.reread.reason == RELATED:  # nothing is wrong with the event
+            if len(self._unreadable) >= MOST_UNREADABLE:
+                self._unreadable.clear()
+            self._unreadable.add(claim.reread.ref)
+            log.warning("an object of %s that others refer to cannot be read: %s", claim.reread.ref.table, why)
+        else:
+            log.error("gave up reading an object of %s again: %s", claim.reread.ref.table, why)
         self._count(claim.reread, "given up")
         async with transaction(self._pool) as connection:
             parameters = (*reread_key(claim.reread), claim.generation, why)

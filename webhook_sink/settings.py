@@ -5,15 +5,18 @@ Settings that batch runs have too (database, dataset, key, account) are in `pipe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.settings import read_fields, refuse_wrong, setting
-from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.catalogue import CATALOGUE, TABLES
 
 SECTION = "webhook_sink"
 EVERYTHING = "all"
+TAKEN_PATHS = frozenset(("/health", "/ready", "/metrics", "/sync", "/daily", "/weekly", "/monthly"))
+"""Paths that the sink uses itself, beside those that begin with `/sync/`."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,9 @@ class SinkSettings:
     )
     host: str = setting("127.0.0.1", "Address to listen on.")
     port: int = setting(8080, "Port to listen on.")
+    path: str = setting(
+        "/webhooks", "Paths that take webhooks, separated by commas, such as `/webhooks,/api/stripe/webhook`."
+    )
     tolerance: int = setting(300, "Age at which a signature is refused, in seconds.")
     body_limit: int = setting(4_194_304, "Longest body that is read, in bytes; a longer one is answered 413.")
     bodies_megabytes: int = setting(
@@ -46,13 +52,24 @@ class SinkSettings:
     queue_megabytes: int = setting(64, "Megabytes of bodies that may wait for their commit; more are answered 503.")
     batch_events: int = setting(100, "Events that one transaction commits, at the most.")
     database_timeout: float = setting(5.0, "Seconds to wait for the database before an event is answered 503.")
+    pool_size: int = setting(6, "Most connections to the database that the sink opens.")
+    pool_keepalive: int = setting(
+        60,
+        "Seconds without traffic after which the system asks whether a connection to the database is still alive (TCP"
+        " keep-alive); 0 for never.",
+    )
     reread_delay: float = setting(
         2.0, "Seconds after which an object is read again, if two states of it have the same second."
     )
     reread_workers: int = setting(4, "Objects that are read from the API at once.")
     reread_attempts: int = setting(8, "Attempts to read an object before its events are marked as failed.")
     revalidate: str = setting(
-        "", "Tables (or `all`), separated by commas, whose objects are always read from the API instead of trusted."
+        "",
+        "Tables or names of objects (or `all`), separated by commas, that are always read from the API, not trusted.",
+    )
+    backfill_related: bool = setting(
+        False,
+        "Whether objects that an event refers to, and that no table has, are read from the API: `true` or `false`.",
     )
     payload_days: float = setting(30.0, "Days that the ledger keeps the payloads of processed events; `inf` for ever.")
     api_key: str | None = setting(
@@ -65,10 +82,15 @@ class SinkSettings:
         return _listed(self.webhook_secret)
 
     @property
+    def paths(self) -> frozenset[str]:
+        """The paths that take webhooks."""
+        return frozenset(_listed(self.path))
+
+    @property
     def revalidated(self) -> frozenset[str]:
         """The tables whose objects are always read again."""
-        names = frozenset(_listed(self.revalidate))
-        return frozenset(TABLES) if EVERYTHING in names else names
+        names = _listed(self.revalidate)
+        return frozenset(TABLES) if EVERYTHING in names else frozenset(CATALOGUE.table_named(name) for name in names)
 
 
 def read_sink_settings(**given: Any) -> SinkSettings:
@@ -81,6 +103,7 @@ def read_sink_settings(**given: Any) -> SinkSettings:
 def _check(settings: SinkSettings) -> None:
     limits = {
         "port": 0 <= settings.port <= 65_535,
+        "path": bool(settings.paths) and all(map(_is_free_path, settings.paths)),
         "tolerance": settings.tolerance > 0,
         "body_limit": settings.body_limit >= 1_024,
         "bodies_megabytes": settings.bodies_megabytes * 1_048_576 >= settings.body_limit,
@@ -93,6 +116,8 @@ def _check(settings: SinkSettings) -> None:
         "queue_megabytes": settings.queue_megabytes >= 1,
         "batch_events": 1 <= settings.batch_events <= 10_000,
         "database_timeout": settings.database_timeout > 0,
+        "pool_size": 1 <= settings.pool_size <= 100,
+        "pool_keepalive": settings.pool_keepalive >= 0,
         "reread_delay": settings.reread_delay >= 0,
         "reread_workers": 1 <= settings.reread_workers <= 64,
         "reread_attempts": settings.reread_attempts >= 1,
@@ -100,6 +125,12 @@ def _check(settings: SinkSettings) -> None:
         "payload_days": settings.payload_days >= 0,
     }
     refuse_wrong(SinkSettings, SECTION, limits)
+
+
+def _is_free_path(path: str) -> bool:
+    """Whether a path can take webhooks: a whole one, of which the sink makes no other use."""
+    is_taken = path in TAKEN_PATHS or path.startswith("/sync/")
+    return re.fullmatch(r"/[\w.~!$&'()*+;=:@/-]*", path, re.ASCII) is not None and not is_taken
 
 
 def _listed(text: str | Iterable[str]) -> tuple[str, ...]:

@@ -79,12 +79,18 @@ class Sink:
         self._takes_webhooks, self.clock = takes_webhooks, clock
         self._configured_secrets = self.secrets = sink_settings.secrets
         self._revalidated, self._payload_days = sink_settings.revalidated, sink_settings.payload_days
+        self._backfills = sink_settings.backfill_related
         self._database_timeout, self.batch_events = sink_settings.database_timeout, sink_settings.batch_events
         self._policy: Policy | None = None
         self.failure: ConnectorError | None = None
         self._conninfo = postgres_conninfo(settings.database_url, settings.database_ca)
         self.metrics, self.ledger = Metrics(provider.name), Ledger(settings.dataset, provider.name)
-        self.pool = new_pool(self._conninfo, sink_settings.database_timeout)
+        self.pool = new_pool(
+            self._conninfo,
+            sink_settings.database_timeout,
+            size=sink_settings.pool_size,
+            keepalive=sink_settings.pool_keepalive,
+        )
         self._schema = SchemaState(self._conninfo, settings.dataset, provider, read_contract())
         transactions = BatchTransactions(
             self.pool,
@@ -117,6 +123,8 @@ class Sink:
         self._tasks: list[asyncio.Task[None]] = []
         if self._revalidated and not self.can_read:
             raise BadConfiguration("The setting revalidate takes a key to read with: set STRIPE_SECRET_KEY.")
+        if self._backfills and not self.can_read:
+            raise BadConfiguration("The setting backfill_related takes a key to read with: set STRIPE_SECRET_KEY.")
 
     @property
     def is_ready(self) -> bool:
@@ -144,7 +152,9 @@ class Sink:
             then = "read again" if decision.reread else "believed"
             self.metrics.distrusted.labels(decision.doubt, then).inc()
         outcome = loop.create_future()
-        if decision.reread is not None:
+        if decision.related:
+            decision = replace(decision, related=self.rereader.readable(decision.related))
+        if decision.reread is not None or decision.related:
             outcome.add_done_callback(lambda _: self.rereader.wake())
         write = PendingWrite(decision, account_id, outcome, loop.time(), event, decision_error=decision_error)
         return self.writer.submit(write)
@@ -169,9 +179,14 @@ class Sink:
         """Begins in the background. If the sink cannot start, sets `failure` and calls `on_failure`."""
         self._tasks = [asyncio.create_task(self._begin(on_failure), name="begin")]
 
+    def start_once(self) -> None:
+        """Begins in the background, if it has not begun."""
+        if not self._tasks:
+            self.start()
+
     async def opened(self) -> None:
         """Returns when the sink is ready. Raises its `failure` if it cannot start."""
-        await self._tasks[0]
+        await asyncio.shield(self._tasks[0])  # whoever stops waiting does not stop the sink
         if self.failure is not None:
             raise self.failure
 
@@ -206,7 +221,9 @@ class Sink:
         if self.can_read:
             self._tasks.append(asyncio.create_task(self.rereader.run(), name="rereads"))
         version = self._settings.stripe_version or self.provider.api_version()
-        self._policy = Policy(owner.account_id, version, owner.livemode, self.can_read, self._revalidated)
+        self._policy = Policy(
+            owner.account_id, version, owner.livemode, self.can_read, self._revalidated, self._backfills
+        )
         log.info("ready: events of %s go into %s", owner.account_id, self._dataset)
 
     async def _prepare(self) -> Owner | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Totals:
     """The whole run. Rates are over the whole run; `seconds_left` is None until there is something to reckon from.
 
-    `rows` have been read, and `loaded` of them are in the database.
+    `rows` have been read, and `loaded` of them are in the database. `is_loading`: all is read, and the rest is loaded.
     """
 
     rows: int
@@ -34,6 +34,7 @@ class Totals:
     finished: int
     resources: int
     seconds_left: float | None
+    is_loading: bool = False
 
     @property
     def rows_per_second(self) -> float:
@@ -70,14 +71,16 @@ class Board:
         return list((self._committed | {one.resource: one for one in self._read()}).values())
 
     def totals(self) -> Totals:
-        """Sums, and the time left by the share of the windows that is read, then of rows that are loaded."""
+        """Sums, and the time left by the share of the windows that is read; none while the rest is loaded.
+
+        How long the last package takes, its rows do not tell.
+        """
         statuses = self.statuses()
         seconds = self._clock() - self._started
         rows = sum(one.rows for one in statuses)
         shares = [1.0 if one.is_over else one.share or 0.0 for one in statuses]
         share = sum(shares) / len(shares) if shares else 1.0
-        if share == 1.0 and rows > self.loaded:
-            share = self.loaded / rows
+        is_loading = share == 1.0 and rows > self.loaded
         return Totals(
             rows=rows,
             loaded=self.loaded,
@@ -85,18 +88,26 @@ class Board:
             seconds=seconds,
             finished=sum(one.is_over for one in statuses),
             resources=len(statuses),
-            seconds_left=seconds * (1 - share) / share if share > 0 else None,
+            seconds_left=seconds * (1 - share) / share if share > 0 and not is_loading else None,
+            is_loading=is_loading,
         )
 
 
 LOG_SECONDS = 15.0
 ACTIVE_LINES = 12
+WIDE = 110
+"""Columns of a terminal from which on the summary has room for reasons beside the numbers."""
+FEW_SECONDS = 10.0
+"""Below this no number is told: what is read last has to be loaded as well."""
 logger = logging.getLogger("stripe_elt")
 
 
 @contextmanager
 def showing(board: Board) -> Iterator[None]:
     """Shows the board while the block runs: on a terminal a live table, elsewhere a log line every 15 seconds."""
+    if not logger.isEnabledFor(logging.INFO):  # --quiet
+        yield
+        return
     if sys.stderr.isatty():  # not where FORCE_COLOR says that a pipe is one
         from rich.console import Console
         from rich.live import Live
@@ -143,9 +154,10 @@ class Active:
 
         totals = self._board.totals()
         table = Table(box=None, pad_edge=False)
-        for heading in ("resource", "rows", "rows/s", "requests", "window"):
-            table.add_column(heading, justify="left" if heading == "resource" else "right")
         running = [one for one in self._board.statuses() if one.status == "running"]
+        table.add_column("resource", no_wrap=True, min_width=_longest(running[:ACTIVE_LINES]))
+        for heading in ("rows", "rows/s", "requests", "window"):
+            table.add_column(heading, justify="right")
         for one in running[:ACTIVE_LINES]:
             rate = one.rows / totals.seconds if totals.seconds else 0.0
             table.add_row(one.resource, f"{one.rows:,}", f"{rate:,.0f}", f"{one.requests:,}", f"{one.share or 0:.0%}")
@@ -155,7 +167,13 @@ class Active:
 
 
 def _title(totals: Totals) -> str:
-    left = "" if totals.seconds_left is None else f", about {_duration(totals.seconds_left)} left"
+    if totals.is_loading:
+        left = ", loading the rest"
+    elif totals.seconds_left is None:
+        left = ""
+    else:
+        few = totals.seconds_left < FEW_SECONDS
+        left = ", a few seconds left" if few else f", about {_duration(totals.seconds_left)} left"
     return (
         f"{totals.finished}/{totals.resources} resources read, {totals.rows:,} rows ({totals.rows_per_second:,.0f}/s),"
         f" {totals.loaded:,} loaded, {totals.requests:,} requests ({totals.requests_per_second:.1f}/s){left}"
@@ -167,20 +185,31 @@ def print_summary(board: Board, *, all_lines: bool = True) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    shown = [one for one in board.statuses() if all_lines or one.rows or one.status != "complete"]
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("resource", "rows", "requests", "seconds", "status"):
-        table.add_column(heading, justify="right" if heading in ("rows", "requests", "seconds") else "left")
-    table.add_column("why", overflow="fold")
-    for one in board.statuses():
-        if all_lines or one.rows or one.status != "complete":
-            table.add_row(*_cells(one))
+    is_wide = console.width >= WIDE
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1) if is_wide else (0, 1, 0, 0))
+    table.add_column("resource", no_wrap=True, min_width=_longest(shown))
+    for heading in ("rows", "requests", "seconds", "status"):
+        table.add_column(heading, justify="left" if heading == "status" else "right", no_wrap=True)
+    if is_wide:
+        table.add_column("why", overflow="fold")
+    for one in shown:
+        table.add_row(*_cells(one)[: len(table.columns)])
     totals = board.totals()
     table.add_section()
-    table.add_row("total", f"{totals.rows:,}", f"{totals.requests:,}", f"{totals.seconds:.1f}", "", "")
+    table.add_row("total", f"{totals.rows:,}", f"{totals.requests:,}", f"{totals.seconds:.1f}")
     with console.capture() as captured:
         console.print(table)
+        for one in shown if not is_wide else ():
+            if one.error:
+                console.print(f"{one.resource}: {one.error}", markup=False)
     print(*(line.rstrip() for line in captured.get().splitlines()), sep="\n")
+
+
+def _longest(statuses: Iterable[ResourceStatus]) -> int:
+    """The width of a column that cuts no name: two names that are cut can look the same."""
+    return max((len(one.resource) for one in statuses), default=0)
 
 
 def _cells(one: ResourceStatus) -> tuple[str, ...]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sources.catalogue import Resource
 from sources.columns.conversion_counts import Rejected, left_out
@@ -12,7 +13,7 @@ from sources.errors import ConnectorError, SkipResource
 from sources.fetch.fetch import Chunk, Failed, Finished
 from sources.fetch.progress import Covered, Progress
 from sources.fetch.values import ResourceStatus
-from sources.fetch.windows import WindowSet
+from sources.fetch.windows import Window, WindowSet, subtract
 
 OVERLAP = timedelta(minutes=5)  # between the parents that two runs ask about: writers' clocks may differ by so much
 
@@ -54,6 +55,16 @@ def progress_of(resource: Resource, saved: ResourceStatus | None, now: datetime,
         return ResourceProgress(status, progress, _moment(since), _moment(began))
     last = None if resource.range_params else datetime.fromisoformat(began) - OVERLAP
     return ResourceProgress(status, progress, last, now)
+
+
+def reopened(saved: Mapping[str, Any], again: Window) -> Mapping[str, Any]:
+    """Saved progress from which a run reads a range again; of lists without ranges it reads all, from the top."""
+    if not saved:
+        return saved
+    progress = Progress.from_json(saved)
+    covered = {key: subtract(windows, [again]) for key, windows in progress.covered.items()}
+    kept = {name: value for name, value in saved.items() if name != "parents"}
+    return {**kept, **replace(progress, covered=covered, listed={}, reached=Progress().reached).to_json()}
 
 
 class Journal:

@@ -7,12 +7,13 @@ any instant, a run loses nothing, and the next one fetches at most one package a
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from pipelines.loading.display import Board, showing
-from pipelines.loading.journal import Journal, progress_of
+from pipelines.loading.journal import Journal, progress_of, reopened
 from pipelines.loading.package import Limits, Package, Packages
 from pipelines.loading.parents import StoredParents
 from pipelines.process import raise_if_interrupted
@@ -24,21 +25,27 @@ from sources.catalogue import Resource
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import ConnectorError
 from sources.fetch.fetch import Fetch
-from sources.fetch.windows import AHEAD
+from sources.fetch.windows import AHEAD, Window
 from sources.provider import Provider
 from sources.stripe_api.provider import STRIPE
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a run is asked for: resources, and objects created in `[since, until)`, unix seconds on Stripe's clock."""
+    """What a run is asked for: resources, and objects created in `[since, until)`, unix seconds on Stripe's clock.
+
+    With `again`, what was read of that range before is read again; `full_refresh` forgets all that was read. `asked`
+    says it in the words of whoever asked, for `sync_runs`.
+    """
 
     command: str
     resources: Sequence[Resource]
     since: int = 0
     until: int | None = None
     full_refresh: bool = False
+    again: bool = False
     requests_budget: int | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +64,32 @@ class Outcome:
     resumed: int = 0
     in_part: Sequence[str] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        totals = self.board.totals()
+        return {
+            "rows": totals.rows,
+            "requests": totals.requests,
+            "seconds": round(totals.seconds, 3),
+            "error": str(self.error) if self.error else None,
+            "resources": [
+                {
+                    "resource": one.resource,
+                    "status": one.status,
+                    "rows": one.rows,
+                    "requests": one.requests,
+                    "seconds": round(one.seconds, 3),
+                    "error": one.error,
+                }
+                for one in self.board.statuses()
+            ],
+        }
 
-def run(settings: Settings, order: Order, provider: Provider = STRIPE) -> Outcome:
+
+def run(settings: Settings, order: Order, provider: Provider = STRIPE, *, run_id: str | None = None) -> Outcome:
     """Runs the order. Raises `StopRun` where it could not even start; later errors are in the outcome."""
-    with database_problems(), open_session(settings, order.command, provider=provider, clock=True) as session:
+    opening = open_session(settings, order.command, provider=provider, clock=True, run_id=run_id, asked=order.asked)
+    with database_problems(), opening as session:
         session.state.close_abandoned()
         return Run(session, order, session.clock(), session.state).go()
 
@@ -106,11 +135,15 @@ class Run:
 
     def _prepare(self) -> None:
         saved = {} if self._order.full_refresh else self._state.read_resources()
+        if self._order.again:
+            given = Window(self._order.since, self._until)
+            saved = {name: replace(one, progress=reopened(one.progress, given)) for name, one in saved.items()}
         now = datetime.now(UTC)
         self._journal = Journal(
             progress_of(one, saved.get(one.name), now, self._latest) for one in self._order.resources
         )
-        self._resumed = sum(bool(one.covered) for one in self._journal.progress().values())
+        covered = sum(bool(one.covered) for one in self._journal.progress().values())
+        self._resumed = 0 if self._order.again else covered
         self._save(None)
 
     def _children(self) -> dict[datetime | None, list[Resource]]:

@@ -5,7 +5,6 @@ They are read from where they were left by the run that loads use too.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -38,11 +37,7 @@ class SyncState:
 
     def last(self) -> dict[str, Last]:
         """When each resource was last listed: noted by a sync, or the end of the window that a load has reached."""
-        return {
-            name: Last(one.progress.get(LISTED_AT, one.window_end and int(one.window_end.timestamp())), one.status)
-            for name, one in self.resources.items()
-            if name in self._session.catalogue.resources
-        }
+        return last_listed(self.resources, self._session.catalogue)
 
     def is_listed_within(self, resource: str, begin: int, now: int) -> bool:
         """Whether a sync has read the resource's list to its end since a second, by a clock that was not ahead."""
@@ -60,6 +55,15 @@ class SyncState:
         if name in self.resources:
             self.resources = {**self.resources, name: replace(self.resources[name], progress=progress)}
         self._state.save_progress(name, progress)
+
+
+def last_listed(statuses: Mapping[str, ResourceStatus], catalogue: Catalogue) -> dict[str, Last]:
+    """When each resource was last listed: noted by a sync, or the end of the window that a load has reached."""
+    return {
+        name: Last(one.progress.get(LISTED_AT, one.window_end and int(one.window_end.timestamp())), one.status)
+        for name, one in statuses.items()
+        if name in catalogue.resources
+    }
 
 
 class ListRuns:
@@ -86,7 +90,9 @@ class ListRuns:
         """
         session = self._session
         order = Order(f"{COMMAND} lists", resources, until=now, requests_budget=session.spending.left)
-        state = State(session.database, session.settings.dataset, session.account_id, uuid.uuid4().hex, order.command)
+        run_id = f"{session.state.run_id}-lists-{len(self.outcomes) + 1}"
+        asked = {"resources": [one.name for one in resources]}
+        state = State(session.database, session.settings.dataset, session.account_id, run_id, order.command, asked)
         outcome = Run(session, order, now, state).go()
         self.outcomes.append(outcome)
         done = [one.resource for one in outcome.board.statuses() if one.status in ("complete", "skipped")]

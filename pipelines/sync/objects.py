@@ -6,7 +6,7 @@ Knows Stripe, rows and which id belongs where; stores through an open session.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,6 @@ from pipelines.warehouse.database import has_table
 from sources.catalogue import Catalogue, Table
 from sources.changes import ObjectRef, Retrieved
 from sources.errors import RequestRefused, shortened, shown
-from sources.fetch.values import Object
 from sources.rows import Stamp, merged
 from sources.stripe_api.catalogue.prefixes import CHOSEN_BY_USERS, prefix_of, shown_id, tables_named, tables_of_id
 from sources.stripe_api.objects.changes import gone
@@ -53,8 +52,9 @@ def load_objects(
             found.append(one)
     if related:
         known = {(one.ref.table, one.ref.key) for one in found}
-        ref = [one for one in _related(session.catalogue, found) if (one.table, one.key) not in known]
-        read = (retrieve_one(session.client, each, session.account_id, session.counts) for each in ref)
+        named = dict.fromkeys(ref for one in found for ref in session.provider.related(one.object or {}))
+        refs = [ref for ref in named if (ref.table, ref.key) not in known]
+        read = (retrieve_one(session.client, ref, session.account_id, session.counts) for ref in refs)
         found += [one for one in read if one.object is not None]
     session.store(session.tables_of(merged(one.rows for one in found)))
     refused = {(one.table, one.id) for one in session.counts.rejected()}
@@ -181,31 +181,3 @@ def _stored(session: Session, table: str, id: str, selected: str) -> list[tuple[
         f'SELECT {selected} FROM "{session.settings.dataset}"."{table}" WHERE "{key}" = %s AND _account_id = %s',
         (id, session.account_id),
     )
-
-
-def _related(catalogue: Catalogue, found: Sequence[Retrieved]) -> list[ObjectRef]:
-    """The objects that others refer to by an id whose prefix tells what it is."""
-    refs: dict[tuple[str, str], ObjectRef] = {}
-    for one in found:
-        for id in _ids(one.object or {}):
-            tables = tables_of_id(id) or ()
-            if len(tables) != 1 and tables[:1] != ("accounts",):
-                continue
-            table = catalogue.tables[tables[0]]
-            if table.retrieve is not None and "{_parent_id}" not in table.retrieve and table.key == ("id",):
-                refs.setdefault((table.name, id), ObjectRef(table.name, (id,), None, None, 0))
-    return list(refs.values())
-
-
-def _ids(value: Object | list[Any] | str) -> Iterator[str]:
-    """Every string in an object that looks like an id: a known prefix, and letters and digits behind it."""
-    if isinstance(value, str):
-        rest = value.removeprefix(prefix_of(value) or value)
-        if len(rest) >= 8 and not rest.islower():  # "in_progress" is no invoice
-            yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _ids(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _ids(item)

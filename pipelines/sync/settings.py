@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines.settings import environment_name, read_fields, setting
 from sources.errors import BadConfiguration
-from sources.stripe_api.catalogue import RESOURCES
+from sources.stripe_api.catalogue import CATALOGUE
 
 SECTION = "sync"
 HOUR, DAY = 3_600, 86_400
@@ -82,13 +82,15 @@ def _parsed(given: str, name: str) -> dict[str, float]:
     hours: dict[str, float] = {}
     for part in filter(None, (word.strip() for word in given.split(","))):
         resource, _, number = part.partition("=")
+        named = CATALOGUE.resource_named(resource.strip())
         try:
-            hours[resource.strip()] = float(number)
+            value = float(number)
         except ValueError:
-            hours[resource.strip()] = -1.0
-        if hours[resource.strip()] < 0 or resource.strip() not in RESOURCES:
+            value = -1.0
+        if value < 0 or named is None:
             raise BadConfiguration(
                 f"The setting {name} has an entry that is not a resource with a number of hours, such as payouts=6."
                 f" Set {environment_name(name, SECTION)}."
             )
+        hours[named] = value
     return hours

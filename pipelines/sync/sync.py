@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from pipelines.loading.run import Outcome
 from pipelines.session import Session
@@ -48,6 +48,21 @@ class SyncOutcome:
     has_events: bool = True
     now: int | None = None
     counts: ConversionCounts = field(default_factory=ConversionCounts)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        counted = ("events", "applied", "believed", "retrieved", "deleted")
+        return {
+            "account": self.account_id,
+            "rows": self.rows,
+            "requests": self.requests,
+            "events": {name: getattr(self.events, name) for name in counted},
+            "lists": [one.to_json() for one in self.lists],
+            "resynced": self.resynced,
+            "stopped": self.stopped,
+            "failed": self.failed,
+            "skipped": self.skipped,
+        }
 
     @property
     def failed(self) -> list[str]:

@@ -11,11 +11,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pipelines.warehouse.problems import DatabaseProblem
 from sources.catalogue import ColumnType
 from sources.columns.dlt_hints import stored_types
 
 if TYPE_CHECKING:
     from dlt.common.destination import Destination
+
+
+ENGINE_VERSION = 11
+"""The newest format of stored schemas that the installed dlt understands, its `SCHEMA_ENGINE_VERSION`."""
 
 
 class Database(Protocol):
@@ -50,10 +55,19 @@ def has_table(database: Database, dataset: str, table: str) -> bool:
     return bool(found)
 
 
+def has_column(database: Database, dataset: str, table: str, column: str) -> bool:
+    """Whether a table of the dataset has a column of this name that the role may see."""
+    found = database.execute(
+        "SELECT 1 FROM information_schema.columns WHERE table_schema = %s AND table_name = %s AND column_name = %s",
+        (dataset, table, column),
+    )
+    return bool(found)
+
+
 def stored_columns(database: Database, dataset: str, schema: str) -> Mapping[str, Mapping[str, ColumnType]]:
     """table -> column -> type, without our own columns; empty where nothing was ever loaded.
 
-    `schema` is the name of the stored schema, the provider's.
+    `schema` is the name of the stored schema, the provider's. Raises `DatabaseProblem` where a newer dlt wrote it.
     """
     if not has_table(database, dataset, "_dlt_version"):
         return {}
@@ -61,4 +75,13 @@ def stored_columns(database: Database, dataset: str, schema: str) -> Mapping[str
         f'SELECT schema FROM "{dataset}"._dlt_version WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1',
         (schema,),
     )
-    return stored_types(json.loads(rows[0][0])["tables"]) if rows else {}
+    if not rows:
+        return {}
+    stored = json.loads(rows[0][0])
+    if stored.get("engine_version", 0) > ENGINE_VERSION:
+        raise DatabaseProblem(
+            f"The tables in the schema {dataset!r} were made or changed by a newer version of dlt than the one that is"
+            " installed here, and this one does not understand their stored schema. Upgrade stripe-elt and dlt here to"
+            " the versions that were used last. Nothing was changed."
+        )
+    return stored_types(stored["tables"])

@@ -97,6 +97,11 @@ class PostgresDatabase:
             finally:
                 self._is_in_transaction = False
 
+    @property
+    def is_direct(self) -> bool:
+        """Whether the connection reaches the server itself: a pooler tells its clients another process id."""
+        return bool(self.execute("SELECT pg_backend_pid()")[0][0] == self._connection.info.backend_pid)
+
     def lock_run(self, name: str) -> None:
         """See `Database`."""
         self._run_lock.take(name)

@@ -14,6 +14,7 @@ from sources.stripe_api.client.settings import ClientSettings
 from sources.stripe_api.convert import converter
 from sources.stripe_api.events.webhook import read_event, verify
 from sources.stripe_api.objects.changes import change_of, rows_of
+from sources.stripe_api.objects.related import related
 from sources.stripe_api.objects.retrieve import retrieve
 from sources.stripe_api.paging.plan import fetch
 
@@ -35,6 +36,7 @@ def open_client(settings: Any) -> Client:
         stripe_account=settings.stripe_account,
         stripe_context=settings.stripe_context,
         max_retries=settings.max_retries,
+        initial_retry_delay=settings.initial_retry_delay,
         max_retry_delay=settings.max_retry_delay,
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
@@ -60,4 +62,5 @@ STRIPE = Provider(
     read_event=read_event,
     signature_header=b"stripe-signature",
     account_ids=r"acct_\w+",
+    related=related,
 )

@@ -44,7 +44,7 @@ def test_what_is_no_number_of_seconds(text: str) -> None:
             "cannot be written to the file that --json names",
         ),
         (["stripe_full.py", "--since", "2026-02-01", "--until", "2026-01-01"], "--since must be before --until"),
-        (["stripe_full.py", "--resources", "customer"], "did you mean 'customers'"),
+        (["stripe_full.py", "--resources", "custmer"], "did you mean 'customers'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_is_asked(

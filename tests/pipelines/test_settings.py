@@ -71,6 +71,8 @@ def test_short_variable_names_beat_dlts(project: Path, monkeypatch: pytest.Monke
         ("destination", "snowflake"),
         ("max_retry_delay", "-1"),
         ("max_retry_delay", "nan"),
+        ("initial_retry_delay", "-1"),
+        ("log_format", "xml"),
         ("connect_timeout", "0"),
         ("read_timeout", "0"),
         ("package_seconds", "nan"),
@@ -91,6 +93,37 @@ def test_impossible_value_names_the_setting(
     reload_dlt()
     with pytest.raises(BadConfiguration, match=environment_name(name)):
         read_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("path", "webhooks"),
+        ("path", ","),
+        ("path", "/webhooks,/health"),
+        ("path", "/sync/single/x"),
+        ("path", "/hook?a=1"),
+        ("pool_size", "0"),
+        ("pool_keepalive", "-1"),
+        ("backfill_related", "maybe"),
+    ],
+)
+def test_impossible_value_names_the_sinks_setting(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(environment_name(name, "webhook_sink"), value)
+    reload_dlt()
+    with pytest.raises(BadConfiguration, match=environment_name(name, "webhook_sink")):
+        read_sink_settings()
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"), [("true", True), ("Yes", True), ("1", True), ("false", False), ("off", False)]
+)
+def test_setting_that_is_on_or_off(project: Path, monkeypatch: pytest.MonkeyPatch, said: str, meant: bool) -> None:
+    monkeypatch.setenv("WEBHOOK_SINK__BACKFILL_RELATED", said)
+    reload_dlt()
+    assert read_sink_settings().backfill_related is meant
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -31,6 +32,17 @@ def heavy_imports(root: Path, script: str, *options: str, env: Mapping[str, str]
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_help_needs_the_standard_library_alone(root: Path, script: str) -> None:
     assert heavy_imports(root, script, "--help") == set()
+
+
+COMMANDS = ("full", "sync", "check", "object", "start", "backfill", "migrate", "status", "doctor", "resources")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)
+def test_help_of_the_one_command_needs_the_standard_library_alone(root: Path, words: list[str]) -> None:
+    command = [sys.executable, "-c", RUN, "stripe_elt/__main__.py", *words]
+    env = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=True)
+    assert HEAVY & set(done.stderr.rpartition("imported: ")[2].split()) == set()
 
 
 def test_an_idle_sync_needs_the_driver_of_its_database_alone(mirror: Mirror, root: Path) -> None:

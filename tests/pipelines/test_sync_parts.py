@@ -124,13 +124,13 @@ def test_the_day_of_an_idle_account_stays_within_its_price() -> None:
 
 
 def test_single_resources_have_settings_of_their_own() -> None:
-    settings = read_sync_settings(lookbacks="refunds=1.5, payouts=0", cadences="quotes=6")
+    settings = read_sync_settings(lookbacks="refund=1.5, payouts=0", cadences="quotes=6")
     assert (settings.lookback("refunds"), settings.lookback("payouts"), settings.lookback("topups")) == (5_400, 0, DAY)
     assert settings.cadence("quotes") == 6 * 3_600
     assert settings.lookback("balance_transactions") == 8 * DAY
 
 
-@pytest.mark.parametrize("given", [{"lookbacks": "refund=1"}, {"cadences": "quotes=often"}, {"events_lag": -1}])
+@pytest.mark.parametrize("given", [{"lookbacks": "refnd=1"}, {"cadences": "quotes=often"}, {"events_lag": -1}])
 def test_settings_that_cannot_work_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(BadConfiguration, match="SYNC__"):
         read_sync_settings(**given)

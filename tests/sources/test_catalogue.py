@@ -295,16 +295,35 @@ def test_selection_has_each_resource_once_and_in_the_order_of_the_catalogue() ->
     ("wanted", "nearest"),
     [
         ("chages", "charges"),
-        ("customer", "customers"),
-        ("payment-intents", "payment_intents"),
-        ("Invoices", "invoices"),
-        ("checkout.session", "checkout_sessions"),
+        ("custmer", "customers"),
+        ("payment-intnts", "payment_intents"),
         ("al", "all"),
     ],
 )
 def test_unknown_resource_names_the_nearest(wanted: str, nearest: str) -> None:
     with pytest.raises(UnknownResource, match=f"did you mean '{nearest}'"):
         select([wanted])
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("customer", "customers"),
+        ("Invoices", "invoices"),
+        ("payment-intents", "payment_intents"),
+        ("checkout.session", "checkout_sessions"),
+        ("checkout_session", "checkout_sessions"),
+        ("early_fraud_warning", "radar_early_fraud_warnings"),
+        ("plan", "plans"),
+    ],
+)
+def test_resources_are_known_by_the_name_of_their_objects_too(said: str, meant: str) -> None:
+    assert [one.name for one in select([said])] == [meant]
+
+
+def test_a_name_that_several_tables_share_stands_for_none() -> None:
+    with pytest.raises(UnknownResource):
+        select(["card"])
 
 
 def test_unknown_resource_far_from_all_names_none() -> None:

@@ -181,10 +181,11 @@ def test_refusal_is_not_asked_again(simulator: Start) -> None:
 
 @given(attempts=st.integers(1, 40), chance=st.floats(0, 1, exclude_max=True), most=st.floats(0.1, 600))
 def test_delay_is_between_nothing_and_twice_the_last_bound(attempts: int, chance: float, most: float) -> None:
-    settings = ClientSettings("sk_test_1", max_retries=40, max_retry_delay=most)
+    first = most / 50
+    settings = ClientSettings("sk_test_1", max_retries=40, initial_retry_delay=first, max_retry_delay=most)
     delay = retry_delay(attempts, ServerFailed("…"), settings, lambda: chance)
     assert delay is not None
-    assert 0 <= delay <= min(most, 0.5 * 2 ** (attempts - 1))
+    assert 0 <= delay <= min(most, first * 2 ** (attempts - 1))
     assert retry_delay(41, ServerFailed("…"), settings, lambda: chance) is None
     assert retry_delay(1, RequestRefused("…"), settings, lambda: chance) is None
 

@@ -82,7 +82,12 @@ def test_serve_takes_webhooks_logs_json_and_ends_on_sigterm(
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
         assert process.returncode == 0
-        assert all("message" in orjson.loads(line) for line in errors.splitlines())
+        lines = [orjson.loads(line) for line in errors.splitlines()]
+        assert all("message" in line for line in lines)
+        (webhook,) = [line for line in lines if line["message"] == "webhook"]
+        assert isinstance(webhook.pop("ms"), float)
+        expected = {"event": "evt_1", "type": "customer.created", "status": 200, "outcome": "committed"}
+        assert {name: webhook[name] for name in expected} == expected
         assert sim.key not in errors
     assert stored.query("select id, _account_id from stripe.customers") == [("cus_1", sim.account.id)]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from psycopg.pq import TransactionStatus
 
 from tests.webhook_sink.conftest import Stored
-from webhook_sink.commit.connection import MOST_PREPARED, Connection, Statement, configure, result_rows
+from webhook_sink.commit.connection import MOST_PREPARED, Connection, Statement, configure, new_pool, result_rows
 
 Body = Callable[[Connection], Awaitable[Any]]
 
@@ -157,3 +157,26 @@ def test_cancelled_round_trip_leaves_a_connection_that_works_or_is_closed(postgr
         return connection.closed or result_rows((await connection.run_pipeline([Statement(b"SELECT 2")]))[0])
 
     assert connected(postgres_url, body) in (True, [("2",)])
+
+
+@pytest.mark.parametrize(
+    ("keepalive", "more", "options"),
+    [(60, {}, ("1", "60")), (0, {}, ("0", None)), (60, {"keepalives_idle": 7}, ("1", "7"))],
+    ids=["the setting", "never", "the connection string's own"],
+)
+def test_pool_is_as_large_and_asks_as_often_as_it_is_set_to(
+    postgres_url: str, keepalive: int, more: dict[str, int], options: tuple[str, str | None]
+) -> None:
+    async def main() -> None:
+        conninfo = psycopg.conninfo.make_conninfo(postgres_url, **more)
+        pool = new_pool(conninfo, 5.0, size=2, keepalive=keepalive)
+        await pool.open(wait=True)
+        async with pool.connection() as one, pool.connection() as other:
+            for connection in (one, other):
+                given = connection.info.get_parameters()
+                assert (given.get("keepalives", "1"), given.get("keepalives_idle")) == options
+            with pytest.raises(psycopg.OperationalError):
+                await pool.getconn(0.01)
+        await pool.close()
+
+    asyncio.run(main())

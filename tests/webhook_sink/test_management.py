@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +12,7 @@ import urllib3
 
 from simulator import Simulator
 from sources.errors import UnknownResource
+from sources.stripe_api.catalogue import select
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import Served, Stored, event
 from webhook_sink.http.management import BadRequest, order_of
@@ -32,14 +32,30 @@ def post(served: Served, path: str, body: Any = None, key: str | None = KEY) -> 
     return served.http.request("POST", served.url + path, body=orjson.dumps(body or {}), headers=headers)
 
 
-def finished(served: Served, stored: Stored, command: str) -> tuple[Any, ...]:
-    """The run of a command once it has ended."""
-    for _ in itertools.count():
-        status = orjson.loads(served.get("/sync/status", **{"X-API-Key": KEY}).data)
-        ended = [one for one in status["runs"] if one["command"] == command and one["ended_at"]]
-        if ended and not status["waiting"]:
-            return ended[0]["status"], ended[0]["error"]
-    raise AssertionError
+def begun(served: Served, path: str, body: Any = None) -> str:
+    """The run id of a sync that was accepted."""
+    answer = post(served, path, body)
+    assert answer.status == 202, answer.data
+    told: dict[str, Any] = orjson.loads(answer.data)
+    assert (told["status"], answer.headers["Location"]) == ("queued", f"/sync/runs/{told['run_id']}")
+    return str(told["run_id"])
+
+
+def followed(served: Served, run_id: str) -> dict[str, Any]:
+    """What came of a sync, once it has ended."""
+    while True:
+        answer = served.get(f"/sync/runs/{run_id}", **{"X-API-Key": KEY})
+        assert answer.status == 200
+        found: dict[str, Any] = orjson.loads(answer.data)
+        if found["status"] not in ("queued", "running"):
+            return found
+
+
+def done(served: Served, path: str, body: Any = None) -> dict[str, Any]:
+    """A sync that ran to its end."""
+    found = followed(served, begun(served, path, body))
+    assert (found["status"], found["error"]) == ("complete", None)
+    return found
 
 
 def test_without_a_key_there_is_no_management_api(serve: Serve, sim: Simulator) -> None:
@@ -55,32 +71,68 @@ def test_wrong_key_is_401(serve: Serve, sim: Simulator, key: str | None) -> None
         assert post(served, path, key=key).status == 401
 
 
-def test_sync_of_a_list_runs_in_the_background(serve: Serve, sim: Simulator, stored: Stored) -> None:
+def test_sync_of_a_list_is_followed_by_its_run_id(serve: Serve, sim: Simulator, stored: Stored) -> None:
     served = serve(sim, api_key=KEY)
-    answer = post(served, "/sync", {"object": "customer", "created": {"gte": 0}})
-    assert (answer.status, orjson.loads(answer.data)["status"]) == (202, "queued")
-    assert finished(served, stored, "sync") == ("complete", None)
+    asked = {"object": "customer", "created": {"gte": 0}}
+    found = done(served, "/sync", asked)
     assert_equal(stored.url, sim, ["customers"])
+    ((run_id, command, stored_asked, rows),) = stored.query("select run_id, command, asked, rows from stripe.sync_runs")
+    assert (run_id, command, stored_asked) == (found["run_id"], "sync", asked)
+    assert (found["command"], found["asked"], found["runs"][0]["rows"]) == ("sync", asked, rows)
+    for unknown in ("f" * 32, "nothing", "%27", "-"):
+        assert served.get(f"/sync/runs/{unknown}", **{"X-API-Key": KEY}).status == 404
+    assert served.get(f"/sync/runs/{found['run_id']}").status == 401
 
 
-def test_daily_sync_reads_events_and_lists(serve: Serve, sim: Simulator, stored: Stored) -> None:
+def test_all_is_the_default_group_and_children_add_the_lists_of_each_parent() -> None:
+    def names(**body: Any) -> list[str]:
+        return [one.name for one in order_of(body).resources]
+
+    default = [one.name for one in select(["default"])]
+    assert names(object="all") == names() == names(object="all", children=False) == default
+    assert names(object="all", children=True) == [one.name for one in select(["all"])]
+    assert set(names(object="all", children=True)) > set(default)
+
+
+@pytest.mark.parametrize("path", ["/sync/daily", "/daily"])
+def test_daily_sync_reads_events_and_lists(serve: Serve, sim: Simulator, stored: Stored, path: str) -> None:
     served = serve(sim, api_key=KEY)
-    assert post(served, "/sync", {"object": "products"}).status == 202
-    assert finished(served, stored, "sync") == ("complete", None)
-    sim.account.update("products", sim.account.objects("products")[0]["id"], {"name": "renamed"})
-    assert post(served, "/sync/daily").status == 202
-    assert finished(served, stored, "sync_daily") == ("complete", None)
+    done(served, "/sync", {"object": "products"})
+    product = sim.account.objects("products")[0]["id"]
+    sim.account.update("products", product, {"name": f"renamed for {path}"})
+    sim.clock.advance(120)  # the newest events are left for the next run
+    found = done(served, path)
+    assert stored.value("select name from stripe.products where id = %s", product) == f"renamed for {path}"
+    runs = [(one["run_id"], one["command"]) for one in found["runs"]]
+    assert runs[0] == (found["run_id"], "sync_daily")
+    assert all(id.startswith(f"{found['run_id']}-lists-") for id, _ in runs[1:])
     assert post(served, "/sync/yearly").status == 404
+
+
+def test_daily_sync_of_one_object_is_of_it_alone(serve: Serve, sim: Simulator, stored: Stored) -> None:
+    served = serve(sim, api_key=KEY)
+    found = done(served, "/sync/daily", {"object": "product"})
+    assert_equal(stored.url, sim, ["products"])
+    assert stored.query("select distinct resource from stripe.sync_status") == [("products",)]
+    assert stored.value("select asked from stripe.sync_runs where run_id = %s", found["run_id"]) == {
+        "object": "product"
+    }
+
+
+def test_run_that_cannot_begin_says_why(serve: Serve, sim: Simulator) -> None:
+    served = serve(sim, api_key=KEY, account=f"acct_nobody,{sim.account.id}")
+    found = followed(served, begun(served, "/sync", {"object": "coupons"}))
+    assert found["status"] == "error"
+    assert "acct_nobody" in found["error"]
 
 
 def test_single_object_is_loaded_at_once(serve: Serve, sim: Simulator, stored: Stored) -> None:
     served = serve(sim, api_key=KEY)
     customer = sim.account.objects("customers")[0]["id"]
     answer = post(served, f"/sync/single/{customer}")
-    assert (answer.status, orjson.loads(answer.data)) == (
-        200,
-        {"loaded": [{"id": customer, "table": "customers", "deleted": False}]},
-    )
+    told = orjson.loads(answer.data)
+    assert (answer.status, told["loaded"]) == (200, [{"id": customer, "table": "customers", "deleted": False}])
+    assert followed(served, told["run_id"])["asked"] == {"ids": [customer]}
     assert stored.query("select id from stripe.customers") == [(customer,)]
     assert post(served, "/sync/single/cus_unknown").status == 404
 
@@ -92,9 +144,9 @@ def test_single_object_with_an_id_that_a_path_would_read_otherwise(
     if id not in {coupon["id"] for coupon in sim.account.objects("coupons")}:
         sim.account.create("coupons", sim.make("coupons", id=id))
     answer = post(serve(sim, api_key=KEY), f"/sync/single/{quote(id, safe='')}?type=coupon")
-    assert (answer.status, orjson.loads(answer.data)) == (
+    assert (answer.status, orjson.loads(answer.data)["loaded"]) == (
         200,
-        {"loaded": [{"id": id, "table": "coupons", "deleted": False}]},
+        [{"id": id, "table": "coupons", "deleted": False}],
     )
     assert stored.query("select id from stripe.coupons") == [(id,)]
 
@@ -104,9 +156,10 @@ def test_syncs_are_of_every_account_of_the_settings(serve: Serve, sim: Simulator
     ids = [row.id for row in sim.account.tables["accounts"].shelf.rows() if row.id != own]
     served = serve(sim, api_key=KEY, account="all")
     accounts = "select distinct _account_id from stripe.sync_status where resource = '{}'"
-    for path, body, command in (("", {"object": "coupons"}, "sync"), ("/daily", {}, "sync_daily")):
-        assert post(served, f"/sync{path}", body).status == 202
-        assert finished(served, stored, command) == ("complete", None)
+    for path, body in (("/sync", {"object": "coupons"}), ("/sync/daily", {})):
+        found = done(served, path, body)
+        own_runs = [one["run_id"] for one in found["runs"] if "-lists-" not in one["run_id"]]
+        assert sorted(own_runs) == sorted([found["run_id"], *(f"{found['run_id']}-{id}" for id in ids)])
         assert {id for (id,) in stored.query(accounts.format("coupons"))} == {own, *ids}
     customer = next(iter(sim.connected(ids[0]).objects("customers")))["id"]
     assert post(served, f"/sync/single/{customer}").status == 400
@@ -118,8 +171,7 @@ def test_syncs_are_of_every_account_of_the_settings(serve: Serve, sim: Simulator
 
 def test_an_account_that_cannot_be_synced_stops_no_other(serve: Serve, sim: Simulator, stored: Stored) -> None:
     served = serve(sim, api_key=KEY, account=f"acct_nobody,{sim.account.id}")
-    assert post(served, "/sync", {"object": "coupons"}).status == 202
-    finished(served, stored, "sync")
+    followed(served, begun(served, "/sync", {"object": "coupons"}))
     assert_equal(stored.url, sim, ["coupons"])
 
 
@@ -132,6 +184,8 @@ def test_an_account_that_cannot_be_synced_stops_no_other(serve: Serve, sim: Simu
         {"created": {"since": 1}},
         {"created": {"gte": "yesterday"}},
         {"created": {"gte": True}},
+        {"object": "all", "children": "yes"},
+        {"object": "charges", "children": True},
     ],
 )
 def test_order_that_cannot_be_meant_is_refused(body: dict[str, Any]) -> None:

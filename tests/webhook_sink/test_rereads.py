@@ -122,7 +122,7 @@ def test_revalidated_tables_are_never_trusted_and_the_others_are(serve: Serve, s
     (updated,) = rename(sim, f"e{next(NUMBERS)}")
     updated["data"]["object"]["name"] = "forged"
     product = sim.account.objects("products")[0]
-    served = serve(sim, revalidate="customers, charges")
+    served = serve(sim, revalidate="customer, charges")
     assert served.send(updated, event("product.updated", product, id="evt_p")) == [200, 200]
     settle(served, sim)
     assert stored.value("select name from stripe.customers") != "forged"

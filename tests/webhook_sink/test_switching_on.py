@@ -76,7 +76,9 @@ def test_tables_equal_the_account_after_the_endpoint_the_load_and_the_events_pas
 
     with changing(sim, chance):
         run("-m", "webhook_sink", "endpoint", "create", f"http://127.0.0.1:{port}/webhooks")
-    with serving(root, "--port", str(port)) as (_, _url):
+    with serving(root, "--port", str(port)) as (sink, _url):
+        assert sink.stderr is not None
+        threading.Thread(target=sink.stderr.read, daemon=True).start()  # a line for each webhook fills the pipe
         sim.deliveries.start()
         with changing(sim, chance, lost=0.4):
             run("pipelines/stripe_full.py", "--destination", "postgres", "--resources", ",".join(RESOURCES))

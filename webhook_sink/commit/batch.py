@@ -130,7 +130,8 @@ class BatchTransactions:
                 new = [write for write in writes if write.event is None or write.event.id in new_events]
                 if len(new) == len(writes):
                     rereads = _reread_statements(writes, tied, self._ledger, self._reread_delay)
-                    await connection.run_pipeline([*rereads, COMMIT])
+                    related = _related_statements(writes, self._ledger, self._schema)
+                    await connection.run_pipeline([*rereads, *related, COMMIT])
                     self._metrics.ties.inc(len(tied))
                     break
                 await connection.run_pipeline([ROLLBACK])
@@ -239,6 +240,19 @@ def _reread_statements(
         if write.decision.tie_reread is not None:
             statements.append(_queue_reread(write.decision.tie_reread, [], delay, ledger))
     return statements
+
+
+def _related_statements(writes: Sequence[PendingWrite], ledger: Ledger, schema: SchemaState) -> Iterator[Statement]:
+    """Queues the objects that the merged ones name and that no table has, in the order of their tables."""
+    by_table: dict[str, dict[tuple[str, str, str | None], None]] = {}
+    for write in writes:
+        if (event := write.event) is None:
+            continue
+        for ref in write.decision.related:
+            by_table.setdefault(ref.table, {})[ref.key[0], write.account_id, event.account] = None
+    for table, named in sorted(by_table.items()):
+        sql = ledger.queue_related(table, is_there=not schema.lacks(table, {"id"}))
+        yield Statement(sql, [list(column) for column in zip(*sorted(named, key=repr), strict=True)])
 
 
 def _queue_reread(reread: Reread, waiting_events: list[str], delay: float, ledger: Ledger) -> Statement:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Self
 
 import psycopg
 from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import ConnStatus, ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import Ready, Wait
@@ -30,7 +31,7 @@ from pipelines.warehouse.postgres.session_properties import BEGIN, CONNECTION, s
 from pipelines.warehouse.problems import state_of
 from sources.errors import ConnectorError
 
-POOL_SIZE, RECONNECT_SECONDS = 6, 5.0
+RECONNECT_SECONDS = 5.0
 MOST_PREPARED = 100
 """Statements that stay prepared on one connection, as psycopg keeps them."""
 NOT_AS_PREPARED = ("08P01", "0A000", "26000", "42P05")
@@ -215,18 +216,29 @@ def _array(values: Sequence[bytes | str | None]) -> bytes:
 Pool = AsyncConnectionPool[Connection]
 
 
-def new_pool(conninfo: str, timeout: float) -> Pool:
-    """A pool that is not open yet. `timeout` is how many seconds to wait for a connection."""
+def new_pool(conninfo: str, timeout: float, *, size: int, keepalive: int) -> Pool:
+    """A pool of at most `size` connections that is not open yet.
+
+    `timeout` is how many seconds to wait for a connection, `keepalive` after how many seconds without traffic the
+    system asks whether a connection is alive: 0 for never, as libpq's `keepalives_idle`, whose own value in the
+    connection string wins.
+    """
+    alive = {"keepalives": 1, "keepalives_idle": keepalive} if keepalive else {"keepalives": 0}
+    given = conninfo_to_dict(conninfo)
     return AsyncConnectionPool(
         conninfo,
         connection_class=Connection,
         min_size=1,
-        max_size=POOL_SIZE,
+        max_size=size,
         open=False,
         configure=configure,
         timeout=timeout,
         reconnect_timeout=RECONNECT_SECONDS,
-        kwargs={"application_name": "stripe-webhook-sink", **CONNECTION},
+        kwargs={
+            "application_name": "stripe-webhook-sink",
+            **{name: value for name, value in alive.items() if name not in given},
+            **CONNECTION,
+        },
     )
 
 

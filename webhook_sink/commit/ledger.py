@@ -66,6 +66,10 @@ def create_tables(conninfo: str, dataset: str, provider: Provider) -> bool:
         database.close()
 
 
+RELATED = "related"
+"""The reason to read an object that others refer to, and that no table has."""
+
+
 class Ledger:
     """The statements on the ledger of one dataset, each with its parameters in a comment.
 
@@ -101,6 +105,16 @@ class Ledger:
             " reason = excluded.reason, events = r.events || excluded.events, generation = r.generation + 1,"
             " due_at = excluded.due_at, attempts = 0"
         ).encode()
+        self._queue_related = (
+            f"INSERT INTO {rereads} (table_name, key, account_id, context, at, reason, events, due_at)"
+            " SELECT '{table}', jsonb_build_array(id), account, context, 0, '{reason}', '{{}}', now()"
+            " FROM unnest($1::text[], $2::text[], $3::text[]) AS t (id, account, context){where}"
+            " ON CONFLICT DO NOTHING"
+        )
+        self._is_unknown = (
+            f' WHERE NOT EXISTS (SELECT FROM "{dataset}".{{table}} AS known'
+            " WHERE known.id = t.id AND known._account_id = t.account)"
+        )
         # (table, key, account, generation): removes a reread that is merged, unless it was queued again meanwhile
         self.finish_reread = (
             f"DELETE FROM {rereads} WHERE table_name = $1 AND key = $2::jsonb AND account_id = $3 AND generation = $4"
@@ -155,3 +169,8 @@ class Ledger:
         ).encode()
         # (event ids): lets events be recorded and merged again
         self.reopen_events = f"UPDATE {events} SET status = 'failed' WHERE id = ANY (%s)".encode()
+
+    def queue_related(self, table: str, *, is_there: bool) -> bytes:
+        """Queues objects of a table that the table, if it `is_there`, does not have: ids, accounts, contexts."""
+        where = self._is_unknown.format(table=table) if is_there else ""
+        return self._queue_related.format(table=table, reason=RELATED, where=where).encode()

@@ -11,9 +11,11 @@ import uvicorn
 
 from pipelines.process import stops
 from pipelines.settings import Settings
+from sources.errors import BadConfiguration
 from webhook_sink.http.app import App
 from webhook_sink.http.management import management_routes
 from webhook_sink.http.protocol import BoundedProtocol, Bounds, WaitingClients
+from webhook_sink.receiver import Receiver
 from webhook_sink.settings import SinkSettings
 from webhook_sink.sink import Sink
 
@@ -29,6 +31,12 @@ def serve(settings: Settings, sink_settings: SinkSettings) -> None:
     try:
         with asyncio.Runner(loop_factory=uvicorn.Config("webhook_sink", log_config=None).get_loop_factory()) as runner:
             runner.run(_serve(settings, sink_settings))
+    except SystemExit:  # uvicorn's way to say that it cannot listen, after a line in its log
+        raise BadConfiguration(
+            f"The sink cannot listen on port {sink_settings.port} of {sink_settings.host}: see the line above. If"
+            " another program has the port, such as a sink that is still running, stop it, or choose another port with"
+            " --port or WEBHOOK_SINK__PORT."
+        ) from None
     finally:
         gc.unfreeze()  # or DuckDB's module reports the frozen objects as leaks when the process ends
 
@@ -46,10 +54,9 @@ async def _serve(settings: Settings, sink_settings: SinkSettings) -> None:
 def server_of(sink: Sink, settings: Settings, sink_settings: SinkSettings) -> uvicorn.Server:
     """A server for the sink, with the management API if there is a key for it. Ends if the sink cannot start."""
     app = App(
-        sink,
+        Receiver(sink, sink_settings),
+        sink_settings.paths,
         management_routes(sink, settings, sink_settings.api_key) if sink_settings.api_key else (),
-        body_limit=sink_settings.body_limit,
-        tolerance=sink_settings.tolerance,
         on_failure=lambda: setattr(server, "should_exit", True),
     )
     bounds = Bounds(

@@ -59,20 +59,18 @@ def _segment(id: str) -> str:
     return quote(id, safe="", errors="surrogatepass") if id.strip(".") else id.replace(".", "%2E")
 
 
-FIRST_DELAY = 0.5  # seconds; the longest wait before the first retry, doubled for each further one
-
-
 def retry_delay(
     attempts: int, error: ConnectorError, settings: ClientSettings, chance: Callable[[], float]
 ) -> float | None:
     """Seconds to wait before the next attempt, after so many; None where there is to be none.
 
-    Full jitter: anything up to twice the last bound, so that many callers do not come back together. Retry-After is a
-    lower bound where the answer has it. `chance` gives numbers in [0, 1).
+    Full jitter: anything up to `initial_retry_delay`, and up to twice as much for each further attempt, so that many
+    callers do not come back together. Retry-After is a lower bound where the answer has it. `chance` gives numbers in
+    [0, 1).
     """
     if not isinstance(error, RetryLater) or attempts > settings.max_retries:
         return None
-    bound = min(settings.max_retry_delay, FIRST_DELAY * 2.0 ** min(attempts - 1, 30))
+    bound = min(settings.max_retry_delay, settings.initial_retry_delay * 2.0 ** min(attempts - 1, 30))
     return min(settings.max_retry_delay, max(chance() * bound, error.retry_after or 0.0))
 
 

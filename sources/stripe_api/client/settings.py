@@ -30,6 +30,7 @@ class ClientSettings:
     stripe_account: str | None = None
     stripe_context: str | None = None
     max_retries: int = 5
+    initial_retry_delay: float = 0.5
     max_retry_delay: float = 60.0
     connect_timeout: float = 10.0
     read_timeout: float = 80.0

@@ -1,0 +1,33 @@
+"""The file `.env` of the folder where a command is started: what it sets counts as the environment.
+
+Knows no setting.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sources.errors import BadConfiguration
+
+NAME = ".env"
+
+
+def read_dotenv(folder: Path | None = None) -> list[str]:
+    """Sets the variables of `.env` that are not set yet, and returns their names. Does nothing where there is no file.
+
+    Raises BadConfiguration where it cannot be read.
+    """
+    path = (folder or Path()) / NAME
+    if not path.is_file():
+        return []
+    from dotenv import dotenv_values
+
+    try:
+        found = dotenv_values(path, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadConfiguration(f"The file {NAME} cannot be read: {why}.") from None
+    new = {name: value for name, value in found.items() if value is not None and name not in os.environ}
+    os.environ.update(new)
+    return list(new)

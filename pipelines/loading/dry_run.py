@@ -1,0 +1,96 @@
+"""What a load or a sync would ask Stripe for, without asking: from the catalogue and the saved progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipelines.session import known_account, open_database
+from pipelines.settings import Settings
+from pipelines.state import State
+from pipelines.warehouse.database import Database, has_table
+from sources.catalogue import Resource
+from sources.fetch.progress import Progress
+from sources.fetch.values import ResourceStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A list that would be read: from which second on (unix, None: all of it), and how many requests that takes.
+
+    `at_least` counts one for each pass over the list, and for each stored parent; `last_time` are those of the last run
+    that read it, None where none has.
+    """
+
+    resource: str
+    path: str
+    since: int | None
+    at_least: int
+    last_time: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def planned(
+    settings: Settings, resources: Sequence[Resource], since: int = 0, *, is_fresh: bool = False
+) -> list[Planned]:
+    """The lists that a load would read, objects created since a second (unix). `is_fresh`: nothing counts as read."""
+    with stored(settings) as (database, saved):
+        known: Mapping[str, ResourceStatus] = {} if is_fresh else saved
+        return [_planned(one, known.get(one.name), since, database, settings.dataset) for one in resources]
+
+
+def _planned(
+    resource: Resource, saved: ResourceStatus | None, since: int, database: Database | None, dataset: str
+) -> Planned:
+    begin: int | None = since or None
+    if saved is not None and saved.progress and resource.created != "none":
+        windows = Progress.from_json(saved.progress).covered.values()
+        reached = min((each[-1].lt for each in windows if each and each[0].gte <= since), default=since)
+        begin = max(since, reached) or None
+    at_least = len(resource.passes)
+    for parent in resource.parents:
+        at_least *= _count(database, dataset, parent.table)
+    return Planned(resource.name, resource.path, begin, at_least, saved.requests if saved else None)
+
+
+def _count(database: Database | None, dataset: str, table: str) -> int:
+    """How many rows a table has, none where there is no such table."""
+    if database is None or not has_table(database, dataset, table):
+        return 0
+    return int(database.execute(f'SELECT count(*) FROM "{dataset}"."{table}" WHERE _deleted_at IS NULL')[0][0])
+
+
+@contextmanager
+def stored(settings: Settings) -> Iterator[tuple[Database | None, Mapping[str, ResourceStatus]]]:
+    """The database, None where it does not exist yet, and how the resources of the key's account stand there."""
+    if settings.destination == "duckdb" and not Path(settings.duckdb_path).exists():
+        yield None, {}
+        return
+    with closing(open_database(settings)) as database:
+        account_id = known_account(database, settings)
+        if account_id is None or not has_table(database, settings.dataset, "sync_status"):
+            yield database, {}
+        else:
+            yield database, State(database, settings.dataset, account_id, "", "").read_resources()
+
+
+def tell(plans: Sequence[Planned], *, events: bool = False) -> None:
+    """Prints each list, and the sum. A sync begins with the `events`."""
+    width = max((len(one.resource) for one in plans), default=0)
+    for one in plans:
+        what = "all" if one.since is None else f"since {datetime.fromtimestamp(one.since, UTC):%Y-%m-%d %H:%M} UTC"
+        last = "" if one.last_time is None else f", {one.last_time:,} last time"
+        print(f"{one.resource:<{width}}  {what:<27}  at least {one.at_least:,} requests{last}")
+    total = sum(one.at_least for one in plans) + (1 if events else 0)
+    of_events = "the events since the last run, and " if events else ""
+    print(
+        f"{of_events}{len(plans)} lists: at least {total:,} requests, one more for each further page. Nothing was asked"
+        " or changed."
+    )

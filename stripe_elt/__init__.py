@@ -1,0 +1,1 @@
+"""The command `stripe-elt`, which starts everything else: `stripe-elt full`, `sync`, `sink`, `start`, `doctor`, …."""

@@ -1,0 +1,117 @@
+"""`stripe-elt`, and `python -m stripe_elt`: one command for all that the project does.
+
+Finds the command that is meant and hands the rest of the line to it. Imports nothing but that command, so that
+`stripe-elt --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+NAME = "stripe-elt"
+USAGE = "usage: stripe-elt COMMAND [options]\n"
+
+
+class Command(NamedTuple):
+    """A command: the module that runs it, what it is for, and the first words that the module's `main` gets."""
+
+    module: str
+    about: str
+    first: tuple[str, ...] = ()
+
+
+COMMANDS: Mapping[str, Command] = {
+    "start": Command("stripe_elt.start", "migrate, load, take webhooks and sync, in one process group"),
+    "full": Command("pipelines.stripe_full", "load a Stripe account; later runs load what is new"),
+    "sync": Command("pipelines.stripe_sync", "bring the tables up to date: the scheduled run"),
+    "backfill": Command("stripe_elt.backfill", "read lists again: backfill customer --since 7d"),
+    "check": Command("pipelines.stripe_check", "compare the tables with Stripe, and repair them"),
+    "object": Command("pipelines.stripe_object", "load single objects by id"),
+    "sink": Command("webhook_sink.__main__", "take Stripe's webhooks", ("sink",)),
+    "follow": Command("webhook_sink.__main__", "poll for events: no public address needed", ("follow",)),
+    "replay": Command("webhook_sink.__main__", "merge events of the ledger once more", ("replay",)),
+    "endpoint": Command("webhook_sink.__main__", "make, list or delete our webhook endpoints in Stripe", ("endpoint",)),
+    "migrate": Command("stripe_elt.migrate", "make the schema and all tables, empty"),
+    "status": Command("stripe_elt.status", "how fresh the tables are"),
+    "doctor": Command("stripe_elt.doctor", "check the key, the database, the settings and the endpoint"),
+    "resources": Command("stripe_elt.resources", "what can be loaded, and what it costs"),
+    "completion": Command("stripe_elt.completion", "print completion for bash, zsh or fish"),
+}
+OF_THE_SINK = frozenset(("psycopg_pool", "uvicorn", "starlette", "prometheus_client", "httptools", "uvloop"))
+"""Modules that the extra `sink` brings."""
+GLOBAL = ("-q", "--quiet", "--json", "--debug")
+"""Options that may stand before the command too."""
+
+
+def main() -> int:
+    """The console script. Never returns where a command runs: `start` exits with its code."""
+    from pipelines.process import start
+
+    start("stripe_elt.__main__", "run")
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Runs what a command line asks for. Returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    before = []
+    while words and words[0] in GLOBAL:
+        before.append(words.pop(0))
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if words else 2
+    if words[0] in ("--version", "-V", "version"):
+        from importlib.metadata import version
+
+        print(f"{NAME} {version(NAME)}")
+        return 0
+    name = words.pop(0)
+    command = COMMANDS.get(name)
+    if command is None:
+        print(f"{USAGE}{NAME}: error: {_unknown(name)}", file=sys.stderr)
+        return 2
+    prog = NAME if command.first else f"{NAME} {name}"  # a module with several commands adds the name itself
+    try:
+        code: int = importlib.import_module(command.module).main([*command.first, *words, *before], prog)
+    except ModuleNotFoundError as error:
+        if error.name not in OF_THE_SINK:
+            raise
+        print(f"{NAME} {name} needs more packages: pip install 'stripe-elt[sink]'", file=sys.stderr)
+        return 2
+    return code
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {each.about}" for name, each in COMMANDS.items()]
+    return "\n".join(
+        [
+            USAGE,
+            "Stripe's billing data in Postgres or DuckDB.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "options:",
+            "  -h, --help     this text; behind a command, its options",
+            "  -V, --version  the version",
+            "  -q, --json, --log-format and --debug are options of every command",
+            "",
+            "Settings come from options, the environment, .env and .dlt: docs/reference/settings.md.",
+        ]
+    )
+
+
+def _unknown(name: str) -> str:
+    """Which command a word is nearly. Any other word is not repeated: it may be a secret in the wrong place."""
+    near = difflib.get_close_matches(name.lower(), COMMANDS, 1)
+    if near:
+        return f"there is no command {name!r}. Did you mean {near[0]}?"
+    return f"there is no such command. Choose from {', '.join(COMMANDS)}."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

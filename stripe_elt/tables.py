@@ -1,0 +1,58 @@
+"""The tables of a dataset: makes what is missing of them, or says what that is. For `migrate` and `start`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+
+from pipelines.check.report import TABLE as CHECKS
+from pipelines.cli import ALL_WELL, DRIFT
+from pipelines.loading.tables import create_tables, missing_sql, tables_of
+from pipelines.output import Report
+from pipelines.session import open_database
+from pipelines.settings import Settings
+from pipelines.state import OWN_TABLES, State
+from pipelines.warehouse.database import Database
+from pipelines.warehouse.postgres.libpq import postgres_conninfo
+from pipelines.warehouse.problems import database_problems
+from pipelines.warehouse.rights import check_rights, create_missing
+from sources.stripe_api.catalogue import select
+from sources.stripe_api.provider import STRIPE
+
+
+def report(settings: Settings, names: Sequence[str], *, is_check: bool, is_dry_run: bool) -> Report:
+    """Makes the tables of these resources, of all where none is named; a check and a dry run change nothing."""
+    tables = tables_of(STRIPE, (one.name for one in select(names))) if names else list(STRIPE.catalogue.tables)
+    with database_problems(), closing(open_database(settings)) as database:
+        if is_check or is_dry_run:
+            return _missing(database, settings, tables, is_check=is_check)
+        return Report(ALL_WELL, {"tables": migrate(database, settings, tables)})
+
+
+def _missing(database: Database, settings: Settings, tables: Sequence[str], *, is_check: bool) -> Report:
+    statements = missing_sql(database, settings.dataset, STRIPE, tables)
+    for statement in statements if not is_check else ():
+        print(f"{statement.rstrip().rstrip(';')};")
+    if is_check:
+        what = f"{len(statements)} statements are to be run" if statements else "Nothing is missing"
+        print(f"{what} in the schema {settings.dataset}.")
+    return Report(DRIFT if is_check and statements else ALL_WELL, {"sql": statements})
+
+
+def migrate(database: Database, settings: Settings, tables: Sequence[str]) -> list[str]:
+    """Makes what is missing, and returns the names of the tables that changed. Raises DatabaseProblem."""
+    dataset = settings.dataset
+    written = {**dict.fromkeys(STRIPE.catalogue.tables, False), **OWN_TABLES}
+    check_rights(database, dataset, [], written)
+    State(database, dataset, "", "", "migrate").create(with_all=True)
+    json_type = "jsonb" if database.dialect == "postgres" else "JSON"
+    create_missing(database, dataset, {"sync_checks": CHECKS.format(dataset=f'"{dataset}"', json=json_type)})
+    changed = create_tables(database, dataset, STRIPE, tables)
+    if database.dialect == "postgres":
+        from webhook_sink.commit import ledger  # the sink's extra may not be installed
+
+        ledger.create_tables(postgres_conninfo(settings.database_url, settings.database_ca), dataset, STRIPE)
+    print(
+        f"{len(changed)} tables of the schema {dataset} were made or changed; {len(tables) - len(changed)} were there."
+    )
+    return changed

@@ -1,0 +1,46 @@
+"""The log on stderr: lines of text, or of JSON, without a value of a row."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+
+import pytest
+
+from pipelines.log import JsonLines, TextLines
+
+
+def record(error: bool = False) -> logging.LogRecord:
+    logger = logging.getLogger("stripe_elt.tests")
+    try:
+        raise ValueError("a customer's address")
+    except ValueError:
+        trace = sys.exc_info() if error else None
+    fields = {"status": 200, "event": "evt_1", "left": None}
+    return logger.makeRecord(logger.name, logging.INFO, __file__, 1, "%d done", (3,), trace, extra=fields)
+
+
+def test_a_line_of_json_has_the_fields_that_were_given() -> None:
+    line = json.loads(JsonLines().format(record()))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", line.pop("time"))
+    assert line == {"level": "info", "logger": "stripe_elt.tests", "message": "3 done", "status": 200, "event": "evt_1"}
+
+
+def test_a_line_of_json_holds_what_the_fast_writer_cannot() -> None:
+    odd = logging.makeLogRecord({"msg": "odd", "big": 2**70, "half": "\ud800"})
+    assert json.loads(JsonLines().format(odd))["big"] == 2**70
+
+
+def test_a_line_of_text_has_them_at_its_end() -> None:
+    assert re.fullmatch(r"[\d-]+ [\d:.]+ INFO 3 done event=evt_1 status=200", TextLines().format(record()))
+
+
+@pytest.mark.parametrize("lines", [JsonLines(), TextLines()], ids=["json", "text"])
+def test_an_error_is_named_without_what_it_says(lines: logging.Formatter) -> None:
+    line = lines.format(record(error=True))
+    assert "ValueError" in line
+    assert "test_log.py" in line
+    assert "address" not in line
+    assert "\n" not in line

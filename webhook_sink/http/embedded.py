@@ -1,0 +1,117 @@
+"""The sink inside another program: as an ASGI app to mount, or as one call for each webhook.
+
+app = Starlette(lifespan=sink.lifespan, routes=[Mount("/stripe", sink)])   # where sink = create_app()
+answer = process_webhook(request.body, request.headers["Stripe-Signature"])
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import difflib
+import logging
+import os
+import threading
+from dataclasses import fields
+from typing import Any
+
+from pipelines.settings import Settings, read_settings
+from pipelines.warehouse.problems import keep_rows_out_of_logs
+from sources.errors import BadConfiguration, shown
+from webhook_sink.http.app import App
+from webhook_sink.http.management import management_routes
+from webhook_sink.receiver import Answer, Receiver
+from webhook_sink.settings import SinkSettings, read_sink_settings
+from webhook_sink.sink import Sink
+
+log = logging.getLogger("stripe_elt.sink")
+
+_processors: dict[tuple[int, frozenset[tuple[str, Any]]], Processor] = {}
+_making = threading.Lock()
+
+
+def create_app(**given: Any) -> App:
+    """The sink as an ASGI app, which can be served, or mounted in FastAPI and Starlette.
+
+    `given` are settings by their names in docs/reference/settings.md; the others come from the environment and `.dlt`.
+    Its `lifespan` is what the app that mounts it needs as its own; without, the sink starts with the first webhook,
+    which waits for it for at most `database_timeout` seconds. Raises BadConfiguration.
+    """
+    settings, sink_settings = _settings(given)
+    receiver = _receiver(settings, sink_settings)
+    key = sink_settings.api_key
+    routes = management_routes(receiver.sink, settings, key) if key else ()
+    return App(receiver, sink_settings.paths, routes, on_failure=lambda: _log_failure(receiver.sink))
+
+
+def process_webhook(body: bytes, signature: str | None, **given: Any) -> Answer:
+    """Has the event of a webhook committed, and returns what to answer: its `status` and `text`.
+
+    `body` is the raw body of the request, `signature` its header `Stripe-Signature`; `given` are settings, as for
+    `create_app`. Blocks until the event is committed, and may be called from any thread. The first call of a process
+    starts a sink in a thread of its own, which the others share. Raises BadConfiguration, and TypeError for a body that
+    is not bytes: the signature covers the bytes, which parsed JSON does not keep.
+    """
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise TypeError("process_webhook takes the raw body of the request as bytes")
+    key = (os.getpid(), frozenset(given.items()))  # a forked process has none of its parent's threads
+    with _making:
+        processor = _processors.get(key)
+        if processor is None:
+            processor = _processors[key] = Processor(given)
+    return processor.process(bytes(body), signature or "")
+
+
+class Processor:
+    """A sink in a thread of its own, for programs without an event loop."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        settings, sink_settings = _settings(given)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="webhook-sink", daemon=True)
+        self._thread.start()
+        self._receiver = self._run(_made(settings, sink_settings))
+        atexit.register(self.close)
+
+    def process(self, body: bytes, signature: str) -> Answer:
+        """See `process_webhook`."""
+        answer: Answer = self._run(self._receiver.process(body, signature))
+        return answer
+
+    def close(self) -> None:
+        """Commits what was accepted, and ends the thread."""
+        if self._loop.is_running():
+            self._run(self._receiver.sink.stop())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+
+    def _run(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+async def _made(settings: Settings, sink_settings: SinkSettings) -> Receiver:
+    receiver = _receiver(settings, sink_settings)
+    receiver.sink.start(lambda: _log_failure(receiver.sink))
+    return receiver
+
+
+def _receiver(settings: Settings, sink_settings: SinkSettings) -> Receiver:
+    keep_rows_out_of_logs()
+    sink = Sink(settings, sink_settings, takes_webhooks=True)
+    return Receiver(sink, sink_settings, patience=sink_settings.database_timeout)
+
+
+def _log_failure(sink: Sink) -> None:
+    log.error("the sink cannot start: %s", sink.failure)
+
+
+def _settings(given: dict[str, Any]) -> tuple[Settings, SinkSettings]:
+    """The settings of both sections, with what is given on top."""
+    of_loads, of_sink = ({one.name for one in fields(kind)} for kind in (Settings, SinkSettings))
+    for name in given.keys() - of_loads - of_sink:
+        near = difflib.get_close_matches(name, of_loads | of_sink, 1)
+        advice = f"Did you mean {near[0]}?" if near else "docs/reference/settings.md lists them."
+        raise BadConfiguration(f"There is no setting {shown(name, of_loads | of_sink)}. {advice}")
+    own = {name: value for name, value in given.items() if name in of_loads}
+    settings = read_settings(**{**own, "destination": "postgres"})
+    return settings, read_sink_settings(**{name: value for name, value in given.items() if name in of_sink})

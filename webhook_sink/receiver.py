@@ -1,0 +1,159 @@
+"""Receives webhooks: verifies the signature over the raw bytes, has the event committed, and says what to answer.
+
+The HTTP app and `process_webhook` both go through it. Answers hold no traceback, no secret and nothing of the body.
+Stripe takes any 2xx as success; after any other answer it sends the event again for up to three days:
+https://docs.stripe.com/webhooks. Knows no HTTP server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from sources.errors import ConnectorError
+from sources.events import BadEvent, BadSignature, Event
+from webhook_sink.commit.batch import Outcome
+from webhook_sink.commit.writer import QueueFull
+from webhook_sink.settings import SinkSettings
+from webhook_sink.sink import Sink
+
+log = logging.getLogger("stripe_elt.sink")
+
+ENCODED = (
+    "the body is {}. The provider sends plain UTF-8, so a proxy before the sink must have changed it. Have the"
+    " proxy pass the body on byte for byte, because the signature covers it."
+)
+CODINGS = frozenset(("gzip", "x-gzip", "deflate", "compress", "br", "zstd"))
+"""Content codings: https://www.iana.org/assignments/http-parameters/http-parameters.xhtml#content-coding."""
+_BEGINNINGS: Mapping[bytes, str] = {
+    b"\x1f\x8b": "compressed with gzip",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd",
+    b"\x78\x01": "compressed with deflate",
+    b"\x78\x5e": "compressed with deflate",
+    b"\x78\x9c": "compressed with deflate",
+    b"\x78\xda": "compressed with deflate",
+    b"\xef\xbb\xbf": "preceded by a byte order mark",
+    b"\xff\xfe": "written in UTF-16 or UTF-32",
+    b"\xfe\xff": "written in UTF-16 or UTF-32",
+    b"\0": "written in UTF-16 or UTF-32",
+    b"{\0": "written in UTF-16 or UTF-32",
+}
+
+
+class Answer(NamedTuple):
+    """What a webhook is answered: the HTTP status, the text of the body, and in one word what became of it.
+
+    `outcome` is an `Outcome`, or the reason of a refusal. `event` is None if the body holds none.
+    """
+
+    status: int
+    text: str
+    outcome: str
+    event: Event | None = None
+
+
+ANSWERS: dict[Outcome, tuple[int, str]] = {
+    "committed": (200, ""),
+    "duplicate": (200, ""),
+    "failed": (500, "the event was kept, but could not be processed"),
+    "unavailable": (503, "the database is not available"),
+}
+
+
+class Refused(Exception):
+    """A webhook that is refused: the status and text of the answer, and the reason for the metrics."""
+
+    def __init__(self, status: int, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.answer = Answer(status, text, reason)
+
+
+class Receiver:
+    """Receives webhooks for a sink. A webhook waits for at most `patience` seconds for a sink that is starting."""
+
+    def __init__(self, sink: Sink, settings: SinkSettings, *, patience: float = 0.0) -> None:
+        self.sink, self.body_limit = sink, settings.body_limit
+        self._tolerance, self._patience = settings.tolerance, patience
+
+    async def ready(self) -> None:
+        """Returns if the sink can take an event now. Raises Refused."""
+        if not self.sink.is_ready and self._patience:
+            self.sink.start_once()
+            try:
+                await asyncio.wait_for(self.sink.opened(), self._patience)
+            except ConnectorError as error:
+                raise Refused(503, "starting", "the sink could not start: its log says why") from error
+            except TimeoutError:
+                pass
+        if not self.sink.is_ready:
+            raise Refused(503, "starting", "the sink is starting")
+        if self.sink.writer.is_full:
+            raise Refused(503, "full", "too many events are waiting")
+
+    async def take(self, body: bytes, signature: str, coding: str = "") -> Answer:
+        """Has the event in a body committed. `coding` is the Content-Encoding. Raises Refused."""
+        sink = self.sink
+        if len(body) > self.body_limit:
+            raise Refused(413, "size", "the body is too long")
+        try:
+            sink.provider.verify(body, signature, sink.secrets, tolerance=self._tolerance, now=sink.clock())
+            event = sink.provider.read_event(body)
+        except BadSignature as error:
+            raise Refused(400, "signature", _reason(str(error), body, coding)) from None
+        except BadEvent as error:
+            raise Refused(400, "body", _reason(str(error), body, coding)) from None
+        try:
+            outcome = await sink.submit(event)
+        except QueueFull:
+            raise Refused(503, "full", "too many events are waiting") from None
+        return Answer(*ANSWERS[outcome], outcome, event)
+
+    async def process(self, body: bytes, signature: str) -> Answer:
+        """What a webhook is answered, whatever becomes of it."""
+        started = time.perf_counter()
+        try:
+            await self.ready()
+            answer = await self.take(body, signature)
+        except Exception as error:
+            answer = self.refusal(error)
+        self.note(answer, started)
+        return answer
+
+    def refusal(self, error: Exception) -> Answer:
+        """The answer after an error: that of Refused, and 500 for what should not have happened."""
+        if isinstance(error, Refused):
+            self.sink.metrics.count_refusal(error.answer.outcome)
+            return error.answer
+        log.exception("a webhook met an error that should not have happened", exc_info=error)
+        return Answer(500, "internal error", "error")
+
+    def note(self, answer: Answer, started: float) -> None:
+        """Measures and logs a webhook that was answered. `started` is on the clock of `time.perf_counter`, seconds."""
+        seconds = time.perf_counter() - started
+        self.sink.metrics.latency.observe(seconds)
+        if log.isEnabledFor(logging.INFO):
+            event = answer.event
+            fields: dict[str, object] = {"event": event.id, "type": event.type} if event else {}
+            fields |= {"status": answer.status, "outcome": answer.outcome, "ms": round(seconds * 1_000, 1)}
+            log.info("webhook", extra=fields)
+
+
+def _reason(reason: str, body: bytes, coding: str) -> str:
+    """Why a body is refused, and whether a proxy has encoded it otherwise, as far as that shows."""
+    encoding = encoding_of(body, coding)
+    return f"{reason}: {ENCODED.format(encoding)}" if encoding else reason
+
+
+def encoding_of(body: bytes, coding: str) -> str | None:
+    """How the body is encoded, if it is not in plain UTF-8; otherwise None.
+
+    `coding` is the Content-Encoding. Only a proxy encodes a body, and no signature matches it then.
+    """
+    for beginning, encoding in _BEGINNINGS.items():
+        if body.startswith(beginning):
+            return encoding
+    named = coding.strip().lower()
+    return f"compressed with {named}" if named in CODINGS else None
