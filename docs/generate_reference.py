@@ -15,6 +15,7 @@ from pathlib import Path
 from reference_catalogue import resources_page, tables_page
 from reference_commands import commands_page
 from reference_settings import config_toml, settings_page
+from reference_views import views_page
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -41,6 +42,7 @@ def generated() -> dict[Path, str]:
         ROOT / "docs/reference/commands.md": commands_page(),
         ROOT / "docs/reference/resources.md": resources_page(),
         ROOT / "docs/reference/tables.md": tables_page(),
+        ROOT / "docs/reference/views.md": views_page(),
     }
 
 

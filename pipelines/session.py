@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipelines.loading.working_folders import remove_abandoned
+from pipelines.models.live import LiveViews
 from pipelines.process import raise_if_interrupted
 from pipelines.settings import Destination, Settings, read_contract
 from pipelines.state import OWN_TABLES, State, account_of_key, modes_of_accounts
@@ -58,6 +59,7 @@ class Session:
     state: State
     columns: ContractedColumns
     staging: str
+    views: LiveViews
     counts: ConversionCounts = field(default_factory=ConversionCounts)
     rows: int = 0
     _loader: Loader | None = None
@@ -109,7 +111,7 @@ class Session:
         from sources.columns.arrow import count_rows
 
         rows = count_rows(admitted)
-        stored = rows - sum(load_isolated(self.loader.load, admitted, self.columns, self.counts, {}).values())
+        stored = rows - sum(load_isolated(self._load, admitted, self.columns, self.counts, {}).values())
         self.rows += stored
         return stored
 
@@ -126,7 +128,13 @@ class Session:
             return ()
         from pipelines.loading.isolation import load_isolated
 
-        return load_isolated(self.loader.load, admitted, self.columns, self.counts, sources, MOST_REFUSED)
+        return load_isolated(self._load, admitted, self.columns, self.counts, sources, MOST_REFUSED)
+
+    def _load(self, tables: dict[str, pa.Table]) -> None:
+        """Loads a package; then views of new tables and columns are made."""
+        columns = {name: table.column_names for name, table in tables.items()}
+        self.loader.load(tables)
+        self.views.follow(self.database, columns)
 
     def save(self, *statuses: ResourceStatus, account: Mapping[str, Any] | None = None) -> None:
         """Saves progress, fields of `AccountState` and the run's totals. Raises KeyboardInterrupt after a signal."""
@@ -216,7 +224,11 @@ def open_session(
         columns = ContractedColumns(provider.catalogue, stored, read_contract())
         remove_abandoned()
         staging = staging_dataset(settings.dataset, scope)
-        session = Session(settings, provider, database, client, spending, account_id, now, state, columns, staging)
+        views = LiveViews(settings.dataset, provider.name, provider.catalogue)
+        views.keep(database, stored)
+        session = Session(
+            settings, provider, database, client, spending, account_id, now, state, columns, staging, views
+        )
         told: dict[str, Any] = {"livemode": settings.is_live}
         if now is not None and not clock:
             told["key_digest"] = _digest(settings)

@@ -56,6 +56,7 @@ LAYERS = (
     "pipelines.warehouse.problems",
     "pipelines.warehouse.postgres",
     "pipelines.warehouse",
+    "pipelines.models",
     "pipelines.state",
     "pipelines.accounts",
     "pipelines.cli",

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
+from pipelines.models.live import LiveViews
 from pipelines.warehouse.database import has_table, stored_columns
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import advice_on_rights, database_error_of, state_of
@@ -75,6 +76,7 @@ class SchemaState:
         self._conninfo, self._contract = conninfo, contract
         self.dataset, self._schema, self.catalogue = dataset, provider.name, provider.catalogue
         self.version_query = Statement(VERSION_QUERY.format(dataset=dataset, schema=provider.name).encode())
+        self._views = LiveViews(dataset, provider.name, provider.catalogue)
         self.version: list[tuple[str | None, ...]] = []
         self.columns = ContractedColumns(self.catalogue, {}, contract)
         self._stored: Mapping[str, Mapping[str, ColumnType]] = {}
@@ -194,6 +196,8 @@ class SchemaState:
                     from webhook_sink.commit.schema_change import change  # with dlt: it takes a second and 40 MB
 
                     race = change(database, self.dataset, self._schema, self.columns, self._stored, needed)
+                if race is None:
+                    self._views.keep(database)
             finally:
                 database.close()
         if race is not None:

@@ -1,0 +1,4 @@
+-- Columns that the view stripe_current.disputes has beside those of the table.
+
+-- evidence_due_by: When the evidence has to be submitted.
+to_timestamp(cast(evidence_details ->> 'due_by' as double precision))

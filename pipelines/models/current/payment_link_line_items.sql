@@ -1,0 +1,7 @@
+-- Columns that the view stripe_current.payment_link_line_items has beside those of the table.
+
+-- price_id: The price that the line is sold at.
+price ->> 'id'
+
+-- product_id: The product of the line's price.
+price ->> 'product'

@@ -1,0 +1,10 @@
+-- Columns that the view stripe_current.quotes has beside those of the table.
+
+-- finalized_at: When the quote was finalized.
+to_timestamp(cast(status_transitions ->> 'finalized_at' as double precision))
+
+-- accepted_at: When the quote was accepted.
+to_timestamp(cast(status_transitions ->> 'accepted_at' as double precision))
+
+-- canceled_at: When the quote was canceled.
+to_timestamp(cast(status_transitions ->> 'canceled_at' as double precision))

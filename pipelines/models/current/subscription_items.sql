@@ -1,0 +1,13 @@
+-- Columns that the view stripe_current.subscription_items has beside those of the table.
+
+-- price_id: The price that the item is billed by.
+price ->> 'id'
+
+-- product_id: The product of the item's price.
+price ->> 'product'
+
+-- interval: The unit of the price's billing period: day, week, month or year.
+price -> 'recurring' ->> 'interval'
+
+-- interval_count: The number of units in the price's billing period.
+cast(price -> 'recurring' ->> 'interval_count' as integer)

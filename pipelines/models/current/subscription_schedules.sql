@@ -1,0 +1,7 @@
+-- Columns that the view stripe_current.subscription_schedules has beside those of the table.
+
+-- current_phase_start: When the current phase began.
+to_timestamp(cast(current_phase ->> 'start_date' as double precision))
+
+-- current_phase_end: When the current phase ends.
+to_timestamp(cast(current_phase ->> 'end_date' as double precision))

@@ -1,0 +1,193 @@
+"""Makes the live views of a dataset, and keeps them. Loads, syncs and the sink call it after a change of tables.
+
+A view is made again where its table has a column that it lacks, where its definition is another one, or where it is
+missing. Nothing is done where all are as they should be, which one query tells. Two processes do no harm to each
+other: the second waits for the first, and looks again. What the database refuses is said and stops no load, because the
+tables do not need their views.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import duckdb
+import psycopg
+
+from pipelines.models.views import View, live_views, quoted
+from pipelines.warehouse.database import Database, stored_columns
+from pipelines.warehouse.problems import explained, state_of
+from sources.catalogue import Catalogue
+from sources.columns.columns import OWN_COLUMNS
+
+LOG = logging.getLogger("stripe_elt")
+
+LOCK = 0x5747_5256  # one process at a time changes the views of a dataset
+PATIENCE = "1s"  # for a view that a reader is using: the next run makes it
+
+_VIEWS = {
+    "postgres": """
+SELECT c.relname::text, obj_description(c.oid, 'pg_class')::text FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relkind = 'v'""",
+    "duckdb": "SELECT view_name, comment FROM duckdb_views() WHERE schema_name = %s",
+}
+_COLUMNS = """
+SELECT table_name::text, column_name::text FROM information_schema.columns WHERE table_schema = %s
+ORDER BY table_name, ordinal_position"""
+_MAY_CREATE = """
+SELECT current_user::text,
+    coalesce((SELECT has_schema_privilege(oid, 'USAGE, CREATE') FROM pg_catalog.pg_namespace WHERE nspname = %s),
+             has_database_privilege(current_database(), 'CREATE')),
+    EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s)"""
+_READERS = """
+SELECT DISTINCT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END
+FROM pg_catalog.pg_class AS c, aclexplode(c.relacl)
+WHERE c.relnamespace = %s::text::regnamespace AND c.relname = %s AND privilege_type = 'SELECT'"""
+
+
+def current_schema(dataset: str) -> str:
+    """The schema of a dataset's live views."""
+    return f"{dataset}_current"
+
+
+@dataclass(slots=True)
+class LiveViews:
+    """The live views of a dataset, of a provider's catalogue. Belongs to one session, and is not thread-safe."""
+
+    dataset: str
+    provider: str
+    catalogue: Catalogue
+    _seen: dict[str, set[str]] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
+
+    @property
+    def schema(self) -> str:
+        """Where they are."""
+        return current_schema(self.dataset)
+
+    def follow(self, database: Database, tables: Mapping[str, Iterable[str]]) -> None:
+        """After these columns were written to their tables: does the same as `keep` where one of them is new to us."""
+        if any(not self._seen.get(name, set()).issuperset(columns) for name, columns in tables.items()):
+            self.keep(database)
+
+    def keep(self, database: Database, stored: Mapping[str, Iterable[str]] | None = None) -> None:
+        """Makes the views that are missing or outdated. Must not be called within a transaction.
+
+        `stored` are the columns of the stored schema, which is read where they are not given. Raises what the database
+        raises where it has gone; what it refuses goes to the log, once.
+        """
+        if stored is None:
+            stored = stored_columns(database, self.dataset, self.provider)
+        self._seen = {name: {*columns, *OWN_COLUMNS} for name, columns in stored.items()}
+        if not self._outdated(database, self._seen):
+            return
+        if database.dialect != "postgres":
+            database.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(self.schema)}")
+            self._make_in_duckdb(database, self._outdated(database, self._columns(database, self.dataset)))
+            return
+        role, may_create, is_there = database.execute(_MAY_CREATE, (self.schema, self.schema))[0]
+        if not may_create:
+            self._tell(
+                f"The views in the schema {self.schema} were not made, because the role {role} may not create them."
+                " The tables are not affected. Run this statement as the owner of the database:"
+                f" {_missing_right(quoted(self.schema), quoted(role), is_there)}"
+            )
+            return
+        with database.transaction():
+            database.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (LOCK, self.schema))
+            if not is_there:
+                database.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(self.schema)}")
+            database.execute(f"SET LOCAL lock_timeout = '{PATIENCE}'")
+            made = self._columns(database, self.schema)
+            for view in self._outdated(database, self._columns(database, self.dataset)):
+                if not self._make_in_postgres(database, view, made.get(view.name, ())):
+                    break
+
+    def _outdated(self, database: Database, tables: Mapping[str, Collection[str]]) -> list[View]:
+        """The views to make."""
+        comments = dict(database.execute(_VIEWS[database.dialect], (self.schema,)))
+        wanted = live_views(self.dataset, self.provider, self.catalogue, tables)
+        return [view for name, view in wanted.items() if comments.get(name) != view.comment]
+
+    def _columns(self, database: Database, schema: str) -> dict[str, list[str]]:
+        """The columns that tables and views have, in their order; of tables those of the stored schema and ours."""
+        found: dict[str, list[str]] = {}
+        for name, column in database.execute(_COLUMNS, (schema,)):
+            if schema != self.dataset or column in self._seen.get(name, ()):
+                found.setdefault(name, []).append(column)
+        return found
+
+    def _make_in_duckdb(self, database: Database, views: Sequence[View]) -> None:
+        """All in one transaction, or one by one where DuckDB refuses one of them."""
+        try:
+            with database.transaction():
+                for view in views:
+                    name = f"{quoted(self.schema)}.{quoted(view.name)}"
+                    database.execute(f"CREATE OR REPLACE VIEW {name} AS {view.select()}")
+                    database.execute(f"COMMENT ON VIEW {name} IS {_literal(view.comment)}")
+        except duckdb.Error as error:
+            if len(views) == 1:
+                self._refused(views[0], error)
+                return
+            for view in views:
+                self._make_in_duckdb(database, [view])
+
+    def _make_in_postgres(self, database: Database, view: View, columns: Sequence[str]) -> bool:
+        """Whether it is worth going on: not where readers hold views for longer than we wait.
+
+        Views that others have built on this one, and rights on it, stay. Only a view that has lost a column, or has one
+        of another type, is dropped first.
+        """
+        name = f"{quoted(self.schema)}.{quoted(view.name)}"
+        comment = f"COMMENT ON VIEW {name} IS {_literal(view.comment)}"
+        replaced = (f"CREATE OR REPLACE VIEW {name} AS {view.select(columns)}", comment)
+        error = self._tried(database, replaced)
+        if state_of(error) == "42P16":
+            readers = [role for (role,) in database.execute(_READERS, (quoted(self.schema), view.name))]
+            grants = [f"GRANT SELECT ON {name} TO {role}" for role in readers]
+            made = f"CREATE VIEW {name} AS {view.select()}"
+            error = self._tried(database, (f"DROP VIEW {name}", made, comment, *grants))
+        if error is None:
+            return True
+        if state_of(error) == "55P03":
+            LOG.info("A reader is using the view %s.%s; the next run brings it up to date.", self.schema, view.name)
+            return False
+        self._refused(view, error)
+        return True
+
+    def _tried(self, database: Database, statements: Sequence[str]) -> psycopg.Error | None:
+        """Executes all of the statements or none; returns the error of the server, raises that of a lost connection."""
+        database.execute("SAVEPOINT a_view")
+        try:
+            for statement in statements:
+                database.execute(statement)
+        except psycopg.Error as error:
+            if error.sqlstate is None or error.sqlstate[:2] in ("08", "57"):
+                raise
+            database.execute("ROLLBACK TO SAVEPOINT a_view")
+            return error
+        database.execute("RELEASE SAVEPOINT a_view")
+        return None
+
+    def _refused(self, view: View, error: Exception) -> None:
+        said = getattr(getattr(error, "diag", None), "message_primary", None) or explained(error)
+        self._tell(
+            f"The view {self.schema}.{view.name} was not made or brought up to date: {said.rstrip('.')}."
+            " The tables are not affected."
+        )
+
+    def _tell(self, message: str) -> None:
+        if message not in self._told:
+            self._told.add(message)
+            LOG.warning(message)
+
+
+def _missing_right(schema: str, role: str, is_there: bool) -> str:
+    if is_there:
+        return f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};"
+    return f"CREATE SCHEMA {schema} AUTHORIZATION {role};"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

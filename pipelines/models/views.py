@@ -1,0 +1,182 @@
+"""Which live views a dataset should have, and their SQL. Pure but for reading the files; knows no database.
+
+A view has the name and the columns of its table, its live rows only, and the columns that people join by. These are
+written in `current/<table>.sql`: for each, a comment with its name and one sentence, and an expression. A file that
+begins with SELECT or WITH is a view of its own. The files say `stripe.<table>` for a table and `stripe_current.<view>`
+for a view, whatever the dataset is called. A word in braces is a column that only older versions of the API show.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+from sources.catalogue import Catalogue
+from sources.columns.layout import OTHER_FIELDS
+
+FOLDERS: Mapping[str, Path] = {"stripe": Path(__file__).with_name("current")}
+"""Where the definitions for a provider are, by its name."""
+
+SHOWN = ("_account_id", OTHER_FIELDS)
+"""Our own columns that views show: ids are unique within an account, and what the second holds is the provider's."""
+
+_COLUMN = re.compile(r"^-- (\w+): (.+(?:\n--.*)*)\n", re.MULTILINE)
+_COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
+_LITERAL = re.compile(r"'[^']*'")
+_WORD = re.compile(r"(?<![\w.{])[a-z_]\w*(?![\w.}]|\s*\()")
+_QUALIFIED = re.compile(r"\b([a-z_]\w*)\.([a-z_]\w*)")
+_OPTIONAL = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class JoinColumn:
+    """A column that a view has beside its table's: its name, what it is in one sentence, and its expression."""
+
+    name: str
+    about: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """What the files of a provider say: columns by table, and the statements of views of their own, with sentences."""
+
+    columns: Mapping[str, Sequence[JoinColumn]] = field(default_factory=dict)
+    views: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view that should be there. `about` is one sentence.
+
+    `columns`: name -> expression, and `rest` is what follows them. A view of its own has none, and `rest` is all.
+    """
+
+    name: str
+    about: str
+    columns: Mapping[str, str]
+    rest: str
+
+    def select(self, first: Collection[str] = ()) -> str:
+        """The statement of the view. Columns named in `first` come first, in that order."""
+        if not self.columns:
+            return self.rest
+        names = dict.fromkeys([*(name for name in first if name in self.columns), *self.columns])
+        return f"SELECT {', '.join(f'{self.columns[name]} AS {quoted(name)}' for name in names)} {self.rest}"
+
+    @property
+    def comment(self) -> str:
+        """What the view is, with a mark by which an outdated view is known: the order of columns does not matter."""
+        made = "\n".join([self.about, self.rest, *sorted(map(" ".join, self.columns.items()))])
+        return f"{self.about} [{sha256(made.encode()).hexdigest()[:8]}]"
+
+
+def quoted(name: str) -> str:
+    """The name as an identifier of SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+@cache
+def definitions(provider: str) -> Definitions:
+    """What the files of a provider say; nothing for one that has none."""
+    folder = FOLDERS.get(provider)
+    columns: dict[str, Sequence[JoinColumn]] = {}
+    views: dict[str, tuple[str, str]] = {}
+    for path in sorted(folder.glob("*.sql")) if folder else ():
+        text = path.read_text("utf-8")
+        statement = _COMMENT.sub("", text).strip().rstrip(";")
+        if statement.lower().startswith(("select", "with")):
+            about = " ".join(line.removeprefix("--").strip() for line in text.splitlines() if line.startswith("--"))
+            views[path.stem] = about, statement
+        else:
+            columns[path.stem] = tuple(_columns(text))
+    return Definitions(columns, views)
+
+
+def _columns(text: str) -> Iterator[JoinColumn]:
+    _, *parts = _COLUMN.split(text)
+    for name, about, sql in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        yield JoinColumn(name, " ".join(about.replace("\n--", " ").split()), sql.strip())
+
+
+def live_views(
+    dataset: str, provider: str, catalogue: Catalogue, tables: Mapping[str, Collection[str]]
+) -> dict[str, View]:
+    """The views that a dataset should have, in the order in which they can be made.
+
+    `tables` are those of the stored schema, with their columns and ours. A column whose sources are missing is left
+    out until they are there, and so is a view of its own.
+    """
+    found, said = {name: tables[name] for name in catalogue.tables if name in tables}, definitions(provider)
+    views = {name: _view_of_table(dataset, provider, catalogue, name, found, said) for name in found}
+    own = {name: said.views[name] for name in said.views if name not in views}
+    while ready := [name for name, (_, text) in own.items() if _has(provider, text, found, views)]:
+        for name in ready:
+            about, text = own.pop(name)
+            views[name] = View(name, about, {}, _placed(dataset, provider, text))
+    return views
+
+
+def _view_of_table(
+    dataset: str,
+    provider: str,
+    catalogue: Catalogue,
+    name: str,
+    tables: Mapping[str, Collection[str]],
+    said: Definitions,
+) -> View:
+    table = catalogue.tables[name]
+    columns = {column: quoted(column) for column in tables[name] if not column.startswith("_") or column in SHOWN}
+    if table.parent is not None and table.parent_field is None:
+        columns[_parent_column(catalogue, table.parent)] = "_parent_id"
+    for one in said.columns.get(name, ()):
+        if _can_have(one, name, provider, catalogue, tables):
+            columns.pop(one.name, None)  # of an older version of the API
+            columns[one.name] = _placed(dataset, provider, _with_optional(one.sql, tables[name]))
+    rest = f'FROM {quoted(dataset)}.{quoted(name)} AS {quoted(name)} WHERE "_deleted_at" IS NULL'
+    return View(name, f"Live rows of {dataset}.{name}.", columns, rest)
+
+
+def _parent_column(catalogue: Catalogue, parent: str) -> str:
+    """The column that names the parent where no field of the object does: `quote_id`, `checkout_session_id`."""
+    objects = catalogue.tables[parent].objects
+    return f"{objects[0].replace('.', '_') if objects else parent}_id"
+
+
+def _can_have(
+    column: JoinColumn, name: str, provider: str, catalogue: Catalogue, tables: Mapping[str, Collection[str]]
+) -> bool:
+    """Whether the tables and the columns that an expression needs are there."""
+    others, words, qualified = _needs(column, provider)
+    if not others.keys() <= tables.keys():
+        return False
+    needed = {(name, word) for word in words if word in catalogue.fields(name)}
+    aliases = {name: name, **{alias: table for table, alias in others.items()}}
+    needed |= {(aliases[alias], word) for alias, word in qualified if alias in aliases}
+    return all(word in tables[table] for table, word in needed)
+
+
+@cache
+def _needs(column: JoinColumn, provider: str) -> tuple[Mapping[str, str], Sequence[str], Sequence[tuple[str, str]]]:
+    """Other tables with their aliases, words that may be columns, and columns with the alias of their table."""
+    plain = _LITERAL.sub("''", column.sql)
+    others = dict(re.findall(rf"\b{provider}\.(\w+) as (\w+)", plain))
+    return others, _WORD.findall(plain), _QUALIFIED.findall(plain)
+
+
+def _has(provider: str, text: str, tables: Collection[str], views: Collection[str]) -> bool:
+    named = re.findall(rf"\b{provider}(_current)?\.(\w+)", _LITERAL.sub("''", text))
+    return all(name in (views if is_view else tables) for is_view, name in named)
+
+
+def _with_optional(sql: str, columns: Collection[str]) -> str:
+    return _OPTIONAL.sub(lambda word: quoted(word[1]) if word[1] in columns else "NULL", sql)
+
+
+def _placed(dataset: str, provider: str, sql: str) -> str:
+    """SQL of a file for a dataset of another name."""
+    return re.sub(rf"\b{provider}(_current)?\.(?=\w)", lambda word: f'"{dataset}{word[1] or ""}".', sql)
