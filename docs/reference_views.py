@@ -16,14 +16,14 @@ def views_page() -> str:
     said = {name: {one.name: one.about for one in found} for name, found in definitions("stripe").columns.items()}
     sections = []
     for name in sorted(TABLES):
-        added = [column for column in views[name].columns if column not in columns[name] or column in said.get(name, {})]
-        parent = TABLES[name].parent
+        known = said.get(name, {})
+        owner = f"The row of {code(TABLES[name].parent or '')} that owns this one."
+        added = [one for one in views[name].columns if one not in columns[name] or one in known]
         if added:
-            told = [(code(one), said.get(name, {}).get(one, f"The row of {code(parent or '')} that owns this one.")) for one in added]
-            sections += [f"## {name}", table(("Column", ""), told)]
+            sections += [f"## {name}", table(("Column", ""), [(code(one), known.get(one, owner)) for one in added])]
     return page(
         "Views",
-        "The schema `stripe_current` has a view of each table, with the columns of [the table](tables.md) and those that"
-        " are listed here. [Queries](../queries.md) explains the views.",
+        "The schema `stripe_current` has a view of each table, with the columns of [the table](tables.md) and those"
+        " that are listed here. [Queries](../queries.md) explains the views.",
         *sections,
     )

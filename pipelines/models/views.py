@@ -83,10 +83,14 @@ def quoted(name: str) -> str:
 @cache
 def definitions(provider: str) -> Definitions:
     """What the files of a provider say; nothing for one that has none."""
-    folder = FOLDERS.get(provider)
+    return read_definitions(FOLDERS[provider]) if provider in FOLDERS else Definitions()
+
+
+def read_definitions(folder: Path) -> Definitions:
+    """What the `.sql` files of a folder say. Raises OSError, and UnicodeDecodeError for a file that is not UTF-8."""
     columns: dict[str, Sequence[JoinColumn]] = {}
     views: dict[str, tuple[str, str]] = {}
-    for path in sorted(folder.glob("*.sql")) if folder else ():
+    for path in sorted(folder.glob("*.sql")):
         text = path.read_text("utf-8")
         statement = _COMMENT.sub("", text).strip().rstrip(";")
         if statement.lower().startswith(("select", "with")):
@@ -104,14 +108,19 @@ def _columns(text: str) -> Iterator[JoinColumn]:
 
 
 def live_views(
-    dataset: str, provider: str, catalogue: Catalogue, tables: Mapping[str, Collection[str]]
+    dataset: str,
+    provider: str,
+    catalogue: Catalogue,
+    tables: Mapping[str, Collection[str]],
+    said: Definitions | None = None,
 ) -> dict[str, View]:
     """The views that a dataset should have, in the order in which they can be made.
 
     `tables` are those of the stored schema, with their columns and ours. A column whose sources are missing is left
-    out until they are there, and so is a view of its own.
+    out until they are there, and so is a view of its own. `said` is what the provider's files say, unless it is given.
     """
-    found, said = {name: tables[name] for name in catalogue.tables if name in tables}, definitions(provider)
+    said = definitions(provider) if said is None else said
+    found = {name: tables[name] for name in catalogue.tables if name in tables}
     views = {name: _view_of_table(dataset, provider, catalogue, name, found, said) for name in found}
     own = {name: said.views[name] for name in said.views if name not in views}
     while ready := [name for name, (_, text) in own.items() if _has(provider, text, found, views)]:

@@ -210,7 +210,10 @@ def billed_products(account: Account) -> Rows:
     products = {one["id"]: one["name"] for one in account.objects("products")}
     found = []
     for row in account.rows("invoice_line_items"):
-        invoice, product = invoices.get(row.parent), (row.object["pricing"] or {}).get("price_details", {}).get("product")
+        invoice, product = (
+            invoices.get(row.parent),
+            (row.object["pricing"] or {}).get("price_details", {}).get("product"),
+        )
         if invoice and product in products and (invoice["parent"] or {}).get("subscription_details"):
             paid = invoice["status_transitions"]["paid_at"]
             answer = (invoice["number"], paid and moment(paid), moment(row.object["period"]["end"]), products[product])
