@@ -116,6 +116,7 @@ def test_the_pages_roles_load_take_webhooks_and_read(roles: Roles, loader: Mirro
     schemas = roles.run("select nspname from pg_namespace where nspname like 'stripe%' order by 1")
     assert [name for (name,) in schemas] == [
         "stripe",
+        "stripe_current",
         "stripe_secrets",
         "stripe_staging",
         "stripe_staging_check_own",
@@ -127,7 +128,11 @@ def test_the_pages_roles_load_take_webhooks_and_read(roles: Roles, loader: Mirro
     assert received(roles.address("stripe_sink"), loader.sim, changed) == ["committed"]
     assert ("cus_1", "x") in roles.ask("stripe_reader", "select id, brand_new_field from stripe.customers")
 
-    for table in roles.run("select format('%I.%I', schemaname, tablename) from pg_tables where schemaname = 'stripe'"):
+    assert ("cus_1", "x") in roles.ask("stripe_reader", "select id, brand_new_field from stripe_current.customers")
+    for table in roles.run(
+        "select format('%I.%I', nspname, relname) from pg_class c join pg_namespace n on n.oid = relnamespace"
+        " where nspname in ('stripe', 'stripe_current') and relkind in ('r', 'v')"
+    ):
         roles.ask("stripe_reader", f"select count(*) from {table[0]}")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         roles.ask("stripe_reader", "select secret from stripe_secrets.stripe_webhook_endpoints")
