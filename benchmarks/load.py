@@ -2,7 +2,8 @@
 
 These take turns on one simulated account without limits and without latency: the simulator's ceiling (one connection,
 pages read and kept), the by-hand floor (`benchmarks.floor`: the same bytes parsed, copied, upserted), the connector
-into Postgres, the same again with `--full-refresh`, and the connector into DuckDB.
+into Postgres, the same again with `--full-refresh`, what indexes cost (`indexes = "default"`), and the connector into
+DuckDB.
 CPU is that of the command and of Postgres together; the simulator's own is in nobody's figure.
 """
 
@@ -49,9 +50,16 @@ def main() -> None:
         settle(database_url, "by_hand")
         command = [sys.executable, str(ROOT / "pipelines/stripe_full.py"), "--resources", *MIX]
         postgres = [*command, "--destination", "postgres"]
-        first = show("stripe_full.py", saved, measure(postgres, environment))
+        none = environment | {"SOURCES__STRIPE__INDEXES": "none"}
+        first = show("stripe_full.py", saved, measure(postgres, none))
         settle(database_url)
-        show("stripe_full.py again, full", saved, measure([*postgres, "--full-refresh"], environment))
+        again = [*postgres, "--full-refresh"]
+        show("stripe_full.py again, full", saved, measure(again, none))
+        settle(database_url)
+        show("making its indexes", saved, measure(postgres, environment))
+        settle(database_url)
+        show("again, full, with indexes", saved, measure(again, environment))
+        print(f"indexes take {share_of_indexes(database_url):.0%} of the size of the tables")
         settle(database_url, "stripe", "stripe_staging")
         duckdb = [*command, "--destination", "duckdb", "--duckdb-path", str(Path(folder) / "bench_data.duckdb")]
         show("stripe_full.py into DuckDB", saved, measure(duckdb, environment))
@@ -68,6 +76,16 @@ def settle(database_url: str, *schemas: str) -> None:
             connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
         with suppress(psycopg.errors.InsufficientPrivilege):
             connection.execute("CHECKPOINT")
+
+
+def share_of_indexes(database_url: str) -> float:
+    """The size of the indexes that the first load's tables have beside their keys, by that of the tables."""
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(
+            "SELECT sum(pg_relation_size(indexrelid)) FILTER (WHERE NOT indisprimary) / sum(pg_table_size(indrelid))"
+            " FILTER (WHERE indisprimary) FROM pg_index WHERE indrelid::regclass::text LIKE 'stripe.%'"
+        ).fetchone()
+    return float(row[0]) if row and row[0] is not None else 0.0
 
 
 def show(name: str, objects: int, measured: Measured) -> Measured:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipelines.loading.working_folders import remove_abandoned
+from pipelines.models.indexes import keep_indexes
 from pipelines.models.live import LiveViews
 from pipelines.process import raise_if_interrupted
 from pipelines.settings import Destination, Settings, read_contract
@@ -234,6 +235,8 @@ def open_session(
             told["key_digest"] = _digest(settings)
         session.save(account={name: value for name, value in told.items() if getattr(known, name) != value})
         yield session
+        if settings.indexes == "default" and not scope:
+            keep_indexes(database, settings.dataset, provider.name, provider.catalogue, views.tables)
 
 
 def refuse_other_mode(settings: Settings, account_id: str, livemode: bool | None) -> None:

@@ -110,6 +110,7 @@ def _given(place: str, section: str, name: str, known: Collection[str]) -> str:
 
 
 Destination = Literal["duckdb", "postgres"]
+Indexes = Literal["default", "none"]
 
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 """How a setting that is on or off may be written."""
@@ -188,6 +189,11 @@ class Settings:
         env="DUCKDB_PATH",
     )
     duckdb_memory_limit: str = setting("1GB", "Maximum memory that DuckDB may use.")
+    indexes: Indexes = setting(
+        "default",
+        "`default` makes indexes on every reference and on `created` after a load into Postgres, in tables of"
+        " four megabytes or more; `none` makes none, and leaves those that are there.",
+    )
     database_url: str | None = setting(
         None,
         "libpq connection string, or a URL in another client's format (see docs/postgres.md). The default is"
@@ -352,6 +358,7 @@ def _check(settings: Settings) -> None:
         "endpoint_rate": settings.endpoint_rate > 0,
         "log_format": settings.log_format in (None, *get_args(LogFormat)),
         "destination": settings.destination in get_args(Destination),
+        "indexes": settings.indexes in get_args(Indexes),
         "dataset": re.fullmatch(DATASET, settings.dataset) is not None and settings.dataset not in FOREIGN_SCHEMAS,
         "api_base": settings.api_base.startswith(("http://", "https://")),
     }

@@ -154,7 +154,8 @@ class Catalogue:
     """All that a provider's API has.
 
     `resources`, in the order in which they are loaded, `tables` and event `types` go by name. `fields` gives the
-    provider's fields of a table with their types, and raises KeyError for a table that it does not know.
+    provider's fields of a table with their types, and raises KeyError for a table that it does not know. `references`
+    gives the columns of a table that hold another object's id, and the tables that this object can be in.
     `objects_by_prefix` has the `object` values whose ids can begin with a prefix, in the order of their declarations.
     `not_embedded` are the lists inside objects, by `object` and field, that fill no table from there, and why.
     `carried_by` are objects of events that are no objects of the API but carry one, with the field that has it.
@@ -169,6 +170,7 @@ class Catalogue:
     not_embedded: Mapping[tuple[str, str], str] = field(default_factory=dict)
     carried_by: Mapping[str, str] = field(default_factory=dict)
     no_table: Mapping[str, str] = field(default_factory=dict)
+    references: Callable[[str], Mapping[str, tuple[str, ...]]] = lambda table: {}
 
     def select(self, names: Sequence[str] = ()) -> list[Resource]:
         """Resources by name, group or `object` value ("customer"), each once, parents before children.

@@ -66,6 +66,11 @@ class LiveViews:
         """Where they are."""
         return current_schema(self.dataset)
 
+    @property
+    def tables(self) -> Mapping[str, Collection[str]]:
+        """The tables of the dataset with their columns, as they were seen last."""
+        return self._seen
+
     def follow(self, database: Database, tables: Mapping[str, Iterable[str]]) -> None:
         """After these columns were written to their tables: does the same as `keep` where one of them is new to us."""
         if any(not self._seen.get(name, set()).issuperset(columns) for name, columns in tables.items()):

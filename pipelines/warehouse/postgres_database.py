@@ -78,6 +78,19 @@ class PostgresDatabase:
         with self.transaction():  # not in a pipeline, which loses what a server says when it ends a session
             return self._run(sql, parameters)
 
+    def execute_alone(self, sql: str, patience: float) -> None:
+        """Runs a statement that Postgres does not allow in a transaction, such as CREATE INDEX CONCURRENTLY.
+
+        It waits for locks for `patience` seconds at most. Behind a pooler in transaction mode it has the role's own
+        time-outs, because what is set for a session would reach other clients. Raises psycopg's errors.
+        """
+        with self._turn:
+            connection = self._connection
+            row = connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
+            if row is not None and row[0] == connection.info.backend_pid:  # a pooler tells another one
+                connection.execute(f"SET lock_timeout = {int(patience * 1000)}; SET statement_timeout = 0")
+            connection.execute(cast("Any", sql))
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """See `Database`."""

@@ -206,9 +206,11 @@ def without_table(name: str, reason: str, *, ids: str = "", not_embedded: Mappin
 
 
 def assemble(
-    declarations: Iterable[Declaration], fields: Callable[[str], Mapping[str, ColumnType]] = lambda table: {}
+    declarations: Iterable[Declaration],
+    fields: Callable[[str], Mapping[str, ColumnType]] = lambda table: {},
+    references: Callable[[str], Mapping[str, tuple[str, ...]]] = lambda table: {},
 ) -> Catalogue:
-    """The catalogue of all declarations, with the `fields` of their tables.
+    """The catalogue of all declarations, with the `fields` and the `references` of their tables.
 
     Raises ValueError where two declare the same.
     Lists come by kind, those of API v1 before those of v2, and by name. Tables come by name, those with a parent last.
@@ -224,6 +226,7 @@ def assemble(
         resources=_once((line.name, line) for line in lists),
         tables=_once((table.name, table) for table in tables),
         fields=fields,
+        references=references,
         types=_once(pair for declaration in declared for pair in declaration.types),
         objects_by_prefix=_objects_by_prefix([pair for declaration in declared for pair in declaration.prefixes]),
         not_embedded=_once(pair for declaration in declared for pair in declaration.not_embedded),

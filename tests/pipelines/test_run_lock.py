@@ -64,6 +64,13 @@ def end_holders(url: str) -> None:
         connection.execute(f"SELECT pg_terminate_backend(pid, 10000) FROM ({HOLDERS}) AS holders")
 
 
+def test_the_lock_holds_no_snapshot(opened: Callable[[], PostgresDatabase], postgres_url: str) -> None:
+    opened().lock_run("stripe")
+    with psycopg.connect(postgres_url) as connection:
+        held = connection.execute(f"SELECT backend_xmin FROM pg_stat_activity JOIN ({HOLDERS}) AS holders USING (pid)")
+        assert held.fetchall() == [(None,)]
+
+
 def test_lock_is_free_when_its_holder_closes(opened: Callable[[], PostgresDatabase]) -> None:
     first, second = opened(), opened()
     first.lock_run("stripe")

@@ -58,7 +58,8 @@ def test_difference_shows_the_column_that_changed() -> None:
 def test_snapshot_has_one_line_a_column_and_the_versions(sdk: Sdk) -> None:
     content = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
     lines = SNAPSHOT.read_text(encoding="utf-8").count("\n")
-    assert lines == 2 * len(content["tables"]) + sum(map(len, content["tables"].values())) + 6
+    parts = (content["tables"], content["references"])
+    assert lines == sum(2 * len(part) + sum(map(len, part.values())) for part in parts) + 8
     assert (content["api_version"], content["sdk_version"]) == (sdk.api_version, sdk.version)
     assert api_version() == sdk.api_version
 

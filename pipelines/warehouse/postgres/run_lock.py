@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import psycopg
+from psycopg import sql
 
 from pipelines.warehouse.postgres.session_properties import BEGIN, set_properties
 from pipelines.warehouse.problems import KEPT, AlreadyRunning, DatabaseProblem
@@ -30,7 +31,9 @@ BEGIN_LOCK = f"{BEGIN}; " + set_properties(
 )
 """The lock of a host that has vanished is free after a minute, not after the two hours that are TCP's default."""
 
-TRY = "SELECT pg_try_advisory_xact_lock(%s, hashtext(%s))"
+TRY = sql.SQL("SELECT pg_try_advisory_xact_lock({}, hashtext({}))")
+"""Without parameters: Postgres keeps the snapshot of a statement that has some until the next one. A snapshot delays
+vacuum, and holds up indexes that are made concurrently."""
 END_OWN = """
 SELECT pg_terminate_backend(pid) FROM pg_locks
 WHERE locktype = 'advisory' AND classid = %s AND objid = hashtext(%s)::oid AND objsubid = 2 AND granted AND pid = %s
@@ -110,7 +113,7 @@ class RunLock:
         for attempt in range(PATIENCE):
             if attempt:
                 time.sleep(MOMENT)
-            if self._opened().execute(TRY, (RUN_LOCK, name)).fetchall()[0][0]:
+            if self._opened().execute(TRY.format(RUN_LOCK, name)).fetchall()[0][0]:
                 return True
             if before:
                 self._opened().execute(END_OWN, (RUN_LOCK, name, before))

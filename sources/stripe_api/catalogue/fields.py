@@ -23,6 +23,11 @@ def fields_of(table: str) -> Mapping[str, ColumnType]:
     return _tables()[table]
 
 
+def references_of(table: str) -> Mapping[str, tuple[str, ...]]:
+    """Columns of a table that hold the id of another object, and the tables that this object can be in."""
+    return {name: tuple(tables.split()) for name, tables in _snapshot()["references"].get(table, {}).items()}
+
+
 def api_version() -> str:
     """The version of Stripe's API that the snapshot describes ("2026-10-28.endive")."""
     return str(_snapshot()["api_version"])

@@ -1,4 +1,4 @@
-"""Makes `snapshot.json`, the column types of every table, from the source of the installed `stripe` SDK.
+"""Makes `snapshot.json`, column types and references of every table, from the source of the installed `stripe` SDK.
 
     python -m sources.stripe_api.generate.snapshot             # write it
     python -m sources.stripe_api.generate.snapshot --check     # exit 1 where it is stale, with the lines that differ
@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sources.catalogue import ColumnType
-from sources.stripe_api.catalogue import TABLES, Table
+from sources.stripe_api.catalogue import TABLES, Table, tables_of_object
 from sources.stripe_api.catalogue.fields import SNAPSHOT
 from sources.stripe_api.generate.sdk import Field, Kind, Sdk
 
@@ -71,10 +71,34 @@ def table_columns(sdk: Sdk, table: Table) -> dict[str, ColumnType]:
     return {name: found[name] for name in sorted(found.keys() - absent)}
 
 
+def table_references(sdk: Sdk, table: Table) -> dict[str, str]:
+    """Columns that hold the id of an object of another table, and the names of the tables that it can be in.
+
+    These are the ids that Stripe can expand, and those that have the name of an object.
+    """
+    classes = sdk.object_classes()
+    objects = {ref: name for name, ref in classes.items()}
+    columns = table_columns(sdk, table)
+    found: dict[str, str] = {}
+    for object_name in table.objects:
+        for name, field in sdk.fields(classes[object_name]).items():
+            expanded = field.type.refs if field.type.kind == "expandable" else ()
+            named = [objects[ref] for ref in expanded] or [name]
+            if columns.get(name) == "text" and (tables := {one for each in named for one in tables_of_object(each)}):
+                found[name] = " ".join(sorted(tables))
+    return {name: found[name] for name in sorted(found)}
+
+
 def snapshot(sdk: Sdk) -> str:
     """The snapshot's text."""
     tables = {name: table_columns(sdk, TABLES[name]) for name in sorted(TABLES)}
-    content = {"api_version": sdk.api_version, "sdk_version": sdk.version, "tables": tables}
+    references = {name: found for name in sorted(TABLES) if (found := table_references(sdk, TABLES[name]))}
+    content = {
+        "api_version": sdk.api_version,
+        "sdk_version": sdk.version,
+        "tables": tables,
+        "references": references,
+    }
     return json.dumps(content, indent=1) + "\n"
 
 

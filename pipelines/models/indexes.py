@@ -1,0 +1,129 @@
+"""Indexes on every reference and on `created`, in Postgres, made beside the tables' use after a load.
+
+They are made concurrently, so that loads and the sink go on writing meanwhile. A run that was killed leaves an index
+that Postgres does not use; the next run makes it again. A small table has none, because it is read whole as quickly.
+DuckDB has none: there an index makes merges ten times slower (docs/decisions.md has the figures).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+import psycopg
+
+from pipelines.models.views import live_views, quoted
+from pipelines.warehouse.database import Database
+from pipelines.warehouse.merge import PARENT
+from pipelines.warehouse.postgres_database import PostgresDatabase
+from sources.catalogue import Catalogue
+
+LOG = logging.getLogger("stripe_elt")
+
+LEAST_BYTES = 4 * 2**20  # of a table's rows, apart from long values: a scan of less takes a few milliseconds
+PATIENCE = 10.0  # seconds to wait for a transaction that has used the table and is still open
+WAITED, CANCELLED = "55P03", "57014"
+
+_FOUND = """
+SELECT c.relname::text, pg_has_role(c.relowner, 'USAGE'),
+    array(SELECT i.relname::text FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
+          WHERE x.indrelid = c.oid AND x.indisvalid)
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relkind = 'r' AND pg_relation_size(c.oid) >= %s"""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index on an expression over a table's columns, for the rows in which it is not null."""
+
+    table: str
+    column: str
+    expression: str
+
+    @property
+    def name(self) -> str:
+        """Its name, within Postgres' 63 characters, which is another one where the expression is another one."""
+        mark = sha256(f"{self.table} {self.column} {self.expression}".encode()).hexdigest()[:6]
+        return f"{self.table[:34]}_{self.column[:20]}_{mark}"
+
+
+def wanted_indexes(
+    dataset: str, provider: str, catalogue: Catalogue, tables: Mapping[str, Collection[str]]
+) -> Iterator[Index]:
+    """The indexes that the tables should have; `tables` have their columns.
+
+    They are on references, on the moment that a list is filtered by, and on the ids that the live views take out of
+    JSON. An expression that asks another table cannot be indexed.
+    """
+    moments = {"created", *(one.created_field for one in catalogue.resources.values() if one.created_field)}
+    for name, view in live_views(dataset, provider, catalogue, tables).items():
+        if name not in catalogue.tables:
+            continue
+        known, fields = catalogue.tables[name], catalogue.fields(name)
+        plain = {*catalogue.references(name), *moments & fields.keys(), known.parent_field} - {*known.key}
+        for column, expression in view.columns.items():
+            is_added = column not in tables[name] and not expression.endswith(PARENT)  # which has one already
+            if column in plain or (is_added and column.endswith("_id") and "select" not in expression):
+                yield Index(name, column, expression)
+
+
+def keep_indexes(
+    database: Database,
+    dataset: str,
+    provider: str,
+    catalogue: Catalogue,
+    tables: Mapping[str, Collection[str]],
+    least_bytes: int = LEAST_BYTES,
+    patience: float = PATIENCE,
+) -> int:
+    """Makes those that are missing, one after the other, and returns how many. Not within a transaction.
+
+    One process at a time may do this for a dataset: the caller holds the run lock. An index that cannot be made is said
+    and stops nothing. `patience` is for transactions that have used a table and are still open, in seconds.
+    """
+    if not isinstance(database, PostgresDatabase):
+        return 0
+    found = {name: (is_own, set(valid)) for name, is_own, valid in database.execute(_FOUND, (dataset, least_bytes))}
+    if not found:
+        return 0
+    missing = [
+        index
+        for index in wanted_indexes(dataset, provider, catalogue, tables)
+        if index.table in found and index.name not in found[index.table][1]
+    ]
+    made = 0
+    for index in missing:
+        if not found[index.table][0]:
+            LOG.warning(
+                "The indexes of %s.%s were not made, because the role does not own the table. Run loads as the owner"
+                " of the tables, or set the setting indexes to none.",
+                dataset,
+                index.table,
+            )
+            return made
+        try:
+            _make(database, dataset, index, patience)
+        except psycopg.Error as error:
+            LOG.warning("The index %s.%s was not made: %s The next run tries again.", dataset, index.name, _why(error))
+            return made
+        made += 1
+    return made
+
+
+def _make(database: PostgresDatabase, dataset: str, index: Index, patience: float) -> None:
+    name = f"{quoted(dataset)}.{quoted(index.name)}"
+    database.execute_alone(f"DROP INDEX CONCURRENTLY IF EXISTS {name}", patience)  # of a run that was killed
+    database.execute_alone(
+        f"CREATE INDEX CONCURRENTLY {quoted(index.name)} ON {quoted(dataset)}.{quoted(index.table)} "
+        f"(({index.expression})) WHERE ({index.expression}) IS NOT NULL",
+        patience,
+    )
+
+
+def _why(error: psycopg.Error) -> str:
+    if error.sqlstate in (WAITED, CANCELLED):
+        return "a transaction that uses the table was open for too long."
+    said = error.diag.message_primary or "the connection was lost"
+    return f"{said.rstrip('.')}."
