@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from markdown_page import code, link, page, table
 
 from sources.columns.coerce import SYSTEM_COLUMNS
-from sources.columns.columns import MORE_COLUMNS, OWN_COLUMNS
+from sources.columns.columns import ABOUT_OWN_COLUMNS, MORE_COLUMNS, OWN_COLUMNS
 from sources.columns.layout import OTHER_FIELDS
-from sources.stripe_api.catalogue import GROUPS, RESOURCES, TABLES, Resource, Table
+from sources.stripe_api.catalogue import CATALOGUE, GROUPS, RESOURCES, TABLES, Resource, Table
 from sources.stripe_api.catalogue.fields import fields_of
 
 
@@ -84,10 +84,11 @@ def tables_page() -> str:
         "Tables",
         "There is one table for each kind of object, in the dataset `stripe`. Columns have the names of Stripe's"
         " fields. A field that is not listed here becomes a new column when it first arrives. A value that does not"
-        " fit its column's type goes to a second column, `<column>__v_<type>`.",
+        " fit its column's type goes to a second column, `<column>__v_<type>`. The sentences are from Stripe's SDK, and"
+        " both databases show them as comments on the tables and columns.",
         table(("Type here", "Postgres", "DuckDB"), ((code(ours), *map(code, sql)) for ours, sql in SQL_TYPES.items())),
         "## Columns of every table",
-        table(("Column", "Type"), ((code(name), kind) for name, kind in OWN_COLUMNS.items())),
+        table(("Column", "Type", ""), ((code(one), kind, ABOUT_OWN_COLUMNS[one]) for one, kind in OWN_COLUMNS.items())),
         f"A field that cannot be a column is stored, whole, in the JSON column `{OTHER_FIELDS}`, which a table gets"
         " when it first needs it. This applies to names that are not snake case or are longer than 53 characters, names"
         f" that the databases use for their own columns ({code(*sorted(SYSTEM_COLUMNS))}), and every field beyond the"
@@ -117,5 +118,6 @@ def _table_section(each: Table) -> str:
         )
     if each.hidden:
         facts.append(f"Not loaded: {code(*each.hidden)} ([why](../decisions.md)).")
-    rows = [(code(name), kind) for name, kind in fields_of(each.name).items()]
-    return "\n\n".join([f"## {each.name}", " ".join(facts), table(("Column", "Type"), rows)])
+    said = CATALOGUE.descriptions.of(each.name)
+    rows = [(code(name), kind, said[name]) for name, kind in fields_of(each.name).items()]
+    return "\n\n".join([f"## {each.name}", said[""], " ".join(facts), table(("Column", "Type", ""), rows)])

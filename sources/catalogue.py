@@ -6,9 +6,13 @@ Knows no provider. Whoever needs to know a table is given the catalogue, most of
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
 from typing import Literal
 
 from sources.errors import UnknownResource, shown
@@ -149,6 +153,30 @@ GROUPS = ("core", "default", "all")
 _KNOWN = f"Choose from the groups {', '.join(GROUPS)} and the names in docs/reference/resources.md."
 
 
+class Descriptions:
+    """A sentence on each table and each of its columns, in a JSON file: table -> column -> sentence.
+
+    The sentence on the table has the empty name. Without a `path` there are none.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+
+    @cached_property
+    def mark(self) -> str:
+        """Eight characters that are others when a sentence is another one."""
+        return sha256(self._path.read_bytes()).hexdigest()[:8] if self._path else ""
+
+    def of(self, table: str) -> Mapping[str, str]:
+        """The sentences on a table and its columns."""
+        return self._all.get(table, {})
+
+    @cached_property
+    def _all(self) -> Mapping[str, Mapping[str, str]]:
+        found: dict[str, dict[str, str]] = json.loads(self._path.read_text("utf-8")) if self._path else {}
+        return found
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Catalogue:
     """All that a provider's API has.
@@ -156,6 +184,7 @@ class Catalogue:
     `resources`, in the order in which they are loaded, `tables` and event `types` go by name. `fields` gives the
     provider's fields of a table with their types, and raises KeyError for a table that it does not know. `references`
     gives the columns of a table that hold another object's id, and the tables that this object can be in.
+    `descriptions` are sentences on tables and columns.
     `objects_by_prefix` has the `object` values whose ids can begin with a prefix, in the order of their declarations.
     `not_embedded` are the lists inside objects, by `object` and field, that fill no table from there, and why.
     `carried_by` are objects of events that are no objects of the API but carry one, with the field that has it.
@@ -171,6 +200,7 @@ class Catalogue:
     carried_by: Mapping[str, str] = field(default_factory=dict)
     no_table: Mapping[str, str] = field(default_factory=dict)
     references: Callable[[str], Mapping[str, tuple[str, ...]]] = lambda table: {}
+    descriptions: Descriptions = field(default_factory=Descriptions)
 
     def select(self, names: Sequence[str] = ()) -> list[Resource]:
         """Resources by name, group or `object` value ("customer"), each once, parents before children.

@@ -3,7 +3,7 @@
 A view is made again where its table has a column that it lacks, where its definition is another one, or where it is
 missing. Nothing is done where all are as they should be, which one query tells. Two processes do no harm to each
 other: the second waits for the first, and looks again. What the database refuses is said and stops no load, because the
-tables do not need their views.
+tables do not need their views. With a view, its table and all columns of both get their comments.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import psycopg
 from pipelines.models.views import View, live_views, quoted
 from pipelines.warehouse.database import Database, stored_columns
 from pipelines.warehouse.problems import explained, state_of
+from pipelines.warehouse.verdict import DENIED
 from sources.catalogue import Catalogue
-from sources.columns.columns import OWN_COLUMNS
+from sources.columns.columns import ABOUT_OWN_COLUMNS, OWN_COLUMNS
 
 LOG = logging.getLogger("stripe_elt")
 
@@ -59,6 +60,7 @@ class LiveViews:
     provider: str
     catalogue: Catalogue
     _seen: dict[str, set[str]] = field(default_factory=dict)
+    _columns_of_tables: dict[str, list[str]] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
 
     @property
@@ -89,7 +91,8 @@ class LiveViews:
             return
         if database.dialect != "postgres":
             database.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(self.schema)}")
-            self._make_in_duckdb(database, self._outdated(database, self._columns(database, self.dataset)))
+            self._columns_of_tables = self._columns(database, self.dataset)
+            self._make_in_duckdb(database, self._outdated(database, self._columns_of_tables))
             return
         role, may_create, is_there = database.execute(_MAY_CREATE, (self.schema, self.schema))[0]
         if not may_create:
@@ -104,8 +107,8 @@ class LiveViews:
             if not is_there:
                 database.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(self.schema)}")
             database.execute(f"SET LOCAL lock_timeout = '{PATIENCE}'")
-            made = self._columns(database, self.schema)
-            for view in self._outdated(database, self._columns(database, self.dataset)):
+            self._columns_of_tables, made = (self._columns(database, name) for name in (self.dataset, self.schema))
+            for view in self._outdated(database, self._columns_of_tables):
                 if not self._make_in_postgres(database, view, made.get(view.name, ())):
                     break
 
@@ -128,9 +131,8 @@ class LiveViews:
         try:
             with database.transaction():
                 for view in views:
-                    name = f"{quoted(self.schema)}.{quoted(view.name)}"
-                    database.execute(f"CREATE OR REPLACE VIEW {name} AS {view.select()}")
-                    database.execute(f"COMMENT ON VIEW {name} IS {_literal(view.comment)}")
+                    database.execute(f"CREATE OR REPLACE VIEW {self._name(view)} AS {view.select()}")
+                    database.execute("; ".join(self._comments(view, on_all_columns=False)))
         except duckdb.Error as error:
             if len(views) == 1:
                 self._refused(views[0], error)
@@ -144,15 +146,11 @@ class LiveViews:
         Views that others have built on this one, and rights on it, stay. Only a view that has lost a column, or has one
         of another type, is dropped first.
         """
-        name = f"{quoted(self.schema)}.{quoted(view.name)}"
-        comment = f"COMMENT ON VIEW {name} IS {_literal(view.comment)}"
-        replaced = (f"CREATE OR REPLACE VIEW {name} AS {view.select(columns)}", comment)
-        error = self._tried(database, replaced)
+        error = self._tried(database, self._statements(database, view, columns))
+        if state_of(error) == DENIED:  # the tables are another role's: only it may comment on them
+            error = self._tried(database, self._statements(database, view, columns, on_table=False))
         if state_of(error) == "42P16":
-            readers = [role for (role,) in database.execute(_READERS, (quoted(self.schema), view.name))]
-            grants = [f"GRANT SELECT ON {name} TO {role}" for role in readers]
-            made = f"CREATE VIEW {name} AS {view.select()}"
-            error = self._tried(database, (f"DROP VIEW {name}", made, comment, *grants))
+            error = self._tried(database, self._statements(database, view, None))
         if error is None:
             return True
         if state_of(error) == "55P03":
@@ -175,6 +173,34 @@ class LiveViews:
         database.execute("RELEASE SAVEPOINT a_view")
         return None
 
+    def _statements(
+        self, database: Database, view: View, columns: Sequence[str] | None, *, on_table: bool = True
+    ) -> list[str]:
+        """What makes a view that has these columns by now, if any; None drops it first, and keeps its readers."""
+        name, comments = self._name(view), _at_once(self._comments(view, on_table=on_table))
+        if columns is not None:
+            return [f"CREATE OR REPLACE VIEW {name} AS {view.select(columns)}", comments]
+        readers = [role for (role,) in database.execute(_READERS, (quoted(self.schema), view.name))]
+        grants = [f"GRANT SELECT ON {name} TO {role}" for role in readers]
+        return [f"DROP VIEW {name}", f"CREATE VIEW {name} AS {view.select()}", comments, *grants]
+
+    def _name(self, view: View) -> str:
+        return f"{quoted(self.schema)}.{quoted(view.name)}"
+
+    def _comments(self, view: View, *, on_table: bool = True, on_all_columns: bool = True) -> list[str]:
+        """The statements that comment on a view and its columns, and on its table, if it has one, and its columns."""
+        name, table = self._name(view), f"{quoted(self.dataset)}.{quoted(view.name)}"
+        texts = {**self.catalogue.descriptions.of(view.name), **ABOUT_OWN_COLUMNS} if view.columns else {}
+        said = {column: texts[column] for column in view.columns if on_all_columns and column in texts}
+        said |= view.said
+        comments = {f"VIEW {name}": view.comment}
+        comments |= {f"COLUMN {name}.{quoted(column)}": text for column, text in said.items()}
+        if on_table and texts:
+            comments |= {f"TABLE {table}": texts[""]} if "" in texts else {}
+            there = self._columns_of_tables.get(view.name, ())
+            comments |= {f"COLUMN {table}.{quoted(one)}": texts[one] for one in there if one in texts}
+        return [f"COMMENT ON {what} IS {_literal(text)}" for what, text in comments.items()]
+
     def _refused(self, view: View, error: Exception) -> None:
         said = getattr(getattr(error, "diag", None), "message_primary", None) or explained(error)
         self._tell(
@@ -192,6 +218,11 @@ def _missing_right(schema: str, role: str, is_there: bool) -> str:
     if is_there:
         return f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};"
     return f"CREATE SCHEMA {schema} AUTHORIZATION {role};"
+
+
+def _at_once(statements: Sequence[str]) -> str:
+    """One statement that executes all of them in one round trip."""
+    return f"DO $comments$ BEGIN {'; '.join(statements)}; END $comments$"
 
 
 def _literal(text: str) -> str:

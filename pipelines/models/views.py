@@ -21,6 +21,7 @@ from sources.columns.layout import OTHER_FIELDS
 FOLDERS: Mapping[str, Path] = {"stripe": Path(__file__).with_name("current")}
 """Where the definitions for a provider are, by its name."""
 
+PARENT = "_parent_id"
 SHOWN = ("_account_id", OTHER_FIELDS)
 """Our own columns that views show: ids are unique within an account, and what the second holds is the provider's."""
 
@@ -54,12 +55,15 @@ class View:
     """A view that should be there. `about` is one sentence.
 
     `columns`: name -> expression, and `rest` is what follows them. A view of its own has none, and `rest` is all.
+    `said` are sentences on columns that no table has; `mark_of_texts` changes with those on the columns of the table.
     """
 
     name: str
     about: str
     columns: Mapping[str, str]
     rest: str
+    said: Mapping[str, str] = field(default_factory=dict)
+    mark_of_texts: str = ""
 
     def select(self, first: Collection[str] = ()) -> str:
         """The statement of the view. Columns named in `first` come first, in that order."""
@@ -71,7 +75,8 @@ class View:
     @property
     def comment(self) -> str:
         """What the view is, with a mark by which an outdated view is known: the order of columns does not matter."""
-        made = "\n".join([self.about, self.rest, *sorted(map(" ".join, self.columns.items()))])
+        columns = [*sorted(map(" ".join, self.columns.items())), *self.said.values()]
+        made = "\n".join([self.about, self.rest, *columns, self.mark_of_texts])
         return f"{self.about} [{sha256(made.encode()).hexdigest()[:8]}]"
 
 
@@ -140,14 +145,18 @@ def _view_of_table(
 ) -> View:
     table = catalogue.tables[name]
     columns = {column: quoted(column) for column in tables[name] if not column.startswith("_") or column in SHOWN}
+    texts = dict[str, str]()
     if table.parent is not None and table.parent_field is None:
-        columns[_parent_column(catalogue, table.parent)] = "_parent_id"
+        column = _parent_column(catalogue, table.parent)
+        columns[column], texts[column] = PARENT, f"The row of {table.parent} that owns this one."
     for one in said.columns.get(name, ()):
         if _can_have(one, name, provider, catalogue, tables):
             columns.pop(one.name, None)  # of an older version of the API
             columns[one.name] = _placed(dataset, provider, _with_optional(one.sql, tables[name]))
+            texts[one.name] = one.about
     rest = f'FROM {quoted(dataset)}.{quoted(name)} AS {quoted(name)} WHERE "_deleted_at" IS NULL'
-    return View(name, f"Live rows of {dataset}.{name}.", columns, rest)
+    about = f"Live rows of {dataset}.{name}. {catalogue.descriptions.of(name).get('', '')}".strip()
+    return View(name, about, columns, rest, texts, catalogue.descriptions.mark)
 
 
 def _parent_column(catalogue: Catalogue, parent: str) -> str:

@@ -23,6 +23,18 @@ OWN_COLUMNS: Mapping[str, ColumnType] = MappingProxyType(
 )
 """Our own columns in every table; `_parent_id` only where the objects belong to another (`Table.parent`)."""
 
+ABOUT_OWN_COLUMNS: Mapping[str, str] = MappingProxyType(
+    {
+        "_account_id": "The account that the object belongs to.",
+        "_parent_id": "The object that owns this one.",
+        "_as_of": "The moment whose state the row shows, on the provider's clock.",
+        "_source": "Where the row is from: a list, an event, or a single object that was read (retrieve).",
+        "_synced_at": "When the row was written, on the database's clock.",
+        "_deleted_at": "When the object was deleted; null while it lives.",
+    }
+)
+"""One sentence on each of our own columns."""
+
 LEARNED: Mapping[type, ColumnType] = MappingProxyType(
     {bool: "bool", int: "bigint", float: "double", str: "text", dict: "json", list: "json"}
 )

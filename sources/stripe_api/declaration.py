@@ -24,6 +24,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -31,6 +32,7 @@ from sources.catalogue import (
     Catalogue,
     ColumnType,
     Created,
+    Descriptions,
     Embedded,
     EventType,
     Gate,
@@ -209,8 +211,9 @@ def assemble(
     declarations: Iterable[Declaration],
     fields: Callable[[str], Mapping[str, ColumnType]] = lambda table: {},
     references: Callable[[str], Mapping[str, tuple[str, ...]]] = lambda table: {},
+    descriptions: Path | None = None,
 ) -> Catalogue:
-    """The catalogue of all declarations, with the `fields` and the `references` of their tables.
+    """The catalogue of all declarations, with the `fields`, the `references` and the `descriptions` of their tables.
 
     Raises ValueError where two declare the same.
     Lists come by kind, those of API v1 before those of v2, and by name. Tables come by name, those with a parent last.
@@ -227,6 +230,7 @@ def assemble(
         tables=_once((table.name, table) for table in tables),
         fields=fields,
         references=references,
+        descriptions=Descriptions(descriptions),
         types=_once(pair for declaration in declared for pair in declaration.types),
         objects_by_prefix=_objects_by_prefix([pair for declaration in declared for pair in declaration.prefixes]),
         not_embedded=_once(pair for declaration in declared for pair in declaration.not_embedded),

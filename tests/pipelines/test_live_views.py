@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from docs.sessions import ROOT
 from pipelines.models.live import LiveViews
 from pipelines.models.views import definitions, live_views, read_definitions
 from pipelines.session import open_database
@@ -126,6 +127,32 @@ def test_columns_to_join_by_are_what_the_account_says(mirror: Mirror) -> None:
         right = {one["id"]: joined(one, "invoice_payments", items) for one in account.objects("invoice_payments")}
         rows = query("select id, charge_id, payment_intent_id from stripe_current.invoice_payments")
         assert {id: {"charge_id": one, "payment_intent_id": two} for id, one, two in rows} == right
+
+
+COMMENTS = {
+    "postgres": "select n.nspname || '.' || c.relname, coalesce(a.attname, ''), d.description from pg_description d"
+    " join pg_class c on c.oid = d.objoid and d.classoid = 'pg_class'::regclass"
+    " join pg_namespace n on n.oid = c.relnamespace"
+    " left join pg_attribute a on a.attrelid = c.oid and a.attnum = d.objsubid and d.objsubid > 0",
+    "duckdb": "select schema_name || '.' || table_name, column_name, comment from duckdb_columns()"
+    " where comment is not null union all select schema_name || '.' || table_name, '', comment from duckdb_tables()",
+}
+
+
+def test_tables_and_columns_have_the_comments_that_the_reference_shows(mirror: Mirror) -> None:
+    mirror.begin(*NAMES)
+    page = (ROOT / "docs/reference/tables.md").read_text("utf-8")
+    comments: dict[str, dict[str, str]] = {}
+    for name, column, text in mirror.destination.query(COMMENTS[mirror.destination.kind]):
+        comments.setdefault(name, {})[column] = text
+    for name in ("customers", "invoices", "subscription_items"):
+        told = comments[f"stripe.{name}"]
+        assert told.keys() == {"", *COLUMNS[name]}
+        section = page.partition(f"\n## {name}\n\n")[2].partition("\n## ")[0]
+        assert section.startswith(told[""])
+        for column in CATALOGUE.fields(name):
+            assert f"| `{column}` | {CATALOGUE.fields(name)[column]} | {told[column]} |" in section.replace("\\|", "|")
+    assert comments["stripe_current.invoices"]["subscription_id"] == "The subscription that the invoice bills."
 
 
 # --- they follow their tables -----------------------------------------------------------------------------------------

@@ -19,7 +19,9 @@ from sources.columns.columns import (
     all_columns,
 )
 from sources.stripe_api.catalogue import CATALOGUE, TABLES
-from sources.stripe_api.catalogue.fields import SNAPSHOT, api_version, fields_of
+from sources.stripe_api.catalogue.fields import DESCRIPTIONS, SNAPSHOT, api_version, fields_of
+from sources.stripe_api.generate.descriptions import COMMAND as DESCRIBE
+from sources.stripe_api.generate.descriptions import descriptions, sentence
 from sources.stripe_api.generate.sdk import Field, Kind, Sdk, Type
 from sources.stripe_api.generate.snapshot import COMMAND, column_type, difference, main, snapshot, table_columns
 
@@ -32,6 +34,31 @@ def sdk() -> Sdk:
 def test_snapshot_is_what_the_installed_sdk_says(sdk: Sdk) -> None:
     stale = difference(SNAPSHOT.read_text(encoding="utf-8"), snapshot(sdk))
     assert not stale, "\n".join(["snapshot.json is stale: run", COMMAND, *stale[:40]])
+
+
+def test_descriptions_are_what_the_installed_sdk_says_one_sentence_each(sdk: Sdk) -> None:
+    stored = DESCRIPTIONS.read_text(encoding="utf-8")
+    assert not difference(stored, descriptions(sdk))[:40], f"run {DESCRIBE}"
+    for table, said in json.loads(stored).items():
+        assert said.keys() == {"", *fields_of(table)}
+        for text in said.values():
+            assert text.endswith(".")
+            assert "\n" not in text
+            assert "](" not in text
+
+
+@pytest.mark.parametrize(
+    ("doc", "first"),
+    [
+        ("The ID, e.g. cus_1. See [this](https://x.y/a.b). More.", "The ID, e.g. cus_1."),
+        ("the [mode](https://x.y)\nof it\n\nMore.", "The mode of it."),
+        ("Closed Enum. The status.", "The status."),
+        ("If it is `cash`, one of:\n\n - a", "If it is `cash`."),
+        ("", ""),
+    ],
+)
+def test_first_sentence_of_a_docstring(doc: str, first: str) -> None:
+    assert sentence(doc) == first
 
 
 def test_check_says_what_is_stale_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from sources.catalogue import GROUPS, Catalogue, Created, Embedded, Gate, Pagination, Params, Parent, Resource, Table
 from sources.stripe_api.catalogue import billing, connect, issuing, other_areas, payments, tax, treasury, v2
-from sources.stripe_api.catalogue.fields import fields_of, references_of
+from sources.stripe_api.catalogue.fields import DESCRIPTIONS, fields_of, references_of
 from sources.stripe_api.declaration import assemble
 
 __all__ = [
@@ -53,7 +53,7 @@ DECLARATIONS = (
 )
 """Every object, the likelier first where an id can belong to several."""
 
-CATALOGUE: Catalogue = assemble(DECLARATIONS, fields_of, references_of)
+CATALOGUE: Catalogue = assemble(DECLARATIONS, fields_of, references_of, DESCRIPTIONS)
 
 RESOURCES: Mapping[str, Resource] = CATALOGUE.resources
 """Every list operation and singleton by name, parents before the children that need them."""

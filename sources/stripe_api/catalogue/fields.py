@@ -1,6 +1,7 @@
 """Stripe's top-level fields by table, with their types, and the version of the API that has them.
 
-They are in `snapshot.json`, which `generate/snapshot.py` makes from the installed SDK. Ids of objects that Stripe can
+They are in `snapshot.json`, which `generate/snapshot.py` makes from the installed SDK, as `generate/descriptions.py`
+makes `descriptions.json`. Ids of objects that Stripe can
 expand are `text`.
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 from sources.catalogue import ColumnType
 
 SNAPSHOT = Path(__file__).with_name("snapshot.json")
+DESCRIPTIONS = Path(__file__).with_name("descriptions.json")
 
 
 def fields_of(table: str) -> Mapping[str, ColumnType]:

@@ -102,28 +102,31 @@ def snapshot(sdk: Sdk) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def difference(stored: str, current: str) -> list[str]:
-    """Lines that differ between the stored snapshot and the current one; none where it is current."""
+def difference(stored: str, current: str, name: str = SNAPSHOT.name) -> list[str]:
+    """Lines that differ between a stored file and the current text; none where it is current."""
     return list(
-        difflib.unified_diff(
-            stored.splitlines(), current.splitlines(), "snapshot.json", "the installed SDK", lineterm="", n=1
-        )
+        difflib.unified_diff(stored.splitlines(), current.splitlines(), name, "the installed SDK", lineterm="", n=1)
     )
+
+
+def write_or_check(argv: Sequence[str] | None, command: str, about: str, path: Path, current: str) -> int:
+    """Write a generated text to its file, or check the one that is there, as `argv` says. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog=command, description=about)
+    parser.add_argument("--check", action="store_true", help=f"write nothing; exit 1 where {path.name} is stale")
+    check: bool = parser.parse_args(argv).check
+    if not check:
+        path.write_text(current, encoding="utf-8")
+        return 0
+    stale = difference(path.read_text(encoding="utf-8") if path.exists() else "", current, path.name)
+    if stale:
+        print("\n".join([*stale, "", f"{path.name} is stale: run {command}"]), file=sys.stderr)
+    return 1 if stale else 0
 
 
 def main(argv: Sequence[str] | None = None, path: Path = SNAPSHOT) -> int:
     """Write the snapshot to a file, or check the one that is there. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description="Column types of every table, from the installed SDK.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where the snapshot is stale")
-    check: bool = parser.parse_args(argv).check
-    current = snapshot(Sdk())
-    if not check:
-        path.write_text(current, encoding="utf-8")
-        return 0
-    stale = difference(path.read_text(encoding="utf-8") if path.exists() else "", current)
-    if stale:
-        print("\n".join([*stale, "", f"The snapshot is stale: run {COMMAND}"]), file=sys.stderr)
-    return 1 if stale else 0
+    about = "Column types and references of every table, from the installed SDK."
+    return write_or_check(argv, COMMAND, about, path, snapshot(Sdk()))
 
 
 def _is_moment(field: Field) -> bool:
