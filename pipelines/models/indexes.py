@@ -11,14 +11,16 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-
-import psycopg
+from typing import TYPE_CHECKING, cast
 
 from pipelines.models.views import live_views, quoted
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.merge import PARENT
-from pipelines.warehouse.postgres_database import PostgresDatabase
+from pipelines.warehouse.problems import is_database_error, state_of
 from sources.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from pipelines.warehouse.postgres_database import PostgresDatabase
 
 LOG = logging.getLogger("stripe_elt")
 
@@ -83,7 +85,7 @@ def keep_indexes(
     One process at a time may do this for a dataset: the caller holds the run lock. An index that cannot be made is said
     and stops nothing. `patience` is for transactions that have used a table and are still open, in seconds.
     """
-    if not isinstance(database, PostgresDatabase):
+    if database.dialect != "postgres":
         return 0
     found = {name: (is_own, set(valid)) for name, is_own, valid in database.execute(_FOUND, (dataset, least_bytes))}
     if not found:
@@ -104,8 +106,10 @@ def keep_indexes(
             )
             return made
         try:
-            _make(database, dataset, index, patience)
-        except psycopg.Error as error:
+            _make(cast("PostgresDatabase", database), dataset, index, patience)
+        except Exception as error:
+            if not is_database_error(error):
+                raise
             LOG.warning("The index %s.%s was not made: %s The next run tries again.", dataset, index.name, _why(error))
             return made
         made += 1
@@ -122,8 +126,8 @@ def _make(database: PostgresDatabase, dataset: str, index: Index, patience: floa
     )
 
 
-def _why(error: psycopg.Error) -> str:
-    if error.sqlstate in (WAITED, CANCELLED):
+def _why(error: Exception) -> str:
+    if state_of(error) in (WAITED, CANCELLED):
         return "a transaction that uses the table was open for too long."
-    said = error.diag.message_primary or "the connection was lost"
+    said = getattr(getattr(error, "diag", None), "message_primary", None) or "the connection was lost"
     return f"{said.rstrip('.')}."

@@ -12,12 +12,9 @@ import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import duckdb
-import psycopg
-
 from pipelines.models.views import View, live_views, quoted
 from pipelines.warehouse.database import Database, stored_columns
-from pipelines.warehouse.problems import explained, state_of
+from pipelines.warehouse.problems import explained, is_database_error, state_of
 from pipelines.warehouse.verdict import DENIED
 from sources.catalogue import Catalogue
 from sources.columns.columns import ABOUT_OWN_COLUMNS, OWN_COLUMNS
@@ -133,7 +130,9 @@ class LiveViews:
                 for view in views:
                     database.execute(f"CREATE OR REPLACE VIEW {self._name(view)} AS {view.select()}")
                     database.execute("; ".join(self._comments(view, on_all_columns=False)))
-        except duckdb.Error as error:
+        except Exception as error:
+            if not is_database_error(error):
+                raise
             if len(views) == 1:
                 self._refused(views[0], error)
                 return
@@ -159,14 +158,14 @@ class LiveViews:
         self._refused(view, error)
         return True
 
-    def _tried(self, database: Database, statements: Sequence[str]) -> psycopg.Error | None:
+    def _tried(self, database: Database, statements: Sequence[str]) -> Exception | None:
         """Executes all of the statements or none; returns the error of the server, raises that of a lost connection."""
         database.execute("SAVEPOINT a_view")
         try:
             for statement in statements:
                 database.execute(statement)
-        except psycopg.Error as error:
-            if error.sqlstate is None or error.sqlstate[:2] in ("08", "57"):
+        except Exception as error:
+            if (state_of(error) or "08")[:2] in ("08", "57"):
                 raise
             database.execute("ROLLBACK TO SAVEPOINT a_view")
             return error
