@@ -22,6 +22,7 @@ from pipelines.settings import Destination, Settings, read_contract
 from pipelines.state import OWN_TABLES, State, account_of_key, modes_of_accounts
 from pipelines.warehouse.database import Database, stored_columns
 from pipelines.warehouse.rights import check_rights
+from pipelines.warehouse.staging import drop_abandoned, drop_staged, lock_name, staging_dataset
 from sources.catalogue import Catalogue
 from sources.columns.contract import ContractedColumns
 from sources.columns.conversion_counts import ConversionCounts
@@ -39,11 +40,6 @@ if TYPE_CHECKING:
 
 MOST_REFUSED = 10
 """Refused rows of a table and a package, after which a run over lists leaves the rest of the table to the next run."""
-
-
-def staging_dataset(dataset: str, scope: str) -> str:
-    """The schema in which the sessions of a scope stage their packages."""
-    return f"{dataset}_staging_{scope}" if scope else f"{dataset}_staging"
 
 
 @dataclass(slots=True)
@@ -143,6 +139,11 @@ class Session:
         rejected = self.counts.take_unsaved()
         self.state.save(statuses, rows=self.rows, requests=self.spending.spent, rejected=rejected, account=account)
 
+    def close(self) -> None:
+        """Drops what packages have staged."""
+        if self._loader is not None:
+            drop_staged(self.database, self.settings.dataset, self.staging)
+
     def end(self, status: str, error: str | None = None) -> None:
         """The last word on the run: `complete`, `partial` or `error`."""
         if rejected := self.counts.take_unsaved():
@@ -210,7 +211,7 @@ def open_session(
         if database.dialect == "postgres":  # DuckDB goes by this machine's clock
             now = database.execute("SELECT extract(epoch FROM clock_timestamp())")[0][0]
             client.witness_clock("the database's clock", float(now))
-        database.lock_run(f"{settings.dataset}/{scope}" if scope else settings.dataset)
+        database.lock_run(lock_name(settings.dataset, scope))
         if clock:
             account_id, now = _asked(provider, client, settings)
         else:
@@ -218,6 +219,7 @@ def open_session(
         state = State(database, settings.dataset, account_id, run_id or new_run_id(), command, asked)
         written = {**dict.fromkeys(provider.catalogue.tables, False), **OWN_TABLES}
         check_rights(database, settings.dataset, [staging_dataset(settings.dataset, scope)], written)
+        drop_abandoned(database, settings.dataset, scope, others=opened is None)
         state.create()
         known = state.read_account()
         refuse_other_mode(settings, account_id, known.livemode)
@@ -230,6 +232,7 @@ def open_session(
         session = Session(
             settings, provider, database, client, spending, account_id, now, state, columns, staging, views
         )
+        stack.callback(session.close)
         told: dict[str, Any] = {"livemode": settings.is_live}
         if now is not None and not clock:
             told["key_digest"] = _digest(settings)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 
-from pipelines.session import Session, staging_dataset
+from pipelines.session import Session
 from pipelines.sync.cadence import due_lists
 from pipelines.sync.lists import SyncState, loaded_resources
 from pipelines.sync.settings import SyncSettings
 from pipelines.sync.sync import Sync, SyncOutcome
-from pipelines.warehouse.rights import may_remake, own_tables
+from pipelines.warehouse.rights import may_remake
+from pipelines.warehouse.staging import drop_staged, staging_dataset
 from sources.catalogue import Resource
 
 Task = dict[str, str]
@@ -90,13 +91,13 @@ def run_lists(
 
 
 def drop_staging(session: Session, scope: str) -> None:
-    """Removes the staging dataset of a part that came to its end. A killed part's is used by the next of its scope.
+    """Removes the staging dataset of a part that came to its end, with its schema, which no other part may ever use.
 
     A role that may not drop it, or could not make it again, drops the tables alone that it owns.
     """
-    database, name = session.database, staging_dataset(session.settings.dataset, scope)
-    if may_remake(database, name):
-        database.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
-        return
-    for table in own_tables(database, name):
-        database.execute(f'DROP TABLE "{name}"."{table}"')
+    database, dataset = session.database, session.settings.dataset
+    schema = staging_dataset(dataset, scope)
+    if may_remake(database, schema):
+        database.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+    else:
+        drop_staged(database, dataset, schema)

@@ -111,11 +111,6 @@ def may_remake(database: Database, schema: str) -> bool:
     return database.dialect != "postgres" or bool(database.execute(_REMADE, (schema,))[0][0])
 
 
-def own_tables(database: Database, schema: str) -> list[str]:
-    """The tables of a schema in Postgres that the role owns, so that it may drop them."""
-    return [table.name for table in (Table(*row) for row in database.execute(_TABLES, ([schema],))) if table.is_own]
-
-
 def refuse_missing(database: Database, schema: str, wanted: Sequence[str]) -> None:
     """Raises `DatabaseProblem` where these relations of a schema are missing and the role may not create them."""
     role, name, may_create = database.execute(_WHERE)[0]

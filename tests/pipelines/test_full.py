@@ -199,6 +199,7 @@ def test_killed_at_ten_random_instants_it_ends_equal(mirrored: Callable[..., Mir
     assert finished.returncode == 0, finished.stderr
     assert mirror.differences(["core"]) == []
     assert set(statuses(mirror).values()) == {"complete"}
+    assert mirror.destination.tables("stripe_staging") == set()
 
 
 def test_frozen_columns_stop_the_resource_that_would_change_them(
