@@ -1,4 +1,4 @@
-"""Writes docs/reference/*.md and .dlt/config.toml from the settings, parsers, catalogue and schema.
+"""Writes docs/reference/*.md, docs/prisma/schema.prisma and .dlt/config.toml, from settings, parsers and catalogue.
 
     python docs/generate_reference.py            # writes the files
     python docs/generate_reference.py --check    # exit code 1 and the names of those that are not current
@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from prisma_schema import prisma_schema
 from reference_catalogue import resources_page, tables_page
 from reference_commands import commands_page
 from reference_settings import config_toml, settings_page
@@ -41,6 +42,7 @@ def generated() -> dict[Path, str]:
         ROOT / "docs/reference/settings.md": settings_page(),
         ROOT / "docs/reference/commands.md": commands_page(),
         ROOT / "docs/reference/resources.md": resources_page(),
+        ROOT / "docs/prisma/schema.prisma": prisma_schema(),
         ROOT / "docs/reference/tables.md": tables_page(),
         ROOT / "docs/reference/views.md": views_page(),
     }

@@ -1,0 +1,124 @@
+"""What docs/orms.md shows: the views as mapped classes, with keys and relationships."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import create_engine, select
+from sqlalchemy.orm import Session
+
+from docs.sessions import ROOT
+from pipelines.models.relations import Relation, key_of_view, relations
+from pipelines.models.views import live_views
+from sources.columns.columns import all_columns
+from sources.stripe_api.catalogue import CATALOGUE, TABLES
+from tests.pipelines.mirror import Mirror
+
+VIEWS = live_views("stripe", "stripe", CATALOGUE, {name: all_columns(CATALOGUE, name) for name in TABLES})
+
+
+def test_each_view_has_a_key_of_its_own_columns() -> None:
+    keys = {name: key_of_view(CATALOGUE, VIEWS[name]) for name in TABLES}
+    assert all(set(key) <= VIEWS[name].columns.keys() for name, key in keys.items())
+    assert keys["customers"] == ("id", "_account_id")
+    assert keys["quote_line_items"] == ("id", "quote_id", "_account_id")
+    assert keys["balances"] == ("_account_id",)
+
+
+def test_relations_name_rows_by_columns_that_the_views_have() -> None:
+    found = set(relations(CATALOGUE, VIEWS))
+    assert {one.column for one in found if one.column not in VIEWS[one.view].columns} == set()
+    assert {
+        Relation("invoices", "customer", "customers"),
+        Relation("invoices", "subscription_id", "subscriptions"),
+        Relation("subscription_items", "price_id", "prices"),
+        Relation("subscription_items", "subscription", "subscriptions"),
+        Relation("quote_line_items", "quote_id", "quotes"),
+        Relation("discounts", "coupon_id", "coupons"),
+    } <= found
+    assert not any(one.column == "default_source" for one in found)  # of a customer: in one of several tables
+
+
+@pytest.mark.parametrize("destination", ["postgres"], indirect=True)
+def test_the_pages_classes_follow_ids_to_rows_and_back(mirror: Mirror) -> None:
+    mirror.begin("customers", "products", "prices", "subscriptions", "invoices")
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "docs/orms.md").read_text("utf-8"), re.DOTALL)[0]
+    page: dict[str, Any] = {}
+    exec(code, page)
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(mirror.destination.address))
+    try:
+        classes = page["mapped"](engine)
+        account = mirror.sim.account
+        names = {one["id"]: one["name"] for one in account.objects("customers")}
+        lines: dict[str, set[str]] = {}
+        for row in account.rows("invoice_line_items"):
+            lines.setdefault(str(row.parent), set()).add(row.object["id"])
+        with Session(engine) as session:
+            invoices = session.scalars(select(classes.invoices)).all()
+            assert len(invoices) == len(account.objects("invoices")) > 0
+            for invoice in invoices[:20]:
+                assert invoice.customer_row.name == names[invoice.customer]
+                assert {one.id for one in invoice.invoice_line_items_by_invoice} == lines[invoice.id]
+            customer = invoices[0].customer_row
+            assert invoices[0] in customer.invoices_by_customer
+            item = session.scalars(select(classes.subscription_items)).first()
+            assert item.price_id_row.product_row.id == item.product_id
+            assert item in item.subscription_row.subscription_items_by_subscription
+    finally:
+        engine.dispose()
+
+
+# --- Prisma -----------------------------------------------------------------------------------------------------------
+
+PRISMA = {
+    "String": "character varying text",
+    "BigInt": "bigint",
+    "Int": "integer",
+    "Float": "double precision",
+    "Boolean": "boolean",
+    "DateTime": "timestamp with time zone",
+    "Decimal": "numeric",
+    "Json": "jsonb",
+}
+"""Prisma's types, and what Postgres calls them: https://www.prisma.io/docs/orm/overview/databases/postgresql."""
+
+
+def models() -> dict[str, list[str]]:
+    text = (ROOT / "docs/prisma/schema.prisma").read_text("utf-8")
+    found = re.findall(r"^model (\w+) \{\n(.*?)\n\}", text, re.MULTILINE | re.DOTALL)
+    return {name: [line.strip() for line in lines.splitlines()] for name, lines in found}
+
+
+def test_prisma_has_a_model_for_each_view_and_both_ends_of_each_relation() -> None:
+    assert models().keys() == TABLES.keys()
+    ends: dict[str, list[tuple[str, str]]] = {}
+    for name, lines in models().items():
+        fields = [line.split()[0] for line in lines if not line.startswith("@@")]
+        assert len(set(fields)) == len(fields)
+        for line in lines:
+            if related := re.search(r'^\w+ (\w+)(\?|\[\]) @relation\("(\w+)"', line):
+                ends.setdefault(related[3], []).append((related[2], name if related[2] == "?" else related[1]))
+                for field in re.findall(r"fields: \[(.*?)\]", line):
+                    assert set(field.split(", ")) <= set(fields)
+    assert ends
+    assert [name for name, both in ends.items() if len(both) != 2 or both[0][1] != both[1][1]] == []
+
+
+@pytest.mark.parametrize("destination", ["postgres"], indirect=True)
+def test_prismas_fields_are_the_columns_of_the_views(mirror: Mirror) -> None:
+    mirror.begin("customers", "products", "prices", "subscriptions", "invoices")
+    columns: dict[str, dict[str, str]] = {}
+    for view, column, kind in mirror.destination.query(
+        "select table_name, column_name, data_type from information_schema.columns"
+        " where table_schema = 'stripe_current'"
+    ):
+        columns.setdefault(view, {})[column] = kind
+    assert len(columns) > 6
+    for name, kinds in columns.items():
+        fields = [re.match(r"(\w+) (\w+)\??(?: @map\(\"(\w+)\"\))?", line) for line in models()[name]]
+        told = {found[3] or found[1]: found[2] for found in fields if found and found[2] in PRISMA}
+        assert told.keys() == kinds.keys()
+        assert [column for column, kind in kinds.items() if kind not in PRISMA[told[column]]] == []
