@@ -146,7 +146,7 @@ def test_every_setting_of_dlt_at_once_changes_no_row(mirror: Mirror) -> None:
     mirror.pass_time(120)
     assert mirror.sync(*NAMES).failed == []
     assert mirror.differences(NAMES) == []
-    assert schemas(mirror.destination) <= {"stripe", "stripe_staging"}
+    assert schemas(mirror.destination) <= {"stripe", "stripe_current"}
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_one_setting_of_dlt_moves_no_row(mirrored: Any, monkeypatch: pytest.Monk
     monkeypatch.setenv(name, value)
     mirror.load("customers")
     assert mirror.differences(["customers"]) == []
-    assert schemas(mirror.destination) <= {"stripe", "stripe_staging"}
+    assert schemas(mirror.destination) <= {"stripe", "stripe_current"}
 
 
 @pytest.mark.usefixtures("everything_set")
@@ -175,7 +175,7 @@ def test_every_setting_of_dlt_at_once_leaves_the_sinks_tables_where_they_are(pos
     asyncio.run(state.add({"customers": ["brand_new"]}))
     database = Database("postgres", postgres_url)
     assert {"customers", "_dlt_version", "_dlt_loads"} <= database.tables("stripe")
-    assert schemas(database) == {"stripe"}
+    assert schemas(database) == {"stripe", "stripe_current"}
     assert database.query("select distinct naming from (select schema::json->'normalizers'->>'names' naming from"
                           " stripe._dlt_version) v") == [("snake_case",)]  # fmt: skip
 
