@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from pipelines.accounts import own_account
 from pipelines.cli import settings_of
-from pipelines.session import open_database, refuse_other_mode, staging_dataset
+from pipelines.session import open_database, refuse_other_mode
 from pipelines.settings import Settings
 from pipelines.state import OWN_TABLES, modes_of_accounts
 from pipelines.sync.settings import read_sync_settings
@@ -21,6 +21,7 @@ from pipelines.warehouse.database import Database
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import explained, is_database_error
 from pipelines.warehouse.rights import check_rights
+from pipelines.warehouse.staging import staging_dataset
 from sources.catalogue import Resource
 from sources.errors import ConnectorError, RetryLater, SkipResource
 from sources.stripe_api.catalogue import CATALOGUE, select
