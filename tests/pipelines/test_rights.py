@@ -29,7 +29,7 @@ from tests.webhook_sink.conftest import deliver, event, settings_for, sink_setti
 from webhook_sink.endpoint_secrets import Secrets
 from webhook_sink.sink import Sink
 
-LOADER, SINK, READER = [text for kind, text in blocks(ROOT / "docs/postgres.md") if text.startswith("create role")]
+LOADER, SINK, READER, *_ = [text for kind, text in blocks(ROOT / "docs/postgres.md") if text.startswith("create role")]
 ROLES = ("stripe_reader", "stripe_sink", "stripe_loader")
 NAMES = ("customers", "products")
 
