@@ -163,7 +163,10 @@ def _open_postgres(settings: Settings) -> Database:
     return open_postgres(settings.database_url, settings.database_ca)
 
 
-DATABASES: Mapping[Destination, Callable[[Settings], Database]] = {"duckdb": _open_duckdb, "postgres": _open_postgres}
+DATABASES: Mapping[Destination, Callable[[Settings], Database]] = {
+    "duckdb": _open_duckdb,
+    "postgres": _open_postgres,
+}
 """How each destination is opened, by the setting `destination`. Only the driver of the chosen one is imported."""
 
 

@@ -34,7 +34,7 @@ def test_a_file_and_two_words_make_a_destination(simulator: Callable[..., Simula
     (tmp_path / "pipelines/warehouse/lake_database.py").write_text(f"{file}\n", "utf-8")
     put(tmp_path / "pipelines/settings.py", 'Destination = Literal["duckdb", "postgres"]', literal)
     session = tmp_path / "pipelines/session.py"
-    opened = '    "duckdb": lambda settings:'
+    opened = '    "duckdb": _open_duckdb,'
     put(session, opened, f"    {line.strip()}\n{opened}")
     imported = "from pipelines.warehouse.database import"
     put(session, imported, f"from pipelines.warehouse.lake_database import open_lake\n{imported}")
