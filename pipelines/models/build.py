@@ -1,0 +1,331 @@
+"""Builds the schema `<dataset>_metrics`: runs the numbered SQL files over the loaded tables, in one transaction.
+
+    Build(database, "stripe").run()
+
+The files are the same for both databases. In them `stripe.` stands for the loaded tables, `source.` for those of their
+rows that are built again, `build.` for temporary tables of the build, and `stripe_metrics.` for the schema. Readers see
+the last good tables until the transaction commits, and whatever ends a build before leaves them as they are. Only
+subscriptions whose rows were stored since the last build are built again, unless an option has changed. Knows no
+provider's API and no HTTP.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+
+from pipelines.models.settings import DEFAULTS, check_settings
+from pipelines.models.source_tables import OPTIONAL, SOURCE_TABLES, columns_of
+from pipelines.warehouse.database import Database
+from pipelines.warehouse.problems import DatabaseProblem, database_problems
+from pipelines.warehouse.rights import refuse_missing
+from sources.catalogue import ColumnType
+
+LAYOUT = 1
+"""The layout of the schema's tables. With another one they are made anew."""
+
+OVERLAP = "2 minutes"
+"""How much earlier than the newest row that a build saw the next one begins: a writer's rows have the moment at which
+its transaction began, and are seen when it ends."""
+
+DECIMALS = {0: "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf", 3: "bhd jod kwd omr tnd"}
+"""Currencies whose smallest unit is not a hundredth: https://docs.stripe.com/currencies#zero-decimal. ISK and UGX have
+two decimals in Stripe's API. https://docs.stripe.com/currencies#special-cases"""
+
+TYPES: dict[str, dict[ColumnType, str]] = {
+    "postgres": {"json": "jsonb", "timestamp": "timestamptz", "double": "double precision", "bool": "boolean"},
+    "duckdb": {"json": "json", "timestamp": "timestamptz", "double": "double", "bool": "boolean"},
+}
+STATED = {"text": "text", "bigint": "bigint", "decimal": "decimal(38, 12)"}
+
+BEFORE_SPANS = (
+    "10_prices.sql",
+    "20_lines.sql",
+    "30_events.sql",
+    "40_spans.sql",
+    "45_phases.sql",
+    "50_values.sql",
+    "58_answers.sql",
+)
+OF_SUBSCRIPTIONS = ("item_spans", "_subscriptions", "trials", "scheduled_changes", "subscription_events", "_gaps", "_due")
+"""Tables of which a build replaces the rows of the subscriptions that it builds again."""
+
+OF_CUSTOMERS = ("movements", "_customer_months")
+"""The same with the customers of these subscriptions."""
+
+WHOLE = ("dunning", "_revenue", "_balance", "_names", "_inactive_prices", "_unloaded")
+"""Tables that every build replaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build did. `subscriptions` were built again, all of them where it was `full`."""
+
+    full: bool
+    subscriptions: int
+    seconds: float
+
+
+class Build:
+    """One build of a dataset's metrics through an open database."""
+
+    def __init__(self, database: Database, dataset: str) -> None:
+        self._database, self._dataset, self.schema = database, dataset, f"{dataset}_metrics"
+        self._is_postgres = database.dialect == "postgres"
+        self._temporary = "pg_temp" if self._is_postgres else "temp"
+        self._made: list[tuple[str, str]] = []
+        self._loaded: set[str] = set()
+
+    def run(self, *, full: bool = False) -> Built:
+        """Brings the schema up to date.
+
+        Raises BadConfiguration for a setting in `settings` that cannot work, `DatabaseProblem` for a missing right.
+        """
+        began = time.monotonic()
+        with database_problems(), self._database.transaction():
+            self._create()
+            options = self._options()
+            known = self._query("select max(options) from stripe_metrics._builds")[0][0]
+            full = full or known != options
+            self._find_changes(full)
+            count = self._subscriptions(full)
+            if full or count:
+                self._build_all(full)
+            self._finish(options)
+        return Built(full, count, time.monotonic() - began)
+
+    # --- the schema ---------------------------------------------------------------------------------------------------
+
+    def _create(self) -> None:
+        self._check_rights()
+        if self._is_postgres:  # one build at a time
+            self._database.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (self.schema,))
+            self._database.execute("SET LOCAL work_mem = '128MB'")
+        self._execute_text(f"create schema if not exists {_quoted(self.schema)}")
+        self._run("00_tables.sql")
+        if not self._query("select 1 from stripe_metrics.settings"):
+            names, values = ", ".join(DEFAULTS), ", ".join(["%s"] * len(DEFAULTS))
+            self._query(f"insert into stripe_metrics.settings ({names}) values ({values})", *DEFAULTS.values())
+        if not self._query("select 1 from stripe_metrics.currencies"):
+            rows = ", ".join(f"('{code}', {many})" for many, codes in DECIMALS.items() for code in codes.split())
+            self._query(f"insert into stripe_metrics.currencies values {rows}")
+        self._run(f"helpers_{self._database.dialect}.sql")
+
+    def _check_rights(self) -> None:
+        if self._is_postgres:
+            refuse_missing(self._database, self.schema, ["settings"])
+
+    def _options(self) -> str:
+        """All that the tables depend on beside the loaded rows, as one text. Raises BadConfiguration."""
+        names = tuple(DEFAULTS)
+        rows = self._query(f"select {', '.join(names)} from stripe_metrics.settings")
+        check_settings([dict(zip(names, row, strict=True)) for row in rows], self._zones())
+        return f"{LAYOUT} {rows[0]}"
+
+    def _zones(self) -> set[str]:
+        view = "pg_timezone_names" if self._is_postgres else "pg_timezone_names()"
+        return {name for (name,) in self._database.execute(f"SELECT name FROM {view}")}
+
+    # --- what has changed ---------------------------------------------------------------------------------------------
+
+    def _find_changes(self, full: bool) -> None:
+        """Makes `source.` of every table, and `build.scope`: the subscriptions that are built again."""
+        columns = self._stored_columns()
+        for table in SOURCE_TABLES:
+            self._make_view(f"stripe_{table}", self._selected(table, columns.get(table, set())))
+        since = "select _account_id, synced_through - interval '{}' as since, as_of from stripe_metrics._builds"
+        nobody = "select cast(null as text) as _account_id, cast(null as timestamptz) as since, cast(null as timestamptz)"
+        self._make_table("since", f"{nobody} as as_of where false" if full else since.format(OVERLAP))
+        stored = {name: one for name, one in SOURCE_TABLES.items() if columns.get(name)}
+        self._loaded = set(stored)
+        self._make_table("newest", self._newest(stored))
+        if full:
+            for table in SOURCE_TABLES:
+                self._make_view(f"source_{table}", f"select * from stripe.{table}")
+            return
+        self._make_table("scope", f"select distinct _account_id, subscription from ({self._changed(stored)}) as changed where subscription is not null")
+        for table, source in sorted(SOURCE_TABLES.items(), key=lambda each: each[0] == "invoices"):
+            if source.subscription is None:
+                self._make_view(f"source_{table}", f"select * from stripe.{table}")
+                continue
+            in_scope = (
+                f"exists (select 1 from build.scope as c where c._account_id = r.{source.account}"
+                " and c.subscription = r._subscription)"
+            )
+            if table == "invoices":  # also those that bill a subscription's prorations beside it
+                in_scope += (
+                    " or exists (select 1 from source.invoice_line_items as l"
+                    " where l._account_id = r._account_id and l._parent_id = r.id)"
+                )
+            named = f"select *, {source.subscription} as _subscription from stripe.{table}"
+            self._make_table(f"source_{table}", f"select * from ({named}) as r where {in_scope}")
+
+    def _changed(self, stored: dict[str, object]) -> str:
+        """SQL of the subscriptions of rows that were stored since the last build."""
+        parts = []
+        for table in stored:
+            source = SOURCE_TABLES[table]
+            joined = (
+                f"from stripe.{table} as r left join build.since as s on s._account_id = r.{source.account}"
+                f" where (s.since is null or r.{source.stored} is null or r.{source.stored} >= s.since)"
+            )
+            if source.subscription is not None:
+                parts.append(f"select r.{source.account} as _account_id, {source.subscription} as subscription {joined}")
+            elif table in ("customers", "discounts"):
+                customer = "r.id" if table == "customers" else "r.customer"
+                parts.append(
+                    "select o._account_id, o.id from stripe.subscriptions as o where exists (select 1"
+                    f" {joined} and r._account_id = o._account_id and {customer} = o.customer)"
+                )
+            elif table in ("prices", "coupons") and self._query(f"select 1 {joined} limit 1"):
+                parts.append("select _account_id, id from stripe.subscriptions")  # seldom, and any may have used it
+        nothing = "select cast(null as text) as _account_id, cast(null as text) as subscription where false"
+        due = (
+            "select d._account_id, d.subscription from stripe_metrics._due as d"
+            " join build.newest as n on n._account_id = d._account_id and d.moment <= n.moment"
+        )
+        return " union all ".join([nothing, due, *parts])
+
+    def _newest(self, stored: dict[str, object]) -> str:
+        """SQL of each account's newest moment, and of when its newest row was stored."""
+        parts = [
+            f"select r._account_id, max(r._as_of) as moment, max(r._synced_at) as synced_at from stripe.{table} as r"
+            " left join build.since as s on s._account_id = r._account_id"
+            " where s.since is null or r._synced_at is null or r._synced_at >= s.since group by r._account_id"
+            for table in stored
+            if table != "stripe_webhook_events"
+        ]
+        parts.append("select _account_id, as_of, null from build.since")
+        return (
+            "select _account_id, max(moment) as moment, max(synced_at) as synced_at from"
+            f" ({' union all '.join(parts)}) as moments group by _account_id having max(moment) is not null"
+        )
+
+    def _selected(self, table: str, stored: set[str]) -> str:
+        """SQL of a loaded table's columns: null where they never arrived, no row where the table did not."""
+        types = TYPES[self._database.dialect] | STATED
+        shown = ", ".join(
+            f'cast("{name}" as {types[kind]}) as "{name}"'
+            if name in stored and kind == "json"
+            else f'"{name}"'
+            if name in stored
+            else f'cast(null as {types[kind]}) as "{name}"'
+            for name, kind in columns_of(table).items()
+        )
+        return f"select {shown} " + (f"from {_quoted(self._dataset)}.{_quoted(table)}" if stored else "where false")
+
+    def _stored_columns(self) -> dict[str, set[str]]:
+        rows = self._database.execute(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = %s", (self._dataset,)
+        )
+        found: dict[str, set[str]] = {}
+        for table, column in rows:
+            found.setdefault(table, set()).add(column)
+        return found
+
+    def _subscriptions(self, full: bool) -> int:
+        return int(self._query(f"select count(*) from {'stripe.subscriptions' if full else 'build.scope'}")[0][0])
+
+    # --- building -----------------------------------------------------------------------------------------------------
+
+    def _build_all(self, full: bool) -> None:
+        for name in BEFORE_SPANS:
+            self._run(name)
+        old = "select 1 from build.scope as c where c._account_id = t._account_id and c.subscription = t.subscription"
+        if full:
+            self._make_table("customers", "select distinct _account_id, customer from build.item_spans")
+        else:
+            self._make_table(
+                "customers",
+                f"select _account_id, customer from stripe_metrics.item_spans as t where exists ({old})"
+                " union select _account_id, customer from build.item_spans",
+            )
+        of_customer = "select 1 from build.customers as c where c._account_id = t._account_id and c.customer = t.customer"
+        for table in OF_SUBSCRIPTIONS:
+            self._publish(table, None if full else old)
+        self._run("60_movements.sql")
+        for table in OF_CUSTOMERS:
+            self._publish(table, None if full else of_customer)
+
+    def _publish(self, table: str, replaced: str | None) -> None:
+        """Puts what was built in the place of the rows that it replaces, all of them where it is None."""
+        columns = ", ".join(
+            name
+            for (name,) in self._database.execute(
+                "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
+                " ORDER BY ordinal_position",
+                (self.schema, table),
+            )
+        )
+        self._query(f"delete from stripe_metrics.{table} as t" + (f" where exists ({replaced})" if replaced else ""))
+        self._query(f"insert into stripe_metrics.{table} ({columns}) select {columns} from build.{table}")
+        if self._is_postgres:
+            self._query(f"analyze stripe_metrics.{table}")
+
+    def _finish(self, options: str) -> None:
+        """The views, the months, how far it has come; drops what is temporary."""
+        self._query("delete from stripe_metrics._builds")
+        self._query("insert into stripe_metrics._builds select _account_id, moment, synced_at, %s from build.newest", options)
+        self._run("65_payments.sql")
+        unloaded = ", ".join(f"('{name}')" for name in sorted(SOURCE_TABLES.keys() - self._loaded - OPTIONAL))
+        nothing = "select cast(null as text) as table_name where false"
+        self._make_table("_unloaded", f"select * from (values {unloaded}) as u (table_name)" if unloaded else nothing)
+        for table in WHOLE:
+            self._publish(table, None)
+        self._run("70_months.sql")
+        self._run("80_conversions.sql")
+        self._run("90_views.sql")
+        for kind, name in reversed(self._made):
+            self._database.execute(f"drop {kind} {self._temporary}.{name}")
+        self._made.clear()
+
+    # --- statements ---------------------------------------------------------------------------------------------------
+
+    def _run(self, file: str) -> None:
+        for statement in statements(file):
+            self._execute_text(self._named(statement))
+            if made := re.match(r"create (table|view) build\.(\w+)", statement):
+                self._made.append((made[1], made[2]))
+                if self._is_postgres:
+                    self._query(f"analyze build.{made[2]}")
+
+    def _make_table(self, name: str, query: str) -> None:
+        self._execute_text(self._named(f"create table build.{name} as {query}"))
+        self._made.append(("table", name))
+        if self._is_postgres:
+            self._query(f"analyze build.{name}")
+
+    def _make_view(self, name: str, query: str) -> None:
+        self._execute_text(f"create temporary view {name} as {self._named(query)}")
+        self._made.append(("view", name))
+
+    def _query(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
+        return self._database.execute(self._named(sql), parameters)
+
+    def _execute_text(self, sql: str) -> None:
+        self._database.execute(sql)
+
+    def _named(self, sql: str) -> str:
+        """SQL with the names that hold in this database."""
+        sql = sql.replace("create table build.", "create temporary table ")
+        sql = re.sub(r"\bstripe_metrics\.", f"{_quoted(self.schema)}.", sql)
+        sql = re.sub(r"\b(source|stripe)\.(\w+)", rf"{self._temporary}.\1_\2", sql)
+        return re.sub(r"\bbuild\.", f"{self._temporary}.", sql)
+
+
+def statements(file: str) -> Iterator[str]:
+    """The statements of one of the SQL files, without the comments before them."""
+    text = (resources.files("pipelines.models.metrics") / file).read_text("utf-8")
+    for part in re.split(r";\n", text):
+        lines = part.strip().splitlines()
+        while lines and lines[0].startswith("--"):
+            lines.pop(0)
+        if lines:
+            yield "\n".join(lines)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
