@@ -45,8 +45,9 @@ BEFORE_SPANS = (
     "10_prices.sql",
     "20_lines.sql",
     "30_events.sql",
+    "35_phases.sql",
     "40_spans.sql",
-    "45_phases.sql",
+    
     "50_values.sql",
     "58_answers.sql",
 )
@@ -321,7 +322,7 @@ def statements(file: str) -> Iterator[str]:
     text = (resources.files("pipelines.models.metrics") / file).read_text("utf-8")
     for part in re.split(r";\n", text):
         lines = part.strip().splitlines()
-        while lines and lines[0].startswith("--"):
+        while lines and (not lines[0] or lines[0].startswith("--")):
             lines.pop(0)
         if lines:
             yield "\n".join(lines)

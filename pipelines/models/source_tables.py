@@ -33,7 +33,10 @@ OF_LINE = (
     "coalesce(subscription, parent -> 'subscription_item_details' ->> 'subscription',"
     " parent -> 'invoice_item_details' ->> 'subscription')"
 )
-OF_EVENT = "case when type like 'customer.subscription.%' then {} -> 'object' ->> 'id' end"
+OF_EVENT = (
+    "case when type like 'customer.subscription.%' then {0} -> 'object' ->> 'id'"
+    " when type like 'customer.discount.%' then {0} -> 'object' ->> 'subscription' end"
+)
 
 SOURCE_TABLES: Mapping[str, SourceTable] = {
     "subscriptions": SourceTable(

@@ -46,9 +46,15 @@ select *, coalesce(lag(up_to) over (partition by _account_id, price, currency
                                     order by coalesce(up_to, 9000000000000000)), 0) as above
 from read;
 
--- The coupon behind each discount, by the id under which invoice lines name it.
+-- The coupon behind each discount, by the id under which invoice lines name it. From the table, from where discounts are
+-- expanded, and from events.
 create table build.discounts as
-with shown as (
+with told as (
+    select _account_id, type, created, data -> 'object' as object from source.events where type like 'customer.discount.%'
+    union all
+    select account_id, type, created, payload -> 'data' -> 'object' from source.stripe_webhook_events
+    where type like 'customer.discount.%'
+), shown as (
     select _account_id, id as discount, coalesce(source -> 'coupon' ->> 'id', source ->> 'coupon', coupon ->> 'id') as coupon,
            customer, subscription, subscription_item, start as starts, least("end", _deleted_at) as ends, 1 as preference
     from stripe.discounts
@@ -70,7 +76,14 @@ with shown as (
         union all
         select _account_id, cast(null as text), cast(null as text), discount from stripe.customers where discount is not null
     ) as expanded
-    where value ->> 'id' is not null
+    where (value ->> 'id') is not null
+    union all
+    select _account_id, object ->> 'id', coalesce(max(object -> 'source' -> 'coupon' ->> 'id'), max(object -> 'source' ->> 'coupon'), max(object -> 'coupon' ->> 'id')),
+           max(object ->> 'customer'), max(object ->> 'subscription'), max(object ->> 'subscription_item'),
+           to_timestamp(max(cast(object ->> 'start' as bigint))),
+           least(to_timestamp(min(cast(object ->> 'end' as bigint))),
+                 min(case when type = 'customer.discount.deleted' then created end)), 3
+    from told where (object ->> 'id') is not null group by _account_id, object ->> 'id'
 ), ranked as (
     select *, row_number() over (partition by _account_id, discount
                                  order by preference, case when subscription is null then 1 else 0 end) as place

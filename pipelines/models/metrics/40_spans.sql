@@ -56,6 +56,10 @@ with items as (
         select *, row_number() over (partition by _account_id, item order by moment desc, preference desc, price) as place
         from known
     ) as ranked where place = 1
+), earliest as (
+    select * from (
+        select *, row_number() over (partition by _account_id, item order by moment, preference, price) as place from known
+    ) as ranked where place = 1
 ), present as (
     -- 4. now: where today's item differs from the last that was told, it changed when it was seen
     select i._account_id, i.subscription, i.item, case when l.item is null then i.created else i._as_of end as moment,
@@ -67,6 +71,14 @@ with items as (
     left join latest as l on l._account_id = i._account_id and l.item = i.item
     where i._deleted_at is null
       and (l.item is null or l.is_end or l.price <> i.price or coalesce(l.quantity, 0) <> coalesce(i.quantity, 0))
+    union all
+    -- an item that is older than its first line: it was added without a proration
+    select e._account_id, e.subscription, e.item, i.created, 4, e.price, e.currency, e.quantity, null, 0, 0, 0, null, false,
+           'current', false
+    from earliest as e
+    join items as i on i._account_id = e._account_id and i.item = e.item and i.created < e.moment
+    join build.terms as t on t._account_id = e._account_id and t.price = e.price and t.usage_type = 'licensed'
+    where not e.is_end
     union all
     -- an item that is gone, nobody knows when: it had been paid for until its last line's end, if it was not seen before
     select l._account_id, l.subscription, l.item, greatest(l.moment, coalesce(least(l.line_ends, i._deleted_at), s._as_of)), 4,
@@ -84,21 +96,30 @@ select p.* from present as p join build.now as n on n._account_id = p._account_i
 -- A point holds until the item's next. Where several are of one second, the best evidence holds.
 create table build.states as
 with ordered as (
-    select *, lead(moment) over w as next_moment, lead(exact) over w as next_exact,
+    select p.*, lead(moment) over w as next_moment,
+           preference = 1 and line_ends is not null and not lag(is_end) over w
+               and (lag(price) over w <> price or lag(quantity) over w <> quantity) as is_news,
            sum(case when amount > 0 and evidence = 'invoice' then 1 else 0 end) over (
                partition by _account_id, item order by moment, preference, price
                rows between unbounded preceding and current row) as bill
-    from build.points
+    from build.points as p
     window w as (partition by _account_id, item order by moment, preference, price)
+), judged as (  -- what an invoice says anew, without proration, event or schedule, changed some time before it
+    select o.*, o.exact and (not coalesce(o.is_news, false) or s.subscription is not null) as told
+    from ordered as o
+    left join (select distinct _account_id, subscription, starts from build.phases) as s
+           on s._account_id = o._account_id and s.subscription = o.subscription and s.starts = o.moment
+), followed as (
+    select *, lead(told) over (partition by _account_id, item order by moment, preference, price) as next_told from judged
 ), billed as (
     select _account_id, item, bill, max(amount) as amount, max(off) as off, max(counted_off) as counted_off, max(tax) as tax
     from ordered where amount > 0 and evidence = 'invoice' and (off <> 0 or tax <> 0)
     group by _account_id, item, bill
 )
 select o._account_id, o.subscription, o.item, o.moment as starts, o.next_moment as ends, o.price, o.currency, o.quantity,
-       o.amount, o.off, o.counted_off, o.tax, o.evidence, o.exact and coalesce(o.next_exact, true) as exact,
+       o.amount, o.off, o.counted_off, o.tax, o.evidence, o.told and coalesce(o.next_told, true) as exact,
        b.amount as bill_amount, b.off as bill_off, b.counted_off as bill_counted_off, b.tax as bill_tax
-from ordered as o
+from followed as o
 left join billed as b on b._account_id = o._account_id and b.item = o.item and b.bill = o.bill
 where not o.is_end and (o.next_moment is null or o.next_moment > o.moment);
 

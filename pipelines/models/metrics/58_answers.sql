@@ -58,6 +58,7 @@ with priced as (
     join build.terms as t on t._account_id = p._account_id and t.price = p.price and t.usage_type = 'licensed'
     join build.costs as c on c._account_id = p._account_id and c.price = p.price and c.currency = p.currency
          and c.quantity = p.quantity
+    where p.status in ('active', 'not_started')
     group by p._account_id, p.subscription, p.end_behavior, p.starts, p.ends
 ), phased as (  -- as much cheaper as the subscription is now
     select p._account_id, p.subscription, p.end_behavior, p.starts, p.ends,

@@ -3,17 +3,17 @@
 
 create table build.phases as
 with phases as (
-    select _account_id, subscription, end_behavior, stripe_metrics.json_items(phases) as phase
+    select _account_id, subscription, status, end_behavior, stripe_metrics.json_items(phases) as phase
     from source.subscription_schedules
-    where status in ('active', 'not_started') and subscription is not null and _deleted_at is null
+    where subscription is not null and _deleted_at is null
 ), dated as (
-    select _account_id, subscription, end_behavior, to_timestamp(cast(phase ->> 'start_date' as bigint)) as starts,
+    select _account_id, subscription, status, end_behavior, to_timestamp(cast(phase ->> 'start_date' as bigint)) as starts,
            to_timestamp(cast(phase ->> 'end_date' as bigint)) as ends, phase -> 'items' as items
     from phases
 ), items as (
-    select _account_id, subscription, end_behavior, starts, ends, stripe_metrics.json_items(items) as item from dated
+    select _account_id, subscription, status, end_behavior, starts, ends, stripe_metrics.json_items(items) as item from dated
 )
-select i._account_id, i.subscription, i.end_behavior, i.starts, i.ends,
+select i._account_id, i.subscription, i.status, i.end_behavior, i.starts, i.ends,
        coalesce(i.item -> 'price' ->> 'id', i.item ->> 'price') as price, s.currency,
        coalesce(cast(i.item ->> 'quantity' as bigint), 1) as quantity
 from items as i join source.subscriptions as s on s._account_id = i._account_id and s.id = i.subscription;
