@@ -27,9 +27,9 @@ from sources.catalogue import ColumnType
 LAYOUT = 1
 """The layout of the schema's tables. With another one they are made anew."""
 
-OVERLAP = "2 minutes"
-"""How much earlier than the newest row that a build saw the next one begins: a writer's rows have the moment at which
-its transaction began, and are seen when it ends."""
+OVERLAP = {"postgres": 120, "duckdb": 0}
+"""Seconds by which the next build begins before the newest row that this one saw: a writer's rows have the moment at
+which its transaction began, and are seen when it ends. DuckDB has one writer at a time."""
 
 DECIMALS = {0: "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf", 3: "bhd jod kwd omr tnd"}
 """Currencies whose smallest unit is not a hundredth: https://docs.stripe.com/currencies#zero-decimal. ISK and UGX have
@@ -73,8 +73,9 @@ class Built:
 class Build:
     """One build of a dataset's metrics through an open database."""
 
-    def __init__(self, database: Database, dataset: str) -> None:
+    def __init__(self, database: Database, dataset: str, *, overlap: int | None = None) -> None:
         self._database, self._dataset, self.schema = database, dataset, f"{dataset}_metrics"
+        self._overlap = OVERLAP[database.dialect] if overlap is None else overlap
         self._is_postgres = database.dialect == "postgres"
         self._temporary = "pg_temp" if self._is_postgres else "temp"
         self._made: list[tuple[str, str]] = []
@@ -137,9 +138,9 @@ class Build:
         columns = self._stored_columns()
         for table in SOURCE_TABLES:
             self._make_view(f"stripe_{table}", self._selected(table, columns.get(table, set())))
-        since = "select _account_id, synced_through - interval '{}' as since, as_of from stripe_metrics._builds"
+        since = "select _account_id, synced_through - interval '{} seconds' as since, as_of from stripe_metrics._builds"
         nobody = "select cast(null as text) as _account_id, cast(null as timestamptz) as since, cast(null as timestamptz)"
-        self._make_table("since", f"{nobody} as as_of where false" if full else since.format(OVERLAP))
+        self._make_table("since", f"{nobody} as as_of where false" if full else since.format(self._overlap))
         stored = {name: one for name, one in SOURCE_TABLES.items() if columns.get(name)}
         self._loaded = set(stored)
         self._make_table("newest", self._newest(stored))

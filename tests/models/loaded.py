@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pipelines.models.build import Build, Built
+from pipelines.models.build import OF_CUSTOMERS, OF_SUBSCRIPTIONS, WHOLE, Build, Built
 from pipelines.models.source_tables import columns_of
 from pipelines.warehouse.database import Database as Connection
 from pipelines.warehouse.duckdb_database import open_duckdb
@@ -67,7 +68,14 @@ def build(database: Database, *, full: bool = False, **options: Any) -> Built:
     if options:
         set_options(database, **options)
     with connected(database) as connection:
-        return Build(connection, "stripe").run(full=full)
+        return Build(connection, "stripe", overlap=0).run(full=full)
+
+
+def built(database: Database) -> dict[str, Counter[tuple[Any, ...]]]:
+    """All rows of all tables that a build makes."""
+    tables = (*OF_SUBSCRIPTIONS, *OF_CUSTOMERS, *WHOLE, "_months")
+    with database.asked() as query:
+        return {table: Counter(query(f"select * from stripe_metrics.{table}")) for table in tables}
 
 
 def set_options(database: Database, **options: Any) -> None:

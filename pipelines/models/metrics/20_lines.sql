@@ -121,10 +121,14 @@ with netted as (
     group by l._account_id, l.subscription, l.item, l.starts, l.price, l.currency, l.quantity
 ), ranked as (
     select *, min(net) over (partition by _account_id, item, starts) as lowest,
+           max(case when net < 0 then price end) over (partition by _account_id, item, starts) as credited_price,
+           max(case when net < 0 then quantity end) over (partition by _account_id, item, starts) as credited_quantity,
            row_number() over (partition by _account_id, item, starts
                               order by net desc, seen desc, quantity desc, price) as place
     from netted
 )
-select _account_id, subscription, item, starts, ends, price, currency, quantity, net <= 0 as is_end
-from ranked
-where place = 1 and (net > 0 or lowest < 0);
+select r._account_id, r.subscription, r.item, r.starts, r.ends, r.price, r.currency, r.quantity, r.net <= 0 as is_end,
+       r.credited_price, r.credited_quantity
+from ranked as r
+left join build.periods as p on p._account_id = r._account_id and p.item = r.item and p.starts = r.starts
+where r.place = 1 and (r.net > 0 or (r.lowest < 0 and (p.item is null or p.price = r.price)));  -- a whole new period began

@@ -14,7 +14,8 @@ with items as (
            case when p.starts < s.trial_end and p.starts >= coalesce(s.trial_start, s.start_date) then null
                 when t.least_days is not null and p.ends < p.starts + t.least_days * interval '23 hours 30 minutes' then null
                 else p.amount end as amount,
-           p.off, p.counted_off, p.tax, p.ends as line_ends, false as is_end, 'invoice' as evidence, true as exact
+           p.off, p.counted_off, p.tax, p.ends as line_ends, false as is_end, 'invoice' as evidence, true as exact,
+           cast(null as text) as credited_price, cast(null as bigint) as credited_quantity
     from build.periods as p
     join source.subscriptions as s on s._account_id = p._account_id and s.id = p.subscription
     join build.terms as t on t._account_id = p._account_id and t.price = p.price
@@ -22,22 +23,23 @@ with items as (
     union all
     -- Usage counts from the moment that it is billed, where the setting asks for it.
     select p._account_id, p.subscription, p.item, greatest(p.starts, least(p.ends, p.seen)), 1, p.price, p.currency,
-           p.quantity, p.amount, p.off, p.counted_off, p.tax, null, false, 'invoice', true
+           p.quantity, p.amount, p.off, p.counted_off, p.tax, null, false, 'invoice', true, null, null
     from build.periods as p
     join build.terms as t on t._account_id = p._account_id and t.price = p.price
     where t.usage_type = 'metered' and (select metered from stripe_metrics.settings) = 'trailing'
     union all
     -- 2. prorations
-    select _account_id, subscription, item, starts, 2, price, currency, quantity, null, 0, 0, 0, ends, is_end, 'proration', true
+    select _account_id, subscription, item, starts, 2, price, currency, quantity, null, 0, 0, 0, ends, is_end, 'proration', true,
+           credited_price, credited_quantity
     from build.turns
     union all
     -- 3. events: what an item is, and that it is gone
     select h._account_id, h.subscription, h.item, h.moment, 3, h.price, t.currency, h.quantity, null, 0, 0, 0, null, false,
-           'event', true
+           'event', true, null, null
     from build.heard_items as h
     join build.terms as t on t._account_id = h._account_id and t.price = h.price and t.usage_type = 'licensed'
     union all
-    select h._account_id, h.subscription, k.item, h.moment, 3, null, null, null, null, 0, 0, 0, null, true, 'event', true
+    select h._account_id, h.subscription, k.item, h.moment, 3, null, null, null, null, 0, 0, 0, null, true, 'event', true, null, null
     from build.heard as h
     join (
         select _account_id, subscription, item from build.periods
@@ -65,7 +67,7 @@ with items as (
     select i._account_id, i.subscription, i.item, case when l.item is null then i.created else i._as_of end as moment,
            4 as preference, i.price, t.currency, i.quantity, cast(null as bigint) as amount, 0 as off, 0 as counted_off,
            0 as tax, cast(null as timestamptz) as line_ends, false as is_end, 'current' as evidence,
-           l.item is null as exact
+           l.item is null as exact, cast(null as text) as credited_price, cast(null as bigint) as credited_quantity
     from items as i
     join build.terms as t on t._account_id = i._account_id and t.price = i.price and t.usage_type = 'licensed'
     left join latest as l on l._account_id = i._account_id and l.item = i.item
@@ -74,20 +76,19 @@ with items as (
     union all
     -- an item that is older than its first line: it was added without a proration
     select e._account_id, e.subscription, e.item, i.created, 4, e.price, e.currency, e.quantity, null, 0, 0, 0, null, false,
-           'current', false
+           'current', false, null, null
     from earliest as e
     join items as i on i._account_id = e._account_id and i.item = e.item and i.created < e.moment
     join build.terms as t on t._account_id = e._account_id and t.price = e.price and t.usage_type = 'licensed'
     where not e.is_end
     union all
     -- an item that is gone, nobody knows when: it had been paid for until its last line's end, if it was not seen before
-    select l._account_id, l.subscription, l.item, greatest(l.moment, coalesce(least(l.line_ends, i._deleted_at), s._as_of)), 4,
-           null, null, null, null, 0, 0, 0, null, true, 'current', false
+    select l._account_id, l.subscription, l.item, greatest(l.moment, coalesce(least(l.line_ends, i._deleted_at, s.ended_at), s._as_of)),
+           4, null, null, null, null, 0, 0, 0, null, true, 'current', false, null, null
     from latest as l
     join source.subscriptions as s on s._account_id = l._account_id and s.id = l.subscription
     left join items as i on i._account_id = l._account_id and i.item = l.item
     where not l.is_end and (i.item is null or i._deleted_at is not null)
-      and (s.ended_at is null or coalesce(least(l.line_ends, i._deleted_at), s._as_of) < s.ended_at)
 )
 select * from known
 union all
@@ -97,20 +98,30 @@ select p.* from present as p join build.now as n on n._account_id = p._account_i
 create table build.states as
 with ordered as (
     select p.*, lead(moment) over w as next_moment,
-           preference = 1 and line_ends is not null and not lag(is_end) over w
-               and (lag(price) over w <> price or lag(quantity) over w <> quantity) as is_news,
            sum(case when amount > 0 and evidence = 'invoice' then 1 else 0 end) over (
                partition by _account_id, item order by moment, preference, price
                rows between unbounded preceding and current row) as bill
     from build.points as p
     window w as (partition by _account_id, item order by moment, preference, price)
-), judged as (  -- what an invoice says anew, without proration, event or schedule, changed some time before it
-    select o.*, o.exact and (not coalesce(o.is_news, false) or s.subscription is not null) as told
-    from ordered as o
+), lasting as (
+    select *, lag(price) over w as last_price, lag(quantity) over w as last_quantity, lag(is_end) over w as was_end
+    from ordered where next_moment is null or next_moment > moment
+    window w as (partition by _account_id, item order by moment)
+), judged as (
+    -- What an invoice says anew without proration, event or schedule changed some time before it; and what is credited
+    -- without having been known began some time before.
+    select l.*, l.exact and not case
+               when l.preference = 1 and l.line_ends is not null
+               then not coalesce(l.was_end, true) and (l.last_price <> l.price or l.last_quantity <> l.quantity)
+                    and s.subscription is null
+               when l.credited_price is not null
+               then coalesce(l.was_end, true) or l.last_price <> l.credited_price or l.last_quantity <> l.credited_quantity
+               else false end as told
+    from lasting as l
     left join (select distinct _account_id, subscription, starts from build.phases) as s
-           on s._account_id = o._account_id and s.subscription = o.subscription and s.starts = o.moment
+           on s._account_id = l._account_id and s.subscription = l.subscription and s.starts = l.moment
 ), followed as (
-    select *, lead(told) over (partition by _account_id, item order by moment, preference, price) as next_told from judged
+    select *, lead(told) over (partition by _account_id, item order by moment) as next_told from judged
 ), billed as (
     select _account_id, item, bill, max(amount) as amount, max(off) as off, max(counted_off) as counted_off, max(tax) as tax
     from ordered where amount > 0 and evidence = 'invoice' and (off <> 0 or tax <> 0)
@@ -121,7 +132,7 @@ select o._account_id, o.subscription, o.item, o.moment as starts, o.next_moment 
        b.amount as bill_amount, b.off as bill_off, b.counted_off as bill_counted_off, b.tax as bill_tax
 from followed as o
 left join billed as b on b._account_id = o._account_id and b.item = o.item and b.bill = o.bill
-where not o.is_end and (o.next_moment is null or o.next_moment > o.moment);
+where not o.is_end;
 
 -- When a subscription counts: from its start to its end, less its silences.
 create table build.lives as
