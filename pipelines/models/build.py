@@ -280,6 +280,7 @@ class Build:
         self._run("70_months.sql")
         self._run("80_conversions.sql")
         self._run("90_views.sql")
+        self._run("95_insights.sql")
         for kind, name in reversed(self._made):
             self._database.execute(f"drop {kind} {self._temporary}.{name}")
         self._made.clear()
