@@ -49,9 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_common_options(parser)
     parser.add_argument("--build", action="store_true", help="only bring the tables up to date, and print nothing else")
-    parser.add_argument(
-        "--full", action="store_true", help="build all of the metrics again, not only what has changed"
-    )
+    parser.add_argument("--full", action="store_true", help="build all of the metrics again, not only what has changed")
     parser.add_argument("--month", type=month, metavar="YYYY-MM", help="the month to report (default: the last one)")
     parser.add_argument("--currency", metavar="CODE", help="only this currency (default: each of them)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
@@ -83,9 +81,7 @@ def _report(options: argparse.Namespace) -> int:
 def _show(answers: list[Answers], options: argparse.Namespace) -> None:
     if options.json:
         sys.stdout.flush()
-        sys.stdout.buffer.write(
-            orjson.dumps([one.to_json() for one in answers], option=orjson.OPT_INDENT_2) + b"\n"
-        )
+        sys.stdout.buffer.write(orjson.dumps([one.to_json() for one in answers], option=orjson.OPT_INDENT_2) + b"\n")
         sys.stdout.flush()
     elif not answers:
         say("There are no subscriptions and no payments yet. Load them with pipelines/stripe_full.py first.")

@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 from pipelines.models.settings import DEFAULTS, check_settings
-from pipelines.models.source_tables import OPTIONAL, SOURCE_TABLES, columns_of
+from pipelines.models.source_tables import OPTIONAL, SOURCE_TABLES, SourceTable, columns_of
 from pipelines.warehouse.database import Database
-from pipelines.warehouse.problems import DatabaseProblem, database_problems
+from pipelines.warehouse.problems import database_problems
 from pipelines.warehouse.rights import refuse_missing
 from sources.catalogue import ColumnType
 
@@ -43,21 +44,28 @@ STATED = {"text": "text", "bigint": "bigint", "decimal": "decimal(38, 12)"}
 
 BEFORE_SPANS = (
     "10_prices.sql",
+    "15_events.sql",
     "20_lines.sql",
-    "30_events.sql",
     "35_phases.sql",
     "40_spans.sql",
-    
     "50_values.sql",
     "58_answers.sql",
 )
-OF_SUBSCRIPTIONS = ("item_spans", "_subscriptions", "trials", "scheduled_changes", "subscription_events", "_gaps", "_due")
+OF_SUBSCRIPTIONS = (
+    "item_spans",
+    "_subscriptions",
+    "trials",
+    "scheduled_changes",
+    "subscription_events",
+    "_gaps",
+    "_due",
+)
 """Tables of which a build replaces the rows of the subscriptions that it builds again."""
 
 OF_CUSTOMERS = ("movements", "_customer_months")
 """The same with the customers of these subscriptions."""
 
-WHOLE = ("dunning", "_revenue", "_balance", "_names", "_inactive_prices", "_unloaded")
+WHOLE = ("dunning", "_revenue", "_balance", "_names", "_inactive_prices", "_unloaded", "_offers")
 """Tables that every build replaces."""
 
 
@@ -138,69 +146,92 @@ class Build:
         columns = self._stored_columns()
         for table in SOURCE_TABLES:
             self._make_view(f"stripe_{table}", self._selected(table, columns.get(table, set())))
-        since = "select _account_id, synced_through - interval '{} seconds' as since, as_of from stripe_metrics._builds"
-        nobody = "select cast(null as text) as _account_id, cast(null as timestamptz) as since, cast(null as timestamptz)"
-        self._make_table("since", f"{nobody} as as_of where false" if full else since.format(self._overlap))
+        since = (
+            "select _account_id, synced_through - interval '{} seconds' as since, as_of, synced_through"
+            " from stripe_metrics._builds"
+        )
+        nobody = (
+            "select cast(null as text) as _account_id, cast(null as timestamptz) as since, cast(null as timestamptz)"
+            " as as_of, cast(null as timestamptz) as synced_through where false"
+        )
+        self._make_table("since", nobody if full else since.format(self._overlap))
         stored = {name: one for name, one in SOURCE_TABLES.items() if columns.get(name)}
         self._loaded = set(stored)
         self._make_table("newest", self._newest(stored))
         if full:
+            self._run("05_offers.sql")
             for table in SOURCE_TABLES:
                 self._make_view(f"source_{table}", f"select * from stripe.{table}")
             return
-        self._make_table("scope", f"select distinct _account_id, subscription from ({self._changed(stored)}) as changed where subscription is not null")
+        self._run("05_offers.sql")
+        changed = " union all ".join(self._changes(stored))
+        self._make_table(
+            "scope", f"select distinct _account_id, subscription from ({changed}) as c where subscription is not null"
+        )
         for table, source in sorted(SOURCE_TABLES.items(), key=lambda each: each[0] == "invoices"):
             if source.subscription is None:
                 self._make_view(f"source_{table}", f"select * from stripe.{table}")
-                continue
-            in_scope = (
-                f"exists (select 1 from build.scope as c where c._account_id = r.{source.account}"
-                " and c.subscription = r._subscription)"
-            )
-            if table == "invoices":  # also those that bill a subscription's prorations beside it
-                in_scope += (
-                    " or exists (select 1 from source.invoice_line_items as l"
-                    " where l._account_id = r._account_id and l._parent_id = r.id)"
+            elif table == "invoices":  # by columns that need no parsing: whatever these customers were billed
+                self._make_table(
+                    "source_invoices",
+                    "select r.* from stripe.invoices as r where exists (select 1 from build.scope as c join"
+                    " stripe.subscriptions as s on s._account_id = c._account_id and s.id = c.subscription"
+                    " where s._account_id = r._account_id and s.customer = r.customer) or exists (select 1 from"
+                    " source.invoice_line_items as l where l._account_id = r._account_id and l._parent_id = r.id)",
                 )
-            named = f"select *, {source.subscription} as _subscription from stripe.{table}"
-            self._make_table(f"source_{table}", f"select * from ({named}) as r where {in_scope}")
+            else:
+                self._make_table(
+                    f"source_{table}",
+                    f"select * from (select *, {source.subscription} as _subscription from stripe.{table}) as r"
+                    f" where exists (select 1 from build.scope as c where c._account_id = r.{source.account}"
+                    " and c.subscription = r._subscription)",
+                )
 
-    def _changed(self, stored: dict[str, object]) -> str:
-        """SQL of the subscriptions of rows that were stored since the last build."""
-        parts = []
-        for table in stored:
-            source = SOURCE_TABLES[table]
-            joined = (
-                f"from stripe.{table} as r left join build.since as s on s._account_id = r.{source.account}"
-                f" where (s.since is null or r.{source.stored} is null or r.{source.stored} >= s.since)"
-            )
-            if source.subscription is not None:
-                parts.append(f"select r.{source.account} as _account_id, {source.subscription} as subscription {joined}")
-            elif table in ("customers", "discounts"):
-                customer = "r.id" if table == "customers" else "r.customer"
-                parts.append(
-                    "select o._account_id, o.id from stripe.subscriptions as o where exists (select 1"
-                    f" {joined} and r._account_id = o._account_id and {customer} = o.customer)"
-                )
-            elif table in ("prices", "coupons") and self._query(f"select 1 {joined} limit 1"):
-                parts.append("select _account_id, id from stripe.subscriptions")  # seldom, and any may have used it
-        nothing = "select cast(null as text) as _account_id, cast(null as text) as subscription where false"
-        due = (
+    def _changes(self, stored: Mapping[str, SourceTable]) -> Iterator[str]:
+        """SQL of the subscriptions that are built again: by rows that were stored since the last build, by time that
+        has passed, and by prices and coupons that are others now."""
+        yield (
             "select d._account_id, d.subscription from stripe_metrics._due as d"
             " join build.newest as n on n._account_id = d._account_id and d.moment <= n.moment"
         )
-        return " union all ".join([nothing, due, *parts])
+        yield (
+            "select s._account_id, s.id from stripe.subscriptions as s"
+            " join build.changed_offers as o on o._account_id = s._account_id and o.was_known"
+        )
+        yield (
+            "select g._account_id, g.subscription from stripe_metrics._gaps as g"
+            " join build.changed_offers as o on o._account_id = g._account_id"
+        )
+        for table, source in stored.items():
+            since = f"from stripe.{table} as r where {self._is_new('r', source)}"
+            if source.subscription is not None:
+                yield f"select r.{source.account}, {source.subscription} {since}"
+            elif table in ("customers", "discounts"):
+                customer = "r.id" if table == "customers" else "r.customer"
+                yield (
+                    f"select o._account_id, o.id from stripe.subscriptions as o where exists (select 1 {since}"
+                    f" and r._account_id = o._account_id and {customer} = o.customer)"
+                )
 
-    def _newest(self, stored: dict[str, object]) -> str:
+    def _is_new(self, row: str, source: SourceTable) -> str:
+        """SQL: whether a row was stored since the last build of its account, or nobody knows when."""
+        stored = f"{row}.{source.stored}"
+        return (
+            f"({stored} >= (select min(since) from build.since) and {stored} >= coalesce((select max(s.since) from"
+            f" build.since as s where s._account_id = {row}.{source.account}), {stored}) or {stored} is null)"
+        )
+
+    def _newest(self, stored: Mapping[str, SourceTable]) -> str:
         """SQL of each account's newest moment, and of when its newest row was stored."""
+        is_first = not self._query("select 1 from build.since limit 1")
         parts = [
             f"select r._account_id, max(r._as_of) as moment, max(r._synced_at) as synced_at from stripe.{table} as r"
-            " left join build.since as s on s._account_id = r._account_id"
-            " where s.since is null or r._synced_at is null or r._synced_at >= s.since group by r._account_id"
-            for table in stored
+            + ("" if is_first else f" where {self._is_new('r', source)}")
+            + " group by r._account_id"
+            for table, source in stored.items()
             if table != "stripe_webhook_events"
         ]
-        parts.append("select _account_id, as_of, null from build.since")
+        parts.append("select _account_id, as_of, synced_through from build.since")
         return (
             "select _account_id, max(moment) as moment, max(synced_at) as synced_at from"
             f" ({' union all '.join(parts)}) as moments group by _account_id having max(moment) is not null"
@@ -229,7 +260,8 @@ class Build:
         return found
 
     def _subscriptions(self, full: bool) -> int:
-        return int(self._query(f"select count(*) from {'stripe.subscriptions' if full else 'build.scope'}")[0][0])
+        ((count,),) = self._query(f"select count(*) from {'stripe.subscriptions' if full else 'build.scope'}")
+        return int(count)
 
     # --- building -----------------------------------------------------------------------------------------------------
 
@@ -245,7 +277,9 @@ class Build:
                 f"select _account_id, customer from stripe_metrics.item_spans as t where exists ({old})"
                 " union select _account_id, customer from build.item_spans",
             )
-        of_customer = "select 1 from build.customers as c where c._account_id = t._account_id and c.customer = t.customer"
+        of_customer = (
+            "select 1 from build.customers as c where c._account_id = t._account_id and c.customer = t.customer"
+        )
         for table in OF_SUBSCRIPTIONS:
             self._publish(table, None if full else old)
         self._run("60_movements.sql")
@@ -270,7 +304,9 @@ class Build:
     def _finish(self, options: str) -> None:
         """The views, the months, how far it has come; drops what is temporary."""
         self._query("delete from stripe_metrics._builds")
-        self._query("insert into stripe_metrics._builds select _account_id, moment, synced_at, %s from build.newest", options)
+        self._query(
+            "insert into stripe_metrics._builds select _account_id, moment, synced_at, %s from build.newest", options
+        )
         self._run("65_payments.sql")
         unloaded = ", ".join(f"('{name}')" for name in sorted(SOURCE_TABLES.keys() - self._loaded - OPTIONAL))
         nothing = "select cast(null as text) as table_name where false"
@@ -305,7 +341,7 @@ class Build:
         self._execute_text(f"create temporary view {name} as {self._named(query)}")
         self._made.append(("view", name))
 
-    def _query(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
+    def _query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         return self._database.execute(self._named(sql), parameters)
 
     def _execute_text(self, sql: str) -> None:

@@ -50,4 +50,6 @@ def check_settings(rows: Sequence[Mapping[str, Any]], zones: Collection[str]) ->
 
 
 def _wrong(name: str, value: object, wanted: str) -> BadConfiguration:
-    return BadConfiguration(f"The option {name} in the table settings of the metrics is {value!r}: it must be {wanted}.")
+    return BadConfiguration(
+        f"The option {name} in the table settings of the metrics is {value!r}: it must be {wanted}."
+    )

@@ -16,7 +16,7 @@ from sources.stripe_api.catalogue import CATALOGUE
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """A table that is read: its columns, and the SQL of the subscription that a row belongs to (None: to no single one).
+    """A table that is read: its columns, and the SQL of the subscription that a row belongs to (None: to none).
 
     Columns that the catalogue does not know have their type after a colon: other versions of the API show them.
     `account` is the column that has the account, `stored` the one that tells when a row was stored.

@@ -73,7 +73,14 @@ class Contract:
         items = [Item(make.ids.of("subscription_item"), price, quantity, now) for price, quantity in sold]
         trial_end = now + trial_days * DAY if trial_days else None
         own = cls(
-            make, id, customer["id"], sold[0][0]["currency"], trial_end or now, {one.id: one for one in items}, {}, trial_end
+            make,
+            id,
+            customer["id"],
+            sold[0][0]["currency"],
+            trial_end or now,
+            {one.id: one for one in items},
+            {},
+            trial_end,
         )
         if coupon is not None:
             own.coupons[make.ids.of("discount")] = coupon
@@ -165,7 +172,7 @@ class Contract:
     def mrr_at(self, second: int) -> int:
         """Its MRR at a second, as `told` has it: 0 before its start and after its end."""
         place = bisect_right(self.told, (second, 1 << 62))
-        return self.told[place - 1][1] if place else 0
+        return int(self.told[place - 1][1]) if place else 0
 
     def _tell(self, at: int | None = None) -> None:
         if self.status in ("trialing", "canceled"):
@@ -183,7 +190,7 @@ class Contract:
         every = next(iter(self.items.values())).price["recurring"]
         many = periods * every["interval_count"]
         if every["interval"] in STEPS:
-            return self.anchor + many * STEPS[every["interval"]]
+            return self.anchor + int(many * STEPS[every["interval"]])
         return months_later(self.anchor, many * (12 if every["interval"] == "year" else 1))
 
     def _shown(self) -> list[Object]:
@@ -246,17 +253,21 @@ class Contract:
                 used = make.chance.randrange(500)
                 lines.append(self._line(id, at, one, used, used, []))
             else:
-                parts = tier_parts(one.price, one.quantity) if one.price["tiers"] else [(Fraction(full[one.id]), one.quantity)]
+                parts = (
+                    tier_parts(one.price, one.quantity)
+                    if one.price["tiers"]
+                    else [(Fraction(full[one.id]), one.quantity)]
+                )
                 amounts = [{"discount": each, "amount": taken[one.id]} for each, taken in off.items()]
                 for place, (amount, quantity) in enumerate(parts):
                     lines.append(self._line(id, at, one, half_up(amount), quantity, [] if place else amounts))
         total = sum(one["amount"] - sum(part["amount"] for part in one["discount_amounts"]) for one in lines)
         make.add(
-            "invoices", "invoice", at, id=id, lines=lines, customer=self.customer, currency=self.currency, status="paid",
-            billing_reason=reason, subtotal=sum(one["amount"] for one in lines), total=total, amount_due=max(total, 0),
-            amount_paid=max(total, 0), amount_remaining=0, attempted=True, attempt_count=1, discounts=list(self.coupons),
-            metadata={}, status_transitions={"finalized_at": at, "paid_at": at, "voided_at": None,
-                                             "marked_uncollectible_at": None},
+            "invoices", "invoice", at, id=id, lines=lines, customer=self.customer, currency=self.currency,
+            status="paid", billing_reason=reason, subtotal=sum(one["amount"] for one in lines), total=total,
+            amount_due=max(total, 0), amount_paid=max(total, 0), amount_remaining=0, attempted=True, attempt_count=1,
+            discounts=list(self.coupons), metadata={},
+            status_transitions={"finalized_at": at, "paid_at": at, "voided_at": None, "marked_uncollectible_at": None},
             parent={"type": "subscription_details", "quote_details": None, "subscription_details": {
                 "subscription": self.id, "metadata": {}, "subscription_proration_date": None}},
         )  # fmt: skip
@@ -281,14 +292,25 @@ class Contract:
             "subscription": self.id, "invoice_item": item, "proration": True,
             "proration_details": {"credited_items": credited},
         }  # fmt: skip
-        price = {"id": waited["pricing"]["price_details"]["price"], "product": waited["pricing"]["price_details"]["product"]}
+        price = {
+            "id": waited["pricing"]["price_details"]["price"],
+            "product": waited["pricing"]["price_details"]["product"],
+        }
         return self._made_line(
             invoice, waited["date"], price, waited["amount"], waited["quantity"], waited["period"], [],
             {"type": "invoice_item_details", "invoice_item_details": details, "subscription_item_details": None},
         )  # fmt: skip
 
     def _made_line(
-        self, invoice: str, at: int, price: Object, amount: int, quantity: int, period: Object, amounts: Any, parent: Object
+        self,
+        invoice: str,
+        at: int,
+        price: Object,
+        amount: int,
+        quantity: int,
+        period: Object,
+        amounts: Any,
+        parent: Object,
     ) -> Object:
         return self.make.plain(
             "line_item", at, invoice=invoice, amount=amount, subtotal=amount, currency=self.currency, quantity=quantity,

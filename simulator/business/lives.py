@@ -1,8 +1,8 @@
 """Random lives of subscriptions in several currencies and intervals, told in the order of time.
 
-    lives = Lives(make, seed=3, count=100, since=…)
-    lives.go_on(until)            # everything that happens up to that second
-    lives.contracts               # each with `mrr_at`
+lives = Lives(make, seed=3, count=100, since=…)
+lives.go_on(until)            # everything that happens up to that second
+lives.contracts               # each with `mrr_at`
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ class Lives:
             for every in EVERY
         }
         self._coupons = [
-            make.add("coupons", "coupon", since, id=f"forever {percent}", percent_off=percent, duration="forever", valid=True)
+            make.add("coupons", "coupon", since, id=f"forever {percent}", percent_off=percent, duration="forever",
+                     valid=True)
             for percent in (20.0, 33.33, 100.0)
         ] + [
             make.add("coupons", "coupon", since, id="three months", percent_off=25.0, duration="repeating",
                      duration_in_months=3, valid=True),
-            make.add("coupons", "coupon", since, id="an amount", amount_off=300, currency="usd", duration="forever", valid=True),
+            make.add("coupons", "coupon", since, id="an amount", amount_off=300, currency="usd", duration="forever",
+                     valid=True),
         ]  # fmt: skip
         self._queue: list[tuple[int, int, Iterator[int]]] = []
         for number in range(count):
@@ -63,10 +65,12 @@ class Lives:
         ]  # fmt: skip
         pack = {"divide_by": 3, "round": chance.choice(("up", "down"))} if kind == 4 else None
         return self.make.add(
-            "prices", "price", self.make.now, active=True, type="recurring", currency=currency, unit_amount_decimal=amount,
-            unit_amount=int(amount) if amount is not None and "." not in amount else None, product=f"prod_{kind}",
+            "prices", "price", self.make.now, active=True, type="recurring", currency=currency,
+            unit_amount_decimal=amount, product=f"prod_{kind}",
+            unit_amount=int(amount) if amount is not None and "." not in amount else None,
             billing_scheme="per_unit" if amount is not None else "tiered", metadata={}, transform_quantity=pack,
-            tiers_mode=(None, None, None, None, None, "graduated", "volume")[kind], tiers=tiers if amount is None else None,
+            tiers_mode=(None, None, None, None, None, "graduated", "volume")[kind],
+            tiers=tiers if amount is None else None,
             recurring={"interval": interval, "interval_count": count, "usage_type": "licensed", "meter": None,
                        "trial_period_days": None},
         )  # fmt: skip
@@ -113,7 +117,9 @@ class Lives:
         prices = self._prices[contract.currency, every]
         match chance.choice(("quantity",) * 3 + ("price", "price", "add", "remove", "switch", "plan", "ask", "end")):
             case "quantity":
-                contract.change(item, now.price, chance.choice([n for n in range(1, 30) if n != now.quantity]), prorate=prorate)
+                contract.change(
+                    item, now.price, chance.choice([n for n in range(1, 30) if n != now.quantity]), prorate=prorate
+                )
             case "price":
                 contract.change(item, chance.choice(prices), now.quantity, prorate=prorate)
             case "add" if len(contract.items) < 4:

@@ -15,7 +15,13 @@ from pipelines.warehouse.duckdb_database import open_duckdb
 from pipelines.warehouse.postgres_database import open_postgres
 from tests.databases import Database, Query
 
-TYPES = {"text": "text", "bigint": "bigint", "decimal": "decimal(38, 12)", "bool": "boolean", "timestamp": "timestamptz"}
+TYPES = {
+    "text": "text",
+    "bigint": "bigint",
+    "decimal": "decimal(38, 12)",
+    "bool": "boolean",
+    "timestamp": "timestamptz",
+}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The cases of tests/models/metrics_cases: small tables with answers that were worked out by hand, on both databases."""
+"""The cases of tests/models/metrics_cases: small tables, and answers that were worked out by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,13 @@ def test_the_answers_of_a_case_are_right(path: Path, destination: Database) -> N
         set_options(destination, **{name: value for name, value in DEFAULT.items() if name in options})
 
 
-DEFAULT = {"discounts": "forever", "metered": "none", "churn_at": "end", "past_due_days": None, "reporting_currency": None}
+DEFAULT = {
+    "discounts": "forever",
+    "metered": "none",
+    "churn_at": "end",
+    "past_due_days": None,
+    "reporting_currency": None,
+}
 
 
 def check(database: Database, expect: Mapping[str, Any], converted: str | None = None) -> None:
@@ -58,7 +64,8 @@ def now(query: Query, wanted: Any, converted: str | None) -> None:
         rows = query("select currency, sum(mrr), sum(arr), count(*) from stripe_metrics.customers_now group by 1")
     else:
         rows = query(
-            "select ?, sum(mrr_converted), sum(arr_converted), count(distinct customer) from stripe_metrics.customers_now",
+            "select ?, sum(mrr_converted), sum(arr_converted), count(distinct customer) from"
+            " stripe_metrics.customers_now",
             [converted],
         )
     assert {c: {"mrr": mrr, "arr": arr, "customers": many} for c, mrr, arr, many in rows} == wanted
@@ -82,7 +89,8 @@ def fraction(text: str) -> Fraction:
 
 def retention(query: Query, wanted: Any) -> None:
     ((nrr, grr, logos),) = query(
-        "select nrr, grr, logo_retention from stripe_metrics.rates_monthly where currency = ? and cast(month as text) like ?",
+        "select nrr, grr, logo_retention from stripe_metrics.rates_monthly where currency = ? and cast(month as"
+        " text) like ?",
         [wanted["currency"], wanted["month"] + "%"],
     )
     assert near(nrr, wanted["nrr"])
@@ -107,7 +115,8 @@ def rates(query: Query, wanted: Any) -> None:
 def cohorts(query: Query, wanted: Any) -> None:
     for one in wanted:
         rows = query(
-            "select mrr, customers from stripe_metrics.cohorts where currency = ? and months = ? and cast(cohort as text) like ?",
+            "select mrr, customers from stripe_metrics.cohorts where currency = ? and months = ? and cast(cohort as"
+            " text) like ?",
             [one["currency"], one["month"], one["cohort"] + "%"],
         )
         assert rows == [(one["mrr"], one["customers"])]
@@ -115,7 +124,8 @@ def cohorts(query: Query, wanted: Any) -> None:
 
 def trials(query: Query, wanted: Any) -> None:
     rows = query(
-        "select cast(month as text), started, ended, converted, conversion_rate from stripe_metrics.trials_monthly order by 1"
+        "select cast(month as text), started, ended, converted, conversion_rate from stripe_metrics.trials_monthly"
+        " order by 1"
     )
     assert [(month[:7], *rest) for month, *rest, _ in rows] == [
         (one["month"], one["started"], one["ended"], one["converted"]) for one in wanted
@@ -125,13 +135,16 @@ def trials(query: Query, wanted: Any) -> None:
 
 def dunning(query: Query, wanted: Any) -> None:
     names = [name for name in wanted[0] if name != "month"]
-    rows = query(f"select cast(month as text), {', '.join(names)} from stripe_metrics.dunning_monthly order by 1, currency")
+    rows = query(
+        f"select cast(month as text), {', '.join(names)} from stripe_metrics.dunning_monthly order by 1, currency"
+    )
     assert [{"month": month[:7]} | dict(zip(names, rest, strict=True)) for month, *rest in rows] == wanted
 
 
 def revenue(query: Query, wanted: Any) -> None:
     rows = query(
-        "select cast(r.month as text), r.currency, collected, refunded, disputed, fees, net from stripe_metrics.revenue_monthly r"
+        "select cast(r.month as text), r.currency, collected, refunded, disputed, fees, net from"
+        " stripe_metrics.revenue_monthly r"
         " join stripe_metrics.balance_monthly b on b._account_id = r._account_id and b.month = r.month"
         " and b.currency = r.currency order by 1, 2"
     )
@@ -150,7 +163,9 @@ def trialing_now(query: Query, wanted: Any) -> None:
 
 def display(query: Query, wanted: Any) -> None:
     for currency, shown in wanted.items():
-        ((decimals,),) = query("select coalesce(max(decimals), 2) from stripe_metrics.currencies where currency = ?", [currency])
+        ((decimals,),) = query(
+            "select coalesce(max(decimals), 2) from stripe_metrics.currencies where currency = ?", [currency]
+        )
         ((mrr,),) = query("select sum(mrr) from stripe_metrics.customers_now where currency = ?", [currency])
         assert f"{mrr / 10**decimals:.{decimals}f}" == shown["mrr"]
 

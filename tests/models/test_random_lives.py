@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from simulator.business import Maker
 from simulator.business.contracts import Contract
 from simulator.business.lives import Lives
 from tests.databases import Database
 from tests.models.loaded import build, built
-from tests.pipelines.mirror import START, Mirror
+from tests.pipelines.mirror import Mirror
 
 DAY = 86400
 RESOURCES = (
@@ -97,15 +96,24 @@ def gaps(database: Database) -> set[str]:
 
 def consistent(database: Database) -> None:
     """Opening and movements are closing, in each month; the months follow each other, and end at what is paid now."""
-    assert database.query(
-        "select * from stripe_metrics.mrr_monthly where opening + new + expansion + contraction + churn + reactivation"
-        " <> closing"
-    ) == []
-    assert database.query(
-        "select * from (select opening, opening_customers, lag(closing) over w as closing, lag(closing_customers) over w"
-        " as customers from stripe_metrics.mrr_monthly window w as (partition by _account_id, currency order by month))"
-        " as months where opening <> coalesce(closing, 0) or opening_customers <> coalesce(customers, 0)"
-    ) == []
+    assert (
+        database.query(
+            "select * from stripe_metrics.mrr_monthly where opening + new + expansion + contraction + churn +"
+            " reactivation"
+            " <> closing"
+        )
+        == []
+    )
+    assert (
+        database.query(
+            "select * from (select opening, opening_customers, lag(closing) over w as closing,"
+            " lag(closing_customers) over w"
+            " as customers from stripe_metrics.mrr_monthly window w as (partition by _account_id, currency order by"
+            " month))"
+            " as months where opening <> coalesce(closing, 0) or opening_customers <> coalesce(customers, 0)"
+        )
+        == []
+    )
     last = database.query(
         "select currency, closing, arr, closing_customers from stripe_metrics.mrr_monthly where closing <> 0"
         " and month = (select max(month) from stripe_metrics.mrr_monthly) order by 1"

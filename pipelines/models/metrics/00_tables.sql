@@ -70,3 +70,6 @@ create table if not exists stripe_metrics._balance (
 
 -- When a subscription has to be built again though no row of it is stored: the next moment that it waits for.
 create table if not exists stripe_metrics._due (_account_id text, subscription text, moment timestamptz);
+
+-- Prices and coupons as the last build saw them.
+create table if not exists stripe_metrics._offers (_account_id text, kind text, id text, content text);

@@ -38,7 +38,8 @@ with paid as (
     select l._account_id, l.subscription, max(l.starts) as last_paid
     from build.lines as l
     join source.subscriptions as s on s._account_id = l._account_id and s.id = l.subscription
-    where l.status = 'paid' and l.amount > 0 and not l.proration and l.starts >= s.trial_end
+    join source.invoices as i on i._account_id = l._account_id and i.id = l.invoice and i.status = 'paid'
+    where s.trial_end is not null and l.amount > 0 and not l.proration and l.starts >= s.trial_end
     group by l._account_id, l.subscription
 )
 select s._account_id, s.id as subscription, s.customer, s.currency, coalesce(s.trial_start, s.start_date) as started_at,
@@ -187,9 +188,9 @@ where h.moment is not null;
 
 create table build._gaps as
 with priced as (
-    select _account_id, subscription, item, price from build.lines
-    union
-    select _account_id, _parent_id, id, price ->> 'id' from source.subscription_items where _deleted_at is null
+    select _account_id, subscription, price from build.lines where item is not null
+    union all
+    select _account_id, _parent_id, price ->> 'id' from source.subscription_items where _deleted_at is null
 ), no_cost as (
     select distinct _account_id, subscription, item from build.grossed where gross is null
 ), gaps as (
@@ -198,7 +199,7 @@ with priced as (
     select distinct p._account_id, p.subscription, 'price not loaded', cast(0 as bigint)
     from priced as p
     left join build.terms as t on t._account_id = p._account_id and t.price = p.price
-    where t.price is null and p.item is not null and p.price is not null
+    where t.price is null and p.price is not null
     union all
     select _account_id, subscription, 'cost not known', 0 from no_cost
     union all

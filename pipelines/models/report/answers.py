@@ -24,10 +24,10 @@ SEVERITIES = ("high", "medium", "low")
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """One account's answers in one currency. `month` is the first day of the headline's month, `rows` have the charts' data.
+    """One account's answers in one currency. `month` is the first day of the headline's month.
 
-    `headline` has what the month ended with; keys that end in `_before` have the month before, in `_year_before` the
-    same month of the year before.
+    `rows` have the charts' data. `headline` has what the month ended with; keys that end in `_before` have the month
+    before, in `_year_before` the same month of the year before.
     """
 
     account: str
@@ -66,7 +66,8 @@ class Reader:
         """
         found = self._rows(
             "select distinct _account_id, currency from (select _account_id, currency from {s}.movements union all"
-            " select _account_id, currency from {s}._revenue union all select _account_id, currency from {s}._subscriptions)"
+            " select _account_id, currency from {s}._revenue union all select _account_id, currency from"
+            " {s}._subscriptions)"
             " as known where currency is not null order by 1, 2"
         )
         wanted = [one for one in found if account in (None, one["_account_id"])]
@@ -98,18 +99,29 @@ class Reader:
         customers = {}
         if names and has_table(self._database, self._dataset, "customers"):
             sql = f'select id, name from "{self._dataset}".customers where _account_id = %s and name is not null'
-            customers = {id: name for id, name in self._database.execute(sql, (account,))}
+            customers = dict(self._database.execute(sql, (account,)))
 
         def named(found: Sequence[Row]) -> list[Row]:
             return [{**one, "name": customers.get(one["customer"])} for one in found]
 
-        between = "where _account_id = %s and currency = %s and month >= cast(%s as date) and month <= cast(%s as date) order by month"
+        between = (
+            "where _account_id = %s and currency = %s and month >= cast(%s as date) and month <= cast(%s as date)"
+            " order by month"
+        )
         (decimals,) = (
             one["decimals"]
-            for one in self._rows("select coalesce(max(decimals), 2) as decimals from {s}.currencies where currency = %s", currency)
+            for one in self._rows(
+                "select coalesce(max(decimals), 2) as decimals from {s}.currencies where currency = %s", currency
+            )
         )
-        trials = self._rows("select * from {s}.trials_monthly where _account_id = %s and month <= cast(%s as date) order by month", account, chosen)
-        trying = self._rows("select count(*) as trying from {s}.trials where _account_id = %s and ended_at is null", account)
+        trials = self._rows(
+            "select * from {s}.trials_monthly where _account_id = %s and month <= cast(%s as date) order by month",
+            account,
+            chosen,
+        )
+        trying = self._rows(
+            "select count(*) as trying from {s}.trials where _account_id = %s and ended_at is null", account
+        )
         return Answers(
             account, currency, int(decimals), chosen, as_of,
             headline=_headline(by_month, chosen),
@@ -130,15 +142,17 @@ class Reader:
                 "revenue": rows(f"select * from {{s}}.revenue_monthly {between}", first, chosen),
                 "balance": rows(f"select * from {{s}}.balance_monthly {between}", first, chosen),
                 "largest": named(rows(
-                    "select customer, mrr, arr, since, status from {s}.customers_now where _account_id = %s and currency = %s"
+                    "select customer, mrr, arr, since, status from {s}.customers_now where _account_id = %s and"
+                    " currency = %s"
                     f" order by mrr desc, customer limit {LARGEST}")),
                 "scheduled": named(rows(
-                    "select date, customer, reason, mrr from {s}.scheduled_changes where _account_id = %s and currency = %s"
+                    "select date, customer, reason, mrr from {s}.scheduled_changes where _account_id = %s and"
+                    " currency = %s"
                     f" order by date, customer limit {LARGEST}")),
             },
             settings=self._rows("select * from {s}.settings")[0],
             fresh=self._fresh(account),
-            quality=self._rows("select kind, rows, mrr, advice from {s}.quality where _account_id = %s order by kind", account),
+            quality=self._rows("select * from {s}.quality where _account_id = %s order by kind", account),
         )  # fmt: skip
 
     def _past_due(self, account: str, currency: str) -> Row:
@@ -158,7 +172,8 @@ class Reader:
             "select p.month, coalesce(n.name, p.price) as plan, cast(sum(p.mrr) as bigint) as mrr"
             " from {s}.mrr_by_price_monthly as p"
             " left join {s}._names as n on n._account_id = p._account_id and n.id = p.price"
-            " where p._account_id = %s and p.currency = %s and p.month >= cast(%s as date) and p.month <= cast(%s as date)"
+            " where p._account_id = %s and p.currency = %s and p.month >= cast(%s as date) and p.month <= cast(%s as"
+            " date)"
             " group by p.month, coalesce(n.name, p.price) order by 1, 2",
             account, currency, first, last,
         )  # fmt: skip
@@ -175,7 +190,8 @@ class Reader:
     def _cohorts(self, account: str, currency: str, last: str) -> list[Row]:
         """The last cohorts, with the share of customers and MRR that each has kept."""
         found = self._rows(
-            "select cohort, months, customers, mrr from {s}.cohorts where _account_id = %s and currency = %s and cohort <= cast(%s as date)"
+            "select cohort, months, customers, mrr from {s}.cohorts where _account_id = %s and currency = %s and"
+            " cohort <= cast(%s as date)"
             " order by cohort, months", account, currency, last,
         )  # fmt: skip
         cohorts = sorted({one["cohort"] for one in found})[-MONTHS // 2 :]

@@ -1,7 +1,8 @@
 """The report as one HTML file with charts, which opens from disk and fetches nothing.
 
-The charts are Vega-Lite specifications (charts.json), drawn as SVG when the page is made, so that it can be read without
-JavaScript and on paper, and again by the page itself for tooltips. The library for both comes with the extra `[report]`.
+The charts are Vega-Lite specifications (charts.json), drawn as SVG when the page is made, so that it can be read
+without JavaScript and on paper, and again by the page itself for tooltips. The library for both comes with the extra
+`[report]`.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def page(answers: Sequence[Answers]) -> str:
     options = "".join(
         f'<option value="{_id(one)}">{_safe(one.account)}, {_safe(one.currency.upper())}</option>' for one in answers
     )
-    parts = [_part(one, charts, library) for one in answers] or ["<main><p>There are no subscriptions and no payments yet.</p></main>"]
+    parts = [_part(one, charts, library) for one in answers] or [
+        "<main><p>There are no subscriptions and no payments yet.</p></main>"
+    ]
     script = library.javascript_bundle("window.vegaEmbed = vegaEmbed;") + DRAW
     return (
         _text("page.html")
@@ -69,7 +72,8 @@ def _part(one: Answers, charts: Mapping[str, Any], library: Any) -> str:
         _chart(one, charts, library, "mrr_by_plan", "MRR by plan", one.rows["plans"], ("month", "plan", "mrr")),
         _chart(
             one, charts, library, "movements", "Movements by month",
-            [{"month": row["month"], "movement": name, "mrr": row[name]} for row in one.rows["mrr"] for name in MOVEMENTS],
+            [{"month": row["month"], "movement": name, "mrr": row[name]}
+             for row in one.rows["mrr"] for name in MOVEMENTS],
             ("month", "movement", "mrr"),
         ),
         _chart(
@@ -81,7 +85,8 @@ def _part(one: Answers, charts: Mapping[str, Any], library: Any) -> str:
         _chart(
             one, charts, library, "churn", "Customer and MRR churn",
             [{"month": row["month"], "rate": title, "share": row[name]} for row in one.rows["rates"]
-             for title, name in (("customers", "customer_churn"), ("gross MRR", "gross_mrr_churn")) if row[name] is not None],
+             for title, name in (("customers", "customer_churn"), ("gross MRR", "gross_mrr_churn"))
+             if row[name] is not None],
             ("month", "rate", "share"),
         ),
         _chart(one, charts, library, "cohorts", "Customers kept, by month of the first payment", one.rows["cohorts"],
@@ -114,8 +119,18 @@ def _part(one: Answers, charts: Mapping[str, Any], library: Any) -> str:
         ),
         _panel("Largest customers, and what is scheduled", _customers(one)),
     ]  # fmt: skip
-    panels = panels if one.rows["mrr"] else [_panel("No subscriptions", "<p>No subscription counts yet. Revenue is below.</p>"), panels[1], panels[9], panels[10]]
-    return f'<main id="{_id(one)}"><h1>{_safe(one.account)}, {_safe(one.currency.upper())}, {one.month[:7]}</h1>{"".join(panels)}{_below(one)}</main>'
+    panels = (
+        panels
+        if one.rows["mrr"]
+        else [
+            _panel("No subscriptions", "<p>No subscription counts yet. Revenue is below.</p>"),
+            panels[1],
+            panels[9],
+            panels[10],
+        ]
+    )
+    title = f"{_safe(one.account)}, {_safe(one.currency.upper())}, {one.month[:7]}"
+    return f'<main id="{_id(one)}"><h1>{title}</h1>{"".join(panels)}{_below(one)}</main>'
 
 
 def _panel(title: str, inside: str) -> str:
@@ -130,7 +145,12 @@ def _headline(one: Answers) -> str:
         ("Customer churn", "customer_churn", percent),
     )  # fmt: skip
     rows = [
-        (title, form(head[name]), change(head[name], head[f"{name}_before"]), change(head[name], head[f"{name}_year_before"]))
+        (
+            title,
+            form(head[name]),
+            change(head[name], head[f"{name}_before"]),
+            change(head[name], head[f"{name}_year_before"]),
+        )
         for title, name, form in shown
     ]
     return _table(("", "now", "to last month", "to last year"), rows)
@@ -153,18 +173,22 @@ def _customers(one: Answers) -> str:
 
     largest = [(called(row), money(one, row["mrr"]), row["since"], row["status"]) for row in one.rows["largest"]]
     scheduled = [(row["date"], called(row), row["reason"], money(one, row["mrr"])) for row in one.rows["scheduled"]]
-    return _table(("customer", "MRR", "since", "status"), largest) + _table(("date", "customer", "what", "MRR"), scheduled)
+    return _table(("customer", "MRR", "since", "status"), largest) + _table(
+        ("date", "customer", "what", "MRR"), scheduled
+    )
 
 
 def _below(one: Answers) -> str:
     options = [(name, "–" if value is None else value) for name, value in one.settings.items()]
     fresh = [(row["resource"], row["status"], row["updated_at"]) for row in one.fresh]
     quality = [
-        (row["kind"], row["rows"], "–" if row["mrr"] is None else money(one, row["mrr"]), row["advice"] or "") for row in one.quality
+        (row["kind"], row["rows"], "–" if row["mrr"] is None else money(one, row["mrr"]), row["advice"] or "")
+        for row in one.quality
     ]
+    freshness = _table(("resource", "status", "updated"), fresh)
     return (
         f"<footer><h2>Definitions in force</h2>{_table(('option', 'value'), options)}"
-        f"<h2>How fresh it is</h2><p>Tables as of {_safe(one.as_of)}.</p>{_table(('resource', 'status', 'updated'), fresh)}"
+        f"<h2>How fresh it is</h2><p>Tables as of {_safe(one.as_of)}.</p>{freshness}"
         f"<h2>What could not be known</h2>{_table(('kind', 'subscriptions', 'MRR', 'what to do'), quality)}</footer>"
     )
 
@@ -178,7 +202,10 @@ def _chart(
         return _panel(title, "<p>There is nothing to show.</p>")
     units = 10**one.decimals
     drawn = [
-        {key: row[key] / units if key in ("mrr", "amount", "arpa") and row[key] is not None else row[key] for key in columns}
+        {
+            key: row[key] / units if key in ("mrr", "amount", "arpa") and row[key] is not None else row[key]
+            for key in columns
+        }
         for row in rows
     ]
     spec = charts["common"] | charts[name] | {"data": {"values": drawn}, "description": title}
@@ -223,5 +250,3 @@ def _id(one: Answers) -> str:
 
 def _text(file: str) -> str:
     return (resources.files("pipelines.models.report") / file).read_text("utf-8")
-
-

@@ -37,7 +37,8 @@ def screen(answers: Answers) -> str:
 
 def _lines(one: Answers) -> Iterator[str]:
     head, moved, late, trials = one.headline, one.movements, one.past_due, one.trials
-    yield f"{one.account}, {one.currency.upper()}, {one.month[:7]} (tables as of {one.as_of[:16].replace('T', ' ')} UTC)"
+    as_of = one.as_of[:16].replace("T", " ")
+    yield f"{one.account}, {one.currency.upper()}, {one.month[:7]} (tables as of {as_of} UTC)"
     yield ""
     if head["mrr"] is None:
         yield "There are no subscriptions that count in this month."
@@ -45,7 +46,10 @@ def _lines(one: Answers) -> Iterator[str]:
         yield from _table(
             ("", "now", "to last month", "to last year"),
             [
-                (title, shown, change(head[name], head[f"{name}_before"]), change(head[name], head[f"{name}_year_before"]))
+                (
+                    title, shown, change(head[name], head[f"{name}_before"]),
+                    change(head[name], head[f"{name}_year_before"]),
+                )
                 for title, name, shown in (
                     ("MRR", "mrr", money(one, head["mrr"])), ("ARR", "arr", money(one, head["arr"])),
                     ("customers", "customers", f"{head['customers']:,}"), ("ARPA", "arpa", money(one, head["arpa"])),
@@ -77,7 +81,8 @@ def _lines(one: Answers) -> Iterator[str]:
     )
     yield (
         f"Trials: {trials.get('started', 0):,} started, {trials.get('ended', 0):,} ended,"
-        f" {trials.get('converted', 0):,} converted ({percent(trials.get('conversion_rate'))}); {trials['trying']:,} go on."
+        f" {trials.get('converted', 0):,} converted ({percent(trials.get('conversion_rate'))}); {trials['trying']:,}"
+        f" go on."
     )
     for insight in one.insights[:GRAVEST]:
         amount = f" ({money(one, insight['amount'])})" if insight["amount"] is not None else ""
