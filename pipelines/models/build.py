@@ -11,6 +11,7 @@ provider's API and no HTTP.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ from typing import Any
 
 from pipelines.models.settings import DEFAULTS, check_settings
 from pipelines.models.source_tables import OPTIONAL, SOURCE_TABLES, SourceTable, columns_of
-from pipelines.warehouse.database import Database
+from pipelines.warehouse.database import Database, has_table
 from pipelines.warehouse.problems import database_problems
 from pipelines.warehouse.rights import refuse_missing
 from sources.catalogue import ColumnType
@@ -64,6 +65,10 @@ OF_SUBSCRIPTIONS = (
 
 OF_CUSTOMERS = ("movements", "_customer_months")
 """The same with the customers of these subscriptions."""
+
+VIEWS = ("80_conversions.sql", "90_views.sql", "95_insights.sql")
+KEPT = ("settings", "exchange_rates", "currencies")
+"""Tables that are the user's own."""
 
 WHOLE = ("dunning", "_revenue", "_balance", "_names", "_inactive_prices", "_unloaded", "_offers")
 """Tables that every build replaces."""
@@ -110,23 +115,46 @@ class Build:
     # --- the schema ---------------------------------------------------------------------------------------------------
 
     def _create(self) -> None:
-        self._check_rights()
+        """Makes the schema where it is missing, and its tables and views where their files have changed.
+
+        Views that stay as they are are not touched: replacing them would make readers wait until the build is done.
+        """
         if self._is_postgres:  # one build at a time
+            refuse_missing(self._database, self.schema, ["_layout"])
             self._database.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (self.schema,))
             self._database.execute("SET LOCAL work_mem = '128MB'")
-        self._execute_text(f"create schema if not exists {_quoted(self.schema)}")
-        self._run("00_tables.sql")
+        sql = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
+        if not self._database.execute(sql, (self.schema,)):
+            self._execute_text(f"create schema {_quoted(self.schema)}")
+        tables = f"{LAYOUT} {_digest('00_tables.sql')}"
+        files = (f"helpers_{self._database.dialect}.sql", *VIEWS)
+        layout = f"{tables} {_digest(*files)}"
+        known = ""
+        if has_table(self._database, self.schema, "_layout"):
+            known = "".join(text for (text,) in self._query("select layout from stripe_metrics._layout"))
+        if known == layout:
+            return
+        if known and not known.startswith(tables):
+            self._drop()
+        for file in ("00_tables.sql", *files):
+            self._run(file)
         if not self._query("select 1 from stripe_metrics.settings"):
             names, values = ", ".join(DEFAULTS), ", ".join(["%s"] * len(DEFAULTS))
             self._query(f"insert into stripe_metrics.settings ({names}) values ({values})", *DEFAULTS.values())
         if not self._query("select 1 from stripe_metrics.currencies"):
             rows = ", ".join(f"('{code}', {many})" for many, codes in DECIMALS.items() for code in codes.split())
             self._query(f"insert into stripe_metrics.currencies values {rows}")
-        self._run(f"helpers_{self._database.dialect}.sql")
+        self._query("delete from stripe_metrics._layout")
+        self._query("insert into stripe_metrics._layout values (%s)", layout)
 
-    def _check_rights(self) -> None:
-        if self._is_postgres:
-            refuse_missing(self._database, self.schema, ["settings"])
+    def _drop(self) -> None:
+        """Drops the views, and the tables that a build fills: the user's own stay as they are."""
+        for file, kind in ((VIEWS[::-1], "view"), (("00_tables.sql",), "table")):
+            text = " ".join(statement for name in file for statement in statements(name))
+            names = re.findall(rf"create (?:or replace )?{kind} (?:if not exists )?stripe_metrics\.(\w+)", text)
+            for name in reversed(names):
+                if name not in KEPT:
+                    self._query(f"drop {kind} if exists stripe_metrics.{name}")
 
     def _options(self) -> str:
         """All that the tables depend on beside the loaded rows, as one text. Raises BadConfiguration."""
@@ -196,7 +224,11 @@ class Build:
         )
         yield (
             "select s._account_id, s.id from stripe.subscriptions as s"
-            " join build.changed_offers as o on o._account_id = s._account_id and o.was_known"
+            " join build.changed_offers as o on o._account_id = s._account_id and o.kind = 'coupon'"
+        )
+        yield (
+            "select i._account_id, i.subscription from stripe_metrics.item_spans as i"
+            " join build.changed_offers as o on o._account_id = i._account_id and o.id = i.price"
         )
         yield (
             "select g._account_id, g.subscription from stripe_metrics._gaps as g"
@@ -206,7 +238,7 @@ class Build:
             since = f"from stripe.{table} as r where {self._is_new('r', source)}"
             if source.subscription is not None:
                 yield f"select r.{source.account}, {source.subscription} {since}"
-            elif table in ("customers", "discounts"):
+            elif table in ("customers", "discounts", "payment_methods"):
                 customer = "r.id" if table == "customers" else "r.customer"
                 yield (
                     f"select o._account_id, o.id from stripe.subscriptions as o where exists (select 1 {since}"
@@ -231,7 +263,7 @@ class Build:
             for table, source in stored.items()
             if table != "stripe_webhook_events"
         ]
-        parts.append("select _account_id, as_of, synced_through from build.since")
+        parts.insert(0, "select _account_id, as_of as moment, synced_through as synced_at from build.since")
         return (
             "select _account_id, max(moment) as moment, max(synced_at) as synced_at from"
             f" ({' union all '.join(parts)}) as moments group by _account_id having max(moment) is not null"
@@ -302,7 +334,7 @@ class Build:
             self._query(f"analyze stripe_metrics.{table}")
 
     def _finish(self, options: str) -> None:
-        """The views, the months, how far it has come; drops what is temporary."""
+        """Payments, the months, how far it has come; drops what is temporary."""
         self._query("delete from stripe_metrics._builds")
         self._query(
             "insert into stripe_metrics._builds select _account_id, moment, synced_at, %s from build.newest", options
@@ -314,9 +346,6 @@ class Build:
         for table in WHOLE:
             self._publish(table, None)
         self._run("70_months.sql")
-        self._run("80_conversions.sql")
-        self._run("90_views.sql")
-        self._run("95_insights.sql")
         for kind, name in reversed(self._made):
             self._database.execute(f"drop {kind} {self._temporary}.{name}")
         self._made.clear()
@@ -364,6 +393,11 @@ def statements(file: str) -> Iterator[str]:
             lines.pop(0)
         if lines:
             yield "\n".join(lines)
+
+
+def _digest(*files: str) -> str:
+    """What tells one state of the files from another."""
+    return hashlib.sha256("\0".join(text for file in files for text in statements(file)).encode()).hexdigest()[:16]
 
 
 def _quoted(name: str) -> str:

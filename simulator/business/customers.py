@@ -11,6 +11,8 @@ from simulator.business.money import Paid, Purse, card_of, dispute, refund
 from simulator.business.offer import Offer, Plan
 from simulator.objects import Object
 
+FOUNDERS_SEATS = 250
+
 
 def sign_up(make: Maker, at: int, *, hidden: bool = False, **more: Any) -> Object:
     """A new customer."""
@@ -45,6 +47,7 @@ def live(make: Maker, offer: Offer, purse: Purse, at: int, *, founder: bool = Fa
     # Three of four pay by the month.
     plan = offer.plans[4] if large else make.chance.choice((*offer.plans[::2] * 3, *offer.plans[1::2]))
     seats = make.chance.choice((20, 60, 120)) if large else make.chance.choice((0, 0, 0, 1, 3))
+    seats = FOUNDERS_SEATS if founder else seats
     trial = 14 if make.happens(0.3) and not founder else 0
     start = at + 10 * 60
     leaves = None if founder else _leaving(make, start, trial)
@@ -158,11 +161,12 @@ def _pay_every_period(
 def _seats(
     make: Maker, offer: Offer, subscription: Object, item: str, seats: int, at: int, end: int, number: int
 ) -> list[Object]:
-    """One line for a few seats; large customers have a line for each, up to 250 with what else they used."""
+    """One line for a few seats; those of large customers are on up to 249 lines, which add up to the seats."""
     if seats < 20 or (number > 4 and not make.happens(0.2)):
         return [line(make, at, offer.seat, subscription, item, seats, end)]
-    count = (11, 249, seats, 9)[(number - 1) % 4]
-    return [line(make, at, offer.seat, subscription, item, 1, end) for _ in range(count)]
+    count = min((11, 249, seats, 9)[(number - 1) % 4], seats)
+    first = seats - (count - 1)
+    return [line(make, at, offer.seat, subscription, item, first if one == 0 else 1, end) for one in range(count)]
 
 
 def _regret(make: Maker, purse: Purse, paid: Paid) -> None:

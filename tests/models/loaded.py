@@ -13,7 +13,7 @@ from pipelines.models.source_tables import columns_of
 from pipelines.warehouse.database import Database as Connection
 from pipelines.warehouse.duckdb_database import open_duckdb
 from pipelines.warehouse.postgres_database import open_postgres
-from tests.databases import Database, Query
+from tests.databases import Database
 
 TYPES = {
     "text": "text",
@@ -42,25 +42,34 @@ def type_of(database: Database, kind: str) -> str:
     return (TYPES | {"json": "json", "double": "double"} | other)[kind]
 
 
-def fill(database: Database, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Makes the tables in the schema `stripe`, each with the columns that its rows have, and inserts the rows."""
+Tables = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def fill(database: Database, tables: Tables, like: Tables | None = None) -> None:
+    """Makes the tables in the schema `stripe`, each with the columns of its rows, or `like` others."""
     with database.asked() as query:
         query("create schema if not exists stripe")
+        for table in tables:
+            kinds = columns_of(table)
+            given = {name for row in (like or tables)[table] for name in row if name in kinds}
+            names = sorted(given | {"_account_id", "_synced_at"})
+            made = ", ".join(f'"{name}" {type_of(database, kinds[name])}' for name in names)
+            query(f"create table if not exists stripe.{table} ({made})")
+    store(database, tables)
+
+
+def store(database: Database, tables: Tables) -> None:
+    """Inserts rows into tables that are there."""
+    with database.asked() as query:
         for table, rows in tables.items():
-            _fill(database, query, table, rows)
-
-
-def _fill(database: Database, query: Query, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    kinds = columns_of(table)
-    names = sorted({name for row in rows for name in row if name in kinds})
-    made = ", ".join(f'"{name}" {type_of(database, kinds[name])}' for name in names)
-    query(f"create table if not exists stripe.{table} ({made})")
-    if not rows:
-        return
-    shown = ", ".join(f'"{name}"' for name in names)
-    place = "(" + ", ".join(f"cast(? as {type_of(database, kinds[name])})" for name in names) + ")"
-    values = [cell(row.get(name), kinds[name]) for row in rows for name in names]
-    query(f"insert into stripe.{table} ({shown}) values {', '.join([place] * len(rows))}", values)
+            kinds = columns_of(table)
+            names = sorted({name for row in rows for name in row if name in kinds})
+            shown = ", ".join(f'"{name}"' for name in names)
+            place = "(" + ", ".join(f"cast(? as {type_of(database, kinds[name])})" for name in names) + ")"
+            for start in range(0, len(rows), 200):
+                some = rows[start : start + 200]
+                values = [cell(row.get(name), kinds[name]) for row in some for name in names]
+                query(f"insert into stripe.{table} ({shown}) values {', '.join([place] * len(some))}", values)
 
 
 def cell(value: Any, kind: str) -> Any:

@@ -73,3 +73,6 @@ create table if not exists stripe_metrics._due (_account_id text, subscription t
 
 -- Prices and coupons as the last build saw them.
 create table if not exists stripe_metrics._offers (_account_id text, kind text, id text, content text);
+
+-- Of which files the tables and views are.
+create table if not exists stripe_metrics._layout (layout text);

@@ -13,8 +13,7 @@ select _account_id, 'coupon', id,
 from stripe.coupons;
 
 create table build.changed_offers as
-select o._account_id, max(case when b.id is null then 0 else 1 end) = 1 as was_known
+select o._account_id, o.kind, o.id
 from build._offers as o
 left join stripe_metrics._offers as b on b._account_id = o._account_id and b.kind = o.kind and b.id = o.id
-where b.id is null or b.content is distinct from o.content
-group by o._account_id;
+where b.id is null or b.content is distinct from o.content;

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelines.warehouse.database import Database, has_table
-from sources.errors import BadConfiguration
+from sources.errors import BadConfiguration, shown
 
 Row = Mapping[str, Any]
 MONTHS = 24
@@ -76,7 +76,7 @@ class Reader:
             wanted = [one for one in wanted if one["currency"] == currency.lower()]
             if not wanted:
                 there = f"there are {', '.join(known)}" if known else "there is none"
-                raise BadConfiguration(f"The tables have no amount in the currency {currency!r}: {there}.")
+                raise BadConfiguration(f"The tables have no amount in the currency {shown(currency)}: {there}.")
         return [self._answers(one["_account_id"], one["currency"], month, names) for one in wanted]
 
     def _answers(self, account: str, currency: str, month: str | None, names: bool) -> Answers:
@@ -95,7 +95,7 @@ class Reader:
             )
         by_month = {one["month"]: {**one, **rate} for one, rate in zip(monthly, rates, strict=True)}
         shown = [one for one in monthly if one["month"] <= chosen][-MONTHS:]
-        first = shown[0]["month"] if shown else chosen
+        first = _earlier(chosen, MONTHS - 1)
         customers = {}
         if names and has_table(self._database, self._dataset, "customers"):
             sql = f'select id, name from "{self._dataset}".customers where _account_id = %s and name is not null'
