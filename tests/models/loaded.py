@@ -52,7 +52,7 @@ def fill(database: Database, tables: Tables, like: Tables | None = None) -> None
         for table in tables:
             kinds = columns_of(table)
             given = {name for row in (like or tables)[table] for name in row if name in kinds}
-            names = sorted(given | {"_account_id", "_synced_at"})
+            names = sorted(given | {"_account_id", "_synced_at"} & kinds.keys())
             made = ", ".join(f'"{name}" {type_of(database, kinds[name])}' for name in names)
             query(f"create table if not exists stripe.{table} ({made})")
     store(database, tables)
