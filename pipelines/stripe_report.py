@@ -11,6 +11,7 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -18,16 +19,12 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.stripe_report")
 
-import orjson
-
 from pipelines.cli import ALL_WELL, add_common_options, run_command, say, settings_of
-from pipelines.models.build import Build
-from pipelines.models.report.answers import Answers, Reader
-from pipelines.models.report.page import page, require_charts
-from pipelines.models.report.screen import screen
-from pipelines.session import open_database
 from sources.command_line import Parser
 from sources.errors import BadConfiguration
+
+if TYPE_CHECKING:
+    from pipelines.models.report.answers import Answers
 
 
 def main() -> int:
@@ -59,8 +56,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report(options: argparse.Namespace) -> int:
+    from pipelines.models.build import Build
+    from pipelines.models.report.answers import Reader
+    from pipelines.session import open_database
+
     settings = settings_of(options)
     if options.html is not None:
+        from pipelines.models.report.page import require_charts
+
         require_charts()
     database = open_database(settings)
     try:
@@ -79,7 +82,11 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _show(answers: list[Answers], options: argparse.Namespace) -> None:
+    from pipelines.models.report.screen import screen
+
     if options.json:
+        import orjson
+
         sys.stdout.flush()
         sys.stdout.buffer.write(orjson.dumps([one.to_json() for one in answers], option=orjson.OPT_INDENT_2) + b"\n")
         sys.stdout.flush()
@@ -88,6 +95,8 @@ def _show(answers: list[Answers], options: argparse.Namespace) -> None:
     else:
         print("\n\n".join(screen(one) for one in answers))
     if options.html is not None:
+        from pipelines.models.report.page import page
+
         try:
             Path(options.html).write_text(page(answers), "utf-8")
         except OSError as error:
