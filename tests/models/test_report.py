@@ -18,10 +18,13 @@ from pipelines.models.build import Build
 from pipelines.models.report.answers import Answers, Reader
 from pipelines.models.report.page import page
 from pipelines.models.report.screen import change, money, percent, screen
+from pipelines.stripe_sync import sync_once
+from pipelines.sync.settings import SyncSettings
 from sources.errors import BadConfiguration
 from tests.databases import Database
 from tests.models.loaded import connected, fill
 from tests.models.test_build import case
+from tests.pipelines.mirror import Mirror
 from tests.processes import run
 
 NASTY = "</script><img src=https://evil.example/x onerror=alert(1)>"
@@ -183,3 +186,15 @@ def test_without_the_library_the_sentence_says_what_to_install(monkeypatch: pyte
 )
 def test_figures_are_written_for_people(write: Callable[..., str], values: tuple[Any, ...], wanted: str) -> None:
     assert write(*values) == wanted
+
+
+def test_a_sync_builds_the_metrics_where_that_is_set(mirrored: Callable[..., Mirror]) -> None:
+    mirror = mirrored()
+    mirror.begin("subscriptions", "prices")
+    assert sync_once(mirror.settings, SyncSettings()) == 0
+    assert mirror.destination.tables("stripe_metrics") == set()
+    mirror.pass_time(3600)
+    assert sync_once(mirror.settings, SyncSettings(after_sync="metrics")) == 0
+    paying = mirror.destination.value("select count(*) from stripe_metrics.customers_now")
+    active = [one for one in mirror.sim.account.objects("subscriptions") if one["status"] == "active"]
+    assert paying == len({one["customer"] for one in active}) > 0
