@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
     start("pipelines.stripe_report")
 
 from pipelines.cli import ALL_WELL, add_common_options, run_command, say, settings_of
+from pipelines.output import Report
 from sources.command_line import Parser
 from sources.errors import BadConfiguration
 
@@ -27,9 +30,9 @@ if TYPE_CHECKING:
     from pipelines.models.report.answers import Answers
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "stripe_report.py") -> int:
     """Parses the command line and runs."""
-    return run_command(_parser(), _report)
+    return run_command(_parser(prog), _report, arguments)
 
 
 def month(text: str) -> str:
@@ -39,9 +42,9 @@ def month(text: str) -> str:
     return f"{text}-01"
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str = "stripe_report.py") -> argparse.ArgumentParser:
     parser = Parser(
-        prog="stripe_report.py",
+        prog=prog,
         description="Brings the metrics up to date, and reports MRR, retention, churn, trials and failed payments.",
     )
     add_common_options(parser)
@@ -49,13 +52,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--full", action="store_true", help="build all of the metrics again, not only what has changed")
     parser.add_argument("--month", type=month, metavar="YYYY-MM", help="the month to report (default: the last one)")
     parser.add_argument("--currency", metavar="CODE", help="only this currency (default: each of them)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument("--html", type=str, metavar="FILE", help="also write a page with charts to FILE")
     parser.add_argument("--names", action="store_true", help="show customers' names beside their ids")
     return parser
 
 
-def _report(options: argparse.Namespace) -> int:
+def _report(options: argparse.Namespace) -> Report:
     from pipelines.models.build import Build
     from pipelines.models.report.answers import Reader
     from pipelines.session import open_database
@@ -71,28 +73,22 @@ def _report(options: argparse.Namespace) -> int:
         if options.build:
             what = "All metrics were built" if built.full else f"{built.subscriptions:,} subscriptions were built again"
             print(f"{what} in {built.seconds:.1f} seconds: see the schema {settings.dataset}_metrics.")
-            return ALL_WELL
+            return Report(ALL_WELL, asdict(built))
         answers = Reader(database, settings.dataset).read(
             month=options.month, currency=options.currency, account=settings.stripe_account, names=options.names
         )
     finally:
         database.close()
     _show(answers, options)
-    return ALL_WELL
+    return Report(ALL_WELL, [one.to_json() for one in answers])
 
 
 def _show(answers: list[Answers], options: argparse.Namespace) -> None:
     from pipelines.models.report.screen import screen
 
-    if options.json:
-        import orjson
-
-        sys.stdout.flush()
-        sys.stdout.buffer.write(orjson.dumps([one.to_json() for one in answers], option=orjson.OPT_INDENT_2) + b"\n")
-        sys.stdout.flush()
-    elif not answers:
+    if not answers:
         say("There are no subscriptions and no payments yet. Load them with pipelines/stripe_full.py first.")
-    else:
+    elif not options.json:
         print("\n\n".join(screen(one) for one in answers))
     if options.html is not None:
         from pipelines.models.report.page import page
