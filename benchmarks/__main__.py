@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("load", "latency", "rows", "packages", "start", "sync", "webhooks")
+NAMES = ("load", "latency", "rows", "packages", "start", "sync", "webhooks", "metrics")
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ COMMANDS = (
     ("python pipelines/stripe_sync.py", "pipelines.stripe_sync"),
     ("python pipelines/stripe_check.py", "pipelines.stripe_check"),
     ("python pipelines/stripe_object.py", "pipelines.stripe_object"),
+    ("python pipelines/stripe_report.py", "pipelines.stripe_report"),
     ("python -m webhook_sink", "webhook_sink.__main__"),
     ("python -m simulator", "simulator.cli"),
 )

@@ -129,6 +129,10 @@ def sync_once(
     def sync(each: Settings) -> int:
         with open_session(each, COMMAND, budget=budget, scope=scope, asked=asked) as session:
             outcome = Sync(session, sync_settings, names, warn=say).run()
+            if sync_settings.after_sync == "metrics":
+                from pipelines.models.build import Build
+
+                Build(session.database, each.dataset).run()
         if told is not None:
             told.append(outcome.to_json())
         return report(outcome, strict=strict)

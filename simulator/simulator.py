@@ -92,6 +92,10 @@ class Simulator:
         """An object for a table that is not in the account yet: the given fields, an id, and everything else empty."""
         return self._maker.plain(TABLES[table].objects[0], self.clock.seconds(), **given)
 
+    def maker(self, seed: int = 0) -> Maker:
+        """What makes the objects of a business of one's own in the account."""
+        return Maker(self.account, model().shapes, seed)
+
     def activity(self, seed: int = 0) -> Activity:
         """What changes the account step by step."""
         return Activity(self.account, Maker(self.account, model().shapes, seed), seed)

@@ -32,6 +32,7 @@ NEEDED = (
     "pipelines.stripe_full",
     "pipelines.stripe_object",
     "pipelines.stripe_part",
+    "pipelines.stripe_report",
     "pipelines.stripe_sync",
     "pipelines.sync.parts",
     "pipelines.sync.report",

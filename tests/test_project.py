@@ -58,6 +58,7 @@ LAYERS = (
     "pipelines.warehouse",
     "pipelines.models",
     "pipelines.state",
+    "pipelines.models",
     "pipelines.accounts",
     "pipelines.cli",
     "pipelines.loading",
@@ -227,6 +228,7 @@ def test_dependencies_are_declared_used_and_explained() -> None:
     assert distributions_imported("simulator") <= base | extras["simulator"]
     assert distributions_imported("tests", "benchmarks", "docs") <= declared | for_tests
     assert explained == declared | for_tests
+    assert extras["report"] <= for_tests
 
 
 def distribution(requirement: str) -> str:

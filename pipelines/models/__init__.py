@@ -1,1 +1,1 @@
-"""Views over the tables, as SQL files. They read tables, and write none."""
+"""Answers: views and tables that SQL makes of the loaded tables. They only read those, and know no HTTP."""

@@ -34,6 +34,8 @@ class SyncSettings:
         "", "`cadence_hours` of single resources: `name=hours`, separated by commas. 0 means every run."
     )
 
+    after_sync: str = setting("", "What follows every sync: `metrics` brings the schema of the metrics up to date.")
+
     def lookback(self, resource: str) -> int:
         """Seconds of a resource's lookback."""
         return round(_of(self.lookbacks, "lookbacks", resource, LOOKBACK_HOURS, self.lookback_hours) * HOUR)
@@ -69,6 +71,10 @@ def read_sync_settings(**given: Any) -> SyncSettings:
     for name in ("events_lag", "events_overlap", "lookback_hours", "cadence_hours"):
         if getattr(settings, name) < 0:
             raise BadConfiguration(f"The setting {name} cannot be negative. Set {environment_name(name, SECTION)}.")
+    if settings.after_sync not in ("", "metrics"):
+        raise BadConfiguration(
+            f"The setting after_sync can only be metrics, or empty. Set {environment_name('after_sync', SECTION)}."
+        )
     for name in ("lookbacks", "cadences"):
         _parsed(getattr(settings, name), name)
     return settings

@@ -11,6 +11,8 @@ from simulator.business.money import Paid, Purse, card_of, dispute, refund
 from simulator.business.offer import Offer, Plan
 from simulator.objects import Object
 
+FOUNDERS_SEATS = 250
+
 
 def sign_up(make: Maker, at: int, *, hidden: bool = False, **more: Any) -> Object:
     """A new customer."""
@@ -45,15 +47,21 @@ def live(make: Maker, offer: Offer, purse: Purse, at: int, *, founder: bool = Fa
     # Three of four pay by the month.
     plan = offer.plans[4] if large else make.chance.choice((*offer.plans[::2] * 3, *offer.plans[1::2]))
     seats = make.chance.choice((20, 60, 120)) if large else make.chance.choice((0, 0, 0, 1, 3))
+    seats = FOUNDERS_SEATS if founder else seats
     trial = 14 if make.happens(0.3) and not founder else 0
     start = at + 10 * 60
     leaves = None if founder else _leaving(make, start, trial)
-    subscription, items = _subscribe(make, customer, method, plan, offer.seat, seats, start, trial, leaves)
+    subscription, items, details = _subscribe(make, customer, method, plan, offer.seat, seats, start, trial, leaves)
     if trial and start + trial * DAY > make.now:
         return
     _pay_every_period(
         make, offer, purse, customer, method, subscription, items, plan, seats, start + trial * DAY, leaves
     )
+    if leaves:
+        changes = {"status": "canceled", "canceled_at": leaves, "ended_at": leaves, "cancellation_details": details}
+        make.account.update(
+            "subscriptions", subscription["id"], changes, at=leaves, event="customer.subscription.deleted"
+        )
 
 
 def _leaving(make: Maker, start: int, trial: int) -> int | None:
@@ -80,8 +88,8 @@ def _subscribe(
     at: int,
     trial: int,
     leaves: int | None,
-) -> tuple[Object, list[Object]]:
-    """A subscription with an item for the plan and one for the seats; it shows how it stands today."""
+) -> tuple[Object, list[Object], Object]:
+    """A subscription with an item for the plan and one for the seats, and why it is canceled where it is."""
     id = make.ids.of("subscription")
     end = at + trial * DAY
     period = plan.months
@@ -106,9 +114,8 @@ def _subscribe(
         "subscriptions", "subscription", at, id=id, items=items, customer=customer["id"], currency="usd", start_date=at,
         automatic_tax={"disabled_reason": None, "enabled": False, "liability": None},
         billing_cycle_anchor=at + trial * DAY,
-        billing_mode={"flexible": None, "type": "classic"}, cancel_at_period_end=False, canceled_at=leaves,
-        ended_at=leaves,
-        cancellation_details={"comment": None, "feedback": feedback, "reason": reason},
+        billing_mode={"flexible": None, "type": "classic"}, cancel_at_period_end=False,
+        cancellation_details={"comment": None, "feedback": None, "reason": None},
         default_payment_method=method["id"],
         collection_method="charge_automatically", default_tax_rates=[], discounts=[], metadata={"source": "web",
         "ünïcode": "✓"},
@@ -116,12 +123,10 @@ def _subscribe(
         trial_end=at + trial * DAY if trial else None,
         payment_settings={"payment_method_options": None, "save_default_payment_method": "off",
         "payment_method_types": None},
-        status="canceled" if leaves else "trialing" if trialing else "active", trial_start=at if trial else None,
+        status="trialing" if trialing else "active", trial_start=at if trial else None,
         trial_settings={"end_behavior": {"missing_payment_method": "create_invoice"}},
     )  # fmt: skip
-    if leaves:
-        make.tell("subscriptions", id, "customer.subscription.deleted", leaves)
-    return subscription, items
+    return subscription, items, {"comment": None, "feedback": feedback, "reason": reason}
 
 
 def _pay_every_period(
@@ -158,11 +163,12 @@ def _pay_every_period(
 def _seats(
     make: Maker, offer: Offer, subscription: Object, item: str, seats: int, at: int, end: int, number: int
 ) -> list[Object]:
-    """One line for a few seats; large customers have a line for each, up to 250 with what else they used."""
+    """One line for a few seats; those of large customers are on up to 249 lines, which add up to the seats."""
     if seats < 20 or (number > 4 and not make.happens(0.2)):
         return [line(make, at, offer.seat, subscription, item, seats, end)]
-    count = (11, 249, seats, 9)[(number - 1) % 4]
-    return [line(make, at, offer.seat, subscription, item, 1, end) for _ in range(count)]
+    count = min((11, 249, seats, 9)[(number - 1) % 4], seats, 249)
+    first = seats - (count - 1)
+    return [line(make, at, offer.seat, subscription, item, first if one == 0 else 1, end) for one in range(count)]
 
 
 def _regret(make: Maker, purse: Purse, paid: Paid) -> None:

@@ -43,7 +43,7 @@ SECRETS = (
     "S3cret'Pw",
     "Tr0ub4dor:3/x",
 )
-SCRIPTS = ("stripe_full", "stripe_sync", "stripe_check", "stripe_object", "stripe_part")
+SCRIPTS = ("stripe_full", "stripe_sync", "stripe_check", "stripe_object", "stripe_part", "stripe_report")
 READERS: tuple[tuple[str, type, Callable[[], Any]], ...] = (
     (SECTION, Settings, read_settings),
     (SYNC_SECTION, SyncSettings, read_sync_settings),

@@ -19,7 +19,7 @@ atexit.register(lambda: print("imported:", *{name.partition(".")[0] for name in 
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-SCRIPTS = ("stripe_full", "stripe_sync", "stripe_check", "stripe_object", "stripe_part")
+SCRIPTS = ("stripe_full", "stripe_sync", "stripe_check", "stripe_object", "stripe_part", "stripe_report")
 
 
 def heavy_imports(root: Path, script: str, *options: str, env: Mapping[str, str] | None = None) -> set[str]:

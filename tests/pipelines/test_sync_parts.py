@@ -130,7 +130,9 @@ def test_single_resources_have_settings_of_their_own() -> None:
     assert settings.lookback("balance_transactions") == 8 * DAY
 
 
-@pytest.mark.parametrize("given", [{"lookbacks": "refnd=1"}, {"cadences": "quotes=often"}, {"events_lag": -1}])
+@pytest.mark.parametrize(
+    "given", [{"lookbacks": "refnd=1"}, {"cadences": "quotes=often"}, {"events_lag": -1}, {"after_sync": "yes"}]
+)
 def test_settings_that_cannot_work_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(BadConfiguration, match="SYNC__"):
         read_sync_settings(**given)

@@ -1,0 +1,100 @@
+"""The report as one screen of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pipelines.models.report.answers import Answers
+
+MOVEMENTS = ("new", "expansion", "contraction", "churn", "reactivation")
+GRAVEST = 3
+
+
+def money(answers: Answers, amount: int | float | None) -> str:
+    """An amount of smallest units as people read it: `EUR 1,234.56`, `JPY 1,235`."""
+    if amount is None:
+        return "–"
+    units = 10**answers.decimals
+    return f"{answers.currency.upper()} {'-' if amount < 0 else ''}{abs(amount) / units:,.{answers.decimals}f}"
+
+
+def percent(share: float | None) -> str:
+    """A share as people read it."""
+    return "–" if share is None else f"{share * 100:.1f} %"
+
+
+def change(now: float | None, before: float | None) -> str:
+    """How much more or less something is than it was: `+7.2 %`."""
+    if now is None or not before:
+        return "–"
+    return f"{(now - before) / before * 100:+.1f} %"
+
+
+def screen(answers: Answers) -> str:
+    """The headline, the month's movements, retention and churn, what is past due, trials, the gravest insights."""
+    return "\n".join(_lines(answers))
+
+
+def _lines(one: Answers) -> Iterator[str]:
+    head, moved, late, trials = one.headline, one.movements, one.past_due, one.trials
+    as_of = one.as_of[:16].replace("T", " ")
+    yield f"{one.account}, {one.currency.upper()}, {one.month[:7]} (tables as of {as_of} UTC)"
+    yield ""
+    if head["mrr"] is None:
+        yield "There are no subscriptions that count in this month."
+    else:
+        yield from _table(
+            ("", "now", "to last month", "to last year"),
+            [
+                (
+                    title, shown, change(head[name], head[f"{name}_before"]),
+                    change(head[name], head[f"{name}_year_before"]),
+                )
+                for title, name, shown in (
+                    ("MRR", "mrr", money(one, head["mrr"])), ("ARR", "arr", money(one, head["arr"])),
+                    ("customers", "customers", f"{head['customers']:,}"), ("ARPA", "arpa", money(one, head["arpa"])),
+                )
+            ],
+        )  # fmt: skip
+        yield ""
+        yield from _table(
+            ("movements", "MRR", "customers"),
+            [
+                ("opening", money(one, moved["opening"]), f"{moved['opening_customers']:,}"),
+                *((name, money(one, moved[name]), f"{moved[f'{name}_customers']:,}") for name in MOVEMENTS),
+                ("closing", money(one, moved["closing"]), f"{moved['closing_customers']:,}"),
+            ],
+        )
+        yield ""
+        yield from _table(
+            ("retention", "", "churn", ""),
+            [
+                ("NRR", percent(head["nrr"]), "customers", percent(head["customer_churn"])),
+                ("GRR", percent(head["grr"]), "gross MRR", percent(head["gross_mrr_churn"])),
+                ("customers", percent(head["logo_retention"]), "net MRR", percent(head["net_mrr_churn"])),
+            ],
+        )
+    yield ""
+    yield (
+        f"Past due: {money(one, late['mrr'])} of MRR in {late['subscriptions']:,} subscriptions;"
+        f" {money(one, late['recoverable'])} in {late['invoices']:,} failed invoices can still be recovered."
+    )
+    yield (
+        f"Trials: {trials.get('started', 0):,} started, {trials.get('ended', 0):,} ended,"
+        f" {trials.get('converted', 0):,} converted ({percent(trials.get('conversion_rate'))}); {trials['trying']:,}"
+        f" go on."
+    )
+    for insight in one.insights[:GRAVEST]:
+        amount = f" ({money(one, insight['amount'])})" if insight["amount"] is not None else ""
+        yield f"! {insight['title']}{amount}. {insight['detail']} {insight['recommendation']}"
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Columns of text, the first to the left and the others to the right."""
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    for row in (titles, *rows):
+        first, *others = (
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield "  ".join((first, *others)).rstrip()

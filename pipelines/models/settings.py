@@ -1,0 +1,55 @@
+"""The options of the metrics: a row of `settings` in their schema, which its user changes with an UPDATE."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sources.errors import BadConfiguration
+
+DEFAULTS: Mapping[str, Any] = {
+    "timezone": "UTC",
+    "discounts": "forever",
+    "metered": "none",
+    "churn_at": "end",
+    "past_due_days": None,
+    "pause": "count",
+    "margin": 1,
+    "reporting_currency": None,
+    "soon_days": 30,
+    "largest_share": 0.2,
+}
+"""The options as they are at first, see docs/metrics.md."""
+
+CHOICES: Mapping[str, Sequence[str]] = {
+    "discounts": ("forever", "all", "none"),
+    "metered": ("none", "trailing"),
+    "churn_at": ("end", "request"),
+    "pause": ("count", "exclude"),
+}
+
+
+def check_settings(rows: Sequence[Mapping[str, Any]], zones: Collection[str]) -> None:
+    """Raises BadConfiguration for what cannot work, naming the option and what it can be. `zones`: known time zones."""
+    if len(rows) != 1:
+        raise BadConfiguration(f"The table settings of the metrics must have one row, and it has {len(rows)}.")
+    row = rows[0]
+    for name, choices in CHOICES.items():
+        if row[name] not in choices:
+            raise _wrong(name, row[name], f"one of {', '.join(choices)}")
+    if row["timezone"] not in zones:
+        raise _wrong("timezone", row["timezone"], "the name of a time zone, such as Europe/Berlin")
+    if row["past_due_days"] is not None and row["past_due_days"] < 0:
+        raise _wrong("past_due_days", row["past_due_days"], "0 or more days, or null")
+    if row["soon_days"] is None or row["soon_days"] < 1:
+        raise _wrong("soon_days", row["soon_days"], "1 or more days")
+    if row["largest_share"] is None or not 0 < row["largest_share"] <= 1:
+        raise _wrong("largest_share", row["largest_share"], "a share of MRR, above 0 and at most 1")
+    if row["margin"] is None or not 0 < row["margin"] <= 1:
+        raise _wrong("margin", row["margin"], "a share of revenue, above 0 and at most 1")
+
+
+def _wrong(name: str, value: object, wanted: str) -> BadConfiguration:
+    return BadConfiguration(
+        f"The option {name} in the table settings of the metrics is {value!r}: it must be {wanted}."
+    )

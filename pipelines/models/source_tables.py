@@ -1,0 +1,105 @@
+"""Which tables and columns the metrics read, and how their rows belong to subscriptions.
+
+A table or a column that the load did not fill reads as empty: the metrics are built all the same, and `quality` names
+the table. Types are the catalogue's. Opens nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sources.catalogue import ColumnType
+from sources.columns.columns import OWN_COLUMNS
+from sources.stripe_api.catalogue import CATALOGUE
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTable:
+    """A table that is read: its columns, and the SQL of the subscription that a row belongs to (None: to none).
+
+    Columns that the catalogue does not know have their type after a colon: other versions of the API show them.
+    `account` is the column that has the account, `stored` the one that tells when a row was stored.
+    """
+
+    columns: str
+    subscription: str | None = None
+    account: str = "_account_id"
+    stored: str = "_synced_at"
+
+
+OF_INVOICE = "coalesce(parent -> 'subscription_details' ->> 'subscription', subscription)"
+OF_LINE = (
+    "coalesce(subscription, parent -> 'subscription_item_details' ->> 'subscription',"
+    " parent -> 'invoice_item_details' ->> 'subscription')"
+)
+OF_EVENT = (
+    "case when type like 'customer.subscription.%' then {0} -> 'object' ->> 'id'"
+    " when type like 'customer.discount.%' then {0} -> 'object' ->> 'subscription' end"
+)
+
+SOURCE_TABLES: Mapping[str, SourceTable] = {
+    "subscriptions": SourceTable(
+        "id customer currency status start_date created trial_start trial_end ended_at canceled_at cancel_at"
+        " cancel_at_period_end cancellation_details pause_collection discounts default_payment_method default_source",
+        "id",
+    ),
+    "subscription_items": SourceTable("id price quantity created discounts current_period_end", "_parent_id"),
+    "invoice_line_items": SourceTable(
+        "id parent pricing currency quantity amount period discount_amounts taxes subscription"
+        " subscription_item:text proration:bool price:json",
+        OF_LINE,
+    ),
+    "invoices": SourceTable(
+        "id customer currency status created due_date amount_due amount_paid amount_remaining attempt_count attempted"
+        " next_payment_attempt status_transitions discounts parent subscription:text",
+        OF_INVOICE,
+    ),
+    "invoiceitems": SourceTable(
+        "id invoice date parent pricing currency quantity amount period proration subscription:text"
+        " subscription_item:text price:json",
+        OF_INVOICE,
+    ),
+    "subscription_schedules": SourceTable("id subscription customer status end_behavior phases", "subscription"),
+    "events": SourceTable("id type created data", OF_EVENT.format("data")),
+    "stripe_webhook_events": SourceTable(
+        "id:text type:text account_id:text created:timestamp payload:json received_at:timestamp",
+        OF_EVENT.format("(payload -> 'data')"),
+        "account_id",
+        "received_at",
+    ),
+    "prices": SourceTable(
+        "id product active currency type billing_scheme tiers_mode tiers unit_amount unit_amount_decimal"
+        " transform_quantity recurring currency_options nickname"
+    ),
+    "products": SourceTable("id name"),
+    "coupons": SourceTable("id percent_off amount_off currency currency_options duration applies_to name"),
+    "discounts": SourceTable("id source customer subscription subscription_item start end coupon:json"),
+    "customers": SourceTable("id discount invoice_settings default_source"),
+    "payment_methods": SourceTable("id customer card"),
+    "invoice_payments": SourceTable("id invoice payment"),
+    "charges": SourceTable("id customer amount amount_captured currency created status captured payment_intent"),
+    "refunds": SourceTable("id amount currency created status"),
+    "disputes": SourceTable("id amount currency created status"),
+    "balance_transactions": SourceTable("id amount currency created fee net reporting_category type"),
+}
+
+OPTIONAL = {"stripe_webhook_events"}
+"""Tables that need not be there: the sink's own."""
+
+
+def columns_of(table: str) -> Mapping[str, ColumnType]:
+    """The columns of a table that are read, our own among them, with their types."""
+    source = SOURCE_TABLES[table]
+    known = CATALOGUE.fields(table) if table in CATALOGUE.tables else {}
+    found: dict[str, ColumnType] = {}
+    for each in source.columns.split():
+        name, _, given = each.partition(":")
+        found[name] = given or known[name]  # type: ignore[assignment]
+    if table in CATALOGUE.tables:
+        found |= {
+            name: kind
+            for name, kind in OWN_COLUMNS.items()
+            if name != "_source" and (name != "_parent_id" or CATALOGUE.tables[table].parent)
+        }
+    return found

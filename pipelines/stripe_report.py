@@ -1,0 +1,102 @@
+"""The report: `python pipelines/stripe_report.py`, after a sync or whenever someone asks.
+
+Brings the schema of the metrics up to date from the loaded tables, and prints MRR, retention, churn, trials, failed
+payments and what needs attention. Needs no key. Exit codes: 0 all went well, 2 it could not start, 130 a signal stopped
+it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if __name__ == "__main__":  # before the other imports, which take a second: see `start`
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from pipelines.process import start
+
+    start("pipelines.stripe_report")
+
+from pipelines.cli import ALL_WELL, add_common_options, run_command, say, settings_of
+from pipelines.output import Report
+from sources.command_line import Parser
+from sources.errors import BadConfiguration
+
+if TYPE_CHECKING:
+    from pipelines.models.report.answers import Answers
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "stripe_report.py") -> int:
+    """Parses the command line and runs."""
+    return run_command(_parser(prog), _report, arguments)
+
+
+def month(text: str) -> str:
+    """A command line's month, `2026-05`, as its first day."""
+    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text):
+        raise argparse.ArgumentTypeError("it must be a month, such as 2026-05")
+    return f"{text}-01"
+
+
+def _parser(prog: str = "stripe_report.py") -> argparse.ArgumentParser:
+    parser = Parser(
+        prog=prog,
+        description="Brings the metrics up to date, and reports MRR, retention, churn, trials and failed payments.",
+    )
+    add_common_options(parser)
+    parser.add_argument("--build", action="store_true", help="only bring the tables up to date, and print nothing else")
+    parser.add_argument("--full", action="store_true", help="build all of the metrics again, not only what has changed")
+    parser.add_argument("--month", type=month, metavar="YYYY-MM", help="the month to report (default: the last one)")
+    parser.add_argument("--currency", metavar="CODE", help="only this currency (default: each of them)")
+    parser.add_argument("--html", type=str, metavar="FILE", help="also write a page with charts to FILE")
+    parser.add_argument("--names", action="store_true", help="show customers' names beside their ids")
+    return parser
+
+
+def _report(options: argparse.Namespace) -> Report:
+    from pipelines.models.build import Build
+    from pipelines.models.report.answers import Reader
+    from pipelines.session import open_database
+
+    settings = settings_of(options)
+    if options.html is not None:
+        from pipelines.models.report.page import require_charts
+
+        require_charts()
+    database = open_database(settings)
+    try:
+        built = Build(database, settings.dataset).run(full=options.full)
+        if options.build:
+            what = "All metrics were built" if built.full else f"{built.subscriptions:,} subscriptions were built again"
+            print(f"{what} in {built.seconds:.1f} seconds: see the schema {settings.dataset}_metrics.")
+            return Report(ALL_WELL, asdict(built))
+        answers = Reader(database, settings.dataset).read(
+            month=options.month, currency=options.currency, account=settings.stripe_account, names=options.names
+        )
+    finally:
+        database.close()
+    _show(answers, options)
+    return Report(ALL_WELL, [one.to_json() for one in answers])
+
+
+def _show(answers: list[Answers], options: argparse.Namespace) -> None:
+    from pipelines.models.report.screen import screen
+
+    if not answers:
+        say("There are no subscriptions and no payments yet. Load them with pipelines/stripe_full.py first.")
+    elif not options.json:
+        print("\n\n".join(screen(one) for one in answers))
+    if options.html is not None:
+        from pipelines.models.report.page import page
+
+        try:
+            Path(options.html).write_text(page(answers), "utf-8")
+        except OSError as error:
+            raise BadConfiguration(
+                f"The page cannot be written to the file that --html names: {error.strerror}."
+            ) from error
+        say(f"The page was written to {options.html}.")
