@@ -1,4 +1,4 @@
-"""`stripe-elt migrate`: the schema with all tables, empty, before anything is loaded.
+"""`stripe-elt migrate`: the schema with all tables, empty, and their views, before anything is loaded.
 
 No command needs it: each makes what it lacks. It is for roles: one that migrates, one that writes, one that reads.
 """
@@ -21,7 +21,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "stripe-elt migrate
 def _parser(prog: str = "stripe-elt migrate") -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
-        description="Makes the schema and all tables, empty, as far as they are missing. No command needs it.",
+        description="Makes the schema, all tables, empty, and their views, as far as they are missing. No command needs"
+        " it.",
     )
     add_common_options(parser)
     parser.add_argument(

@@ -8,14 +8,17 @@ from contextlib import closing
 from pipelines.check.report import TABLE as CHECKS
 from pipelines.cli import ALL_WELL, DRIFT
 from pipelines.loading.tables import create_tables, missing_sql, tables_of
+from pipelines.models.indexes import keep_indexes
+from pipelines.models.live import LiveViews
 from pipelines.output import Report
 from pipelines.session import open_database
 from pipelines.settings import Settings
 from pipelines.state import OWN_TABLES, State
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
-from pipelines.warehouse.problems import database_problems
+from pipelines.warehouse.problems import AlreadyRunning, database_problems
 from pipelines.warehouse.rights import check_rights, create_missing
+from pipelines.warehouse.staging import lock_name
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.provider import STRIPE
 
@@ -39,6 +42,16 @@ def _missing(database: Database, settings: Settings, tables: Sequence[str], *, i
     return Report(DRIFT if is_check and statements else ALL_WELL, {"sql": statements})
 
 
+def _make_indexes(database: Database, dataset: str, views: LiveViews) -> None:
+    """One process at a time makes them, and a run makes them at its end."""
+    try:
+        database.lock_run(lock_name(dataset, ""))
+    except AlreadyRunning:
+        print(f"A run is loading the dataset {dataset}, so the indexes of its tables were left to that run.")
+    else:
+        keep_indexes(database, dataset, STRIPE.name, STRIPE.catalogue, views.tables)
+
+
 def migrate(database: Database, settings: Settings, tables: Sequence[str]) -> list[str]:
     """Makes what is missing, and returns the names of the tables that changed. Raises DatabaseProblem."""
     dataset = settings.dataset
@@ -48,6 +61,10 @@ def migrate(database: Database, settings: Settings, tables: Sequence[str]) -> li
     json_type = "jsonb" if database.dialect == "postgres" else "JSON"
     create_missing(database, dataset, {"sync_checks": CHECKS.format(dataset=f'"{dataset}"', json=json_type)})
     changed = create_tables(database, dataset, STRIPE, tables)
+    views = LiveViews(dataset, STRIPE.name, STRIPE.catalogue)
+    views.keep(database)
+    if settings.indexes == "default":
+        _make_indexes(database, dataset, views)
     if database.dialect == "postgres":
         from webhook_sink.commit import ledger  # the sink's extra may not be installed
 

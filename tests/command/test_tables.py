@@ -101,6 +101,7 @@ def test_migrate_makes_every_table_once_and_a_load_fills_them(mirror: Mirror, ru
     tables = {"customers", "payment_sources", "tax_ids", "invoices", "invoice_line_items"}
     assert set(told(made)["tables"]) == tables
     assert {*tables, "sync_runs"} <= mirror.destination.tables("stripe")
+    assert mirror.destination.tables("stripe_current") >= {"customers", "invoices"}
     again = run("migrate", *few)
     assert again.stdout.startswith("0 tables of the schema stripe were made or changed")
     assert run("migrate", "--check", *few).returncode == 0
@@ -162,6 +163,7 @@ def test_one_role_migrates_one_writes_one_reads(postgres_url: str, root: Path, m
         reader = psycopg.conninfo.make_conninfo(postgres_url, user=roles["stripe_analyst"])
         with psycopg.connect(reader, autocommit=True) as connection:
             assert connection.execute("select count(*) from stripe.customers").fetchone() != (0,)
+            assert connection.execute("select count(*) from stripe_current.customers").fetchone() != (0,)
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute("delete from stripe.customers")
     finally:
