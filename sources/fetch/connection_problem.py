@@ -101,8 +101,8 @@ def _unreached(chain: list[BaseException]) -> tuple[str, str]:
             )
             what, advice = CERTIFICATES.get(one.verify_code, unknown)
             return what.replace("its", its), SEE_PROXY if proxy and "API_BASE" in advice else advice
-        if isinstance(one, ssl.SSLError) and one.reason:
-            return _of_tls(one.reason, it), see
+        if isinstance(one, ssl.SSLError) and (reason := one.reason or _unnamed_reason(one)):
+            return _of_tls(reason, it), see
         for kind, what, advice in (
             (NameResolutionError, f"{its} name is not known", see),
             (
@@ -119,6 +119,11 @@ def _unreached(chain: list[BaseException]) -> tuple[str, str]:
     if any(isinstance(one, NewConnectionError) for one in chain):
         return f"the system found no route to {it}", see
     return f"{it} dropped the connection without an answer", see
+
+
+def _unnamed_reason(error: ssl.SSLError) -> str | None:
+    """The reason of an error that Python 3.11 has no name for: OpenSSL 3 refuses the signatures of old versions."""
+    return "UNSUPPORTED_PROTOCOL" if "legacy sigalg" in str(error) else None
 
 
 def _of_tls(reason: str, it: str) -> str:

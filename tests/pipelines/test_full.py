@@ -193,7 +193,8 @@ def test_killed_at_ten_random_instants_it_ends_equal(mirrored: Callable[..., Mir
     command = ("pipelines/stripe_full.py", "--resources", "core")
     chance = random.Random(20)
     mirror.pass_time(60)
-    ended = [processes.run(*command, cwd=ROOT, env=environment, kill_after=chance.uniform(0.0, 4.0)) for _ in range(10)]
+    instants = [chance.uniform(0.0, 0.4 * (1 + attempt)) for attempt in range(10)]  # a whole run may take a second
+    ended = [processes.run(*command, cwd=ROOT, env=environment, kill_after=instant) for instant in instants]
     assert -signal.SIGKILL in [one.returncode for one in ended]
     finished = processes.run(*command, cwd=ROOT, env=environment)
     assert finished.returncode == 0, finished.stderr

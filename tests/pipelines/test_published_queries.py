@@ -39,7 +39,7 @@ def published() -> Iterator[str]:
     yield from (one.statement for one in demo.questions((ROOT / "docs/tour.sql").read_text("utf-8")))
     for page in PAGES:
         for language, text in blocks(page):
-            if language in ("sql", "postgresql") and not text.startswith("create "):
+            if language in ("sql", "postgresql") and not text.startswith(("create ", "grant ")):
                 yield from (one.statement for one in demo.questions(text))
             elif language == "console":
                 yield from re.findall(r"sql\('(select .*?)'\)", text)

@@ -28,15 +28,16 @@ def charge_of(sim: Simulator) -> dict[str, Any]:
     return dict(found[0])
 
 
-def sent(sim: Simulator, id: str, charge: dict[str, Any]) -> dict[str, Any]:
-    return event("charge.succeeded", charge, id=id, created=sim.clock.seconds())
+def sent(sim: Simulator, id: str, charge: dict[str, Any], *, ago: int = 0) -> dict[str, Any]:
+    """An event of now, or of some seconds ago: an object of which one second has two events is read again for that."""
+    return event("charge.succeeded", charge, id=id, created=sim.clock.seconds() - ago)
 
 
 def test_what_an_event_names_is_read_once(with_sink: Callable[..., Any], sim: Simulator, stored: Stored) -> None:
     charge = charge_of(sim)
 
     async def body(sink: Sink) -> None:
-        assert await deliver(sink, sent(sim, "evt_1", charge)) == ["committed"]
+        assert await deliver(sink, sent(sim, "evt_1", charge, ago=60)) == ["committed"]
         await read_again(sink)
         sim.service.reset()
         assert await deliver(sink, sent(sim, "evt_2", charge | {"description": "again"})) == ["committed"]
