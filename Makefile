@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
             $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 # For one process, as a debugger needs it: make test PYTEST=
-PYTEST   ?= -n 4 --dist worksteal
+PYTEST   ?= -n logical --maxprocesses 4 --dist worksteal
 
 .PHONY: help setup demo test lint bench docs lock clean
 
