@@ -236,7 +236,9 @@ class Sink:
                 log.warning("waiting for the database: the server is a standby, and takes no changes until promoted")
                 return None
             await self._schema.create()
-            await self.pool.open(wait=True, timeout=self._database_timeout)
+            await self.pool.open()  # without `wait`, whose time-out closes the pool for good
+            async with self.pool.connection(self._database_timeout):
+                pass
             await self._renew_secrets()
             if self._takes_webhooks and not self.secrets:
                 raise BadConfiguration(NO_SECRET)

@@ -15,6 +15,7 @@ from psycopg.pq import TransactionStatus
 
 from tests.webhook_sink.conftest import Stored
 from webhook_sink.commit.connection import MOST_PREPARED, Connection, Statement, configure, new_pool, result_rows
+from webhook_sink.sink import Sink
 
 Body = Callable[[Connection], Awaitable[Any]]
 
@@ -180,3 +181,10 @@ def test_pool_is_as_large_and_asks_as_often_as_it_is_set_to(
         await pool.close()
 
     asyncio.run(main())
+
+
+def test_a_sink_whose_first_connection_takes_too_long_becomes_ready(with_sink: Callable[..., Any]) -> None:
+    async def body(sink: Sink) -> bool:
+        return sink.is_ready
+
+    assert with_sink(body, database_timeout=0.001)
