@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
-    from pipelines.process import start
+    from pipelines.terminal.process import start
 
     start("demo")
 
@@ -29,8 +29,8 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines.process import interruptible
-from pipelines.settings import Settings, environment_name
+from pipelines.configuration.settings import Settings, environment_name
+from pipelines.terminal.process import interruptible
 from simulator import Simulator
 from sources.command_line import Parser
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import psycopg
 
 from benchmarks.machines import ROOT, measure, running_postgres, running_simulator
-from simulator.bulk import MIX
+from simulator.content.bulk import MIX
 
 LIMITS = {1: 2_500, len(MIX): 10_000}
 

@@ -22,7 +22,7 @@ import urllib3
 from psycopg import sql
 
 from benchmarks.machines import ROOT, Measured, measure, running_postgres, running_simulator
-from simulator.bulk import MIX
+from simulator.content.bulk import MIX
 
 UNLIMITED = {f"SOURCES__STRIPE__{name}_RATE": "inf" for name in ("LIVE", "SANDBOX", "ENDPOINT")}
 

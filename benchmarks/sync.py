@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import psycopg
 
 from benchmarks.machines import running_postgres
+from pipelines.configuration.settings import Settings
 from pipelines.loading.run import Order, run
 from pipelines.session import open_session
-from pipelines.settings import Settings
 from pipelines.sync.settings import SyncSettings
 from pipelines.sync.sync import Sync, SyncOutcome
 from simulator import Simulator

@@ -7,7 +7,7 @@ from dataclasses import MISSING, Field, fields
 
 from markdown_page import code, page, table
 
-from pipelines.settings import SECTION, Settings, environment_name
+from pipelines.configuration.settings import SECTION, Settings, environment_name
 from pipelines.sync.settings import SECTION as SYNC_SECTION
 from pipelines.sync.settings import SyncSettings
 from webhook_sink.settings import SECTION as SINK_SECTION

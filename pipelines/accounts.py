@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from pipelines.settings import Settings
+from pipelines.configuration.settings import Settings
 from pipelines.warehouse.problems import DatabaseProblem
 from sources.errors import AuthenticationFailed, BadConfiguration, ConnectorError, shown
 from sources.stripe_api.catalogue import RESOURCES, Params

@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
-from pipelines.environment import read_dotenv
-from pipelines.log import LogFormat, log_to_stderr
-from pipelines.output import Report, text_elsewhere, write_json
-from pipelines.process import INTERRUPTED, interruptible, lost_output, raise_if_interrupted
-from pipelines.settings import Destination, Settings, read_settings
+from pipelines.configuration.dotenv import read_dotenv
+from pipelines.configuration.settings import Destination, Settings, read_settings
+from pipelines.terminal.log import LogFormat, log_to_stderr
+from pipelines.terminal.output import Report, text_elsewhere, write_json
+from pipelines.terminal.process import INTERRUPTED, interruptible, lost_output, raise_if_interrupted
 from pipelines.warehouse.problems import (
     AlreadyRunning,
     DatabaseProblem,

@@ -14,12 +14,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pipelines.configuration.settings import Destination, Settings, read_contract
 from pipelines.loading.working_folders import remove_abandoned
 from pipelines.models.indexes import keep_indexes
 from pipelines.models.live import LiveViews
-from pipelines.process import raise_if_interrupted
-from pipelines.settings import Destination, Settings, read_contract
 from pipelines.state import OWN_TABLES, State, account_of_key, modes_of_accounts
+from pipelines.terminal.process import raise_if_interrupted
 from pipelines.warehouse.database import Database, stored_columns
 from pipelines.warehouse.rights import check_rights
 from pipelines.warehouse.staging import drop_abandoned, drop_staged, lock_name, staging_dataset

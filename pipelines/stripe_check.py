@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from pipelines.process import start
+    from pipelines.terminal.process import start
 
     start("pipelines.stripe_check")
 
@@ -37,13 +37,13 @@ from pipelines.cli import (
     whole_number,
     window_of,
 )
-from pipelines.output import Report
+from pipelines.terminal.output import Report
 from sources.command_line import Parser
 from sources.errors import BadConfiguration
 
 if TYPE_CHECKING:
     from pipelines.check.report import CheckReport
-    from pipelines.settings import Settings
+    from pipelines.configuration.settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "stripe_check.py") -> int:

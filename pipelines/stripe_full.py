@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from pipelines.process import start
+    from pipelines.terminal.process import start
 
     start("pipelines.stripe_full")
 
@@ -35,12 +35,12 @@ from pipelines.cli import (
     settings_of,
     window_of,
 )
-from pipelines.output import Report
+from pipelines.terminal.output import Report
 from sources.command_line import Parser
 
 if TYPE_CHECKING:
+    from pipelines.configuration.settings import Settings
     from pipelines.loading.run import Order, Outcome
-    from pipelines.settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "stripe_full.py") -> int:
@@ -115,7 +115,7 @@ def load_each_account(settings: Settings, order: Order, *, debug: bool = False) 
 
 def report(outcome: Outcome, *, debug: bool = False) -> int:
     """The summary on stdout, what went wrong on stderr, and the exit code."""
-    from pipelines.loading.display import print_summary
+    from pipelines.terminal.display import print_summary
 
     print_summary(outcome.board)
     if outcome.resumed:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from pipelines.process import start
+    from pipelines.terminal.process import start
 
     start("pipelines.stripe_object")
 
@@ -28,7 +28,7 @@ from pipelines.cli import (
     say_what_differs,
     settings_of,
 )
-from pipelines.output import Report
+from pipelines.terminal.output import Report
 from sources.command_line import Parser
 
 

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from pipelines.process import start
+    from pipelines.terminal.process import start
 
     start("pipelines.stripe_part")
 
 from pipelines.cli import ALL_WELL, SOME_FAILED, add_common_options, run_command, settings_of, whole_number
-from pipelines.process import lost_output
+from pipelines.terminal.process import lost_output
 from sources.command_line import Parser
 
 if TYPE_CHECKING:
-    from pipelines.settings import Settings
+    from pipelines.configuration.settings import Settings
     from pipelines.sync.parts import Task
 
 COMMAND = "stripe_sync"  # what `sync_runs` calls it: a part of one

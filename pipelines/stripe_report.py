@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from pipelines.process import start
+    from pipelines.terminal.process import start
 
     start("pipelines.stripe_report")
 
 from pipelines.cli import ALL_WELL, add_common_options, run_command, say, settings_of
-from pipelines.output import Report
+from pipelines.terminal.output import Report
 from sources.command_line import Parser
 from sources.errors import BadConfiguration
 

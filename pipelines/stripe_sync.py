@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from pipelines.process import start
+    from pipelines.terminal.process import start
 
     start("pipelines.stripe_sync")
 
@@ -33,13 +33,13 @@ from pipelines.cli import (
     settings_of,
     whole_number,
 )
-from pipelines.output import Report
+from pipelines.terminal.output import Report
 from pipelines.warehouse.problems import DatabaseProblem
 from sources.command_line import Parser
 from sources.errors import RetryLater
 
 if TYPE_CHECKING:
-    from pipelines.settings import Settings
+    from pipelines.configuration.settings import Settings
     from pipelines.sync.settings import SyncSettings
 
 FOLLOW_SECONDS = 60.0

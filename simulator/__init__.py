@@ -10,12 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simulator.faults import Fault, Faults
-    from simulator.limits import Budget
+    from simulator.http.faults import Fault, Faults
+    from simulator.http.limits import Budget
     from simulator.simulator import Simulator
 
 __all__ = ["Budget", "Fault", "Faults", "Simulator"]
-HOMES = {"Budget": "limits", "Fault": "faults", "Faults": "faults", "Simulator": "simulator"}
+HOMES = {"Budget": "http.limits", "Fault": "http.faults", "Faults": "http.faults", "Simulator": "simulator"}
 
 
 def __getattr__(name: str) -> Any:

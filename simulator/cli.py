@@ -11,9 +11,9 @@ from difflib import get_close_matches
 from math import inf
 from typing import Any
 
-from simulator.faults import KINDS
-from simulator.gates import names_of
-from simulator.limits import BUDGETS
+from simulator.api.gates import names_of
+from simulator.http.faults import KINDS
+from simulator.http.limits import BUDGETS
 from simulator.simulator import Simulator
 from sources.command_line import Parser
 from sources.errors import shown

@@ -14,21 +14,21 @@ from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Any, Literal
 
-from simulator.account import Account
-from simulator.accounts import Accounts, model
-from simulator.activity import Activity
-from simulator.api import Api
-from simulator.business import Maker
-from simulator.clock import Clock
-from simulator.control import Control
-from simulator.deliveries import Deliveries
-from simulator.faults import Faults
-from simulator.keys import Keys
-from simulator.limits import BUDGETS, Budget, Limits
-from simulator.objects import Object
-from simulator.server import Connection
-from simulator.service import Service
-from simulator.writes import Writes
+from simulator.account.account import Account
+from simulator.account.accounts import Accounts, model
+from simulator.account.clock import Clock
+from simulator.account.deliveries import Deliveries
+from simulator.account.objects import Object
+from simulator.api.api import Api
+from simulator.api.keys import Keys
+from simulator.api.writes import Writes
+from simulator.content.activity import Activity
+from simulator.content.business import Maker
+from simulator.http.control import Control
+from simulator.http.faults import Faults
+from simulator.http.limits import BUDGETS, Budget, Limits
+from simulator.http.server import Connection
+from simulator.http.service import Service
 from sources.stripe_api.catalogue import TABLES
 
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from simulator.events import KEPT
-from simulator.gates import lacking
-from simulator.objects import Object, key_of
-from simulator.store import Row
+from simulator.account.events import KEPT
+from simulator.account.objects import Object, key_of
+from simulator.account.store import Row
+from simulator.api.gates import lacking
 from sources.stripe_api.catalogue import RESOURCES, TABLES, Resource
 
 if TYPE_CHECKING:
-    from simulator.account import Account
+    from simulator.account.account import Account
 
 # Rows that their table's own list never shows, whatever is asked for.
 UNLISTED: Mapping[str, Callable[[Row], bool]] = {

@@ -50,7 +50,7 @@ GLOBAL = ("-q", "--quiet", "--json", "--debug")
 
 def main() -> int:
     """The console script. Never returns where a command runs: `start` exits with its code."""
-    from pipelines.process import start
+    from pipelines.terminal.process import start
 
     start("stripe_elt.__main__", "run")
 

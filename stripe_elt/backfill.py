@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from pipelines.cli import add_common_options, add_dry_run, asked_of, moment, run_command, settings_of, window_of
-from pipelines.output import Report
+from pipelines.terminal.output import Report
 from sources.command_line import Parser
 
 

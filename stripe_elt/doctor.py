@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 
 from pipelines.cli import ALL_WELL, SOME_FAILED, add_common_options, run_command
-from pipelines.output import Report
+from pipelines.terminal.output import Report
 from sources.command_line import Parser
 
 

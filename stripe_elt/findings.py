@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 
 from pipelines.accounts import own_account
 from pipelines.cli import settings_of
+from pipelines.configuration.settings import Settings
 from pipelines.session import open_database, refuse_other_mode
-from pipelines.settings import Settings
 from pipelines.state import OWN_TABLES, modes_of_accounts
 from pipelines.sync.settings import read_sync_settings
 from pipelines.warehouse.database import Database

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 
 from pipelines.cli import add_common_options, resources_of, run_command, settings_of
-from pipelines.output import Report
+from pipelines.terminal.output import Report
 from sources.command_line import Parser
 
 

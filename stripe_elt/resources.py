@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipelines.cli import ALL_WELL, add_output_options, run_command
-from pipelines.output import Report
+from pipelines.terminal.output import Report
 from sources.command_line import Parser
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from pipelines.cli import add_common_options, duration, run_command
-from pipelines.output import Report
+from pipelines.terminal.output import Report
 from sources.command_line import Parser
 from stripe_elt.tunnel import PROGRAMS
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipelines.cli import ALL_WELL, SOME_FAILED, add_common_options, duration, run_command, settings_of
-from pipelines.output import Report
+from pipelines.terminal.output import Report
 from sources.command_line import Parser
 
 SHOWN_RUNS = 5

@@ -7,13 +7,13 @@ from contextlib import closing
 
 from pipelines.check.report import TABLE as CHECKS
 from pipelines.cli import ALL_WELL, DRIFT
+from pipelines.configuration.settings import Settings
 from pipelines.loading.tables import create_tables, missing_sql, tables_of
 from pipelines.models.indexes import keep_indexes
 from pipelines.models.live import LiveViews
-from pipelines.output import Report
 from pipelines.session import open_database
-from pipelines.settings import Settings
 from pipelines.state import OWN_TABLES, State
+from pipelines.terminal.output import Report
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from pipelines.warehouse.problems import AlreadyRunning, database_problems

@@ -13,7 +13,7 @@ import pytest
 from starlette.routing import Match, Route
 
 import webhook_sink
-from pipelines.settings import SECTION, Settings, environment_name
+from pipelines.configuration.settings import SECTION, Settings, environment_name
 from pipelines.state import STATEMENTS
 from pipelines.sync.settings import SECTION as SYNC_SECTION
 from pipelines.sync.settings import SyncSettings

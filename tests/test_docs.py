@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 
 import demo
 from docs.sessions import PAGES, ROOT, blocks, run, shown
-from pipelines.settings import SECTION, Settings, environment_name
+from pipelines.configuration.settings import SECTION, Settings, environment_name
 from pipelines.state import OWN_TABLES
 from pipelines.sync.settings import SECTION as SYNC_SECTION
 from pipelines.sync.settings import SyncSettings

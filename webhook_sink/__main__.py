@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 if __name__ == "__main__":  # before the other imports, which take a second: see `start`
-    from pipelines.process import start
+    from pipelines.terminal.process import start
 
     start("webhook_sink.__main__")
 
@@ -17,10 +17,10 @@ from typing import Any
 
 from pipelines.accounts import one_account, own_account
 from pipelines.cli import ALL_WELL, SOME_FAILED, add_output_options, level_of, moment, run_command, say
-from pipelines.log import log_to_stderr
-from pipelines.output import Report
-from pipelines.process import Interrupts, interruptible, lost_output, stops
-from pipelines.settings import Settings, read_settings
+from pipelines.configuration.settings import Settings, read_settings
+from pipelines.terminal.log import log_to_stderr
+from pipelines.terminal.output import Report
+from pipelines.terminal.process import Interrupts, interruptible, lost_output, stops
 from sources.command_line import Parser
 from sources.stripe_api.provider import open_client
 from webhook_sink.endpoint_secrets import TO_FORGET, Secrets

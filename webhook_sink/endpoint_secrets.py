@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Self
 
-from pipelines.settings import Settings
+from pipelines.configuration.settings import Settings
 from pipelines.warehouse.postgres_database import PostgresDatabase, open_postgres
 from pipelines.warehouse.problems import DatabaseProblem
 from pipelines.warehouse.rights import create_missing, refuse_missing

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from pipelines.settings import Settings
+from pipelines.configuration.settings import Settings
 from sources.errors import (
     AuthenticationFailed,
     BadConfiguration,

@@ -20,9 +20,9 @@ from sources.provider import Retriever
 from webhook_sink.commit.batch import ClaimedReread, PendingWrite, reread_key
 from webhook_sink.commit.connection import Pool, describe_error, transaction
 from webhook_sink.commit.ledger import RELATED, Ledger
+from webhook_sink.commit.metrics import Metrics
 from webhook_sink.commit.writer import QueueFull, Writer
 from webhook_sink.decision import Decision, Reread, describe_left_out
-from webhook_sink.metrics import Metrics
 
 log = logging.getLogger("stripe_elt.sink")
 

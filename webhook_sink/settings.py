@@ -1,6 +1,7 @@
-"""The sink's own settings, read like those of `pipelines.settings`: environment first, then `.dlt`.
+"""The sink's own settings, read like those of batch runs: environment first, then `.dlt`.
 
-Settings that batch runs have too (database, dataset, key, account) are in `pipelines.settings`. Knows no command line.
+Settings that batch runs have too (database, dataset, key, account) are in
+`pipelines.configuration.settings`. Knows no command line.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.settings import read_fields, refuse_wrong, setting
+from pipelines.configuration.settings import read_fields, refuse_wrong, setting
 from sources.stripe_api.catalogue import CATALOGUE, TABLES
 
 SECTION = "webhook_sink"

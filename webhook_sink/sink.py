@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.accounts import own_account
-from pipelines.settings import Settings, read_contract
+from pipelines.configuration.settings import Settings, read_contract
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from pipelines.warehouse.problems import DatabaseProblem, database_error_of, explained, state_of
 from pipelines.warehouse.verdict import DENIED
@@ -24,11 +24,11 @@ from sources.stripe_api.provider import STRIPE
 from webhook_sink.commit.batch import BatchTransactions, Outcome, PendingWrite
 from webhook_sink.commit.connection import describe_error, new_pool, transaction
 from webhook_sink.commit.ledger import Ledger, create_tables
+from webhook_sink.commit.metrics import Metrics
 from webhook_sink.commit.schema import SchemaState
 from webhook_sink.commit.writer import Writer
 from webhook_sink.decision import Decision, Policy, decide
 from webhook_sink.endpoint_secrets import read_secrets, unreadable
-from webhook_sink.metrics import Metrics
 from webhook_sink.owner import Owner, owner_of
 from webhook_sink.rereads import Rereader
 from webhook_sink.settings import SinkSettings

@@ -17,9 +17,9 @@ from pipelines.check.drift_candidates import DriftCandidates
 from pipelines.check.report import CheckReport
 from pipelines.check.unlisted import Unlisted
 from pipelines.loading.parents import StoredParents
-from pipelines.process import raise_if_interrupted
 from pipelines.session import Session
 from pipelines.sync.future_rows import future_rows
+from pipelines.terminal.process import raise_if_interrupted
 from pipelines.warehouse.stored_rows import StoredRows
 from sources.catalogue import Resource
 from sources.columns.conversion_counts import Rejected, left_out

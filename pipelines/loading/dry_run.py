@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipelines.configuration.settings import Settings
 from pipelines.session import known_account, open_database
-from pipelines.settings import Settings
 from pipelines.state import State
 from pipelines.warehouse.database import Database, has_table
 from sources.catalogue import Resource

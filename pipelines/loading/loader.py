@@ -19,7 +19,7 @@ from pyarrow import csv, parquet
 from pipelines.loading.dlt_configuration import own_configuration
 from pipelines.loading.dlt_load import File, Target, load_files
 from pipelines.loading.working_folders import working_folder
-from pipelines.process import raise_if_interrupted
+from pipelines.terminal.process import raise_if_interrupted
 from pipelines.warehouse.database import Database, has_table
 from pipelines.warehouse.merge import ACCOUNT, PARENT, SET_MARKER, SOURCE, SYNCED_AT, Contents
 from pipelines.warehouse.problems import DatabaseProblem, explained

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.loading.display import Board, showing
+from pipelines.configuration.settings import Settings
 from pipelines.loading.journal import Journal, progress_of, reopened
 from pipelines.loading.package import Limits, Package, Packages
 from pipelines.loading.parents import StoredParents
-from pipelines.process import raise_if_interrupted
 from pipelines.session import Session, open_session
-from pipelines.settings import Settings
 from pipelines.state import State
+from pipelines.terminal.display import Board, showing
+from pipelines.terminal.process import raise_if_interrupted
 from pipelines.warehouse.problems import DatabaseProblem, database_problems
 from sources.catalogue import Resource
 from sources.columns.conversion_counts import ConversionCounts

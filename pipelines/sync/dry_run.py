@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from pipelines.configuration.settings import Settings
 from pipelines.loading.dry_run import Planned, planned, stored
-from pipelines.settings import Settings
 from pipelines.sync.cadence import due_lists
 from pipelines.sync.lists import last_listed
 from pipelines.sync.settings import SyncSettings

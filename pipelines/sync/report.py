@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pipelines.cli import ALL_WELL, SOME_FAILED, say, say_what_differs
-from pipelines.loading.display import print_summary
 from pipelines.sync.sync import SyncOutcome
+from pipelines.terminal.display import print_summary
 from sources.columns.conversion_counts import left_out
 
 

@@ -1,4 +1,4 @@
-"""The settings of scheduled syncs and checks, read as `pipelines.settings` reads its own: environment, then `.dlt`."""
+"""The settings of scheduled syncs and checks, read as those of loads are: environment, then `.dlt`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.settings import environment_name, read_fields, setting
+from pipelines.configuration.settings import environment_name, read_fields, setting
 from sources.errors import BadConfiguration
 from sources.stripe_api.catalogue import CATALOGUE
 

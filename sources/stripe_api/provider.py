@@ -20,7 +20,7 @@ from sources.stripe_api.paging.plan import fetch
 
 
 def open_client(settings: Any) -> Client:
-    """A client that keeps to the account's share, by the settings (`pipelines.settings.Settings`).
+    """A client that keeps to the account's share, by the settings (`pipelines.configuration.settings.Settings`).
 
     Raises `BadConfiguration` without a usable key.
     """

@@ -15,8 +15,8 @@ import orjson
 import pytest
 import urllib3
 
+from pipelines.configuration.settings import Settings
 from pipelines.loading.run import Order, Outcome, run
-from pipelines.settings import Settings
 from sources.provider import Provider
 from tests.contributing.toy import CATALOGUE, TOY, ToyClient
 from tests.contributing.toy_api import KEY, toy_api

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from simulator.business.contracts import Contract
-from simulator.business.lives import Lives
+from simulator.content.business.contracts import Contract
+from simulator.content.business.lives import Lives
 from tests.databases import Database
 from tests.models.loaded import build, built
 from tests.pipelines.mirror import Mirror

@@ -23,12 +23,12 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from simulator.limits import BUDGETS
+from simulator.http.limits import BUDGETS
 from tests.databases import Database, with_database
 
 if TYPE_CHECKING:
     from simulator import Simulator
-    from simulator.service import Counted
+    from simulator.http.service import Counted
     from tests.pipelines.mirror import Mirror
 
 ELSEWHERE = {"api_base", "database_url", "duckdb_path", "stripe_account", "stripe_context"}

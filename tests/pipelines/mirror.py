@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.check.check import Check, CheckOrder
 from pipelines.check.report import CheckReport
+from pipelines.configuration.settings import Settings
 from pipelines.loading.run import Order, run
 from pipelines.session import Session, open_database, open_session
-from pipelines.settings import Settings
 from pipelines.sync.lists import loaded_resources
 from pipelines.sync.objects import Loaded, load_objects
 from pipelines.sync.settings import SyncSettings
@@ -31,7 +31,7 @@ from tests.pipelines.beginnings import Beginnings
 
 if TYPE_CHECKING:
     from simulator import Simulator
-    from simulator.account import Account
+    from simulator.account.account import Account
 
 START = 1_760_000_000  # a second of October 2025
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from pipelines.process import INTERRUPTED, Interrupts, start
+from pipelines.terminal.process import INTERRUPTED, Interrupts, start
 
 SOON = 10.0  # seconds that a loaded machine may take
 READY = b"!"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipelines.accounts import each_account
+from pipelines.configuration.settings import Settings
 from pipelines.loading.run import Order, run
 from pipelines.session import open_session
-from pipelines.settings import Settings
 from pipelines.stripe_sync import sync_once
 from pipelines.sync.settings import SyncSettings
 from sources.errors import BadConfiguration
@@ -21,7 +21,7 @@ from tests import processes
 from tests.pipelines.mirror import Mirror
 
 if TYPE_CHECKING:
-    from simulator.account import Account
+    from simulator.account.account import Account
 
 
 def settings(account: str | None) -> Settings:

@@ -17,7 +17,7 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import configuration
+from pipelines.configuration import reading as configuration
 
 KEYS = (
     "sources.stripe.workers",
@@ -30,7 +30,7 @@ KEYS = (
 )
 READ = """
 import json, sys
-from pipelines.configuration import configured, settings_found
+from pipelines.configuration.reading import configured, settings_found
 try:
     read = [[configured(key, secret=secret) for key in json.loads(sys.argv[1])] for secret in (False, True)]
     found = sorted(settings_found())

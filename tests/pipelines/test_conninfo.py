@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 from psycopg2.extensions import parse_dsn
 
+from pipelines.configuration.settings import Settings
 from pipelines.session import open_database
-from pipelines.settings import Settings
 from pipelines.warehouse import destinations
 from pipelines.warehouse.postgres import conninfo
 from pipelines.warehouse.postgres.connecting import hidden

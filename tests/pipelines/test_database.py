@@ -15,8 +15,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from pipelines.configuration.settings import Settings
 from pipelines.session import open_database
-from pipelines.settings import Settings
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem, without_rows
 

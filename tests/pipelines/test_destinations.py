@@ -14,10 +14,10 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from pyarrow import parquet
 
+from pipelines.configuration.settings import Settings
 from pipelines.loading.dlt_load import File, Target, load_files
 from pipelines.loading.loader import contents_of, write_csv
 from pipelines.session import open_database
-from pipelines.settings import Settings
 from pipelines.warehouse.database import Database
 from sources.stripe_api.catalogue import CATALOGUE
 

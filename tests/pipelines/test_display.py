@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from pipelines.loading.display import Active, Board, _title, log_line, print_summary
+from pipelines.terminal.display import Active, Board, _title, log_line, print_summary
 from sources.fetch.values import ResourceStatus
 from sources.stripe_api.catalogue import select
 

@@ -11,12 +11,12 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from pipelines.configuration.settings import Settings
 from pipelines.loading.run import Order, run
 from pipelines.session import open_database
-from pipelines.settings import Settings
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import DatabaseProblem
-from simulator.faults import Fault, Faults
+from simulator.http.faults import Fault, Faults
 from sources.stripe_api.catalogue import select
 from tests.databases import Database, with_database
 from tests.pipelines.mirror import START, Mirror

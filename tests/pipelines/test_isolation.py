@@ -29,7 +29,7 @@ from pipelines.sync.report import report
 from pipelines.warehouse.problems import DatabaseProblem
 from pipelines.warehouse.stored_rows import StoredRows
 from pipelines.warehouse.verdict import refusal_of
-from simulator.objects import Object
+from simulator.account.objects import Object
 from sources.columns.arrow import arrow_tables
 from sources.columns.columns import MORE_COLUMNS, Columns
 from sources.columns.conversion_counts import ConversionCounts, left_out

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pipelines.log import JsonLines, TextLines
+from pipelines.terminal.log import JsonLines, TextLines
 
 
 def record(error: bool = False) -> logging.LogRecord:

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines.configuration.settings import Settings
 from pipelines.loading.loader import contents_of
 from pipelines.session import open_database
-from pipelines.settings import Settings
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.merge import Holder, Merge
 

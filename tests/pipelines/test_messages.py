@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.accounts import each_account
-from pipelines.settings import SECTION, Settings, environment_name, read_settings
+from pipelines.configuration.settings import SECTION, Settings, environment_name, read_settings
 from pipelines.sync.objects import _tables
 from pipelines.sync.settings import SECTION as SYNC_SECTION
 from pipelines.sync.settings import SyncSettings, read_sync_settings

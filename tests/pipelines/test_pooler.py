@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from pipelines.configuration.settings import Settings
 from pipelines.loading.run import Order, run
 from pipelines.session import open_database
-from pipelines.settings import Settings
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem, explained
 from sources.stripe_api.catalogue import select

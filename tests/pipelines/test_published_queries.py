@@ -23,7 +23,7 @@ from tests.pipelines.mirror import START, Mirror
 
 if TYPE_CHECKING:
     from simulator import Simulator
-    from simulator.account import Account
+    from simulator.account.account import Account
 
 Rows = list[tuple[Any, ...]]
 ABOUT_RUNS = ("stripe_metrics.", "stripe.sync_", "stripe.stripe_webhook_events", "information_schema.")

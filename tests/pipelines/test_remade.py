@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.account import Account
+from simulator.account.account import Account
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.generate.sdk import Ref, Sdk
 from tests.pipelines.mirror import Mirror

@@ -14,8 +14,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from docs.sessions import ROOT, blocks
 from pipelines.check.check import Check, CheckOrder
+from pipelines.configuration.settings import Settings
 from pipelines.session import open_database
-from pipelines.settings import Settings
 from pipelines.sync.lists import loaded_resources
 from pipelines.sync.parts import drop_staging, scope_of
 from pipelines.warehouse.problems import DatabaseProblem

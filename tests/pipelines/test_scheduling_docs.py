@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.check.report import TABLE
-from pipelines.settings import SECTION, Settings, environment_name
+from pipelines.configuration.settings import SECTION, Settings, environment_name
 from pipelines.sync.cadence import Last, due_lists
 from pipelines.sync.settings import SECTION as SYNC_SECTION
 from pipelines.sync.settings import SyncSettings

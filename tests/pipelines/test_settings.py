@@ -13,7 +13,7 @@ import pytest
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
-from pipelines.settings import Settings, environment_name, read_settings
+from pipelines.configuration.settings import Settings, environment_name, read_settings
 from pipelines.sync.settings import SyncSettings, read_sync_settings
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from sources.errors import BadConfiguration

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.process import NOT_BEGUN
+from pipelines.terminal.process import NOT_BEGUN
 from tests.pipelines.mirror import Mirror
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for a process's state")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from simulator.accounts import model
-from simulator.expand import left_out
+from simulator.account.accounts import model
+from simulator.api.expand import left_out
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.generate.sdk import Ref, Type
 from tests.simulator.conftest import NOON, Reader

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from simulator import Simulator
-from simulator.account import Account
-from simulator.accounts import FURNISHED
+from simulator.account.account import Account
+from simulator.account.accounts import FURNISHED
 from tests.simulator.conftest import NOON
 
 OPTIONS: dict[str, Any] = {"seed": 21, "customers": 1, "now": NOON, "running": False}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.parameters import parse
+from simulator.api.parameters import parse
 from sources.stripe_api.catalogue import RESOURCES
 from tests.simulator.conftest import Reader
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.objects import difference
-from simulator.store import Row, Shelf, Window
+from simulator.account.objects import difference
+from simulator.account.store import Row, Shelf, Window
 
 
 @st.composite

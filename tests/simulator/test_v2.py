@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from simulator.objects import iso
+from simulator.account.objects import iso
 from tests.simulator.conftest import NOON, Reader
 
 

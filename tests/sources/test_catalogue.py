@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from simulator.expand import INCLUDABLE
+from simulator.api.expand import INCLUDABLE
 from sources.errors import UnknownResource
 from sources.stripe_api.catalogue import (
     CATALOGUE,

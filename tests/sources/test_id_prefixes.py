@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.ids import PREFIXES
+from simulator.account.ids import PREFIXES
 from sources.stripe_api.catalogue import TABLES, tables_of_object
 from sources.stripe_api.catalogue.prefixes import OBJECTS_BY_PREFIX, prefix_of, tables_named, tables_of_id
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from simulator.limits import Budget
+from simulator.http.limits import Budget
 from sources.errors import (
     AuthenticationFailed,
     BadConfiguration,

@@ -14,9 +14,9 @@ import psycopg
 import pytest
 import urllib3
 
-from pipelines.settings import Settings
+from pipelines.configuration.settings import Settings
 from simulator import Simulator
-from simulator.deliveries import signature
+from simulator.account.deliveries import signature
 from sources.stripe_api.events.webhook import read_event
 from webhook_sink.http.server import server_of
 from webhook_sink.settings import SinkSettings

@@ -16,7 +16,7 @@ import pytest
 import urllib3
 
 from simulator import Simulator
-from simulator.deliveries import signature
+from simulator.account.deliveries import signature
 from sources.stripe_api.catalogue.fields import api_version
 from sources.stripe_api.provider import STRIPE
 from tests import processes

@@ -10,7 +10,7 @@ import pytest
 
 from webhook_sink.__main__ import _parser
 from webhook_sink.commit.ledger import RELATIONS
-from webhook_sink.metrics import Metrics
+from webhook_sink.commit.metrics import Metrics
 from webhook_sink.receiver import ANSWERS
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from simulator.deliveries import signature
+from simulator.account.deliveries import signature
 from sources.errors import BadConfiguration
 from tests.webhook_sink.conftest import ACCOUNT, SECRET, Stored, event
 from webhook_sink import create_app, process_webhook

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.settings import Settings
+from pipelines.configuration.settings import Settings
 from sources.errors import BadConfiguration
 from webhook_sink.endpoints import Endpoints
 

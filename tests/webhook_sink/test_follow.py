@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from simulator import Simulator
-from simulator.events import KEPT
+from simulator.account.events import KEPT
 from sources.errors import SkipResource
 from sources.fetch.limiter import Limiter
 from sources.fetch.values import Page

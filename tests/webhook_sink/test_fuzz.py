@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simulator import Simulator
-from simulator.deliveries import signature
+from simulator.account.deliveries import signature
 from sources.stripe_api.catalogue.events import TYPES
 from tests.webhook_sink.conftest import NOW, SECRET, Served, Stored, event
 

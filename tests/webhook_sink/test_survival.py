@@ -18,7 +18,7 @@ import urllib3
 
 from pipelines.loading.run import Order, run
 from simulator import Simulator
-from simulator.deliveries import signature
+from simulator.account.deliveries import signature
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.provider import STRIPE
 from tests.pipelines.test_session_properties import set_for_the_server

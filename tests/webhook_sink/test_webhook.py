@@ -14,7 +14,7 @@ import orjson
 import pytest
 import urllib3
 
-from simulator.deliveries import signature
+from simulator.account.deliveries import signature
 from tests.webhook_sink.conftest import ACCOUNT, NOW, SECRET, Served, Stored, event
 
 Serve = Callable[..., Served]

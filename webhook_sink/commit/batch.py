@@ -30,10 +30,10 @@ from webhook_sink.commit.connection import (
     result_rows,
 )
 from webhook_sink.commit.ledger import Ledger
+from webhook_sink.commit.metrics import Metrics
 from webhook_sink.commit.rows import JsonRow, MergeSql, json_rows
 from webhook_sink.commit.schema import SchemaChanged, SchemaState
 from webhook_sink.decision import Decision, Reread
-from webhook_sink.metrics import Metrics
 
 Outcome = Literal["committed", "duplicate", "failed", "unavailable"]
 """`committed`: with everything that it needs. `duplicate`: the ledger already had the event. `failed`: the ledger keeps

@@ -17,8 +17,8 @@ from pipelines.warehouse.verdict import verdict_of
 from sources.columns.contract import SchemaFrozen
 from webhook_sink.commit.batch import BatchTransactions, Outcome, PendingWrite
 from webhook_sink.commit.connection import describe_error
+from webhook_sink.commit.metrics import Metrics
 from webhook_sink.commit.schema import SchemaChanged, SchemaState, TableColumns
-from webhook_sink.metrics import Metrics
 
 log = logging.getLogger("stripe_elt.sink")
 

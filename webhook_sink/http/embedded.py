@@ -15,7 +15,7 @@ import threading
 from dataclasses import fields
 from typing import Any
 
-from pipelines.settings import Settings, read_settings
+from pipelines.configuration.settings import Settings, read_settings
 from pipelines.warehouse.problems import keep_rows_out_of_logs
 from sources.errors import BadConfiguration, shown
 from webhook_sink.http.app import App

@@ -30,9 +30,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from pipelines.accounts import each_account, one_account, work_on_each_account
+from pipelines.configuration.settings import Settings
 from pipelines.loading.run import Order, run
 from pipelines.session import new_run_id, open_session
-from pipelines.settings import Settings
 from pipelines.state import overview, runs_of
 from pipelines.sync.objects import UnknownObject, load_objects
 from pipelines.sync.settings import read_sync_settings

@@ -9,8 +9,8 @@ from functools import partial
 
 import uvicorn
 
-from pipelines.process import stops
-from pipelines.settings import Settings
+from pipelines.configuration.settings import Settings
+from pipelines.terminal.process import stops
 from sources.errors import BadConfiguration
 from webhook_sink.http.app import App
 from webhook_sink.http.management import management_routes

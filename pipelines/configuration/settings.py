@@ -1,0 +1,377 @@
+"""One frozen `Settings`, read once from the environment and `.dlt`, in dlt's own order and under dlt's own names.
+
+Every field says in its metadata what it is for; docs/reference/settings.md is generated from here.
+Knows no command line: scripts replace fields with `dataclasses.replace`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import os
+import re
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
+
+from pipelines.configuration.reading import configured, settings_found
+from pipelines.terminal.log import LogFormat
+from sources.errors import NEAR, BadConfiguration, looks_secret, shown
+
+if TYPE_CHECKING:
+    from sources.columns.contract import Contract
+
+LOG = logging.getLogger("stripe_elt")
+
+DLTS_OWN: Mapping[str, Collection[str]] = {"sources.stripe": ("schema_contract", "max_table_nesting", "schema")}
+"""Names in our sections that others than the settings' classes read: what dlt itself knows of a source."""
+
+OF_THE_SOURCE: Mapping[str, Mapping[str, str]] = {
+    "sources.stripe": {
+        "resources": "--resources",
+        "since": "--since",
+        "until": "--until",
+        "full_refresh": "--full-refresh",
+    }
+}
+"""Arguments of `stripe_source()` in our sections -> the options that the commands take instead."""
+
+SHORTENED: Mapping[str, Collection[str]] = {"sources.stripe": ("", "stripe", "sources")}
+"""Sections of a file that leave out a part of ours, as dlt's other settings may."""
+
+LIKE = 0.9
+"""How alike two sections have to be for one to be taken for the other with a typing error."""
+
+
+def refuse_unread(section: str, names: Collection[str]) -> None:
+    """Raises BadConfiguration for a setting in the section that nobody reads, with the nearest name that there is.
+
+    A section that is nearly this one, or a part of it, and has one of these names, gets a warning: it may be another
+    program's. So does a setting that only `stripe_source()` reads.
+    """
+    options = OF_THE_SOURCE.get(section, {})
+    known = {*names, *DLTS_OWN.get(section, ()), *options}
+    for place, found, name in settings_found():
+        if found == section and name in options:
+            LOG.warning(
+                "The commands do not read the setting %s, which is an argument of stripe_source() only. Use"
+                " the option %s instead.",
+                _told(place, found, name),
+                options[name],
+            )
+        elif found == section and name not in known:
+            if (
+                not (near := difflib.get_close_matches(name, known, 1))
+                and place == "environment"
+                and "." not in section
+            ):
+                continue  # `SYNC__…` may be another program's
+            advice = f"Did you mean {near[0]}?" if near else f"Its settings are: {', '.join(sorted(names))}."
+            raise BadConfiguration(f"There is no setting {_given(place, found, name, known)}. {advice}")
+        elif name in known and (_is_nearly(found, section) or _is_shortened(place, found, section)):
+            LOG.warning(
+                "The setting %s is not read: no command has this section. Did you mean %s?",
+                _told(place, found, name),
+                _told(place, section, name),
+            )
+
+
+def warn_misspelt(section: str, names: Collection[str]) -> None:
+    """Warns of a setting in a section of dlt's whose name is nearly one of these, but none of them."""
+    for place, found, name in settings_found():
+        near = difflib.get_close_matches(name.lower(), names, 1, NEAR)
+        if found.lower() == section and near and name != near[0]:
+            LOG.warning("The setting %s is not read. Did you mean %s?", _given(place, found, name, names), near[0])
+
+
+def _is_nearly(found: str, section: str) -> bool:
+    if found == section or found.startswith((f"{section}_", f"{section}.")):
+        return False
+    return difflib.SequenceMatcher(None, found.lower(), section).ratio() >= LIKE
+
+
+def _is_shortened(place: str, found: str, section: str) -> bool:
+    return place != "environment" and found.lower() in SHORTENED.get(section, ())
+
+
+def _told(place: str, section: str, name: str) -> str:
+    if place == "environment":
+        return f"{section}.{name}".replace(".", "__").upper()
+    return f"{name} in the section [{section}] of {place}" if section else f"{name} at the top of {place}"
+
+
+def _given(place: str, section: str, name: str, known: Collection[str]) -> str:
+    """A setting whose name is none of ours, and may be a value in the wrong place."""
+    told = shown(name, known)
+    return _told(place, section, name if told == repr(name) else "…") + ("" if told == repr(name) else f" {told}")
+
+
+Destination = Literal["duckdb", "postgres"]
+Indexes = Literal["default", "none"]
+
+BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+"""How a setting that is on or off may be written."""
+
+
+def setting(default: Any, about: str, *, env: str | None = None, also: str | None = None, secret: bool = False) -> Any:
+    """A field: `env` is a shorter environment variable that wins over it, and `also` one that other tools read."""
+    metadata = {"about": about, "env": env, "also": also, "secret": secret}
+    return field(default=default, metadata=metadata, repr=not secret)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set. Paths are relative to the working folder, rates are requests a second."""
+
+    stripe_secret_key: str | None = setting(
+        None,
+        "Secret or restricted key. It needs only read permissions.",
+        env="STRIPE_SECRET_KEY",
+        also="STRIPE_API_KEY",
+        secret=True,
+    )
+    api_base: str = setting("https://api.stripe.com", "Address of Stripe's API, of a proxy, or of the simulator.")
+    stripe_version: str | None = setting(
+        None, "API version to request. The default is the version of the installed SDK."
+    )
+    stripe_account: str | None = setting(
+        None, "Connected account to read (`acct_…`), sent as `Stripe-Account`; several separated by commas, or `all`."
+    )
+    stripe_context: str | None = setting(None, "Account or organisation path to read, sent as `Stripe-Context`.")
+    account_id: str | None = setting(
+        None, "The account's id, which is written to `_account_id`. Set it if the key may not read `/v1/account`."
+    )
+    max_retries: int = setting(5, "Number of times that a request is retried after a temporary failure.")
+    initial_retry_delay: float = setting(
+        0.5, "Longest wait before the first retry, in seconds; it doubles for each further one."
+    )
+    max_retry_delay: float = setting(60.0, "Longest wait before a retry, in seconds.")
+    connect_timeout: float = setting(10.0, "Seconds to wait for a connection.")
+    read_timeout: float = setting(80.0, "Seconds to wait for the start of an answer, and for each further part of it.")
+    request_deadline: float = setting(
+        180.0, "Seconds that a whole request may take, up to the last byte of its answer."
+    )
+    max_clock_skew: float = setting(
+        600.0,
+        "Seconds by which the `Date` of an answer may differ from the clock that confirms it, which is this"
+        " machine's or the database's; `inf` for a simulated account.",
+    )
+    live_rate: float = setting(100.0, "Stripe's limit for a live account, in requests per second; `inf` for no limit.")
+    sandbox_rate: float = setting(
+        25.0, "Stripe's limit for a sandbox or test-mode account, in requests per second; `inf` for no limit."
+    )
+    endpoint_rate: float = setting(
+        25.0, "Stripe's limit for each endpoint, in requests per second; `inf` for no limit."
+    )
+    rate_limit_share: float = setting(
+        0.5, "Share of the account's rate limit to use, above 0 and at most 1. The rest is left for your own checkout."
+    )
+    workers: int = setting(16, "Maximum number of concurrent requests.")
+    package_rows: int = setting(40_000, "Approximate number of rows in one load package.")
+    package_megabytes: int = setting(48, "Approximate size of one load package, in megabytes.")
+    package_seconds: float = setting(
+        30.0, "Longest time that fetched rows wait before their package is loaded, in seconds."
+    )
+    destination: Destination = setting("duckdb", "`duckdb` or `postgres`.")
+    dataset: str = setting(
+        "stripe",
+        "Schema that holds the tables. Its name begins with a letter and has at most 28 lower-case letters,"
+        " digits and underscores. It must not end in `_current`, `_staging` or `_secrets`, which are reserved"
+        " for the project's other schemas.",
+    )
+    duckdb_path: str = setting(
+        "stripe_data.duckdb",
+        "DuckDB file. Its name without the extension must differ from the dataset's name, or table names"
+        " become ambiguous.",
+        env="DUCKDB_PATH",
+    )
+    duckdb_memory_limit: str = setting("1GB", "Maximum memory that DuckDB may use.")
+    indexes: Indexes = setting(
+        "default",
+        "`default` makes indexes on every reference and on `created` after a load into Postgres, in tables of"
+        " four megabytes or more; `none` makes none, and leaves those that are there.",
+    )
+    database_url: str | None = setting(
+        None,
+        "libpq connection string, or a URL in another client's format (see docs/postgres.md). The default is"
+        " dlt's own `destination.postgres.credentials`.",
+        env="DATABASE_URL",
+        secret=True,
+    )
+    database_ca: str | None = setting(
+        None,
+        "Certificate of the authority that signed the database server's certificate, as PEM or base64 of"
+        " PEM. It replaces `sslrootcert`.",
+        env="DATABASE_CA",
+    )
+
+    log_format: LogFormat | None = setting(
+        None, "`text` or `json`: lines of the log on stderr. The default is `json` for the sink, and `text` elsewhere."
+    )
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the key is a live one: `sk_live_…` or `rk_live_…`."""
+        return "_live_" in (self.stripe_secret_key or "")
+
+    @property
+    def told_account(self) -> str | None:
+        """Whose objects are read, where the settings tell: a connected account's are its own, not the platform's."""
+        return self.stripe_account or self.account_id
+
+    @property
+    def account_rate(self) -> float:
+        """Requests a second that this process may spend on the account."""
+        return (self.live_rate if self.is_live else self.sandbox_rate) * self.rate_limit_share
+
+
+SECTION = "sources.stripe"
+DATASET = r"(?!pg_|\w*_(?:staging|secrets)(?:_|\Z)|\w*_current\Z)[a-z][a-z0-9_]{0,27}"
+"""Within Postgres' 63 characters with `_staging_` and the name of a part; not where another dataset has its views, its
+staging tables or its secrets."""
+
+FOREIGN_SCHEMAS = ("information_schema", "temp", "system")
+
+
+def full_name(name: str, section: str = SECTION) -> str:
+    """dlt's path of a setting, as in `.dlt/config.toml`: `sources.stripe.api_base`."""
+    return f"{section}.{name}"
+
+
+def environment_name(name: str, section: str = SECTION) -> str:
+    """dlt's environment variable of a setting: `SOURCES__STRIPE__API_BASE`."""
+    return full_name(name, section).replace(".", "__").upper()
+
+
+def read_settings(**given: Any) -> Settings:
+    """Reads every field: what is `given` (not None) wins, then the short variable, then dlt's environment and files.
+
+    Raises `BadConfiguration` naming the setting that cannot be used.
+    """
+    settings = Settings(**read_fields(Settings, SECTION, given))
+    _check(settings)
+    return settings
+
+
+def read_contract() -> Contract:
+    """dlt's `schema_contract` of the source: a word, a table in `.dlt/config.toml`, or JSON in the environment.
+
+    Raises BadConfiguration.
+    """
+    from sources.columns.contract import SETTING, contract_of
+
+    given: Any = configured(SETTING)
+    if isinstance(given, str) and given.strip().startswith("{"):
+        with suppress(ValueError):  # contract_of says what is wrong with it
+            given = json.loads(given)
+    return contract_of(given)
+
+
+def read_fields(kind: type[Any], section: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The set values of a dataclass whose fields are made by `setting`, in the order that `read_settings` says."""
+    values: dict[str, Any] = {}
+    hints = get_type_hints(kind)
+    names = [each.name for each in fields(kind)]
+    in_files = [f"{each.name}{FILE}" for each in fields(kind) if each.metadata["secret"]]
+    refuse_unread(section, [*names, *in_files])
+    for each in fields(kind):
+        value = given.get(each.name)
+        if value is None:
+            value = _found_value(each.metadata, each.name, section)
+        if value is not None:
+            if not each.metadata["secret"] and looks_secret(str(value)):
+                raise BadConfiguration(
+                    f"The setting {each.name} contains what looks like a key, a signing secret or a"
+                    f" connection string, which does not belong there. {_set(each.name, section)}"
+                )
+            values[each.name] = _typed(each.name, section, value, hints[each.name])
+    return values
+
+
+FILE = "_file"
+"""What follows the name of a secret whose value is in a file."""
+
+
+def _found_value(metadata: Mapping[str, Any], name: str, section: str) -> Any:
+    """The value of a setting: of its short variables, then of dlt's own places; of a secret also what a file holds."""
+    is_secret = metadata["secret"]
+    for variable in filter(None, (metadata["env"], metadata.get("also"))):
+        if value := os.environ.get(variable):
+            return value
+        if is_secret and (path := os.environ.get(f"{variable}{FILE.upper()}")):
+            return _of_file(path, f"{variable}{FILE.upper()}")
+    value = configured(full_name(name, section), secret=is_secret)
+    if value is None and is_secret and (path := configured(full_name(f"{name}{FILE}", section))):
+        return _of_file(str(path), environment_name(f"{name}{FILE}", section))
+    return value
+
+
+def _of_file(path: str, name: str) -> str:
+    """The text of a secret's file, without the blanks around it. Raises BadConfiguration, which names the setting."""
+    try:
+        text = Path(path).read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadConfiguration(
+            f"The file that the setting {name} names cannot be read: {why}. Set it to the path of a file that holds the"
+            " value and nothing else."
+        ) from None
+    if not text:
+        raise BadConfiguration(f"The file that the setting {name} names is empty. It has to hold the value.")
+    return text
+
+
+def _typed(name: str, section: str, value: Any, hint: Any) -> Any:
+    kind = next((kind for kind in (int, float, bool) if hint is kind), str)
+    if kind is bool:
+        if str(value).lower() in BOOLEANS:
+            return BOOLEANS[str(value).lower()]
+        raise BadConfiguration(f"The setting {name} is neither true nor false. {_set(name, section)}")
+    try:
+        if isinstance(value, Mapping | list | bool) or (kind is int and isinstance(value, float)):
+            raise ValueError
+        return kind(value)
+    except (ValueError, OverflowError):
+        wanted = {int: "whole number", float: "number", str: "text"}[kind]
+        raise BadConfiguration(f"The setting {name} is not a {wanted}. {_set(name, section)}") from None
+
+
+def _check(settings: Settings) -> None:
+    limits = {
+        "rate_limit_share": 0 < settings.rate_limit_share <= 1,
+        "workers": 1 <= settings.workers <= 256,
+        "max_retries": settings.max_retries >= 0,
+        "initial_retry_delay": settings.initial_retry_delay >= 0,
+        "max_retry_delay": settings.max_retry_delay >= 0,
+        "connect_timeout": settings.connect_timeout > 0,
+        "read_timeout": settings.read_timeout > 0,
+        "request_deadline": settings.request_deadline > 0,
+        "max_clock_skew": settings.max_clock_skew > 0,
+        "package_seconds": settings.package_seconds >= 0,
+        "package_rows": settings.package_rows >= 1,
+        "package_megabytes": settings.package_megabytes >= 1,
+        "live_rate": settings.live_rate > 0,
+        "sandbox_rate": settings.sandbox_rate > 0,
+        "endpoint_rate": settings.endpoint_rate > 0,
+        "log_format": settings.log_format in (None, *get_args(LogFormat)),
+        "destination": settings.destination in get_args(Destination),
+        "indexes": settings.indexes in get_args(Indexes),
+        "dataset": re.fullmatch(DATASET, settings.dataset) is not None and settings.dataset not in FOREIGN_SCHEMAS,
+        "api_base": settings.api_base.startswith(("http://", "https://")),
+    }
+    refuse_wrong(Settings, SECTION, limits)
+
+
+def refuse_wrong(kind: type[Any], section: str, is_right: Mapping[str, bool]) -> None:
+    """Raises BadConfiguration for the first setting that is not right. The message has no value: it may be a secret."""
+    for each in fields(kind):
+        if not is_right.get(each.name, True):
+            about = each.metadata["about"]
+            raise BadConfiguration(f"The setting {each.name} has an invalid value. {about} {_set(each.name, section)}")
+
+
+def _set(name: str, section: str) -> str:
+    return f"Set {environment_name(name, section)}, or {name} in the section [{section}] of .dlt/config.toml."

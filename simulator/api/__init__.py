@@ -1,0 +1,1 @@
+"""What Stripe answers: routes, keys, parameters, filters, lists, expanded objects, refusals. Knows no socket."""

@@ -1,0 +1,190 @@
+"""`expand[]`: which fields of an object may be expanded, and the object with them expanded.
+
+From the SDK's annotations: an ExpandableField becomes the object that its id names, a list or a value that is "not
+included by default" is included (https://docs.stripe.com/expand). Everything else is refused, as Stripe does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from simulator.account.account import Account
+from simulator.account.objects import Object, place
+from simulator.account.store import Row
+from simulator.account.views import empty_list
+from simulator.api import refusals
+from sources.stripe_api.catalogue import TABLES, Embedded, table_of_object
+from sources.stripe_api.generate.sdk import Field, Ref, Sdk
+
+DEEPEST = 4
+LEFT_OUT = "not included by default"
+# Fields that stand in an object only when expanded, where the SDK's texts do not say so.
+INCLUDABLE: Mapping[str, frozenset[str]] = {
+    "charge": frozenset({"refunds"}),
+    "checkout.session": frozenset({"line_items"}),
+    "coupon": frozenset({"applies_to", "currency_options"}),
+    "customer": frozenset({"cash_balance", "invoice_credit_balance", "sources", "subscriptions", "tax", "tax_ids"}),
+    "identity.verification_session": frozenset({"verified_outputs"}),
+    "invoice": frozenset({"confirmation_secret", "payments"}),
+    "issuing.card": frozenset({"cvc", "number"}),
+    "payment_link": frozenset({"line_items"}),
+    "plan": frozenset({"tiers"}),
+    "price": frozenset({"currency_options", "tiers"}),
+    "quote": frozenset({"line_items"}),
+    "treasury.transaction": frozenset({"entries"}),
+}
+# Lists that come when expanded and that fill no table from there: the table, and the list's URL.
+ELSEWHERE: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("charges", "refunds"): ("refunds", "/v1/charges/{id}/refunds"),
+    ("customers", "subscriptions"): ("subscriptions", "/v1/customers/{id}/subscriptions"),
+    ("invoices", "payments"): ("invoice_payments", "/v1/invoice_payments?invoice={id}"),
+}
+
+
+class Expansion:
+    """The fields to expand of an object, checked: paths below the object, split at their dots."""
+
+    def __init__(self, sdk: Sdk, table: str, objects: Sequence[str], paths: Sequence[str], *, listed: bool) -> None:
+        classes = sdk.object_classes()
+        self.sdk = sdk
+        self.paths: list[list[str]] = []
+        for path in paths:
+            parts = path.split(".")
+            if len(parts) > DEEPEST:
+                raise refusals.too_deep(path)
+            if listed:
+                if parts[0] != "data" or len(parts) == 1:
+                    raise refusals.not_expandable(path)
+                parts = parts[1:]
+            listable = any(one.expand and one.field == ".".join(parts) for one in TABLES[table].embedded)
+            if not listable and not any(
+                _allowed(sdk, classes[name], parts, name) for name in objects if name in classes
+            ):
+                raise refusals.not_expandable(path)
+            self.paths.append(parts)
+        names = {".".join(parts) for parts in self.paths}
+        lists = [one for one in TABLES[table].embedded if one.expand and one.field in names]
+        self._splices = [Splice(one) for one in lists] if len(lists) == len(names) else []
+
+    def apply(self, account: Account, table: str, row: Row) -> bytes:
+        """The JSON of a row with the fields expanded."""
+        view = account.views.of(table, row)
+        if self._splices:
+            spliced = _spliced(account, view, row, self._splices)
+            if spliced is not None:
+                return spliced
+        object: Object = orjson.loads(view)
+        for parts in self.paths:
+            listed = _list(account, table, row.id, ".".join(parts))
+            if listed is not None:
+                place(object, ".".join(parts), listed)
+            else:
+                _expand(account, object, parts)
+        return orjson.dumps(object)
+
+
+class Splice:
+    """An embedded list as bytes to set in at an object's end; where it is nested, the bytes that say so."""
+
+    __slots__ = ("after", "before", "embedded", "field", "nested")
+
+    def __init__(self, embedded: Embedded) -> None:
+        holder, dot, _ = embedded.field.partition(".")
+        self.embedded = embedded
+        self.field = b',"%b":' % embedded.field.encode()
+        self.nested = b'"%b":{' % holder.encode() if dot else None
+        self.before, self.after = empty_list(embedded)
+
+
+def _spliced(account: Account, view: bytes, row: Row, lists: Sequence[Splice]) -> bytes | None:
+    """The JSON with the lists set in at its end, which takes a hundredth of the time of parsing it.
+
+    None where a list belongs inside a nested object that is there. A field's name in quotes can only be a field: inside
+    a string the quotes would be escaped.
+    """
+    parts: list[bytes | memoryview] = [memoryview(view)[:-1]]
+    id = row.id.encode()
+    for one in lists:
+        if one.nested is not None:
+            if one.nested in view:
+                return None
+        elif account.tables[one.embedded.table].has(row.id):
+            parts += (one.field, orjson.dumps(account.views.embedded(row, one.embedded)))
+        else:
+            parts += (one.field, one.before, id, one.after)
+    if len(parts) == 1:
+        return view
+    parts.append(b"}")
+    return b"".join(parts)
+
+
+def left_out(field: Field, owner: str = "") -> bool:
+    """Whether a field stands in an object (of kind `owner`) only when it is expanded."""
+    return LEFT_OUT in field.doc or field.name in INCLUDABLE.get(owner, ())
+
+
+def _allowed(sdk: Sdk, ref: Ref, parts: Sequence[str], owner: str = "") -> bool:
+    field = sdk.fields(ref).get(parts[0])
+    if field is None:
+        return False
+    if len(parts) == 1:
+        return field.type.kind == "expandable" or left_out(field, owner) or "expand" in field.doc.lower()
+    rest = parts[1:]
+    if field.type.kind == "list":
+        rest = rest[1:] if rest[0] == "data" else rest
+    return bool(rest) and any(_allowed(sdk, inner, rest) for inner in field.type.refs)
+
+
+def _expand(account: Account, holder: Any, parts: Sequence[str]) -> None:
+    """Expands the field at `parts` below `holder`, an object or an array of objects."""
+    if isinstance(holder, list):
+        for one in holder:
+            _expand(account, one, parts)
+        return
+    if not isinstance(holder, dict):
+        return
+    name, rest = parts[0], parts[1:]
+    value = holder.get(name)
+    if isinstance(value, str):
+        value = holder[name] = _object(account, value, name)
+    elif value is None and not rest:
+        table = table_of_object(str(holder.get("object")))
+        value = holder[name] = _included(account, table, str(holder.get("id")), name) if table else None
+    if rest:
+        _expand(account, value, rest)
+
+
+def _object(account: Account, id: str, field: str) -> Any:
+    """The object that an id names (the id where it is gone), as a retrieve would show it."""
+    for table, collection in account.tables.items():
+        row = None if collection.scoped else collection.get(id)
+        if row is not None and table != field:
+            return orjson.loads(account.views.of(table, row))
+        gone = account.deleted[table].get(id)
+        if gone is not None:
+            return {"id": gone.id, "object": gone.object, "deleted": True}
+    return id
+
+
+def _included(account: Account, table: str, id: str, field: str) -> Any:
+    """The list or the value that stands in an object only when its field is expanded."""
+    row = account.tables[table].get(id)
+    if row is not None and field in TABLES[table].shown_on_request:
+        return orjson.loads(row.own).get(field)
+    return _list(account, table, id, field)
+
+
+def _list(account: Account, table: str, id: str, field: str) -> Object | None:
+    """The list that stands in an object only when its field is expanded, None where the field is no such list."""
+    listed = None
+    for embedded in TABLES[table].embedded:
+        row = account.tables[table].get(id)
+        if embedded.expand and embedded.field == field and row is not None:
+            listed = account.views.embedded(row, embedded)
+    if (table, field) in ELSEWHERE:
+        below, url = ELSEWHERE[table, field]
+        listed = account.views.listed(below, id, url.format(id=id))
+    return None if listed is None else dict(orjson.loads(orjson.dumps(listed)))

@@ -1,0 +1,331 @@
+"""Subscriptions that live: they are billed period by period, change within a period, and end, as Stripe does it.
+
+    contract = Contract.begin(make, customer, [(price, 3)], at=…)
+    contract.bill()                       # whatever periods have begun by `make.now`
+    contract.change(item, price, 5)       # with a proration, or without
+    contract.end()
+
+Everything that Stripe would show of it is in the account: subscription and items, invoices with their lines, prorations
+as invoice items that wait for the next invoice, discounts, events. `mrr_at` is the truth at any second.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from simulator.account.objects import Object
+from simulator.content.business.maker import DAY, Maker, months_later
+from simulator.content.business.worth import cost, half_up, monthly, reductions, tier_parts
+
+STEPS = {"day": DAY, "week": 7 * DAY}
+
+
+@dataclass
+class Item:
+    """An item as it is now."""
+
+    id: str
+    price: Object
+    quantity: int
+    since: int
+
+
+@dataclass
+class Contract:
+    """One subscription. `start` and `end` bound the period that is billed; `told` is its MRR from second to second."""
+
+    make: Maker
+    id: str
+    customer: str
+    currency: str
+    anchor: int
+    items: dict[str, Item]
+    coupons: dict[str, Object]
+    trial_end: int | None = None
+    periods: int = 0
+    start: int = 0
+    end: int = 0
+    ends_at: int | None = None
+    status: str = "active"
+    waiting: list[str] = field(default_factory=list)
+    invoiced: list[str] = field(default_factory=list)
+    told: list[tuple[int, int]] = field(default_factory=list)
+    next_prices: list[tuple[str, Object, int]] = field(default_factory=list)
+
+    # --- its life -----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def begin(
+        cls,
+        make: Maker,
+        customer: Object,
+        sold: Sequence[tuple[Object, int]],
+        *,
+        coupon: Object | None = None,
+        trial_days: int = 0,
+    ) -> Contract:
+        """Creates the subscription now, and bills its first period, or its trial."""
+        now, id = make.now, make.ids.of("subscription")
+        items = [Item(make.ids.of("subscription_item"), price, quantity, now) for price, quantity in sold]
+        trial_end = now + trial_days * DAY if trial_days else None
+        own = cls(
+            make,
+            id,
+            customer["id"],
+            sold[0][0]["currency"],
+            trial_end or now,
+            {one.id: one for one in items},
+            {},
+            trial_end,
+        )
+        if coupon is not None:
+            own.coupons[make.ids.of("discount")] = coupon
+        own.status = "trialing" if trial_end else "active"
+        own.start, own.end = (now, trial_end) if trial_end else (now, own._boundary(1))
+        make.add(
+            "subscriptions", "subscription", now, id=id, customer=customer["id"], currency=own.currency, start_date=now,
+            status=own.status, trial_start=now if trial_end else None, trial_end=trial_end, items=own._shown(),
+            discounts=list(own.coupons), cancel_at_period_end=False, billing_cycle_anchor=own.anchor, metadata={},
+            collection_method="charge_automatically",
+        )  # fmt: skip
+        for discount, given in own.coupons.items():
+            make.add(
+                "discounts", "discount", now, id=discount, customer=own.customer, subscription=id, start=now,
+                source={"type": "coupon", "coupon": given["id"]}, event="customer.discount.created",
+            )  # fmt: skip
+        own._invoice("subscription_create")
+        own._tell()
+        return own
+
+    def bill(self) -> None:
+        """Begins the periods that have begun by now. Ends at a period's end where that was asked for."""
+        while self.status != "canceled" and self.end <= self.make.now:
+            at = self.end
+            if self.ends_at is not None and self.ends_at <= at:
+                self._end(at)
+                return
+            was_trial, self.status = self.status == "trialing", "active"
+            self.periods += 0 if was_trial else 1
+            self.start, self.end = at, self._boundary(self.periods + 1)
+            for item, price, quantity in self.next_prices:  # a schedule's phase: without a proration
+                if item in self.items:
+                    self.items[item] = Item(item, price, quantity, at)
+            self.next_prices = []
+            self._update(at, {"status": self.status, "items": self._shown()})
+            self._invoice("subscription_cycle", at)
+            self._tell(at)
+
+    def change(self, item: str, price: Object, quantity: int, *, prorate: bool = True) -> None:
+        """Another price of the same interval, or another quantity, from now on."""
+        old = self.items[item]
+        self.items[item] = Item(item, price, quantity, self.make.now)
+        self._prorate((old, -1), (self.items[item], 1), when=prorate)
+        self._changed()
+
+    def add(self, price: Object, quantity: int, *, prorate: bool = True) -> None:
+        """One more item from now on."""
+        new = Item(self.make.ids.of("subscription_item"), price, quantity, self.make.now)
+        self.items[new.id] = new
+        self._prorate((new, 1), when=prorate)
+        self._changed()
+
+    def remove(self, item: str, *, prorate: bool = True) -> None:
+        """One item less from now on."""
+        old = self.items.pop(item)
+        self._prorate((old, -1), when=prorate)
+        self._changed()
+
+    def switch(self, price: Object, quantity: int) -> None:
+        """The only item gets a price of another interval: what is unused is credited, and a new period begins now."""
+        (item,) = self.items
+        old, now = self.items[item], self.make.now
+        self._prorate((old, -1), when=True)
+        self.items[item] = Item(item, price, quantity, now)
+        self.anchor, self.periods, self.start = now, 0, now
+        self.end = self._boundary(1)
+        self._update(now, {"items": self._shown(), "billing_cycle_anchor": now})
+        self._invoice("subscription_update")
+        self._tell()
+
+    def plan(self, item: str, price: Object, quantity: int) -> None:
+        """A schedule changes an item at the end of the period."""
+        self.next_prices.append((item, price, quantity))
+
+    def ask_to_end(self) -> None:
+        """It is to end with its period."""
+        self.ends_at = self.end
+        changes = {"cancel_at_period_end": True, "cancel_at": self.end, "canceled_at": self.make.now}
+        self._update(self.make.now, changes)
+
+    def end_now(self, *, prorate: bool = False) -> None:
+        """It ends at once."""
+        for item in list(self.items.values()):
+            self._prorate((item, -1), when=prorate)
+        self._end(self.make.now)
+
+    # --- the truth ----------------------------------------------------------------------------------------------------
+
+    def mrr_at(self, second: int) -> int:
+        """Its MRR at a second, as `told` has it: 0 before its start and after its end."""
+        place = bisect_right(self.told, (second, 1 << 62))
+        return int(self.told[place - 1][1]) if place else 0
+
+    def _tell(self, at: int | None = None) -> None:
+        if self.status in ("trialing", "canceled"):
+            worth = 0
+        else:
+            costs = {id: cost(one.price, one.quantity) for id, one in self.items.items() if _licensed(one.price)}
+            off = reductions(costs, [one for one in self.coupons.values() if one["duration"] == "forever"])
+            worth = sum(monthly(self.items[id].price, amount - off[id]) for id, amount in costs.items())
+        self.told.append((self.make.now if at is None else at, worth))
+
+    # --- what Stripe shows --------------------------------------------------------------------------------------------
+
+    def _boundary(self, periods: int) -> int:
+        """Where the period of this number ends, counted from the anchor."""
+        every = next(iter(self.items.values())).price["recurring"]
+        many = periods * every["interval_count"]
+        if every["interval"] in STEPS:
+            return self.anchor + int(many * STEPS[every["interval"]])
+        return months_later(self.anchor, many * (12 if every["interval"] == "year" else 1))
+
+    def _shown(self) -> list[Object]:
+        return [
+            self.make.plain(
+                "subscription_item", one.since, id=one.id, subscription=self.id, price=one.price, metadata={},
+                quantity=one.quantity if _licensed(one.price) else None, current_period_start=self.start,
+                current_period_end=self.end, discounts=[],
+            )
+            for one in self.items.values()
+        ]  # fmt: skip
+
+    def _update(self, at: int, changes: Object) -> None:
+        self.make.account.update("subscriptions", self.id, changes, at=at)
+
+    def _changed(self) -> None:
+        self._update(self.make.now, {"items": self._shown()})
+        self._tell()
+
+    def _end(self, at: int) -> None:
+        self.status = "canceled"
+        shown = self.make.account.get("subscriptions", self.id) or {}
+        changes = {"status": "canceled", "ended_at": at, "canceled_at": shown["canceled_at"] or at}
+        self.make.account.update("subscriptions", self.id, changes, at=at, event="customer.subscription.deleted")
+        self._tell(at)
+
+    def _prorate(self, *parts: tuple[Item, int], when: bool) -> None:
+        """Credits (-1) and debits (1) for the rest of the period, net of discounts, which wait for the next invoice."""
+        now = self.make.now
+        if not when or self.status == "trialing" or now >= self.end:
+            return
+        rest = Fraction(self.end - now, self.end - self.start)
+        for one, sign in parts:
+            if not _licensed(one.price):
+                continue
+            full = cost(one.price, one.quantity)
+            percents = [each for each in self.coupons.values() if each["percent_off"] is not None]
+            amount = sign * half_up((full - reductions({one.id: full}, percents)[one.id]) * rest)
+            made = self.make.add(
+                "invoiceitems", "invoiceitem", now, date=now, customer=self.customer, currency=self.currency,
+                amount=amount, quantity=one.quantity, proration=True, period={"start": now, "end": self.end},
+                pricing=_pricing(one.price), metadata={}, invoice=None,
+                parent={"type": "subscription_details",
+                        "subscription_details": {"subscription": self.id, "subscription_item": one.id}},
+            )  # fmt: skip
+            self.waiting.append(made["id"])
+
+    def _invoice(self, reason: str, at: int | None = None) -> None:
+        """An invoice for what waits and for the period that begins, paid at once."""
+        at = self.make.now if at is None else at
+        make, id = self.make, self.make.ids.of("invoice")
+        lines = [self._waiting_line(one, id) for one in self.waiting]
+        self.waiting = []
+        full = {one.id: cost(one.price, one.quantity) for one in self.items.values() if _licensed(one.price)}
+        off = {each: reductions(full, [coupon]) for each, coupon in self.coupons.items()}
+        for one in self.items.values():
+            if self.status == "trialing":
+                lines.append(self._line(id, at, one, 0, one.quantity, []))
+            elif not _licensed(one.price):
+                used = make.chance.randrange(500)
+                lines.append(self._line(id, at, one, used, used, []))
+            else:
+                parts = (
+                    tier_parts(one.price, one.quantity)
+                    if one.price["tiers"]
+                    else [(Fraction(full[one.id]), one.quantity)]
+                )
+                amounts = [{"discount": each, "amount": taken[one.id]} for each, taken in off.items()]
+                for place, (amount, quantity) in enumerate(parts):
+                    lines.append(self._line(id, at, one, half_up(amount), quantity, [] if place else amounts))
+        total = sum(one["amount"] - sum(part["amount"] for part in one["discount_amounts"]) for one in lines)
+        make.add(
+            "invoices", "invoice", at, id=id, lines=lines, customer=self.customer, currency=self.currency,
+            status="paid", billing_reason=reason, subtotal=sum(one["amount"] for one in lines), total=total,
+            amount_due=max(total, 0), amount_paid=max(total, 0), amount_remaining=0, attempted=True, attempt_count=1,
+            discounts=list(self.coupons), metadata={},
+            status_transitions={"finalized_at": at, "paid_at": at, "voided_at": None, "marked_uncollectible_at": None},
+            parent={"type": "subscription_details", "quote_details": None, "subscription_details": {
+                "subscription": self.id, "metadata": {}, "subscription_proration_date": None}},
+        )  # fmt: skip
+        self.invoiced.append(id)
+
+    def _line(self, invoice: str, at: int, one: Item, amount: int, quantity: int, amounts: list[Object]) -> Object:
+        details = {
+            "subscription": self.id, "subscription_item": one.id, "invoice_item": None, "proration": False,
+            "proration_details": {"credited_items": None},
+        }  # fmt: skip
+        return self._made_line(
+            invoice, at, one.price, amount, quantity, {"start": self.start, "end": self.end}, amounts,
+            {"type": "subscription_item_details", "subscription_item_details": details, "invoice_item_details": None},
+        )  # fmt: skip
+
+    def _waiting_line(self, item: str, invoice: str) -> Object:
+        """The line of an invoice item that has waited. Credits name what they credit."""
+        waited = self.make.account.update("invoiceitems", item, {"invoice": invoice}, at=self.make.now, event=False)
+        is_credit = waited["amount"] < 0
+        credited = {"invoice": self.invoiced[-1], "invoice_line_items": ["il_earlier"]} if is_credit else None
+        details = {
+            "subscription": self.id, "invoice_item": item, "proration": True,
+            "proration_details": {"credited_items": credited},
+        }  # fmt: skip
+        price = {
+            "id": waited["pricing"]["price_details"]["price"],
+            "product": waited["pricing"]["price_details"]["product"],
+        }
+        return self._made_line(
+            invoice, waited["date"], price, waited["amount"], waited["quantity"], waited["period"], [],
+            {"type": "invoice_item_details", "invoice_item_details": details, "subscription_item_details": None},
+        )  # fmt: skip
+
+    def _made_line(
+        self,
+        invoice: str,
+        at: int,
+        price: Object,
+        amount: int,
+        quantity: int,
+        period: Object,
+        amounts: Any,
+        parent: Object,
+    ) -> Object:
+        return self.make.plain(
+            "line_item", at, invoice=invoice, amount=amount, subtotal=amount, currency=self.currency, quantity=quantity,
+            period=period, pricing=_pricing(price), parent=parent, discount_amounts=amounts, subscription=self.id,
+            metadata={}, discountable=True,
+        )  # fmt: skip
+
+
+def _licensed(price: Object) -> bool:
+    return bool(price["recurring"]["usage_type"] == "licensed")
+
+
+def _pricing(price: Object) -> Object:
+    return {
+        "type": "price_details",
+        "price_details": {"price": price["id"], "product": price["product"]},
+        "unit_amount_decimal": None,
+    }
