@@ -45,6 +45,8 @@ FOREIGN_NAMES = ("DATABASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http
 # What guards a server's data when its machine fails, which no test brings about. A commit is still one when a server or
 # a client is killed (synchronous_commit stays as it is), and the servers that tests stop themselves keep all settings.
 OF_THE_DISK = ("fsync", "full_page_writes")
+FASTEST = "strategy file_copy"
+"""How a server copies its template: without a line of log for each page, six times as fast as the default."""
 
 hypothesis.settings.register_profile("project", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("project")
@@ -113,7 +115,8 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     """URL of an empty database of this test's own, dropped afterwards with every connection that is left to it."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+        how = sql.SQL(FASTEST if connection.info.server_version >= 150000 else "")
+        connection.execute(sql.SQL("create database {} template template0 {}").format(sql.Identifier(name), how))
     yield with_database(postgres_server, name)
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))

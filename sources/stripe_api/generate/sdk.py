@@ -108,7 +108,7 @@ class Sdk:
             path = self.root.joinpath(*name.split(".")[1:])
             path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
             tree = ast.parse(path.read_text(encoding="utf-8"))
-            self._modules[name] = Module(name, tree, dict(_classes(tree)), dict(_imports(tree)))
+            self._modules[name] = Module(name, tree, dict(_classes(tree)), dict(_imports(tree.body)))
         return self._modules[name]
 
 
@@ -148,9 +148,12 @@ def _classes(node: ast.Module | ast.ClassDef, prefix: str = "") -> Iterator[tupl
             yield from _classes(child, f"{prefix}{child.name}.")
 
 
-def _imports(tree: ast.Module) -> Iterator[tuple[str, Ref]]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("stripe"):
+def _imports(body: list[ast.stmt]) -> Iterator[tuple[str, Ref]]:
+    """What a module imports from the SDK, outside of functions and classes: annotations name nothing else."""
+    for node in body:
+        if isinstance(node, ast.If):  # TYPE_CHECKING
+            yield from _imports([*node.body, *node.orelse])
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("stripe"):
             for alias in node.names:
                 yield alias.asname or alias.name, Ref(node.module, alias.name)
 
