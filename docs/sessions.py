@@ -3,7 +3,7 @@
     python docs/sessions.py      # runs every page and replaces what it shows by what is printed now
 
 A ```console block is a session: lines that begin with `$ ` are commands, run in order, in one folder and against one
-fresh demo account for each page; what follows a command is its output, where a line `...` stands for any lines, and
+fresh demo account for each page (or for the pages of `TOGETHER`); what follows a command is its output, where a line `...` stands for any lines, and
 `...` in a line for any characters. A ```sql block is a question to the DuckDB file of that folder, and a ```text
 block right after it is the answer. tests/test_docs.py compares all of it.
 """
@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,8 @@ PAGES = [
     ROOT / "CHANGELOG.md",
     *sorted({*(ROOT / "docs").rglob("*.md")} - {*(ROOT / "docs/reference").glob("*")}),
 ]
+TOGETHER = ("docs/metrics.md", "docs/report.md")
+"""Pages that share a folder and an account: each brings up to date what it shows, and they load the same lists."""
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ANY = "..."
 
@@ -46,18 +48,26 @@ class Shown:
         return re.fullmatch(pattern, steady(self.got), re.DOTALL) is not None
 
 
-def shown(page: Path, folder: Path) -> Iterator[Shown]:
-    """Runs a page's sessions and questions in a folder that holds nothing yet."""
+def groups() -> list[list[Path]]:
+    """The pages that have sessions, with those that they share a folder with."""
+    pages = [page for page in PAGES if any(language == "console" for language, _ in blocks(page))]
+    together = [ROOT / name for name in TOGETHER]
+    return [together, *([page] for page in pages if page not in together)]
+
+
+def shown(pages: Sequence[Path], folder: Path) -> Iterator[tuple[Path, Shown]]:
+    """Runs the sessions and questions of pages, one page after the other, in a folder that holds nothing yet."""
     _furnish(folder)
-    question = ""
     with demo.account() as simulator:
-        for language, text in blocks(page):
-            if language == "console":
-                for command, output in steps(text):
-                    yield Shown(command, output, run(command, folder, demo.environment(simulator)))
-            elif language == "text" and question:
-                yield Shown(question, text, demo.answer(str(folder / demo.FILE), question))
-            question = text if language == "sql" else ""
+        for page in pages:
+            question = ""
+            for language, text in blocks(page):
+                if language == "console":
+                    for command, output in steps(text):
+                        yield page, Shown(command, output, run(command, folder, demo.environment(simulator)))
+                elif language == "text" and question:
+                    yield page, Shown(question, text, demo.answer(str(folder / demo.FILE), question))
+                question = text if language == "sql" else ""
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -111,17 +121,16 @@ def refreshed(wanted: str, got: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def refresh(page: Path) -> None:
-    """Writes a page's outputs and answers again."""
-    text = page.read_text("utf-8")
+def refresh(pages: Sequence[Path]) -> None:
+    """Writes the outputs and answers of pages again."""
     with tempfile.TemporaryDirectory() as folder:
-        for each in shown(page, Path(folder)):
+        for page, each in shown(pages, Path(folder)):
             if each.is_true:  # no new timings every time
                 continue
+            text = page.read_text("utf-8")
             at = text.index(each.wanted, text.index(each.asked) + len(each.asked))
             new = refreshed(each.wanted, each.got if each.got.endswith("\n") else f"{each.got}\n")
-            text = text[:at] + new + text[at + len(each.wanted) :]
-    page.write_text(text, encoding="utf-8")
+            page.write_text(text[:at] + new + text[at + len(each.wanted) :], encoding="utf-8")
 
 
 def _pattern(line: str) -> str:
@@ -136,5 +145,5 @@ def _furnish(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    for each in PAGES:
+    for each in groups():
         refresh(each)

@@ -16,7 +16,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import demo
-from docs.sessions import PAGES, ROOT, blocks, run, shown
+from docs.sessions import PAGES, ROOT, blocks, groups, run, shown
 from pipelines.configuration.settings import SECTION, Settings, environment_name
 from pipelines.state import OWN_TABLES
 from pipelines.sync.settings import SECTION as SYNC_SECTION
@@ -111,10 +111,10 @@ def options(text: str) -> set[str]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("page", [page for page in PAGES if text_of(page, "console")], ids=name)
-def test_sessions_give_what_is_shown(page: Path, tmp_path: Path) -> None:
-    for each in shown(page, tmp_path):
-        assert each.is_true, f"{each.asked}\nprints now (make docs writes it to the page):\n{each.got}"
+@pytest.mark.parametrize("pages", groups(), ids=lambda pages: name(pages[0]))
+def test_sessions_give_what_is_shown(pages: list[Path], tmp_path: Path) -> None:
+    for page, each in shown(pages, tmp_path):
+        assert each.is_true, f"{name(page)}: {each.asked}\nprints now (make docs writes it to the page):\n{each.got}"
 
 
 @pytest.mark.timeout(300)
