@@ -6,7 +6,7 @@ Commands run in process against the real simulator and the real database; Stripe
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -143,7 +143,8 @@ class Mirror:
     def rows(self, table: str, *, live: bool = False) -> list[dict[str, Any]]:
         """Stored rows of all accounts, JSON as text."""
         with self.destination.asked() as query:
-            return _rows(query, table, "_deleted_at is null" if live else "true")
+            known = _kinds(query, table).get(table)
+            return _rows(query, table, known, "_deleted_at is null" if live else "true") if known else []
 
     def differences(self, names: Sequence[str] = (), account: Account | None = None) -> list[str]:
         """Where an account's live rows and the account differ, field by field; empty when they are equal.
@@ -154,8 +155,12 @@ class Mirror:
         columns = self._columns()
         found: list[str] = []
         with self.destination.asked() as query:
-            for table, objects in truth(account, [one.name for one in select(names)]).items():
-                rows = _rows(query, table, "_deleted_at is null and _account_id = ?", account.id)
+            kinds = _kinds(query)
+            expected = truth(account, [one.name for one in select(names)])
+            filled = _filled(query, expected.keys() & kinds.keys())
+            for table, objects in expected.items():
+                where = "_deleted_at is null and _account_id = ?"
+                rows = _rows(query, table, kinds[table], where, account.id) if table in filled else []
                 stored = {self._key(table, row): row for row in rows}
                 if not objects and not stored:
                     continue
@@ -191,17 +196,28 @@ class Mirror:
         return tuple(_text(row[name]) for name in TABLES[table].key)
 
 
-def _rows(query: Query, table: str, where: str, *parameters: Any) -> list[dict[str, Any]]:
-    """Rows of a table, none where there is no such table. JSON comes as text."""
-    known = query(
-        "select column_name, data_type from information_schema.columns where table_schema = ? and table_name = ?",
-        ["stripe", table],
-    )
-    if not known:
-        return []
-    selected = [f'cast("{name}" as text)' if kind.lower() in ("json", "jsonb") else f'"{name}"' for name, kind in known]
+def _kinds(query: Query, *tables: str) -> dict[str, dict[str, str]]:
+    """The type of each column, by table: of these tables or, in one question, of all."""
+    where = "table_schema = 'stripe'" + " and table_name = ?" * len(tables)
+    kinds: dict[str, dict[str, str]] = {}
+    asked = f"select table_name, column_name, data_type from information_schema.columns where {where}"
+    for table, column, kind in query(asked, tables):
+        kinds.setdefault(table, {})[column] = kind.lower()
+    return kinds
+
+
+def _filled(query: Query, tables: Iterable[str]) -> set[str]:
+    """Which of these tables have rows, in one question: most have none, and each question takes 10 ms in DuckDB."""
+    each = (f"select '{table}' where exists (select 1 from stripe.\"{table}\")" for table in tables)
+    statement = " union all ".join(each)
+    return {table for (table,) in query(statement)} if statement else set()
+
+
+def _rows(query: Query, table: str, kinds: Mapping[str, str], where: str, *parameters: Any) -> list[dict[str, Any]]:
+    """Rows of a table, whose columns are of these types. JSON comes as text."""
+    selected = [f'cast("{name}" as text)' if kind in ("json", "jsonb") else f'"{name}"' for name, kind in kinds.items()]
     rows = query(f'select {", ".join(selected)} from stripe."{table}" where {where}', parameters)
-    return [dict(zip([name for name, _ in known], row, strict=True)) for row in rows]
+    return [dict(zip(kinds, row, strict=True)) for row in rows]
 
 
 def _text(value: Any) -> str:
