@@ -3,9 +3,9 @@
     python docs/sessions.py      # runs every page and replaces what it shows by what is printed now
 
 A ```console block is a session: lines that begin with `$ ` are commands, run in order, in one folder and against one
-fresh demo account for each page (or for the pages of `TOGETHER`); what follows a command is its output, where a line `...` stands for any lines, and
-`...` in a line for any characters. A ```sql block is a question to the DuckDB file of that folder, and a ```text
-block right after it is the answer. tests/test_docs.py compares all of it.
+fresh demo account for each page (or for the pages of `TOGETHER`); what follows a command is its output, where a line
+`...` stands for any lines, and `...` in a line for any characters. A ```sql block is a question to the DuckDB file of
+that folder, and a ```text block right after it is the answer. tests/test_docs.py compares all of it.
 """
 
 from __future__ import annotations
