@@ -110,7 +110,12 @@ def _table_section(each: Table) -> str:
         facts.append(f"Filled by {code(*(line.name for line in lists))}.")
     if holders:
         facts.append(f"Arrives embedded in {', '.join(link(holder.name) for holder in holders)}.")
-    if not lists and not holders:
+    showing = [one for one in TABLES.values() if any(expanded.table == each.name for expanded in one.expanded)]
+    if showing:
+        facts.append(f"Comes with every read of {', '.join(link(one.name) for one in showing)}, which keep the ids.")
+    if showing and not lists:
+        facts.append("Stripe has no list of these objects: rows also come from events.")
+    if not lists and not holders and not showing:
         facts.append("Stripe has no list of these objects: rows come from events and from reads of single objects.")
     if each.shown_on_request:
         facts.append(

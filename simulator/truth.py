@@ -80,8 +80,13 @@ def _listed(account: Account, resource: Resource, shown: Mapping[str, Mapping[in
 
 
 def _show(account: Account, table: str, row: Row, shown: dict[str, dict[int, Row]]) -> None:
-    """Notes a row and what is embedded in it."""
+    """Notes a row, what is embedded in it, and what its ids name where they are expanded."""
     shown[table][row.seq] = row
+    for expanded in TABLES[table].expanded:
+        if f'"{expanded.field}":["'.encode() in row.own:
+            for id in orjson.loads(row.own)[expanded.field]:
+                if (named := account.tables[expanded.table].get(id)) is not None:
+                    _show(account, expanded.table, named, shown)
     for embedded in TABLES[table].embedded:
         for child in account.tables[embedded.table].of(row.id).rows():
             _show(account, embedded.table, child, shown)

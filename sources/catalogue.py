@@ -46,6 +46,17 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True)
+class Expanded:
+    """An array of ids in an object's `field` that every read asks to have expanded: the objects fill `table`.
+
+    The ids stay in the object, as an event, which is never expanded, shows them.
+    """
+
+    field: str
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
 class Parent:
     """What a child list needs one request (or more) for each of.
 
@@ -105,7 +116,8 @@ class Table:
     of a singleton): the id where the API names the object by it alone, else with the parent's. `unique_id` is
     the field that has the object's present id in old API versions, where `id` was that of another object. `parent`
     is the table of the objects that own these (the table then has a column `_parent_id`), and `parent_field` the
-    field of a row that names its parent, where the object shows one. `retrieve` is the path of a single object with its
+    field of a row that names its parent, where the object shows one. `expanded` are the arrays of ids whose objects
+    come along with every read and have a table of their own. `retrieve` is the path of a single object with its
     columns as placeholders ("/v1/customers/{id}", "/v1/accounts/{_parent_id}/persons/{id}"), None where there is
     none. `shown_on_request` are fields that only arrive when expanded, which every read asks for and no event
     shows; `hidden` those that are never asked for. `chosen_id` says that people can choose the ids, and so can make an
@@ -118,6 +130,7 @@ class Table:
     parent: str | None = None
     parent_field: str | None = None
     embedded: tuple[Embedded, ...] = ()
+    expanded: tuple[Expanded, ...] = ()
     retrieve: str | None = None
     shown_on_request: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
@@ -223,6 +236,12 @@ class Catalogue:
             and resource.range_params is None
             and self.tables[resource.table].parent == resource.parents[0].table
         )
+
+    def filled_with(self, table: str) -> tuple[str, ...]:
+        """The tables that the objects of a table fill when they are read: its own, and those of what comes in them."""
+        found = dict.fromkeys((table, *(one.table for one in self.tables[table].embedded)))
+        found |= dict.fromkeys(one.table for name in found for one in self.tables[name].expanded)
+        return tuple(found)
 
     def tables_of_object(self, object_name: str) -> tuple[str, ...]:
         """Tables that can hold objects with this `object` value: none, one, or several (cards, items)."""

@@ -99,7 +99,7 @@ def decide(event: Event, policy: Policy, provider: Provider) -> Decision:
     if doubt in ("version", "revalidate", THIN) and reread is not None:
         return Decision({}, reread, waits_for_reread=True, doubt=doubt)
     related = tuple(provider.related(change.object)) if policy.backfills else ()
-    counts = ConversionCounts() if table.embedded else None
+    counts = ConversionCounts() if table.embedded or table.expanded else None
     rows = _rows(change, table, event, policy, provider, counts)
     left_out = describe_left_out(counts) if counts is not None else None
     reread_now = reread if doubt else None

@@ -24,14 +24,10 @@ ATTEMPTS = 5
 
 
 def tables_of(provider: Provider, resources: Iterable[str]) -> list[str]:
-    """The tables that these resources fill, with those of the lists that are embedded in their objects."""
+    """The tables that these resources fill, with those of what comes inside their objects."""
     catalogue = provider.catalogue
-    found: dict[str, None] = {}
-    for name in resources:
-        table = catalogue.resources[name].table
-        for each in (table, *(embedded.table for embedded in catalogue.tables[table].embedded)):
-            found[each] = None
-    return list(found)
+    filled = (catalogue.filled_with(catalogue.resources[name].table) for name in resources)
+    return list(dict.fromkeys(table for tables in filled for table in tables))
 
 
 def missing_sql(database: Database, dataset: str, provider: Provider, tables: Sequence[str]) -> list[str]:

@@ -119,11 +119,10 @@ def loaded_resources(session: Session, names: Sequence[str] = ()) -> list[Resour
 def followed_tables(catalogue: Catalogue, names: Iterable[str]) -> frozenset[str] | None:
     """The tables that events fill where these resources are loaded; None for every table.
 
-    It is every table, also those without a list (mandates, discounts), where all of the default group is loaded.
+    It is every table, also those without a list (mandates), where all of the default group is loaded.
     It must not depend on what a single run is about: the position of the events is one for all tables.
     """
     loaded = set(names)
     if {one.name for one in catalogue.select()} <= loaded:
         return None
-    tables = {catalogue.resources[name].table for name in loaded}
-    return frozenset(tables | {embedded.table for name in tables for embedded in catalogue.tables[name].embedded})
+    return frozenset(table for name in loaded for table in catalogue.filled_with(catalogue.resources[name].table))

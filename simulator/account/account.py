@@ -35,12 +35,13 @@ LINKS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """What is left of a deleted object."""
+    """What is left of a deleted object; `last` is its JSON as it was."""
 
     id: str
     object: str
     at: int
     parent: str | None
+    last: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +238,7 @@ class Account:
     def _remove(self, table: str, row: Row, at: int) -> Deleted:
         own = orjson.loads(row.own)
         self.tables[table].remove(row)
-        gone = Deleted(row.id, own["object"], at, row.parent)
+        gone = Deleted(row.id, own["object"], at, row.parent, row.own.decode())
         self.deleted[table][row.id] = gone
         return gone
 

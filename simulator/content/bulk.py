@@ -66,6 +66,8 @@ def _fill(account: Account, samples: Account, table: str, moments: Sequence[int]
     own = orjson.loads(sample.own)
     if table == "customers":
         own |= {"metadata": {f"{name} {n}": value * 3 for n in range(4) for name, value in words.METADATA}}
+    if "discounts" in own:
+        own |= {"discounts": []}
     if table == "payment_intents":
         own["amount_details"] = None
     children = CHILDREN.get(table)

@@ -35,6 +35,7 @@ from sources.catalogue import (
     Descriptions,
     Embedded,
     EventType,
+    Expanded,
     Gate,
     Pagination,
     Params,
@@ -133,6 +134,7 @@ def declare(
     retrieve: str | None = DERIVED,
     embeds: Mapping[str, str] = NOTHING,
     expands: Mapping[str, str] = NOTHING,
+    expands_ids: Mapping[str, str] = NOTHING,
     not_embedded: Mapping[str, str] = NOTHING,
     shown_on_request: str = "",
     hidden: str = "",
@@ -146,7 +148,8 @@ def declare(
 ) -> Declaration:
     """An object, or several that share a table, with all that is known of it. What is not told here is in `Table`.
 
-    `embeds` are the lists that it always shows, `expands` those that it shows on request: field -> table. The lists in
+    `embeds` are the lists that it always shows, `expands` those that it shows on request: field -> table.
+    `expands_ids` are arrays of ids that become objects on request: field -> table of the objects. The lists in
     `not_embedded` fill no table from there: field -> reason. `ids` are the prefixes of the first object's ids, or of
     each object's: object -> prefixes. `events` are the last words of the event types, or beginning -> last words where
     a type does not begin with the first object's name. The words in `deleted_by` say that the object is gone, those in
@@ -169,6 +172,7 @@ def declare(
             *(Embedded(field, embedded, DERIVED) for field, embedded in embeds.items()),
             *(Embedded(field, embedded, DERIVED, expand=True) for field, embedded in expands.items()),
         ),
+        expanded=tuple(Expanded(field, filled) for field, filled in expands_ids.items()),
         retrieve=retrieve if retrieve != DERIVED else _single(first) if first else None,
         shown_on_request=tuple(shown_on_request.split()),
         hidden=tuple(hidden.split()),

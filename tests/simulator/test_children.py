@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from simulator.content.business.discounts import given, tell
 from sources.stripe_api.catalogue import RESOURCES, TABLES
+from sources.stripe_api.paging.conventions import expansions
 from tests.simulator.conftest import NOON, Reader
 
 DAY = 86400
@@ -114,11 +116,9 @@ def test_lists_left_out_by_default_come_when_expanded(get: Reader) -> None:
 
 @pytest.mark.parametrize("resource", [r for r in RESOURCES.values() if r.kind == "root"], ids=lambda r: str(r.name))
 def test_every_list_takes_the_expansions_that_the_catalogue_wants(get: Reader, resource: object) -> None:
-    table = TABLES[resource.table]  # type: ignore[attr-defined]
-    embedded = [one.field for one in table.embedded if one.expand]
-    fields = [*(field for field in embedded if field.count(".") < 3), *table.shown_on_request]
-    if fields:
-        query = [("expand[]", f"data.{field}") for field in fields]
+    wanted = expansions(resource.table, TABLES)  # type: ignore[attr-defined]
+    query = [(name, field) for name, field in wanted if field.count(".") < 4]
+    if query:
         assert get(resource.path, *resource.passes[0], *query).status == 200  # type: ignore[attr-defined]
 
 
@@ -132,6 +132,29 @@ def test_an_id_becomes_its_object_when_expanded(get: Reader) -> None:
     assert isinstance(deep["payment_intent"], str) or deep["payment_intent"]["customer"]["object"] == "customer"
 
 
+def test_ids_in_an_array_become_objects_when_expanded_and_ended_ones_say_that_they_are_deleted(get: Reader) -> None:
+    account = get.sim.account
+    maker, (customer, *_) = get.sim.maker(), account.objects("customers")
+    coupon = account.get("coupons", "friends & family")
+    subscription = next(one["id"] for one in account.objects("subscriptions") if not one["discounts"])
+    assert coupon is not None
+    discount = given(coupon, subscription, NOON)
+    tell(maker, discount, customer["id"], NOON)
+    account.update("subscriptions", subscription, {"discounts": [discount.id]})
+    path = f"/v1/subscriptions/{subscription}"
+    assert get(path).json["discounts"] == [discount.id]
+    (shown,) = get(path, ("expand[]", "discounts")).json["discounts"]
+    assert shown == account.get("discounts", discount.id)
+    (deep,) = get(path, ("expand[]", "discounts.source.coupon")).json["discounts"]
+    assert isinstance(deep, str) or deep["source"]["coupon"] == coupon
+    account.delete("discounts", discount.id)
+    (ended,) = get(path, ("expand[]", "discounts")).json["discounts"]
+    assert ended == shown | {"deleted": True}
+    listed = get("/v1/subscriptions", ("expand[]", "data.discounts"), ("status", "all"), ("limit", 100)).json["data"]
+    assert next(one for one in listed if one["id"] == subscription)["discounts"] == [ended]
+    account.update("subscriptions", subscription, {"discounts": []})
+
+
 @pytest.mark.parametrize(
     ("path", "field", "code"),
     [
@@ -140,6 +163,8 @@ def test_an_id_becomes_its_object_when_expanded(get: Reader) -> None:
         ("/v1/charges", "data.nothing", None),
         ("/v1/charges", "data.a.b.c.d", "property_expansion_max_depth"),
         ("/v1/invoices/{invoice}", "lines", None),
+        ("/v1/customers", "data.discounts", None),
+        ("/v1/subscriptions", "data.items.data.discounts.source", "property_expansion_max_depth"),
     ],
 )
 def test_what_cannot_be_expanded_is_refused(get: Reader, path: str, field: str, code: str | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sources.stripe_api.catalogue import RESOURCES, TABLES, Embedded, Resource, select
+from sources.stripe_api.paging.conventions import expansions
 from tests.simulator.conftest import NOON, Reader
 
 Found = dict[str, dict[tuple[str, ...], tuple[str | None, dict[str, Any]]]]
@@ -23,9 +24,7 @@ class Crawler:
         self.found: Found = {table: {} for table in TABLES}
 
     def read(self, resource: Resource) -> None:
-        table = TABLES[resource.table]
-        fields = [*(one.field for one in table.embedded if one.expand), *table.shown_on_request]
-        expand = [("expand[]", field) for field in fields]
+        expand = [(name, value.removeprefix("data.")) for name, value in expansions(resource.table, TABLES)]
         if resource.kind == "singleton":
             self.keep(resource.table, self.get(resource.path, *expand).json, None)
             return
@@ -75,6 +74,11 @@ class Crawler:
     def keep(self, table: str, object: dict[str, Any], parent: str | None) -> None:
         for embedded in TABLES[table].embedded:
             self.take(object, table, embedded)
+        for expanded in TABLES[table].expanded:
+            entries = object[expanded.field] or []
+            for one in [dict(entry) for entry in entries if "deleted" not in entry]:
+                self.keep(expanded.table, one, None)
+            object[expanded.field] = object[expanded.field] and [one["id"] for one in entries]
         for field in TABLES[table].shown_on_request:
             if object[field] is None:  # asked for, and not there
                 del object[field]
@@ -92,6 +96,7 @@ class Crawler:
         listed, id = holder.pop(last), object[(*TABLES[table].key, "id")[0]]
         if listed["has_more"]:
             query = [(name, value.format(id=id)) for name, value in embedded.params]
+            query += expansions(embedded.table, TABLES)
             listed["data"] = list(self.get.pages(embedded.path.format(id=id), *query, ("limit", 100)))
         for child in listed["data"]:
             self.keep(embedded.table, child, id)

@@ -188,7 +188,7 @@ with advice as (
     select 'seen, not told' as kind, 'These changes left no proration and no event: they are dated when they were seen, or at the end of what was paid. Receive webhooks, or load events, and the next ones are exact.' as advice
     union all select 'price not loaded', 'Load prices: items and lines of these subscriptions have a price that is not in the tables.'
     union all select 'cost not known', 'Load prices with their tiers: what these items cost cannot be said, and they count as nothing.'
-    union all select 'discount not loaded', 'Load coupons and discounts: it is not known whether these discounts are forever, and they do not lower MRR.'
+    union all select 'discount not loaded', 'Load coupons, and subscriptions and invoices again, which bring their discounts: it is not known whether these discounts are forever, and they do not lower MRR.'
     union all select 'pause not told', 'These subscriptions are paused or unpaid, and no event tells since when.'
     union all select 'ends before it starts', 'These subscriptions end before they start, and never count.'
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 from simulator.account.objects import Object
 from simulator.content import words
+from simulator.content.business.discounts import Discount, given, tell
 from simulator.content.business.invoices import bill, line
 from simulator.content.business.maker import DAY, HOUR, Maker, months_later
 from simulator.content.business.money import Paid, Purse, card_of, dispute, refund
@@ -51,11 +52,13 @@ def live(make: Maker, offer: Offer, purse: Purse, at: int, *, founder: bool = Fa
     trial = 14 if make.happens(0.3) and not founder else 0
     start = at + 10 * 60
     leaves = None if founder else _leaving(make, start, trial)
-    subscription, items, details = _subscribe(make, customer, method, plan, offer.seat, seats, start, trial, leaves)
+    subscription, items, details, discount = _subscribe(
+        make, offer, customer, method, plan, seats, start, trial, leaves
+    )
     if trial and start + trial * DAY > make.now:
         return
     _pay_every_period(
-        make, offer, purse, customer, method, subscription, items, plan, seats, start + trial * DAY, leaves
+        make, offer, purse, customer, method, subscription, items, plan, seats, start + trial * DAY, leaves, discount
     )
     if leaves:
         changes = {"status": "canceled", "canceled_at": leaves, "ended_at": leaves, "cancellation_details": details}
@@ -80,16 +83,16 @@ def _leaving(make: Maker, start: int, trial: int) -> int | None:
 
 def _subscribe(
     make: Maker,
+    offer: Offer,
     customer: Object,
     method: Object,
     plan: Plan,
-    seat: Plan,
     seats: int,
     at: int,
     trial: int,
     leaves: int | None,
-) -> tuple[Object, list[Object], Object]:
-    """A subscription with an item for the plan and one for the seats, and why it is canceled where it is."""
+) -> tuple[Object, list[Object], Object, Discount | None]:
+    """A subscription with an item for the plan and one for the seats, why it is canceled where it is, its discount."""
     id = make.ids.of("subscription")
     end = at + trial * DAY
     period = plan.months
@@ -105,11 +108,15 @@ def _subscribe(
             "subscription_item", at, subscription=id, plan=one.plan, price=one.price, quantity=quantity, metadata={},
             current_period_start=begin, current_period_end=end, tax_rates=[], discounts=[],
         )
-        for one, quantity in ((plan, 1), (seat, seats))
+        for one, quantity in ((plan, 1), (offer.seat, seats))
         if quantity
     ]  # fmt: skip
     reason = make.chance.choice(("cancellation_requested", "payment_failed")) if leaves else None
     feedback = make.chance.choice(("too_expensive", "unused", "switched_service", None)) if leaves else None
+    coupon = make.chance.choice(offer.coupons) if not trialing and make.happens(0.15) else None
+    discount = given(coupon, id, at) if coupon is not None else None
+    if discount is not None:
+        tell(make, discount, customer["id"], at)
     subscription = make.add(
         "subscriptions", "subscription", at, id=id, items=items, customer=customer["id"], currency="usd", start_date=at,
         automatic_tax={"disabled_reason": None, "enabled": False, "liability": None},
@@ -117,8 +124,8 @@ def _subscribe(
         billing_mode={"flexible": None, "type": "classic"}, cancel_at_period_end=False,
         cancellation_details={"comment": None, "feedback": None, "reason": None},
         default_payment_method=method["id"],
-        collection_method="charge_automatically", default_tax_rates=[], discounts=[], metadata={"source": "web",
-        "ünïcode": "✓"},
+        collection_method="charge_automatically", default_tax_rates=[], metadata={"source": "web", "ünïcode": "✓"},
+        discounts=[discount.id] if discount is not None else [],
         invoice_settings={"account_tax_ids": None, "issuer": {"type": "self"}},
         trial_end=at + trial * DAY if trial else None,
         payment_settings={"payment_method_options": None, "save_default_payment_method": "off",
@@ -126,16 +133,15 @@ def _subscribe(
         status="trialing" if trialing else "active", trial_start=at if trial else None,
         trial_settings={"end_behavior": {"missing_payment_method": "create_invoice"}},
     )  # fmt: skip
-    return subscription, items, {"comment": None, "feedback": feedback, "reason": reason}
+    return subscription, items, {"comment": None, "feedback": feedback, "reason": reason}, discount
 
 
 def _pay_every_period(
     make: Maker, offer: Offer, purse: Purse, customer: Object, method: Object, subscription: Object,
     items: list[Object],
-    plan: Plan, seats: int, since: int, leaves: int | None,
+    plan: Plan, seats: int, since: int, leaves: int | None, discount: Discount | None,
 ) -> None:  # fmt: skip
     """An invoice for every period; now and then a decline, a refund, a dispute."""
-    coupon = make.chance.choice(offer.coupons) if make.happens(0.15) else None
     number, months, latest = 0, 0, None
     until = leaves or make.now
     while (at := months_later(since, months)) < until:
@@ -143,10 +149,10 @@ def _pay_every_period(
         lines = [line(make, at, plan, subscription, items[0]["id"], 1, end)]
         if seats:
             lines += _seats(make, offer, subscription, items[1]["id"], seats, at, end, number)
-        percent = (coupon["percent_off"] or 0.0) if coupon and number <= 3 else 0.0
+        lowered_by = discount if discount is not None and discount.applies(at, number) else None
         fails = make.chance.choice((1, 1, 2, 4)) if make.happens(0.05) else 0
         invoice, _, paid = bill(
-            make, purse, offer, customer, method, subscription, lines, at, percent_off=percent, number=number,
+            make, purse, offer, customer, method, subscription, lines, at, discount=lowered_by, number=number,
             fails=fails,
             reason="subscription_create" if number == 1 else "subscription_cycle",
         )  # fmt: skip
@@ -154,6 +160,8 @@ def _pay_every_period(
         if paid is not None:
             _regret(make, purse, paid)
         months += plan.months
+    if discount is not None and (ended := discount.ends_by(since)) is not None and ended < until:
+        discount.end(make, ended)
     if latest is not None:
         at = latest["created"]
         make.account.update("subscriptions", subscription["id"], {"latest_invoice": latest["id"]}, at=at)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from simulator.account.objects import Object
+from simulator.content.business.discounts import Discount
 from simulator.content.business.maker import DAY, HOUR, Maker
 from simulator.content.business.money import Paid, Purse, pay
 from simulator.content.business.offer import Offer, Plan
@@ -53,14 +54,14 @@ def bill(
     at: int,
     *,
     reason: str,
-    percent_off: float = 0.0,
+    discount: Discount | None = None,
     number: int = 1,
     fails: int = 0,
 ) -> tuple[Object, Outcome, Paid | None]:
     """An invoice made at a second: its first `fails` attempts to be paid are declined, after four it is given up."""
     id = make.ids.of("invoice")
     subtotal = sum(one["amount"] for one in lines)
-    off = round(subtotal * percent_off / 100)
+    off = discount.takes_off(lines) if discount is not None else 0
     taxed = customer["address"]["country"] == "DE"
     tax = round((subtotal - off) * 0.19) if taxed else 0
     total = subtotal - off + tax
@@ -103,7 +104,8 @@ def bill(
         status_transitions={"finalized_at": None if outcome == "draft" else at + HOUR, "marked_uncollectible_at":
                             at + 14 * DAY if outcome == "uncollectible" else None, "paid_at": done, "voided_at": None},
         subtotal=subtotal, subtotal_excluding_tax=subtotal, total=total, total_excluding_tax=subtotal - off,
-        total_discount_amounts=[{"amount": off, "discount": "di_1Simulated"}] if off else [],
+        discounts=[discount.id] if discount is not None else [],
+        total_discount_amounts=[{"amount": off, "discount": discount.id}] if discount is not None else [],
         total_taxes=taxes if tax else [],
         webhooks_delivered_at=at,
     )  # fmt: skip

@@ -51,7 +51,7 @@ def open_shop(make: Maker, at: int) -> Offer:
     inline = _price_fields(support, 12345) | {"unit_amount_decimal": "12345.678901234567"[:18]}
     make.add("prices", "price", at + 12, **inline, type="one_time", hidden=True)
     _tiered(make, seats, at + 13)
-    coupons = _coupons(make, at + 20)
+    coupons = _coupons(make, at + 20, [*dict.fromkeys(one.price["product"] for one in plans), seats["id"]])
     rate = make.add(
         "tax_rates", "tax_rate", at + 30, active=True, country="DE", display_name="MwSt.", inclusive=False,
         jurisdiction="DE", percentage=19.0, effective_percentage=19.0, tax_type="vat", metadata={},
@@ -125,11 +125,14 @@ def _tier(cents: int, up_to: int | None) -> Object:
     }
 
 
-def _coupons(make: Maker, at: int) -> Sequence[Object]:
-    """Three coupons with ids of the user's choosing, and a batch of promotion codes that were made in one second."""
+def _coupons(make: Maker, at: int, products: Sequence[str]) -> Sequence[Object]:
+    """Three coupons with ids of the user's choosing, and a batch of promotion codes that were made in one second.
+
+    The first one is for these products, which are all that subscriptions can be of.
+    """
     made = [
         make.add("coupons", "coupon", at, id="LAUNCH25", name="Launch", percent_off=25.0, duration="repeating",
-                 duration_in_months=3, valid=True, metadata={}, applies_to={"products": ["prod_first"]}),
+                 duration_in_months=3, valid=True, metadata={}, applies_to={"products": products}),
         make.add("coupons", "coupon", at, id="friends & family", name="Friends 💛", percent_off=33.33,
         duration="forever",
                  valid=True, metadata={"approved by": "o'neill"}),

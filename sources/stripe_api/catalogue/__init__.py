@@ -14,7 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sources.catalogue import GROUPS, Catalogue, Created, Embedded, Gate, Pagination, Params, Parent, Resource, Table
+from sources.catalogue import (
+    GROUPS,
+    Catalogue,
+    Created,
+    Embedded,
+    Expanded,
+    Gate,
+    Pagination,
+    Params,
+    Parent,
+    Resource,
+    Table,
+)
 from sources.stripe_api.catalogue import billing, connect, issuing, other_areas, payments, tax, treasury, v2
 from sources.stripe_api.catalogue.fields import DESCRIPTIONS, fields_of, references_of
 from sources.stripe_api.declaration import assemble
@@ -28,6 +40,7 @@ __all__ = [
     "TABLES",
     "Created",
     "Embedded",
+    "Expanded",
     "Gate",
     "Pagination",
     "Params",

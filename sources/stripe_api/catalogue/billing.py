@@ -7,6 +7,8 @@ from sources.stripe_api.catalogue.payments import CUSTOMER
 from sources.stripe_api.declaration import BELOW_PARENT, declare, for_each, line_items, listed
 
 TEST_MODE = Gate("test mode only", ("This endpoint is only available in testmode",))
+# Discounts have no list, and no request reads one: they come with what they are given on, and with events.
+DISCOUNTS = {"discounts": "discounts"}
 
 OBJECTS = (
     # --- Products, prices and discounts
@@ -65,6 +67,7 @@ OBJECTS = (
         # Unfiltered, the list has no canceled subscriptions.
         listed("/v1/subscriptions", created="unix", passes=("status=all",), core=True),
         embeds={"items": "subscription_items"},
+        expands_ids=DISCOUNTS,
         ids="sub_",
         events={
             "customer.subscription": "created deleted paused pending_update_applied pending_update_expired resumed "
@@ -75,6 +78,7 @@ OBJECTS = (
     declare(
         "subscription_item",
         listed("/v1/subscription_items", for_each("subscriptions", "subscription"), newest_first=False),
+        expands_ids=DISCOUNTS,
         ids="si_",
     ),
     declare(
@@ -88,6 +92,7 @@ OBJECTS = (
         "invoice",
         listed("/v1/invoices", created="unix", core=True),
         embeds={"lines": "invoice_line_items"},
+        expands_ids=DISCOUNTS,
         hidden="confirmation_secret payments",
         not_embedded={"payments": "the list of invoice payments contains them"},
         ids="in_",
@@ -109,6 +114,7 @@ OBJECTS = (
     declare(
         "invoiceitem",
         listed("/v1/invoiceitems", created="unix", created_field="date", core=True),
+        expands_ids=DISCOUNTS,
         ids="ii_",
         events="created deleted",
     ),

@@ -1,4 +1,4 @@
-"""Keys of Stripe's objects, and the embedded lists taken out of them. Pure; knows nothing of rows, columns, HTTP."""
+"""Keys of Stripe's objects, and what is taken out of them. Pure; knows nothing of rows, columns, HTTP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.catalogue.fields import fields_of
 
 if TYPE_CHECKING:
-    from sources.stripe_api.catalogue import Embedded, Table
+    from sources.stripe_api.catalogue import Embedded, Expanded, Table
 
 
 class Taken(NamedTuple):
@@ -60,6 +60,20 @@ def take(obj: dict[str, Any], embedded: Embedded) -> Taken | None:
     taken = set(map(id, own))
     listed["data"] = [entry for entry in entries if id(entry) not in taken]
     return Taken(own, whole=False, left=len(listed["data"]))
+
+
+def take_expanded(obj: dict[str, Any], expanded: Expanded) -> list[dict[str, Any]]:
+    """Put ids into an object (which is changed) for the objects in an array of it, and return these.
+
+    What has no key, or is no object of that table, stays as it is.
+    """
+    entries = obj.get(expanded.field)
+    if type(entries) is not list or not any(type(entry) is dict for entry in entries):
+        return []
+    kinds = TABLES[expanded.table].objects
+    own = [type(one) is dict and one.get("object") in kinds and has_key(one, expanded.table) for one in entries]
+    obj[expanded.field] = [one["id"] if is_own else one for one, is_own in zip(entries, own, strict=True)]
+    return [one for one, is_own in zip(entries, own, strict=True) if is_own]
 
 
 SHORT_KEY = MAX_KEY // 6

@@ -75,7 +75,7 @@ def retrieve_one(client: Client, ref: ObjectRef, account_id: str, entries: Conve
         asked = request(table.retrieve, (), ref.fields(table.key))
     except KeyError:
         return Retrieved(ref, "unreadable", why="it can be read only below its parent, which is not known")
-    expand: Params = tuple((name, value.removeprefix("data.")) for name, value in expansions(table))
+    expand: Params = tuple((name, value.removeprefix("data.")) for name, value in expansions(ref.table, TABLES))
     try:
         answer = client.object(asked.path, expand, endpoint=asked.endpoint)
         page = Page([answer.object], False, None, answer.as_of, answer.requests, 0, answer.request_id)

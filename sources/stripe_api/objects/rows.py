@@ -18,7 +18,7 @@ from sources.errors import BrokenPage
 from sources.rows import Row, Stamp
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.catalogue.fields import fields_of
-from sources.stripe_api.objects.embedded import id_in, key_columns_of, key_problem, take
+from sources.stripe_api.objects.embedded import id_in, key_columns_of, key_problem, take, take_expanded
 from sources.stripe_api.objects.typed import comparable, object_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ def explode(
     entries: ConversionCounts | None = None,
     closed: ClosedSets | None = None,
 ) -> dict[str, list[Row]]:
-    """Rows by table of the objects of one table and of all embedded in them. The dicts become the rows: they change.
+    """Rows by table of the objects of one table and of all inside them. The dicts become the rows: they change.
+
+    Embedded lists leave their object; where ids were expanded, the ids come back into it.
 
     A whole embedded list also gives a set marker, one with `has_more` does not. Objects with `deleted: true` become
     tombstones when they are stubs, else rows with `_deleted_at`. `parent_id` is kept where the table has parents.
@@ -105,6 +107,9 @@ def _explode(
                 obj["_deleted_at"] = stamp.as_of
         if table.embedded:
             _take_children(rows, table, obj, stamp, entries, closed)
+        for one in table.expanded:
+            if found := take_expanded(obj, one):
+                _explode(rows, TABLES[one.table], found, stamp, None, entries, entries, closed)
         obj.update(own)
         if parent_id is None and table.parent_field is not None:
             obj["_parent_id"] = _parent_of(table, obj)

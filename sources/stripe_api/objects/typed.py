@@ -11,7 +11,7 @@ from sources.columns.layout import OTHER_FIELDS, RESERVED, is_v2
 from sources.json_text import escaped
 from sources.rows import Row
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.objects.embedded import take
+from sources.stripe_api.objects.embedded import take, take_expanded
 
 if TYPE_CHECKING:
     from sources.columns.coerce import Variant
@@ -42,12 +42,14 @@ def object_of(table: str, row: Mapping[str, Any], columns: Columns) -> Row:
 def comparable(table: str, obj: Mapping[str, Any], columns: Columns) -> Row:
     """A full object of Stripe's (not changed) as `object_of` would give it back.
 
-    Without null fields, `deleted: false` and the lists that fill tables of their own; decimals and instants in one
-    spelling; unstorable characters escaped.
+    Without null fields, `deleted: false` and the lists that fill tables of their own; with ids for
+    expanded objects; decimals and instants in one spelling; unstorable characters escaped.
     """
     fields = deepcopy(dict(obj))
     for embedded in TABLES[table].embedded:
         take(fields, embedded)
+    for expanded in TABLES[table].expanded:
+        take_expanded(fields, expanded)
     kinds, v2 = columns.of(table), is_v2(TABLES[table])
     return {
         escaped(name): canonical("json" if name in RESERVED else kinds.get(name, "json"), value, v2)

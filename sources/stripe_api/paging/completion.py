@@ -23,12 +23,15 @@ PAGE_SIZE = 100
 
 @dataclass(slots=True, eq=False)
 class Gap:
-    """An embedded list that goes on: `listed` is Stripe's list object, which is filled in place."""
+    """An embedded list that goes on: `listed` is Stripe's list object, which is filled in place.
+
+    `expand` are the parameters that show its objects whole.
+    """
 
     listed: dict[str, Any]
     embedded: Embedded
     owner_id: str
-    table: Table | None
+    expand: Params
     restarts: int = 0
 
 
@@ -107,7 +110,7 @@ def gaps(table: str, objects: Sequence[Object], tables: Tables) -> Iterator[Gap]
                 continue
             owner = one.get(described.key[0] if described.key else "id")
             if listed.get("has_more") is True and isinstance(owner, str):
-                yield Gap(listed, embedded, owner, tables.get(embedded.table))
+                yield Gap(listed, embedded, owner, expansions(embedded.table, tables))
             yield from gaps(embedded.table, [each for each in listed["data"] if isinstance(each, dict)], tables)
 
 
@@ -129,4 +132,4 @@ def _request(gap: Gap) -> Request:
     own = tuple((name, value.replace("{id}", gap.owner_id)) for name, value in gap.embedded.params)
     after: Params = (("starting_after", cursor),) if cursor is not None else ()
     size: Params = (("limit", str(PAGE_SIZE)),)
-    return request(gap.embedded.path, (*size, *own, *expansions(gap.table), *after), {"id": gap.owner_id})
+    return request(gap.embedded.path, (*size, *own, *gap.expand, *after), {"id": gap.owner_id})

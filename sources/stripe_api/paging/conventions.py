@@ -20,14 +20,24 @@ RESTARTS = 3  # how often a list whose cursor has gone is taken up again without
 def list_params(resource: Resource, tables: Mapping[str, Table], chosen: Params) -> Params:
     """The parameters of every request of one pass: page size, the pass's own, and what to expand."""
     size: Params = (("limit", str(resource.limit)),) if resource.limit is not None else ()
-    return (*size, *chosen, *expansions(tables.get(resource.table)))
+    return (*size, *chosen, *expansions(resource.table, tables))
 
 
-def expansions(table: Table | None) -> Params:
-    """The fields of a table's objects, lists and others, that a list shows only when asked to."""
+def expansions(name: str, tables: Mapping[str, Table]) -> Params:
+    """The fields of a table's objects, lists and others, that a list shows only when asked to.
+
+    Ids are expanded in the objects and in those that are always embedded in them, which are as deep as Stripe goes:
+    "data.items.data.discounts" has the four levels that it allows.
+    """
+    table = tables.get(name)
     if table is None:
         return ()
-    fields = (*(one.field for one in table.embedded if one.expand), *table.shown_on_request)
+    fields = [*(one.field for one in table.embedded if one.expand), *table.shown_on_request]
+    fields += [one.field for one in table.expanded]
+    for embedded in table.embedded:
+        below = tables.get(embedded.table)
+        if below is not None and not embedded.expand:
+            fields += [f"{embedded.field}.data.{one.field}" for one in below.expanded]
     return tuple(("expand[]", f"data.{field}") for field in fields)
 
 
