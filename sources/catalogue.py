@@ -62,7 +62,9 @@ class Parent:
 
     `param` is the placeholder in the path, or the query parameter, that takes the parent's id. Only ids that begin with
     `prefix` have such a list. `also` are further query parameters with the column of the parent's row that each takes;
-    parents where such a column is null have no such list.
+    parents where such a column is null have no such list. `when` is a column of the parent's row that must be true.
+    `fills` is the table and column ("balance_transactions.payout") of the listed rows that gets the parent's id, which
+    the objects do not show: only parents that are new or have changed since their list was read are asked for.
     """
 
     table: str
@@ -70,6 +72,8 @@ class Parent:
     where: Literal["path", "query"]
     prefix: str = ""
     also: tuple[tuple[str, str], ...] = ()
+    when: str = ""
+    fills: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +124,10 @@ class Table:
     come along with every read and have a table of their own. `retrieve` is the path of a single object with its
     columns as placeholders ("/v1/customers/{id}", "/v1/accounts/{_parent_id}/persons/{id}"), None where there is
     none. `shown_on_request` are fields that only arrive when expanded, which every read asks for and no event
-    shows; `hidden` those that are never asked for. `chosen_id` says that people can choose the ids, and so can make an
-    object again under the id of a deleted one. `witness` is the field that every whole object shows and no tombstone.
+    shows; `hidden` those that are never asked for. `kept` are columns that the provider's objects do not show, with a
+    sentence on each: only a list that `fills` them tells them, and any other state of the row leaves them as they are.
+    `chosen_id` says that people can choose the ids, and so can make an object again under the id of a deleted one.
+    `witness` is the field that every whole object shows and no tombstone.
     """
 
     name: str
@@ -134,6 +140,7 @@ class Table:
     retrieve: str | None = None
     shown_on_request: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
+    kept: tuple[tuple[str, str], ...] = ()
     unique_id: str | None = None
     chosen_id: bool = False
     witness: str = "object"

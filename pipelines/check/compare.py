@@ -78,6 +78,6 @@ def differing(table: str, listed: Row, stored: Row, columns: Columns) -> tuple[s
     found = {name for name in should.keys() | does.keys() if should.get(name) != does.get(name)}
     if deleted:
         found.add("_deleted_at")
-    if listed.get("_parent_id") is not None and stored.get("_parent_id") != listed["_parent_id"]:
-        found.add("_parent_id")
+    told = ("_parent_id", *(name for name, _ in columns.catalogue.tables[table].kept))
+    found |= {name for name in told if listed.get(name) is not None and stored.get(name) != listed[name]}
     return tuple(sorted(found))

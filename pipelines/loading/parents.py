@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from pipelines.warehouse.database import Database, has_table
+from pipelines.warehouse.database import Database, has_column, has_table
 from sources.catalogue import Parent, Table
 from sources.errors import SkipResource
 
@@ -37,17 +37,29 @@ class StoredParents:
                 f" Load it too: --resources {parent.table} …"
             )
         key = self._tables[parent.table].key[0]
-        selected = ", ".join(f'"{name}"' for name in (key, *(column for _, column in parent.also)))
-        present = "".join(f' AND "{column}" IS NOT NULL' for _, column in parent.also)
+        selected = ", ".join(f'p."{name}"' for name in (key, *(column for _, column in parent.also)))
+        present = "".join(f' AND p."{column}" IS NOT NULL' for _, column in parent.also)
+        present += f' AND p."{parent.when}"' if parent.when else ""
+        present += self._unread(parent, key)
         while True:
             rows = self._database.execute(
-                f'SELECT {selected} FROM "{self._dataset}"."{parent.table}" WHERE _account_id = %s'
-                f' AND _deleted_at IS NULL AND "{key}" > %s AND starts_with("{key}", %s){present}'
-                + (" AND _synced_at >= %s" if self._changed_since else "")
-                + f' ORDER BY "{key}" LIMIT {BATCH}',
+                f'SELECT {selected} FROM "{self._dataset}"."{parent.table}" AS p WHERE p._account_id = %s'
+                f' AND p._deleted_at IS NULL AND p."{key}" > %s AND starts_with(p."{key}", %s){present}'
+                + (" AND p._synced_at >= %s" if self._changed_since else "")
+                + f' ORDER BY p."{key}" LIMIT {BATCH}',
                 (self._account_id, after or "", parent.prefix, *filter(None, (self._changed_since,))),
             )
             yield from (tuple(map(str, row)) for row in rows)
             if len(rows) < BATCH:
                 return
             after = str(rows[-1][0])
+
+    def _unread(self, parent: Parent, key: str) -> str:
+        """The condition for parents whose list tells a column that no row has from them yet, as they are now."""
+        table, _, column = parent.fills.partition(".")
+        if not table or not has_column(self._database, self._dataset, table, column):
+            return ""
+        return (
+            f' AND NOT EXISTS (SELECT 1 FROM "{self._dataset}"."{table}" AS c WHERE c."{column}" = p."{key}"'
+            " AND c._account_id = p._account_id AND c._as_of >= p._as_of)"
+        )

@@ -41,7 +41,7 @@ FOLLOWS: Mapping[str, frozenset[str]] = {
         }
     )
     for name in ("balance_transactions", "balance")
-}
+} | {"payout_balance_transactions": frozenset({"payouts"})}
 """Resources without events of their own that change whenever events tell of these tables: they are read in the same
 run, but only what is new."""
 

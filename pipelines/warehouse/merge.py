@@ -64,7 +64,8 @@ class Merge:
     `key`: the primary key, `_account_id` included. `arrival`: an expression that grows with the order of arrival of the
     staged rows (`ctid` in Postgres, `rowid` in DuckDB). `holder` is given for children whose holder's table exists.
     `unseen` are the columns that no event shows: whole objects that come with one say nothing about them. `others` are
-    the provider's columns that another writer has added since: the incoming objects lack them. `remade` says that a
+    the provider's columns that another writer has added since: the incoming objects lack them. `kept` are columns that
+    only some lists tell: a state without one leaves it as it is. `remade` says that a
     deleted object can be made again under its id, within the same second even. `witness` is the column by which a whole
     object is told from a tombstone, where it is null. `contents` says what may be staged: nothing is done for the rest.
     """
@@ -77,6 +78,7 @@ class Merge:
     holder: Holder | None = None
     unseen: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     remade: bool = False
     witness: str = "object"
     contents: Contents = Contents()
@@ -102,10 +104,15 @@ class Merge:
         return (
             f"INSERT INTO {self.target} AS d ({_list(self.columns)})"
             f" {self._newest(self.columns, f'{_quote(self.witness)} IS NOT NULL{self._timely()}')}"
-            f" ON CONFLICT ({_list(self.key)}) DO UPDATE SET {_assign(values, self.unseen)}{_nulls(self.others)}"
+            f" ON CONFLICT ({_list(self.key)}) DO UPDATE SET {self._assigned(values)}{_nulls(self.others)}"
             f" WHERE d.{AS_OF} IS NULL OR excluded.{AS_OF} > d.{AS_OF}"
             f" OR (excluded.{AS_OF} = d.{AS_OF}{kept})"
         )
+
+    def _assigned(self, names: Sequence[str]) -> str:
+        """What the columns become. A state that does not name the parent, as not every object does, keeps the known."""
+        kept = (PARENT, *self.kept)
+        return ", ".join(f"{_quote(one)} = {_value(one, one in self.unseen, one in kept)}" for one in names)
 
     def tombstones(self) -> str:
         """Deletions that say no more than the id: mark the row and keep the rest of it; insert where there is none."""
@@ -197,17 +204,16 @@ def _list(names: Sequence[str]) -> str:
     return ", ".join(map(_quote, names))
 
 
-def _assign(names: Sequence[str], unseen: Sequence[str] = ()) -> str:
-    return ", ".join(f"{_quote(name)} = {_value(name, name in unseen)}" for name in names)
+def _assign(names: Sequence[str]) -> str:
+    return ", ".join(f"{_quote(name)} = excluded.{_quote(name)}" for name in names)
 
 
 def _nulls(names: Sequence[str]) -> str:
     return "".join(f", {_quote(name)} = NULL" for name in names)
 
 
-def _value(name: str, is_unseen: bool) -> str:
-    """What a column becomes. A state that does not name the parent, as not every object does, keeps the known one."""
+def _value(name: str, is_unseen: bool, is_kept: bool) -> str:
     arrived, stored = f"excluded.{_quote(name)}", f"d.{_quote(name)}"
     if is_unseen:
         return f"CASE WHEN excluded.{SOURCE} = 'event' AND d.{DELETED_AT} IS NULL THEN {stored} ELSE {arrived} END"
-    return f"coalesce({arrived}, {stored})" if name == PARENT else arrived
+    return f"coalesce({arrived}, {stored})" if is_kept else arrived

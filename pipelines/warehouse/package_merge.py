@@ -79,7 +79,10 @@ def _merge_of(
         arrival="ctid" if sql_client.capabilities.sqlglot_dialect == "postgres" else "rowid",
         holder=holder_of(catalogue, name, stored.__contains__, sql_client.make_qualified_table_name),
         unseen=known.shown_on_request,
-        others=_added_since(sql_client, schema, name, [one for one in stored[name] if one not in columns]),
+        others=_added_since(
+            sql_client, schema, name, [one for one in stored[name] if one not in (*columns, *dict(known.kept))]
+        ),
+        kept=tuple(dict(known.kept)),
         remade=known.chosen_id,
         witness=known.witness,
         contents=contents[name],

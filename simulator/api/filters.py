@@ -14,6 +14,7 @@ import orjson
 
 from simulator.account.store import Match, Row
 from simulator.api.parameters import Typed
+from simulator.content.business.money import was_paid_out
 
 Object = dict[str, Any]
 Test = Callable[[Object], bool]
@@ -50,6 +51,10 @@ def _tax_id_owner(value: Any) -> Test:
 
 def _payment(value: Any) -> Test | None:
     return _given(value, lambda o: o["payment"].get(value.get("type")) in value.values())
+
+
+def _payout(value: Any) -> Test | None:
+    return _given(value, lambda o: was_paid_out(o, value))
 
 
 def _invoice_subscription(value: Any) -> Test | None:
@@ -89,6 +94,7 @@ SPECIAL: Mapping[str, Mapping[str, Rule]] = {
     "/v1/invoices": {"subscription": _invoice_subscription},
     "/v1/invoiceitems": {"pending": lambda v: _given(v, lambda o: (o.get("invoice") is None) == v)},
     "/v1/invoice_payments": {"payment": _payment},
+    "/v1/balance_transactions": {"payout": _payout},  # the payout itself: see `lists`
     "/v1/payment_records": {
         "created_after": lambda v: _given(v, lambda o: o["created"] > v),
         "created_before": lambda v: _given(v, lambda o: o["created"] < v),

@@ -35,7 +35,7 @@ def page(account: Account, found: Match, values: Mapping[str, Typed], expansion:
     window = _window(account, found, values, limit, shelf)
     read = (lambda row: account.views.of(route.table, row)) if needs_view(route.path, values) else (lambda row: row.own)
     _check_range(values)
-    match = matcher(route.path, {**values, **_owners(found)}, read, parents)
+    match = matcher(route.path, {**values, **_owners(found), **_payout(account, found, values)}, read, parents)
     rows, more = shelf.page(window, match)
     if expansion is None:
         shown = [account.views.of(route.table, row) for row in rows]
@@ -69,6 +69,19 @@ def _owners(found: Match) -> dict[str, str]:
     """Fields that a path fixes besides the parent."""
     fixed = FIXED.get(found.route.path)
     return {fixed[1]: found.values[fixed[0]]} if fixed else {}
+
+
+def _payout(account: Account, found: Match, values: Mapping[str, Typed]) -> dict[str, Any]:
+    """The payout whose balance transactions are asked for. Raises Refusal unless it is an automatic one."""
+    if found.route.path != "/v1/balance_transactions" or "payout" not in values:
+        return {}
+    payout = account.get("payouts", str(values["payout"]))
+    if payout is None:
+        raise refusals.not_found("payout", str(values["payout"]), "payout", 400)
+    if not payout["automatic"]:
+        text = "Balance transaction history can only be filtered on automatic payouts, not manual."
+        raise refusals.Refusal(400, text, param="payout")
+    return {"payout": payout}
 
 
 def _window(account: Account, found: Match, values: Mapping[str, Typed], limit: int, shelf: Shelf) -> Window:

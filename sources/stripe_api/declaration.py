@@ -70,9 +70,17 @@ class Declaration:
     no_table: tuple[tuple[str, str], ...] = ()
 
 
-def for_each(table: str, param: str, *, prefix: str = "", also: tuple[tuple[str, str], ...] = ()) -> Parent:
+def for_each(
+    table: str,
+    param: str,
+    *,
+    prefix: str = "",
+    also: tuple[tuple[str, str], ...] = (),
+    when: str = "",
+    fills: str = "",
+) -> Parent:
     """The parent that a list needs a request for each of. The list's path tells whether `param` stands in it."""
-    return Parent(table, param, "query", prefix, also)
+    return Parent(table, param, "query", prefix, also, when, fills)
 
 
 def listed(
@@ -138,6 +146,7 @@ def declare(
     not_embedded: Mapping[str, str] = NOTHING,
     shown_on_request: str = "",
     hidden: str = "",
+    kept: Mapping[str, str] = NOTHING,
     unique_id: str | None = None,
     chosen_id: bool = False,
     ids: str | Mapping[str, str] = "",
@@ -176,6 +185,7 @@ def declare(
         retrieve=retrieve if retrieve != DERIVED else _single(first) if first else None,
         shown_on_request=tuple(shown_on_request.split()),
         hidden=tuple(hidden.split()),
+        kept=tuple(kept.items()),
         unique_id=unique_id,
         chosen_id=chosen_id,
     )

@@ -34,7 +34,7 @@ class ListedParents:
 
     def __call__(self, parent: Parent, after: str | None) -> Iterator[tuple[str, ...]]:
         """Rows in the order of their ids, after `after`. Raises SkipResource where the parents cannot be listed."""
-        wanted = ",".join((parent.table, *(column for _, column in parent.also)))
+        wanted = ",".join((parent.table, parent.when, *(column for _, column in parent.also)))
         with self._lock:
             lock = self._lists.setdefault(wanted, threading.Lock())
         with lock:
@@ -60,6 +60,8 @@ class ListedParents:
             for one in pages:
                 if isinstance(one, Chunk) and parent.table in one.tables:
                     table = without_markers(one.tables[parent.table])
+                    if parent.when:
+                        table = table.filter(table[parent.when])
                     columns = [table[name].to_pylist() if name in table.column_names else () for name in names]
                     rows.update(zip(*(column or [None] * table.num_rows for column in columns), strict=True))
                 elif isinstance(one, Failed):

@@ -150,3 +150,17 @@ def test_counters_know_the_endpoint(get: Reader) -> None:
     last = get.sim.service.log[-1]
     assert (last.path, last.status) == ("/v1/invoices/in_1", 404)
     assert "authorization" not in last.headers
+
+
+def test_transactions_of_a_payout_are_those_that_it_pays_out_and_manual_ones_are_refused(get: Reader) -> None:
+    account = get.sim.account
+    payout = account.objects("payouts")[-1]
+    found = get.pages("/v1/balance_transactions", ("payout", payout["id"]), ("limit", 3))
+    own, *others = found
+    assert own["source"] == payout["id"]
+    assert sum(one["net"] for one in others) == payout["amount"]
+    manual = account.create("payouts", {**payout, "id": "po_manual", "automatic": False})
+    answer = get("/v1/balance_transactions", ("payout", manual["id"]))
+    assert (answer.status, answer.error["param"]) == (400, "payout")
+    assert get("/v1/balance_transactions", ("payout", "po_none")).error["message"] == "No such payout: 'po_none'"
+    account.delete("payouts", "po_manual")

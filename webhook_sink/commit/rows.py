@@ -161,6 +161,7 @@ def merge_sql(
         ARRIVAL,
         holder,
         known.shown_on_request,
+        kept=tuple(dict(known.kept)),
         remade=known.chosen_id,
         witness=known.witness,
     )

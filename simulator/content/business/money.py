@@ -116,11 +116,22 @@ def dispute(make: Maker, purse: Purse, paid: Paid, at: int) -> Object:
     return made
 
 
+EVERY = 7 * DAY
+"""Seconds between two payouts."""
+
+
+def was_paid_out(transaction: Object, payout: Object) -> bool:
+    """Whether a balance transaction belongs to an automatic payout: what came in since the one before, and its own."""
+    if transaction["type"] == "payout":
+        return bool(transaction["source"] == payout["id"])
+    return bool(payout["created"] - EVERY <= transaction["created"] < payout["created"])
+
+
 def pay_out(make: Maker, purse: Purse, since: int) -> None:
     """A payout every week with what has come in until then."""
     movements = sorted(purse.since)
     place = 0
-    for at in range(since + 7 * DAY, make.now, 7 * DAY):
+    for at in range(since + EVERY, make.now, EVERY):
         cents = 0
         while place < len(movements) and movements[place][0] < at:
             cents += movements[place][1]

@@ -14,7 +14,21 @@ OBJECTS = (
     # --- Balance
     declare("balance", singleton("/v1/balance", core=True), events="available"),
     declare("balance_settings", singleton("/v1/balance_settings"), table="balance_settings", events="updated"),
-    declare("balance_transaction", listed("/v1/balance_transactions", created="unix", core=True), ids="txn_"),
+    declare(
+        "balance_transaction",
+        listed("/v1/balance_transactions", created="unix", core=True),
+        # Only this list tells which payout paid a transaction out. Stripe refuses it for payouts that people requested.
+        listed(
+            "/v1/balance_transactions",
+            for_each("payouts", "payout", when="automatic", fills="balance_transactions.payout"),
+            name="payout_balance_transactions",
+            created="unix",
+        ),
+        parent=None,
+        parent_field=None,
+        kept={"payout": "The automatic payout that the transaction was paid out with, by the payout's own list."},
+        ids="txn_",
+    ),
     # --- Charges, refunds, disputes and payouts
     declare(
         "charge",

@@ -39,7 +39,7 @@ def sentence(doc: str) -> str:
 def described(sdk: Sdk, table: Table) -> tuple[str, dict[str, str]]:
     """A sentence on a table, and one on each column that the snapshot knows. What the SDK is silent on is named."""
     classes, known = sdk.object_classes(), fields_of(table.name)
-    about, columns = "", dict[str, str]()
+    about, columns = "", dict(table.kept)
     for object_name in table.objects:
         words = object_name.replace("v2.", "").replace(".", " ").replace("_", " ")
         about = about or sentence(sdk.doc(classes[object_name])) or f"Objects of the type {words}."

@@ -63,7 +63,7 @@ def table_columns(sdk: Sdk, table: Table) -> dict[str, ColumnType]:
     """
     classes = sdk.object_classes()
     absent = {"deleted", *table.hidden, *(embedded.field for embedded in table.embedded)}
-    found: dict[str, ColumnType] = {}
+    found: dict[str, ColumnType] = {name: "text" for name, _ in table.kept}
     for object_name in table.objects:
         for name, field in sdk.fields(classes[object_name]).items():
             kind = column_type(object_name, field)
@@ -79,7 +79,7 @@ def table_references(sdk: Sdk, table: Table) -> dict[str, str]:
     classes = sdk.object_classes()
     objects = {ref: name for name, ref in classes.items()}
     columns = table_columns(sdk, table)
-    found: dict[str, str] = {}
+    found = {name: " ".join(sorted(tables_of_object(name))) for name, _ in table.kept}
     for object_name in table.objects:
         for name, field in sdk.fields(classes[object_name]).items():
             expanded = field.type.refs if field.type.kind == "expandable" else ()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def object_of(table: str, row: Mapping[str, Any], columns: Columns) -> Row:
-    """Stripe's object, less null fields and embedded lists, rebuilt from a database row.
+    """Stripe's object, less null fields, embedded lists and what it does not show itself, rebuilt from a database row.
 
     Values as `typed_rows` gives them or a database returns them: json as its text (or parsed, but for a bare string),
     timestamps as datetime (naive means UTC). Equal to `comparable` of the object that was stored. Raises KeyError for
@@ -27,8 +27,9 @@ def object_of(table: str, row: Mapping[str, Any], columns: Columns) -> Row:
     """
     kinds, v2 = columns.of(table), is_v2(TABLES[table])
     fields: Row = {}
+    aside = RESERVED.union(name for name, _ in TABLES[table].kept)
     for name, value in row.items():
-        if value is None or name in RESERVED:
+        if value is None or name in aside:
             continue
         field, mark, variant = name.rpartition(VARIANT_MARK)
         kind = cast("Variant", variant) if mark else kinds[name]

@@ -181,6 +181,9 @@ class ChildPager:
     def _listing(self, listed: _List) -> list[Listing]:
         if listed.as_of is None or (not listed.objects and not (listed.whole and self._sets)):
             return []
+        for parent, id in zip(self.resource.parents, listed.ids, strict=True):
+            for one in listed.objects if parent.fills else ():
+                one[parent.fills.rpartition(".")[2]] = id
         parent_id = listed.ids[self._owner] if self._owner is not None else None
         return [Listing(listed.objects, listed.as_of, parent_id, listed.whole and self._sets)]
 
