@@ -1,4 +1,4 @@
-"""Writes docs/reference/*.md, docs/prisma/schema.prisma and .dlt/config.toml, from settings, parsers and catalogue.
+"""Writes docs/reference/*.md, .dlt/config.toml, and what other tools read of the catalogue: docs/prisma, docs/dbt.
 
     python docs/generate_reference.py            # writes the files
     python docs/generate_reference.py --check    # exit code 1 and the names of those that are not current
@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from dbt_sources import dbt_sources
 from prisma_schema import prisma_schema
 from reference_catalogue import resources_page, tables_page
 from reference_commands import commands_page
@@ -42,6 +43,7 @@ def generated() -> dict[Path, str]:
         ROOT / "docs/reference/settings.md": settings_page(),
         ROOT / "docs/reference/commands.md": commands_page(),
         ROOT / "docs/reference/resources.md": resources_page(),
+        ROOT / "docs/dbt/sources.yml": dbt_sources(),
         ROOT / "docs/prisma/schema.prisma": prisma_schema(),
         ROOT / "docs/reference/tables.md": tables_page(),
         ROOT / "docs/reference/views.md": views_page(),

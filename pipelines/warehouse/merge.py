@@ -9,6 +9,7 @@ The rules (docs/merge.md):
 * a tombstone (a row whose witness, Stripe's `object`, is null) sets `_deleted_at` and keeps the rest of the row;
 * a set marker (`_source` = 'set') deletes those children of its parent that did not come along and are not newer;
 * an event leaves alone the columns that no event shows;
+* a column that only some lists tell keeps its value when others come, and takes it from an older state too;
 * a child's state that is older than its holder's is dropped where the holder is deleted, or where every state of the
   holder shows all of its children: what left with a newer state that arrived first does not come back.
 
@@ -91,6 +92,8 @@ class Merge:
     def statements(self) -> list[str]:
         """The statements, to be run in one transaction, in this order."""
         statements = [self.upsert()] if self.contents.objects else []
+        if self.contents.objects and self.kept:
+            statements.append(self.told())
         if self.contents.tombstones:
             statements.append(self.tombstones())
         if self.has_parent and self.contents.markers:
@@ -107,6 +110,15 @@ class Merge:
             f" ON CONFLICT ({_list(self.key)}) DO UPDATE SET {self._assigned(values)}{_nulls(self.others)}"
             f" WHERE d.{AS_OF} IS NULL OR excluded.{AS_OF} > d.{AS_OF}"
             f" OR (excluded.{AS_OF} = d.{AS_OF}{kept})"
+        )
+
+    def told(self) -> str:
+        """Kept columns that are still empty take what was staged, also with a state that another one has overtaken."""
+        empty = " OR ".join(f"(d.{_quote(one)} IS NULL AND s.{_quote(one)} IS NOT NULL)" for one in self.kept)
+        values = "".join(f", {_quote(one)} = coalesce(d.{_quote(one)}, s.{_quote(one)})" for one in self.kept)
+        return (
+            f"UPDATE {self.target} AS d SET {SYNCED_AT} = now(){values} FROM {self.staging} AS s"
+            f" WHERE {self._same('s', 'd')} AND ({empty})"
         )
 
     def _assigned(self, names: Sequence[str]) -> str:

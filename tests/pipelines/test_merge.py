@@ -287,3 +287,23 @@ def test_of_a_deletion_and_a_creation_in_one_second_the_later_arrival_is_kept_wh
     if together and not remade:
         lives = made_last and deletion == "deleted object"
     assert stored(database)["a"].deleted == (None if lives else 2)
+
+
+def test_a_kept_column_is_told_by_any_state_and_emptied_by_none(database: Database) -> None:
+    known = replace(merge_of(database), kept=("state",))
+    older, newer = Row("object", "a", "p", 1, "told"), Row("object", "a", "p", 2, "")
+
+    def merged(*batches: list[Row]) -> Stored:
+        database.execute("DELETE FROM kept.things")
+        for batch in batches:
+            database.execute("DELETE FROM kept.staged")
+            for row in batch:
+                database.execute(f"INSERT INTO kept.staged VALUES ({', '.join(['%s'] * len(COLUMNS))})", row.staged())
+            database.execute("UPDATE kept.staged SET state = nullif(state, '')")
+            for statement in known.statements():
+                database.execute(statement)
+        return stored(database)["a"]
+
+    for batches in ([[older], [newer]], [[newer], [older]], [[older, newer]], [[newer, older]]):
+        assert merged(*batches) == Stored(2, "p", "told", None), batches
+    assert merged([older], [Row("object", "a", "p", 2, "else")]).state == "else"
