@@ -1,0 +1,100 @@
+"""dbt itself over the views: models of one's own, and those of fivetran/dbt_stripe, in an environment of its own.
+
+Both run where their programs are at hand: DBT names a `dbt` that is installed elsewhere (`pip install 'dbt-core<2'
+dbt-duckdb dbt-postgres`), DBT_STRIPE a folder with the package fivetran/dbt_stripe and, in dbt_packages, what it needs
+(`dbt deps`): neither is on the package index in one piece, and dbt's dependencies do not go with dlt's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from pipelines.loading.tables import create_tables
+from pipelines.models.dbt import make_views, tables_read
+from pipelines.session import open_database
+from sources.stripe_api.catalogue import RESOURCES
+from sources.stripe_api.provider import STRIPE
+from tests.databases import Database
+from tests.pipelines.mirror import Mirror
+
+DBT, PACKAGE = os.environ.get("DBT"), os.environ.get("DBT_STRIPE")
+needs_dbt = pytest.mark.skipif(DBT is None, reason="DBT does not name a dbt program: see tests/dbt/test_dbt.py")
+needs_package = pytest.mark.skipif(
+    DBT is None or PACKAGE is None,
+    reason="DBT and DBT_STRIPE do not name a dbt program and fivetran/dbt_stripe: see tests/dbt/test_dbt.py",
+)
+
+
+@pytest.fixture
+def fed(mirror: Mirror) -> Mirror:
+    """A small account, with the views."""
+    mirror.load(*(one for one in tables_read() if one in RESOURCES and not RESOURCES[one].parents), "account")
+    database = open_database(mirror.settings)
+    create_tables(database, "stripe", STRIPE, tables_read())
+    make_views(database, "stripe", "stripe_dbt")
+    database.close()
+    return mirror
+
+
+def output(database: Database) -> dict[str, object]:
+    """A target of dbt's that leads to a test's database."""
+    if database.kind == "duckdb":
+        return {"type": "duckdb", "path": database.address, "schema": "made", "threads": 1}
+    url = urlsplit(database.address)
+    return {
+        "type": "postgres",
+        "host": url.hostname or parse_qs(url.query).get("host", ["localhost"])[0],
+        "port": url.port or 5432,
+        "user": unquote(url.username or ""),
+        "password": unquote(url.password or "") or "none",
+        "dbname": url.path.lstrip("/"),
+        "schema": "made",
+        "threads": 1,
+    }
+
+
+def run(folder: Path, database: Database, *words: str) -> str:
+    """`dbt …` in a project's folder, which has to go well."""
+    profiles = {"stripe": {"target": "test", "outputs": {"test": output(database)}}}
+    (folder / "profiles.yml").write_text(json.dumps(profiles))  # JSON is YAML
+    done = subprocess.run(
+        [str(DBT), "--no-use-colors", *words, "--profiles-dir", ".", "--profile", "stripe"],
+        cwd=folder,
+        env={**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DO_NOT_TRACK": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@needs_dbt
+def test_models_of_ones_own_run_from_the_sources_and_the_views(fed: Mirror, tmp_path: Path, root: Path) -> None:
+    folder = tmp_path / "project"
+    (folder / "models").mkdir(parents=True)
+    (folder / "dbt_project.yml").write_text("name: own\nversion: '1.0.0'\nprofile: stripe\nmodel-paths: [models]\n")
+    shutil.copy(root / "docs" / "dbt" / "sources.yml", folder / "models")
+    (folder / "models" / "paid.sql").write_text(
+        "{{ config(materialized='table') }} select count(*) as charges from {{ source('stripe_current', 'charges') }}"
+    )
+    (folder / "models" / "views.sql").write_text("select sum(amount_paid) as paid from stripe_dbt.invoice")
+    run(folder, fed.destination, "run")
+    assert fed.destination.value("select charges from made.paid") == len(fed.sim.account.objects("charges"))
+    paid = sum(one["amount_paid"] for one in fed.sim.account.objects("invoices"))
+    assert fed.destination.value("select paid from made.views") == paid
+
+
+@needs_package
+def test_the_models_of_dbt_stripe_run_unchanged(fed: Mirror, tmp_path: Path) -> None:
+    folder = tmp_path / "dbt_stripe"
+    shutil.copytree(str(PACKAGE), folder)
+    told = run(folder, fed.destination, "run", "--vars", json.dumps({"stripe_schema": "stripe_dbt"}))
+    assert "ERROR=0" in told
