@@ -77,6 +77,7 @@ def run(folder: Path, database: Database, *words: str) -> str:
 
 
 @needs_dbt
+@pytest.mark.timeout(0)
 def test_models_of_ones_own_run_from_the_sources_and_the_views(fed: Mirror, tmp_path: Path, root: Path) -> None:
     folder = tmp_path / "project"
     (folder / "models").mkdir(parents=True)
@@ -93,6 +94,7 @@ def test_models_of_ones_own_run_from_the_sources_and_the_views(fed: Mirror, tmp_
 
 
 @needs_package
+@pytest.mark.timeout(0)
 def test_the_models_of_dbt_stripe_run_unchanged(fed: Mirror, tmp_path: Path) -> None:
     folder = tmp_path / "dbt_stripe"
     shutil.copytree(str(PACKAGE), folder)
