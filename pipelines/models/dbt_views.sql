@@ -2,6 +2,7 @@
 
 -- `pipelines/models/dbt.py` puts in the names of the schemas, and what the databases write differently: {items(array)}
 -- are the entries of a JSON array, as e.r, with their places from 1 as e.n. Moments are without a zone, in UTC.
+-- A step into JSON after another stands behind parentheses: versions of DuckDB disagree on which of two binds first.
 
 -- The account itself.
 create or replace view {schema}.account as
@@ -11,12 +12,12 @@ select
     x.business_profile ->> 'name' as business_profile_name, x.business_profile ->> 'mcc' as business_profile_mcc,
     x.company ->> 'name' as company_name, x.company ->> 'phone' as company_phone,
     (x._deleted_at is not null) as is_deleted, x._synced_at at time zone 'UTC' as _fivetran_synced,
-    x.company -> 'address' ->> 'city' as company_address_city,
-    x.company -> 'address' ->> 'country' as company_address_country,
-    x.company -> 'address' ->> 'line1' as company_address_line_1,
-    x.company -> 'address' ->> 'line2' as company_address_line_2,
-    x.company -> 'address' ->> 'postal_code' as company_address_postal_code,
-    x.company -> 'address' ->> 'state' as company_address_state, cast(x.metadata as text) as metadata
+    (x.company -> 'address') ->> 'city' as company_address_city,
+    (x.company -> 'address') ->> 'country' as company_address_country,
+    (x.company -> 'address') ->> 'line1' as company_address_line_1,
+    (x.company -> 'address') ->> 'line2' as company_address_line_2,
+    (x.company -> 'address') ->> 'postal_code' as company_address_postal_code,
+    (x.company -> 'address') ->> 'state' as company_address_state, cast(x.metadata as text) as metadata
 from {dataset}.accounts x where x.id = x._account_id;
 
 -- Every movement of the balance.
@@ -63,18 +64,18 @@ select
     x.shipping ->> 'name' as shipping_name, x.shipping ->> 'phone' as shipping_phone,
     x.shipping ->> 'tracking_number' as shipping_tracking_number,
     x._synced_at at time zone 'UTC' as _fivetran_synced,
-    x.billing_details -> 'address' ->> 'city' as billing_detail_address_city,
-    x.billing_details -> 'address' ->> 'country' as billing_detail_address_country,
-    x.billing_details -> 'address' ->> 'line1' as billing_detail_address_line1,
-    x.billing_details -> 'address' ->> 'line2' as billing_detail_address_line2,
-    x.billing_details -> 'address' ->> 'postal_code' as billing_detail_address_postal_code,
-    x.billing_details -> 'address' ->> 'state' as billing_detail_address_state,
-    x.shipping -> 'address' ->> 'city' as shipping_address_city,
-    x.shipping -> 'address' ->> 'country' as shipping_address_country,
-    x.shipping -> 'address' ->> 'line1' as shipping_address_line_1,
-    x.shipping -> 'address' ->> 'line2' as shipping_address_line_2,
-    x.shipping -> 'address' ->> 'postal_code' as shipping_address_postal_code,
-    x.shipping -> 'address' ->> 'state' as shipping_address_state, cast(x.metadata as text) as metadata
+    (x.billing_details -> 'address') ->> 'city' as billing_detail_address_city,
+    (x.billing_details -> 'address') ->> 'country' as billing_detail_address_country,
+    (x.billing_details -> 'address') ->> 'line1' as billing_detail_address_line1,
+    (x.billing_details -> 'address') ->> 'line2' as billing_detail_address_line2,
+    (x.billing_details -> 'address') ->> 'postal_code' as billing_detail_address_postal_code,
+    (x.billing_details -> 'address') ->> 'state' as billing_detail_address_state,
+    (x.shipping -> 'address') ->> 'city' as shipping_address_city,
+    (x.shipping -> 'address') ->> 'country' as shipping_address_country,
+    (x.shipping -> 'address') ->> 'line1' as shipping_address_line_1,
+    (x.shipping -> 'address') ->> 'line2' as shipping_address_line_2,
+    (x.shipping -> 'address') ->> 'postal_code' as shipping_address_postal_code,
+    (x.shipping -> 'address') ->> 'state' as shipping_address_state, cast(x.metadata as text) as metadata
 from {dataset}.charges x
 left join (
     select _account_id, payment ->> 'payment_intent' as intent, min(invoice) as invoice from {dataset}.invoice_payments
@@ -96,7 +97,7 @@ create or replace view {schema}.credit_note as
 select
     x.id, x.amount, x.currency, x.discount_amount, x.livemode, x.memo, x.number, x.pdf, x.reason, x.status,
     x.subtotal, x.total, x.type, x.customer_balance_transaction, x.created at time zone 'UTC' as created,
-    x.voided_at at time zone 'UTC' as voided_at, x.invoice as invoice_id, x.refunds -> 0 ->> 'refund' as refund_id,
+    x.voided_at at time zone 'UTC' as voided_at, x.invoice as invoice_id, (x.refunds -> 0) ->> 'refund' as refund_id,
     x._synced_at at time zone 'UTC' as _fivetran_synced, cast(x.metadata as text) as metadata
 from {dataset}.credit_notes x where x._deleted_at is null;
 
@@ -123,12 +124,12 @@ select
     x._synced_at at time zone 'UTC' as _fivetran_synced, x.address ->> 'city' as address_city,
     x.address ->> 'country' as address_country, x.address ->> 'line1' as address_line_1,
     x.address ->> 'line2' as address_line_2, x.address ->> 'postal_code' as address_postal_code,
-    x.address ->> 'state' as address_state, x.shipping -> 'address' ->> 'city' as shipping_address_city,
-    x.shipping -> 'address' ->> 'country' as shipping_address_country,
-    x.shipping -> 'address' ->> 'line1' as shipping_address_line_1,
-    x.shipping -> 'address' ->> 'line2' as shipping_address_line_2,
-    x.shipping -> 'address' ->> 'postal_code' as shipping_address_postal_code,
-    x.shipping -> 'address' ->> 'state' as shipping_address_state, cast(x.metadata as text) as metadata
+    x.address ->> 'state' as address_state, (x.shipping -> 'address') ->> 'city' as shipping_address_city,
+    (x.shipping -> 'address') ->> 'country' as shipping_address_country,
+    (x.shipping -> 'address') ->> 'line1' as shipping_address_line_1,
+    (x.shipping -> 'address') ->> 'line2' as shipping_address_line_2,
+    (x.shipping -> 'address') ->> 'postal_code' as shipping_address_postal_code,
+    (x.shipping -> 'address') ->> 'state' as shipping_address_state, cast(x.metadata as text) as metadata
 from {dataset}.customers x;
 
 -- Disputes.
@@ -136,7 +137,7 @@ create or replace view {schema}.dispute as
 select
     x.id, x.amount, x.currency, x.is_charge_refundable, x.livemode, x.reason, x.status,
     x.created at time zone 'UTC' as created, x.charge as charge_id,
-    x.balance_transactions -> 0 ->> 'id' as balance_transaction, cast(null as text) as connected_account_id,
+    (x.balance_transactions -> 0) ->> 'id' as balance_transaction, cast(null as text) as connected_account_id,
     x._synced_at at time zone 'UTC' as _fivetran_synced, cast(x.metadata as text) as metadata
 from {dataset}.disputes x where x._deleted_at is null;
 
@@ -153,7 +154,7 @@ select
     x.webhooks_delivered_at at time zone 'UTC' as webhooks_delivered_at, x.collection_method as billing,
     x.customer as customer_id, x.default_source as default_source_id,
     x.default_payment_method as default_payment_method_id,
-    x.parent -> 'subscription_details' ->> 'subscription' as subscription_id, (x.status = 'paid') as paid,
+    (x.parent -> 'subscription_details') ->> 'subscription' as subscription_id, (x.status = 'paid') as paid,
     (x._deleted_at is not null) as is_deleted, t.tax, p.intent as payment_intent_id, p.charge as charge_id,
     to_timestamp(cast(x.status_transitions ->> 'finalized_at' as bigint)) at time zone 'UTC' as finalized_at,
     to_timestamp(cast(x.status_transitions ->> 'finalized_at' as bigint)) at time zone 'UTC' as status_transitions_finalized_at,
@@ -181,12 +182,12 @@ select
     x.id, x.amount, x.currency, x.description, x.discountable, x.livemode, x.quantity, x.id as unique_id,
     x._parent_id as invoice_id,
     coalesce(((x.parent -> 'invoice_item_details') ->> 'invoice_item'), ((x.parent -> 'subscription_item_details') ->> 'invoice_item')) as invoice_item_id,
-    x.pricing -> 'price_details' ->> 'price' as price_id, x.pricing -> 'price_details' ->> 'price' as plan_id,
+    (x.pricing -> 'price_details') ->> 'price' as price_id, (x.pricing -> 'price_details') ->> 'price' as plan_id,
     to_timestamp(cast(x.period ->> 'start' as bigint)) at time zone 'UTC' as period_start,
     to_timestamp(cast(x.period ->> 'end' as bigint)) at time zone 'UTC' as period_end,
     cast(coalesce(((x.parent -> 'subscription_item_details') ->> 'proration'), ((x.parent -> 'invoice_item_details') ->> 'proration')) as boolean) as proration,
     coalesce(x.subscription, ((x.parent -> 'subscription_item_details') ->> 'subscription')) as subscription_id,
-    x.parent -> 'subscription_item_details' ->> 'subscription_item' as subscription_item_id,
+    (x.parent -> 'subscription_item_details') ->> 'subscription_item' as subscription_item_id,
     case when (x.parent ->> 'type') like 'subscription%' then 'subscription' else 'invoiceitem' end as type,
     cast((x.pricing ->> 'unit_amount_decimal') as double precision) as unit_amount_excluding_tax,
     x._synced_at at time zone 'UTC' as _fivetran_synced, cast(x.metadata as text) as metadata
@@ -212,19 +213,19 @@ select
     x.id, x.livemode, x.type, x.created at time zone 'UTC' as created, x.customer as customer_id,
     x.billing_details ->> 'email' as billing_detail_email, x.billing_details ->> 'name' as billing_detail_name,
     x.billing_details ->> 'phone' as billing_detail_phone, x._synced_at at time zone 'UTC' as _fivetran_synced,
-    x.billing_details -> 'address' ->> 'city' as billing_detail_address_city,
-    x.billing_details -> 'address' ->> 'country' as billing_detail_address_country,
-    x.billing_details -> 'address' ->> 'line1' as billing_detail_address_line_1,
-    x.billing_details -> 'address' ->> 'line2' as billing_detail_address_line_2,
-    x.billing_details -> 'address' ->> 'postal_code' as billing_detail_address_postal_code,
-    x.billing_details -> 'address' ->> 'state' as billing_detail_address_state, cast(x.metadata as text) as metadata
+    (x.billing_details -> 'address') ->> 'city' as billing_detail_address_city,
+    (x.billing_details -> 'address') ->> 'country' as billing_detail_address_country,
+    (x.billing_details -> 'address') ->> 'line1' as billing_detail_address_line_1,
+    (x.billing_details -> 'address') ->> 'line2' as billing_detail_address_line_2,
+    (x.billing_details -> 'address') ->> 'postal_code' as billing_detail_address_postal_code,
+    (x.billing_details -> 'address') ->> 'state' as billing_detail_address_state, cast(x.metadata as text) as metadata
 from {dataset}.payment_methods x;
 
 -- Of those that are cards, the card.
 create or replace view {schema}.payment_method_card as
 select
     x.id as payment_method_id, x.card ->> 'brand' as brand, x.card ->> 'funding' as funding,
-    x.card -> 'wallet' ->> 'type' as wallet_type, x.type, cast(null as text) as charge_id,
+    (x.card -> 'wallet') ->> 'type' as wallet_type, x.type, cast(null as text) as charge_id,
     x._synced_at at time zone 'UTC' as _fivetran_synced
 from {dataset}.payment_methods x where x.type = 'card';
 
@@ -335,9 +336,9 @@ from {dataset}.transfers x where x._deleted_at is null;
 -- What each discount took off each invoice.
 create or replace view {schema}.discount as
 select
-    e.r ->> 'discount' as id, coalesce(d.source -> 'coupon' ->> 'id', d.source ->> 'coupon') as coupon_id,
+    e.r ->> 'discount' as id, coalesce((d.source -> 'coupon') ->> 'id', d.source ->> 'coupon') as coupon_id,
     x.customer as customer_id, x.id as invoice_id, cast(null as text) as invoice_item_id, d.promotion_code,
-    x.parent -> 'subscription_details' ->> 'subscription' as subscription_id, d.start at time zone 'UTC' as start,
+    (x.parent -> 'subscription_details') ->> 'subscription' as subscription_id, d.start at time zone 'UTC' as start,
     d."end" at time zone 'UTC' as "end", x._synced_at at time zone 'UTC' as _fivetran_synced,
     cast(null as text) as checkout_session_id, 'INVOICE' as type, x.id as type_id,
     cast((e.r ->> 'amount') as bigint) as amount
@@ -348,7 +349,7 @@ where x._deleted_at is null;
 -- Discounts that are given on subscriptions.
 create or replace view {schema}.subscription_discount as
 select
-    x.id, coalesce(x.source -> 'coupon' ->> 'id', x.source ->> 'coupon') as coupon_id, x.customer as customer_id,
+    x.id, coalesce((x.source -> 'coupon') ->> 'id', x.source ->> 'coupon') as coupon_id, x.customer as customer_id,
     x.invoice as invoice_id, x.invoice_item as invoice_item_id, x.promotion_code, x.subscription as subscription_id,
     x.start at time zone 'UTC' as start, x."end" at time zone 'UTC' as "end",
     x._synced_at at time zone 'UTC' as _fivetran_synced, x.checkout_session
