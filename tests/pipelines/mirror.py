@@ -5,6 +5,7 @@ Commands run in process against the real simulator and the real database; Stripe
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -174,15 +175,19 @@ class Mirror:
         return found
 
     def _compare(self, table: str, row: dict[str, Any], one: Held, columns: Columns) -> list[str]:
+        kinds = columns.of(table)
         kept = {
-            name: value
-            for name, value in row.items()
-            if name in columns.of(table) or name in OWN_COLUMNS or VARIANT_MARK in name
+            name: value for name, value in row.items() if name in kinds or name in OWN_COLUMNS or VARIANT_MARK in name
         }
+        same = _digest(table, kinds, {name: kept[name] for name in kept.keys() - NOT_COMPARED}, one)
+        if same in EQUAL:
+            return []
         should, does = comparable(table, one.object, columns), object_of(table, kept, columns)
         names = {name for name in should.keys() | does.keys() if should.get(name) != does.get(name)}
         if one.parent is not None and row.get("_parent_id") not in (None, one.parent):
             names.add("_parent_id")
+        if not names:
+            EQUAL.add(same)
         return [f"{table} {one.key} differs in {', '.join(sorted(names))}"] if names else []
 
     def _columns(self) -> Columns:
@@ -194,6 +199,19 @@ class Mirror:
 
     def _key(self, table: str, row: dict[str, Any]) -> tuple[str, ...]:
         return tuple(_text(row[name]) for name in TABLES[table].key)
+
+
+NOT_COMPARED = {"_as_of", "_synced_at", "_source"}
+EQUAL: set[bytes] = set()
+"""Digests of rows and objects that were compared and equal: most tests begin with rows that earlier ones have compared,
+and rebuilding an object from its row takes a hundred times as long as a digest.
+"""
+
+
+def _digest(table: str, kinds: Mapping[str, str], row: Mapping[str, Any], one: Held) -> bytes:
+    """Of everything that a comparison sees."""
+    seen = repr((table, sorted(kinds.items()), sorted(row.items()), one.parent, one.object))
+    return hashlib.blake2b(seen.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 def _kinds(query: Query, *tables: str) -> dict[str, dict[str, str]]:
