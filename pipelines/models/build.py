@@ -2,46 +2,34 @@
 
     Build(database, "stripe").run()
 
-The files are the same for both databases. In them `stripe.` stands for the loaded tables, `source.` for those of their
-rows that are built again, `build.` for temporary tables of the build, and `stripe_metrics.` for the schema. Readers see
-the last good tables until the transaction commits, and whatever ends a build before leaves them as they are. Only
-subscriptions whose rows were stored since the last build are built again, unless an option has changed. Knows no
-provider's API and no HTTP.
+The files are the same for both databases. Readers see the last good tables until the transaction commits, and whatever
+ends a build before leaves them as they are. Only what has changed since the last build is built again, unless an
+option has changed. Knows no provider's API and no HTTP.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Set
 from dataclasses import dataclass
-from importlib import resources
-from typing import Any
+from datetime import datetime, timedelta
 
-from pipelines.models.settings import DEFAULTS, check_settings
-from pipelines.models.source_tables import OPTIONAL, SOURCE_TABLES, SourceTable, columns_of
+from pipelines.models.changes import Changes
+from pipelines.models.settings import DEFAULTS, check_rates, check_settings
+from pipelines.models.source_tables import OPTIONAL, SOURCE_TABLES
+from pipelines.models.statements import Statements, digest, statements
+from pipelines.models.views import quoted
 from pipelines.warehouse.database import Database, has_table
 from pipelines.warehouse.problems import database_problems
 from pipelines.warehouse.rights import refuse_missing
-from sources.catalogue import ColumnType
 
-LAYOUT = 1
+LAYOUT = 2
 """The layout of the schema's tables. With another one they are made anew."""
-
-OVERLAP = {"postgres": 120, "duckdb": 0}
-"""Seconds by which the next build begins before the newest row that this one saw: a writer's rows have the moment at
-which its transaction began, and are seen when it ends. DuckDB has one writer at a time."""
 
 DECIMALS = {0: "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf", 3: "bhd jod kwd omr tnd"}
 """Currencies whose smallest unit is not a hundredth: https://docs.stripe.com/currencies#zero-decimal. ISK and UGX have
 two decimals in Stripe's API. https://docs.stripe.com/currencies#special-cases"""
-
-TYPES: dict[str, dict[ColumnType, str]] = {
-    "postgres": {"json": "jsonb", "timestamp": "timestamptz", "double": "double precision", "bool": "boolean"},
-    "duckdb": {"json": "json", "timestamp": "timestamptz", "double": "double", "bool": "boolean"},
-}
-STATED = {"text": "text", "bigint": "bigint", "decimal": "decimal(38, 12)"}
 
 BEFORE_SPANS = (
     "10_prices.sql",
@@ -56,7 +44,7 @@ OF_SUBSCRIPTIONS = (
     "item_spans",
     "_subscriptions",
     "trials",
-    "scheduled_changes",
+    "_scheduled",
     "subscription_events",
     "_gaps",
     "_due",
@@ -66,12 +54,29 @@ OF_SUBSCRIPTIONS = (
 OF_CUSTOMERS = ("movements", "_customer_months")
 """The same with the customers of these subscriptions."""
 
+PAYMENTS = {
+    "dunning": "select 1 from build.stale_invoices as c where c._account_id = t._account_id and c.invoice = t.invoice",
+    "_revenue": "select 1 from build.stale_months as c where c._account_id = t._account_id and c.month = t.month",
+    "_balance": "select 1 from build.stale_months as c where c._account_id = t._account_id and c.month = t.month",
+}
+"""Tables of payments, and the rows of each that a build replaces."""
+
+WHOLE = ("_names", "_inactive_prices", "_unloaded", "_offers")
+"""Tables that every build replaces."""
+
 VIEWS = ("80_conversions.sql", "90_views.sql", "95_insights.sql")
 KEPT = ("settings", "exchange_rates", "currencies")
 """Tables that are the user's own."""
 
-WHOLE = ("dunning", "_revenue", "_balance", "_names", "_inactive_prices", "_unloaded", "_offers")
-"""Tables that every build replaces."""
+STARTING = timedelta(seconds=10)
+"""How long a transaction may have begun, by the moment that its rows get, before the server shows it."""
+
+OPEN = """
+SELECT a.xact_start FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock' AND l.pid <> pg_catalog.pg_backend_pid()
+    AND a.datid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+    AND coalesce(a.backend_type, 'client backend') = 'client backend'"""
+"""When the transactions that are open began. Null: another role's, whose begin only pg_read_all_stats may see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +91,10 @@ class Built:
 class Build:
     """One build of a dataset's metrics through an open database."""
 
-    def __init__(self, database: Database, dataset: str, *, overlap: int | None = None) -> None:
-        self._database, self._dataset, self.schema = database, dataset, f"{dataset}_metrics"
-        self._overlap = OVERLAP[database.dialect] if overlap is None else overlap
-        self._is_postgres = database.dialect == "postgres"
-        self._temporary = "pg_temp" if self._is_postgres else "temp"
-        self._made: list[tuple[str, str]] = []
-        self._loaded: set[str] = set()
+    def __init__(self, database: Database, dataset: str, *, starting: timedelta = STARTING) -> None:
+        self._database, self._starting = database, starting
+        self._do = Statements(database, dataset)
+        self.schema = self._do.schema
 
     def run(self, *, full: bool = False) -> Built:
         """Brings the schema up to date.
@@ -103,13 +105,15 @@ class Build:
         with database_problems(), self._database.transaction():
             self._create()
             options = self._options()
-            known = self._query("select max(options) from stripe_metrics._builds")[0][0]
-            full = full or known != options
-            self._find_changes(full)
-            count = self._subscriptions(full)
+            since, following = self._since(options)
+            stored = self._stored_columns()
+            full = full or since is None
+            changes = Changes(self._do, stored, None if full else since)
+            count = changes.find()
             if full or count:
-                self._build_all(full)
-            self._finish(options)
+                self._build(full)
+            self._build_payments(full)
+            self._finish(stored.keys(), following, options)
         return Built(full, count, time.monotonic() - began)
 
     # --- the schema ---------------------------------------------------------------------------------------------------
@@ -119,33 +123,34 @@ class Build:
 
         Views that stay as they are are not touched: replacing them would make readers wait until the build is done.
         """
-        if self._is_postgres:  # one build at a time
+        if self._do.is_postgres:  # one build at a time
             refuse_missing(self._database, self.schema, ["_layout"])
             self._database.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (self.schema,))
             self._database.execute("SET LOCAL work_mem = '128MB'")
         sql = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
         if not self._database.execute(sql, (self.schema,)):
-            self._execute_text(f"create schema {_quoted(self.schema)}")
-        tables = f"{LAYOUT} {_digest('00_tables.sql')}"
-        files = (f"helpers_{self._database.dialect}.sql", *VIEWS)
-        layout = f"{tables} {_digest(*files)}"
+            self._database.execute(f"create schema {quoted(self.schema)}")
+        helpers = f"helpers_{self._do.dialect}.sql"
+        tables = ["00_tables.sql"] + (["01_indexes.sql"] if self._do.is_postgres else [])
+        of_tables = f"{LAYOUT} {digest(*tables)}"
+        layout = f"{of_tables} {digest(helpers, *VIEWS)}"
         known = ""
         if has_table(self._database, self.schema, "_layout"):
-            known = "".join(text for (text,) in self._query("select layout from stripe_metrics._layout"))
+            known = "".join(text for (text,) in self._do.query("select layout from stripe_metrics._layout"))
         if known == layout:
             return
-        if known and not known.startswith(tables):
+        if known and not known.startswith(of_tables):
             self._drop()
-        for file in ("00_tables.sql", *files):
-            self._run(file)
-        if not self._query("select 1 from stripe_metrics.settings"):
+        for file in (*tables, helpers, *VIEWS):
+            self._do.run(file)
+        if not self._do.query("select 1 from stripe_metrics.settings"):
             names, values = ", ".join(DEFAULTS), ", ".join(["%s"] * len(DEFAULTS))
-            self._query(f"insert into stripe_metrics.settings ({names}) values ({values})", *DEFAULTS.values())
-        if not self._query("select 1 from stripe_metrics.currencies"):
+            self._do.query(f"insert into stripe_metrics.settings ({names}) values ({values})", *DEFAULTS.values())
+        if not self._do.query("select 1 from stripe_metrics.currencies"):
             rows = ", ".join(f"('{code}', {many})" for many, codes in DECIMALS.items() for code in codes.split())
-            self._query(f"insert into stripe_metrics.currencies values {rows}")
-        self._query("delete from stripe_metrics._layout")
-        self._query("insert into stripe_metrics._layout values (%s)", layout)
+            self._do.query(f"insert into stripe_metrics.currencies values {rows}")
+        self._do.query("delete from stripe_metrics._layout")
+        self._do.query("insert into stripe_metrics._layout values (%s)", layout)
 
     def _drop(self) -> None:
         """Drops the views, and the tables that a build fills: the user's own stay as they are."""
@@ -154,251 +159,88 @@ class Build:
             names = re.findall(rf"create (?:or replace )?{kind} (?:if not exists )?stripe_metrics\.(\w+)", text)
             for name in reversed(names):
                 if name not in KEPT:
-                    self._query(f"drop {kind} if exists stripe_metrics.{name}")
+                    self._do.query(f"drop {kind} if exists stripe_metrics.{name}")
 
     def _options(self) -> str:
         """All that the tables depend on beside the loaded rows, as one text. Raises BadConfiguration."""
         names = tuple(DEFAULTS)
-        rows = self._query(f"select {', '.join(names)} from stripe_metrics.settings")
-        check_settings([dict(zip(names, row, strict=True)) for row in rows], self._zones())
-        return f"{LAYOUT} {rows[0]}"
+        rows = self._do.query(f"select {', '.join(names)} from stripe_metrics.settings")
+        zones = "pg_timezone_names" if self._do.is_postgres else "pg_timezone_names()"
+        known = {name for (name,) in self._database.execute(f"SELECT name FROM {zones}")}
+        check_settings([dict(zip(names, row, strict=True)) for row in rows], known)
+        rates = self._do.query("select currency, rate from stripe_metrics.exchange_rates order by 1, 2")
+        check_rates(rates)
+        return f"{LAYOUT} {rows[0]} {rates}"
 
-    def _zones(self) -> set[str]:
-        view = "pg_timezone_names" if self._is_postgres else "pg_timezone_names()"
-        return {name for (name,) in self._database.execute(f"SELECT name FROM {view}")}
+    # --- what is built ------------------------------------------------------------------------------------------------
 
-    # --- what has changed ---------------------------------------------------------------------------------------------
+    def _since(self, options: str) -> tuple[datetime | None, datetime | None]:
+        """From which moment on rows were stored that this build has not seen, and the same for the next one.
 
-    def _find_changes(self, full: bool) -> None:
-        """Makes `source.` of every table, and `build.scope`: the subscriptions that are built again."""
-        columns = self._stored_columns()
-        for table in SOURCE_TABLES:
-            self._make_view(f"stripe_{table}", self._selected(table, columns.get(table, set())))
-        since = (
-            "select _account_id, synced_through - interval '{} seconds' as since, as_of, synced_through"
-            " from stripe_metrics._builds"
-        )
-        nobody = (
-            "select cast(null as text) as _account_id, cast(null as timestamptz) as since, cast(null as timestamptz)"
-            " as as_of, cast(null as timestamptz) as synced_through where false"
-        )
-        self._make_table("since", nobody if full else since.format(self._overlap))
-        stored = {name: one for name, one in SOURCE_TABLES.items() if columns.get(name)}
-        self._loaded = set(stored)
-        self._make_table("newest", self._newest(stored))
-        if full:
-            self._run("05_offers.sql")
-            for table in SOURCE_TABLES:
-                self._make_view(f"source_{table}", f"select * from stripe.{table}")
-            return
-        self._run("05_offers.sql")
-        changed = " union all ".join(self._changes(stored))
-        self._make_table(
-            "scope", f"select distinct _account_id, subscription from ({changed}) as c where subscription is not null"
-        )
-        for table, source in sorted(SOURCE_TABLES.items(), key=lambda each: each[0] == "invoices"):
-            if source.subscription is None:
-                self._make_view(f"source_{table}", f"select * from stripe.{table}")
-            elif table == "invoices":  # by columns that need no parsing: whatever these customers were billed
-                self._make_table(
-                    "source_invoices",
-                    "select r.* from stripe.invoices as r where exists (select 1 from build.scope as c join"
-                    " stripe.subscriptions as s on s._account_id = c._account_id and s.id = c.subscription"
-                    " where s._account_id = r._account_id and s.customer = r.customer) or exists (select 1 from"
-                    " source.invoice_line_items as l where l._account_id = r._account_id and l._parent_id = r.id)",
-                )
-            else:
-                self._make_table(
-                    f"source_{table}",
-                    f"select * from (select *, {source.subscription} as _subscription from stripe.{table}) as r"
-                    f" where exists (select 1 from build.scope as c where c._account_id = r.{source.account}"
-                    " and c.subscription = r._subscription)",
-                )
-
-    def _changes(self, stored: Mapping[str, SourceTable]) -> Iterator[str]:
-        """SQL of the subscriptions that are built again: by rows that were stored since the last build, by time that
-        has passed, and by prices and coupons that are others now."""
-        yield (
-            "select d._account_id, d.subscription from stripe_metrics._due as d"
-            " join build.newest as n on n._account_id = d._account_id and d.moment <= n.moment"
-        )
-        yield (
-            "select s._account_id, s.id from stripe.subscriptions as s"
-            " join build.changed_offers as o on o._account_id = s._account_id and o.kind = 'coupon'"
-        )
-        yield (
-            "select i._account_id, i.subscription from stripe_metrics.item_spans as i"
-            " join build.changed_offers as o on o._account_id = i._account_id and o.id = i.price"
-        )
-        yield (
-            "select g._account_id, g.subscription from stripe_metrics._gaps as g"
-            " join build.changed_offers as o on o._account_id = g._account_id"
-        )
-        for table, source in stored.items():
-            since = f"from stripe.{table} as r where {self._is_new('r', source)}"
-            if source.subscription is not None:
-                yield f"select r.{source.account}, {source.subscription} {since}"
-            elif table in ("customers", "discounts", "payment_methods"):
-                customer = "r.id" if table == "customers" else "r.customer"
-                yield (
-                    f"select o._account_id, o.id from stripe.subscriptions as o where exists (select 1 {since}"
-                    f" and r._account_id = o._account_id and {customer} = o.customer)"
-                )
-
-    def _is_new(self, row: str, source: SourceTable) -> str:
-        """SQL: whether a row was stored since the last build of its account, or nobody knows when."""
-        stored = f"{row}.{source.stored}"
-        return (
-            f"({stored} >= (select min(since) from build.since) and {stored} >= coalesce((select max(s.since) from"
-            f" build.since as s where s._account_id = {row}.{source.account}), {stored}) or {stored} is null)"
-        )
-
-    def _newest(self, stored: Mapping[str, SourceTable]) -> str:
-        """SQL of each account's newest moment, and of when its newest row was stored."""
-        is_first = not self._query("select 1 from build.since limit 1")
-        parts = [
-            f"select r._account_id, max(r._as_of) as moment, max(r._synced_at) as synced_at from stripe.{table} as r"
-            + ("" if is_first else f" where {self._is_new('r', source)}")
-            + " group by r._account_id"
-            for table, source in stored.items()
-            if table != "stripe_webhook_events"
-        ]
-        parts.insert(0, "select _account_id, as_of as moment, synced_through as synced_at from build.since")
-        return (
-            "select _account_id, max(moment) as moment, max(synced_at) as synced_at from"
-            f" ({' union all '.join(parts)}) as moments group by _account_id having max(moment) is not null"
-        )
-
-    def _selected(self, table: str, stored: set[str]) -> str:
-        """SQL of a loaded table's columns: null where they never arrived, no row where the table did not."""
-        types = TYPES[self._database.dialect] | STATED
-        shown = ", ".join(
-            f'cast("{name}" as {types[kind]}) as "{name}"'
-            if name in stored and kind == "json"
-            else f'"{name}"'
-            if name in stored
-            else f'cast(null as {types[kind]}) as "{name}"'
-            for name, kind in columns_of(table).items()
-        )
-        return f"select {shown} " + (f"from {_quoted(self._dataset)}.{_quoted(table)}" if stored else "where false")
+        A row has the moment at which its transaction began, and is seen when that ends. So the next build begins where
+        the oldest transaction began that is open now. None: it has to take all rows. DuckDB has one writer at a time.
+        """
+        ((now,),) = self._do.query("select now()")
+        rows = self._do.query("select since, options from stripe_metrics._progress")
+        since = rows[0][0] if rows and rows[0][1] == options else None
+        if since is not None and since > now:  # the clock was ahead then: rows that came since may have older moments
+            since = None
+        if not self._do.is_postgres:
+            return since, now
+        begun = [moment or since for (moment,) in self._database.execute(OPEN)]
+        known = [moment for moment in begun if moment is not None]
+        return since, min([*known, now]) - self._starting if len(known) == len(begun) else None
 
     def _stored_columns(self) -> dict[str, set[str]]:
         rows = self._database.execute(
-            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = %s", (self._dataset,)
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = %s",
+            (self._do.dataset,),
         )
         found: dict[str, set[str]] = {}
         for table, column in rows:
             found.setdefault(table, set()).add(column)
         return found
 
-    def _subscriptions(self, full: bool) -> int:
-        ((count,),) = self._query(f"select count(*) from {'stripe.subscriptions' if full else 'build.scope'}")
-        return int(count)
-
-    # --- building -----------------------------------------------------------------------------------------------------
-
-    def _build_all(self, full: bool) -> None:
+    def _build(self, full: bool) -> None:
         for name in BEFORE_SPANS:
-            self._run(name)
+            self._do.run(name)
         old = "select 1 from build.scope as c where c._account_id = t._account_id and c.subscription = t.subscription"
-        if full:
-            self._make_table("customers", "select distinct _account_id, customer from build.item_spans")
-        else:
-            self._make_table(
-                "customers",
-                f"select _account_id, customer from stripe_metrics.item_spans as t where exists ({old})"
-                " union select _account_id, customer from build.item_spans",
-            )
+        customers = "select _account_id, customer from build.item_spans"
+        if not full:
+            customers += f" union select _account_id, customer from stripe_metrics.item_spans as t where exists ({old})"
+        self._do.make_table("customers", f"select distinct _account_id, customer from ({customers}) as c")
+        for table in OF_SUBSCRIPTIONS:
+            self._publish(table, None if full else old)
+        self._do.run("60_movements.sql")
         of_customer = (
             "select 1 from build.customers as c where c._account_id = t._account_id and c.customer = t.customer"
         )
-        for table in OF_SUBSCRIPTIONS:
-            self._publish(table, None if full else old)
-        self._run("60_movements.sql")
         for table in OF_CUSTOMERS:
             self._publish(table, None if full else of_customer)
 
+    def _build_payments(self, full: bool) -> None:
+        self._do.run("65_payments.sql")
+        for table, replaced in PAYMENTS.items():
+            self._publish(table, None if full else replaced)
+
     def _publish(self, table: str, replaced: str | None) -> None:
         """Puts what was built in the place of the rows that it replaces, all of them where it is None."""
-        columns = ", ".join(
-            name
-            for (name,) in self._database.execute(
-                "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
-                " ORDER BY ordinal_position",
-                (self.schema, table),
-            )
-        )
-        self._query(f"delete from stripe_metrics.{table} as t" + (f" where exists ({replaced})" if replaced else ""))
-        self._query(f"insert into stripe_metrics.{table} ({columns}) select {columns} from build.{table}")
-        if self._is_postgres:
-            self._query(f"analyze stripe_metrics.{table}")
+        columns = ", ".join(self._do.columns(table))
+        self._do.query(f"delete from stripe_metrics.{table} as t" + (f" where exists ({replaced})" if replaced else ""))
+        self._do.query(f"insert into stripe_metrics.{table} ({columns}) select {columns} from build.{table}")
+        if replaced is None:
+            self._do.analyze(f"stripe_metrics.{table}")
 
-    def _finish(self, options: str) -> None:
-        """Payments, the months, how far it has come; drops what is temporary."""
-        self._query("delete from stripe_metrics._builds")
-        self._query(
-            "insert into stripe_metrics._builds select _account_id, moment, synced_at, %s from build.newest", options
-        )
-        self._run("65_payments.sql")
-        unloaded = ", ".join(f"('{name}')" for name in sorted(SOURCE_TABLES.keys() - self._loaded - OPTIONAL))
+    def _finish(self, loaded: Set[str], following: datetime | None, options: str) -> None:
+        """The months, how far it has come; drops what is temporary."""
+        self._do.query("delete from stripe_metrics._builds")
+        self._do.query("insert into stripe_metrics._builds select _account_id, moment from build.newest")
+        self._do.query("delete from stripe_metrics._progress")
+        self._do.query("insert into stripe_metrics._progress values (%s, %s)", following, options)
+        unloaded = ", ".join(f"('{name}')" for name in sorted(SOURCE_TABLES.keys() - loaded - OPTIONAL))
         nothing = "select cast(null as text) as table_name where false"
-        self._make_table("_unloaded", f"select * from (values {unloaded}) as u (table_name)" if unloaded else nothing)
+        self._do.make_table("_unloaded", f"select * from (values {unloaded}) as u (table_name)" if unloaded else nothing)
         for table in WHOLE:
             self._publish(table, None)
-        self._run("70_months.sql")
-        for kind, name in reversed(self._made):
-            self._database.execute(f"drop {kind} {self._temporary}.{name}")
-        self._made.clear()
-
-    # --- statements ---------------------------------------------------------------------------------------------------
-
-    def _run(self, file: str) -> None:
-        for statement in statements(file):
-            self._execute_text(self._named(statement))
-            if made := re.match(r"create (table|view) build\.(\w+)", statement):
-                self._made.append((made[1], made[2]))
-                if self._is_postgres:
-                    self._query(f"analyze build.{made[2]}")
-
-    def _make_table(self, name: str, query: str) -> None:
-        self._execute_text(self._named(f"create table build.{name} as {query}"))
-        self._made.append(("table", name))
-        if self._is_postgres:
-            self._query(f"analyze build.{name}")
-
-    def _make_view(self, name: str, query: str) -> None:
-        self._execute_text(f"create temporary view {name} as {self._named(query)}")
-        self._made.append(("view", name))
-
-    def _query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-        return self._database.execute(self._named(sql), parameters)
-
-    def _execute_text(self, sql: str) -> None:
-        self._database.execute(sql)
-
-    def _named(self, sql: str) -> str:
-        """SQL with the names that hold in this database."""
-        sql = sql.replace("create table build.", "create temporary table ")
-        sql = re.sub(r"\bstripe_metrics\.", f"{_quoted(self.schema)}.", sql)
-        sql = re.sub(r"\b(source|stripe)\.(\w+)", rf"{self._temporary}.\1_\2", sql)
-        return re.sub(r"\bbuild\.", f"{self._temporary}.", sql)
-
-
-def statements(file: str) -> Iterator[str]:
-    """The statements of one of the SQL files, without the comments before them."""
-    text = (resources.files("pipelines.models.metrics") / file).read_text("utf-8")
-    for part in re.split(r";\n", text):
-        lines = part.strip().splitlines()
-        while lines and (not lines[0] or lines[0].startswith("--")):
-            lines.pop(0)
-        if lines:
-            yield "\n".join(lines)
-
-
-def _digest(*files: str) -> str:
-    """What tells one state of the files from another."""
-    return hashlib.sha256("\0".join(text for file in files for text in statements(file)).encode()).hexdigest()[:16]
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+        self._do.run("70_months.sql")
+        self._do.drop_temporary()

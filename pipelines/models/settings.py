@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,9 @@ def check_settings(rows: Sequence[Mapping[str, Any]], zones: Collection[str]) ->
     for name, choices in CHOICES.items():
         if row[name] not in choices:
             raise _wrong(name, row[name], f"one of {', '.join(choices)}")
+    currency = row["reporting_currency"]
+    if currency is not None and not re.fullmatch("[a-z]{3}", currency.lower()):
+        raise _wrong("reporting_currency", currency, "a code of three letters, such as eur, or null")
     if row["timezone"] not in zones:
         raise _wrong("timezone", row["timezone"], "the name of a time zone, such as Europe/Berlin")
     if row["past_due_days"] is not None and row["past_due_days"] < 0:
@@ -47,6 +51,26 @@ def check_settings(rows: Sequence[Mapping[str, Any]], zones: Collection[str]) ->
         raise _wrong("largest_share", row["largest_share"], "a share of MRR, above 0 and at most 1")
     if row["margin"] is None or not 0 < row["margin"] <= 1:
         raise _wrong("margin", row["margin"], "a share of revenue, above 0 and at most 1")
+
+
+def check_rates(rows: Sequence[Sequence[Any]]) -> None:
+    """Raises BadConfiguration for a rate that cannot work. `rows`: currency and rate."""
+    known: set[str] = set()
+    for currency, rate in rows:
+        if currency is None or not re.fullmatch("[a-z]{3}", currency.lower()):
+            raise BadConfiguration(
+                f"A row of the table exchange_rates of the metrics has the currency {currency!r}: it must be a code of"
+                " three letters, such as eur."
+            )
+        if rate is None or rate <= 0:
+            raise BadConfiguration(
+                f"The rate of {currency} in the table exchange_rates of the metrics is {rate}: it must be above 0."
+            )
+        if currency.lower() in known:
+            raise BadConfiguration(
+                f"The table exchange_rates of the metrics has several rates of {currency.lower()}: it must have one."
+            )
+        known.add(currency.lower())
 
 
 def _wrong(name: str, value: object, wanted: str) -> BadConfiguration:

@@ -19,11 +19,13 @@ class SourceTable:
     """A table that is read: its columns, and the SQL of the subscription that a row belongs to (None: to none).
 
     Columns that the catalogue does not know have their type after a colon: other versions of the API show them.
-    `account` is the column that has the account, `stored` the one that tells when a row was stored.
+    `plain` is the column that has the subscription in most rows; the expression reads all of them. `account` is the
+    column that has the account, `stored` the one that tells when a row was stored.
     """
 
     columns: str
     subscription: str | None = None
+    plain: str | None = None
     account: str = "_account_id"
     stored: str = "_synced_at"
 
@@ -49,6 +51,7 @@ SOURCE_TABLES: Mapping[str, SourceTable] = {
         "id parent pricing currency quantity amount period discount_amounts taxes subscription"
         " subscription_item:text proration:bool price:json",
         OF_LINE,
+        "subscription",
     ),
     "invoices": SourceTable(
         "id customer currency status created due_date amount_due amount_paid amount_remaining attempt_count attempted"
@@ -56,7 +59,7 @@ SOURCE_TABLES: Mapping[str, SourceTable] = {
         OF_INVOICE,
     ),
     "invoiceitems": SourceTable(
-        "id invoice date parent pricing currency quantity amount period proration subscription:text"
+        "id customer invoice date parent pricing currency quantity amount period proration subscription:text"
         " subscription_item:text price:json",
         OF_INVOICE,
     ),
@@ -65,8 +68,8 @@ SOURCE_TABLES: Mapping[str, SourceTable] = {
     "stripe_webhook_events": SourceTable(
         "id:text type:text account_id:text created:timestamp payload:json received_at:timestamp",
         OF_EVENT.format("(payload -> 'data')"),
-        "account_id",
-        "received_at",
+        account="account_id",
+        stored="received_at",
     ),
     "prices": SourceTable(
         "id product active currency type billing_scheme tiers_mode tiers unit_amount unit_amount_decimal"

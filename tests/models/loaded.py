@@ -6,9 +6,10 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
-from pipelines.models.build import OF_CUSTOMERS, OF_SUBSCRIPTIONS, WHOLE, Build, Built
+from pipelines.models.build import OF_CUSTOMERS, OF_SUBSCRIPTIONS, PAYMENTS, WHOLE, Build, Built
 from pipelines.models.source_tables import columns_of
 from pipelines.warehouse.database import Database as Connection
 from pipelines.warehouse.duckdb_database import open_duckdb
@@ -59,13 +60,16 @@ def fill(database: Database, tables: Tables, like: Tables | None = None) -> None
 
 
 def store(database: Database, tables: Tables) -> None:
-    """Inserts rows into tables that are there."""
+    """Inserts rows into tables that are there, stored now."""
     with database.asked() as query:
         for table, rows in tables.items():
             kinds = columns_of(table)
-            names = sorted({name for row in rows for name in row if name in kinds})
+            names = sorted({name for row in rows for name in row if name in kinds and name != "_synced_at"})
             shown = ", ".join(f'"{name}"' for name in names)
-            place = "(" + ", ".join(f"cast(? as {type_of(database, kinds[name])})" for name in names) + ")"
+            cells = [f"cast(? as {type_of(database, kinds[name])})" for name in names]
+            if "_synced_at" in kinds:
+                shown, cells = f'{shown}, "_synced_at"', [*cells, "now()"]
+            place = f"({', '.join(cells)})"
             for start in range(0, len(rows), 200):
                 some = rows[start : start + 200]
                 values = [cell(row.get(name), kinds[name]) for row in some for name in names]
@@ -83,12 +87,12 @@ def build(database: Database, *, full: bool = False, **options: Any) -> Built:
     if options:
         set_options(database, **options)
     with connected(database) as connection:
-        return Build(connection, "stripe", overlap=0).run(full=full)
+        return Build(connection, "stripe", starting=timedelta(0)).run(full=full)
 
 
 def built(database: Database) -> dict[str, Counter[tuple[Any, ...]]]:
     """All rows of all tables that a build makes."""
-    tables = (*OF_SUBSCRIPTIONS, *OF_CUSTOMERS, *WHOLE, "_months")
+    tables = (*OF_SUBSCRIPTIONS, *OF_CUSTOMERS, *PAYMENTS, *WHOLE, "_months")
     with database.asked() as query:
         return {table: Counter(query(f"select * from stripe_metrics.{table}")) for table in tables}
 

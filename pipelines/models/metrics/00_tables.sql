@@ -11,23 +11,27 @@ create table if not exists stripe_metrics.exchange_rates (currency text, rate de
 
 create table if not exists stripe_metrics.currencies (currency text, decimals bigint);
 
--- How far each account is built: the newest moment that its tables showed, and when the newest of its rows was stored.
-create table if not exists stripe_metrics._builds (
-    _account_id text, as_of timestamptz, synced_through timestamptz, options text);
+-- How far each account is built: the newest moment that its tables showed.
+create table if not exists stripe_metrics._builds (_account_id text, as_of timestamptz);
+
+-- The next build takes what is stored from then on (null: everything), unless the options are others by then.
+create table if not exists stripe_metrics._progress (since timestamptz, options text);
 
 create table if not exists stripe_metrics._months (_account_id text, month date);
 
 create table if not exists stripe_metrics.item_spans (
     _account_id text, customer text, subscription text, item text, price text, product text, quantity bigint, currency text,
-    starts timestamptz, ends timestamptz, mrr bigint, arr bigint, list_mrr bigint, evidence text, exact boolean);
+    starts timestamptz, ends timestamptz, mrr bigint, arr bigint, list_mrr bigint, evidence text, exact boolean,
+    mrr_converted bigint, arr_converted bigint, list_mrr_converted bigint);
 
 create table if not exists stripe_metrics.movements (
     _account_id text, customer text, currency text, day date, movement text, mrr bigint, arr bigint, mrr_before bigint,
-    mrr_after bigint);
+    mrr_after bigint, mrr_converted bigint, arr_converted bigint);
 
 -- What a customer pays at the ends of months: from `month` until the month before `until`.
 create table if not exists stripe_metrics._customer_months (
-    _account_id text, customer text, currency text, month date, until date, mrr bigint, arr bigint, cohort date);
+    _account_id text, customer text, currency text, month date, until date, mrr bigint, arr bigint, cohort date,
+    mrr_converted bigint, arr_converted bigint);
 
 create table if not exists stripe_metrics.trials (
     _account_id text, subscription text, customer text, currency text, started_at timestamptz, ended_at timestamptz,
@@ -35,14 +39,16 @@ create table if not exists stripe_metrics.trials (
 
 create table if not exists stripe_metrics.subscription_events (
     _account_id text, moment timestamptz, subscription text, customer text, currency text, kind text, before text,
-    after text, mrr bigint);
+    after text, mrr bigint, mrr_converted bigint);
 
-create table if not exists stripe_metrics.scheduled_changes (
-    _account_id text, date date, customer text, subscription text, currency text, mrr bigint, reason text);
+-- `subscription` is the schedule's id where a schedule will begin one.
+create table if not exists stripe_metrics._scheduled (
+    _account_id text, date date, customer text, subscription text, currency text, mrr bigint, reason text,
+    is_planned boolean);
 
 create table if not exists stripe_metrics.dunning (
     _account_id text, invoice text, customer text, currency text, amount bigint, first_failed_at timestamptz,
-    attempts bigint, outcome text, settled_at timestamptz);
+    attempts bigint, outcome text, settled_at timestamptz, amount_converted bigint);
 
 -- What a subscription is now. `period_ends`: when it is billed next; `card_expires`: the first day on which its card is
 -- no longer valid; `pays_by` is null where no payment method is known.
@@ -53,7 +59,8 @@ create table if not exists stripe_metrics._subscriptions (
     card_expires date);
 
 -- What could not be known of a subscription, by kind: see the view quality.
-create table if not exists stripe_metrics._gaps (_account_id text, subscription text, kind text, mrr bigint);
+create table if not exists stripe_metrics._gaps (
+    _account_id text, subscription text, kind text, currency text, mrr bigint);
 
 create table if not exists stripe_metrics._unloaded (table_name text);
 

@@ -200,6 +200,7 @@ from loudness
 where starts < cast('9999-01-01 00:00:00+00' as timestamptz)
   and (least(ends, life_ends) is null or least(ends, life_ends) > starts);
 
+-- Those that begin after the newest moment are to come: when a trial ends.
 create table build.spans as
 select s._account_id, w.customer, s.subscription, s.item, s.price, s.currency, s.quantity, s.amount, s.off, s.counted_off,
        s.tax, s.evidence, s.exact, s.bill_amount, s.bill_off, s.bill_counted_off, s.bill_tax,
@@ -209,5 +210,4 @@ from build.states as s
 join build.windows as w on w._account_id = s._account_id and w.subscription = s.subscription
      and w.starts < coalesce(s.ends, cast('9999-01-01 00:00:00+00' as timestamptz))
      and (w.ends is null or w.ends > s.starts)
-join build.now as n on n._account_id = s._account_id
-where greatest(s.starts, w.starts) <= n.moment;
+join build.now as n on n._account_id = s._account_id;

@@ -28,7 +28,7 @@ select _account_id, discount, subscription, item, percent_off,
        coalesce(ends, cast('9999-01-01 00:00:00+00' as timestamptz)) as ends
 from (select * from own union all select * from of_customer) as all_reductions;
 
--- Spans, cut where a discount begins or ends, and, where an amount is spread over items, where another item changes.
+-- Spans, also those to come, cut where a discount begins or ends, and, where an amount is spread over items, where another item changes.
 create table build.pieces as
 with bounds as (
     select distinct _account_id, subscription, moment
@@ -52,7 +52,6 @@ with bounds as (
     from build.spans as s
     join bounds as b on b._account_id = s._account_id and b.subscription = s.subscription
          and b.moment > s.starts and (s.ends is null or b.moment < s.ends)
-    join build.now as n on n._account_id = s._account_id and b.moment <= n.moment
 ), parts as (
     select _account_id, item, span_starts, moment as starts,
            coalesce(lead(moment) over (partition by _account_id, item, span_starts order by moment), span_ends) as ends,
@@ -73,7 +72,6 @@ create table build.costs as
 with need as (
     select _account_id, price, currency, quantity from build.pieces where quantity is not null
     union select _account_id, price, currency, quantity from build.phases where quantity is not null
-    union select _account_id, price, currency, quantity from build.trying where quantity is not null
 ), packed as (
     select n._account_id, n.price, n.currency, n.quantity, t.tiers_mode, t.billing_scheme,
            case when t.currency = n.currency then t.unit_amount
@@ -197,19 +195,27 @@ from taxed;
 -- Pieces that change nothing are one span.
 create table build.item_spans as
 with marked as (
-    select *,
-           case when lag(ends) over w = starts and lag(price) over w = price and lag(currency) over w = currency
-                     and coalesce(lag(quantity) over w, -1) = coalesce(quantity, -1) and lag(mrr) over w = mrr
-                     and lag(arr) over w = arr and lag(list_mrr) over w = list_mrr then 0 else 1 end as is_new
-    from build.valued
-    window w as (partition by _account_id, item order by starts)
+    select v._account_id, v.customer, v.subscription, v.item, v.price, v.product, v.quantity, v.currency, v.starts,
+           case when v.ends <= n.moment then v.ends end as ends, v.mrr, v.arr, v.list_mrr, v.evidence, v.exact,
+           case when lag(v.ends) over w = v.starts and lag(v.price) over w = v.price
+                     and lag(v.currency) over w = v.currency
+                     and coalesce(lag(v.quantity) over w, -1) = coalesce(v.quantity, -1) and lag(v.mrr) over w = v.mrr
+                     and lag(v.arr) over w = v.arr and lag(v.list_mrr) over w = v.list_mrr then 0 else 1 end as is_new
+    from build.valued as v
+    join build.now as n on n._account_id = v._account_id and v.starts <= n.moment
+    window w as (partition by v._account_id, v.item order by v.starts)
 ), grouped as (
     select *, sum(is_new) over (partition by _account_id, item order by starts) as run from marked
+), merged as (
+    select _account_id, max(customer) as customer, max(subscription) as subscription, item, max(price) as price,
+           max(product) as product, max(quantity) as quantity, max(currency) as currency, min(starts) as starts,
+           case when count(ends) = count(*) then max(ends) end as ends, max(mrr) as mrr, max(arr) as arr,
+           max(list_mrr) as list_mrr, max(case when is_new = 1 then evidence end) as evidence,
+           min(case when exact then 1 else 0 end) = 1 as exact
+    from grouped
+    group by _account_id, item, run
 )
-select _account_id, max(customer) as customer, max(subscription) as subscription, item, max(price) as price,
-       max(product) as product, max(quantity) as quantity, max(currency) as currency, min(starts) as starts,
-       case when count(ends) = count(*) then max(ends) end as ends, max(mrr) as mrr, max(arr) as arr,
-       max(list_mrr) as list_mrr, max(case when is_new = 1 then evidence end) as evidence,
-       min(case when exact then 1 else 0 end) = 1 as exact
-from grouped
-group by _account_id, item, run;
+select m.*, cast(round(cast(m.mrr * r.factor as decimal(38, 12))) as bigint) as mrr_converted,
+       cast(round(cast(m.arr * r.factor as decimal(38, 12))) as bigint) as arr_converted,
+       cast(round(cast(m.list_mrr * r.factor as decimal(38, 12))) as bigint) as list_mrr_converted
+from merged as m left join stripe_metrics._conversions as r on r.currency = m.currency;

@@ -51,62 +51,58 @@ left join paid as p on p._account_id = s._account_id and p.subscription = s.id
 where s.trial_end > coalesce(s.trial_start, s.start_date) and s.customer is not null
   and s.status not in ('incomplete', 'incomplete_expired');
 
-create table build.scheduled_changes as
+create table build._scheduled as
 with priced as (
-    select p._account_id, p.subscription, p.end_behavior, p.starts, p.ends,
+    select p._account_id, p.subscription, p.customer, p.is_planned, p.currency, p.end_behavior, p.starts, p.ends,
            sum(cast(round(cast(c.cost * t.a_year as decimal(38, 6)) / (12 * t.every_count)) as bigint)) as mrr
     from build.phases as p
     join build.terms as t on t._account_id = p._account_id and t.price = p.price and t.usage_type = 'licensed'
     join build.costs as c on c._account_id = p._account_id and c.price = p.price and c.currency = p.currency
          and c.quantity = p.quantity
     where p.status in ('active', 'not_started')
-    group by p._account_id, p.subscription, p.end_behavior, p.starts, p.ends
+    group by p._account_id, p.subscription, p.customer, p.is_planned, p.currency, p.end_behavior, p.starts, p.ends
 ), phased as (  -- as much cheaper as the subscription is now
-    select p._account_id, p.subscription, p.end_behavior, p.starts, p.ends,
+    select p._account_id, p.subscription, p.customer, p.is_planned, p.currency, p.end_behavior, p.starts, p.ends,
            cast(case when s.list_mrr > 0 then round(cast(p.mrr * s.mrr as decimal(38, 6)) / s.list_mrr) else p.mrr end as bigint) as mrr,
-           s.mrr as mrr_now
+           coalesce(s.mrr, 0) as mrr_now
     from priced as p
-    join build._subscriptions as s on s._account_id = p._account_id and s.subscription = p.subscription
     join build.now as n on n._account_id = p._account_id and coalesce(p.ends, n.moment) >= n.moment
+    left join build._subscriptions as s on s._account_id = p._account_id and s.subscription = p.subscription
+    where p.is_planned or s.subscription is not null
 ), chained as (
     select *, coalesce(lag(mrr) over w, mrr_now) as mrr_before, lead(starts) over w is null as is_last
     from phased
     window w as (partition by _account_id, subscription order by starts)
-), trying as (
-    select y._account_id, y.subscription,
-           sum(cast(round(cast((c.cost - round(c.cost * coalesce(r.percent_off, 0) * 0.01)) * t.a_year as decimal(38, 6))
-                          / (12 * t.every_count)) as bigint)) as mrr
-    from build.trying as y
-    join build.terms as t on t._account_id = y._account_id and t.price = y.price and t.usage_type = 'licensed'
-    join build.costs as c on c._account_id = y._account_id and c.price = y.price and c.currency = y.currency
-         and c.quantity = y.quantity
-    left join (select _account_id, subscription, max(percent_off) as percent_off from build.reductions
-               group by _account_id, subscription) as r on r._account_id = y._account_id and r.subscription = y.subscription
-    group by y._account_id, y.subscription
+), following as (  -- what the items will be worth when a discount or a trial ends
+    select v._account_id, v.subscription, v.starts, v.mrr, n.moment,
+           case when lag(v.ends) over w = v.starts then lag(v.mrr) over w else 0 end as mrr_before
+    from build.valued as v
+    join (select distinct v._account_id, v.item from build.valued as v
+          join build.now as n on n._account_id = v._account_id and v.starts > n.moment) as f
+      on f._account_id = v._account_id and f.item = v.item
+    join build.now as n on n._account_id = v._account_id
+    window w as (partition by v._account_id, v.item order by v.starts)
 ), coming as (
-    select s._account_id, s.ends_at as moment, s.subscription, -s.mrr as mrr, 'cancellation' as reason
-    from build._subscriptions as s where s.mrr <> 0
+    select s._account_id, s.ends_at as moment, s.subscription, s.customer, s.currency, -s.mrr as mrr,
+           'cancellation' as reason, false as is_planned
+    from build._subscriptions as s
     union all
-    select c._account_id, c.starts, c.subscription, c.mrr - c.mrr_before, 'schedule' from chained as c
+    select _account_id, starts, subscription, customer, currency, mrr - mrr_before, 'schedule', is_planned from chained
     union all
-    select c._account_id, c.ends, c.subscription, -c.mrr, 'cancellation' from chained as c
-    where c.is_last and c.end_behavior = 'cancel'
+    select _account_id, ends, subscription, customer, currency, -mrr, 'cancellation', is_planned from chained
+    where is_last and end_behavior = 'cancel'
     union all
-    select r._account_id, max(r.ends), r.subscription, max(s.list_mrr - s.mrr), 'discount ends'
-    from build.reductions as r
-    join build._subscriptions as s on s._account_id = r._account_id and s.subscription = r.subscription
-    join build.now as n on n._account_id = r._account_id and r.starts <= n.moment and r.ends > n.moment
-    group by r._account_id, r.subscription having min(r.ends) = max(r.ends)
-    union all
-    select t._account_id, s.trial_ends, t.subscription, t.mrr, 'trial ends'
-    from trying as t
-    join build._subscriptions as s on s._account_id = t._account_id and s.subscription = t.subscription
-    where s.ends_at is null or s.ends_at > s.trial_ends
+    select f._account_id, f.starts, f.subscription, s.customer, s.currency, sum(f.mrr - f.mrr_before),
+           case when f.starts = s.trial_ends then 'trial ends' else 'discount ends' end, false
+    from following as f
+    join build._subscriptions as s on s._account_id = f._account_id and s.subscription = f.subscription
+         and (s.ends_at is null or s.ends_at > f.starts)
+    where f.starts > f.moment
+    group by f._account_id, f.starts, f.subscription, s.customer, s.currency, s.trial_ends
 )
-select c._account_id, cast(timezone(o.timezone, c.moment) as date) as date, s.customer, c.subscription, s.currency,
-       cast(c.mrr as bigint) as mrr, c.reason
+select c._account_id, cast(timezone(o.timezone, c.moment) as date) as date, c.customer, c.subscription, c.currency,
+       cast(c.mrr as bigint) as mrr, c.reason, c.is_planned
 from coming as c
-join build._subscriptions as s on s._account_id = c._account_id and s.subscription = c.subscription
 join build.now as n on n._account_id = c._account_id
 cross join stripe_metrics.settings as o
 where c.moment > n.moment and c.moment < cast('9999-01-01 00:00:00+00' as timestamptz) and c.mrr <> 0;
@@ -181,9 +177,11 @@ with firsts as (
       and ((t.status <> t.status_before and (t.status in ('past_due', 'paused') or t.status_before in ('past_due', 'paused')))
            or coalesce(t.pause, '') <> coalesce(t.pause_before, ''))
 )
-select h._account_id, h.moment, h.subscription, s.customer, s.currency, h.kind, h.before, h.after, cast(h.mrr as bigint) as mrr
+select h._account_id, h.moment, h.subscription, s.customer, s.currency, h.kind, h.before, h.after, cast(h.mrr as bigint) as mrr,
+       cast(round(cast(h.mrr * r.factor as decimal(38, 12))) as bigint) as mrr_converted
 from happened as h
 join build._subscriptions as s on s._account_id = h._account_id and s.subscription = h.subscription
+left join stripe_metrics._conversions as r on r.currency = s.currency
 where h.moment is not null;
 
 create table build._gaps as
@@ -214,7 +212,9 @@ with priced as (
     union all
     select _account_id, id, 'ends before it starts', 0 from source.subscriptions where ended_at < start_date
 )
-select _account_id, subscription, kind, cast(mrr as bigint) as mrr from gaps;
+select g._account_id, g.subscription, g.kind, s.currency, cast(g.mrr as bigint) as mrr
+from gaps as g
+left join build._subscriptions as s on s._account_id = g._account_id and s.subscription = g.subscription;
 
 create table build._due as
 select m._account_id, m.subscription, min(m.moment) as moment

@@ -3,7 +3,8 @@
 create table build.dunning as
 with charged as (
     select p._account_id, p.invoice, min(case when c.status = 'failed' then c.created end) as first_failed_at, count(*) as attempts
-    from stripe.invoice_payments as p
+    from source.billed as b
+    join stripe.invoice_payments as p on p._account_id = b._account_id and p.invoice = b.id
     join stripe.charges as c on c._account_id = p._account_id and c.payment_intent = p.payment ->> 'payment_intent'
     where p._deleted_at is null
     group by p._account_id, p.invoice
@@ -14,26 +15,27 @@ with charged as (
            greatest(coalesce(c.attempts, 0), coalesce(i.attempt_count, 0)) as attempts,
            to_timestamp(cast(coalesce(i.status_transitions ->> 'paid_at', i.status_transitions ->> 'marked_uncollectible_at',
                                       i.status_transitions ->> 'voided_at') as bigint)) as settled_at
-    from stripe.invoices as i
+    from source.billed as i
     left join charged as c on c._account_id = i._account_id and c.invoice = i.id
     where i._deleted_at is null and i.amount_due > 0 and i.status <> 'draft'
       and (c.invoice is not null or i.attempt_count > 1
            or (i.attempted and i.status <> 'paid' and coalesce(i.amount_remaining, 0) > 0))
 )
-select _account_id, invoice, customer, currency, amount, first_failed_at, cast(attempts as bigint) as attempts,
-       case status when 'paid' then 'recovered' when 'open' then 'open' else 'lost' end as outcome,
-       case when status <> 'open' then settled_at end as settled_at
-from settled;
+select s._account_id, s.invoice, s.customer, s.currency, s.amount, s.first_failed_at, cast(s.attempts as bigint) as attempts,
+       case s.status when 'paid' then 'recovered' when 'open' then 'open' else 'lost' end as outcome,
+       case when s.status <> 'open' then s.settled_at end as settled_at,
+       cast(round(cast(s.amount * r.factor as decimal(38, 12))) as bigint) as amount_converted
+from settled as s left join stripe_metrics._conversions as r on r.currency = s.currency;
 
 create table build._revenue as
 with moved as (
     select _account_id, currency, created, coalesce(amount_captured, amount) as collected, 0 as refunded, 0 as disputed
-    from stripe.charges where status = 'succeeded' and coalesce(captured, true)
+    from source.charges where status = 'succeeded' and coalesce(captured, true)
     union all
-    select _account_id, currency, created, 0, amount, 0 from stripe.refunds
+    select _account_id, currency, created, 0, amount, 0 from source.refunds
     where coalesce(status, 'succeeded') not in ('failed', 'canceled')
     union all
-    select _account_id, currency, created, 0, 0, amount from stripe.disputes where status not like 'warning%'
+    select _account_id, currency, created, 0, 0, amount from source.disputes where status not like 'warning%'
 )
 select m._account_id, m.currency, cast(date_trunc('month', timezone(s.timezone, m.created)) as date) as month,
        cast(sum(m.collected) as bigint) as collected, cast(sum(m.refunded) as bigint) as refunded,
@@ -52,7 +54,7 @@ with kinds as (
                 when coalesce(t.reporting_category, t.type) in ('dispute', 'dispute_reversal') then 'dispute'
                 when coalesce(t.reporting_category, t.type) in ('fee', 'network_cost', 'stripe_fee', 'stripe_fx_fee', 'tax_fee')
                 then 'fee' else 'other' end as kind
-    from stripe.balance_transactions as t cross join stripe_metrics.settings as s
+    from source.balance_transactions as t cross join stripe_metrics.settings as s
     where coalesce(t.reporting_category, t.type) not like '%payout%'
       and coalesce(t.reporting_category, t.type) not like '%transfer%'
       and coalesce(t.reporting_category, t.type) not like '%reserve%'

@@ -3,12 +3,17 @@
 create or replace view stripe_metrics.mrr_monthly as
 with sums as (
     select _account_id, currency, cast(date_trunc('month', day) as date) as month,
-           sum(mrr) as change, sum(arr) as arr,
+           sum(mrr) as change, sum(arr) as arr, sum(mrr_converted) as change_converted, sum(arr_converted) as arr_converted,
            sum(case when movement = 'new' then mrr else 0 end) as new,
+           sum(case when movement = 'new' then mrr_converted else 0 end) as new_converted,
            sum(case when movement = 'expansion' then mrr else 0 end) as expansion,
+           sum(case when movement = 'expansion' then mrr_converted else 0 end) as expansion_converted,
            sum(case when movement = 'contraction' then mrr else 0 end) as contraction,
+           sum(case when movement = 'contraction' then mrr_converted else 0 end) as contraction_converted,
            sum(case when movement = 'churn' then mrr else 0 end) as churn,
+           sum(case when movement = 'churn' then mrr_converted else 0 end) as churn_converted,
            sum(case when movement = 'reactivation' then mrr else 0 end) as reactivation,
+           sum(case when movement = 'reactivation' then mrr_converted else 0 end) as reactivation_converted,
            count(distinct case when movement = 'new' then customer end) as new_customers,
            count(distinct case when movement = 'expansion' then customer end) as expansion_customers,
            count(distinct case when movement = 'contraction' then customer end) as contraction_customers,
@@ -26,7 +31,14 @@ with sums as (
            sum(coalesce(s.change, 0)) over w - coalesce(s.change, 0) as opening, coalesce(s.new, 0) as new,
            coalesce(s.expansion, 0) as expansion, coalesce(s.contraction, 0) as contraction, coalesce(s.churn, 0) as churn,
            coalesce(s.reactivation, 0) as reactivation, sum(coalesce(s.change, 0)) over w as closing,
-           sum(coalesce(s.arr, 0)) over w as arr,
+           sum(coalesce(s.arr, 0)) over w as arr, sum(coalesce(s.change_converted, 0)) over w as closing_converted,
+           sum(coalesce(s.change_converted, 0)) over w - coalesce(s.change_converted, 0) as opening_converted,
+           sum(coalesce(s.arr_converted, 0)) over w as arr_converted,
+           coalesce(s.new_converted, 0) as new_converted,
+           coalesce(s.expansion_converted, 0) as expansion_converted,
+           coalesce(s.contraction_converted, 0) as contraction_converted,
+           coalesce(s.churn_converted, 0) as churn_converted,
+           coalesce(s.reactivation_converted, 0) as reactivation_converted,
            sum(coalesce(s.customers, 0)) over w - coalesce(s.customers, 0) as opening_customers,
            coalesce(s.new_customers, 0) as new_customers, coalesce(s.expansion_customers, 0) as expansion_customers,
            coalesce(s.contraction_customers, 0) as contraction_customers, coalesce(s.churn_customers, 0) as churn_customers,
@@ -43,21 +55,28 @@ select f._account_id, f.currency, f.month, cast(f.opening as bigint) as opening,
        cast(f.opening_customers as bigint) as opening_customers, f.new_customers, f.expansion_customers,
        f.contraction_customers, f.churn_customers, f.reactivation_customers,
        cast(f.closing_customers as bigint) as closing_customers,
-       cast(round(cast(f.closing * r.factor as decimal(38, 12))) as bigint) as closing_converted,
-       cast(round(cast(f.arr * r.factor as decimal(38, 12))) as bigint) as arr_converted
+       case when r.currency is not null then cast(f.opening_converted as bigint) end as opening_converted,
+       case when r.currency is not null then cast(f.new_converted as bigint) end as new_converted,
+       case when r.currency is not null then cast(f.expansion_converted as bigint) end as expansion_converted,
+       case when r.currency is not null then cast(f.contraction_converted as bigint) end as contraction_converted,
+       case when r.currency is not null then cast(f.churn_converted as bigint) end as churn_converted,
+       case when r.currency is not null then cast(f.reactivation_converted as bigint) end as reactivation_converted,
+       case when r.currency is not null then cast(f.closing_converted as bigint) end as closing_converted,
+       case when r.currency is not null then cast(f.arr_converted as bigint) end as arr_converted
 from filled as f
 left join stripe_metrics._conversions as r on r.currency = f.currency;
 
 create or replace view stripe_metrics.mrr_by_price_monthly as
 with spans as (
-    select i._account_id, i.product, i.price, i.currency, i.customer, i.mrr, i.quantity,
+    select i._account_id, i.product, i.price, i.currency, i.customer, i.mrr, i.mrr_converted, i.quantity,
            cast(date_trunc('month', timezone(s.timezone, i.starts)) as date) as first,
            cast(date_trunc('month', timezone(s.timezone, i.ends)) as date) as until
     from stripe_metrics.item_spans as i cross join stripe_metrics.settings as s
     where i.mrr <> 0
 )
 select s._account_id, s.product, s.price, s.currency, m.month, cast(sum(s.mrr) as bigint) as mrr,
-       count(distinct s.customer) as customers, cast(sum(s.quantity) as bigint) as quantity
+       count(distinct s.customer) as customers, cast(sum(s.quantity) as bigint) as quantity,
+       cast(sum(s.mrr_converted) as bigint) as mrr_converted
 from spans as s
 join stripe_metrics._months as m on m._account_id = s._account_id and m.month >= s.first and (s.until is null or m.month < s.until)
 group by s._account_id, s.product, s.price, s.currency, m.month;
@@ -91,8 +110,11 @@ select a._account_id, a.currency, a.month, cast(a.customer_churn as decimal(20, 
        cast(a.arpa * s.margin / a.mean_churn as decimal(20, 10)) as ltv,
        cast(cast(r.mrr_now as decimal(38, 10)) / r.mrr_then as decimal(20, 10)) as nrr,
        cast(cast(r.mrr_kept as decimal(38, 10)) / r.mrr_then as decimal(20, 10)) as grr,
-       cast(cast(r.customers_now as decimal(38, 10)) / r.customers_then as decimal(20, 10)) as logo_retention
+       cast(cast(r.customers_now as decimal(38, 10)) / r.customers_then as decimal(20, 10)) as logo_retention,
+       cast(a.arpa * f.factor as decimal(20, 10)) as arpa_converted,
+       cast(a.arpa * s.margin / a.mean_churn * f.factor as decimal(20, 10)) as ltv_converted
 from averaged as a
+left join stripe_metrics._conversions as f on f.currency = a.currency
 cross join stripe_metrics.settings as s
 left join retained as r on r._account_id = a._account_id and r.currency = a.currency and r.month = a.month;
 
@@ -104,8 +126,10 @@ with groups as (
 select g._account_id, g.cohort, g.currency,
        cast((extract(year from m.month) - extract(year from g.cohort)) * 12
             + extract(month from m.month) - extract(month from g.cohort) as bigint) as months,
-       count(c.customer) as customers, cast(coalesce(sum(c.mrr), 0) as bigint) as mrr
+       count(c.customer) as customers, cast(coalesce(sum(c.mrr), 0) as bigint) as mrr,
+       cast(case when max(r.factor) is not null then coalesce(sum(c.mrr_converted), 0) end as bigint) as mrr_converted
 from groups as g
+left join stripe_metrics._conversions as r on r.currency = g.currency
 join stripe_metrics._months as m on m._account_id = g._account_id and m.month >= g.cohort
 left join stripe_metrics._customer_months as c on c._account_id = g._account_id and c.cohort = g.cohort
      and c.currency = g.currency and c.mrr > 0 and c.month <= m.month and (c.until is null or c.until > m.month)
@@ -124,12 +148,10 @@ with latest as (
 )
 select l._account_id, l.customer, l.currency, l.mrr, l.arr, b.day as since,
        case when s.past_due = 1 then 'past_due' else 'active' end as status,
-       cast(round(cast(l.mrr * r.factor as decimal(38, 12))) as bigint) as mrr_converted,
-       cast(round(cast(l.arr * r.factor as decimal(38, 12))) as bigint) as arr_converted
+       l.mrr_converted, l.arr_converted
 from latest as l
 left join began as b on b._account_id = l._account_id and b.customer = l.customer
 left join stands as s on s._account_id = l._account_id and s.customer = l.customer and s.currency = l.currency
-left join stripe_metrics._conversions as r on r.currency = l.currency
 where l.place = 1 and l.mrr <> 0;
 
 create or replace view stripe_metrics.trials_monthly as
@@ -170,18 +192,50 @@ with dated as (
            cast(sum(case when outcome = 'lost' then 1 else 0 end) as bigint) as lost_invoices,
            cast(sum(case when outcome = 'lost' then amount else 0 end) as bigint) as lost,
            cast(sum(case when outcome = 'open' then 1 else 0 end) as bigint) as open_invoices,
-           cast(sum(case when outcome = 'open' then amount else 0 end) as bigint) as open
+           cast(sum(case when outcome = 'open' then amount else 0 end) as bigint) as open,
+           cast(sum(amount_converted) as bigint) as failed_converted,
+           cast(sum(case when outcome = 'recovered' then amount_converted when amount_converted is not null then 0 end) as bigint)
+               as recovered_converted,
+           cast(sum(case when outcome = 'lost' then amount_converted when amount_converted is not null then 0 end) as bigint)
+               as lost_converted,
+           cast(sum(case when outcome = 'open' then amount_converted when amount_converted is not null then 0 end) as bigint)
+               as open_converted
     from dated group by _account_id, month, currency
 )
 select *, cast(cast(recovered as decimal(38, 10)) / nullif(recovered + lost, 0) as decimal(20, 10)) as recovery_rate from summed;
 
 create or replace view stripe_metrics.revenue_monthly as
 select v._account_id, v.currency, v.month, v.collected, v.refunded, v.disputed,
-       cast(round(cast(v.collected * r.factor as decimal(38, 12))) as bigint) as collected_converted
+       cast(round(cast(v.collected * r.factor as decimal(38, 12))) as bigint) as collected_converted,
+       cast(round(cast(v.refunded * r.factor as decimal(38, 12))) as bigint) as refunded_converted,
+       cast(round(cast(v.disputed * r.factor as decimal(38, 12))) as bigint) as disputed_converted
 from stripe_metrics._revenue as v left join stripe_metrics._conversions as r on r.currency = v.currency;
 
 create or replace view stripe_metrics.balance_monthly as
-select _account_id, currency, month, charges, refunds, disputes, fees, other, net from stripe_metrics._balance;
+select b._account_id, b.currency, b.month, b.charges, b.refunds, b.disputes, b.fees, b.other, b.net,
+       cast(round(cast(b.charges * r.factor as decimal(38, 12))) as bigint) as charges_converted,
+       cast(round(cast(b.refunds * r.factor as decimal(38, 12))) as bigint) as refunds_converted,
+       cast(round(cast(b.disputes * r.factor as decimal(38, 12))) as bigint) as disputes_converted,
+       cast(round(cast(b.fees * r.factor as decimal(38, 12))) as bigint) as fees_converted,
+       cast(round(cast(b.other * r.factor as decimal(38, 12))) as bigint) as other_converted,
+       cast(round(cast(b.net * r.factor as decimal(38, 12))) as bigint) as net_converted
+from stripe_metrics._balance as b left join stripe_metrics._conversions as r on r.currency = b.currency;
+
+create or replace view stripe_metrics.scheduled_changes as
+with coming as (
+    select _account_id, date, customer, case when not is_planned then subscription end as subscription, currency, mrr, reason
+    from stripe_metrics._scheduled
+    union all
+    select s._account_id, s.card_expires, s.customer, s.subscription, s.currency, 0, 'card expires'
+    from stripe_metrics._subscriptions as s
+    join stripe_metrics._builds as b on b._account_id = s._account_id
+    cross join stripe_metrics.settings as o
+    where s.mrr > 0 and s.ends_at is null and s.card_expires <= cast(s.period_ends as date)
+      and s.card_expires >= cast(timezone(o.timezone, b.as_of) as date)
+)
+select c._account_id, c.date, c.customer, c.subscription, c.currency, cast(c.mrr as bigint) as mrr, c.reason,
+       cast(round(cast(c.mrr * r.factor as decimal(38, 12))) as bigint) as mrr_converted
+from coming as c left join stripe_metrics._conversions as r on r.currency = c.currency;
 
 create or replace view stripe_metrics.quality as
 with advice as (
@@ -192,9 +246,13 @@ with advice as (
     union all select 'pause not told', 'These subscriptions are paused or unpaid, and no event tells since when.'
     union all select 'ends before it starts', 'These subscriptions end before they start, and never count.'
 )
-select g._account_id, g.kind, count(distinct g.subscription) as rows, cast(sum(g.mrr) as bigint) as mrr, max(a.advice) as advice
-from stripe_metrics._gaps as g left join advice as a on a.kind = g.kind
-group by g._account_id, g.kind
+select g._account_id, g.kind, g.currency, count(distinct g.subscription) as rows, cast(sum(g.mrr) as bigint) as mrr,
+       max(a.advice) as advice, cast(round(cast(sum(g.mrr) * max(r.factor) as decimal(38, 12))) as bigint) as mrr_converted
+from stripe_metrics._gaps as g
+left join advice as a on a.kind = g.kind
+left join stripe_metrics._conversions as r on r.currency = g.currency
+group by g._account_id, g.kind, g.currency
 union all
-select b._account_id, 'table not loaded: ' || u.table_name, 0, null, 'Load this table: it counts as empty, and what is told from it is missing.'
+select b._account_id, 'table not loaded: ' || u.table_name, null, 0, null, 'Load this table: it counts as empty, and what is told from it is missing.',
+       null
 from stripe_metrics._builds as b cross join stripe_metrics._unloaded as u;

@@ -79,76 +79,79 @@ with today as (
     where s.longest = 'year' and s.mrr > 0 and s.ends_at is null
       and s.period_ends < t.as_of + t.soon_days * interval '1 day'
     group by s._account_id, s.currency
+), found as (
+    select _account_id, 'past_due' as kind, 'high' as severity, 'MRR is past due' as title,
+           'These customers pay late, and count as long as they are not canceled.' as detail,
+           'Ask them for another payment method before Stripe gives up.' as recommendation,
+           currency, cast(amount as bigint) as amount, customers,
+           'select * from stripe_metrics._subscriptions where status in (''past_due'', ''unpaid'')' as query
+    from past_due
+    union all
+    select _account_id, 'recoverable', 'high', 'Failed invoices are open', 'Their payment failed at least once and may still succeed.',
+           'Check that retries and reminders are switched on.', currency, cast(amount as bigint), customers,
+           'select * from stripe_metrics.dunning where outcome = ''open'''
+    from recoverable
+    union all
+    select _account_id, 'card_expires', 'high', 'Cards expire before the next invoice', 'The next payment of these subscriptions will fail.',
+           'Ask these customers for their new card.', currency, cast(amount as bigint), customers,
+           'select * from stripe_metrics._subscriptions where mrr > 0 and ends_at is null and card_expires <= cast(period_ends as date)'
+    from cards
+    union all
+    select _account_id, 'trial_without_method', 'medium', 'Trials end this week without a payment method',
+           'They cannot convert as they are.', 'Remind these customers to enter a card.', currency, null, customers,
+           'select * from stripe_metrics._subscriptions where status = ''trialing'' and pays_by is null'
+    from trying
+    union all
+    select _account_id, 'leaving', 'high', 'MRR will leave on known dates', 'Cancellations and schedules that are set already.',
+           'Talk to these customers before the date.', currency, cast(amount as bigint), customers,
+           'select * from stripe_metrics.scheduled_changes where mrr < 0 order by date'
+    from leaving
+    union all
+    select l._account_id, 'largest_customer', 'medium', 'One customer is a large part of MRR',
+           cast(cast(round(100.0 * l.amount / l.total) as bigint) as text) || ' % of MRR comes from the largest customer.',
+           'Plan for what happens when this customer leaves.', l.currency, cast(l.amount as bigint), 1,
+           'select * from stripe_metrics.customers_now order by mrr desc'
+    from largest as l join today as t on t._account_id = l._account_id
+    where l.customers > 1 and l.total > 0 and l.amount > t.largest_share * l.total
+    union all
+    select _account_id, 'churn_reason', 'medium', 'The most frequent reason to leave', 'In the last 90 days, by MRR: ' || reason || '.',
+           'Read what these customers wrote, and fix the first of it.', currency, cast(amount as bigint), customers,
+           'select * from stripe_metrics.subscription_events where kind = ''canceled'' order by moment desc'
+    from reasons where place = 1
+    union all
+    select p._account_id, 'plan_losing', 'medium', 'A price loses MRR', coalesce(max(n.name), p.price) || ' has less MRR than three months ago.',
+           'Compare what its customers changed to.', p.currency, cast(-p.change as bigint), null,
+           'select * from stripe_metrics.mrr_by_price_monthly where price = ''' || p.price || ''' order by month'
+    from plans as p left join stripe_metrics._names as n on n._account_id = p._account_id and n.id = p.price
+    where p.place = 1 and p.change < 0
+    group by p._account_id, p.currency, p.price, p.change
+    union all
+    select _account_id, 'inactive_price', 'low', 'MRR is on prices that are no longer sold', 'These customers still pay an old price.',
+           'Decide whether to move them.', currency, cast(amount as bigint), customers,
+           'select i.* from stripe_metrics.item_spans as i join stripe_metrics._inactive_prices as p on p.price = i.price where i.ends is null'
+    from inactive
+    union all
+    select _account_id, 'given_away', 'low', 'Discounts lower MRR', 'What list prices would bring more each month.',
+           'Check which of these coupons should end.', currency, cast(amount as bigint), customers,
+           'select * from stripe_metrics.item_spans where ends is null and list_mrr > mrr order by list_mrr - mrr desc'
+    from given
+    union all
+    select _account_id, 'cohorts_weaker', 'medium', 'Recent cohorts keep fewer customers',
+           'After three months: ' || cast(cast(round(100 * late) as bigint) as text) || ' %, before: ' || cast(cast(round(100 * early) as bigint) as text) || ' %.',
+           'Look at what has changed for new customers.', currency, null, null,
+           'select * from stripe_metrics.cohorts where months in (0, 3) order by cohort'
+    from compared where late < early - 0.05
+    union all
+    select _account_id, 'recovery_falling', 'medium', 'Fewer failed payments are recovered',
+           'In the last three months: ' || cast(cast(round(100 * late) as bigint) as text) || ' %, before: ' || cast(cast(round(100 * early) as bigint) as text) || ' %.',
+           'Check retries, reminders and card updates.', currency, null, null,
+           'select * from stripe_metrics.dunning_monthly order by month'
+    from recovery where late < early - 0.05
+    union all
+    select _account_id, 'renewals', 'low', 'Yearly subscriptions renew soon', 'Their yearly amount is due within the days of settings.soon_days.',
+           'Tell these customers before they are charged.', currency, cast(amount as bigint), customers,
+           'select * from stripe_metrics._subscriptions where longest = ''year'' and mrr > 0 order by period_ends'
+    from renewals
 )
-select _account_id, 'past_due' as kind, 'high' as severity, 'MRR is past due' as title,
-       'These customers pay late, and count as long as they are not canceled.' as detail,
-       'Ask them for another payment method before Stripe gives up.' as recommendation,
-       currency, cast(amount as bigint) as amount, customers,
-       'select * from stripe_metrics._subscriptions where status in (''past_due'', ''unpaid'')' as query
-from past_due
-union all
-select _account_id, 'recoverable', 'high', 'Failed invoices are open', 'Their payment failed at least once and may still succeed.',
-       'Check that retries and reminders are switched on.', currency, cast(amount as bigint), customers,
-       'select * from stripe_metrics.dunning where outcome = ''open'''
-from recoverable
-union all
-select _account_id, 'card_expires', 'high', 'Cards expire before the next invoice', 'The next payment of these subscriptions will fail.',
-       'Ask these customers for their new card.', currency, cast(amount as bigint), customers,
-       'select * from stripe_metrics._subscriptions where mrr > 0 and ends_at is null and card_expires <= cast(period_ends as date)'
-from cards
-union all
-select _account_id, 'trial_without_method', 'medium', 'Trials end this week without a payment method',
-       'They cannot convert as they are.', 'Remind these customers to enter a card.', currency, null, customers,
-       'select * from stripe_metrics._subscriptions where status = ''trialing'' and pays_by is null'
-from trying
-union all
-select _account_id, 'leaving', 'high', 'MRR will leave on known dates', 'Cancellations and schedules that are set already.',
-       'Talk to these customers before the date.', currency, cast(amount as bigint), customers,
-       'select * from stripe_metrics.scheduled_changes where mrr < 0 order by date'
-from leaving
-union all
-select l._account_id, 'largest_customer', 'medium', 'One customer is a large part of MRR',
-       cast(cast(round(100.0 * l.amount / l.total) as bigint) as text) || ' % of MRR comes from the largest customer.',
-       'Plan for what happens when this customer leaves.', l.currency, cast(l.amount as bigint), 1,
-       'select * from stripe_metrics.customers_now order by mrr desc'
-from largest as l join today as t on t._account_id = l._account_id
-where l.customers > 1 and l.total > 0 and l.amount > t.largest_share * l.total
-union all
-select _account_id, 'churn_reason', 'medium', 'The most frequent reason to leave', 'In the last 90 days, by MRR: ' || reason || '.',
-       'Read what these customers wrote, and fix the first of it.', currency, cast(amount as bigint), customers,
-       'select * from stripe_metrics.subscription_events where kind = ''canceled'' order by moment desc'
-from reasons where place = 1
-union all
-select p._account_id, 'plan_losing', 'medium', 'A price loses MRR', coalesce(max(n.name), p.price) || ' has less MRR than three months ago.',
-       'Compare what its customers changed to.', p.currency, cast(-p.change as bigint), null,
-       'select * from stripe_metrics.mrr_by_price_monthly where price = ''' || p.price || ''' order by month'
-from plans as p left join stripe_metrics._names as n on n._account_id = p._account_id and n.id = p.price
-where p.place = 1 and p.change < 0
-group by p._account_id, p.currency, p.price, p.change
-union all
-select _account_id, 'inactive_price', 'low', 'MRR is on prices that are no longer sold', 'These customers still pay an old price.',
-       'Decide whether to move them.', currency, cast(amount as bigint), customers,
-       'select i.* from stripe_metrics.item_spans as i join stripe_metrics._inactive_prices as p on p.price = i.price where i.ends is null'
-from inactive
-union all
-select _account_id, 'given_away', 'low', 'Discounts lower MRR', 'What list prices would bring more each month.',
-       'Check which of these coupons should end.', currency, cast(amount as bigint), customers,
-       'select * from stripe_metrics.item_spans where ends is null and list_mrr > mrr order by list_mrr - mrr desc'
-from given
-union all
-select _account_id, 'cohorts_weaker', 'medium', 'Recent cohorts keep fewer customers',
-       'After three months: ' || cast(cast(round(100 * late) as bigint) as text) || ' %, before: ' || cast(cast(round(100 * early) as bigint) as text) || ' %.',
-       'Look at what has changed for new customers.', currency, null, null,
-       'select * from stripe_metrics.cohorts where months in (0, 3) order by cohort'
-from compared where late < early - 0.05
-union all
-select _account_id, 'recovery_falling', 'medium', 'Fewer failed payments are recovered',
-       'In the last three months: ' || cast(cast(round(100 * late) as bigint) as text) || ' %, before: ' || cast(cast(round(100 * early) as bigint) as text) || ' %.',
-       'Check retries, reminders and card updates.', currency, null, null,
-       'select * from stripe_metrics.dunning_monthly order by month'
-from recovery where late < early - 0.05
-union all
-select _account_id, 'renewals', 'low', 'Yearly subscriptions renew soon', 'Their yearly amount is due within the days of settings.soon_days.',
-       'Tell these customers before they are charged.', currency, cast(amount as bigint), customers,
-       'select * from stripe_metrics._subscriptions where longest = ''year'' and mrr > 0 order by period_ends'
-from renewals;
+select f.*, cast(round(cast(f.amount * r.factor as decimal(38, 12))) as bigint) as amount_converted
+from found as f left join stripe_metrics._conversions as r on r.currency = f.currency;
