@@ -55,11 +55,12 @@ class Changes:
                     f"source_{table}",
                     f"select r.* from stripe.{table} as r join build.stale_months as m"
                     " on m._account_id = r._account_id and r.created >= m.starts and r.created < m.ends",
+                    "created",
                 )
             elif source.subscription is None:
                 self._do.make_view(f"source_{table}", f"select * from stripe.{table}")
             elif table not in ("invoices", "invoice_line_items"):
-                self._do.make_table(f"source_{table}", " union all ".join(self._of_scope(table, source)))
+                self._do.make_table(f"source_{table}", " union all ".join(self._of_scope(table, source)), "id")
         return self._count("build.scope")
 
     # --- subscriptions ------------------------------------------------------------------------------------------------
@@ -81,7 +82,7 @@ class Changes:
             " on s._account_id = c._account_id and s.id = c.subscription",
         )
         lines = " union all ".join(self._of_scope("invoice_line_items", SOURCE_TABLES["invoice_line_items"]))
-        self._do.make_table("source_invoice_line_items", lines)
+        self._do.make_table("source_invoice_line_items", lines, "id, _parent_id")
         self._do.make_table(
             "scope_invoices",
             "select r._account_id, r.id from stripe.invoices as r join build.scope_customers as c"
@@ -92,6 +93,7 @@ class Changes:
             "source_invoices",
             "select r.* from build.scope_invoices as i join stripe.invoices as r"
             " on r._account_id = i._account_id and r.id = i.id",
+            "id",
         )
 
     def _changes(self) -> Iterator[str]:
@@ -117,6 +119,9 @@ class Changes:
             "select o._account_id, o.id from build.changed_customers as c join stripe.subscriptions as o"
             " on o._account_id = c._account_id and o.customer = c.customer"
         )
+        if schedules := self._loaded.get("subscription_schedules"):  # until it begins, under its own id
+            new = self._is_new("r", schedules)
+            yield f"select r._account_id, r.id from stripe.subscription_schedules as r where {new}"
         for table, source in self._loaded.items():
             if source.subscription is not None:
                 yield (
@@ -126,18 +131,20 @@ class Changes:
 
     def _of_scope(self, table: str, source: SourceTable) -> Iterator[str]:
         """SQL of a table's rows that belong to the subscriptions that are built again."""
-        read = f"select r.* from build.scope as c join stripe.{table} as r on r.{source.account} = c._account_id"
+        columns = ", ".join(f'r."{name}"' for name in columns_of(table))
+        told = f"(select *, {source.subscription} as _subscription from stripe.{table}"
         if table == "invoiceitems":  # few of a customer, and each has one
             yield (
-                "select r.* from build.scope_customers as k join stripe.invoiceitems as r"
-                " on r._account_id = k._account_id and r.customer = k.customer where exists (select 1 from"
-                f" build.scope as c where c._account_id = r._account_id and c.subscription = {source.subscription})"
+                f"select {columns} from build.scope_customers as k join {told}) as r on r._account_id = k._account_id"
+                " and r.customer = k.customer"
+                " join build.scope as c on c._account_id = r._account_id and c.subscription = r._subscription"
             )
             return
+        read = f"select {columns} from build.scope as c join {{}} as r on r.{source.account} = c._account_id and"
         if source.plain is not None:
-            yield f"{read} and r.{source.plain} = c.subscription"
-        rest = f" where r.{source.plain} is null" if source.plain else ""
-        yield f"{read} and {source.subscription} = c.subscription{rest}"
+            yield f"{read.format(f'stripe.{table}')} r.{source.plain} = c.subscription"
+            told += f" where {source.plain} is null"
+        yield f"{read.format(f'{told})')} r._subscription = c.subscription"
 
     # --- payments -----------------------------------------------------------------------------------------------------
 
@@ -157,6 +164,7 @@ class Changes:
             "source_billed",
             "select r.* from build.stale_invoices as i join stripe.invoices as r"
             " on r._account_id = i._account_id and r.id = i.invoice",
+            "id",
         )
         created = " union all ".join(
             f"select r._account_id, r.created from stripe.{table} as r where {new(table)}" for table in BY_MONTH

@@ -1,4 +1,4 @@
-"""Indexes on every reference and on `created`, in Postgres, made beside the tables' use after a load.
+"""Indexes on every reference, on `created` and on when rows were stored, in Postgres, made after a load.
 
 They are made concurrently, so that loads and the sink go on writing meanwhile. A run that was killed leaves an index
 that Postgres does not use; the next run makes it again. A small table has none, because it is read whole as quickly.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from pipelines.models.views import live_views, quoted
 from pipelines.warehouse.database import Database
-from pipelines.warehouse.merge import PARENT
+from pipelines.warehouse.merge import PARENT, SYNCED_AT
 from pipelines.warehouse.problems import is_database_error, state_of
 from sources.catalogue import Catalogue
 
@@ -43,6 +43,7 @@ class Index:
     table: str
     column: str
     expression: str
+    is_ranges: bool = False
 
     @property
     def name(self) -> str:
@@ -50,14 +51,21 @@ class Index:
         mark = sha256(f"{self.table} {self.column} {self.expression}".encode()).hexdigest()[:6]
         return f"{self.table[:34]}_{self.column[:20]}_{mark}"
 
+    @property
+    def definition(self) -> str:
+        """What follows the table's name. An index of ranges costs a merge nothing: it holds no row's place."""
+        if self.is_ranges:
+            return f"USING brin ({self.expression}) WITH (pages_per_range = 16, autosummarize = on)"
+        return f"(({self.expression})) WHERE ({self.expression}) IS NOT NULL"
+
 
 def wanted_indexes(
     dataset: str, provider: str, catalogue: Catalogue, tables: Mapping[str, Collection[str]]
 ) -> Iterator[Index]:
     """The indexes that the tables should have; `tables` have their columns.
 
-    They are on references, on the moment that a list is filtered by, and on the ids that the live views take out of
-    JSON. An expression that asks another table cannot be indexed.
+    They are on references, on the moment that a list is filtered by, on the ids that the live views take out of JSON,
+    and on when a row was stored, by which the metrics find what has changed. An expression that asks another table cannot be indexed.
     """
     moments = {"created", *(one.created_field for one in catalogue.resources.values() if one.created_field)}
     for name, view in live_views(dataset, provider, catalogue, tables).items():
@@ -69,6 +77,8 @@ def wanted_indexes(
             is_added = column not in tables[name] and not expression.endswith(PARENT)  # which has one already
             if column in plain or (is_added and column.endswith("_id") and "select" not in expression):
                 yield Index(name, column, expression)
+        if SYNCED_AT in tables[name]:
+            yield Index(name, SYNCED_AT, quoted(SYNCED_AT), is_ranges=True)
 
 
 def keep_indexes(
@@ -121,7 +131,7 @@ def _make(database: PostgresDatabase, dataset: str, index: Index, patience: floa
     database.execute_alone(f"DROP INDEX CONCURRENTLY IF EXISTS {name}", patience)  # of a run that was killed
     database.execute_alone(
         f"CREATE INDEX CONCURRENTLY {quoted(index.name)} ON {quoted(dataset)}.{quoted(index.table)} "
-        f"(({index.expression})) WHERE ({index.expression}) IS NOT NULL",
+        + index.definition,
         patience,
     )
 

@@ -63,7 +63,9 @@ SOURCE_TABLES: Mapping[str, SourceTable] = {
         " subscription_item:text price:json",
         OF_INVOICE,
     ),
-    "subscription_schedules": SourceTable("id subscription customer status end_behavior phases", "subscription"),
+    "subscription_schedules": SourceTable(
+        "id subscription customer status end_behavior phases", "coalesce(subscription, id)", "subscription"
+    ),
     "events": SourceTable("id type created data", OF_EVENT.format("data")),
     "stripe_webhook_events": SourceTable(
         "id:text type:text account_id:text created:timestamp payload:json received_at:timestamp",

@@ -32,9 +32,9 @@ class Statements:
             made = re.match(r"create (table|view) build\.(\w+)", statement)
             self._create(self._named(statement), *(made.groups() if made else ()))
 
-    def make_table(self, name: str, query: str) -> None:
-        """Makes a temporary table, `build.<name>`."""
-        self._create(self._named(f"create table build.{name} as {query}"), "table", name)
+    def make_table(self, name: str, query: str, counted: str = "") -> None:
+        """Makes a temporary table, `build.<name>`. Its plans rest on the columns that are `counted`: all, unless given."""
+        self._create(self._named(f"create table build.{name} as {query}"), "table", name, counted)
 
     def make_view(self, name: str, query: str) -> None:
         """Makes a temporary view: `stripe_prices` is `stripe.prices` to all that follows."""
@@ -52,10 +52,10 @@ class Statements:
         )
         return [name for (name,) in self._database.execute(sql, (self.schema, table))]
 
-    def analyze(self, table: str) -> None:
+    def analyze(self, table: str, columns: str = "") -> None:
         """Lets Postgres count a table's rows, without which its plans are wrong. DuckDB counts by itself."""
         if self.is_postgres:
-            self.query(f"analyze {table}")
+            self.query(f"analyze {table}" + (f" ({columns})" if columns else ""))
 
     def drop_temporary(self) -> None:
         """Drops what was made for the time of the build."""
@@ -63,12 +63,12 @@ class Statements:
             self._database.execute(f"drop {kind} {self._temporary}.{name}")
         self._made.clear()
 
-    def _create(self, sql: str, kind: str = "", name: str = "") -> None:
+    def _create(self, sql: str, kind: str = "", name: str = "", counted: str = "") -> None:
         self._database.execute(sql)
         if name:
             self._made.append((kind, name))
         if kind == "table":
-            self.analyze(f"build.{name}")
+            self.analyze(f"build.{name}", counted)
 
     def _named(self, sql: str) -> str:
         """SQL with the names that hold in this database."""

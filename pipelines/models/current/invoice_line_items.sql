@@ -10,8 +10,8 @@ pricing -> 'price_details' ->> 'product'
 invoice_line_items._parent_id
 
 -- subscription_id: The subscription that the line bills.
-coalesce(parent -> 'subscription_item_details' ->> 'subscription', parent -> 'invoice_item_details' ->> 'subscription',
-         subscription)
+coalesce(subscription, parent -> 'subscription_item_details' ->> 'subscription',
+         parent -> 'invoice_item_details' ->> 'subscription')
 
 -- subscription_item_id: The subscription item that the line bills.
 coalesce(parent -> 'subscription_item_details' ->> 'subscription_item', {subscription_item})
