@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from pipelines.models.build import OF_CUSTOMERS, OF_SUBSCRIPTIONS, PAYMENTS, WHOLE, Build, Built
-from pipelines.models.source_tables import columns_of
+from pipelines.models.source_tables import SOURCE_TABLES, columns_of
 from pipelines.warehouse.database import Database as Connection
 from pipelines.warehouse.duckdb_database import open_duckdb
 from pipelines.warehouse.postgres_database import open_postgres
@@ -57,6 +57,16 @@ def fill(database: Database, tables: Tables, like: Tables | None = None) -> None
             made = ", ".join(f'"{name}" {type_of(database, kinds[name])}' for name in names)
             query(f"create table if not exists stripe.{table} ({made})")
     store(database, tables)
+
+
+def beside(cases: Mapping[str, Tables]) -> dict[str, list[dict[str, Any]]]:
+    """Several cases as one load, each in the account of its name, so that one build answers all of them."""
+    merged: dict[str, list[dict[str, Any]]] = {}
+    for account, tables in cases.items():
+        for table, rows in tables.items():
+            column = SOURCE_TABLES[table].account
+            merged.setdefault(table, []).extend({**row, column: account} for row in rows)
+    return merged
 
 
 def store(database: Database, tables: Tables) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.databases import Database, Query
-from tests.models.loaded import build, fill, set_options
+from tests.models.loaded import beside, build, fill, set_options
 
 CASES = sorted(Path(__file__).with_name("metrics_cases").glob("*.json"))
 MOVEMENTS = "select day, customer, currency, movement, mrr from stripe_metrics.movements order by 1, 2, 3"
@@ -19,11 +19,7 @@ MOVEMENTS = "select day, customer, currency, movement, mrr from stripe_metrics.m
 def test_the_answers_of_the_cases_are_right(destination: Database) -> None:
     """All cases are one load, each in an account of its own: once as they are, and once for each variant's options."""
     cases = {f"acct_{path.stem[:2]}": json.loads(path.read_text("utf-8")) for path in CASES}
-    tables: dict[str, list[dict[str, Any]]] = {}
-    for account, one in cases.items():
-        for table, rows in one["tables"].items():
-            tables.setdefault(table, []).extend(row | {"_account_id": account} for row in rows)
-    fill(destination, tables)
+    fill(destination, beside({account: one["tables"] for account, one in cases.items()}))
     build(destination)
     for account, one in cases.items():
         check(destination, account, one["expect"], {})

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.databases import Database
-from tests.models.loaded import build, fill
+from tests.models.loaded import beside, build, fill
 
 Rows = dict[str, list[dict[str, Any]]]
 Movements = list[tuple[str, str, str, int]]
@@ -200,12 +200,7 @@ CASES: tuple[Callable[[], tuple[Rows, Movements]], ...] = (
 @pytest.fixture
 def loaded(destination: Database) -> Database:
     """The database with all cases, each in the account of its name."""
-    tables: Rows = {}
-    for case in CASES:
-        for table, rows in case()[0].items():
-            account = "account_id" if table == "stripe_webhook_events" else "_account_id"
-            tables.setdefault(table, []).extend(row | {account: case.__name__} for row in rows)
-    fill(destination, tables)
+    fill(destination, beside({case.__name__: case()[0] for case in CASES}))
     return destination
 
 
