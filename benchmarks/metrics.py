@@ -25,7 +25,12 @@ from pipelines.warehouse.postgres_database import open_postgres
 from sources.stripe_api.catalogue import CATALOGUE
 
 CHANGED, LARGE = 1000, 1_000_000
-BOUNDS = {("duckdb", "full"): 180.0, ("postgres", "full"): 600.0, ("duckdb", "changed"): 5.0, ("postgres", "changed"): 5.0}
+BOUNDS = {
+    ("duckdb", "full"): 180.0,
+    ("postgres", "full"): 600.0,
+    ("duckdb", "changed"): 5.0,
+    ("postgres", "changed"): 5.0,
+}
 """Seconds, on two cores: of a full build of the large size, and of one after `CHANGED` subscriptions have changed."""
 
 MEMORY = 4.0

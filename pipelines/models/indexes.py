@@ -65,7 +65,8 @@ def wanted_indexes(
     """The indexes that the tables should have; `tables` have their columns.
 
     They are on references, on the moment that a list is filtered by, on the ids that the live views take out of JSON,
-    and on when a row was stored, by which the metrics find what has changed. An expression that asks another table cannot be indexed.
+    and on when a row was stored, by which the metrics find what has changed. An expression that asks another table
+    cannot be indexed.
     """
     moments = {"created", *(one.created_field for one in catalogue.resources.values() if one.created_field)}
     for name, view in live_views(dataset, provider, catalogue, tables).items():

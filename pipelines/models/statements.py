@@ -1,7 +1,7 @@
-"""Runs the SQL files of the metrics over an open database: the names that hold there, and tables for the time of a build.
+"""Runs the SQL files of the metrics: the names that hold in a database, and tables for the time of a build.
 
-In the files `stripe.` stands for the loaded tables, `source.` for those of their rows that are built again, `build.` for
-temporary tables of the build, and `stripe_metrics.` for the schema. Knows no table by name.
+In the files `stripe.` stands for the loaded tables, `source.` for those of their rows that are built again, `build.`
+for temporary tables of the build, and `stripe_metrics.` for the schema. Knows no table by name.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Statements:
             self._create(self._named(statement), *(made.groups() if made else ()))
 
     def make_table(self, name: str, query: str, counted: str = "") -> None:
-        """Makes a temporary table, `build.<name>`. Its plans rest on the columns that are `counted`: all, unless given."""
+        """Makes a temporary table, `build.<name>`. Plans rest on the columns that are `counted`: all, unless given."""
         self._create(self._named(f"create table build.{name} as {query}"), "table", name, counted)
 
     def make_view(self, name: str, query: str) -> None:
@@ -92,4 +92,3 @@ def statements(file: str) -> Iterator[str]:
 def digest(*files: str) -> str:
     """What tells one state of the files from another."""
     return hashlib.sha256("\0".join(text for file in files for text in statements(file)).encode()).hexdigest()[:16]
-

@@ -127,7 +127,9 @@ def test_a_transaction_that_is_open_during_a_build_is_not_missed(postgres_url: s
     with psycopg.connect(postgres_url, autocommit=True) as owner:
         if is_hidden:
             owner.execute(f"create role {role} login password 'x'")
-            owner.execute(f"grant usage on schema stripe to {role}; grant select on all tables in schema stripe to {role}")
+            owner.execute(
+                f"grant usage on schema stripe to {role}; grant select on all tables in schema stripe to {role}"
+            )
             owner.execute(f"create schema stripe_metrics authorization {role}")
             words = psycopg.conninfo.conninfo_to_dict(postgres_url) | {"user": role, "password": "x"}
             of_role = psycopg.conninfo.make_conninfo(**words)
@@ -216,7 +218,9 @@ def test_rows_of_a_subscription_are_found_by_an_index() -> None:
     """Each table's subscription is an expression that Postgres has an index on, and so is when a row was stored."""
     indexes = {
         (one.table, " ".join(one.expression.replace('"', "").split()))
-        for one in wanted_indexes("stripe", "stripe", CATALOGUE, {name: all_columns(CATALOGUE, name) for name in TABLES})
+        for one in wanted_indexes(
+            "stripe", "stripe", CATALOGUE, {name: all_columns(CATALOGUE, name) for name in TABLES}
+        )
     }
     kept = {("subscriptions", "id"), ("subscription_items", "_parent_id")}  # a primary key, and an index for the merge
     for table, source in SOURCE_TABLES.items():
@@ -356,7 +360,10 @@ def test_a_role_that_may_not_make_the_schema_is_told_the_statement(postgres_url:
         try:
             for grant, refused in (
                 (f"grant select on all tables in schema stripe to {role}", "CREATE SCHEMA"),
-                (f"create schema stripe_metrics; grant usage on schema stripe_metrics to {role}", "GRANT USAGE, CREATE"),
+                (
+                    f"create schema stripe_metrics; grant usage on schema stripe_metrics to {role}",
+                    "GRANT USAGE, CREATE",
+                ),
                 (f"grant create on schema stripe_metrics to {role}", "GRANT USAGE"),
                 (f"grant usage on schema stripe to {role}", ""),
             ):

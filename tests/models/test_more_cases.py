@@ -191,15 +191,98 @@ def never_begun() -> tuple[Rows, Movements]:
     return subscribed(("p", 1), status="incomplete_expired") | {"prices": [price("p", "5000")]}, []
 
 
+def paused_collection() -> tuple[Rows, Movements]:
+    """Collection is paused from 10 February to 10 March, and invoices are void: it counts unless `pause` is exclude."""
+    tables = subscribed(("p", 1)) | {"prices": [price("p", "5000")]}
+    tables["events"] = [
+        event("2026-01-01", "active", ONE), event("2026-02-10", "active", ONE, pause_collection={"behavior": "void"}),
+        event("2026-03-10", "active", ONE, pause_collection=None),
+    ]  # fmt: skip
+    return tables, [("2026-01-01", "usd", "new", 5000)]
+
+
+def a_schedule_that_will_begin() -> tuple[Rows, Movements]:
+    """Two from May on, three from July on, and nothing from August on: no subscription is there yet."""
+    phases = [
+        {
+            "start_date": second(start),
+            "end_date": second(end),
+            "currency": "usd",
+            "items": [{"price": "p", "quantity": n}],
+        }
+        for start, end, n in (("2026-05-01", "2026-07-01", 2), ("2026-07-01", "2026-08-01", 3))
+    ]
+    schedule = {
+        "id": "sub_sched_1", "customer": "cus_1", "status": "not_started", "end_behavior": "cancel", "phases": phases,
+        "_as_of": NOW,
+    }  # fmt: skip
+    return {"prices": [price("p", "5000")], "subscription_schedules": [schedule]}, []
+
+
+def a_trial_with_an_amount_off() -> tuple[Rows, Movements]:
+    """20.00 and 10.00 less 10.00, when its trial ends on 20 April."""
+    trial = {"trial_start": "2026-04-06T00:00:00Z", "trial_end": "2026-04-20T00:00:00Z", "status": "trialing"}
+    tables = subscribed(("p", 2), ("q", 1), discounts=["di_1"], **trial) | {
+        "prices": [price("p", "1000"), price("q", "1000")],
+        "coupons": [{"id": "OFF", "amount_off": 1000, "currency": "usd", "duration": "forever"}],
+        "discounts": [
+            {"id": "di_1", "source": {"coupon": "OFF"}, "subscription": "sub_1", "start": "2026-04-06T00:00:00Z"}
+        ],
+    }
+    tables["subscriptions"][0]["start_date"] = "2026-04-06T00:00:00Z"
+    return tables, []
+
+
+def coupons_that_end_apart() -> tuple[Rows, Movements]:
+    """10 % until June and 20 % until August, of 100.00: 72.00, then 80.00, then 100.00, where `discounts` is all."""
+    coupons = (("A", 10.0, "2026-06-01"), ("B", 20.0, "2026-08-01"))
+    return subscribed(("p", 1), discounts=["di_A", "di_B"]) | {
+        "prices": [price("p", "10000")],
+        "coupons": [{"id": id, "percent_off": off, "duration": "repeating"} for id, off, _ in coupons],
+        "discounts": [
+            {"id": f"di_{id}", "source": {"coupon": id}, "subscription": "sub_1", "start": "2026-01-01T00:00:00Z",
+             "end": f"{end}T00:00:00Z"}
+            for id, _, end in coupons
+        ],
+    }, [("2026-01-01", "usd", "new", 10000)]  # fmt: skip
+
+
+def a_card_that_expires() -> tuple[Rows, Movements]:
+    """The card is valid until the end of May, and the next invoice is due in the middle of June."""
+    tables = subscribed(("p", 1), default_payment_method="pm_1") | {
+        "prices": [price("p", "5000")],
+        "payment_methods": [{"id": "pm_1", "customer": "cus_1", "card": {"exp_year": 2026, "exp_month": 5}}],
+    }
+    tables["subscription_items"][0]["current_period_end"] = "2026-06-15T00:00:00Z"
+    return tables, [("2026-01-01", "usd", "new", 5000)]
+
+
 CASES: tuple[Callable[[], tuple[Rows, Movements]], ...] = (
     inclusive_tax, customers_own_coupon, amount_over_two_items, unpaid_and_back, webhooks_tell_as_well, volume_tiers,
-    a_second_trial, gone_without_a_credit, never_begun,
+    a_second_trial, gone_without_a_credit, never_begun, paused_collection, a_schedule_that_will_begin,
+    a_trial_with_an_amount_off, coupons_that_end_apart, a_card_that_expires,
 )  # fmt: skip
+
+SCHEDULED = {
+    "a_schedule_that_will_begin": [
+        ("2026-05-01", None, 10000, "schedule"), ("2026-07-01", None, 5000, "schedule"),
+        ("2026-08-01", None, -15000, "cancellation"),
+    ],
+    "a_trial_with_an_amount_off": [("2026-04-20", "sub_1", 2000, "trial ends")],
+    "a_card_that_expires": [("2026-06-01", "sub_1", 0, "card expires")],
+}  # fmt: skip
+"""What is to come in each account: date, subscription, MRR, reason."""
+
+MONEY = {
+    "mrr", "arr", "list_mrr", "mrr_before", "mrr_after", "amount", "opening", "new", "expansion", "contraction",
+    "churn", "reactivation", "closing", "collected", "refunded", "disputed", "charges", "refunds", "disputes", "fees", "other",
+    "net", "failed", "recovered", "lost", "open", "arpa", "ltv",
+}  # fmt: skip
 
 
 @pytest.fixture
 def loaded(destination: Database) -> Database:
-    """The database with all cases, each in the account of its name."""
+    """A database with all cases, each in the account of its name."""
     fill(destination, beside({case.__name__: case()[0] for case in CASES}))
     return destination
 
@@ -213,3 +296,70 @@ def test_the_movements_of_each_case_are_right(loaded: Database) -> None:
     assert told == [("gone_without_a_credit", "seen, not told")]
     first = "select mrr from stripe_metrics.item_spans where _account_id = ? and starts < '2026-02-01' order by item"
     assert loaded.query(first, ["amount_over_two_items"]) == [(1333,), (667,)]
+    assert scheduled(loaded) == SCHEDULED
+
+    build(loaded, pause="exclude", discounts="all")
+    assert sorted(loaded.query(sql, ["paused_collection"])) == [
+        ("2026-01-01", "usd", "new", 5000), ("2026-02-10", "usd", "churn", -5000),
+        ("2026-03-10", "usd", "reactivation", 5000),
+    ]  # fmt: skip
+    assert loaded.query(sql, ["coupons_that_end_apart"]) == [("2026-01-01", "usd", "new", 7200)]
+    assert scheduled(loaded)["coupons_that_end_apart"] == [
+        ("2026-06-01", "sub_1", 800, "discount ends"), ("2026-08-01", "sub_1", 2000, "discount ends"),
+    ]  # fmt: skip
+
+
+def scheduled(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for account, *row in database.query(
+        "select _account_id, cast(date as text), subscription, mrr, reason from stripe_metrics.scheduled_changes"
+        " order by 1, 2"
+    ):
+        found.setdefault(account, []).append(tuple(row))
+    return found
+
+
+def test_all_money_is_converted_by_the_rates(loaded: Database) -> None:
+    """Each amount has a twin, and twins add up as the amounts do; without a rate they are null."""
+    build(loaded)
+    columns: dict[str, set[str]] = {}
+    for table, column in loaded.query(
+        "select table_name, column_name from information_schema.columns where table_schema = 'stripe_metrics'"
+        " and table_name not like '\\_%' escape '\\'"
+    ):
+        columns.setdefault(table, set()).add(column)
+    missing = {
+        (table, name) for table, names in columns.items() for name in names & MONEY if f"{name}_converted" not in names
+    }
+    assert missing == set()
+    assert len([table for table, names in columns.items() if names & MONEY]) > 12
+    assert loaded.query("select 1 from stripe_metrics.customers_now where mrr_converted is not null") == []
+
+    build(loaded, reporting_currency="eur", exchange_rates={"usd": "0.333"})
+    assert (
+        loaded.query(
+            "select mrr, mrr_converted from stripe_metrics.item_spans where mrr_converted <> round(mrr * 0.333)"
+            " or mrr_converted is null"
+        )
+        == []
+    )
+    assert (
+        loaded.query(
+            "select month from stripe_metrics.mrr_monthly where opening_converted + new_converted + expansion_converted"
+            " + contraction_converted + churn_converted + reactivation_converted <> closing_converted or"
+            " closing_converted is null"
+        )
+        == []
+    )
+    ((closing, arr),) = loaded.query(
+        "select sum(closing_converted), sum(arr_converted) from stripe_metrics.mrr_monthly where month ="
+        " (select max(month) from stripe_metrics.mrr_monthly)"
+    )
+    assert loaded.query("select sum(mrr_converted), sum(arr_converted) from stripe_metrics.customers_now") == [
+        (closing, arr)
+    ]
+    assert closing > 0
+    build(loaded, exchange_rates={"gbp": 2})
+    loaded.query("delete from stripe_metrics.exchange_rates where currency = 'usd'")
+    assert build(loaded).full
+    assert loaded.query("select 1 from stripe_metrics.mrr_monthly where closing_converted is not null") == []

@@ -26,7 +26,7 @@ create table if not exists stripe_metrics.item_spans (
 
 create table if not exists stripe_metrics.movements (
     _account_id text, customer text, currency text, day date, movement text, mrr bigint, arr bigint, mrr_before bigint,
-    mrr_after bigint, mrr_converted bigint, arr_converted bigint);
+    mrr_after bigint, mrr_converted bigint, arr_converted bigint, mrr_before_converted bigint, mrr_after_converted bigint);
 
 -- What a customer pays at the ends of months: from `month` until the month before `until`.
 create table if not exists stripe_metrics._customer_months (

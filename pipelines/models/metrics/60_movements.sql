@@ -41,7 +41,9 @@ select s._account_id, s.customer, s.currency, s.day,
        cast(round(cast(s.mrr_after * r.factor as decimal(38, 12))) as bigint)
            - cast(round(cast((s.mrr_after - s.mrr) * r.factor as decimal(38, 12))) as bigint) as mrr_converted,
        cast(round(cast(s.arr_after * r.factor as decimal(38, 12))) as bigint)
-           - cast(round(cast((s.arr_after - s.arr) * r.factor as decimal(38, 12))) as bigint) as arr_converted
+           - cast(round(cast((s.arr_after - s.arr) * r.factor as decimal(38, 12))) as bigint) as arr_converted,
+       cast(round(cast((s.mrr_after - s.mrr) * r.factor as decimal(38, 12))) as bigint) as mrr_before_converted,
+       cast(round(cast(s.mrr_after * r.factor as decimal(38, 12))) as bigint) as mrr_after_converted
 from steps as s
 join days as d on d._account_id = s._account_id and d.customer = s.customer and d.day = s.day
 left join firsts as f on f._account_id = s._account_id and f.customer = s.customer
