@@ -275,8 +275,8 @@ SCHEDULED = {
 
 MONEY = {
     "mrr", "arr", "list_mrr", "mrr_before", "mrr_after", "amount", "opening", "new", "expansion", "contraction",
-    "churn", "reactivation", "closing", "collected", "refunded", "disputed", "charges", "refunds", "disputes", "fees", "other",
-    "net", "failed", "recovered", "lost", "open", "arpa", "ltv",
+    "churn", "reactivation", "closing", "collected", "refunded", "disputed", "charges", "refunds", "disputes", "fees",
+    "other", "net", "failed", "recovered", "lost", "open", "arpa", "ltv",
 }  # fmt: skip
 
 
