@@ -16,6 +16,7 @@ from dbt_sources import dbt_sources
 from prisma_schema import prisma_schema
 from reference_catalogue import resources_page, tables_page
 from reference_commands import commands_page
+from reference_metrics import metrics_page
 from reference_settings import config_toml, settings_page
 from reference_views import views_page
 
@@ -47,6 +48,7 @@ def generated() -> dict[Path, str]:
         ROOT / "docs/prisma/schema.prisma": prisma_schema(),
         ROOT / "docs/reference/tables.md": tables_page(),
         ROOT / "docs/reference/views.md": views_page(),
+        ROOT / "docs/reference/metrics.md": metrics_page(),
     }
 
 

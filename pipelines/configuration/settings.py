@@ -179,8 +179,8 @@ class Settings:
     dataset: str = setting(
         "stripe",
         "Schema that holds the tables. Its name begins with a letter and has at most 28 lower-case letters,"
-        " digits and underscores. It must not end in `_current`, `_staging` or `_secrets`, which are reserved"
-        " for the project's other schemas.",
+        " digits and underscores. It must not end in `_current`, `_metrics`, `_staging` or `_secrets`, which are"
+        " reserved for the project's other schemas.",
     )
     duckdb_path: str = setting(
         "stripe_data.duckdb",
@@ -229,9 +229,9 @@ class Settings:
 
 
 SECTION = "sources.stripe"
-DATASET = r"(?!pg_|\w*_(?:staging|secrets)(?:_|\Z)|\w*_current\Z)[a-z][a-z0-9_]{0,27}"
+DATASET = r"(?!pg_|\w*_(?:staging|secrets)(?:_|\Z)|\w*_(?:current|metrics)\Z)[a-z][a-z0-9_]{0,27}"
 """Within Postgres' 63 characters with `_staging_` and the name of a part; not where another dataset has its views, its
-staging tables or its secrets."""
+metrics, its staging tables or its secrets."""
 
 FOREIGN_SCHEMAS = ("information_schema", "temp", "system")
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipelines.models.changes import Changes
+from pipelines.models.descriptions import comments
 from pipelines.models.settings import DEFAULTS, check_rates, check_settings
 from pipelines.models.source_tables import OPTIONAL, SOURCE_TABLES
 from pipelines.models.statements import Statements, digest, statements
@@ -150,7 +151,7 @@ class Build:
         helpers = f"helpers_{self._do.dialect}.sql"
         tables = ["00_tables.sql"] + (["01_indexes.sql"] if self._do.is_postgres else [])
         of_tables = f"{LAYOUT} {digest(*tables)}"
-        layout = f"{of_tables} {digest(helpers, *VIEWS)}"
+        layout = f"{of_tables} {digest(helpers, *VIEWS, 'descriptions.toml')}"
         known = ""
         if has_table(self._database, self.schema, "_layout"):
             known = "".join(text for (text,) in self._do.query("select layout from stripe_metrics._layout"))
@@ -160,6 +161,7 @@ class Build:
             self._drop()
         for file in (*tables, helpers, *VIEWS):
             self._do.run(file)
+        self._comment()
         if not self._do.query("select 1 from stripe_metrics.settings"):
             names, values = ", ".join(DEFAULTS), ", ".join(["%s"] * len(DEFAULTS))
             self._do.query(f"insert into stripe_metrics.settings ({names}) values ({values})", *DEFAULTS.values())
@@ -168,6 +170,16 @@ class Build:
             self._do.query(f"insert into stripe_metrics.currencies values {rows}")
         self._do.query("delete from stripe_metrics._layout")
         self._do.query("insert into stripe_metrics._layout values (%s)", layout)
+
+    def _comment(self) -> None:
+        sql = "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = %s"
+        kinds = {
+            name: "view" if kind == "VIEW" else "table"
+            for name, kind in self._database.execute(sql, (self.schema,))
+            if not name.startswith("_")
+        }
+        for statement in comments({name: self._do.columns(name) for name in kinds}, kinds):
+            self._do.query(statement)
 
     def _drop(self) -> None:
         """Drops the views, and the tables that a build fills: the user's own stay as they are."""

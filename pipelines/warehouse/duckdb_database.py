@@ -154,7 +154,7 @@ def _file_of(given: str, dataset: str) -> tuple[Path, int]:
     except OSError as error:
         raise DatabaseProblem(f"The DuckDB file {path} cannot be used: {error.strerror}. {CHOOSE}") from error
     catalog = path.name.partition("?")[0].lstrip(".").partition(".")[0].lower()  # as DuckDB names an opened file
-    if catalog in (dataset, f"{dataset}_current") or catalog.startswith(f"{dataset}_staging"):
+    if catalog in (dataset, f"{dataset}_current", f"{dataset}_metrics") or catalog.startswith(f"{dataset}_staging"):
         raise DatabaseProblem(
             f"DuckDB would give the file {path} the name {catalog!r}, which is also the name of a schema of"
             f" the dataset {dataset!r}, so {catalog}.customers would be ambiguous. Set DUCKDB_PATH (or"
