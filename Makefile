@@ -53,6 +53,7 @@ bench: setup
 docs: setup
 	$(BIN)/python docs/generate_reference.py
 	$(BIN)/python docs/sessions.py
+	$(BIN)/python docs/picture.py
 
 lock:
 	@test -n "$(UV)" || { echo "make lock needs uv: https://docs.astral.sh/uv/"; exit 1; }

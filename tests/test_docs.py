@@ -16,6 +16,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import demo
+from docs.picture import PICTURE, mark
 from docs.sessions import PAGES, ROOT, blocks, groups, run, shown
 from pipelines.configuration.settings import SECTION, Settings, environment_name
 from pipelines.state import OWN_TABLES
@@ -45,6 +46,13 @@ def test_reference_and_config_are_current() -> None:
     command = [sys.executable, "docs/generate_reference.py", "--check"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_picture_is_of_what_the_report_says() -> None:
+    """It says what it was made of, so that another release of what draws makes no difference."""
+    assert mark() in PICTURE.read_text("utf-8"), "run make docs"
+    assert PICTURE.stat().st_size < 150_000
+    assert "http" not in PICTURE.read_text("utf-8").replace("http://www.w3.org/", "")
 
 
 # --- what is named ----------------------------------------------------------------------------------------------------

@@ -238,14 +238,18 @@ def test_no_rows_and_no_tables_are_no_error(destination: Database) -> None:
     build(destination)
     assert destination.query(MONTHLY) == []
     if destination.kind == "postgres":
-        comments = "select obj_description('stripe_metrics.mrr_monthly'::regclass), col_description('stripe_metrics.movements'::regclass, 4)"
+        comments = (
+            "select obj_description('stripe_metrics.mrr_monthly'::regclass),"
+            " col_description('stripe_metrics.movements'::regclass, 4)"
+        )
     else:
         comments = (
             "select (select comment from duckdb_views() where view_name = 'mrr_monthly'), (select comment from"
             " duckdb_columns() where table_name = 'movements' and column_name = 'day')"
         )
     assert destination.query(comments) == [
-        ("MRR of a month: opening and movements are closing, without a remainder.", "The day, in the time zone of the settings."),
+        ("MRR of a month: opening and movements are closing, without a remainder.",
+         "The day, in the time zone of the settings."),
     ]  # fmt: skip
     fill(destination, {"subscriptions": []}, like=case("11"))
     build(destination)

@@ -51,15 +51,18 @@ def _second(moment: datetime) -> int:
     return int(moment.astimezone(UTC).timestamp())
 
 
-def wrong(contract: Contract, held: Spans, now: int) -> list[tuple[int, int, int]]:
-    """Seconds at which the spans say something else than the truth: around every change that either of them knows."""
+def wrong(contract: Contract, held: Spans, now: int, *, otherwise: bool = False) -> list[tuple[int, int, int]]:
+    """Seconds at which the spans say something else than the truth: around every change that either of them knows.
+
+    `otherwise`: with the options under which usage counts and paused collection does not.
+    """
     own = held.get(contract.id, ())
     moments = {at for at, _ in contract.told} | {at for span in own for at in span[:2] if at != NEVER}
     found = []
     for at in sorted({each for moment in moments for each in (moment - 1, moment) if each <= now}):
         said = sum(mrr for starts, ends, mrr, _ in own if starts <= at < ends)
-        if said != contract.mrr_at(at):
-            found.append((at, said, contract.mrr_at(at)))
+        if said != (true := contract.mrr_at(at, otherwise=otherwise)):
+            found.append((at, said, true))
     return found
 
 
@@ -78,10 +81,14 @@ def test_mrr_is_the_truth_at_every_moment(mirrored: Callable[..., Mirror]) -> No
     assert {one.id: bad for one in lives.contracts if (bad := wrong(one, spans(database), now))} == {}
     assert gaps(database) & {one.id for one in lives.contracts} == set()
     consistent(database)
+    build(database, metered="trailing", pause="exclude")
+    told = spans(database)
+    assert {one.id: bad for one in lives.contracts if (bad := wrong(one, told, now, otherwise=True))} == {}
+    assert any(one.told != one.told_otherwise for one in lives.contracts)
 
     # Without them prorations do, and what neither tells is in `quality`.
     database.query("delete from stripe.events where type not like 'customer.discount%'")
-    build(database, full=True)
+    build(database, full=True, metered="none", pause="count")
     untold = {one.id for one in lives.contracts if wrong(one, spans(database), now)}
     assert untold <= gaps(database)
     assert 0 < len(untold) < len(lives.contracts) / 2

@@ -148,7 +148,7 @@ with applied as (
     from applied as a
     join reduced as r on r._account_id = a._account_id and r.item = a.item and r.starts = a.starts
     where a.amount_off is not null
-    window w as (partition by a._account_id, a.subscription, a.scope, a.discount, a.starts order by a.item)
+    window w as (partition by a._account_id, a.subscription, a.scope, a.discount, a.starts order by a.item collate "C")
 ), amounts as (
     select _account_id, item, starts,
            sum(case when total > 0 then cast(round(cast(least(amount_off, total) * up_to_here as decimal(38, 6)) / total) as bigint)

@@ -36,7 +36,11 @@ class Item:
 
 @dataclass
 class Contract:
-    """One subscription. `start` and `end` bound the period that is billed; `told` is its MRR from second to second."""
+    """One subscription. `start` and `end` bound the period that is billed; `told` is its MRR from second to second.
+
+    `told_otherwise` is the same with the options `metered` = trailing, where usage counts from the moment that it is
+    billed, and `pause` = exclude. `used` is what was last billed of metered items.
+    """
 
     make: Maker
     id: str
@@ -51,9 +55,12 @@ class Contract:
     end: int = 0
     ends_at: int | None = None
     status: str = "active"
+    paused: str | None = None
     waiting: list[str] = field(default_factory=list)
     invoiced: list[str] = field(default_factory=list)
     told: list[tuple[int, int]] = field(default_factory=list)
+    used: dict[str, int] = field(default_factory=dict)
+    told_otherwise: list[tuple[int, int]] = field(default_factory=list)
     next_prices: list[tuple[str, Object, int]] = field(default_factory=list)
 
     # --- its life -----------------------------------------------------------------------------------------------------
@@ -109,6 +116,10 @@ class Contract:
                 self._end(at)
                 return
             was_trial, self.status = self.status == "trialing", "active"
+            for item, one in self.items.items():
+                if not _licensed(one.price):
+                    self.used[item] = 0 if was_trial else self.make.chance.randrange(500)
+            ended = {"start": self.start, "end": self.end}
             self.periods += 0 if was_trial else 1
             self.start, self.end = at, self._boundary(self.periods + 1)
             for item, price, quantity in self.next_prices:  # a schedule's phase: without a proration
@@ -116,7 +127,7 @@ class Contract:
                     self.items[item] = Item(item, price, quantity, at)
             self.next_prices = []
             self._update(at, {"status": self.status, "items": self._shown()})
-            self._invoice("subscription_cycle", at)
+            self._invoice("subscription_cycle", at, ended)
             self._tell(at)
 
     def change(self, item: str, price: Object, quantity: int, *, prorate: bool = True) -> None:
@@ -167,21 +178,32 @@ class Contract:
             self._prorate((item, -1), when=prorate)
         self._end(self.make.now)
 
+    def pause(self, behavior: str | None) -> None:
+        """Collection of payments is paused, in a way of Stripe's, or goes on (None). The subscription stays active."""
+        self.paused = behavior
+        self._update(self.make.now, {"pause_collection": behavior and {"behavior": behavior, "resumes_at": None}})
+        self._tell()
+
     # --- the truth ----------------------------------------------------------------------------------------------------
 
-    def mrr_at(self, second: int) -> int:
-        """Its MRR at a second, as `told` has it: 0 before its start and after its end."""
-        place = bisect_right(self.told, (second, 1 << 62))
-        return int(self.told[place - 1][1]) if place else 0
+    def mrr_at(self, second: int, *, otherwise: bool = False) -> int:
+        """Its MRR at a second, as `told` has it, or `told_otherwise`: 0 before its start and after its end."""
+        told = self.told_otherwise if otherwise else self.told
+        place = bisect_right(told, (second, 1 << 62))
+        return int(told[place - 1][1]) if place else 0
 
     def _tell(self, at: int | None = None) -> None:
-        if self.status in ("trialing", "canceled"):
-            worth = 0
-        else:
-            costs = {id: cost(one.price, one.quantity) for id, one in self.items.items() if _licensed(one.price)}
-            off = reductions(costs, [one for one in self.coupons.values() if one["duration"] == "forever"])
-            worth = sum(monthly(self.items[id].price, amount - off[id]) for id, amount in costs.items())
-        self.told.append((self.make.now if at is None else at, worth))
+        moment = self.make.now if at is None else at
+        counts = self.status not in ("trialing", "canceled")
+        costs = {id: cost(one.price, one.quantity) for id, one in self.items.items() if _licensed(one.price)}
+        off = reductions(costs, [one for one in self.coupons.values() if one["duration"] == "forever"])
+        worth = sum(monthly(self.items[id].price, amount - off[id]) for id, amount in costs.items())
+        self.told.append((moment, worth if counts else 0))
+        used = {id: amount for id, amount in self.used.items() if id in self.items}
+        off = reductions(used, [one for one in self.coupons.values() if one["duration"] == "forever"])
+        usage = sum(monthly(self.items[id].price, amount - off[id]) for id, amount in used.items())
+        is_out = self.paused in ("void", "mark_uncollectible")
+        self.told_otherwise.append((moment, worth + usage if counts and not is_out else 0))
 
     # --- what Stripe shows --------------------------------------------------------------------------------------------
 
@@ -238,48 +260,66 @@ class Contract:
             )  # fmt: skip
             self.waiting.append(made["id"])
 
-    def _invoice(self, reason: str, at: int | None = None) -> None:
-        """An invoice for what waits and for the period that begins, paid at once."""
+    def _invoice(self, reason: str, at: int | None = None, ended: Object | None = None) -> None:
+        """An invoice for what waits, for what was used in the period that `ended`, and for the one that begins.
+
+        It is paid at once, unless collection is paused.
+        """
         at = self.make.now if at is None else at
         make, id = self.make, self.make.ids.of("invoice")
         lines = [self._waiting_line(one, id) for one in self.waiting]
         self.waiting = []
-        full = {one.id: cost(one.price, one.quantity) for one in self.items.values() if _licensed(one.price)}
+        full = {
+            one.id: cost(one.price, one.quantity) if _licensed(one.price) else self.used.get(one.id, 0)
+            for one in self.items.values()
+        }
         off = {each: reductions(full, [coupon]) for each, coupon in self.coupons.items()}
         for one in self.items.values():
+            amounts = [{"discount": each, "amount": taken[one.id]} for each, taken in off.items()]
             if self.status == "trialing":
                 lines.append(self._line(id, at, one, 0, one.quantity, []))
             elif not _licensed(one.price):
-                used = make.chance.randrange(500)
-                lines.append(self._line(id, at, one, used, used, []))
+                lines.append(self._line(id, at, one, full[one.id], full[one.id], amounts, ended))
             else:
                 parts = (
                     tier_parts(one.price, one.quantity)
                     if one.price["tiers"]
                     else [(Fraction(full[one.id]), one.quantity)]
                 )
-                amounts = [{"discount": each, "amount": taken[one.id]} for each, taken in off.items()]
                 for place, (amount, quantity) in enumerate(parts):
                     lines.append(self._line(id, at, one, half_up(amount), quantity, [] if place else amounts))
+        status = {"void": "void", "mark_uncollectible": "uncollectible"}.get(self.paused or "", "paid")
+        paid_at, voided_at = (at if status == each else None for each in ("paid", "void"))
         total = sum(one["amount"] - sum(part["amount"] for part in one["discount_amounts"]) for one in lines)
         make.add(
             "invoices", "invoice", at, id=id, lines=lines, customer=self.customer, currency=self.currency,
-            status="paid", billing_reason=reason, subtotal=sum(one["amount"] for one in lines), total=total,
-            amount_due=max(total, 0), amount_paid=max(total, 0), amount_remaining=0, attempted=True, attempt_count=1,
+            status=status, billing_reason=reason, subtotal=sum(one["amount"] for one in lines), total=total,
+            amount_due=max(total, 0), amount_paid=max(total, 0) if status == "paid" else 0, amount_remaining=0,
+            attempted=status == "paid", attempt_count=int(status == "paid"),
             discounts=list(self.coupons), metadata={},
-            status_transitions={"finalized_at": at, "paid_at": at, "voided_at": None, "marked_uncollectible_at": None},
+            status_transitions={"finalized_at": at, "paid_at": paid_at, "voided_at": voided_at,
+                                "marked_uncollectible_at": at if status == "uncollectible" else None},
             parent={"type": "subscription_details", "quote_details": None, "subscription_details": {
                 "subscription": self.id, "metadata": {}, "subscription_proration_date": None}},
         )  # fmt: skip
         self.invoiced.append(id)
 
-    def _line(self, invoice: str, at: int, one: Item, amount: int, quantity: int, amounts: list[Object]) -> Object:
+    def _line(
+        self,
+        invoice: str,
+        at: int,
+        one: Item,
+        amount: int,
+        quantity: int,
+        amounts: list[Object],
+        period: Object | None = None,
+    ) -> Object:
         details = {
             "subscription": self.id, "subscription_item": one.id, "invoice_item": None, "proration": False,
             "proration_details": {"credited_items": None},
         }  # fmt: skip
         return self._made_line(
-            invoice, at, one.price, amount, quantity, {"start": self.start, "end": self.end}, amounts,
+            invoice, at, one.price, amount, quantity, period or {"start": self.start, "end": self.end}, amounts,
             {"type": "subscription_item_details", "subscription_item_details": details, "invoice_item_details": None},
         )  # fmt: skip
 

@@ -32,6 +32,11 @@ class Lives:
             for currency in CURRENCIES
             for every in EVERY
         }
+        self._metered = {
+            (currency, every): self._price(currency, *every, 1, usage="metered")
+            for currency in CURRENCIES
+            for every in EVERY
+        }
         self._coupons = [
             make.add("coupons", "coupon", since, id=f"forever {percent}", percent_off=percent, duration="forever",
                      valid=True)
@@ -56,7 +61,7 @@ class Lives:
                 heapq.heappush(self._queue, (max(then, at + 1), number, life))
         self.make.now = until
 
-    def _price(self, currency: str, interval: str, count: int, kind: int) -> Object:
+    def _price(self, currency: str, interval: str, count: int, kind: int, usage: str = "licensed") -> Object:
         amount, chance = ("0", "999", "1250.5", "4900", "700", None, None)[kind], self._chance
         tiers = [
             {"up_to": top, "unit_amount": None, "unit_amount_decimal": str(each), "flat_amount": None,
@@ -71,7 +76,7 @@ class Lives:
             billing_scheme="per_unit" if amount is not None else "tiered", metadata={}, transform_quantity=pack,
             tiers_mode=(None, None, None, None, None, "graduated", "volume")[kind],
             tiers=tiers if amount is None else None,
-            recurring={"interval": interval, "interval_count": count, "usage_type": "licensed", "meter": None,
+            recurring={"interval": interval, "interval_count": count, "usage_type": usage, "meter": None,
                        "trial_period_days": None},
         )  # fmt: skip
 
@@ -87,8 +92,11 @@ class Lives:
             prices = self._prices[currency, every]
             sold = [(chance.choice(prices), chance.randrange(1, 30)) for _ in range(chance.choice((1, 1, 2)))]
             coupon = chance.choice(self._coupons) if chance.random() < 0.4 else None
-            if coupon is not None and coupon["amount_off"] is not None and (currency != "usd" or len(sold) > 1):
+            is_amount = coupon is not None and coupon["amount_off"] is not None
+            if is_amount and currency != "usd":
                 coupon = None
+            elif not is_amount and chance.random() < 0.25:
+                sold.append((self._metered[currency, every], 0))
             contract = Contract.begin(make, customer, sold, coupon=coupon, trial_days=chance.choice((0, 0, 0, 14)))
             self.contracts.append(contract)
             yield from self._go_through(contract)
@@ -111,11 +119,13 @@ class Lives:
     def _act(self, contract: Contract) -> None:
         """One change of a kind that suits."""
         chance, prorate = self._chance, self._chance.random() < self._prorate
-        item = chance.choice(list(contract.items))
+        sold = [id for id, one in contract.items.items() if one.price["recurring"]["usage_type"] == "licensed"]
+        item = chance.choice(sold)
         now = contract.items[item]
         every = (now.price["recurring"]["interval"], now.price["recurring"]["interval_count"])
         prices = self._prices[contract.currency, every]
-        match chance.choice(("quantity",) * 3 + ("price", "price", "add", "remove", "switch", "plan", "ask", "end")):
+        kinds = ("quantity",) * 3 + ("price", "price", "add", "remove", "switch", "plan", "pause", "ask", "end")
+        match chance.choice(kinds):
             case "quantity":
                 contract.change(
                     item, now.price, chance.choice([n for n in range(1, 30) if n != now.quantity]), prorate=prorate
@@ -124,13 +134,17 @@ class Lives:
                 contract.change(item, chance.choice(prices), now.quantity, prorate=prorate)
             case "add" if len(contract.items) < 4:
                 contract.add(chance.choice(prices), chance.randrange(1, 9), prorate=prorate)
-            case "remove" if len(contract.items) > 1:
+            case "remove" if len(sold) > 1:
                 contract.remove(item, prorate=prorate)
             case "switch" if len(contract.items) == 1 and contract.status == "active":
                 other = chance.choice([one for one in EVERY if one != every])
                 contract.switch(chance.choice(self._prices[contract.currency, other][1:]), now.quantity)
             case "plan":
                 contract.plan(item, chance.choice(prices), chance.randrange(1, 20))
+            case "pause":
+                contract.pause(
+                    None if contract.paused else chance.choice(("void", "mark_uncollectible", "keep_as_draft"))
+                )
             case "ask" if contract.ends_at is None and chance.random() < 0.4:
                 contract.ask_to_end()
             case "end" if chance.random() < 0.3:
