@@ -22,6 +22,7 @@ from pipelines.models.source_tables import OPTIONAL, SOURCE_TABLES
 from pipelines.models.statements import Statements, digest, statements
 from pipelines.models.views import quoted
 from pipelines.warehouse.database import Database, has_table
+from pipelines.warehouse.postgres.run_lock import RUN_LOCK
 from pipelines.warehouse.problems import database_problems
 from pipelines.warehouse.rights import refuse_missing
 
@@ -72,12 +73,15 @@ KEPT = ("settings", "exchange_rates", "currencies")
 STARTING = timedelta(seconds=10)
 """How long a transaction may have begun, by the moment that its rows get, before the server shows it."""
 
-OPEN = """
+OPEN = f"""
 SELECT a.xact_start FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock' AND l.pid <> pg_catalog.pg_backend_pid()
     AND a.datid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-    AND coalesce(a.backend_type, 'client backend') = 'client backend'"""
-"""When the transactions that are open began. Null: another role's, whose begin only pg_read_all_stats may see."""
+    AND coalesce(a.backend_type, 'client backend') = 'client backend'
+    AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_locks AS k WHERE k.pid = l.pid AND k.locktype = 'advisory'
+                    AND k.classid = {RUN_LOCK} AND k.objsubid = 2)"""
+"""When the transactions that are open began, but for those that hold the lock of a run and write nothing. Null: another
+role's, whose begin only pg_read_all_stats may see."""
 
 NEVER_COUNTED = """
 SELECT c.relname::text FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace

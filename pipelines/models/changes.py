@@ -104,15 +104,15 @@ class Changes:
             " join build.newest as n on n._account_id = d._account_id and d.moment <= n.moment"
         )
         for kind, table, subscription, of_offer in (
-            ("coupon", "stripe.subscriptions", "id", "true"),
-            ("price", "stripe_metrics.item_spans", "subscription", "o.id = i.price"),
-            ("price", "stripe.subscription_items", "_parent_id", "o.id = i.price ->> 'id'"),
-            ("price", "stripe.subscription_schedules", "subscription", "true"),
-            (None, "stripe_metrics._gaps", "subscription", "true"),
+            ("coupon", "stripe.subscriptions", "i.id", "true"),
+            ("price", "stripe_metrics.item_spans", "i.subscription", "o.id = i.price"),
+            ("price", "stripe.subscription_items", "i._parent_id", "o.id = i.price ->> 'id'"),
+            ("price", "stripe.subscription_schedules", "coalesce(i.subscription, i.id)", "true"),
+            (None, "stripe_metrics._gaps", "i.subscription", "true"),
         ):
             of_kind = f"and o.kind = '{kind}'" if kind else ""
             yield (
-                f"select i._account_id, i.{subscription} from {table} as i"
+                f"select i._account_id, {subscription} from {table} as i"
                 f" join build.changed_offers as o on o._account_id = i._account_id {of_kind} and {of_offer}"
             )
         yield (

@@ -143,6 +143,10 @@ def test_a_transaction_that_is_open_during_a_build_is_not_missed(postgres_url: s
             assert build(builder).subscriptions == 1
             assert database.query("select distinct currency from stripe_metrics._subscriptions") == [("eur",)]
             assert build(builder).subscriptions == 0
+            with connected(builder) as run:  # its lock is a transaction that writes nothing
+                run.lock_run("stripe")
+                owner.execute("update stripe.subscriptions set _synced_at = now()")
+                assert [build(builder).subscriptions for _ in range(2)] == [1, 0]
         finally:
             if is_hidden:
                 owner.execute(f"drop owned by {role}; drop role {role}")

@@ -152,7 +152,9 @@ class Reader:
             },
             settings=self._rows("select * from {s}.settings")[0],
             fresh=self._fresh(account),
-            quality=self._rows("select * from {s}.quality where _account_id = %s order by kind", account),
+            quality=rows(
+                "select * from {s}.quality where _account_id = %s and (currency = %s or currency is null) order by kind"
+            ),
         )  # fmt: skip
 
     def _past_due(self, account: str, currency: str) -> Row:
