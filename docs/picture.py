@@ -19,8 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
+from sessions import blocks, run  # noqa: E402
+
 import demo  # noqa: E402
-from docs.sessions import blocks, run  # noqa: E402
 
 PICTURE = ROOT / "docs/report.svg"
 CHARTS = {
