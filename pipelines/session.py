@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pipelines.configuration.privacy import read_privacy
 from pipelines.configuration.settings import Destination, Settings, read_contract
 from pipelines.loading.working_folders import remove_abandoned
 from pipelines.models.indexes import keep_indexes
@@ -205,6 +206,7 @@ def open_session(
     dataset's, and what the database and the provider raise.
     """
     with ExitStack() as stack:
+        privacy = read_privacy(provider.catalogue)
         client: Client = stack.enter_context(provider.open_client(settings))
         spending = Spending(client.limiter, budget)
         client.limiter = spending
@@ -227,7 +229,7 @@ def open_session(
         known = state.read_account()
         refuse_other_mode(settings, account_id, known.livemode)
         stored = stored_columns(database, settings.dataset, provider.name)
-        columns = ContractedColumns(provider.catalogue, stored, read_contract())
+        columns = ContractedColumns(provider.catalogue, stored, read_contract(), privacy)
         remove_abandoned()
         staging = staging_dataset(settings.dataset, scope)
         views = LiveViews(settings.dataset, provider.name, provider.catalogue)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sources.errors import UnknownResource, shown
 
@@ -204,7 +204,8 @@ class Catalogue:
     `resources`, in the order in which they are loaded, `tables` and event `types` go by name. `fields` gives the
     provider's fields of a table with their types, and raises KeyError for a table that it does not know. `references`
     gives the columns of a table that hold another object's id, and the tables that this object can be in.
-    `descriptions` are sentences on tables and columns.
+    `descriptions` are sentences on tables and columns. `shape_of` gives the nested fields of a table, as
+    `sources.stripe_api.generate.shapes` describes them.
     `objects_by_prefix` has the `object` values whose ids can begin with a prefix, in the order of their declarations.
     `not_embedded` are the lists inside objects, by `object` and field, that fill no table from there, and why.
     `carried_by` are objects of events that are no objects of the API but carry one, with the field that has it.
@@ -221,6 +222,7 @@ class Catalogue:
     no_table: Mapping[str, str] = field(default_factory=dict)
     references: Callable[[str], Mapping[str, tuple[str, ...]]] = lambda table: {}
     descriptions: Descriptions = field(default_factory=Descriptions)
+    shape_of: Callable[[str], Mapping[str, Any]] = lambda table: {}
 
     def select(self, names: Sequence[str] = ()) -> list[Resource]:
         """Resources by name, group or `object` value ("customer"), each once, parents before children.

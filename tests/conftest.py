@@ -39,6 +39,7 @@ FOREIGN_PREFIXES = (
     "LOAD__",
     "NORMALIZE__",
     "DATA_WRITER__",
+    "PRIVACY__",
 )
 FOREIGN_PREFIXES += ("EXTRACT__", "SCHEMA__", "CREDENTIALS", "PG", "AIRFLOW_")
 FOREIGN_NAMES = ("DATABASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")

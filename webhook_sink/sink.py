@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.accounts import own_account
+from pipelines.configuration.privacy import read_privacy
 from pipelines.configuration.settings import Settings, read_contract
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from pipelines.warehouse.problems import DatabaseProblem, database_error_of, explained, state_of
@@ -91,7 +92,8 @@ class Sink:
             size=sink_settings.pool_size,
             keepalive=sink_settings.pool_keepalive,
         )
-        self._schema = SchemaState(self._conninfo, settings.dataset, provider, read_contract())
+        privacy = read_privacy(provider.catalogue)
+        self._schema = SchemaState(self._conninfo, settings.dataset, provider, read_contract(), privacy)
         transactions = BatchTransactions(
             self.pool,
             self._schema,

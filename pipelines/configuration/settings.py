@@ -302,14 +302,14 @@ def _found_value(metadata: Mapping[str, Any], name: str, section: str) -> Any:
         if value := os.environ.get(variable):
             return value
         if is_secret and (path := os.environ.get(f"{variable}{FILE.upper()}")):
-            return _of_file(path, f"{variable}{FILE.upper()}")
+            return secret_of_file(path, f"{variable}{FILE.upper()}")
     value = configured(full_name(name, section), secret=is_secret)
     if value is None and is_secret and (path := configured(full_name(f"{name}{FILE}", section))):
-        return _of_file(str(path), environment_name(f"{name}{FILE}", section))
+        return secret_of_file(str(path), environment_name(f"{name}{FILE}", section))
     return value
 
 
-def _of_file(path: str, name: str) -> str:
+def secret_of_file(path: str, name: str) -> str:
     """The text of a secret's file, without the blanks around it. Raises BadConfiguration, which names the setting."""
     try:
         text = Path(path).read_text("utf-8").strip()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from sources.catalogue import Catalogue, ColumnType, Table
+from sources.privacy import Privacy
 
 OWN_COLUMNS: Mapping[str, ColumnType] = MappingProxyType(
     {
@@ -59,13 +60,17 @@ class Columns:
     """The columns of one run: those of the `catalogue`, those that the database has, and those that the run learned.
 
     `stored` has the columns of tables that exist: their types win, because values must go into them. Threads may share
-    it: the first to learn a column decides its type.
+    it: the first to learn a column decides its type. `privacy` says what becomes of people's data in them.
     """
 
     def __init__(
-        self, catalogue: Catalogue, stored: Mapping[str, Mapping[str, ColumnType]] = MappingProxyType({})
+        self,
+        catalogue: Catalogue,
+        stored: Mapping[str, Mapping[str, ColumnType]] = MappingProxyType({}),
+        privacy: Privacy | None = None,
     ) -> None:
         self.catalogue = catalogue
+        self.privacy = privacy or Privacy(catalogue)
         self._stored = stored
         self._lock = threading.Lock()
         self._tables: dict[str, Mapping[str, ColumnType]] = {}

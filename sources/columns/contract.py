@@ -19,6 +19,7 @@ from sources.columns.coerce import VARIANT_MARK
 from sources.columns.columns import LEARNED, MORE_COLUMNS, Columns, own_columns
 from sources.columns.layout import OTHER_FIELDS
 from sources.errors import BadConfiguration, ConnectorError, shortened
+from sources.privacy import Privacy
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,9 +67,13 @@ class ContractedColumns(Columns):
     """
 
     def __init__(
-        self, catalogue: Catalogue, stored: Mapping[str, Mapping[str, ColumnType]], contract: Contract
+        self,
+        catalogue: Catalogue,
+        stored: Mapping[str, Mapping[str, ColumnType]],
+        contract: Contract,
+        privacy: Privacy | None = None,
     ) -> None:
-        super().__init__(catalogue, stored)
+        super().__init__(catalogue, stored, privacy)
         self._contract, self._known, self._counting = contract, stored, threading.Lock()
         self.discarded: Counter[tuple[str, str]] = Counter()
 

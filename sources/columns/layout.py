@@ -54,9 +54,10 @@ def layout(
 ) -> list[Column]:
     """The columns of a batch: key, own columns, fields in the snapshot's order, others in the order of learning.
 
-    Of Stripe's fields only those that some row has; of those that `columns` does not know only those with a value.
+    Of Stripe's fields only those that some row has; of those that `columns` does not know only those with a value. The
+    values are those that `columns.privacy` lets through.
     """
-    cells = _transposed(rows)
+    cells = _transposed(columns.privacy.rows(table.name, rows))
     known = columns.of(table.name)
     if unseen := [name for name in cells if (name not in known or VARIANT_MARK in name) and name not in OWN_COLUMNS]:
         _settle(table.name, unseen, cells, columns, len(rows), counts)

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sources.catalogue import (
     Catalogue,
@@ -226,8 +226,9 @@ def assemble(
     fields: Callable[[str], Mapping[str, ColumnType]] = lambda table: {},
     references: Callable[[str], Mapping[str, tuple[str, ...]]] = lambda table: {},
     descriptions: Path | None = None,
+    shape_of: Callable[[str], Mapping[str, Any]] = lambda table: {},
 ) -> Catalogue:
-    """The catalogue of all declarations, with the `fields`, the `references` and the `descriptions` of their tables.
+    """The catalogue of all declarations, with what the others say of their tables: see `Catalogue`.
 
     Raises ValueError where two declare the same.
     Lists come by kind, those of API v1 before those of v2, and by name. Tables come by name, those with a parent last.
@@ -245,6 +246,7 @@ def assemble(
         fields=fields,
         references=references,
         descriptions=Descriptions(descriptions),
+        shape_of=shape_of,
         types=_once(pair for declaration in declared for pair in declaration.types),
         objects_by_prefix=_objects_by_prefix([pair for declaration in declared for pair in declaration.prefixes]),
         not_embedded=_once(pair for declaration in declared for pair in declaration.not_embedded),

@@ -27,6 +27,7 @@ from sources.errors import SkipResource
 from sources.fetch.fetch import Chunk, Failed, Fetch
 from sources.fetch.limiter import Limiter
 from sources.fetch.progress import Advance, Progress
+from sources.privacy import Privacy
 from sources.provider import Account
 from sources.stripe_api.catalogue import CATALOGUE, Resource
 from sources.stripe_api.client.account import read_account
@@ -64,8 +65,15 @@ class SourceRuns:
     """The runs of one source: a resource that begins again begins another run, with Stripe's clock of that moment."""
 
     def __init__(
-        self, settings: ClientSettings, limiter: Limiter, account_id: str | None, workers: int, chosen: Range
+        self,
+        settings: ClientSettings,
+        limiter: Limiter,
+        account_id: str | None,
+        workers: int,
+        chosen: Range,
+        privacy: Privacy,
     ) -> None:
+        self._privacy = privacy
         self.range, self.slots = chosen, threading.BoundedSemaphore(AT_ONCE)
         self._settings, self._limiter, self._account_id = settings, limiter, account_id
         self._workers = max(1, workers // AT_ONCE)
@@ -78,7 +86,7 @@ class SourceRuns:
             if self._now is None or resource.name in self._now.begun:
                 with self.client() as client:
                     account = read_account(client, self._account_id)
-                columns = Columns(CATALOGUE, _stored())
+                columns = Columns(CATALOGUE, _stored(), self._privacy)
                 self._now = Reading(account, columns, ListedParents(self.client, account))
             self._now.begun.add(resource.name)
             return self._now

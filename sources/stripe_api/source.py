@@ -9,8 +9,10 @@ What the project's own pipelines add to it: docs/source.md.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ParamSpec
 
 import dlt
@@ -23,6 +25,9 @@ from dlt.extract.reference import SourceFactory
 
 from sources.columns.columns import Columns
 from sources.columns.dlt_hints import dlt_columns, key_columns
+from sources.privacy import Privacy
+from sources.privacy_rules import SALT, privacy_of
+from sources.privacy_rules import SECTION as SECTION_OF_PRIVACY
 from sources.stripe_api.catalogue import CATALOGUE, select
 from sources.stripe_api.client.account import is_live, limiter_of
 from sources.stripe_api.client.settings import ClientSettings
@@ -85,6 +90,9 @@ def stripe_source(
     deleted, stay as they were: marking them (`_deleted_at`), and never letting an older state overwrite a newer one,
     needs the merge of the project's own destinations, and with them its `pipelines`.
 
+    People's data is treated as the section `[privacy]` says (docs/privacy.md). Whom `stripe-elt forget` has forgotten
+    in one database is not known here.
+
     A resource that the account or the key lacks is left out, with a warning in dlt's log. Any other failure ends the
     extraction, as with other sources. Raises BadConfiguration for an argument that cannot work, UnknownResource
     with the nearest name.
@@ -109,7 +117,7 @@ def stripe_source(
     )
     rate = (live_rate if is_live(key) else sandbox_rate) * rate_limit_share
     chosen = Range(_seconds(since) or 0, _seconds(until), full_refresh)
-    runs = SourceRuns(settings, limiter_of(rate, endpoint_rate), account_id, workers, chosen)
+    runs = SourceRuns(settings, limiter_of(rate, endpoint_rate), account_id, workers, chosen, _privacy())
     columns = Columns(CATALOGUE)
     for resource in select(resources or ()):
         yield dlt.resource(
@@ -120,6 +128,29 @@ def stripe_source(
             columns=dlt_columns(resource.table, columns),
             write_disposition="merge",
         )(runs, resource)
+
+
+def _privacy() -> Privacy:
+    """What becomes of people's data, by dlt's section `[privacy]`. Raises BadConfiguration."""
+    given: dict[tuple[str, ...], Any] = dict(_leaves(dlt.config.get(SECTION_OF_PRIVACY) or {}))
+    for name, value in os.environ.items():
+        section, *path = name.lower().split("__")
+        if section == SECTION_OF_PRIVACY and path:
+            given[tuple(path)] = value
+    file: str | None = given.pop((f"{SALT}_file",), None)
+    given.pop((SALT,), None)
+    salt: str | None = dlt.secrets.get(f"{SECTION_OF_PRIVACY}.{SALT}") or (
+        Path(file).read_text("utf-8").strip() if file else None
+    )
+    return privacy_of(CATALOGUE, given, salt)
+
+
+def _leaves(settings: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*above, name))
+        else:
+            yield (*above, name), value
 
 
 def _seconds(moment: Any) -> int | None:

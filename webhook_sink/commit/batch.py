@@ -19,6 +19,8 @@ from sources.catalogue import Table
 from sources.columns.contract import ContractedColumns
 from sources.errors import ConnectorError
 from sources.events import Event
+from sources.json_text import parse, text
+from sources.privacy import Privacy
 from webhook_sink.commit.connection import (
     BEGIN_BATCH,
     COMMIT,
@@ -54,7 +56,8 @@ class ClaimedReread:
 class PendingWrite:
     """What waits for its commit: an event, or (with `claim`) an object that was read again.
 
-    `arrived_at` is on the event loop's clock. `rows` are for the schema as it was last seen. `error` says why there are
+    `arrived_at` is on the event loop's clock. `rows` are for the schema as it was last seen, `payload` is what the
+    ledger keeps of the event: its body, as far as the privacy settings let it through. `error` says why there are
     none: `decision_error`, where the object cannot be turned into rows at all, or what the schema does not allow.
     """
 
@@ -67,6 +70,7 @@ class PendingWrite:
     decision_error: ConnectorError | None = None
     error: ConnectorError | None = None
     rows: Mapping[str, list[JsonRow]] = field(default_factory=dict)
+    payload: bytes | None = None
     _columns: ContractedColumns | None = None
 
     @property
@@ -91,6 +95,7 @@ class PendingWrite:
         if self._columns is columns:
             return
         self._columns, self.error = columns, self.decision_error
+        self.payload = kept_payload(self.event, columns.privacy) if self.event else None
         try:
             made = ((table, json_rows(table, rows, columns)) for table, rows in self.decision.rows.items() if rows)
             self.rows = {table: rows for table, rows in made if rows}
@@ -100,6 +105,18 @@ class PendingWrite:
     def refuse(self, error: ConnectorError) -> None:
         """Drops the rows, because the tables cannot take them."""
         self.rows, self.error = {}, error
+
+
+def kept_payload(event: Event, privacy: Privacy) -> bytes | None:
+    """What the ledger keeps of an event's body. None where people's data could not be found in it to be treated."""
+    if not privacy.is_on:
+        return event.body
+    try:
+        whole = parse(event.body)
+    except ValueError:
+        return None
+    treated = privacy.event(whole)
+    return event.body if treated is whole else text(treated)
 
 
 class BatchTransactions:
@@ -162,7 +179,7 @@ class BatchTransactions:
 
     async def record_failure(self, write: PendingWrite, reason: str) -> None:
         """Keeps an event that cannot be merged. Its body is kept as text if the database does not take it as JSON."""
-        for payload in (None, orjson.dumps(write.event.body.decode()) if write.event else None):
+        for payload in (None, orjson.dumps(write.payload.decode()) if write.payload else None):
             try:
                 async with self._pool.connection(self._timeout) as connection:
                     record = _record_statements([write], self._ledger, status="failed", error=reason, payload=payload)
@@ -213,7 +230,7 @@ def _record_statements(
             str(event.created),
             status or write.status,
             error or write.decision.ignored or write.decision.left_out,
-            payload or event.body,
+            payload or write.payload,
         )
         for write in writes
         if (event := write.event) is not None

@@ -30,7 +30,6 @@ from sources.columns.columns import OWN_COLUMNS
 from sources.columns.contract import ContractedColumns
 from sources.columns.layout import is_v2, utc_now
 from sources.columns.typed import typed_rows
-from sources.rows import Row
 
 EXACT_TYPES: Mapping[ColumnType, frozenset[type]] = {
     "text": frozenset((str,)),
@@ -65,7 +64,7 @@ class JsonRow(NamedTuple):
     kind: Literal["whole", "tombstone", "set"]
 
 
-def json_rows(table: str, rows: Sequence[Row], columns: ContractedColumns) -> list[JsonRow]:
+def json_rows(table: str, rows: Sequence[Mapping[str, Any]], columns: ContractedColumns) -> list[JsonRow]:
     """Each row as JSON: timestamps as RFC 3339 text, decimals as text, nested values as they are, nulls left out.
 
     `typed_rows` defines the conversion. Nearly every row has only values of exactly their columns' types. Such a row
@@ -74,6 +73,7 @@ def json_rows(table: str, rows: Sequence[Row], columns: ContractedColumns) -> li
     """
     if not columns.admits_table(table, len(rows)):
         return []
+    rows = columns.privacy.rows(table, rows)
     known = columns.catalogue.tables[table]
     may_be_exact = not is_v2(known)
     return [
@@ -82,7 +82,7 @@ def json_rows(table: str, rows: Sequence[Row], columns: ContractedColumns) -> li
     ]
 
 
-def _exact_row(row: Row, table: Table, types: Mapping[str, ColumnType]) -> JsonRow | None:
+def _exact_row(row: Mapping[str, Any], table: Table, types: Mapping[str, ColumnType]) -> JsonRow | None:
     """The row, if every value fits its column without a conversion; otherwise None."""
     values: dict[str, Any] = {}
     for name, value in row.items():
@@ -108,7 +108,7 @@ def _exact_row(row: Row, table: Table, types: Mapping[str, ColumnType]) -> JsonR
     return None if b"\\u0000" in json else JsonRow(json, values.keys(), _kind(row, table))
 
 
-def _converted_row(table: Table, row: Row, columns: ContractedColumns) -> JsonRow:
+def _converted_row(table: Table, row: Mapping[str, Any], columns: ContractedColumns) -> JsonRow:
     (typed,) = typed_rows(table.name, [row], columns, clock=utc_now)
     types = columns.of(table.name)
     values = {
@@ -121,7 +121,7 @@ def _converted_row(table: Table, row: Row, columns: ContractedColumns) -> JsonRo
     return JsonRow(orjson.dumps(values, default=str), values.keys(), _kind(row, table))
 
 
-def _kind(row: Row, table: Table) -> Literal["whole", "tombstone", "set"]:
+def _kind(row: Mapping[str, Any], table: Table) -> Literal["whole", "tombstone", "set"]:
     if row[SOURCE] == SET_MARKER:
         return "set"
     return "whole" if row.get(table.witness) is not None else "tombstone"

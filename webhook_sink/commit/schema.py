@@ -23,6 +23,7 @@ from sources.catalogue import ColumnType
 from sources.columns.columns import OWN_COLUMNS, own_columns
 from sources.columns.contract import Contract, ContractedColumns
 from sources.errors import ConnectorError
+from sources.privacy import Privacy
 from sources.provider import Provider
 from webhook_sink.commit.connection import Statement
 from webhook_sink.commit.rows import JsonRow, MergeSql, merge_sql
@@ -71,6 +72,7 @@ class SchemaState:
         dataset: str,
         provider: Provider,
         contract: Contract,
+        privacy: Privacy | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._conninfo, self._contract = conninfo, contract
@@ -78,7 +80,7 @@ class SchemaState:
         self.version_query = Statement(VERSION_QUERY.format(dataset=dataset, schema=provider.name).encode())
         self._views = LiveViews(dataset, provider.name, provider.catalogue)
         self.version: list[tuple[str | None, ...]] = []
-        self.columns = ContractedColumns(self.catalogue, {}, contract)
+        self.columns = ContractedColumns(self.catalogue, {}, contract, privacy)
         self._stored: Mapping[str, Mapping[str, ColumnType]] = {}
         self._known: TableColumns = {}
         self._merge_sql: dict[str, MergeSql] = {}
@@ -216,4 +218,4 @@ class SchemaState:
             self._stored = {table: columns for table, columns in stored.items() if table in self.catalogue.tables}
             self._known = {table: columns.keys() | OWN_COLUMNS.keys() for table, columns in stored.items()}
             self._merge_sql = {}
-            self.columns = ContractedColumns(self.catalogue, stored, self._contract)
+            self.columns = ContractedColumns(self.catalogue, stored, self._contract, self.columns.privacy)

@@ -28,7 +28,7 @@ from sources.catalogue import (
     Table,
 )
 from sources.stripe_api.catalogue import billing, connect, issuing, other_areas, payments, tax, treasury, v2
-from sources.stripe_api.catalogue.fields import DESCRIPTIONS, fields_of, references_of
+from sources.stripe_api.catalogue.fields import DESCRIPTIONS, fields_of, references_of, shape_of
 from sources.stripe_api.declaration import assemble
 
 __all__ = [
@@ -66,7 +66,7 @@ DECLARATIONS = (
 )
 """Every object, the likelier first where an id can belong to several."""
 
-CATALOGUE: Catalogue = assemble(DECLARATIONS, fields_of, references_of, DESCRIPTIONS)
+CATALOGUE: Catalogue = assemble(DECLARATIONS, fields_of, references_of, DESCRIPTIONS, shape_of)
 
 RESOURCES: Mapping[str, Resource] = CATALOGUE.resources
 """Every list operation and singleton by name, parents before the children that need them."""

@@ -1,8 +1,8 @@
 """Stripe's top-level fields by table, with their types, and the version of the API that has them.
 
 They are in `snapshot.json`, which `generate/snapshot.py` makes from the installed SDK, as `generate/descriptions.py`
-makes `descriptions.json`. Ids of objects that Stripe can
-expand are `text`.
+makes `descriptions.json` and `generate/shapes.py` makes `shapes.json`. Ids of objects that Stripe can expand are
+`text`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sources.catalogue import ColumnType
 
 SNAPSHOT = Path(__file__).with_name("snapshot.json")
 DESCRIPTIONS = Path(__file__).with_name("descriptions.json")
+SHAPES = Path(__file__).with_name("shapes.json")
 
 
 def fields_of(table: str) -> Mapping[str, ColumnType]:
@@ -33,6 +34,18 @@ def references_of(table: str) -> Mapping[str, tuple[str, ...]]:
 def api_version() -> str:
     """The version of Stripe's API that the snapshot describes ("2026-10-28.endive")."""
     return str(_snapshot()["api_version"])
+
+
+def shape_of(table: str) -> Mapping[str, Any]:
+    """The nested fields of a table, as `generate/shapes.py` describes them. Raises KeyError for an unknown table."""
+    shape: Mapping[str, Any] = _shapes()[table]
+    return shape
+
+
+@cache
+def _shapes() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(SHAPES.read_text(encoding="utf-8"))
+    return content
 
 
 @cache

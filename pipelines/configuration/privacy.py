@@ -1,0 +1,44 @@
+"""The section `[privacy]`, read from the environment and `.dlt` like every other setting. Knows no database."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from pipelines.configuration.reading import configured, settings_found
+from pipelines.configuration.settings import FILE, secret_of_file
+from sources.catalogue import Catalogue
+from sources.errors import BadConfiguration
+from sources.privacy import Privacy
+from sources.privacy_rules import SALT, SECTION, privacy_of
+
+ALIKE = 0.8
+"""How alike a section has to be to this one to be taken for it with a typing error."""
+
+
+def read_privacy(catalogue: Catalogue) -> Privacy:
+    """What becomes of people's data, by the settings; `sources.privacy_rules` says how they are written.
+
+    Raises BadConfiguration, also for a section whose name is nearly this one: what it says would not be done.
+    """
+    given: dict[tuple[str, ...], Any] = {}
+    for place, section, name in settings_found():
+        first, *path = (*section.split("."), name)
+        if first != SECTION:
+            if difflib.SequenceMatcher(None, first, SECTION).ratio() >= ALIKE:
+                raise BadConfiguration(f"There is a section [{first}] in {place}. Did you mean [{SECTION}]?")
+        elif "." in name:
+            raise BadConfiguration(
+                f"A setting in the section [{first}] of {place} is in quotes. Write it without them."
+            )
+        elif path not in ([SALT], [SALT + FILE]):
+            given[tuple(path)] = configured(f"{section}.{name}")
+    return privacy_of(catalogue, given, _salt())
+
+
+def _salt() -> str | None:
+    """The salt: a setting like other secrets, or the text of a file."""
+    if salt := configured(f"{SECTION}.{SALT}", secret=True):
+        return str(salt)
+    path = configured(f"{SECTION}.{SALT}{FILE}")
+    return secret_of_file(str(path), f"PRIVACY__{SALT}{FILE}".upper()) if path else None

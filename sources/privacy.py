@@ -1,0 +1,243 @@
+"""What becomes of people's data before it is stored: fields that are hashed or dropped, and forgotten persons. Pure.
+
+Every writer converts its rows through `Columns`, and `Columns` holds the `Privacy` of the run: loads, syncs, checks,
+single objects, the sink, replay and `stripe_source()` therefore store the same. Knows no provider and no database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
+
+from sources.catalogue import Catalogue
+from sources.rows import Row
+
+Treatment = Literal["hash", "drop", "keep"]
+TREATMENTS: tuple[Treatment, ...] = ("hash", "drop", "keep")
+Path = tuple[str, ...]
+"""A table's field, and the fields below it: ("billing_details", "email"). Arrays are passed through."""
+
+Rules = Mapping[str, Mapping[Path, Treatment]]
+"""By table, what becomes of which path. `keep` leaves a field of the preset as it is."""
+
+PERSONAL, ANY_KEY, OBJECT = 1, "*", "@"
+"""What `Catalogue.shape_of` says of a field: a person's data; a map's keys; a whole object where it is expanded."""
+
+HASH = "hash:"
+HASHED = re.compile(r"hash:[0-9a-f]{32}", re.ASCII)
+FREE_TEXT = ("description", "metadata")
+"""What a forgotten person's rows lose besides a person's fields: people write names there."""
+
+
+class Forgotten:
+    """The persons that are to be forgotten: digests of the ids of each and of what belongs to it.
+
+    `digests` as `digest_of` gives them, `prefixes` the beginnings of these ids up to the first underscore.
+    """
+
+    def __init__(self, digests: Collection[str] = (), prefixes: Collection[str] = ()) -> None:
+        self._digests, self._prefixes = frozenset(digests), frozenset(prefixes)
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    def has(self, value: Any) -> bool:
+        """Whether a value is the id of a forgotten person, or of something that belongs to one."""
+        if type(value) is dict:
+            value = value.get("id")
+        return type(value) is str and prefix_of(value) in self._prefixes and digest_of(value) in self._digests
+
+    def is_about(self, obj: Mapping[str, Any], owner: str = "customer") -> bool:
+        """Whether an object is a forgotten person's: by its own id, its owner's, or any other that it names."""
+        if self.has(obj.get("id")):
+            return True
+        if obj.get(owner) is not None:
+            return self.has(obj[owner])
+        return any(map(self.has, obj.values()))
+
+
+def digest_of(id: str) -> str:
+    """What an id is remembered by. Ids are long and random, so nobody finds one from its digest."""
+    return hashlib.sha256(id.encode("utf-8", "replace")).hexdigest()
+
+
+def prefix_of(id: str) -> str:
+    """The beginning of an id that says what it is of: "cus" of "cus_…"."""
+    return id.partition("_")[0]
+
+
+class Privacy:
+    """What becomes of the fields of each table. Without `rules` and `forgotten` persons everything stays as it is.
+
+    `preset` is what becomes of all fields that hold a person's data; `rules` say otherwise of single ones. `salt` is
+    the key of the hash: the same value has the same hash in every table, and no other salt gives it.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        rules: Rules | None = None,
+        preset: Treatment = "keep",
+        salt: str = "",
+        forgotten: Forgotten | None = None,
+    ) -> None:
+        self._catalogue, self._rules, self._preset = catalogue, rules or {}, preset
+        self._salt = salt.encode()
+        self._forgotten = forgotten or Forgotten()
+        self._is_on = bool(rules) or preset != "keep"
+        self._by_table: dict[tuple[str, bool], Mapping[str, Any]] = {}
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is changed at all."""
+        return self._is_on or bool(self._forgotten)
+
+    def with_forgotten(self, forgotten: Forgotten) -> Privacy:
+        """The same settings, with other forgotten persons."""
+        return Privacy(self._catalogue, self._rules, self._preset, self._salt.decode(), forgotten)
+
+    def rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """The rows of a table as they are to be stored. What is changed is a copy; a second time changes nothing."""
+        if not self.is_on:
+            return rows
+        return [self._event(row) if _is_event(row) else self._object(table, row) for row in rows]
+
+    def event(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """An event as it is to be kept, with what it shows of its object treated as the object's row is."""
+        return self._event(event) if self.is_on and _is_event(event) else event
+
+    def erased(self, table: str, row: Mapping[str, Any]) -> Row:
+        """The row of a forgotten person: without a person's data and without free text."""
+        return dict(self._treated(row, self._tree(table, is_forgotten=True)))
+
+    def erased_columns(self, table: str) -> Collection[str]:
+        """The columns of which `erased` may change something."""
+        return self._tree(table, is_forgotten=True).keys()
+
+    # --- objects ------------------------------------------------------------------------------------------------------
+
+    def _object(self, table: str, obj: Mapping[str, Any], is_forgotten: bool = False) -> Mapping[str, Any]:
+        is_forgotten = is_forgotten or (bool(self._forgotten) and self._forgotten.is_about(obj))
+        treated = self._treated(obj, self._tree(table, is_forgotten=is_forgotten))
+        for embedded in self._catalogue.tables[table].embedded:
+            treated = self._embedded(treated, embedded.field.split("."), embedded.table, is_forgotten)
+        mapping: Mapping[str, Any] = treated
+        return mapping
+
+    def _embedded(self, obj: Any, path: Sequence[str], table: str, is_forgotten: bool) -> Any:
+        """The object with the entries of an embedded list treated as rows of their own table."""
+        if type(obj) is not dict or (inner := obj.get(path[0])) is None:
+            return obj
+        if len(path) > 1:
+            return {**obj, path[0]: self._embedded(inner, path[1:], table, is_forgotten)}
+        if type(inner) is not dict or type(inner.get("data")) is not list:
+            return obj
+        entries = [
+            self._object(table, entry, is_forgotten) if type(entry) is dict else entry for entry in inner["data"]
+        ]
+        return {**obj, path[0]: {**inner, "data": entries}}
+
+    def _event(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        data: dict[str, Any] = event["data"]
+        obj: dict[str, Any] = data["object"]
+        is_forgotten = bool(self._forgotten) and self._forgotten.is_about(obj)
+        carried = self._catalogue.carried_by.get(str(obj.get("object")), "")
+        if type(inner := obj.get(carried)) is dict:
+            return {**event, "data": {**data, "object": {**obj, carried: self._any_object(inner, is_forgotten)}}}
+        changed = {**data, "object": self._any_object(obj, is_forgotten)}
+        if type(before := data.get("previous_attributes")) is dict:
+            changed["previous_attributes"] = self._any_object(before, is_forgotten, str(obj.get("object")))
+        return {**event, "data": changed}
+
+    def _any_object(self, obj: Mapping[str, Any], is_forgotten: bool, name: str = "") -> Mapping[str, Any]:
+        """An object of which only the `object` value tells the tables that it can be in."""
+        for table in self._catalogue.tables_of_object(name or str(obj.get("object"))):
+            obj = self._object(table, obj, is_forgotten)
+        return obj
+
+    # --- values -------------------------------------------------------------------------------------------------------
+
+    def _treated(self, value: Any, tree: Any) -> Any:
+        if value is None or tree == "drop":
+            return None
+        if type(value) is list:
+            return [self._treated(each, tree) for each in value]
+        if tree == "hash":
+            return self._hashed(value)
+        if type(value) is not dict:
+            return value
+        if type(tree) is str:  # a whole object, where it is expanded
+            return self._any_object(value, is_forgotten=False, name=_object_in(value, tree))
+        changed = {name: self._treated(value[name], below) for name, below in tree.items() if name in value}
+        if (everywhere := tree.get(ANY_KEY)) is not None:
+            changed |= {name: self._treated(each, everywhere) for name, each in value.items() if name not in tree}
+        return {**value, **changed} if changed else value
+
+    def _hashed(self, value: Any) -> Any:
+        """The hash of a text or a number; of an object or a list, its leaves are hashed."""
+        if isinstance(value, dict):
+            return {name: None if each is None else self._hashed(each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [None if each is None else self._hashed(each) for each in value]
+        text = str(value)
+        if HASHED.fullmatch(text):
+            return text
+        digest = hmac.new(self._salt, text.encode("utf-8", "surrogatepass"), hashlib.sha256)
+        return HASH + digest.hexdigest()[:32]
+
+    # --- rules --------------------------------------------------------------------------------------------------------
+
+    def _tree(self, table: str, *, is_forgotten: bool) -> Mapping[str, Any]:
+        """The rules of a table as a tree of its fields, made once."""
+        found = self._by_table.get((table, is_forgotten))
+        if found is None:
+            shape = {**dict.fromkeys(self._catalogue.fields(table), 0), **self._catalogue.shape_of(table)}
+            tree = _preset_tree(shape, "drop" if is_forgotten else self._preset)
+            for path, treatment in sorted(self._rules.get(table, {}).items()):
+                if not (is_forgotten and treatment == "keep"):
+                    _put(tree, path, treatment)
+            if is_forgotten:
+                tree |= dict.fromkeys((name for name in FREE_TEXT if name in shape), "drop")
+            found = self._by_table[table, is_forgotten] = tree
+        return found
+
+
+def _object_in(value: Mapping[str, Any], names: str) -> str:
+    """The name of an expanded object: what it says itself, else the only one that it can be."""
+    return str(value.get("object") or names.removeprefix(OBJECT).partition(" ")[0])
+
+
+def _preset_tree(shape: Mapping[str, Any], preset: Treatment) -> dict[str, Any]:
+    """The fields of a shape that hold a person's data, and those that can hold whole objects, which have own rules."""
+    tree: dict[str, Any] = {}
+    for name, field in shape.items():
+        if isinstance(field, Mapping):
+            if below := _preset_tree(field, preset):
+                tree[name] = below
+        elif isinstance(field, str):
+            tree[name] = field
+        elif field == PERSONAL and preset != "keep":
+            tree[name] = preset
+    return tree
+
+
+def _put(tree: dict[str, Any], path: Path, treatment: Treatment) -> None:
+    """Sets what becomes of a path. `keep` takes it, and all below it, out of the tree."""
+    *above, last = path
+    for name in above:
+        tree = tree.setdefault(name, {})
+        if isinstance(tree, str):
+            return  # all of it is treated already
+    if treatment == "keep":
+        tree.pop(last, None)
+    else:
+        tree[last] = treatment
+
+
+def _is_event(row: Mapping[str, Any]) -> bool:
+    """Whether a row or a payload is an event that shows an object."""
+    data = row.get("data")
+    return type(data) is dict and type(data.get("object")) is dict and type(data["object"].get("object")) is str

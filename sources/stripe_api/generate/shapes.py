@@ -1,0 +1,141 @@
+"""Makes `shapes.json`, the nested fields of every table, and which of them hold a person's data, from the `stripe` SDK.
+
+    python -m sources.stripe_api.generate.shapes            # write it
+    python -m sources.stripe_api.generate.shapes --check    # exit 1 where it is stale, with the lines that differ
+
+The privacy settings (`sources.privacy`) check their paths against it. Run it after each upgrade of the SDK.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sources.stripe_api.catalogue import TABLES, Table, tables_of_object
+from sources.stripe_api.catalogue.fields import SHAPES
+from sources.stripe_api.generate.sdk import Ref, Sdk, Type
+from sources.stripe_api.generate.snapshot import write_or_check
+
+COMMAND = "python -m sources.stripe_api.generate.shapes"
+
+OF_A_PERSON = re.compile(
+    r"(\w+_)?e?mail(_address)?|email_sent_to|(\w+_)?phone(_number|_last4)?"
+    r"|(\w+_)?(first|last|maiden|given|account_holder|cardholder|sender|verified|payer|customer|matched|provided)"
+    r"_name(_kana|_kanji)?|surname|full_name(_aliases)?|passenger_name|individual_name"
+    r"|(\w+_)?(line_?[12]|city|postal_code|zip|town|raw_address)|billing_address|shipping_address|buyer_address"
+    r"|verified_address|receiver_address|nationality|id_number|cashtag|buyer_id|payer_id|(sender_|refund_)?iban"
+    r"|(\w+_)?ip(_address)?|user_agent",
+    re.ASCII,
+)
+"""Fields that hold a person's data wherever they are. Country and state are left: no person is told from them."""
+
+BESIDE_A_NAME = frozenset(("email", "phone", "phone_number", "address"))
+"""A `name` is a person's where one of these stands beside it; elsewhere it is that of a product, a plan, a bank."""
+
+OF_A_BIRTHDAY = frozenset(("dob", "date_of_birth", "registered_date_of_birth"))
+
+NOT_OF_PERSONS = frozenset(
+    ("company", "company_details", "business_profile", "bank_address", "merchant_data", "ship_from_details")
+)
+"""Fields below which everything is a company's."""
+
+TABLES_WITHOUT_PERSONS = frozenset(
+    (
+        "applications",
+        "climate_orders",
+        "climate_suppliers",
+        "country_specs",
+        "forwarding_requests",
+        "products",
+        "tax_locations",
+        "tax_settings",
+        "terminal_configurations",
+        "terminal_locations",
+        "terminal_readers",
+        "v2_money_management_financial_addresses",
+        "webhook_endpoints",
+    )
+)
+"""Tables whose addresses and names are the account's own places and things."""
+
+OF_NOBODY = re.compile(
+    r"\w*(_check|_source|_provided|_preferred_name|_zip_check|_ip_address_country)|destination_ip_address"
+)
+PERSONAL, OTHER, ANY_KEY, OBJECT = 1, 0, "*", "@"
+
+
+def shape_of_table(sdk: Sdk, table: Table) -> dict[str, Any]:
+    """A table's fields, nested ones below theirs: 1 is a person's data, 0 any other value.
+
+    "*" stands for the keys of a map, that people choose. "@customer" is a whole object, or its id where it is not
+    expanded; with several names it can be one of each. An array's fields are those of its items.
+    """
+    classes = sdk.object_classes()
+    names = {ref: name for name, ref in classes.items()}
+    shape: dict[str, Any] = {}
+    for object_name in table.objects:
+        shape |= _fields(sdk, names, classes[object_name], ())
+    for field in (*table.hidden, *(embedded.field for embedded in table.embedded), "deleted"):
+        shape.pop(field, None)
+    if table.name in TABLES_WITHOUT_PERSONS:
+        return {name: _impersonal(below) for name, below in shape.items()}
+    return shape
+
+
+def shapes(sdk: Sdk) -> str:
+    """The file's text: a line for each table."""
+    lines = [f'"{name}": {json.dumps(shape_of_table(sdk, TABLES[name]))}' for name in sorted(TABLES)]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _fields(sdk: Sdk, names: Mapping[Ref, str], ref: Ref, above: tuple[Ref, ...]) -> dict[str, Any]:
+    fields = sdk.fields(ref)
+    found: dict[str, Any] = {}
+    for name, field in sorted(fields.items()):
+        shape = _shape(sdk, names, field.type, (*above, ref))
+        if name in NOT_OF_PERSONS:
+            shape = _impersonal(shape)
+        elif name in OF_A_BIRTHDAY and isinstance(shape, dict):
+            shape = dict.fromkeys(shape, PERSONAL)
+        elif shape == OTHER and _is_personal(name, fields):
+            shape = PERSONAL
+        found[name] = shape
+    return found
+
+
+def _is_personal(name: str, beside: Mapping[str, Any]) -> bool:
+    if name in ("name", "business_name"):
+        return not BESIDE_A_NAME.isdisjoint(beside)
+    return name in OF_A_BIRTHDAY or (OF_A_PERSON.fullmatch(name) is not None and OF_NOBODY.fullmatch(name) is None)
+
+
+def _shape(sdk: Sdk, names: Mapping[Ref, str], type: Type, above: tuple[Ref, ...]) -> Any:
+    if type.kind in ("array", "list", "map"):
+        item = _shape(sdk, names, type.item, above) if type.item else OTHER
+        return item if type.kind == "array" else {"data" if type.kind == "list" else ANY_KEY: item}
+    if objects := [names[ref] for ref in type.refs if tables_of_object(names.get(ref, ""))]:
+        return OBJECT + " ".join(objects)
+    fields: dict[str, Any] = {}
+    for ref in type.refs if type.kind == "object" or type.kind == "any" else ():
+        if ref not in above:
+            fields |= _fields(sdk, names, ref, above)
+    return fields or OTHER
+
+
+def _impersonal(shape: Any) -> Any:
+    if isinstance(shape, dict):
+        return {name: _impersonal(below) for name, below in shape.items()}
+    return OTHER if shape == PERSONAL else shape
+
+
+def main(argv: Sequence[str] | None = None, path: Path = SHAPES) -> int:
+    """Write the shapes to a file, or check the one that is there. Returns the exit code."""
+    return write_or_check(argv, COMMAND, "The nested fields of every table.", path, shapes(Sdk()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
