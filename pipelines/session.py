@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.configuration.privacy import read_privacy
 from pipelines.configuration.settings import Destination, Settings, read_contract
+from pipelines.forgotten import forget_lock, read_forgotten
 from pipelines.loading.working_folders import remove_abandoned
 from pipelines.models.indexes import keep_indexes
 from pipelines.models.live import LiveViews
@@ -217,6 +218,7 @@ def open_session(
             now = database.execute("SELECT extract(epoch FROM clock_timestamp())")[0][0]
             client.witness_clock("the database's clock", float(now))
         database.lock_run(lock_name(settings.dataset, scope))
+        database.lock_run(forget_lock(settings.dataset), shared=True)
         if clock:
             account_id, now = _asked(provider, client, settings)
         else:
@@ -229,6 +231,7 @@ def open_session(
         known = state.read_account()
         refuse_other_mode(settings, account_id, known.livemode)
         stored = stored_columns(database, settings.dataset, provider.name)
+        privacy = privacy.with_forgotten(read_forgotten(database, settings.dataset))
         columns = ContractedColumns(provider.catalogue, stored, read_contract(), privacy)
         remove_abandoned()
         staging = staging_dataset(settings.dataset, scope)

@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, Command] = {
     "report": Command("pipelines.stripe_report", "MRR, retention, churn, trials and failed payments"),
     "migrate": Command("stripe_elt.migrate", "make the schema, all tables, empty, and their views"),
     "views": Command("stripe_elt.views", "make the views from which dbt_stripe runs: views dbt"),
+    "forget": Command("stripe_elt.forget", "overwrite what is held of a customer, and keep it out"),
     "status": Command("stripe_elt.status", "how fresh the tables are"),
     "doctor": Command("stripe_elt.doctor", "check the key, the database, the settings and the endpoint"),
     "resources": Command("stripe_elt.resources", "what can be loaded, and what it costs"),

@@ -57,6 +57,7 @@ LAYERS = (
     "pipelines.warehouse",
     "pipelines.models",
     "pipelines.state",
+    "pipelines.forgotten",
     "pipelines.accounts",
     "pipelines.cli",
     "pipelines.loading",

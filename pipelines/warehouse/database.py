@@ -34,11 +34,20 @@ class Database(Protocol):
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing."""
 
-    def lock_run(self, name: str) -> None:
-        """Takes the run lock of that name until the connection closes. Raises `AlreadyRunning` when another has it."""
+    def lock_run(self, name: str, *, shared: bool = False) -> None:
+        """Takes the run lock of that name until the connection closes. Raises `AlreadyRunning` when another has it.
+
+        Several may have a `shared` lock, as long as nobody has it alone.
+        """
 
     def check_lock(self) -> None:
         """Makes sure that the run locks are still held. Raises `DatabaseProblem` when another run has one meanwhile."""
+
+    def overwrite_freed_space(self, dataset: str, tables: Sequence[str], *, wholly: bool) -> list[str]:
+        """Gets rid of earlier states of rows in the database's files, and returns what was done, as sentences.
+
+        `wholly`: also of what only unused bytes within a page still hold, while nobody else can use these tables.
+        """
 
     def destination(self, staging: str) -> Destination[Any, Any]:
         """The dlt destination that loads into this database, and stages in the schema `staging`."""

@@ -66,14 +66,19 @@ class DuckDbDatabase:
 
     def __init__(self, path: str, memory_limit: str, run_lock: FileLock) -> None:
         """Takes over `run_lock`, which is held already."""
-        self._run_lock = run_lock
+        self._run_lock, self._path, self._memory_limit = run_lock, Path(path), memory_limit
         _make(Path(path))
         with ExitStack() as stack:
             stack.enter_context(UMASK.narrowed(_mask(Path(path))))  # DuckDB makes files beside it all the time
-            self._connection = stack.enter_context(duckdb.connect(path, config={"memory_limit": memory_limit}))
-            self._connection.execute("SET TimeZone = 'UTC'")
+            self._connection = self._connect()
+            stack.callback(lambda: self._connection.close())
             self._opened = stack.pop_all()
         self._lock = threading.RLock()  # a connection's result, and its transaction, belong to one thread at a time
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect(str(self._path), config={"memory_limit": self._memory_limit})
+        connection.execute("SET TimeZone = 'UTC'")
+        return connection
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """See `Database`."""
@@ -92,11 +97,36 @@ class DuckDbDatabase:
                 raise
             self._connection.commit()
 
-    def lock_run(self, name: str) -> None:
+    def lock_run(self, name: str, *, shared: bool = False) -> None:
         """See `Database`: who has the file open has the lock."""
 
     def check_lock(self) -> None:
         """See `Database`: the file stays open as long as the process lives."""
+
+    def overwrite_freed_space(self, dataset: str, tables: Sequence[str], *, wholly: bool) -> list[str]:
+        """See `Database`. Copies everything into a new file, which takes the old one's place.
+
+        DuckDB keeps earlier values in blocks that are free, and in those that it shares with other columns: neither a
+        checkpoint nor VACUUM overwrites them.
+        """
+        with self._lock:
+            path = self._path.resolve()
+            made = path.with_name(f"{path.name}.new")
+            try:
+                made.unlink(missing_ok=True)
+                (name,) = self._connection.execute("SELECT current_database()").fetchall()[0]
+                self._connection.execute("ATTACH '{}' AS rewritten".format(str(made).replace("'", "''")))
+                self._connection.execute(f'COPY FROM DATABASE "{name}" TO rewritten')
+                self._connection.execute("DETACH rewritten")
+                shutil.copymode(path, made)
+                self._connection.close()
+                made.replace(path)
+            finally:
+                self._connection.close()
+                made.unlink(missing_ok=True)
+                made.with_name(f"{made.name}.wal").unlink(missing_ok=True)
+                self._connection = self._connect()
+        return [f"The file {path.name} was written anew"]
 
     def destination(self, staging: str) -> Destination[Any, Any]:
         """See `Database`: dlt works on cursors of this connection."""

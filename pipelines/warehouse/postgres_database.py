@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
     from pipelines.warehouse.postgres.connections import Connections
 
+_OWNED = """
+SELECT c.relname::text FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = ANY (%s) AND pg_has_role(c.relowner, 'USAGE')"""
+VACUUM_PATIENCE = 60.0  # seconds for each table's lock
+
 _REFUSED_PARAMETER = re.compile("unsupported startup parameter|command-line options")
 """PgBouncer's words, and Neon's; those of Amazon RDS Proxy. Their SQLSTATE, 08P01, does not reach us."""
 
@@ -115,13 +120,24 @@ class PostgresDatabase:
         """Whether the connection reaches the server itself: a pooler tells its clients another process id."""
         return bool(self.execute("SELECT pg_backend_pid()")[0][0] == self._connection.info.backend_pid)
 
-    def lock_run(self, name: str) -> None:
+    def lock_run(self, name: str, *, shared: bool = False) -> None:
         """See `Database`."""
-        self._run_lock.take(name)
+        self._run_lock.take(name, shared=shared)
 
     def check_lock(self) -> None:
         """See `Database`."""
         self._run_lock.check()
+
+    def overwrite_freed_space(self, dataset: str, tables: Sequence[str], *, wholly: bool) -> list[str]:
+        """See `Database`. Only a table's owner may vacuum it."""
+        owned = {name for (name,) in self.execute(_OWNED, (dataset, list(tables)))}
+        vacuum = "VACUUM (FULL)" if wholly else "VACUUM"
+        for table in sorted(owned):
+            self.execute_alone(f'{vacuum} "{dataset}"."{table}"', VACUUM_PATIENCE)
+        done = [f"{vacuum} of {len(owned)} tables"] if owned else []
+        if others := sorted(set(tables) - owned):
+            done.append(f"The role does not own {', '.join(others)}: its owner has to run {vacuum}")
+        return done
 
     def destination(self, staging: str) -> Destination[Any, Any]:
         """See `Database`."""

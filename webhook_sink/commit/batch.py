@@ -160,7 +160,8 @@ class BatchTransactions:
         self, connection: Connection, writes: Sequence[PendingWrite]
     ) -> tuple[set[str | None], list[PendingWrite]]:
         """Begins a transaction and merges. Returns the ids of events that are new or failed before, and the ties."""
-        begin = [*begin_statements(connection, BEGIN_BATCH), self._schema.version_query]
+        started, *properties = begin_statements(connection, BEGIN_BATCH)
+        begin = [started, self._schema.lock_forgotten, *properties, self._schema.version_query]
         record = _record_statements(writes, self._ledger)
         merges = list(_table_merges(writes, self._schema))
         results = await connection.run_pipeline([*begin, *record, *(merge.statement for merge in merges)])

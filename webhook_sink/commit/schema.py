@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
+from pipelines.forgotten import create_forgotten, read_forgotten
 from pipelines.models.live import LiveViews
 from pipelines.warehouse.database import has_table, stored_columns
 from pipelines.warehouse.postgres_database import PostgresDatabase
@@ -31,7 +32,10 @@ from webhook_sink.commit.rows import JsonRow, MergeSql, merge_sql
 log = logging.getLogger("stripe_elt.sink")
 
 VERSION_QUERY = """
-SELECT version_hash FROM "{dataset}"._dlt_version WHERE schema_name = '{schema}' ORDER BY inserted_at DESC LIMIT 1"""
+SELECT version_hash, (SELECT extract(epoch FROM max(forgotten_at))::text FROM "{dataset}".sync_forgotten)
+FROM "{dataset}"._dlt_version WHERE schema_name = '{schema}' ORDER BY inserted_at DESC LIMIT 1"""
+LOCK_FORGOTTEN = 'LOCK TABLE "{dataset}".sync_forgotten IN ACCESS SHARE MODE'
+"""Before a transaction's first query: its snapshot then shows everybody who is forgotten until its end."""
 
 DLT_TABLES = ("_dlt_version", "_dlt_loads")
 """dlt's own tables, which every writer needs."""
@@ -62,7 +66,8 @@ class SchemaRefused(ConnectorError):
 class SchemaState:
     """What is known of one dataset's tables. Used by one writer; the blocking parts run in threads, one at a time.
 
-    `version_query` asks for the newest version of the stored schema; `version` is the answer when it was last read.
+    `version_query` asks for the newest version of the stored schema, and for when somebody was forgotten last;
+    `version` is the answer when it was last read. `lock_forgotten` comes before it, see `LOCK_FORGOTTEN`.
     `clock` gives seconds.
     """
 
@@ -78,6 +83,7 @@ class SchemaState:
         self._conninfo, self._contract = conninfo, contract
         self.dataset, self._schema, self.catalogue = dataset, provider.name, provider.catalogue
         self.version_query = Statement(VERSION_QUERY.format(dataset=dataset, schema=provider.name).encode())
+        self.lock_forgotten = Statement(LOCK_FORGOTTEN.format(dataset=dataset).encode())
         self._views = LiveViews(dataset, provider.name, provider.catalogue)
         self.version: list[tuple[str | None, ...]] = []
         self.columns = ContractedColumns(self.catalogue, {}, contract, privacy)
@@ -194,6 +200,7 @@ class SchemaState:
         with self._lock:
             database = PostgresDatabase(self._conninfo)
             try:
+                create_forgotten(database, self.dataset)
                 if needed or not all(has_table(database, self.dataset, table) for table in DLT_TABLES):
                     from webhook_sink.commit.schema_change import change  # with dlt: it takes a second and 40 MB
 
@@ -212,10 +219,11 @@ class SchemaState:
             try:
                 version = database.execute(self.version_query.sql.decode())
                 stored = stored_columns(database, self.dataset, self._schema)
+                privacy = self.columns.privacy.with_forgotten(read_forgotten(database, self.dataset))
             finally:
                 database.close()
             self.version = version
             self._stored = {table: columns for table, columns in stored.items() if table in self.catalogue.tables}
             self._known = {table: columns.keys() | OWN_COLUMNS.keys() for table, columns in stored.items()}
             self._merge_sql = {}
-            self.columns = ContractedColumns(self.catalogue, stored, self._contract, self.columns.privacy)
+            self.columns = ContractedColumns(self.catalogue, stored, self._contract, privacy)

@@ -34,6 +34,7 @@ BEGIN_LOCK = f"{BEGIN}; " + set_properties(
 TRY = sql.SQL("SELECT pg_try_advisory_xact_lock({}, hashtext({}))")
 """Without parameters: Postgres keeps the snapshot of a statement that has some until the next one. A snapshot delays
 vacuum, and holds up indexes that are made concurrently."""
+TRY_SHARED = sql.SQL("SELECT pg_try_advisory_xact_lock_shared({}, hashtext({}))")
 END_OWN = """
 SELECT pg_terminate_backend(pid) FROM pg_locks
 WHERE locktype = 'advisory' AND classid = %s AND objid = hashtext(%s)::oid AND objsubid = 2 AND granted AND pid = %s
@@ -52,18 +53,21 @@ class RunLock:
         self._closed = threading.Event()
         self._connection: psycopg.Connection | None = None
         self._backend = 0
-        self._names: list[str] = []
+        self._names: list[tuple[str, bool]] = []
         self._lost: str | None = None
 
-    def take(self, name: str) -> None:
-        """Takes the lock of that name until `close`. Raises AlreadyRunning when another process has it."""
+    def take(self, name: str, *, shared: bool = False) -> None:
+        """Takes the lock of that name until `close`, alone or `shared` with others that share it.
+
+        Raises AlreadyRunning when another process has it.
+        """
         with self._turn:
-            if not self._try(name):
+            if not self._try(name, shared):
                 raise AlreadyRunning(
                     f"Another run is loading {name!r} in this database, so this run ends at once. Nothing was"
                     " changed. Wait until the other run has ended, or choose another --dataset."
                 )
-            self._names.append(name)
+            self._names.append((name, shared))
             if len(self._names) == 1:
                 threading.Thread(target=self._keep, name="run-lock", daemon=True).start()
 
@@ -103,17 +107,18 @@ class RunLock:
                 self._disconnect()
         before = self._backend
         try:
-            self._lost = next((name for name in self._names if not self._try(name, before)), None)
+            self._lost = next((name for name, shared in self._names if not self._try(name, shared, before)), None)
         except psycopg.Error:
             self._disconnect()
             raise
 
-    def _try(self, name: str, before: int = 0) -> bool:
+    def _try(self, name: str, shared: bool, before: int = 0) -> bool:
         """Whether the lock was taken. `before`: the server process of our lost connection, which may still hold it."""
         for attempt in range(PATIENCE):
             if attempt:
                 time.sleep(MOMENT)
-            if self._opened().execute(TRY.format(RUN_LOCK, name)).fetchall()[0][0]:
+            asked = TRY_SHARED if shared else TRY
+            if self._opened().execute(asked.format(RUN_LOCK, name)).fetchall()[0][0]:
                 return True
             if before:
                 self._opened().execute(END_OWN, (RUN_LOCK, name, before))

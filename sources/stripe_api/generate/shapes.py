@@ -28,7 +28,7 @@ OF_A_PERSON = re.compile(
     r"_name(_kana|_kanji)?|surname|full_name(_aliases)?|passenger_name|individual_name"
     r"|(\w+_)?(line_?[12]|city|postal_code|zip|town|raw_address)|billing_address|shipping_address|buyer_address"
     r"|verified_address|receiver_address|nationality|id_number|cashtag|buyer_id|payer_id|(sender_|refund_)?iban"
-    r"|(\w+_)?ip(_address)?|user_agent",
+    r"|(\w+_)?ip(_address)?|user_agent|tax_id",
     re.ASCII,
 )
 """Fields that hold a person's data wherever they are. Country and state are left: no person is told from them."""
@@ -36,6 +36,7 @@ OF_A_PERSON = re.compile(
 BESIDE_A_NAME = frozenset(("email", "phone", "phone_number", "address"))
 """A `name` is a person's where one of these stands beside it; elsewhere it is that of a product, a plan, a bank."""
 
+OF_TAX_IDS = frozenset(("tax_ids", "customer_tax_ids"))
 OF_A_BIRTHDAY = frozenset(("dob", "date_of_birth", "registered_date_of_birth"))
 
 NOT_OF_PERSONS = frozenset(
@@ -81,6 +82,8 @@ def shape_of_table(sdk: Sdk, table: Table) -> dict[str, Any]:
         shape |= _fields(sdk, names, classes[object_name], ())
     for field in (*table.hidden, *(embedded.field for embedded in table.embedded), "deleted"):
         shape.pop(field, None)
+    if table.name in OF_TAX_IDS:
+        shape["value"] = PERSONAL
     if table.name in TABLES_WITHOUT_PERSONS:
         return {name: _impersonal(below) for name, below in shape.items()}
     return shape
@@ -101,6 +104,8 @@ def _fields(sdk: Sdk, names: Mapping[Ref, str], ref: Ref, above: tuple[Ref, ...]
             shape = _impersonal(shape)
         elif name in OF_A_BIRTHDAY and isinstance(shape, dict):
             shape = dict.fromkeys(shape, PERSONAL)
+        elif name in OF_TAX_IDS and isinstance(shape, dict):
+            shape |= {"value": PERSONAL}
         elif shape == OTHER and _is_personal(name, fields):
             shape = PERSONAL
         found[name] = shape
