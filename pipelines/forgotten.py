@@ -27,7 +27,12 @@ MOST_AT_ONCE = 1_000
 
 def create_forgotten(database: Database, dataset: str) -> None:
     """Makes the table where it is missing. Raises DatabaseProblem for missing rights."""
-    create_missing(database, dataset, {name: sql.format(dataset=f'"{dataset}"') for name, sql in RELATIONS.items()})
+    create_missing(database, dataset, relations_of(dataset))
+
+
+def relations_of(dataset: str) -> dict[str, str]:
+    """The table and its index by name, with the statement that makes each."""
+    return {name: sql.format(dataset=f'"{dataset}"') for name, sql in RELATIONS.items()}
 
 
 def read_forgotten(database: Database, dataset: str) -> Forgotten:

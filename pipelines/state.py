@@ -122,11 +122,15 @@ class State:
         `with_all`: the table of rejected objects too, which is otherwise made where there are any.
         """
         json_type = "jsonb" if self._database.dialect == "postgres" else "JSON"
-        texts = {**STATEMENTS, **({"sync_rejected": REJECTED} if with_all else {})}
-        statements = {name: text.format(dataset=self._dataset, json=json_type) for name, text in texts.items()}
-        create_missing(self._database, self._dataset.strip('"'), statements)
+        create_missing(self._database, self._dataset.strip('"'), self.relations(with_all=with_all))
         if not has_column(self._database, self._dataset.strip('"'), "sync_runs", "asked"):  # an older version made it
             self._database.execute(f"ALTER TABLE {self._dataset}.sync_runs ADD COLUMN IF NOT EXISTS asked {json_type}")
+
+    def relations(self, *, with_all: bool = False) -> dict[str, str]:
+        """The tables by name, with the statement that makes each; see `create`."""
+        json_type = "jsonb" if self._database.dialect == "postgres" else "JSON"
+        texts = {**STATEMENTS, **({"sync_rejected": REJECTED} if with_all else {})}
+        return {name: text.format(dataset=self._dataset, json=json_type) for name, text in texts.items()}
 
     def read_resources(self) -> dict[str, ResourceStatus]:
         """How the resources of this account stand, by name."""

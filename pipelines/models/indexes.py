@@ -96,19 +96,9 @@ def keep_indexes(
     One process at a time may do this for a dataset: the caller holds the run lock. An index that cannot be made is said
     and stops nothing. `patience` is for transactions that have used a table and are still open, in seconds.
     """
-    if database.dialect != "postgres":
-        return 0
-    found = {name: (is_own, set(valid)) for name, is_own, valid in database.execute(_FOUND, (dataset, least_bytes))}
-    if not found:
-        return 0
-    missing = [
-        index
-        for index in wanted_indexes(dataset, provider, catalogue, tables)
-        if index.table in found and index.name not in found[index.table][1]
-    ]
     made = 0
-    for index in missing:
-        if not found[index.table][0]:
+    for index, is_own in missing_indexes(database, dataset, provider, catalogue, tables, least_bytes):
+        if not is_own:
             LOG.warning(
                 "The indexes of %s.%s were not made, because the role does not own the table. Run loads as the owner"
                 " of the tables, or set the setting indexes to none.",
@@ -127,14 +117,38 @@ def keep_indexes(
     return made
 
 
+def missing_indexes(
+    database: Database,
+    dataset: str,
+    provider: str,
+    catalogue: Catalogue,
+    tables: Mapping[str, Collection[str]],
+    least_bytes: int = LEAST_BYTES,
+) -> list[tuple[Index, bool]]:
+    """Those that are missing, and whether the role owns their table. None in DuckDB."""
+    if database.dialect != "postgres":
+        return []
+    found = {name: (is_own, set(valid)) for name, is_own, valid in database.execute(_FOUND, (dataset, least_bytes))}
+    if not found:
+        return []
+    return [
+        (index, found[index.table][0])
+        for index in wanted_indexes(dataset, provider, catalogue, tables)
+        if index.table in found and index.name not in found[index.table][1]
+    ]
+
+
+def index_statement(dataset: str, index: Index) -> str:
+    """The statement that makes an index beside the table's use."""
+    return (
+        f"CREATE INDEX CONCURRENTLY {quoted(index.name)} ON {quoted(dataset)}.{quoted(index.table)} {index.definition}"
+    )
+
+
 def _make(database: PostgresDatabase, dataset: str, index: Index, patience: float) -> None:
     name = f"{quoted(dataset)}.{quoted(index.name)}"
     database.execute_alone(f"DROP INDEX CONCURRENTLY IF EXISTS {name}", patience)  # of a run that was killed
-    database.execute_alone(
-        f"CREATE INDEX CONCURRENTLY {quoted(index.name)} ON {quoted(dataset)}.{quoted(index.table)} "
-        + index.definition,
-        patience,
-    )
+    database.execute_alone(index_statement(dataset, index), patience)
 
 
 def _why(error: Exception) -> str:

@@ -109,6 +109,18 @@ class LiveViews:
                 if not self._make_in_postgres(database, view, made.get(view.name, ())):
                     break
 
+    def missing_statements(self, database: Database, tables: Mapping[str, Collection[str]]) -> list[str]:
+        """What `keep` would execute once these tables have these columns; changes nothing."""
+        self._columns_of_tables = {name: list(columns) for name, columns in tables.items()}
+        statements = [
+            statement
+            for view in self._outdated(database, tables)
+            for statement in (f"CREATE OR REPLACE VIEW {self._name(view)} AS {view.select()}", *self._comments(view))
+        ]
+        there = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
+        is_there = not statements or bool(database.execute(there, (self.schema,)))
+        return statements if is_there else [f"CREATE SCHEMA IF NOT EXISTS {quoted(self.schema)}", *statements]
+
     def _outdated(self, database: Database, tables: Mapping[str, Collection[str]]) -> list[View]:
         """The views to make."""
         comments = dict(database.execute(_VIEWS[database.dialect], (self.schema,)))

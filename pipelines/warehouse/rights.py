@@ -36,6 +36,10 @@ _RELATIONS = """
 SELECT c.relname::text FROM pg_catalog.pg_namespace AS n LEFT JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid
 WHERE n.nspname = %s"""
 
+_IN_DUCKDB = """
+SELECT table_name FROM duckdb_tables() WHERE schema_name = %s
+UNION ALL SELECT index_name FROM duckdb_indexes() WHERE schema_name = %s"""
+
 
 class Lack(NamedTuple):
     """A right that the role lacks, as the end of "the role may not …", and the statement that gives it."""
@@ -83,6 +87,18 @@ def create_missing(database: Database, schema: str, relations: Mapping[str, str]
             is_there, missing = _missing(database, schema, relations)
             for statement in ([] if is_there else [create]) + [relations[name] for name in missing]:
                 database.execute(statement)
+
+
+def missing_statements(database: Database, schema: str, relations: Mapping[str, str]) -> list[str]:
+    """The statements that `create_missing` would execute, none where nothing is missing."""
+    if database.dialect == "postgres":
+        is_there, missing = _missing(database, schema, relations)
+    else:
+        found = {name for (name,) in database.execute(_IN_DUCKDB, (schema, schema))}
+        is_there = bool(database.execute("SELECT 1 FROM duckdb_schemas() WHERE schema_name = %s", (schema,)))
+        missing = [name for name in relations if name not in found]
+    create = f"CREATE SCHEMA IF NOT EXISTS {_quoted(schema)}"
+    return ([] if is_there else [create]) + [relations[name].strip() for name in missing]
 
 
 def _missing(database: Database, schema: str, relations: Iterable[str]) -> tuple[bool, list[str]]:

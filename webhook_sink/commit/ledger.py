@@ -59,11 +59,15 @@ def create_tables(conninfo: str, dataset: str, provider: Provider) -> bool:
         prefix = provider.name
         own_tables = {**OWN_TABLES, f"{prefix}_webhook_events": False, f"{prefix}_webhook_rereads": True}
         check_rights(database, dataset, [], {**dict.fromkeys(provider.catalogue.tables, False), **own_tables})
-        relations = {name.format(p=prefix): text.format(d=f'"{dataset}"', p=prefix) for name, text in RELATIONS.items()}
-        create_missing(database, dataset, relations)
+        create_missing(database, dataset, relations_of(dataset, prefix))
         return True
     finally:
         database.close()
+
+
+def relations_of(dataset: str, prefix: str) -> dict[str, str]:
+    """The tables and indexes of a ledger by name, with the statement that makes each."""
+    return {name.format(p=prefix): text.format(d=f'"{dataset}"', p=prefix) for name, text in RELATIONS.items()}
 
 
 RELATED = "related"
