@@ -12,7 +12,7 @@ from markdown_page import code, page, table
 COMMANDS = (
     *(
         (f"stripe-elt {name}", f"stripe_elt.{name}")
-        for name in ("start", "backfill", "migrate", "views", "status", "doctor", "resources", "completion")
+        for name in ("start", "backfill", "migrate", "views", "forget", "status", "doctor", "resources", "completion")
     ),
     ("python pipelines/stripe_full.py", "pipelines.stripe_full"),
     ("python pipelines/stripe_sync.py", "pipelines.stripe_sync"),

@@ -44,6 +44,20 @@ def settings_page() -> str:
         " [schema contract](../scheduling/schema_contract.md), and `log_level` and `log_format` in `runtime`. To use"
         " another folder that contains `.dlt`, set `DLT_PROJECT_DIR`.",
         *(part for section, kind, title in SETTINGS for part in _settings_section(section, kind, title)),
+        "## People's data",
+        "Section `[privacy]`: what becomes of the fields that hold it. [People's data](../privacy.md) explains it.",
+        table(
+            ("Setting", "Environment", "Meaning"),
+            [
+                (code("people"), code("PRIVACY__PEOPLE"), "`hash`, `drop` or `keep` of [every such field](people.md)."),
+                (
+                    "a table and its field, such as `customers.email`",
+                    code("PRIVACY__CUSTOMERS__EMAIL"),
+                    "The same of one field, and of all below it.",
+                ),
+                (code("salt"), code("PRIVACY__SALT"), "The key of the hash, at least 16 characters. **Secret.**"),
+            ],
+        ),
     )
 
 

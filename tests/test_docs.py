@@ -9,8 +9,11 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -22,7 +25,8 @@ from pipelines.configuration.settings import SECTION, Settings, environment_name
 from pipelines.state import OWN_TABLES
 from pipelines.sync.settings import SECTION as SYNC_SECTION
 from pipelines.sync.settings import SyncSettings
-from sources.stripe_api.catalogue import GROUPS, RESOURCES, TABLES
+from sources.privacy_rules import privacy_of
+from sources.stripe_api.catalogue import CATALOGUE, GROUPS, RESOURCES, TABLES
 from tests.databases import KINDS, Database
 from tests.test_coming_from import understood
 from webhook_sink.settings import SECTION as SINK_SECTION
@@ -80,7 +84,28 @@ def test_settings_that_are_shown_exist(page: Path) -> None:
         known |= {environment_name(each.name, section) for each in fields(kind)}
         known |= {each.metadata[name] for each in fields(kind) for name in ("env", "also")}
     named = re.findall(r"\b(?:[A-Z]+__\w+|[A-Z_]+_(?:URL|KEY|PATH|CA|SECRET))\b", page.read_text("utf-8"))
-    assert set(named) - known == set()
+    assert {each for each in named if each not in known and not is_of_privacy(each)} == set()
+
+
+def is_of_privacy(variable: str) -> bool:
+    """Whether a variable is one of the section `[privacy]`."""
+    section, *path = variable.lower().split("__")
+    if section != "privacy" or path in (["salt"], ["salt_file"]):
+        return section == "privacy"
+    privacy_of(CATALOGUE, {tuple(path): "drop"}, None)
+    return True
+
+
+def test_the_privacy_settings_that_are_shown_are_accepted() -> None:
+    (block,) = [text for kind, text in blocks(ROOT / "docs/privacy.md") if kind == "toml"]
+
+    def paths(settings: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+        for key, value in settings.items():
+            yield from paths(value, (*above, key)) if isinstance(value, dict) else [((*above, key), value)]
+
+    given = dict(paths(tomllib.loads(block)["privacy"]))
+    assert len(given) == 5
+    assert privacy_of(CATALOGUE, given, "a salt of sixteen characters").is_on
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

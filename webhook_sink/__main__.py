@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m webhook_
 
 def _run(options: argparse.Namespace) -> Report | int:
     settings = read_settings(destination="postgres", dataset=options.dataset, log_format=options.log_format)
-    log_to_stderr(level_of(options), settings.log_format or "json")
+    log_to_stderr(level_of(options), settings.log_format or "json", waits=False)
     host, port = getattr(options, "host", None), getattr(options, "port", None)
     report: Report | int = options.run(settings, read_sink_settings(host=host, port=port), options)
     return report

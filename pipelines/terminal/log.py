@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import select
 import sys
+import threading
+from collections import deque
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal
@@ -57,9 +61,70 @@ class TextLines(logging.Formatter):
         return " ".join([time, record.levelname, record.getMessage(), *words])
 
 
-def log_to_stderr(level: int, kind: LogFormat) -> None:
-    """Sends the records of all loggers to stderr: ours from this level on, those of others from warnings on."""
-    handler = logging.StreamHandler(sys.stderr)
+class UnhurriedHandler(logging.Handler):
+    """Writes lines to a descriptor in a thread of its own, so that who logs never waits for who reads.
+
+    Where nobody reads, `most` lines wait; what comes then is left out, and a line says how many were, once they can be
+    written again. What still waits when the process ends has `patience` seconds.
+    """
+
+    def __init__(self, descriptor: int, most: int = 10_000, patience: float = 1.0) -> None:
+        super().__init__()
+        self._descriptor, self._most, self._patience = descriptor, most, patience
+        self._lines: deque[str] = deque()
+        self._left_out, self._is_writing = 0, False
+        self._changed = threading.Condition()
+        threading.Thread(target=self._write_all, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Takes a record, or counts it."""
+        line = self.format(record)
+        with self._changed:
+            if len(self._lines) < self._most:
+                self._lines.append(line)
+                self._changed.notify_all()
+            else:
+                self._left_out += 1
+
+    def flush(self) -> None:
+        """Waits until everything is written, or as long as its patience."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._lines and not self._is_writing, self._patience)
+
+    def _write_all(self) -> None:
+        while True:
+            with self._changed:
+                self._is_writing = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._lines)
+                lines, left_out = list(self._lines), self._left_out
+                self._lines.clear()
+                self._left_out, self._is_writing = 0, True
+            if left_out:
+                said = {"msg": LEFT_OUT, "levelname": "WARNING", "name": "stripe_elt", "lines": left_out}
+                lines.append(self.format(logging.makeLogRecord(said)))
+            self._write("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
+
+    def _write(self, text: bytes) -> None:
+        """Writes all of it, however long that takes, or nothing where the reader has gone or the disk is full."""
+        while text:
+            try:
+                text = text[os.write(self._descriptor, text) :]
+            except BlockingIOError:
+                select.select([], [self._descriptor], [])
+            except OSError:
+                return
+
+
+LEFT_OUT = "lines of the log were left out, because nobody read those before them"
+
+
+def log_to_stderr(level: int, kind: LogFormat, *, waits: bool = True) -> None:
+    """Sends the records of all loggers to stderr: ours from this level on, those of others from warnings on.
+
+    Who logs `waits` until a line is written, unless told otherwise: a service must not stop for its log.
+    """
+    handler = logging.StreamHandler(sys.stderr) if waits else UnhurriedHandler(2)
     handler.setFormatter(JsonLines() if kind == "json" else TextLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in OURS:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 
 import pytest
 
-from pipelines.terminal.log import JsonLines, TextLines
+from pipelines.terminal.log import LEFT_OUT, JsonLines, TextLines, UnhurriedHandler
 
 
 def record(error: bool = False) -> logging.LogRecord:
@@ -44,3 +45,24 @@ def test_an_error_is_named_without_what_it_says(lines: logging.Formatter) -> Non
     assert "test_log.py" in line
     assert "address" not in line
     assert "\n" not in line
+
+
+def test_who_logs_does_not_wait_for_a_pipe_that_nobody_reads() -> None:
+    """More than a pipe holds: what is too much is left out and counted, and the rest arrives once somebody reads."""
+    reading, writing = os.pipe()
+    handler = UnhurriedHandler(writing, most=500, patience=0.05)
+    handler.setFormatter(JsonLines())
+    for number in range(5_000):
+        handler.handle(logging.makeLogRecord({"msg": "x" * 500, "number": number}))
+    handler.flush()
+    text = b""
+    while LEFT_OUT.encode() not in text:
+        text += os.read(reading, 65_536)
+    handler.flush()
+    os.set_blocking(reading, False)
+    lines = [json.loads(line) for line in text.splitlines() if line.endswith(b"}")]
+    numbers = [line["number"] for line in lines if "number" in line]
+    (said,) = [line for line in lines if line["message"] == LEFT_OUT]
+    assert numbers[:100] == list(range(100))
+    assert len(numbers) + said["lines"] == 5_000
+    assert said["lines"] > 1_000

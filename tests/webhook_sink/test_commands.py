@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import signal
 import subprocess
@@ -90,6 +91,23 @@ def test_serve_takes_webhooks_logs_json_and_ends_on_sigterm(
         assert {name: webhook[name] for name in expected} == expected
         assert sim.key not in errors
     assert stored.query("select id, _account_id from stripe.customers") == [("cus_1", sim.account.id)]
+
+
+def test_a_sink_whose_log_nobody_reads_goes_on_and_ends(
+    run: Callable[..., Any], root: Path, sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", SECRET)
+    with serving(root) as (process, url):
+        now = sim.clock.seconds()
+        one = event("customer.created", {"id": "cus_1", "object": "customer"}, created=now, id="evt_1")
+        assert process.stderr is not None
+        posts = 900  # a line for each: more than twice what a pipe holds
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4_096)
+            posts = 60
+        assert {post(url, one) for _ in range(posts)} == {200}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
