@@ -26,10 +26,12 @@ TABLES_OF_ALL = (
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder for temporary files of this test alone."""
+    """The folders for temporary files, of the user and of dlt, of this test alone: all are below the one returned."""
     folder = tmp_path / "temporary"
-    folder.mkdir()
+    (folder / "home").mkdir(parents=True)
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    for name, value in {"TMPDIR": folder, "HOME": folder / "home", "DLT_DATA_DIR": folder / "home/dlt"}.items():
+        monkeypatch.setenv(name, str(value))
     return folder
 
 
@@ -76,6 +78,8 @@ def test_no_copy_is_left_anywhere(mirror: Mirror, temporary: Path, caplog: pytes
     account.update("customers", first, {"name": "Changed"})
     mirror.pass_time(120)
     assert mirror.sync().rows > 0
+    mirror.destination.query("update stripe.customers set name = 'wrong'")
+    assert mirror.check("customers").findings
     mirror.read(first)
     if mirror.destination.kind == "postgres":
         shown = dict(next(one for one in account.objects("customers") if one["id"] == first))
