@@ -84,6 +84,21 @@ def test_sync_of_a_list_is_followed_by_its_run_id(serve: Serve, sim: Simulator, 
     assert served.get(f"/sync/runs/{found['run_id']}").status == 401
 
 
+def test_a_customer_is_forgotten_on_request(serve: Serve, sim: Simulator, stored: Stored) -> None:
+    served = serve(sim, api_key=KEY)
+    done(served, "/sync", {"object": "customers"})
+    id = sim.account.objects("customers")[0]["id"]
+    planned = post(served, f"/sync/forget/{id}?dry_run=true")
+    assert (planned.status, orjson.loads(planned.data)["tables"]["customers"]) == (200, {"rows": 1, "changed": 1})
+    assert stored.value("select email is not null from stripe.customers where id = %s", id)
+    assert post(served, f"/sync/forget/{id}").status == 200
+    assert stored.query("select email, name from stripe.customers where id = %s", id) == [(None, None)]
+    assert post(served, f"/sync/single/{id}").status == 200
+    assert stored.query("select email, name from stripe.customers where id = %s", id) == [(None, None)]
+    assert post(served, "/sync/forget/in_1").status == 400
+    assert post(served, f"/sync/forget/{id}?dry_run=maybe").status == 400
+
+
 def test_all_is_the_default_group_and_children_add_the_lists_of_each_parent() -> None:
     def names(**body: Any) -> list[str]:
         return [one.name for one in order_of(body).resources]

@@ -3,6 +3,7 @@
     POST /sync                        {"object": "charge", "created": {"gte": 1700000000}}: loads that list
     POST /sync/daily|weekly|monthly   events, then the lists, looking back a day, a week or a month
     POST /sync/single/{id}            one object with its children; with several accounts, ?account=acct_…
+    POST /sync/forget/{id}            overwrites what is held of a customer, as `stripe-elt forget`; ?dry_run=true
     GET  /sync/runs/{id}              what came of a request, by the run id of its answer
     GET  /sync/status                 sync_runs, sync_status and sync_accounts
 
@@ -31,6 +32,7 @@ from starlette.routing import BaseRoute, Route
 
 from pipelines.accounts import each_account, one_account, work_on_each_account
 from pipelines.configuration.settings import Settings
+from pipelines.forget import forget
 from pipelines.loading.run import Order, run
 from pipelines.session import new_run_id, open_session
 from pipelines.state import overview, runs_of
@@ -96,6 +98,7 @@ def management_routes(sink: Sink, settings: Settings, api_key: str) -> list[Base
         Route("/sync/status", api.guarded(api.status), methods=["GET"]),
         Route("/sync/runs/{id}", api.guarded(api.run), methods=["GET"]),
         Route("/sync/single/{id:path}", api.guarded(api.single), methods=["POST"]),
+        Route("/sync/forget/{id}", api.guarded(api.forget), methods=["POST"]),
         *periods,
         Route("/sync/{period}", api.guarded(api.unknown), methods=["POST"]),
     ]
@@ -165,6 +168,16 @@ class Management:
         settings = one_account(replace(self._settings, stripe_account=account) if account else self._settings)
         answer = await asyncio.to_thread(_load, settings, id, kind)
         return JSONResponse(answer, 422 if "error" in answer else 200)
+
+    async def forget(self, request: Request) -> Response:
+        """`POST /sync/forget/{id}`. Answers when the customer is forgotten."""
+        id, dry_run = request.path_params["id"], request.query_params.get("dry_run", "false")
+        if dry_run not in ("true", "false"):
+            raise BadRequest("dry_run has to be true or false")
+        outcome = await asyncio.to_thread(
+            forget, self._settings, self._sink.provider, [id], is_dry_run=dry_run == "true"
+        )
+        return JSONResponse(outcome.to_json())
 
     async def run(self, request: Request) -> Response:
         """`GET /sync/runs/{id}`."""
