@@ -87,13 +87,20 @@ class Privacy:
         self._catalogue, self._rules, self._preset = catalogue, rules or {}, preset
         self._salt = salt.encode()
         self._forgotten = forgotten or Forgotten()
-        self._is_on = bool(rules) or preset != "keep"
+        self._has_rules = bool(rules) or preset != "keep"
         self._by_table: dict[tuple[str, bool], Mapping[str, Any]] = {}
 
     @property
     def is_on(self) -> bool:
         """Whether anything is changed at all."""
-        return self._is_on or bool(self._forgotten)
+        return self._has_rules or bool(self._forgotten)
+
+    def told(self) -> str:
+        """What the settings say, as a sentence for people."""
+        single = sum(map(len, self._rules.values()))
+        if self._preset == "keep":
+            return f"{single} fields have settings of their own" if single else "no field is hashed or dropped"
+        return f"people's data: {self._preset}; {single} fields have settings of their own"
 
     def with_forgotten(self, forgotten: Forgotten) -> Privacy:
         """The same settings, with other forgotten persons."""
@@ -121,6 +128,8 @@ class Privacy:
 
     def _object(self, table: str, obj: Mapping[str, Any], is_forgotten: bool = False) -> Mapping[str, Any]:
         is_forgotten = is_forgotten or (bool(self._forgotten) and self._forgotten.is_about(obj))
+        if not is_forgotten and not self._has_rules:
+            return obj
         treated = self._treated(obj, self._tree(table, is_forgotten=is_forgotten))
         for embedded in self._catalogue.tables[table].embedded:
             treated = self._embedded(treated, embedded.field.split("."), embedded.table, is_forgotten)
@@ -144,6 +153,8 @@ class Privacy:
         data: dict[str, Any] = event["data"]
         obj: dict[str, Any] = data["object"]
         is_forgotten = bool(self._forgotten) and self._forgotten.is_about(obj)
+        if not is_forgotten and not self._has_rules:
+            return event
         carried = self._catalogue.carried_by.get(str(obj.get("object")), "")
         if type(inner := obj.get(carried)) is dict:
             return {**event, "data": {**data, "object": {**obj, carried: self._any_object(inner, is_forgotten)}}}

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from pipelines.accounts import own_account
 from pipelines.cli import settings_of
+from pipelines.configuration.privacy import read_privacy
 from pipelines.configuration.settings import Settings
 from pipelines.session import open_database, refuse_other_mode
 from pipelines.state import OWN_TABLES, modes_of_accounts
@@ -53,9 +54,11 @@ def look(options: argparse.Namespace) -> Iterator[Finding]:
     with said:
         settings = settings_of(options)  # what is wrong here stops every command, and so this one
         read_sync_settings()
+        privacy = read_privacy(CATALOGUE)
     yield from (Finding("settings", "warning", text) for text in said.texts)
     if not said.texts:
         yield Finding("settings", "ok", "every setting that is set is read")
+    yield Finding("privacy", "ok", privacy.told())
     yield from _attempt("key", lambda: _key(settings, with_permissions=not options.no_permissions))
     yield from _attempt("database", lambda: _database(settings))
     if settings.destination == "postgres":

@@ -47,7 +47,7 @@ def _forget(options: argparse.Namespace) -> Report:
     would = "would be" if outcome.is_dry_run else "were"
     for one in outcome.tables:
         print(f"{one.table}: {one.changed} of {one.rows} rows {would} overwritten")
-    print(f"{len(outcome.persons)} customers {would} forgotten, with {outcome.ids:,} ids.")
+    print(f"Customers that {would} forgotten: {len(outcome.persons)}. What belongs to them has {outcome.ids:,} ids.")
     for sentence in outcome.space:
         print(f"{sentence}.")
     if not outcome.is_dry_run:

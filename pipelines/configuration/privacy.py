@@ -26,7 +26,8 @@ def read_privacy(catalogue: Catalogue) -> Privacy:
         first, *path = (*section.split("."), name)
         if first != SECTION:
             if difflib.SequenceMatcher(None, first, SECTION).ratio() >= ALIKE:
-                raise BadConfiguration(f"There is a section [{first}] in {place}. Did you mean [{SECTION}]?")
+                where = "the environment" if place == "environment" else place
+                raise BadConfiguration(f"There is a section [{first}] in {where}. Did you mean [{SECTION}]?")
         elif "." in name:
             raise BadConfiguration(
                 f"A setting in the section [{first}] of {place} is in quotes. Write it without them."

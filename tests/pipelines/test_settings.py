@@ -13,10 +13,12 @@ import pytest
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
+from pipelines.configuration.privacy import read_privacy
 from pipelines.configuration.settings import Settings, environment_name, read_settings
 from pipelines.sync.settings import SyncSettings, read_sync_settings
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from sources.errors import BadConfiguration
+from sources.stripe_api.catalogue import CATALOGUE
 from tests import processes
 from webhook_sink.settings import SinkSettings, read_sink_settings
 
@@ -385,3 +387,31 @@ def command(folder: Path, root: Path, **changed: str) -> subprocess.CompletedPro
     environment = {name: value for name, value in (environment | changed).items() if value != "<unset>"}
     script = str(root / "pipelines/stripe_full.py")
     return processes.run(script, "--resources", "products", cwd=folder, env=environment)
+
+
+# --- people's data ----------------------------------------------------------------------------------------------------
+
+
+def test_privacy_is_read_from_files_and_the_environment_which_wins(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = '[privacy]\npeople = "drop"\ncharges.billing_details.email = "hash"\ncharges.receipt_email = "hash"\n'
+    (project / ".dlt/config.toml").write_text(rules)
+    (project / ".dlt/secrets.toml").write_text('[privacy]\nsalt = "a salt of sixteen characters"\n')
+    reload_dlt()
+    monkeypatch.setenv("PRIVACY__CHARGES__RECEIPT_EMAIL", "keep")
+    row = {"id": "ch_1", "billing_details": {"email": "ada@example.com", "name": "Ada"}, "receipt_email": "a@b.c"}
+    (treated,) = read_privacy(CATALOGUE).rows("charges", [row])
+    assert treated["receipt_email"] == "a@b.c"
+    assert treated["billing_details"]["name"] is None
+    assert treated["billing_details"]["email"].startswith("hash:")
+    monkeypatch.setenv("PRIVCY__PEOPLE", "hash")
+    with pytest.raises(BadConfiguration, match=r"section \[privcy\] in the environment. Did you mean \[privacy\]\?"):
+        read_privacy(CATALOGUE)
+
+
+def test_a_salt_file_that_is_missing_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRIVACY__PEOPLE", "hash")
+    monkeypatch.setenv("PRIVACY__SALT_FILE", str(project / "none"))
+    with pytest.raises(BadConfiguration, match="PRIVACY__SALT_FILE names cannot be read"):
+        read_privacy(CATALOGUE)
