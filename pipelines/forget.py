@@ -213,29 +213,35 @@ class _Forgetting:
         wanted, changed = set(keys), 0
         with self._database.transaction():
             for part in _parts([key[0] for key in keys]):
-                rows = []
+                rows: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
                 for row in self._database.execute(select, [part]):
                     key, values = row[: len(key_names)], dict(zip(names, row[len(key_names) :], strict=True))
                     if key in wanted and (after := self._after(table, values, kinds)) != values:
-                        rows.append((*key, *after.values()))
-                changed += len(rows)
-                if rows and not is_dry_run:
-                    self._update(table, key_names, names, rows)
+                        other = [name for name in names if after[name] != values[name]]
+                        rows.setdefault(tuple(other), []).append((*key, *(after[name] for name in other)))
+                for others, some in rows.items():
+                    changed += len(some)
+                    if not is_dry_run:
+                        self._update(table, key_names, others, some)
         return Erased(table, len(keys), changed)
 
     def _update(self, table: str, key: Sequence[str], names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         """Sets columns of some rows, in one statement: each row is its key and these columns."""
-        columns, kinds = (*key, *names), self._columns.get(table, {})
+        filled = [place for place in range(len(names)) if any(row[len(key) + place] is not None for row in rows)]
+        columns, kinds = (*key, *(names[place] for place in filled)), self._columns.get(table, {})
+        kept = [*range(len(key)), *(len(key) + place for place in filled)]
         placed = ", ".join(
             f"CAST(%s AS {kinds.get(name, 'json' if name == 'payload' else 'text')})" for name in columns
         )
-        assigned = ", ".join(f"{_quoted(name)} = v.{_quoted(name)}" for name in names)
+        assigned = ", ".join(
+            f"{_quoted(name)} = {f'v.{_quoted(name)}' if name in columns else 'NULL'}" for name in names
+        )
         same = " AND ".join(f"d.{_quoted(name)} = v.{_quoted(name)}" for name in key)
         self._database.execute(
             f'UPDATE "{self._dataset}"."{table}" AS d SET {assigned}'
             f" FROM (VALUES {', '.join([f'({placed})'] * len(rows))}) AS v ({', '.join(map(_quoted, columns))})"
             f" WHERE {same}",
-            [value for row in rows for value in row],
+            [row[place] for row in rows for place in kept],
         )
 
     def _after(self, table: str, values: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:

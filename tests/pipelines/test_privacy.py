@@ -56,9 +56,11 @@ def test_no_path_lets_an_address_through(mirror: Mirror, temporary: Path, caplog
         changed = event("customer.updated", shown, created=int(mirror.sim.clock.time()) + 1)
         changed["data"]["previous_attributes"] = {"email": account.objects("customers")[1]["email"]}
         refused = event("customer.updated", {**shown, "id": ""}, id="evt_2")
-        refused_too = event("customer.updated", {**shown, "id": "cus_\0"}, id="evt_3")
+        mirror.destination.query("alter table stripe.customers add constraint odd check (id <> 'cus_odd')")
+        refused_too = event("customer.updated", {**shown, "id": "cus_odd"}, id="evt_3")
         outcomes = received(mirror.destination.address, mirror.sim, changed, refused, refused_too)
         assert outcomes[0] == "committed"
+        assert "failed" in outcomes
         kept = mirror.destination.value(
             "select cast(payload as text) from stripe.stripe_webhook_events where id = 'evt_1'"
         )
