@@ -26,6 +26,7 @@ Rules = Mapping[str, Mapping[Path, Treatment]]
 PERSONAL, ANY_KEY, OBJECT = 1, "*", "@"
 """What `Catalogue.shape_of` says of a field: a person's data; a map's keys; a whole object where it is expanded."""
 
+EVENT = "event"
 HASH = "hash:"
 HASHED = re.compile(r"hash:[0-9a-f]{32}", re.ASCII)
 FREE_TEXT = ("description", "metadata")
@@ -110,11 +111,19 @@ class Privacy:
         """The rows of a table as they are to be stored. What is changed is a copy; a second time changes nothing."""
         if not self.is_on:
             return rows
-        return [self._event(row) if _is_event(row) else self._object(table, row) for row in rows]
+        return [self.event(row) if row.get("object") == EVENT else self._object(table, row) for row in rows]
 
     def event(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
-        """An event as it is to be kept, with what it shows of its object treated as the object's row is."""
-        return self._event(event) if self.is_on and _is_event(event) else event
+        """An event as it is to be kept, with what it shows of its object treated as the object's row is.
+
+        Of an object that no table holds, and of what is no object, no rule says what is a person's: it is left out.
+        """
+        if not self.is_on:
+            return event
+        event = self._any_object(event, is_forgotten=False)
+        if _is_event(event):
+            return self._event(event)
+        return {**event, "data": None} if self._has_rules and event.get("object") == EVENT else event
 
     def erased(self, table: str, row: Mapping[str, Any]) -> Row:
         """The row of a forgotten person: without a person's data and without free text."""
@@ -155,13 +164,17 @@ class Privacy:
         is_forgotten = bool(self._forgotten) and self._forgotten.is_about(obj)
         if not is_forgotten and not self._has_rules:
             return event
-        carried = self._catalogue.carried_by.get(str(obj.get("object")), "")
+        name = str(obj["object"])
+        carried = self._catalogue.carried_by.get(name, "")
         if type(inner := obj.get(carried)) is dict:
-            return {**event, "data": {**data, "object": {**obj, carried: self._any_object(inner, is_forgotten)}}}
-        changed = {**data, "object": self._any_object(obj, is_forgotten)}
-        if type(before := data.get("previous_attributes")) is dict:
-            changed["previous_attributes"] = self._any_object(before, is_forgotten, str(obj.get("object")))
-        return {**event, "data": changed}
+            shown: dict[str, Any] = {"object": {"object": name, carried: self._any_object(inner, is_forgotten)}}
+        elif self._catalogue.tables_of_object(name):
+            shown = {"object": self._any_object(obj, is_forgotten)}
+            if type(before := data.get("previous_attributes")) is dict:
+                shown["previous_attributes"] = self._any_object(before, is_forgotten, name)
+        else:
+            shown = {"object": {field: obj[field] for field in ("id", "object") if field in obj}}
+        return {**event, "data": shown}
 
     def _any_object(self, obj: Mapping[str, Any], is_forgotten: bool, name: str = "") -> Mapping[str, Any]:
         """An object of which only the `object` value tells the tables that it can be in."""

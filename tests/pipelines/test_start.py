@@ -34,7 +34,19 @@ def test_help_needs_the_standard_library_alone(root: Path, script: str) -> None:
     assert heavy_imports(root, script, "--help") == set()
 
 
-COMMANDS = ("full", "sync", "check", "object", "start", "backfill", "migrate", "status", "doctor", "resources")
+COMMANDS = (
+    "full",
+    "sync",
+    "check",
+    "object",
+    "start",
+    "backfill",
+    "migrate",
+    "forget",
+    "status",
+    "doctor",
+    "resources",
+)
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)

@@ -79,7 +79,9 @@ def test_the_preset_covers_copies_expanded_objects_and_embedded_rows() -> None:
 
 
 def test_an_event_is_kept_as_its_object_is() -> None:
-    one = privacy(customers__email="hash", invoice_line_items__description="drop")
+    one = privacy(
+        customers__email="hash", invoice_line_items__description="drop", events__request__idempotency_key="drop"
+    )
     shown = {"id": "cus_1", "object": "customer", "email": "new@example.com"}
     data = {"object": shown, "previous_attributes": {"email": "old@example.com"}}
     kept = one.event({"id": "evt_1", "object": "event", "type": "customer.updated", "data": data})
@@ -88,7 +90,15 @@ def test_an_event_is_kept_as_its_object_is() -> None:
     invoice = {"id": "in_1", "object": "invoice", "lines": {"object": "list", "data": [line]}}
     kept = one.event({"id": "evt_2", "object": "event", "data": {"object": invoice}})
     assert "Ada" not in json.dumps(kept)
-    (stored,) = one.rows("events", [{"id": "evt_1", "object": "event", "data": data}])
+    unknown = {"id": "x_1", "object": "of_no_table", "email": "a@example.com", "name": "Ada"}
+    kept = one.event({"id": "evt_3", "object": "event", "data": {"object": unknown}})
+    assert kept["data"] == {"object": {"id": "x_1", "object": "of_no_table"}}
+    assert one.event({"id": "evt_4", "object": "event", "data": {"email": "a@b.c"}})["data"] is None
+    thin = {"id": "evt_5", "object": "v2.core.event", "related_object": {"id": "acct_1"}}
+    assert one.event(thin) == thin
+    request = {"id": "req_1", "idempotency_key": "ada@example.com"}
+    (stored,) = one.rows("events", [{"id": "evt_1", "object": "event", "data": data, "request": request}])
+    assert stored["request"] == {"id": "req_1", "idempotency_key": None}
     assert "@example.com" not in json.dumps(stored)
 
 
