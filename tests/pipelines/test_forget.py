@@ -71,6 +71,18 @@ def her(mirror: Mirror) -> str:
     return str(id)
 
 
+def things(mirror: Mirror) -> list[list[tuple[Any, ...]]]:
+    """All that a DuckDB file has beside rows; nothing in Postgres, where no table is made anew."""
+    if mirror.destination.kind == "postgres":
+        return []
+    asked = (
+        "select schema_name, view_name, sql, comment from duckdb_views() where not internal order by 1, 2",
+        "select schema_name, table_name, constraint_text from duckdb_constraints() order by all",
+        "select schema_name, table_name, column_name, data_type, comment from duckdb_columns() order by all",
+    )
+    return [[row for row in mirror.destination.query(sql) if row[1] != "sync_forgotten"] for sql in asked]
+
+
 def erase(mirror: Mirror, *ids: str, **options: Any) -> Outcome:
     return forget(mirror.settings, STRIPE, ids, **options)
 
@@ -87,7 +99,9 @@ def test_nothing_of_a_forgotten_customer_is_left_or_comes_back(mirrored: Callabl
 
     planned = erase(mirror, id, is_dry_run=True)
     assert places(mirror) == before
+    made = things(mirror)
     outcome = erase(mirror, id)
+    assert things(mirror) == made, "keys, views and comments are what they were"
     assert [(one.table, one.rows) for one in planned.tables] == [(one.table, one.rows) for one in outcome.tables]
     changed = {one.table: one.changed for one in outcome.tables}
     assert changed["customers"] == 1
