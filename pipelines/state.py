@@ -264,7 +264,7 @@ OVERVIEW = {
     "runs": ("sync_runs", RUN_COLUMNS, "started_at DESC LIMIT 50"),
     "resources": (
         "sync_status",
-        tuple(name for name in STATUS_COLUMNS if name not in ("request_id", "run_id", "progress")),
+        tuple(name for name in STATUS_COLUMNS if name not in ("request_id", "progress")),
         "resource, _account_id",
     ),
     "accounts": (
@@ -295,6 +295,22 @@ def read_overview(database: Database, dataset: str) -> dict[str, list[dict[str, 
     for account in found["accounts"]:
         account["events_position"] = _json(account["events_position"])
     return found
+
+
+def requests_since(database: Database, dataset: str, moment: datetime) -> int:
+    """Requests that runs which began at or after a moment have spent."""
+    query = f'SELECT coalesce(sum(requests), 0) FROM "{dataset}".sync_runs WHERE started_at >= %s'
+    return int(database.execute(query, (moment,))[0][0])
+
+
+def left_out_objects(database: Database, dataset: str, most: int) -> list[dict[str, Any]]:
+    """Objects that runs could not store, the latest first, at most so many."""
+    if not has_table(database, dataset, "sync_rejected"):
+        return []
+    rows = database.execute(
+        f'SELECT {", ".join(REJECTED_COLUMNS)} FROM "{dataset}".sync_rejected ORDER BY seen_at DESC LIMIT %s', (most,)
+    )
+    return [dict(zip(REJECTED_COLUMNS, row, strict=True)) for row in rows]
 
 
 def runs_of(dataset: str) -> str:

@@ -99,35 +99,17 @@ def _check(options: argparse.Namespace) -> Report:
 
 
 def _check_account(settings: Settings, names: list[str], options: argparse.Namespace) -> CheckReport:
-    """Under a lock and with a staging dataset of the account's own: hourly syncs go on while a long check runs."""
-    from pipelines.check.check import Check, CheckOrder
-    from pipelines.session import open_session
-    from pipelines.sync.lists import loaded_resources
-    from pipelines.sync.parts import drop_staging, scope_of
+    from pipelines.check.account import check_account
 
-    since, until = window_of(options)
-    scope = scope_of("check", settings.stripe_account)
-    asked = asked_of(options, "resources", "since", "until", "sample", "dry_run", "requests_budget")
-    budget = options.requests_budget
-    with open_session(settings, "stripe_check", budget=budget, scope=scope, asked=asked) as session:
-        order = CheckOrder(
-            resources=loaded_resources(session, names),
-            since=since,
-            until=until,
-            sample=options.sample,
-            dry_run=options.dry_run,
-        )
-        try:
-            report = Check(session, order).run()
-        except KeyboardInterrupt:
-            session.end("interrupted")
-            raise
-        except BaseException as error:
-            session.end("error", type(error).__name__)
-            raise
-        session.end("partial" if report.incomplete else "complete")
-        drop_staging(session, scope)
-        return report
+    return check_account(
+        settings,
+        names,
+        window_of(options),
+        sample=options.sample,
+        dry_run=options.dry_run,
+        budget=options.requests_budget,
+        asked=asked_of(options, "resources", "since", "until", "sample", "dry_run", "requests_budget"),
+    )
 
 
 def _tell(report: CheckReport) -> None:

@@ -44,7 +44,7 @@ COMMANDS: Mapping[str, Command] = {
     "resources": Command("stripe_elt.resources", "what can be loaded, and what it costs"),
     "completion": Command("stripe_elt.completion", "print completion for bash, zsh or fish"),
 }
-OF_THE_SINK = frozenset(("psycopg_pool", "uvicorn", "starlette", "prometheus_client", "httptools", "uvloop"))
+OF_THE_SINK = frozenset(("psycopg_pool", "uvicorn", "starlette", "prometheus_client", "httptools", "uvloop", "jinja2"))
 """Modules that the extra `sink` brings."""
 GLOBAL = ("-q", "--quiet", "--json", "--debug")
 """Options that may stand before the command too."""

@@ -70,7 +70,9 @@ LAYERS = (
     "webhook_sink.decision",
     "webhook_sink.commit",
     "webhook_sink",
+    "webhook_sink.pages",
     "webhook_sink.http",
+    "webhook_sink.serverless",
     "webhook_sink.__main__",
     "stripe_elt",
 )
@@ -217,12 +219,12 @@ def test_dependencies_are_declared_used_and_explained() -> None:
         name: {distribution(each) for each in given} - {"stripe-elt"}
         for name, given in project["optional-dependencies"].items()
     }
-    declared, for_tests = base | extras["sink"] | extras["simulator"], extras["dev"]
+    declared, for_tests = base | extras["sink"] | extras["simulator"] | extras["lambda"], extras["dev"]
     explained = set(re.findall(r"`([\w-]+)`", first_column((ROOT / "docs/decisions.md").read_text("utf-8"))))
     shipped = distributions_imported(*SHIPPED)
     assert shipped == declared - BOUNDS
     assert distributions_imported("sources", "pipelines", "stripe_elt") <= base
-    assert distributions_imported("webhook_sink") <= base | extras["sink"]
+    assert distributions_imported("webhook_sink") <= base | extras["sink"] | extras["lambda"]
     assert distributions_imported("simulator") <= base | extras["simulator"]
     assert distributions_imported("tests", "benchmarks", "docs") <= declared | for_tests
     assert explained == declared | for_tests

@@ -16,8 +16,9 @@ from sources.stripe_api.catalogue import CATALOGUE, TABLES
 
 SECTION = "webhook_sink"
 EVERYTHING = "all"
+SHORTEST_PASSWORD = 12
 TAKEN_PATHS = frozenset(("/health", "/ready", "/metrics", "/sync", "/daily", "/weekly", "/monthly"))
-"""Paths that the sink uses itself, beside those that begin with `/sync/`."""
+"""Paths that the sink uses itself, beside `/` and those that begin with `/sync/`, `/page/` or `/tasks/`."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,26 @@ class SinkSettings:
         None, "Turns the management API on: what `X-API-Key` has to be.", env="STRIPE_SINK_API_KEY", secret=True
     )
 
+    page_password: str | None = setting(
+        None,
+        "Turns the status page on: the password for it, of at least 12 characters. The key of the management API opens"
+        " the page too.",
+        env="STRIPE_SINK_PASSWORD",
+        secret=True,
+    )
+
+    tasks_secret: str | None = setting(
+        None,
+        "Turns `POST /tasks/…` of `webhook_sink.serverless` on: what `Authorization: Bearer` has to carry.",
+        env="STRIPE_TASKS_SECRET",
+        secret=True,
+    )
+
+    @property
+    def page_passwords(self) -> tuple[str, ...]:
+        """What opens the status page; empty if it is off."""
+        return tuple(one for one in (self.page_password, self.api_key) if one)
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """The signing secrets."""
@@ -104,7 +125,9 @@ def read_sink_settings(**given: Any) -> SinkSettings:
 def _check(settings: SinkSettings) -> None:
     limits = {
         "port": 0 <= settings.port <= 65_535,
-        "path": bool(settings.paths) and all(map(_is_free_path, settings.paths)),
+        "path": bool(settings.paths)
+        and all(map(_is_free_path, settings.paths))
+        and not ("/" in settings.paths and settings.page_passwords),
         "tolerance": settings.tolerance > 0,
         "body_limit": settings.body_limit >= 1_024,
         "bodies_megabytes": settings.bodies_megabytes * 1_048_576 >= settings.body_limit,
@@ -124,13 +147,14 @@ def _check(settings: SinkSettings) -> None:
         "reread_attempts": settings.reread_attempts >= 1,
         "revalidate": settings.revalidated <= frozenset(TABLES),
         "payload_days": settings.payload_days >= 0,
+        "page_password": settings.page_password is None or len(settings.page_password) >= SHORTEST_PASSWORD,
     }
     refuse_wrong(SinkSettings, SECTION, limits)
 
 
 def _is_free_path(path: str) -> bool:
     """Whether a path can take webhooks: a whole one, of which the sink makes no other use."""
-    is_taken = path in TAKEN_PATHS or path.startswith("/sync/")
+    is_taken = path in TAKEN_PATHS or path.startswith(("/sync/", "/page/", "/tasks/"))
     return re.fullmatch(r"/[\w.~!$&'()*+;=:@/-]*", path, re.ASCII) is not None and not is_taken
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from pipelines.check.compare import Finding
-from pipelines.warehouse.database import Database
+from pipelines.warehouse.database import Database, has_table
 from pipelines.warehouse.rights import check_rights, create_missing
 
 KEPT_FINDINGS = 1_000  # of each table, in `sync_checks`
@@ -156,3 +156,21 @@ class CheckReport:
             self.unlisted[table],
             json.dumps(own),
         )
+
+
+LAST = """
+SELECT check_id, _account_id, min(started_at), max(ended_at), bool_or(is_sample), bool_or(is_repaired), count(*),
+    sum(rows_checked), sum(missing), sum(stale), sum(vanished)
+FROM {dataset}.sync_checks WHERE started_at >= %s GROUP BY check_id, _account_id ORDER BY 3 DESC LIMIT %s
+"""
+LAST_COLUMNS: tuple[str, ...] = ("check_id", "account", "started_at", "ended_at", "is_sample", "is_repaired")
+LAST_COLUMNS += ("tables", "rows", "missing", "stale", "vanished")
+
+
+def last_checks(database: Database, dataset: str, since: datetime, most: int) -> list[dict[str, Any]]:
+    """The checks since a moment, the latest first, at most so many: what each compared, found and repaired."""
+    if not has_table(database, dataset, "sync_checks"):
+        return []
+    rows = database.execute(LAST.format(dataset=f'"{dataset}"'), (since, most))
+    found = [dict(zip(LAST_COLUMNS, row, strict=True)) for row in rows]
+    return [{**one, **{name: int(one[name]) for name in LAST_COLUMNS[6:]}} for one in found]

@@ -203,8 +203,8 @@ class Settings:
     )
     database_ca: str | None = setting(
         None,
-        "Certificate of the authority that signed the database server's certificate, as PEM or base64 of"
-        " PEM. It replaces `sslrootcert`.",
+        "Certificate of the authority that signed the database server's certificate: the path of a file, PEM, or base64"
+        " of PEM. It replaces `sslrootcert`, and makes `sslmode` `verify-full` where nothing else is set.",
         env="DATABASE_CA",
     )
 

@@ -20,6 +20,7 @@ from pipelines.session import Session, open_session
 from pipelines.state import State
 from pipelines.terminal.display import Board, showing
 from pipelines.terminal.process import raise_if_interrupted
+from pipelines.warehouse.database import Database
 from pipelines.warehouse.problems import DatabaseProblem, database_problems
 from sources.catalogue import Resource
 from sources.columns.conversion_counts import ConversionCounts
@@ -86,9 +87,21 @@ class Outcome:
         }
 
 
-def run(settings: Settings, order: Order, provider: Provider = STRIPE, *, run_id: str | None = None) -> Outcome:
-    """Runs the order. Raises `StopRun` where it could not even start; later errors are in the outcome."""
-    opening = open_session(settings, order.command, provider=provider, clock=True, run_id=run_id, asked=order.asked)
+def run(
+    settings: Settings,
+    order: Order,
+    provider: Provider = STRIPE,
+    *,
+    run_id: str | None = None,
+    opened: Database | None = None,
+) -> Outcome:
+    """Runs the order. Raises `StopRun` where it could not even start; later errors are in the outcome.
+
+    `run_id` and `opened` are those of `open_session`.
+    """
+    opening = open_session(
+        settings, order.command, provider=provider, clock=True, run_id=run_id, asked=order.asked, opened=opened
+    )
     with database_problems(), opening as session:
         session.state.close_abandoned()
         return Run(session, order, session.clock(), session.state).go()

@@ -23,8 +23,8 @@ CREATE TABLE IF NOT EXISTS {d}.{p}_webhook_events (
 CREATE INDEX IF NOT EXISTS {p}_webhook_events_open ON {d}.{p}_webhook_events (status, received_at)
     WHERE status IN ('processing', 'failed')
 """,
-    "{p}_webhook_events_received": """
-CREATE INDEX IF NOT EXISTS {p}_webhook_events_received ON {d}.{p}_webhook_events USING brin (received_at)
+    "{p}_webhook_events_latest": """
+CREATE INDEX IF NOT EXISTS {p}_webhook_events_latest ON {d}.{p}_webhook_events (received_at)
 """,
     "{p}_webhook_rereads": """
 CREATE TABLE IF NOT EXISTS {d}.{p}_webhook_rereads (

@@ -53,6 +53,11 @@ class Metrics:
                 del self._event_series[event_type, status]
         series.inc()
 
+    @property
+    def tie_count(self) -> int:
+        """Ties since the sink began."""
+        return int(self.ties._value.get())
+
     def count_refusal(self, reason: str) -> None:
         """Counts a request that was refused."""
         self.refused.labels(reason).inc()

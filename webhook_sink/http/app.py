@@ -26,7 +26,7 @@ class App:
 
     It can be mounted below a path of another ASGI app. That app does not run a mounted app's lifespan, so that it is
     to be given `lifespan`; otherwise the sink starts with the first webhook. `on_failure` is called if the sink cannot
-    start.
+    start, `on_stop` when it ends.
     """
 
     def __init__(
@@ -36,8 +36,10 @@ class App:
         routes: Sequence[BaseRoute] = (),
         *,
         on_failure: Callable[[], None] = lambda: None,
+        on_stop: Callable[[], None] = lambda: None,
     ) -> None:
-        self._receiver, self._sink, self.paths, self._on_failure = receiver, receiver.sink, paths, on_failure
+        self._receiver, self._sink, self.paths = receiver, receiver.sink, paths
+        self._on_failure, self._on_stop = on_failure, on_stop
         self._others = Starlette(
             routes=[
                 Route("/health", self._health),
@@ -70,7 +72,11 @@ class App:
         try:
             yield
         finally:
-            await self._sink.stop()
+            await self._stop()
+
+    async def _stop(self) -> None:
+        self._on_stop()
+        await self._sink.stop()
 
     async def _webhook(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -105,7 +111,7 @@ class App:
             if message["type"] == "lifespan.startup":
                 self._sink.start(self._on_failure)
             else:
-                await self._sink.stop()
+                await self._stop()
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
                 return

@@ -12,14 +12,17 @@ import difflib
 import logging
 import os
 import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
+
+from starlette.routing import BaseRoute
 
 from pipelines.configuration.settings import Settings, read_settings
 from pipelines.warehouse.problems import keep_rows_out_of_logs
 from sources.errors import BadConfiguration, shown
 from webhook_sink.http.app import App
-from webhook_sink.http.management import management_routes
+from webhook_sink.http.routes import app_of
 from webhook_sink.receiver import Answer, Receiver
 from webhook_sink.settings import SinkSettings, read_sink_settings
 from webhook_sink.sink import Sink
@@ -37,11 +40,15 @@ def create_app(**given: Any) -> App:
     Its `lifespan` is what the app that mounts it needs as its own; without, the sink starts with the first webhook,
     which waits for it for at most `database_timeout` seconds. Raises BadConfiguration.
     """
-    settings, sink_settings = _settings(given)
+    return app_with(lambda receiver, sink_settings: (), given)
+
+
+def app_with(more: Callable[[Receiver, SinkSettings], Sequence[BaseRoute]], given: Mapping[str, Any]) -> App:
+    """The app of `create_app`, with more routes beside its own."""
+    settings, sink_settings = _settings(dict(given))
     receiver = _receiver(settings, sink_settings)
-    key = sink_settings.api_key
-    routes = management_routes(receiver.sink, settings, key) if key else ()
-    return App(receiver, sink_settings.paths, routes, on_failure=lambda: _log_failure(receiver.sink))
+    routes = more(receiver, sink_settings)
+    return app_of(receiver, settings, sink_settings, routes, on_failure=lambda: _log_failure(receiver.sink))
 
 
 def process_webhook(body: bytes, signature: str | None, **given: Any) -> Answer:

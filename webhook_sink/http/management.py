@@ -7,20 +7,17 @@
     GET  /sync/runs/{id}              what came of a request, by the run id of its answer
     GET  /sync/status                 sync_runs, sync_status and sync_accounts
 
-Syncs run in the background, one after the other, and `sync_runs` shows them under the run id that the answer has; what
-they begin has ids that begin with it. The work itself is done by `pipelines`. Every request carries the key as
-`X-API-Key`.
+Syncs are jobs, see `webhook_sink.jobs`: `sync_runs` shows them under the run id that the answer has, and what they
+begin has ids that begin with it. Every request carries the key as `X-API-Key`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Set
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -30,29 +27,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from pipelines.accounts import each_account, one_account, work_on_each_account
-from pipelines.configuration.settings import Settings
+from pipelines.accounts import one_account
 from pipelines.forget import forget
-from pipelines.loading.run import Order, run
-from pipelines.session import new_run_id, open_session
+from pipelines.loading.run import Order
 from pipelines.state import overview, runs_of
-from pipelines.sync.objects import UnknownObject, load_objects
-from pipelines.sync.settings import read_sync_settings
-from pipelines.sync.sync import Sync
+from pipelines.sync.objects import UnknownObject
 from pipelines.warehouse.problems import AlreadyRunning
-from sources.columns.conversion_counts import left_out
 from sources.errors import BadConfiguration, ConnectorError
 from sources.stripe_api.catalogue import select
-from sources.stripe_api.catalogue.prefixes import shown_id
-from webhook_sink.commit.connection import describe_error, transaction
+from webhook_sink.commit.connection import transaction
+from webhook_sink.jobs import JobRefused, Jobs, Work, load, load_object, sync
 from webhook_sink.sink import Sink
-
-log = logging.getLogger("stripe_elt.sink")
 
 Handler = Callable[[Request], Awaitable[Response]]
 HOURS = {"daily": 24.0, "weekly": 7 * 24.0, "monthly": 31 * 24.0}
 LONGEST_BODY = 65_536
-QUEUED_JOBS, KNOWN_JOBS = 10, 100
 WORST_FIRST = ("running", "error", "killed", "interrupted", "partial", "complete")
 RUN_ID = re.compile(r"[0-9a-f]{32}(?:-[\w-]{1,100})?", re.ASCII)
 GROUP_NAMES = ("all", "default")
@@ -62,32 +51,9 @@ class BadRequest(Exception):
     """A request that makes no sense; the message says why."""
 
 
-@dataclass(slots=True)
-class Job:
-    """A request that runs in the background. `run_id` is the key of its first run in `sync_runs`.
-
-    `status` is `queued`, `running`, `complete` or `error`: whether it ran to its end. Its runs say more.
-    """
-
-    run_id: str
-    command: str
-    asked: Mapping[str, Any]
-    status: str = "queued"
-    error: str | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it has not ended."""
-        return self.status in ("queued", "running")
-
-
-Work = Callable[[Settings, str], object]
-"""What a job does for one account: with its settings, as the run of this id."""
-
-
-def management_routes(sink: Sink, settings: Settings, api_key: str) -> list[BaseRoute]:
-    """The routes. `settings` may name several accounts: syncs are of each of them."""
-    api = Management(sink, settings, api_key)
+def management_routes(sink: Sink, jobs: Jobs, api_key: str) -> list[BaseRoute]:
+    """The routes. The settings of the jobs may name several accounts: syncs are of each of them."""
+    api = Management(sink, jobs, api_key)
     periods = [
         Route(f"{prefix}/{period}", api.guarded(api.period(period)), methods=["POST"])
         for period in HOURS
@@ -105,12 +71,10 @@ def management_routes(sink: Sink, settings: Settings, api_key: str) -> list[Base
 
 
 class Management:
-    """The handlers. All jobs run in one thread, so that they wait for each other instead of failing."""
+    """The handlers."""
 
-    def __init__(self, sink: Sink, settings: Settings, api_key: str) -> None:
-        self._sink, self._settings, self._api_key = sink, settings, api_key.encode()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sync")
-        self._jobs: dict[str, Job] = {}
+    def __init__(self, sink: Sink, jobs: Jobs, api_key: str) -> None:
+        self._sink, self._jobs, self._settings, self._api_key = sink, jobs, jobs.settings, api_key.encode()
 
     def guarded(self, handler: Handler) -> Handler:
         """The handler, for requests with the right key only, and with its errors turned into answers."""
@@ -135,7 +99,7 @@ class Management:
     async def load(self, request: Request) -> Response:
         """`POST /sync`."""
         order = order_of(await _json(request))
-        return self._start("sync", order.asked, lambda settings, run_id: run(settings, order, run_id=run_id))
+        return self._start("sync", order.asked, load(order))
 
     def period(self, period: str) -> Handler:
         """`POST /sync/daily` and its like."""
@@ -145,13 +109,7 @@ class Management:
             names = _names(body, {"object", "children"}) if body else []
             select(names)
             command = f"sync_{period}"
-            sync_settings = replace(read_sync_settings(), lookback_hours=HOURS[period], cadence_hours=0.0)
-
-            def sync(settings: Settings, run_id: str) -> object:
-                with open_session(settings, command, run_id=run_id, asked=body) as session:
-                    return Sync(session, sync_settings, names, warn=log.warning).run()
-
-            return self._start(command, body, sync)
+            return self._start(command, body, sync(command, HOURS[period], names, body))
 
         return handler
 
@@ -166,7 +124,7 @@ class Management:
         if not (id + (kind or "") + (account or "")).isprintable():
             raise BadRequest("the id, the type or the account has characters that cannot be printed")
         settings = one_account(replace(self._settings, stripe_account=account) if account else self._settings)
-        answer = await asyncio.to_thread(_load, settings, id, kind)
+        answer = await asyncio.to_thread(load_object, settings, id, kind)
         return JSONResponse(answer, 422 if "error" in answer else 200)
 
     async def forget(self, request: Request) -> Response:
@@ -182,7 +140,7 @@ class Management:
     async def run(self, request: Request) -> Response:
         """`GET /sync/runs/{id}`."""
         id = request.path_params["id"]
-        job = self._jobs.get(id)
+        job = self._jobs.find(id)
         runs = await self._rows(runs_of(self._settings.dataset), id, id) if RUN_ID.fullmatch(id) else []
         if job is None and not runs:
             return _error(404, "there is no run with this id")
@@ -201,12 +159,8 @@ class Management:
     async def status(self, request: Request) -> Response:
         """`GET /sync/status`."""
         found = {what: await self._rows(query) for what, query in overview(self._settings.dataset).items()}
-        body = orjson.dumps({"waiting": self._waiting, **found}, default=str)
+        body = orjson.dumps({"waiting": self._jobs.waiting, **found}, default=str)
         return Response(body, media_type="application/json")
-
-    @property
-    def _waiting(self) -> int:
-        return sum(job.is_open for job in self._jobs.values())
 
     async def _rows(self, query: str, *parameters: str) -> list[Mapping[str, Any]]:
         async with transaction(self._sink.pool) as connection:
@@ -219,48 +173,12 @@ class Management:
 
     def _start(self, command: str, asked: Mapping[str, Any], work: Work) -> Response:
         """Queues the work for each account, and answers with its run id."""
-        if not self._sink.can_read:
-            raise BadConfiguration("A sync needs a key to read with: set STRIPE_SECRET_KEY.")
-        if self._waiting >= QUEUED_JOBS:
-            return _error(503, "too many syncs are waiting")
-        job = Job(new_run_id(), command, asked)
-        ended = [id for id, one in self._jobs.items() if not one.is_open]
-        for id in ended[: max(0, len(self._jobs) - KNOWN_JOBS)]:
-            del self._jobs[id]
-        self._jobs[job.run_id] = job
-        future = asyncio.get_running_loop().run_in_executor(self._thread, self._each_account, job, work)
-        future.add_done_callback(lambda done: _ended(job, done))
-        answer = {"status": "queued", "run_id": job.run_id, "command": command, "waiting": self._waiting}
+        try:
+            job = self._jobs.start(command, asked, work)
+        except JobRefused as error:
+            return _error(503, str(error))
+        answer = {"status": "queued", "run_id": job.run_id, "command": command, "waiting": self._jobs.waiting}
         return JSONResponse(answer, 202, headers={"Location": f"/sync/runs/{job.run_id}"})
-
-    def _each_account(self, job: Job, work: Work) -> None:
-        """Works on each account of the settings. Logs what stops one of them, and raises it after the others."""
-
-        def log_failure(account: Settings, error: ConnectorError) -> None:
-            log.error("%s was not finished: %s", account.stripe_account or "the key's own account", error)
-            failures.append(error)
-
-        def work_as_run(account: Settings) -> None:
-            work(account, job.run_id if account is accounts[0] else f"{job.run_id}-{account.stripe_account}")
-
-        job.status = "running"
-        failures: list[ConnectorError] = []
-        accounts = each_account(self._settings)
-        work_on_each_account(accounts, work_as_run, log_failure)
-        if failures:
-            raise failures[-1]
-
-
-def _ended(job: Job, done: asyncio.Future[None]) -> None:
-    if done.cancelled():
-        job.status = "error"
-        log.warning("%s was cancelled", job.command)
-    elif (error := done.exception()) is not None:
-        job.status, job.error = "error", describe_error(error)
-        log.error("%s failed: %s", job.command, job.error)
-    else:
-        job.status = "complete"
-        log.info("%s ended", job.command)
 
 
 def order_of(body: Mapping[str, Any]) -> Order:
@@ -297,21 +215,6 @@ def _bounds(created: Any) -> tuple[int | None, int | None]:
     since = [value + (name == "gt") for name, value in created.items() if name.startswith("g")]
     until = [value + (name == "lte") for name, value in created.items() if name.startswith("l")]
     return max(since, default=None), min(until, default=None)
-
-
-def _load(settings: Settings, id: str, kind: str | None) -> dict[str, Any]:
-    asked = {"ids": [shown_id(id).strip("'")]}
-    with open_session(settings, "sync_single", scope="object", asked=asked) as session:
-        try:
-            loaded = load_objects(session, [id], kind)
-        except Exception as error:
-            session.end("error", describe_error(error))
-            raise
-        rejected = session.counts.rejected()
-        why = left_out(rejected, is_load=True) if rejected else None
-        session.end("partial" if rejected else "complete", why)
-    answer = [{"id": each.id, "table": each.table, "deleted": each.is_deleted} for each in loaded]
-    return {"run_id": session.state.run_id, "loaded": answer, **({"error": why} if why else {})}
 
 
 async def _json(request: Request) -> Mapping[str, Any]:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from pipelines.configuration.settings import Settings
 from pipelines.terminal.process import stops
 from sources.errors import BadConfiguration
-from webhook_sink.http.app import App
-from webhook_sink.http.management import management_routes
+from webhook_sink.http.page import page_routes
 from webhook_sink.http.protocol import BoundedProtocol, Bounds, WaitingClients
+from webhook_sink.http.routes import app_of
+from webhook_sink.jobs import Jobs
 from webhook_sink.receiver import Receiver
 from webhook_sink.settings import SinkSettings
 from webhook_sink.sink import Sink
@@ -29,16 +34,22 @@ def serve(settings: Settings, sink_settings: SinkSettings) -> None:
     gc.freeze()  # modules and classes stay, and the collector need not visit them again
     gc.set_threshold(*COLLECT_AFTER)
     try:
+        _until_a_signal(lambda: _serve(settings, sink_settings), sink_settings)
+    finally:
+        gc.unfreeze()  # or DuckDB's module reports the frozen objects as leaks when the process ends
+
+
+def _until_a_signal(serving: Callable[[], Coroutine[Any, Any, None]], sink_settings: SinkSettings) -> None:
+    """Runs a server in an event loop. Raises BadConfiguration if it cannot listen."""
+    try:
         with asyncio.Runner(loop_factory=uvicorn.Config("webhook_sink", log_config=None).get_loop_factory()) as runner:
-            runner.run(_serve(settings, sink_settings))
+            runner.run(serving())
     except SystemExit:  # uvicorn's way to say that it cannot listen, after a line in its log
         raise BadConfiguration(
-            f"The sink cannot listen on port {sink_settings.port} of {sink_settings.host}: see the line above. If"
+            f"The server cannot listen on port {sink_settings.port} of {sink_settings.host}: see the line above. If"
             " another program has the port, such as a sink that is still running, stop it, or choose another port with"
             " --port or WEBHOOK_SINK__PORT."
         ) from None
-    finally:
-        gc.unfreeze()  # or DuckDB's module reports the frozen objects as leaks when the process ends
 
 
 async def _serve(settings: Settings, sink_settings: SinkSettings) -> None:
@@ -52,13 +63,41 @@ async def _serve(settings: Settings, sink_settings: SinkSettings) -> None:
 
 
 def server_of(sink: Sink, settings: Settings, sink_settings: SinkSettings) -> uvicorn.Server:
-    """A server for the sink, with the management API if there is a key for it. Ends if the sink cannot start."""
-    app = App(
+    """A server for the sink, with the management API and the status page if they are on. Ends if it cannot start."""
+    app = app_of(
         Receiver(sink, sink_settings),
-        sink_settings.paths,
-        management_routes(sink, settings, sink_settings.api_key) if sink_settings.api_key else (),
+        settings,
+        sink_settings,
         on_failure=lambda: setattr(server, "should_exit", True),
+        is_ending=lambda: server.should_exit,
     )
+    server = _server(app, sink_settings, sink.metrics.count_refusal)
+    return server
+
+
+def serve_page(settings: Settings, sink_settings: SinkSettings) -> None:
+    """Serves the status page alone, on either database, until a signal. Raises BadConfiguration."""
+    server, jobs = page_server_of(settings, sink_settings)
+    try:
+        _until_a_signal(server.serve, sink_settings)
+    finally:
+        jobs.close()
+
+
+def page_server_of(settings: Settings, sink_settings: SinkSettings) -> tuple[uvicorn.Server, Jobs]:
+    """A server for the status page alone, and its jobs. Raises BadConfiguration without a password."""
+    if not sink_settings.page_passwords:
+        raise BadConfiguration(
+            "The status page needs a password: set STRIPE_SINK_PASSWORD (page_password in the section [webhook_sink] of"
+            " .dlt/secrets.toml) to one of at least 12 characters. For a page without a server, use --html FILE."
+        )
+    jobs = Jobs(settings)
+    app = Starlette(routes=page_routes(settings, sink_settings, jobs, None, lambda: server.should_exit))
+    server = _server(app, sink_settings, lambda reason: None)
+    return server, jobs
+
+
+def _server(app: ASGIApp, sink_settings: SinkSettings, count_refusal: Callable[[str], None]) -> uvicorn.Server:
     bounds = Bounds(
         headers=sink_settings.header_limit,
         header_seconds=sink_settings.header_timeout,
@@ -67,12 +106,11 @@ def server_of(sink: Sink, settings: Settings, sink_settings: SinkSettings) -> uv
         connections=sink_settings.connections,
         bodies=sink_settings.bodies_megabytes * 1_048_576,
     )
-    clients = WaitingClients(bounds, sink.metrics.count_refusal)
-    server = uvicorn.Server(_config(app, clients, host=sink_settings.host, port=sink_settings.port))
-    return server
+    clients = WaitingClients(bounds, count_refusal)
+    return uvicorn.Server(_config(app, clients, host=sink_settings.host, port=sink_settings.port))
 
 
-def _config(app: App, clients: WaitingClients, *, host: str, port: int) -> uvicorn.Config:
+def _config(app: ASGIApp, clients: WaitingClients, *, host: str, port: int) -> uvicorn.Config:
     """uvicorn with httptools within our bounds, uvloop if it is installed, no access log, and no server header."""
     return uvicorn.Config(
         app,

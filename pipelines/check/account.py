@@ -1,0 +1,53 @@
+"""The check of one account, under a lock and with a staging dataset of its own: syncs go on while a long check runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipelines.check.check import Check, CheckOrder
+from pipelines.check.report import CheckReport
+from pipelines.configuration.settings import Settings
+from pipelines.session import open_session
+from pipelines.sync.lists import loaded_resources
+from pipelines.sync.parts import drop_staging, scope_of
+from pipelines.warehouse.database import Database
+
+
+def check_account(
+    settings: Settings,
+    names: Sequence[str] = (),
+    window: tuple[int, int | None] = (0, None),
+    *,
+    sample: int | None = None,
+    dry_run: bool = False,
+    budget: int | None = None,
+    asked: Mapping[str, Any] | None = None,
+    run_id: str | None = None,
+    opened: Database | None = None,
+) -> CheckReport:
+    """Checks the named resources, or those that were loaded before, and repairs them unless it is a `dry_run`.
+
+    `window` is `[since, until)` of `created` in unix seconds; `sample` about how many objects of each list are
+    compared, None for all; `budget` the most requests; `asked`, `run_id` and `opened` are those of `open_session`.
+    Raises what a session raises.
+    """
+    since, until = window
+    scope = scope_of("check", settings.stripe_account)
+    with open_session(
+        settings, "stripe_check", budget=budget, scope=scope, asked=asked, run_id=run_id, opened=opened
+    ) as session:
+        order = CheckOrder(
+            resources=loaded_resources(session, names), since=since, until=until, sample=sample, dry_run=dry_run
+        )
+        try:
+            report = Check(session, order).run()
+        except KeyboardInterrupt:
+            session.end("interrupted")
+            raise
+        except BaseException as error:
+            session.end("error", type(error).__name__)
+            raise
+        session.end("partial" if report.incomplete else "complete")
+        drop_staging(session, scope)
+        return report

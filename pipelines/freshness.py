@@ -1,0 +1,72 @@
+"""How fresh the tables are: up to which moment each account and each of its resources is right, and how far behind.
+
+Pure: from rows of `sync_status` and `sync_accounts`, see `state.read_overview`. Knows no database.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pipelines.sync.cadence import covered_by_events
+from sources.stripe_api.catalogue import CATALOGUE
+from sources.stripe_api.events.position import Position
+
+MODES = {True: "live", False: "test", None: None}
+
+
+def events_reached(account: Mapping[str, Any]) -> datetime | None:
+    """The moment up to which an account's events are applied; None where they never were, or cannot be read."""
+    if not account["events_position"] or account["events_status"] == "skipped":
+        return None
+    return datetime.fromtimestamp(Position.from_json(account["events_position"]).reached, UTC)
+
+
+def resource_reached(resource: Mapping[str, Any], events: datetime | None) -> datetime | None:
+    """The moment up to which a resource is right: that of its list, or of the `events` where they tell of it."""
+    end: datetime | None = resource["window_end"]
+    if end is None and resource["status"] == "complete":  # a list without `created`, which is read as a whole
+        end = resource["updated_at"]
+    known = CATALOGUE.resources.get(resource["resource"])
+    if events is None or end is None or known is None or not covered_by_events(known):
+        return end
+    return max(end, events)
+
+
+def account_freshness(
+    account: Mapping[str, Any],
+    resources: Sequence[Mapping[str, Any]],
+    now: datetime,
+    most: timedelta | None = None,
+) -> dict[str, Any]:
+    """How an account stands. It is right up to the moment that its events, or else its lists, have reached.
+
+    It `is_behind` if anything is in error, nothing was loaded, or it is further behind than `most`.
+    """
+    own = [one for one in resources if one["_account_id"] == account["_account_id"]]
+    ends = [one["window_end"] for one in own if one["window_end"] is not None]
+    reached = events_reached(account) or min(ends, default=None)
+    errors = {one["resource"]: one["error"] for one in own if one["status"] == "error"}
+    if account["events_status"] == "error":
+        errors["events"] = account["events_error"]
+    age = None if reached is None else now - reached
+    return {
+        "account": account["_account_id"],
+        "mode": MODES[account["livemode"]],
+        "events": account["events_status"],
+        "reached": reached,
+        "age_seconds": None if age is None else round(age.total_seconds()),
+        "resources": dict(Counter(one["status"] for one in own)),
+        "errors": errors,
+        "is_behind": bool(errors) or age is None or (most is not None and age > most),
+    }
+
+
+def ago(seconds: float) -> str:
+    """A length of time in the largest unit of which it has two: `3 hours`."""
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if abs(seconds) >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -1,0 +1,51 @@
+"""Whether Stripe answers, and how our webhook endpoints stand there: two requests every few minutes at most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pipelines.accounts import own_account
+from pipelines.configuration.settings import Settings
+from sources.errors import ConnectorError
+from sources.stripe_api.catalogue.fields import api_version
+from sources.stripe_api.client.account import read_account
+from sources.stripe_api.provider import open_client
+from webhook_sink.endpoints import Endpoint, Endpoints
+
+
+@dataclass(frozen=True, slots=True)
+class StripeSide:
+    """How Stripe answered. `problem` says what is wrong; without a key nothing was asked.
+
+    `endpoints` is None where the key may not list them.
+    """
+
+    asked_at: datetime
+    has_key: bool
+    problem: str | None = None
+    account: str | None = None
+    mode: str | None = None
+    version: str | None = None
+    endpoints: Sequence[Endpoint] | None = None
+
+
+def ask_stripe(settings: Settings) -> StripeSide:
+    """Asks. Raises nothing: what goes wrong is in the answer."""
+    now = datetime.now(UTC)
+    if not settings.stripe_secret_key:
+        return StripeSide(now, False)
+    try:
+        own = own_account(settings)
+        with open_client(own) as client:
+            account = read_account(client, own.told_account)
+    except ConnectorError as error:
+        return StripeSide(now, True, str(error))
+    try:
+        endpoints: Sequence[Endpoint] | None = Endpoints(own).ours()
+    except ConnectorError:
+        endpoints = None
+    mode = "live" if settings.is_live else "test"
+    version = settings.stripe_version or api_version()
+    return StripeSide(now, True, None, account.id, mode, version, endpoints)
