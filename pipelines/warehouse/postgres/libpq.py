@@ -29,8 +29,17 @@ def postgres_conninfo(url: str | None, certificate: str | None) -> str:
         given = dlt_credentials(), CREDENTIALS
     options = options_of(*given)
     if certificate:
-        options["sslrootcert"] = _certificate_file(certificate)
+        options["sslrootcert"] = certificate if _is_file(certificate) else _certificate_file(certificate)
+        if not os.environ.get("PGSSLMODE"):
+            options.setdefault("sslmode", "verify-full")  # libpq's own default would not look at the certificate
     return make_conninfo(**options)
+
+
+def _is_file(certificate: str) -> bool:
+    try:
+        return Path(certificate).is_file()
+    except (OSError, ValueError):  # a text that no path can be
+        return False
 
 
 def _certificate_file(certificate: str) -> str:
@@ -54,8 +63,8 @@ def _pem(certificate: str) -> str:
     text = certificate.replace("\\n", "\n") if BEGIN in certificate else _decoded(certificate)
     if BEGIN not in text or not text.isascii():
         raise DatabaseProblem(
-            "DATABASE_CA is neither a PEM certificate nor base64 of one. To give the path of a file, set"
-            " sslrootcert in DATABASE_URL instead."
+            "DATABASE_CA is neither a PEM certificate, nor base64 of one, nor the path of a file that exists. Set it to"
+            " the certificate of the authority that signed the database server's certificate."
         )
     return text
 
