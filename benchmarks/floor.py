@@ -1,26 +1,33 @@
-"""The by-hand floor: the same bytes parsed, copied and upserted by plain code, with no connector around them.
+"""The floor: the same lists fetched, copied and upserted by plain code, with no connector around it.
 
-`python -m benchmarks.floor FOLDER` reads pages as `benchmarks.load` saved them (`<table>.<n>.json`) and writes the
-columns that the connector writes, embedded lists into tables of their own as well, 20,000 objects a transaction.
+`python -m benchmarks.floor typed|pages TABLE …` reads SOURCES__STRIPE__API_BASE with STRIPE_SECRET_KEY into the schema
+`by_hand` of DATABASE_URL, with the columns that the connector has, embedded lists in tables of their own. One thread
+fetches, one converts, one writes, 20,000 objects a transaction. There are no windows, no retries, no guard, no
+progress, and no new columns.
+
+- `typed` writes each page's values as CSV and copies that; the upsert makes times of seconds.
+- `pages` copies the bytes of each page as one value; the upsert takes the objects out of the JSON.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import sys
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from itertools import groupby
-from pathlib import Path
-from typing import Any, cast
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from queue import Queue
+from typing import Any, TypeVar, cast
 
 import orjson
 import psycopg
+import urllib3
 
-from sources.stripe_api.catalogue import TABLES
+from sources.stripe_api.catalogue import RESOURCES, TABLES
 from sources.stripe_api.catalogue.fields import fields_of
 
-BATCH_ROWS = 20_000
+BATCH_PAGES, WAITING = 200, 2
 POSTGRES_TYPES = {
     "text": "text",
     "bigint": "bigint",
@@ -30,74 +37,161 @@ POSTGRES_TYPES = {
     "decimal": "numeric",
     "json": "jsonb",
 }
-Rows = dict[str, list[dict[str, Any]]]
+T = TypeVar("T")
+NULL = r"\N"
+NONE: Mapping[str, list[Any]] = {"data": []}
+Object = dict[str, Any]
+Batch = tuple[str, dict[str, list[bytes]]]  # a list, and what is copied into the staging table of each of its tables
 
 
 def main() -> None:
-    """Load every page of the folder; DATABASE_URL says where to."""
+    """Loads the lists."""
+    kind, *tables = sys.argv[1:]
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
-        connection.execute("DROP SCHEMA IF EXISTS by_hand CASCADE")
-        connection.execute("CREATE SCHEMA by_hand")
-        connection.execute("SET search_path = by_hand")
-        files = sorted(Path(sys.argv[1]).glob("*.json"))
-        for table, pages in groupby(files, lambda path: path.name.split(".")[0]):
-            load(connection, table, pages)
+        run(connection, "DROP SCHEMA IF EXISTS by_hand CASCADE")
+        run(connection, "CREATE SCHEMA by_hand")
+        run(connection, "SET search_path = by_hand")
+        for name in {name for table in tables for name in filled_by(table)}:
+            create(connection, kind, name)
+        for table, parts in ahead(batches(kind, ahead(pages(tables)))):
+            write(connection, kind, table, parts)
 
 
-def load(connection: psycopg.Connection, table: str, pages: Iterable[Path]) -> None:
-    """One list, batch by batch, with what is embedded in it."""
-    names = [table, *(embedded.table for embedded in TABLES[table].embedded)]
-    for name in names:
-        create = ", ".join(f'"{column}" {POSTGRES_TYPES[kind]}' for column, kind in fields_of(name).items())
-        run(connection, f'CREATE TABLE "{name}" ({create}, PRIMARY KEY (id))')
-        run(connection, f'CREATE UNLOGGED TABLE "{name}_staged" ({create})')
-    rows: Rows = {name: [] for name in names}
-    for page in pages:
-        collect(rows, table, orjson.loads(page.read_bytes())["data"])
-        if len(rows[table]) >= BATCH_ROWS:
-            write(connection, rows)
-    write(connection, rows)
+def ahead(ones: Iterator[T]) -> Iterator[T]:
+    """The same ones, made a little ahead in a thread of their own."""
+    made: Queue[T | None] = Queue(WAITING)
+
+    def fill() -> None:
+        for one in ones:
+            made.put(one)
+        made.put(None)
+
+    threading.Thread(target=fill, daemon=True).start()
+    while (one := made.get()) is not None:
+        yield one
 
 
-def collect(rows: Rows, table: str, objects: list[dict[str, Any]]) -> None:
-    """Objects to their table, embedded lists to theirs."""
-    for obj in objects:
-        for embedded in TABLES[table].embedded:
-            if embedded.field in obj:
-                rows[embedded.table].extend(obj.pop(embedded.field)["data"])
-        rows[table].append(obj)
+def pages(tables: Iterable[str]) -> Iterator[tuple[str, list[tuple[bytes, list[Object]]]]]:
+    """Of each list some pages at a time: the bytes, and the objects in them."""
+    http, base = urllib3.PoolManager(), os.environ["SOURCES__STRIPE__API_BASE"]
+    headers = {"Authorization": f"Bearer {os.environ['STRIPE_SECRET_KEY']}"}
+    for table in tables:
+        for more in passes(table):
+            after, read, has_more = "", list[tuple[bytes, list[Object]]](), True
+            while has_more:
+                url = f"{base}/v1/{table}?limit=100{more}{after}"
+                body = http.request("GET", url, headers=headers).data
+                page = orjson.loads(body)
+                read.append((body, page["data"]))
+                if has_more := page["has_more"]:
+                    after = f"&starting_after={page['data'][-1]['id']}"
+                if len(read) == BATCH_PAGES or not has_more:
+                    yield table, read
+                    read = []
 
 
-def write(connection: psycopg.Connection, rows: Rows) -> None:
-    """COPY into the staging tables, upsert from there; the rows are used up."""
-    for table, objects in rows.items():
-        types = fields_of(table)
-        listed = ", ".join(f'"{name}"' for name in types)
-        updates = ", ".join(f'"{name}" = excluded."{name}"' for name in types if name != "id")
+def batches(kind: str, read: Iterable[tuple[str, list[tuple[bytes, list[Object]]]]]) -> Iterator[Batch]:
+    """What is copied of these pages."""
+    for table, some in read:
+        parts: dict[str, list[bytes]] = {name: [] for name in filled_by(table)}
+        for body, objects in some:
+            if kind == "pages":
+                parts[table].append(csv_of([[body.decode()]]))
+                continue
+            for embedded in TABLES[table].embedded:
+                children = [child for one in objects for child in (one.pop(embedded.field, None) or NONE)["data"]]
+                parts[embedded.table].append(csv_of(rows_of(embedded.table, children)))
+            parts[table].append(csv_of(rows_of(table, objects)))
+        yield table, parts
+
+
+def rows_of(table: str, objects: Iterable[Object]) -> Iterator[list[Any]]:
+    """The values of each object, in the order of `columns`."""
+    dumps, (plain, nested) = orjson.dumps, columns(table)
+    for one in objects:
+        get = one.get
+        row = [NULL if (value := get(name)) is None else value for name in plain]
+        row += [NULL if (value := get(name)) is None else dumps(value).decode() for name in nested]
+        yield row
+
+
+def csv_of(rows: Iterable[list[Any]]) -> bytes:
+    """CSV for COPY, in which nothing is the empty string."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def write(connection: psycopg.Connection, kind: str, table: str, parts: Mapping[str, list[bytes]]) -> None:
+    """COPY into the staging tables, upsert from there."""
+    for name, texts in parts.items():
+        staged = table if kind == "pages" else name
         with connection.transaction():
-            run(connection, f'TRUNCATE "{table}_staged"')
-            with connection.cursor().copy(cast("Any", f'COPY "{table}_staged" ({listed}) FROM STDIN')) as copy:
-                for obj in objects:
-                    copy.write_row(values(types, obj))
-            run(
-                connection,
-                f'INSERT INTO "{table}" ({listed}) SELECT {listed} FROM "{table}_staged" ORDER BY id'
-                f" ON CONFLICT (id) DO UPDATE SET {updates}",
-            )
-        objects.clear()
+            if texts:
+                run(connection, f'TRUNCATE "{name}_staged"')
+                with connection.cursor().copy(
+                    cast("Any", f"COPY \"{name}_staged\" FROM STDIN (FORMAT csv, NULL '\\N')")
+                ) as copy:
+                    for text in texts:
+                        copy.write(text)
+            embedded = next((one.field for one in TABLES[table].embedded if one.table == name), None)
+            run(connection, upsert(kind, name, staged, embedded))
 
 
-def values(types: Mapping[str, str], obj: Mapping[str, Any]) -> list[Any]:
-    """The values of an object as COPY takes them."""
-    row = []
-    for name, kind in types.items():
-        value = obj.get(name)
-        if value is not None and kind == "json":
-            value = orjson.dumps(value).decode()
-        elif value is not None and kind == "timestamp":
-            value = datetime.fromtimestamp(value, UTC)
-        row.append(value)
-    return row
+def upsert(kind: str, table: str, staged: str, embedded: str | None) -> str:
+    """The statement that merges what is staged into a table."""
+    plain, nested = columns(table)
+    types, names = fields_of(table), (*plain, *nested)
+    listed = ", ".join(f'"{name}"' for name in names)
+    values = ", ".join(
+        f'to_timestamp(entry."{name}")' if types[name] == "timestamp" else f'entry."{name}"' for name in names
+    )
+    updates = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name != "id")
+    source = f'"{staged}_staged" AS entry'
+    if kind == "pages":
+        source, data = f'"{staged}_staged"', "body->'data'"
+        if embedded is not None:
+            source += ", jsonb_array_elements(body->'data') AS one"
+            data = f"one->'{embedded}'->'data'"
+        source += f", jsonb_to_recordset({data}) AS entry ({staged_columns(table)})"
+    return (
+        f'INSERT INTO "{table}" ({listed}) SELECT {values} FROM {source} ORDER BY entry.id'
+        f" ON CONFLICT (id) DO UPDATE SET {updates}"
+    )
+
+
+def create(connection: psycopg.Connection, kind: str, table: str) -> None:
+    """A table and the one in which its rows are staged, in which times are seconds."""
+    types = fields_of(table)
+    made = ", ".join(f'"{name}" {POSTGRES_TYPES[type]}' for name, type in types.items())
+    run(connection, f'CREATE TABLE "{table}" ({made}, PRIMARY KEY (id))')
+    run(
+        connection,
+        f'CREATE UNLOGGED TABLE "{table}_staged" ({"body jsonb" if kind == "pages" else staged_columns(table)})',
+    )
+
+
+def staged_columns(table: str) -> str:
+    """The columns of a staging table, as SQL has them."""
+    types = {**POSTGRES_TYPES, "timestamp": "bigint"}
+    return ", ".join(f'"{name}" {types[fields_of(table)[name]]}' for one in columns(table) for name in one)
+
+
+def columns(table: str) -> tuple[list[str], list[str]]:
+    """The names of the columns that hold scalars, and of those that hold JSON."""
+    types = fields_of(table)
+    return [name for name in types if types[name] != "json"], [name for name in types if types[name] == "json"]
+
+
+def filled_by(table: str) -> list[str]:
+    """The tables that a list fills: its own, and those of the lists that are embedded in its objects."""
+    return [table, *(embedded.table for embedded in TABLES[table].embedded)]
+
+
+def passes(table: str) -> list[str]:
+    """What each reading of a list is asked for beside its page; embedded lists come only where they are expanded."""
+    expanded = "".join(f"&expand[]=data.{one.field}" for one in TABLES[table].embedded if one.expand)
+    return ["".join(f"&{name}={value}" for name, value in one) + expanded for one in RESOURCES[table].passes]
 
 
 def run(connection: psycopg.Connection, statement: str) -> None:

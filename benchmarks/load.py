@@ -1,125 +1,233 @@
-"""Fetch to commit, beside what could be done at best, in one run: `python -m benchmarks.load [--objects 250000]`.
+"""Fetch to commit, beside what could be done at best, in one run: `python -m benchmarks.load [--rounds 3] [--full]`.
 
-These take turns on one simulated account without limits and without latency: the simulator's ceiling (one connection,
-pages read and kept), the by-hand floor (`benchmarks.floor`: the same bytes parsed, copied, upserted), the connector
-into Postgres, the same again with `--full-refresh`, what indexes cost (`indexes = "default"`), and the connector into
-DuckDB.
-CPU is that of the command and of Postgres together; the simulator's own is in nobody's figure.
+A simulated account without limits and without latency, of objects of several shapes. Those who load it take turns, in
+another order in each round, each from the start of its process to its end and into an empty schema: the floor in two
+kinds (`benchmarks.floor`), the connector into Postgres, and the connector into DuckDB. After each load the rows of
+every table are counted in the database and their `created` summed up, and both are compared with the account. The
+figures are medians. CPU is that of the command and of Postgres together; the simulator's own is in nobody's figure.
+
+`--full` also loads 1,000,000 objects, once into each database, for the memory that this takes.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 import tempfile
-import time
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import reduce
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import orjson
 import psycopg
 import urllib3
 from psycopg import sql
 
+from benchmarks.floor import filled_by, passes
 from benchmarks.machines import ROOT, Measured, measure, running_postgres, running_simulator
+from benchmarks.targets import at_most
 from simulator.content.bulk import MIX
+from sources.stripe_api.catalogue import TABLES
 
 UNLIMITED = {f"SOURCES__STRIPE__{name}_RATE": "inf" for name in ("LIVE", "SANDBOX", "ENDPOINT")}
+MILLION = 1_000_000
+POSTGRES_MB, DUCKDB_MB = 300, 700  # at 1,000,000 objects
+Sums = Mapping[str, tuple[int, int]]
+"""table -> its rows, and the sum of their `created` (0 for the entries of embedded lists)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """Who loads lists: the command, to which their names are added, and where the rows are then.
+
+    `file` is that of a DuckDB database, "" for Postgres. The floor leaves embedded lists as Stripe cut them, so that
+    only the lists' own tables are counted.
+    """
+
+    name: str
+    command: Sequence[str]
+    schema: str = "stripe"
+    file: str = ""
+    settings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_floor(self) -> bool:
+        """Whether this is the floor."""
+        return self.schema != "stripe"
+
+
+FULL = (sys.executable, str(ROOT / "pipelines/stripe_full.py"))
+INTO_POSTGRES = (*FULL, "--destination", "postgres", "--resources")
+FLOORS = [
+    Loader(f"floor, {kind}", (sys.executable, "-m", "benchmarks.floor", kind), "by_hand") for kind in ("typed", "pages")
+]
+POSTGRES = Loader("connector, Postgres", INTO_POSTGRES, settings=(("SOURCES__STRIPE__INDEXES", "none"),))
+INDEXED = Loader("connector, with indexes", INTO_POSTGRES)
 
 
 def main() -> None:
-    """Measure and print a table."""
+    """Measures, and prints a table for each account."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--objects", type=int, default=250_000)
+    parser.add_argument("--objects", type=int, default=200_000, help="of eight lists, a quarter of them customers")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--full", action="store_true", help="1,000,000 objects as well")
     options = parser.parse_args()
-    with (
-        running_simulator("--customers", "5", "--bulk", str(options.objects)) as (url, key),
-        running_postgres() as database_url,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        pages = Path(folder) / "pages"
-        pages.mkdir()
-        saved, seconds, size = save_pages(url, key, pages)
-        print(f"{saved:,} objects of {len(MIX)} resources, {size / saved:,.0f} bytes each")
-        print(f"{'':28}{'objects/s':>10}{'wall s':>8}{'CPU s':>8}{'of which database':>19}{'peak MB':>9}")
-        print(f"{'simulator, one connection':28}{saved / seconds:>10,.0f}{seconds:>8.1f}")
-        environment = {"DATABASE_URL": database_url, "STRIPE_SECRET_KEY": key, "SOURCES__STRIPE__API_BASE": url}
-        environment |= UNLIMITED
-        settle(database_url, "by_hand", "stripe", "stripe_staging")
-        floor = show("by hand", saved, measure([sys.executable, "-m", "benchmarks.floor", str(pages)], environment))
-        settle(database_url, "by_hand")
-        command = [sys.executable, str(ROOT / "pipelines/stripe_full.py"), "--resources", *MIX]
-        postgres = [*command, "--destination", "postgres"]
-        none = environment | {"SOURCES__STRIPE__INDEXES": "none"}
-        first = show("stripe_full.py", saved, measure(postgres, none))
-        settle(database_url)
-        again = [*postgres, "--full-refresh"]
-        show("stripe_full.py again, full", saved, measure(again, none))
-        settle(database_url)
-        show("making its indexes", saved, measure(postgres, environment))
-        settle(database_url)
-        show("again, full, with indexes", saved, measure(again, environment))
-        print(f"indexes take {share_of_indexes(database_url):.0%} of the size of the tables")
-        settle(database_url, "stripe", "stripe_staging")
-        duckdb = [*command, "--destination", "duckdb", "--duckdb-path", str(Path(folder) / "bench_data.duckdb")]
-        show("stripe_full.py into DuckDB", saved, measure(duckdb, environment))
-        print(
-            f"stripe_full.py takes {first.total_cpu / floor.total_cpu:.2f} times the CPU of the floor"
-            f" and {first.wall / floor.wall:.2f} times its wall time (the floor fetches nothing)"
+    with tempfile.TemporaryDirectory() as folder, running_postgres() as url:
+        file = str(Path(folder) / "bench_data.duckdb")
+        into_duckdb = Loader(
+            "connector, DuckDB", (*FULL, "--destination", "duckdb", "--duckdb-path", file, "--resources"), file=file
         )
+        loaders = [*FLOORS, POSTGRES, into_duckdb]
+        with account(options.objects, url) as (environment, expected):
+            figures = compare(loaders, ["customers"], options.rounds, environment, expected)
+            held(figures, f"{expected['customers'][0]:,} customers", 1.3, 1.4)
+            at_most(
+                "CPU of the whole machine a customer, Postgres",
+                1e6 * figures[POSTGRES].total_cpu / expected["customers"][0],
+                110,
+                "µs",
+            )
+            figures = compare([*loaders, INDEXED], list(MIX), max(options.rounds - 1, 1), environment, expected)
+            held(figures, f"{objects_in(expected, MIX):,} objects of {len(MIX)} lists", 1.3, None)
+        if options.full:
+            with account(MILLION, url) as (environment, expected):
+                figures = compare([POSTGRES, into_duckdb], list(MIX), 1, environment, expected)
+                at_most("peak memory, 1,000,000 objects, Postgres", figures[POSTGRES].peak / 1e6, POSTGRES_MB, "MB")
+                at_most("peak memory, 1,000,000 objects, DuckDB", figures[into_duckdb].peak / 1e6, DUCKDB_MB, "MB")
 
 
-def settle(database_url: str, *schemas: str) -> None:
-    """Drops schemas, and has the server write what is left: or it would tend one command's tables at another's cost."""
+@contextmanager
+def account(objects: int, database_url: str) -> Iterator[tuple[Mapping[str, str], Sums]]:
+    """A simulated account of so many objects: the environment of those who load it, and what is in it."""
+    with running_simulator("--customers", "5", "--bulk", str(objects)) as (url, key):
+        environment = {"DATABASE_URL": database_url, "STRIPE_SECRET_KEY": key, "SOURCES__STRIPE__API_BASE": url}
+        yield {**environment, **UNLIMITED}, sums_of(url, key)
+
+
+def compare(
+    loaders: Sequence[Loader], lists: Sequence[str], rounds: int, environment: Mapping[str, str], expected: Sums
+) -> dict[Loader, Measured]:
+    """Each loader once in each round; prints and gives the medians."""
+    found: dict[Loader, list[Measured]] = {loader: [] for loader in loaders}
+    for number in range(rounds):
+        for place in range(len(loaders)):
+            loader = loaders[(place + number) % len(loaders)]
+            found[loader].append(load(loader, lists, environment, expected))
+    objects = objects_in(expected, lists)
+    print(f"\n{objects:,} objects of {len(lists)} {'list' if len(lists) == 1 else 'lists'}, medians of {rounds}")
+    print(f"{'':26}{'objects/s':>10}{'wall s':>8}{'CPU s':>8}{'+ Postgres':>11}{'µs each':>9}{'peak MB':>9}")
+    figures = {loader: median(measured) for loader, measured in found.items()}
+    for loader, one in figures.items():
+        print(
+            f"{loader.name:26}{objects / one.wall:>10,.0f}{one.wall:>8.1f}{one.cpu:>8.1f}{one.database_cpu:>11.1f}"
+            f"{1e6 * one.total_cpu / objects:>9.0f}{one.peak / 1e6:>9,.0f}",
+            flush=True,
+        )
+    return figures
+
+
+def held(figures: Mapping[Loader, Measured], what: str, wall: float, cpu: float | None) -> None:
+    """Prints the ratios to the fastest floor."""
+    floors = [one for loader, one in figures.items() if loader.is_floor]
+    ours = figures[POSTGRES]
+    at_most(f"{what}: wall, fastest floor = 1", ours.wall / min(one.wall for one in floors), wall)
+    ratio = ours.total_cpu / min(one.total_cpu for one in floors)
+    if cpu is not None:
+        at_most(f"{what}: CPU, fastest floor = 1", ratio, cpu)
+
+
+def median(measured: Sequence[Measured]) -> Measured:
+    """The median of each figure."""
+    return Measured(
+        statistics.median(one.wall for one in measured),
+        statistics.median(one.cpu for one in measured),
+        statistics.median(one.database_cpu for one in measured),
+        max(one.peak for one in measured),
+        0,
+        "",
+    )
+
+
+def load(loader: Loader, lists: Sequence[str], environment: Mapping[str, str], expected: Sums) -> Measured:
+    """One load into an empty schema, whose rows are right. Exits with the command's own words where it failed."""
+    empty(environment["DATABASE_URL"], loader)
+    measured = measure([*loader.command, *lists], {**environment, **dict(loader.settings)})
+    if measured.exit_code:
+        raise SystemExit(f"{loader.name} ended with {measured.exit_code}:\n{measured.output}")
+    tables = lists if loader.is_floor else all_filled_by(lists)
+    stored = {table: stored_sums(environment["DATABASE_URL"], loader, table) for table in tables}
+    if wrong := [table for table in tables if stored[table] != expected[table]]:
+        table = wrong[0]
+        raise SystemExit(f"{loader.name}: {table} has {stored[table]}, and the account {expected[table]}")
+    return measured
+
+
+def empty(database_url: str, loader: Loader) -> None:
+    """Drops what others have loaded, and has the server write what is left: else the next one would pay for it."""
+    if loader.file:
+        for name in (loader.file, f"{loader.file}.wal"):
+            Path(name).unlink(missing_ok=True)
     with psycopg.connect(database_url, autocommit=True) as connection:
-        for schema in schemas:
+        for schema in ("by_hand", "stripe_current", "stripe_staging", "stripe"):
             connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
         with suppress(psycopg.errors.InsufficientPrivilege):
             connection.execute("CHECKPOINT")
 
 
-def share_of_indexes(database_url: str) -> float:
-    """The size of the indexes that the first load's tables have beside their keys, by that of the tables."""
-    with psycopg.connect(database_url) as connection:
-        row = connection.execute(
-            "SELECT sum(pg_relation_size(indexrelid)) FILTER (WHERE NOT indisprimary) / sum(pg_table_size(indrelid))"
-            " FILTER (WHERE indisprimary) FROM pg_index WHERE indrelid::regclass::text LIKE 'stripe.%'"
-        ).fetchone()
-    return float(row[0]) if row and row[0] is not None else 0.0
+def stored_sums(database_url: str, loader: Loader, table: str) -> tuple[int, int]:
+    """The rows of a table, and the sum of their `created`."""
+    summed = "0" if is_embedded(table) else "cast(sum(extract(epoch from created)) as bigint)"
+    alive = "" if loader.is_floor else " WHERE _deleted_at IS NULL"
+    query: Any = f'SELECT count(*), {summed} FROM "{loader.schema}"."{table}"{alive}'
+    with closing(duckdb.connect(loader.file) if loader.file else psycopg.connect(database_url)) as connection:
+        found = connection.execute(query).fetchone() or (0, 0)
+    return found[0], found[1]
 
 
-def show(name: str, objects: int, measured: Measured) -> Measured:
-    """Print one line; end with the command's own words where it failed."""
-    if measured.exit_code:
-        raise SystemExit(f"{name} ended with {measured.exit_code}:\n{measured.output}")
-    print(
-        f"{name:28}{objects / measured.wall:>10,.0f}{measured.wall:>8.1f}{measured.total_cpu:>8.1f}"
-        f"{measured.database_cpu:>19.1f}{measured.peak / 1e6:>9,.0f}",
-        flush=True,
-    )
-    return measured
+def sums_of(url: str, key: str) -> Sums:
+    """What the lists hold, read with one connection."""
+    http, headers = urllib3.PoolManager(), {"Authorization": f"Bearer {key}"}
+
+    def read(path: str, more: str) -> Iterator[dict[str, Any]]:
+        after, has_more = "", True
+        while has_more:
+            page = orjson.loads(http.request("GET", f"{url}{path}?limit=100{more}{after}", headers=headers).data)
+            yield from page["data"]
+            if has_more := page["has_more"]:
+                after = f"&starting_after={page['data'][-1]['id']}"
+
+    found: dict[str, tuple[int, int]] = dict.fromkeys(all_filled_by(MIX), (0, 0))
+    for name in MIX:
+        for one in chain.from_iterable(read(f"/v1/{name}", more) for more in passes(name)):
+            found[name] = (found[name][0] + 1, found[name][1] + one["created"])
+            for embedded in TABLES[name].embedded:
+                holder = reduce(lambda value, step: value.get(step) or {}, embedded.field.split("."), one)
+                listed = holder or {"data": [], "has_more": False}
+                path, _, query = listed.get("url", "").partition("?")
+                entries = sum(1 for _ in read(path, f"&{query}")) if listed["has_more"] else len(listed["data"])
+                found[embedded.table] = (found[embedded.table][0] + entries, 0)
+    return found
 
 
-def save_pages(url: str, key: str, folder: Path) -> tuple[int, float, int]:
-    """Every page of the resources to a file: objects, the seconds that the requests took, bytes."""
-    http = urllib3.PoolManager()
-    objects, seconds, size = 0, 0.0, 0
-    for table in MIX:
-        after: str | None = None
-        for number in range(1_000_000):
-            fields = [("limit", "100"), *([("starting_after", after)] if after else [])]
-            if table == "subscriptions":
-                fields.append(("status", "all"))
-            started = time.perf_counter()
-            answer = http.request("GET", f"{url}/v1/{table}", fields=fields, headers={"Authorization": f"Bearer {key}"})
-            seconds += time.perf_counter() - started
-            (folder / f"{table}.{number:06}.json").write_bytes(answer.data)
-            page = orjson.loads(answer.data)
-            objects, size = objects + len(page["data"]), size + len(answer.data)
-            if not page["has_more"]:
-                break
-            after = page["data"][-1]["id"]
-    return objects, seconds, size
+def all_filled_by(lists: Iterable[str]) -> list[str]:
+    """The tables that these lists fill."""
+    return list(dict.fromkeys(table for name in lists for table in filled_by(name)))
+
+
+def is_embedded(table: str) -> bool:
+    """Whether a table is counted by the entries of embedded lists."""
+    return table not in MIX
+
+
+def objects_in(expected: Sums, lists: Sequence[str] | Mapping[str, int]) -> int:
+    """The objects of lists, those in them not counted."""
+    return sum(expected[name][0] for name in lists)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How long commands take to start: `--help`, a sync that finds nothing new, one object, and the sink until it is ready.
 
-`python -m benchmarks.start` prints medians of several runs in turn. Targets: docs/testing.md.
+`python -m benchmarks.start` prints medians of several runs in turn.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 import psutil
 
 from benchmarks.machines import ROOT, free_port, measure, running_postgres, running_simulator
+from benchmarks.targets import at_most
 
 ROUNDS, PATIENCE = 5, 60.0
 CUSTOMERS = "30"
@@ -51,17 +52,10 @@ def main() -> None:
                 figures[name].append(script(environment, *command))
             sinks.append(sink(environment))
     for name, seconds in figures.items():
-        target = TARGETS[name]
-        median = statistics.median(seconds)
-        print(f"{name:<12} {median:6.2f} s of CPU   target {target:.2f}: {met(median <= target)}")
+        at_most(f"CPU of {name}", statistics.median(seconds), TARGETS[name], "s")
     ready, memory = (statistics.median(column) for column in zip(*sinks, strict=True))
-    print(f"{'sink ready':<12} {ready:6.2f} s, {memory:.0f} MB   target {READY} s: {met(ready <= READY)},"
-          f" {MEMORY:.0f} MB: {met(memory <= MEMORY)}")  # fmt: skip
-
-
-def met(is_met: bool) -> str:
-    """The verdict in words."""
-    return "met" if is_met else "not met"
+    at_most("until the sink is ready", ready, READY, "s")
+    at_most("memory of the sink", memory, MEMORY, "MB")
 
 
 def script(environment: Mapping[str, str], name: str, *options: str) -> float:
