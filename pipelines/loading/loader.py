@@ -29,6 +29,7 @@ from sources.columns.columns import Columns
 from sources.columns.dlt_hints import dlt_columns, key_columns
 from sources.errors import ConnectorError
 
+FEW = 1_000  # children of an account that are read rather than looked for
 MIN_BLOCK = 2**20  # bytes of a CSV file that Arrow reads at once
 BATCH_ROWS = 4_000  # are joined at a time: pages of a hundred rows are slow to write, all at once are twice in memory
 
@@ -97,9 +98,8 @@ def drop_idle_markers(tables: dict[str, pa.Table], database: Database, dataset: 
         is_marker = pc.equal(table[SOURCE], SET_MARKER)
         if not pc.any(is_marker).as_py():
             continue
-        parents = table.filter(is_marker)[PARENT].unique()
         account = table[ACCOUNT][0].as_py()
-        live = pa.array(sorted(_live_parents(database, dataset, name, account, parents.to_pylist())), pa.string())
+        live = pa.array(_live_parents(database, dataset, name, account, table.filter(is_marker)[PARENT]), pa.string())
         kept = table.filter(pc.or_(pc.invert(is_marker), pc.is_in(table[PARENT], value_set=live)))
         if kept.num_rows:
             tables[name] = kept
@@ -107,18 +107,21 @@ def drop_idle_markers(tables: dict[str, pa.Table], database: Database, dataset: 
             del tables[name]
 
 
-def _live_parents(database: Database, dataset: str, table: str, account: str, parents: list[str]) -> set[str]:
-    """Those of the parents that have a live child in the database."""
+def _live_parents(database: Database, dataset: str, table: str, account: str, parents: pa.ChunkedArray) -> list[str]:
+    """Those of the parents that have a live child in the database, and others as well where few parents have any."""
     if not has_table(database, dataset, table):
-        return set()
+        return []
+    from_table = f'FROM "{dataset}"."{table}" WHERE {ACCOUNT} = %s AND _deleted_at IS NULL'
+    some = database.execute(f"SELECT {PARENT} {from_table} LIMIT {FEW}", (account,))
+    if len(some) < FEW:  # all that there are: cheaper to read than the parents are to send
+        return [row[0] for row in some if row[0] is not None]
     # Postgres hashes a constant array and uses the index; a subquery it joins by a guess at a table without statistics.
     among = "= ANY(%s)" if database.dialect == "postgres" else "IN (SELECT unnest(%s::text[]))"
     rows = database.execute(
-        f'SELECT DISTINCT {PARENT} FROM "{dataset}"."{table}" WHERE {ACCOUNT} = %s AND _deleted_at IS NULL'
-        f" AND {PARENT} {among}",
-        (account, parents),
+        f"SELECT DISTINCT {PARENT} {from_table} AND {PARENT} {among}",
+        (account, parents.unique().to_pylist()),
     )
-    return {str(row[0]) for row in rows}
+    return [row[0] for row in rows]
 
 
 class Loader:
@@ -154,6 +157,7 @@ class Loader:
                         tables |= {name: self._read(folder, name, schema) for name, schema in schemas.items()}
                     raise
                 raise_if_signalled()
+            pa.default_memory_pool().release_unused()  # it keeps what the package took, and the next one takes more
             raise_if_interrupted()  # one that came while dlt gave the handlers back
         except ConnectorError:
             raise

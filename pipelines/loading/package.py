@@ -52,11 +52,10 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a package is due: rows or bytes of one resource, bytes of all that wait, seconds since its first chunk."""
+    """When a package is due: rows of one resource, bytes of all that wait, seconds since its first chunk."""
 
     rows: int
     nbytes: int
-    all_bytes: int
     seconds: float
 
 
@@ -78,8 +77,8 @@ class Packages:
     def due(self, now: float) -> list[Package]:
         """Packages that are full or have waited long enough, together where they are late; none where nothing is."""
         full = [name for name, one in self._filling.items() if self._is_full(one)]
-        if not full and sum(one.nbytes for one in self._filling.values()) >= self._limits.all_bytes:
-            full = [max(self._filling, key=lambda name: self._filling[name].nbytes)]
+        if not full and sum(one.nbytes for one in self._filling.values()) >= self._limits.nbytes:
+            return [self.rest()]
         taken = [self._filling.pop(name) for name in full]
         if any(one.since is not None and now - one.since >= self._limits.seconds for one in self._filling.values()):
             taken.append(self.rest())

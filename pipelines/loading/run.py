@@ -118,7 +118,6 @@ class Run:
         self._limits = Limits(
             rows=settings.package_rows,
             nbytes=settings.package_megabytes * 2**20,
-            all_bytes=settings.package_megabytes * 3 * 2**19,
             seconds=settings.package_seconds,
         )
         self._board = Board(resource.name for resource in order.resources)

@@ -34,6 +34,16 @@ SCHEMA_LOCK = 0x5747_5250  # one advisory lock for every change of a dataset's t
 class _SharedTables(SqlJobClientBase):
     """What both databases have in common: the merge, the keys, and a stored schema that two writers share."""
 
+    _prepared: dict[str, PreparedTableSchema] | None = None
+
+    def prepare_load_table(self, table_name: str) -> PreparedTableSchema:
+        """As dlt's, which asks for each table many times, and copies it whole each time: once in each schema update."""
+        if self._prepared is None:
+            return super().prepare_load_table(table_name)
+        if table_name not in self._prepared:
+            self._prepared[table_name] = super().prepare_load_table(table_name)
+        return self._prepared[table_name]
+
     @property
     def _is_staging(self) -> bool:
         return self.sql_client.dataset_name == self.sql_client.staging_dataset_name
@@ -53,23 +63,28 @@ class _SharedTables(SqlJobClientBase):
         """Creates what is missing under one lock, and adds it to the stored schema instead of replacing that."""
         names = list(only_tables or self.schema.tables)
         if self._is_staging:
-            names = [name for name in names if name not in self.schema.dlt_table_names()]
-        if not self._build_schema_update_sql(self.get_storage_tables(names))[1]:
-            return {}
-        with self.sql_client.begin_transaction():
-            self._lock_tables()
-            statements, update = self._build_schema_update_sql(self.get_storage_tables(names))
-            self.sql_client.execute_many(statements)
-            if update and not self._is_staging:
-                self._update_schema_in_storage(self._united_schema())
-        return update
+            dlts = set(self.schema.dlt_table_names())
+            names = [name for name in names if name not in dlts]
+        self._prepared = {}
+        try:
+            if not self._build_schema_update_sql(self.get_storage_tables(names))[1]:
+                return {}
+            with self.sql_client.begin_transaction():
+                self._lock_tables()
+                statements, update = self._build_schema_update_sql(self.get_storage_tables(names))
+                self.sql_client.execute_many(statements)
+                if update and not self._is_staging:
+                    self._update_schema_in_storage(self._united_schema())
+            return update
+        finally:
+            self._prepared = None
 
     def _united_schema(self) -> Schema:
         """The stored schema and what it lacks of ours: of a column that both know, the database has the stored type."""
         stored = self.get_stored_schema(self.schema.name)
         if stored is None:
             return self.schema
-        united = Schema.from_dict(json.loads(stored.schema))
+        united = Schema.from_dict(json.loads(stored.schema), validate_schema=False)  # it was when it was stored
         for name in self.schema.data_table_names():
             known = united.tables[name]["columns"] if name in united.tables else {}
             ours = copy(self.schema.tables[name])

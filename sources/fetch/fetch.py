@@ -27,7 +27,7 @@ from sources.fetch.values import Page, Reply, Request, ResourceStatus
 __all__ = ["Chunk", "Convert", "Delivery", "Failed", "Fetch", "Finished"]
 
 MAX_ROWS = 40_000  # rows that may wait for the consumer
-MAX_BYTES = 64 * 2**20  # bytes of Arrow that may wait for the consumer
+MAX_BYTES = 24 * 2**20  # bytes of Arrow that may wait for the consumer
 
 
 class Client(Protocol):
