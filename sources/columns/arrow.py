@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -40,6 +41,7 @@ ARROW_TYPES: Mapping[ColumnType, pa.DataType] = {
 }
 _COLUMN_TYPES: Mapping[pa.DataType, ColumnType] = {kind: name for name, kind in ARROW_TYPES.items() if name != "json"}
 _NULL = type(None)
+_ONLY_NULLS = {_NULL}
 _NOT_ALL_FIT = (pa.ArrowException, UnicodeEncodeError, OverflowError, TypeError)
 
 
@@ -153,14 +155,20 @@ def _exact(column: Column) -> pa.Array | None:
     """The column when every value is null or has the declared type and fits as it is; None otherwise."""
     _, kind, values, iso = column
     types = set(map(type, values))
-    if types == {_NULL}:
-        return pa.nulls(len(values), ARROW_TYPES[kind])
+    if types == _ONLY_NULLS:
+        return _nulls(len(values), ARROW_TYPES[kind])
     if iso or not types <= _EXACT_TYPES[kind]:
         return None
     try:
         return _BUILD[kind](values)
     except _NOT_ALL_FIT:
         return None
+
+
+@lru_cache(maxsize=256)
+def _nulls(count: int, kind: pa.DataType) -> pa.Array:
+    """Nothing but nulls: a third of the columns of most pages, which share them."""
+    return pa.nulls(count, kind)
 
 
 def _runs_of_equal_schemas(tables: Sequence[pa.Table]) -> list[pa.Table]:
