@@ -16,7 +16,7 @@ PYTEST   ?= -n logical --maxprocesses 4 --dist worksteal
 help:
 	@echo "make demo    load a simulated Stripe account into DuckDB and look at it"
 	@echo "make test    lint, types, import direction, and every test on DuckDB and on a real Postgres"
-	@echo "make bench   speed and memory, beside the simulator's ceiling and the by-hand floor"
+	@echo "make bench   speed and memory beside plain code, and each target with met or not met"
 	@echo "make lint    ruff and mypy alone"
 	@echo "make docs    write the generated reference, and what the pages' sessions print"
 	@echo "make lock    resolve uv.lock again (needs uv)"

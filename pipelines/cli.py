@@ -320,8 +320,8 @@ def spare_the_interpreter() -> None:
     """What Python does beside the work, less often: it took a third of the conversion's time.
 
     Parsed pages are many objects, none of them in cycles; what was imported is never garbage. And threads that wait for
-    the one that converts need not interrupt it every five milliseconds: a page takes that long. Arrow, which is imported
-    later, allocates from the system: its own pool keeps a fifth more of the process's memory at its peak.
+    the one that converts need not interrupt it every five milliseconds: a page takes that long. Arrow, which is
+    imported later, allocates from the system: with a pool of its own the process takes a fifth more at its peak.
     """
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     gc.freeze()
