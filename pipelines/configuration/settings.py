@@ -171,7 +171,7 @@ class Settings:
     )
     workers: int = setting(16, "Maximum number of concurrent requests.")
     package_rows: int = setting(40_000, "Approximate number of rows in one load package.")
-    package_megabytes: int = setting(48, "Approximate size of one load package, in megabytes.")
+    package_megabytes: int = setting(32, "Approximate size of one load package, in megabytes.")
     package_seconds: float = setting(
         30.0, "Longest time that fetched rows wait before their package is loaded, in seconds."
     )
