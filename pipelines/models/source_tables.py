@@ -30,14 +30,14 @@ class SourceTable:
     stored: str = "_synced_at"
 
 
-OF_INVOICE = "coalesce(parent -> 'subscription_details' ->> 'subscription', subscription)"
+OF_INVOICE = "coalesce((parent -> 'subscription_details') ->> 'subscription', subscription)"
 OF_LINE = (
-    "coalesce(subscription, parent -> 'subscription_item_details' ->> 'subscription',"
-    " parent -> 'invoice_item_details' ->> 'subscription')"
+    "coalesce(subscription, (parent -> 'subscription_item_details') ->> 'subscription',"
+    " (parent -> 'invoice_item_details') ->> 'subscription')"
 )
 OF_EVENT = (
-    "case when type like 'customer.subscription.%' then {0} -> 'object' ->> 'id'"
-    " when type like 'customer.discount.%' then {0} -> 'object' ->> 'subscription' end"
+    "case when type like 'customer.subscription.%' then ({0} -> 'object') ->> 'id'"
+    " when type like 'customer.discount.%' then ({0} -> 'object') ->> 'subscription' end"
 )
 
 SOURCE_TABLES: Mapping[str, SourceTable] = {

@@ -1,10 +1,10 @@
 -- Columns that the view stripe_current.invoices has beside those of the table.
 
 -- subscription_id: The subscription that the invoice bills.
-coalesce(parent -> 'subscription_details' ->> 'subscription', {subscription})
+coalesce((parent -> 'subscription_details') ->> 'subscription', {subscription})
 
 -- quote_id: The quote that the invoice is for.
-parent -> 'quote_details' ->> 'quote'
+(parent -> 'quote_details') ->> 'quote'
 
 -- finalized_at: When the invoice was finalized.
 to_timestamp(cast(status_transitions ->> 'finalized_at' as double precision))

@@ -7,7 +7,7 @@ price ->> 'id'
 price ->> 'product'
 
 -- interval: The unit of the price's billing period: day, week, month or year.
-price -> 'recurring' ->> 'interval'
+(price -> 'recurring') ->> 'interval'
 
 -- interval_count: The number of units in the price's billing period.
-cast(price -> 'recurring' ->> 'interval_count' as integer)
+cast((price -> 'recurring') ->> 'interval_count' as integer)

@@ -52,15 +52,15 @@ create table build.discounts as
 with told as (
     select _account_id, type, created, data -> 'object' as object from source.events where type like 'customer.discount.%'
     union all
-    select account_id, type, created, payload -> 'data' -> 'object' from source.stripe_webhook_events
+    select account_id, type, created, (payload -> 'data') -> 'object' from source.stripe_webhook_events
     where type like 'customer.discount.%'
 ), shown as (
-    select _account_id, id as discount, coalesce(source -> 'coupon' ->> 'id', source ->> 'coupon', coupon ->> 'id') as coupon,
+    select _account_id, id as discount, coalesce((source -> 'coupon') ->> 'id', source ->> 'coupon', coupon ->> 'id') as coupon,
            customer, subscription, subscription_item, start as starts, least("end", _deleted_at) as ends, 1 as preference
     from stripe.discounts
     union all
     select _account_id, value ->> 'id',
-           coalesce(value -> 'source' -> 'coupon' ->> 'id', value -> 'source' ->> 'coupon', value -> 'coupon' ->> 'id'),
+           coalesce(((value -> 'source') -> 'coupon') ->> 'id', (value -> 'source') ->> 'coupon', (value -> 'coupon') ->> 'id'),
            value ->> 'customer', coalesce(subscription, value ->> 'subscription'),
            coalesce(item, value ->> 'subscription_item'),
            to_timestamp(cast(value ->> 'start' as bigint)), to_timestamp(cast(value ->> 'end' as bigint)), 2
@@ -78,7 +78,7 @@ with told as (
     ) as expanded
     where (value ->> 'id') is not null
     union all
-    select _account_id, object ->> 'id', coalesce(max(object -> 'source' -> 'coupon' ->> 'id'), max(object -> 'source' ->> 'coupon'), max(object -> 'coupon' ->> 'id')),
+    select _account_id, object ->> 'id', coalesce(max(((object -> 'source') -> 'coupon') ->> 'id'), max((object -> 'source') ->> 'coupon'), max((object -> 'coupon') ->> 'id')),
            max(object ->> 'customer'), max(object ->> 'subscription'), max(object ->> 'subscription_item'),
            to_timestamp(max(cast(object ->> 'start' as bigint))),
            least(to_timestamp(min(cast(object ->> 'end' as bigint))),

@@ -39,21 +39,21 @@ with taken_off as (
     where d.id is null and l._deleted_at is null
 )
 select n._account_id, n.line, n.invoice, n.subscription,
-       coalesce(n.item, w.parent -> 'subscription_details' ->> 'subscription_item', w.subscription_item) as item, n.price,
+       coalesce(n.item, (w.parent -> 'subscription_details') ->> 'subscription_item', w.subscription_item) as item, n.price,
        n.currency, n.quantity, n.amount, n.starts, n.ends, n.proration, n.is_credit or n.amount < 0 as is_credit,
        n.off, n.counted_off, n.tax, n.off_unknown
 from named as n
 left join source.invoiceitems as w on w._account_id = n._account_id and w.id = n.invoice_item
 where n.subscription is not null
 union all
-select _account_id, id, null, coalesce(parent -> 'subscription_details' ->> 'subscription', subscription),
-       coalesce(parent -> 'subscription_details' ->> 'subscription_item', subscription_item),
-       coalesce(pricing -> 'price_details' ->> 'price', price ->> 'id'), currency, quantity, amount,
+select _account_id, id, null, coalesce((parent -> 'subscription_details') ->> 'subscription', subscription),
+       coalesce((parent -> 'subscription_details') ->> 'subscription_item', subscription_item),
+       coalesce((pricing -> 'price_details') ->> 'price', price ->> 'id'), currency, quantity, amount,
        stripe_metrics.json_second(period, 'start'), stripe_metrics.json_second(period, 'end'), true, amount < 0,
        0, 0, 0, false
 from source.invoiceitems
 where invoice is null and proration and _deleted_at is null
-  and coalesce(parent -> 'subscription_details' ->> 'subscription', subscription) is not null;
+  and coalesce((parent -> 'subscription_details') ->> 'subscription', subscription) is not null;
 
 -- Items of which every line says the same, one period after the other: most are. One row stands for all of theirs.
 create table build.settled as

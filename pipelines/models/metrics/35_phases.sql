@@ -19,9 +19,9 @@ with phases as (
 )
 select i._account_id, i.subscription, i.customer, i.is_planned, i.status, i.end_behavior,
        greatest(i.starts, case when i.is_planned then i.trial_end end) as starts, i.ends,
-       coalesce(i.item -> 'price' ->> 'id', i.item ->> 'price') as price, coalesce(s.currency, i.currency, t.currency) as currency,
+       coalesce((i.item -> 'price') ->> 'id', i.item ->> 'price') as price, coalesce(s.currency, i.currency, t.currency) as currency,
        coalesce(cast(i.item ->> 'quantity' as bigint), 1) as quantity
 from items as i
 left join source.subscriptions as s on s._account_id = i._account_id and s.id = i.subscription
-left join build.terms as t on t._account_id = i._account_id and t.price = coalesce(i.item -> 'price' ->> 'id', i.item ->> 'price')
+left join build.terms as t on t._account_id = i._account_id and t.price = coalesce((i.item -> 'price') ->> 'id', i.item ->> 'price')
 where i.is_planned or s.id is not null;

@@ -165,14 +165,14 @@ select _account_id, subscription, trial_start, trial_end from build.lives where 
 union all
 select _account_id, subscription, trial_end, null from build.lives where status = 'paused' and trial_end <= _as_of
 union all
-select i._account_id, coalesce(i.parent -> 'subscription_details' ->> 'subscription', i.subscription),
+select i._account_id, coalesce((i.parent -> 'subscription_details') ->> 'subscription', i.subscription),
        coalesce(i.due_date, to_timestamp(cast(i.status_transitions ->> 'finalized_at' as bigint)), i.created)
            + o.past_due_days * interval '1 day',
        coalesce(to_timestamp(cast(i.status_transitions ->> 'paid_at' as bigint)),
                 to_timestamp(cast(i.status_transitions ->> 'voided_at' as bigint)))
 from source.invoices as i cross join stripe_metrics.settings as o
 where o.past_due_days is not null and i.status <> 'draft' and i.amount_due > 0 and i._deleted_at is null
-  and coalesce(i.parent -> 'subscription_details' ->> 'subscription', i.subscription) is not null;
+  and coalesce((i.parent -> 'subscription_details') ->> 'subscription', i.subscription) is not null;
 
 create table build.windows as
 with bounded as (

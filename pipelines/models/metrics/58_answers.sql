@@ -8,7 +8,7 @@ from build.item_spans where ends is null group by _account_id, subscription;
 create table build._subscriptions as
 with periods as (
     select _account_id, _parent_id as subscription, max(current_period_end) as period_ends,
-           max(case price -> 'recurring' ->> 'interval' when 'year' then 4 when 'month' then 3 when 'week' then 2 else 1 end) as longest
+           max(case (price -> 'recurring') ->> 'interval' when 'year' then 4 when 'month' then 3 when 'week' then 2 else 1 end) as longest
     from source.subscription_items where _deleted_at is null group by _account_id, _parent_id
 ), methods as (
     select s._account_id, s.id as subscription,
