@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.configuration.privacy import read_privacy
 from pipelines.configuration.settings import Destination, Settings, read_contract
-from pipelines.forgotten import forget_lock, read_forgotten
 from pipelines.loading.working_folders import remove_abandoned
 from pipelines.models.indexes import keep_indexes
 from pipelines.models.live import LiveViews
+from pipelines.privacy.forgotten import forget_lock, read_forgotten
 from pipelines.state import OWN_TABLES, State, account_of_key, modes_of_accounts
 from pipelines.terminal.process import raise_if_interrupted
 from pipelines.warehouse.database import Database, stored_columns

@@ -192,8 +192,8 @@ def _described(database: Database, settings: Settings) -> str:
 
 def _endpoint(settings: Settings) -> Iterator[Finding]:
     try:
-        from webhook_sink.endpoint_secrets import Secrets
-        from webhook_sink.endpoints import Endpoints, handled_types
+        from webhook_sink.endpoints.endpoints import Endpoints, handled_types
+        from webhook_sink.endpoints.secrets import Secrets
         from webhook_sink.settings import read_sink_settings
     except ModuleNotFoundError:
         yield Finding("endpoint", "ok", "the sink is not installed: pip install 'stripe-elt[sink]'")

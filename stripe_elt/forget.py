@@ -40,7 +40,7 @@ def _parser(prog: str = "stripe-elt forget") -> argparse.ArgumentParser:
 
 
 def _forget(options: argparse.Namespace) -> Report:
-    from pipelines.forget import forget
+    from pipelines.privacy.forget import forget
     from sources.stripe_api.provider import STRIPE
 
     outcome = forget(settings_of(options), STRIPE, options.ids, is_dry_run=options.dry_run, wholly=options.rewrite)

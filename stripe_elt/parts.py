@@ -28,8 +28,8 @@ from sources.stripe_api.provider import STRIPE
 from stripe_elt.tables import migrate
 from stripe_elt.tunnel import opened_tunnel
 from webhook_sink.__main__ import forget_endpoint, keep_endpoint
-from webhook_sink.endpoint_secrets import Secrets
-from webhook_sink.endpoints import Endpoints
+from webhook_sink.endpoints.endpoints import Endpoints
+from webhook_sink.endpoints.secrets import Secrets
 from webhook_sink.settings import SinkSettings, read_sink_settings
 
 log = logging.getLogger("stripe_elt")

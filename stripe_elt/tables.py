@@ -8,10 +8,10 @@ from contextlib import closing
 from pipelines.check.report import TABLE as CHECKS
 from pipelines.cli import ALL_WELL, DRIFT
 from pipelines.configuration.settings import Settings
-from pipelines.forgotten import relations_of
 from pipelines.loading.tables import create_tables, missing_sql, tables_of
 from pipelines.models.indexes import index_statement, keep_indexes, missing_indexes
 from pipelines.models.live import LiveViews
+from pipelines.privacy.forgotten import relations_of
 from pipelines.session import open_database
 from pipelines.state import OWN_TABLES, State
 from pipelines.terminal.output import Report

@@ -23,8 +23,8 @@ from pipelines.terminal.output import Report
 from pipelines.terminal.process import Interrupts, interruptible, lost_output, stops
 from sources.command_line import Parser
 from sources.stripe_api.provider import open_client
-from webhook_sink.endpoint_secrets import TO_FORGET, Secrets
-from webhook_sink.endpoints import Endpoint, Endpoints
+from webhook_sink.endpoints.endpoints import Endpoint, Endpoints
+from webhook_sink.endpoints.secrets import TO_FORGET, Secrets
 from webhook_sink.follow import follow
 from webhook_sink.http.server import serve
 from webhook_sink.replay import Selection, replay

@@ -29,7 +29,7 @@ from webhook_sink.commit.metrics import Metrics
 from webhook_sink.commit.schema import SchemaState
 from webhook_sink.commit.writer import Writer
 from webhook_sink.decision import Decision, Policy, decide
-from webhook_sink.endpoint_secrets import read_secrets, unreadable
+from webhook_sink.endpoints.secrets import read_secrets, unreadable
 from webhook_sink.owner import Owner, owner_of
 from webhook_sink.rereads import Rereader
 from webhook_sink.settings import SinkSettings

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.forget import Outcome, forget
+from pipelines.privacy.forget import Outcome, forget
 from pipelines.warehouse.problems import AlreadyRunning
 from simulator import Simulator
 from sources.errors import BadConfiguration

@@ -24,7 +24,7 @@ from sources.columns.contract import contract_of
 from sources.errors import BadConfiguration, ConnectorError, RequestRefused, looks_secret, shape, shown
 from sources.stripe_api.catalogue import CATALOGUE, select
 from sources.stripe_api.catalogue.prefixes import shown_id
-from webhook_sink.endpoints import Endpoints, _check_url
+from webhook_sink.endpoints.endpoints import Endpoints, _check_url
 from webhook_sink.settings import SECTION as SINK_SECTION
 from webhook_sink.settings import SinkSettings, read_sink_settings
 

@@ -26,7 +26,7 @@ from tests import processes
 from tests.databases import Database
 from tests.pipelines.mirror import START, Mirror
 from tests.webhook_sink.conftest import deliver, event, settings_for, sink_settings
-from webhook_sink.endpoint_secrets import Secrets
+from webhook_sink.endpoints.secrets import Secrets
 from webhook_sink.sink import Sink
 
 LOADER, SINK, READER, *_ = [text for kind, text in blocks(ROOT / "docs/postgres.md") if text.startswith("create role")]

@@ -15,8 +15,8 @@ from pipelines.warehouse.problems import DatabaseProblem
 from simulator import Simulator
 from tests import processes
 from tests.webhook_sink.conftest import Stored, settings_for
-from webhook_sink.endpoint_secrets import TO_FORGET, Secrets
-from webhook_sink.endpoints import Endpoints
+from webhook_sink.endpoints.endpoints import Endpoints
+from webhook_sink.endpoints.secrets import TO_FORGET, Secrets
 
 URL = "https://sink.example.com/webhooks"
 TABLE = "stripe_secrets.stripe_webhook_endpoints"

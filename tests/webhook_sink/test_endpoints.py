@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.configuration.settings import Settings
 from sources.errors import BadConfiguration
-from webhook_sink.endpoints import Endpoints
+from webhook_sink.endpoints.endpoints import Endpoints
 
 
 @pytest.mark.parametrize(

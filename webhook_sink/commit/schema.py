@@ -14,8 +14,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
-from pipelines.forgotten import create_forgotten, read_forgotten
 from pipelines.models.live import LiveViews
+from pipelines.privacy.forgotten import create_forgotten, read_forgotten
 from pipelines.warehouse.database import has_table, stored_columns
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import advice_on_rights, database_error_of, state_of

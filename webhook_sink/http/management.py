@@ -28,8 +28,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from pipelines.accounts import one_account
-from pipelines.forget import forget
 from pipelines.loading.run import Order
+from pipelines.privacy.forget import forget
 from pipelines.state import overview, runs_of
 from pipelines.sync.objects import UnknownObject
 from pipelines.warehouse.problems import AlreadyRunning

@@ -12,7 +12,7 @@ from sources.errors import ConnectorError
 from sources.stripe_api.catalogue.fields import api_version
 from sources.stripe_api.client.account import read_account
 from sources.stripe_api.provider import open_client
-from webhook_sink.endpoints import Endpoint, Endpoints
+from webhook_sink.endpoints.endpoints import Endpoint, Endpoints
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from typing import Any
 
 from pipelines.configuration.privacy import read_privacy
 from pipelines.configuration.settings import Settings
-from pipelines.forgotten import create_forgotten, forget_lock, read_forgotten, remember
 from pipelines.loading.working_folders import remove_abandoned
+from pipelines.privacy.forgotten import create_forgotten, forget_lock, read_forgotten, remember
 from pipelines.session import open_database
 from pipelines.warehouse.database import Database, has_table
 from pipelines.warehouse.problems import AlreadyRunning, database_problems

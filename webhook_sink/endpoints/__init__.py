@@ -1,0 +1,1 @@
+"""Our webhook endpoints in Stripe, and their signing secrets in the database."""
