@@ -1,7 +1,7 @@
 """The database of the status page and of its jobs. A DuckDB file is open only while somebody uses it.
 
 DuckDB lets one process write, so that a page which kept the file open would block every scheduled run. A job of this
-process and the page share one connection. Knows no table.
+process and the page share the open file, with a connection each. Knows no table.
 """
 
 from __future__ import annotations
@@ -16,50 +16,64 @@ from pipelines.warehouse.database import Database
 
 
 class SharedDatabase:
-    """One connection for several threads. Raises what `open_database` raises when it is used."""
+    """The database for several threads. Raises what `open_database` raises when it is used."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._turn = threading.Lock()
         self._database: Database | None = None
+        self._reader: Database | None = None
         self._users = 0
-
-    @property
-    def is_exclusive(self) -> bool:
-        """Whether a job has to work on this very connection, because no other one can be opened meanwhile."""
-        return self._settings.destination == "duckdb"
 
     @contextmanager
     def opened(self) -> Iterator[Database]:
-        """The connection, opened if it is not."""
-        with self._turn:
-            if self._database is None:
-                self._database = open_database(self._settings)
-            database = self._database
-            self._users += 1
-        try:
-            yield database
-        finally:
-            with self._turn:
-                self._users -= 1
-                if self.is_exclusive:
-                    self._close()
+        """The connection for short questions."""
+        with self._used() as (_, reader):
+            yield reader
 
     @contextmanager
     def opened_for_job(self) -> Iterator[Database | None]:
-        """The connection that a job works on; None if the job opens its own."""
-        if not self.is_exclusive:
+        """The connection that a job works on; None if the job opens its own, as it does in Postgres."""
+        if self._settings.destination != "duckdb":
             yield None
             return
-        with self.opened() as database:
+        with self._used() as (database, _):
             yield database
 
     def close(self) -> None:
-        """Ends the connection once nobody uses it."""
+        """Ends the connections once nobody uses them."""
         with self._turn:
             self._close()
 
+    @contextmanager
+    def _used(self) -> Iterator[tuple[Database, Database]]:
+        """What jobs work on, and what readers ask; opened if it is not."""
+        with self._turn:
+            if self._database is None or self._reader is None:
+                self._database = self._reader = open_database(self._settings)
+                if self._settings.destination == "duckdb":
+                    self._reader = reader_beside(self._database)
+            database, reader = self._database, self._reader
+            self._users += 1
+        try:
+            yield database, reader
+        finally:
+            with self._turn:
+                self._users -= 1
+                if self._settings.destination == "duckdb":
+                    self._close()
+
     def _close(self) -> None:
-        if self._users == 0 and self._database is not None:
+        if self._users == 0 and self._database is not None and self._reader is not None:
+            if self._reader is not self._database:
+                self._reader.close()
             self._database.close()
-            self._database = None
+            self._database = self._reader = None
+
+
+def reader_beside(database: Database) -> Database:
+    """A connection of its own to the DuckDB file that is open."""
+    from pipelines.warehouse.duckdb_database import DuckDbDatabase, DuckDbReader
+
+    assert isinstance(database, DuckDbDatabase)
+    return DuckDbReader(database)

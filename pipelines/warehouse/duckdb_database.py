@@ -140,6 +140,22 @@ class DuckDbDatabase:
         self._run_lock.release()
 
 
+class DuckDbReader(DuckDbDatabase):
+    """Another connection to an open file, for a thread that reads while others work: DuckDB refuses two calls at once.
+
+    To be made while nobody works on `opened`, and to be closed before it.
+    """
+
+    def __init__(self, opened: DuckDbDatabase) -> None:
+        self._connection = opened._connection.cursor()
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._lock = threading.RLock()
+
+    def close(self) -> None:
+        """Ends this connection; the file stays open."""
+        self._connection.close()
+
+
 def open_duckdb(file: str, dataset: str, memory_limit: str) -> DuckDbDatabase:
     """Opens the file, which is to hold the dataset.
 
