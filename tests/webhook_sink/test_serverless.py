@@ -27,7 +27,7 @@ from webhook_sink.http import embedded
 ROOT = Path(__file__).resolve().parent.parent.parent
 HTTP = urllib3.PoolManager(retries=False, timeout=100)
 TASKS = "a secret of the tasks"
-MANY = 4
+MANY = 50
 
 
 @pytest.fixture
