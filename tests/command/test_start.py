@@ -262,6 +262,6 @@ def test_a_port_that_is_taken_is_said(root: Path, environment: dict[str, str]) -
         done = processes.run("-m", "stripe_elt", "sink", "--port", port, cwd=root, env=environment | more)
     assert done.returncode == 2
     told = " ".join(done.stderr.split())
-    assert f"The sink cannot listen on port {port} of 127.0.0.1" in told
+    assert f"The server cannot listen on port {port} of 127.0.0.1" in told
     assert "choose another port with --port" in told
     assert "Traceback" not in done.stderr

@@ -99,7 +99,7 @@ def test_migrate_makes_every_table_once_and_a_load_fills_them(mirror: Mirror, ru
     assert "PRIMARY KEY" in sql
     made = run("migrate", "--json", *few)
     assert made.returncode == 0, made.stderr
-    tables = {"customers", "payment_sources", "tax_ids", "invoices", "invoice_line_items"}
+    tables = {"customers", "payment_sources", "tax_ids", "invoices", "invoice_line_items", "discounts"}
     assert set(told(made)["tables"]) == tables
     assert {*tables, "sync_runs"} <= mirror.destination.tables("stripe")
     assert mirror.destination.tables("stripe_current") >= {"customers", "invoices"}

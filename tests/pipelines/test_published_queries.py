@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from simulator.account.account import Account
 
 Rows = list[tuple[Any, ...]]
-ABOUT_RUNS = ("stripe_metrics.", "stripe.sync_", "stripe.stripe_webhook_events", "information_schema.")
+ABOUT_RUNS = ("stripe_metrics.", "stripe_dbt.", "stripe.sync_", "stripe.stripe_webhook_events", "information_schema.")
 MONTHS = {"year": Decimal(1) / 12, "month": Decimal(1), "week": Decimal(52) / 12, "day": Decimal(365) / 12}
 RESOURCES = ("customers", "products", "prices", "subscriptions", "charges", "invoices")
 
