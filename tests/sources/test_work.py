@@ -60,6 +60,8 @@ def test_parameters_of_a_list_are_its_size_its_passs_and_what_to_expand() -> Non
     assert list_params(RESOURCES["subscriptions"], TABLES, (("status", "all"),)) == (
         ("limit", "100"),
         ("status", "all"),
+        ("expand[]", "data.discounts"),
+        ("expand[]", "data.items.data.discounts"),
     )
     params = list_params(RESOURCES["customers"], TABLES, ())
     assert params[0] == ("limit", "100")
