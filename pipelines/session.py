@@ -152,6 +152,18 @@ class Session:
             self.state.save([], rows=self.rows, requests=self.spending.spent, rejected=rejected)
         self.state.end(status, error, rows=self.rows, requests=self.spending.spent)
 
+    @contextmanager
+    def noting_failure(self) -> Iterator[None]:
+        """Notes in the run's line what has ended the block: an interruption, or an error by its type."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.end("interrupted")
+            raise
+        except BaseException as error:
+            self.end("error", type(error).__name__)
+            raise
+
 
 def _open_duckdb(settings: Settings) -> Database:
     from pipelines.warehouse.duckdb_database import open_duckdb

@@ -40,14 +40,8 @@ def check_account(
         order = CheckOrder(
             resources=loaded_resources(session, names), since=since, until=until, sample=sample, dry_run=dry_run
         )
-        try:
+        with session.noting_failure():
             report = Check(session, order).run()
-        except KeyboardInterrupt:
-            session.end("interrupted")
-            raise
-        except BaseException as error:
-            session.end("error", type(error).__name__)
-            raise
         session.end("partial" if report.incomplete else "complete")
         drop_staging(session, scope)
         return report

@@ -125,15 +125,11 @@ class Sync:
         """Runs; a spent budget is an outcome, not an error. Raises what stops a run otherwise, after saving that."""
         outcome, session = self._outcome, self._session
         try:
-            self._run()
-        except BudgetSpent as spent:
-            outcome.stopped = str(spent)
-        except KeyboardInterrupt:
-            session.end("interrupted")
-            raise
-        except BaseException as error:
-            session.end("error", type(error).__name__)
-            raise
+            with session.noting_failure():
+                try:
+                    self._run()
+                except BudgetSpent as spent:
+                    outcome.stopped = str(spent)
         finally:
             outcome.requests = session.spending.spent
             outcome.rows = session.rows + sum(one.board.totals().rows for one in outcome.lists)
