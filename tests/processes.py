@@ -30,10 +30,11 @@ def run(
     cwd: str | os.PathLike[str],
     env: Mapping[str, str] | None = None,
     kill_after: float | None = None,
+    together: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """What `python *arguments` prints and how it ends: a script and its options, or -m and a module.
 
-    After `kill_after` seconds it is killed (SIGKILL), if it still runs.
+    After `kill_after` seconds it is killed (SIGKILL), if it still runs. With `together`, stdout has both streams.
     """
     server = _server()
     assert server.stdin is not None
@@ -44,7 +45,7 @@ def run(
             "cwd": str(cwd),
             "environment": dict(os.environ if env is None else env),
             "stdout": stdout.name,
-            "stderr": stderr.name,
+            "stderr": None if together else stderr.name,
         }
         server.stdin.write(json.dumps(program).encode() + b"\n")
         pid = int(server.stdout.readline())

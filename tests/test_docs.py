@@ -5,6 +5,8 @@ A ```sh block is not run, but its make targets, scripts, options and resources m
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 import shlex
 import subprocess
@@ -20,13 +22,14 @@ from psycopg.conninfo import make_conninfo
 
 import demo
 from docs.picture import PICTURE, mark
-from docs.sessions import PAGES, ROOT, blocks, groups, run, shown
+from docs.sessions import PAGES, ROOT, blocks, groups, in_a_shell, shown, tidy
 from pipelines.configuration.settings import SECTION, Settings, environment_name
 from pipelines.state import OWN_TABLES
 from pipelines.sync.settings import SECTION as SYNC_SECTION
 from pipelines.sync.settings import SyncSettings
 from sources.privacy_rules import privacy_of
 from sources.stripe_api.catalogue import CATALOGUE, GROUPS, RESOURCES, TABLES
+from tests import processes
 from tests.databases import KINDS, Database
 from tests.test_coming_from import understood
 from webhook_sink.settings import SECTION as SINK_SECTION
@@ -140,13 +143,30 @@ def options(text: str) -> set[str]:
     return set(re.findall(r"(?<=[\s\[])--[a-z-]+", text))
 
 
+def run(command: str, folder: Path, environment: dict[str, str]) -> str:
+    """What a command prints: of the project's own scripts as `processes` runs them, of all else as a shell does."""
+    words = shlex.split(command)
+    given = list(itertools.takewhile(lambda word: re.fullmatch(r"[A-Z_]+=.*", word), words))
+    python, *arguments = words[len(given) :]
+    log = folder / "load.log"
+    if silent := arguments[-3:] == [">", log.name, "2>&1"]:
+        del arguments[-3:]
+    if python != "python" or "-c" in arguments or set(" ".join(arguments)) & set("<>|&;$*`"):
+        return in_a_shell(command, folder, environment)
+    settings = os.environ | environment | dict(each.split("=", 1) for each in given)
+    printed = processes.run(*arguments, cwd=folder, env=settings, together=True).stdout
+    if silent:
+        log.write_text(printed)
+    return "" if silent else tidy(printed)
+
+
 # --- what is run ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("pages", groups(), ids=lambda pages: name(pages[0]))
 def test_sessions_give_what_is_shown(pages: list[Path], tmp_path: Path) -> None:
-    for page, each in shown(pages, tmp_path):
+    for page, each in shown(pages, tmp_path, run):
         assert each.is_true, f"{name(page)}: {each.asked}\nprints now (make docs writes it to the page):\n{each.got}"
 
 

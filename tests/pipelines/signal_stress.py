@@ -1,6 +1,6 @@
-"""Runs a command many times in forked processes, and stops each of them by a signal at a random instant.
+"""Runs commands many times in forked processes, and stops each of them by a signal at a random instant.
 
-    python tests/pipelines/signal_stress.py COUNT SEED MODULE [ARGUMENT …]
+    python tests/pipelines/signal_stress.py COUNT SEED MODULE [ARGUMENT …] [-- MODULE [ARGUMENT …]] …
 
 A process of its own, with one thread: what is forked has imported everything, so that a start costs milliseconds. On
 stdout a line of JSON for each run: what was sent, when (seconds since the start), the exit code, when it ended, and
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
@@ -87,16 +88,24 @@ def _command(module: str, arguments: list[str], said: int, ended: int) -> None:
 
 
 def main() -> None:
-    """A run undisturbed, which tells how long one takes, and then the others."""
-    count, seed, module, *arguments = sys.argv[1:]
-    import_module(module)
+    """All commands, one after the other: a start costs much more than a run."""
+    count, seed, *words = sys.argv[1:]
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever `nohup` has made of it
     chance = random.Random(int(seed))
+    commands = [list(part) for is_end, part in groupby(words, "--".__eq__) if not is_end]
+    for module, *_ in commands:
+        import_module(module)
+    for module, *arguments in commands:
+        stress(module, arguments, int(count), chance)
+
+
+def stress(module: str, arguments: list[str], count: int, chance: random.Random) -> None:
+    """A run undisturbed, which tells how long one takes, and then the others."""
     whole = run(module, arguments, signal.SIGINT, None)
     longest = float(str(whole["ended"]))
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     print(json.dumps(whole), flush=True)
-    for _ in range(int(count)):
+    for _ in range(count):
         one = run(module, arguments, chance.choice(numbers), chance.random() * longest)
         if one["sent"] is None:  # the first run is slower than those that follow
             longest = min(longest, float(str(one["ended"])))

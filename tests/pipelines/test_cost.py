@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,13 +19,13 @@ DAYS = int(os.environ.get("COUNTED_DAYS", "1"))
 
 
 @pytest.mark.timeout(0)
-def test_an_idle_month_costs_fewer_than_3000_requests(simulator: Callable[..., Simulator], duckdb_path: Path) -> None:
+def test_an_idle_month_costs_fewer_than_3000_requests(simulator: Callable[..., Simulator], postgres_url: str) -> None:
     """The default group: every root list of the API, of which 70 are not told whole by events.
 
     COUNTED_DAYS=30 counts all of it. Fewer days are counted hour by hour and repeated, with the lists that come round
     once a week on top.
     """
-    mirror = Mirror(simulator(seed=1, customers=8, now=START, running=False), Database("duckdb", str(duckdb_path)))
+    mirror = Mirror(simulator(seed=1, customers=8, now=START, running=False), Database("postgres", postgres_url))
     mirror.load()
     mirror.sync()
     if DAYS >= 30:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 HOUR, DAY = 3_600, 86_400
 DAYS = 60
-NIGHTS = int(os.environ.get("SIMULATED_NIGHTS", "5"))
-SYNCS = int(os.environ.get("SYNCS_A_NIGHT", "3"))  # before each night
+NIGHTS = int(os.environ.get("SIMULATED_NIGHTS", "4"))
+SYNCS = int(os.environ.get("SYNCS_A_NIGHT", "2"))  # before each night
 OLD_VERSION = "2020-08-27"
 LISTS = (
     "customers",

@@ -121,8 +121,10 @@ def merge_of(database: Database) -> Merge:
 def merge(database: Database, batch: list[Row], *, remade: bool = False, told: bool = False) -> None:
     """Stages the rows and merges them; with `told`, the merge knows what they are."""
     database.execute("DELETE FROM kept.staged")
-    for row in batch:
-        database.execute(f"INSERT INTO kept.staged VALUES ({', '.join(['%s'] * len(COLUMNS))})", row.staged())
+    if batch:
+        places = f"({', '.join(['%s'] * len(COLUMNS))})"
+        values = [value for row in batch for value in row.staged()]
+        database.execute(f"INSERT INTO kept.staged VALUES {', '.join([places] * len(batch))}", values)
     with database.transaction():
         known = merge_of(database)
         contents = contents_of(arrow(batch), known.key, known.witness) if told else known.contents
@@ -155,7 +157,7 @@ ROWS = st.builds(
 
 
 @settings(
-    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )  # each example empties the table
 @given(batches=st.lists(st.lists(ROWS, max_size=6), max_size=5), remade=st.booleans(), told=st.booleans())
 def test_merge_follows_the_rules_in_every_order(
@@ -170,7 +172,7 @@ def test_merge_follows_the_rules_in_every_order(
 
 
 @settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )  # each example empties the table
 @given(rows=st.lists(ROWS, max_size=8), data=st.data())
 def test_whole_objects_with_distinct_times_end_equal_in_every_order(
