@@ -85,6 +85,17 @@ def pytest_xdist_auto_num_workers() -> int:
     return processors + processors // 2
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first, so that no worker is left with one of them at the end."""
+    items.sort(key=lambda item: not is_long(item))
+
+
+def is_long(item: pytest.Item) -> bool:
+    """Whether a test asks for more time than the others have; 0 is no limit."""
+    mark = item.get_closest_marker("timeout")
+    return mark is not None and (mark.args[0] == 0 or mark.args[0] > 120)
+
+
 def holds_programs(folder: Path, room: int) -> bool:
     """Whether a folder has that room, in bytes, and programs in it can be run: a container's is often small, or not for
     programs.

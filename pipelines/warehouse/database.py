@@ -58,19 +58,21 @@ class Database(Protocol):
 
 def has_table(database: Database, dataset: str, table: str) -> bool:
     """Whether the dataset has a table of this name that the role may see."""
-    found = database.execute(
-        "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s", (dataset, table)
-    )
-    return bool(found)
+    if database.dialect == "duckdb":  # whose information_schema is made anew for each question, in 7 to 20 ms
+        sql = "SELECT 1 FROM duckdb_tables() WHERE schema_name = %s AND table_name = %s"
+    else:
+        sql = "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s"
+    return bool(database.execute(sql, (dataset, table)))
 
 
 def has_column(database: Database, dataset: str, table: str, column: str) -> bool:
     """Whether a table of the dataset has a column of this name that the role may see."""
-    found = database.execute(
-        "SELECT 1 FROM information_schema.columns WHERE table_schema = %s AND table_name = %s AND column_name = %s",
-        (dataset, table, column),
-    )
-    return bool(found)
+    if database.dialect == "duckdb":
+        sql = "SELECT 1 FROM pragma_table_info(%s) WHERE name = %s"
+        there = has_table(database, dataset, table)
+        return there and bool(database.execute(sql, (f'"{dataset}"."{table}"', column)))
+    sql = "SELECT 1 FROM information_schema.columns WHERE table_schema = %s AND table_name = %s AND column_name = %s"
+    return bool(database.execute(sql, (dataset, table, column)))
 
 
 def stored_columns(database: Database, dataset: str, schema: str) -> Mapping[str, Mapping[str, ColumnType]]:
