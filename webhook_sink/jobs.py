@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.accounts import each_account, own_account, work_on_each_account
-from pipelines.check.account import check_account
 from pipelines.configuration.settings import Settings
 from pipelines.loading.run import Order, run
 from pipelines.session import known_account, new_run_id, open_session
@@ -189,9 +188,13 @@ def sync(command: str, hours: float, names: Sequence[str], asked: Mapping[str, A
 
 def check(sample: int | None, asked: Mapping[str, Any]) -> Work:
     """Compares the tables with the account, and repairs them. `sample` is about how many objects of each list."""
-    return lambda settings, run_id, opened: check_account(
-        settings, sample=sample, asked=asked, run_id=run_id, opened=opened
-    )
+
+    def work(settings: Settings, run_id: str, opened: Database | None) -> object:
+        from pipelines.check.account import check_account  # with PyArrow, which no webhook needs: 26 MB
+
+        return check_account(settings, sample=sample, asked=asked, run_id=run_id, opened=opened)
+
+    return work
 
 
 def one_object(id: str, kind: str | None) -> Work:

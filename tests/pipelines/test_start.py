@@ -70,3 +70,10 @@ def test_a_sync_that_loads_needs_dlt(mirror: Mirror, root: Path) -> None:
     account.update("customers", account.tables["customers"].shelf.rows()[0].id, {"name": "Changed"})
     mirror.pass_time(3_600)
     assert heavy_imports(root, "stripe_sync", env=mirror.environment) >= {"dlt", "pyarrow"}
+
+
+def test_a_sink_begins_without_what_only_loads_and_pages_need(root: Path) -> None:
+    """PyArrow alone is a third of its memory."""
+    tell = "import sys, webhook_sink.__main__; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", tell], cwd=root, capture_output=True, text=True, check=True)
+    assert (HEAVY | {"jinja2"}) & set(done.stdout.split()) == {"psycopg", "psycopg2"}

@@ -7,15 +7,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib import resources
-from typing import Any
-
-from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
+from typing import TYPE_CHECKING, Any
 
 from pipelines.freshness import ago
 from pipelines.models.report.screen import change, money, percent
 from webhook_sink.commit.recent import COUNTED, SEARCHED, STATUSES
 from webhook_sink.pages.verdict import ADVICE, many
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
 
 SECTIONS = ("verdict", "connections", "answers", "activity", "tables", "queue", "events", "checks", "left_out")
 """The parts of the page that change while it is open: the blocks of page.html, and ids in it."""
@@ -70,7 +72,7 @@ def login(values: Mapping[str, Any]) -> str:
 
 
 def _template(name: str) -> Template:
-    return ENVIRONMENT.get_template(name)
+    return _environment().get_template(name)
 
 
 # --- what templates call ----------------------------------------------------------------------------------------------
@@ -154,16 +156,21 @@ def monthly(rows: Iterable[Mapping[str, Any]]) -> list[float]:
     return [float(row["closing"]) for row in rows if row["closing"] is not None]
 
 
-ENVIRONMENT = Environment(
-    loader=FunctionLoader(text_of), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-)
-ENVIRONMENT.filters.update(
-    moment=moment, iso=iso, since=since, lasting=lasting, number=number, said=said_of, line=line_of, bars=bars_of,
-    monthly=monthly, percent=percent,
-)  # fmt: skip
-ENVIRONMENT.globals.update(
-    COMMANDS=COMMANDS, LOOKS=LOOKS, ADVICE=ADVICE, STATUSES=STATUSES, COUNTED=COUNTED, SEARCHED=SEARCHED, many=many,
-    money=money, change=change,
-)  # fmt: skip
-MACROS = ENVIRONMENT.get_template("macros.html").module
-ENVIRONMENT.globals.update({name: getattr(MACROS, name) for name in ("time", "pill", "told")})
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined  # which a sink without a page never needs
+
+    made = Environment(
+        loader=FunctionLoader(text_of), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    made.filters.update(
+        moment=moment, iso=iso, since=since, lasting=lasting, number=number, said=said_of, line=line_of, bars=bars_of,
+        monthly=monthly, percent=percent,
+    )  # fmt: skip
+    made.globals.update(
+        COMMANDS=COMMANDS, LOOKS=LOOKS, ADVICE=ADVICE, STATUSES=STATUSES, COUNTED=COUNTED, SEARCHED=SEARCHED, many=many,
+        money=money, change=change,
+    )  # fmt: skip
+    macros = made.get_template("macros.html").module
+    made.globals.update({name: getattr(macros, name) for name in ("time", "pill", "told")})
+    return made
