@@ -27,6 +27,9 @@ Created = Literal["none", "unix", "iso", "iso_flat"]
 Pagination = Literal["cursor", "single", "v2"]
 """`starting_after` and `has_more`; one page that is all; `next_page_url`."""
 
+Moments = Literal["unix", "iso"]
+"""How objects show moments: as whole unix seconds, or as RFC 3339 strings."""
+
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
@@ -127,7 +130,7 @@ class Table:
     shows; `hidden` those that are never asked for. `kept` are columns that the provider's objects do not show, with a
     sentence on each: only a list that `fills` them tells them, and any other state of the row leaves them as they are.
     `chosen_id` says that people can choose the ids, and so can make an object again under the id of a deleted one.
-    `witness` is the field that every whole object shows and no tombstone.
+    `witness` is the field that every whole object shows and no tombstone, `moments` says how its timestamps come.
     """
 
     name: str
@@ -144,6 +147,7 @@ class Table:
     unique_id: str | None = None
     chosen_id: bool = False
     witness: str = "object"
+    moments: Moments = "unix"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ whose values all fit. `restore` is its inverse. Knows nothing of tables, pages, 
 | bigint    | integers of 64 bits                                             | int                |
 | double    | floats; integers up to 2**53                                    | float              |
 | bool      | true, false                                                     | bool               |
-| timestamp | whole unix seconds; in tables of v2 objects RFC 3339 strings with `Z` and up to six decimals | int; str |
+| timestamp | whole unix seconds; where `Table.moments` is "iso", RFC 3339 strings with up to six decimals | int; str |
 | decimal   | strings of up to 26 digits before and 12 after the point        | str                |
 | json      | any value, as JSON text                                         | the value          |
 
@@ -17,7 +17,8 @@ Anything else leaves the column null and goes to `<column>__v_<variant>`, by its
 64 bits to `bigint`, floats to `double`, booleans to `bool`, all the rest to `json`.
 
 Some values come back in one of their spellings, the number or instant being the same: decimals without trailing zeros
-("10.50" as "10.5"), times with three or six decimals ("…:00Z" as "…:00.000Z"), nested numbers from 1e16 in digits.
+("10.50" as "10.5"), times in UTC with three or six decimals ("…:00+00:00" as "…:00.000Z"),
+nested numbers from 1e16 in digits.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ MAX_KEY = 1_000
 INT64 = range(-(2**63), 2**63)
 _DOUBLE_INTEGERS = range(-(2**53), 2**53 + 1)
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,25})(?:\.[0-9]{1,12})?")
-_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z")
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+)
 _NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
 SYSTEM_COLUMNS = frozenset(("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "rowid"))
 """Columns that every table has already, unseen: Postgres' own, and DuckDB's `rowid`, by which the merge goes."""
@@ -73,7 +76,7 @@ def variant_column(column: str, variant: Variant) -> str:
 def fit(kind: ColumnType, value: Any, iso: bool = False) -> tuple[Any, Variant | None, bool]:
     """A JSON value other than null -> (what to store, variant that takes it or None, whether characters were escaped).
 
-    `iso`: the table holds v2 objects, whose timestamps are RFC 3339 strings; without it they are whole unix seconds.
+    `iso`: timestamps are RFC 3339 strings; without it they are whole unix seconds.
     Stored values are str, int, float, bool, aware datetime, Decimal; for `json` the text as str.
     """
     seen = type(value)

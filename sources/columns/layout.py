@@ -45,7 +45,7 @@ def utc_now() -> datetime:
 
 Column = tuple[str, ColumnType, Values, bool]
 """Name, type, an entry per row (None for null; empty for `_synced_at`, which is stamped later), and whether timestamps
-are RFC 3339 strings (fields of v2 objects) rather than unix seconds. Plain tuples: there is one for every column of
+are RFC 3339 strings (`Table.moments`) rather than unix seconds. Plain tuples: there is one for every column of
 every page."""
 
 
@@ -63,24 +63,23 @@ def layout(
         _settle(table.name, unseen, cells, columns, len(rows), counts)
         known = columns.of(table.name)
     nulls = [None] * len(rows)
-    v2 = is_v2(table)
-    key: list[Column] = [(name, known[name], cells[name], False) for name in table.key if name not in OWN_COLUMNS]
+    iso = table.moments == "iso"
+    key: list[Column] = [
+        (name, known[name], cells[name], iso and known[name] == "timestamp")
+        for name in table.key
+        if name not in OWN_COLUMNS
+    ]
     own: list[Column] = [
         (name, kind, () if name == SYNCED_AT else cells.get(name, nulls), False)
         for name, kind in OWN_COLUMNS.items()
         if name != "_parent_id" or table.parent is not None
     ]
     fields: list[Column] = [
-        (name, kind, cells[name], v2 and kind == "timestamp")
+        (name, kind, cells[name], iso and kind == "timestamp")
         for name, kind in known.items()
         if name in cells and name not in OWN_COLUMNS and name not in table.key
     ]
     return key + own + fields
-
-
-def is_v2(table: Table) -> bool:
-    """Whether a table holds objects of Stripe's v2 API, whose timestamps are strings."""
-    return bool(table.objects) and all(name.startswith("v2.") for name in table.objects)
 
 
 def fitted(

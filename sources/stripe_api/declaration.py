@@ -188,6 +188,7 @@ def declare(
         kept=tuple(kept.items()),
         unique_id=unique_id,
         chosen_id=chosen_id,
+        moments="iso" if all(name.startswith("v2.") for name in names) else "unix",
     )
     return Declaration(
         own_table,

@@ -18,12 +18,13 @@ from sources.columns.columns import (
     Columns,
     all_columns,
 )
+from sources.generated import difference
 from sources.stripe_api.catalogue import CATALOGUE, TABLES
 from sources.stripe_api.catalogue.fields import DESCRIPTIONS, SNAPSHOT, api_version, fields_of
 from sources.stripe_api.generate.descriptions import COMMAND as DESCRIBE
 from sources.stripe_api.generate.descriptions import descriptions, sentence
 from sources.stripe_api.generate.sdk import Field, Kind, Sdk, Type
-from sources.stripe_api.generate.snapshot import COMMAND, column_type, difference, main, snapshot, table_columns
+from sources.stripe_api.generate.snapshot import COMMAND, column_type, main, snapshot, table_columns
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from sources.catalogue import Catalogue, ColumnType, Table
 from sources.columns.coerce import EPOCH, FIRST_SECOND, INT64, LAST_SECOND, VARIANT_MARK
 from sources.columns.columns import OWN_COLUMNS
 from sources.columns.contract import ContractedColumns
-from sources.columns.layout import is_v2, utc_now
+from sources.columns.layout import utc_now
 from sources.columns.typed import typed_rows
 
 EXACT_TYPES: Mapping[ColumnType, frozenset[type]] = {
@@ -75,7 +75,7 @@ def json_rows(table: str, rows: Sequence[Mapping[str, Any]], columns: Contracted
         return []
     rows = columns.privacy.rows(table, rows)
     known = columns.catalogue.tables[table]
-    may_be_exact = not is_v2(known)
+    may_be_exact = known.moments == "unix"
     return [
         (_exact_row(row, known, columns.of(table)) if may_be_exact else None) or _converted_row(known, row, columns)
         for row in rows

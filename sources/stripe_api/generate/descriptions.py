@@ -14,10 +14,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sources.generated import write_or_check
 from sources.stripe_api.catalogue import TABLES, Table
 from sources.stripe_api.catalogue.fields import DESCRIPTIONS, fields_of
 from sources.stripe_api.generate.sdk import Sdk
-from sources.stripe_api.generate.snapshot import write_or_check
 
 COMMAND = "python -m sources.stripe_api.generate.descriptions"
 

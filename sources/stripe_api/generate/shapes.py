@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sources.generated import write_or_check
 from sources.stripe_api.catalogue import TABLES, Table, tables_of_object
 from sources.stripe_api.catalogue.fields import SHAPES
 from sources.stripe_api.generate.sdk import Ref, Sdk, Type
-from sources.stripe_api.generate.snapshot import write_or_check
 
 COMMAND = "python -m sources.stripe_api.generate.shapes"
 

@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any, cast
 
 from sources.columns.coerce import VARIANT_MARK, canonical, restore
-from sources.columns.layout import OTHER_FIELDS, RESERVED, is_v2
+from sources.columns.layout import OTHER_FIELDS, RESERVED
 from sources.json_text import escaped
 from sources.rows import Row
 from sources.stripe_api.catalogue import TABLES
@@ -25,7 +25,7 @@ def object_of(table: str, row: Mapping[str, Any], columns: Columns) -> Row:
     timestamps as datetime (naive means UTC). Equal to `comparable` of the object that was stored. Raises KeyError for
     a column that `columns` does not know.
     """
-    kinds, v2 = columns.of(table), is_v2(TABLES[table])
+    kinds, v2 = columns.of(table), TABLES[table].moments == "iso"
     fields: Row = {}
     aside = RESERVED.union(name for name, _ in TABLES[table].kept)
     for name, value in row.items():
@@ -51,7 +51,7 @@ def comparable(table: str, obj: Mapping[str, Any], columns: Columns) -> Row:
         take(fields, embedded)
     for expanded in TABLES[table].expanded:
         take_expanded(fields, expanded)
-    kinds, v2 = columns.of(table), is_v2(TABLES[table])
+    kinds, v2 = columns.of(table), TABLES[table].moments == "iso"
     return {
         escaped(name): canonical("json" if name in RESERVED else kinds.get(name, "json"), value, v2)
         for name, value in fields.items()

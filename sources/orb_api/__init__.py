@@ -1,0 +1,1 @@
+"""Everything about Orb's API. Knows no database. See README.md."""

@@ -1,0 +1,26 @@
+"""The catalogue: every list, table and event type of Orb's API. Data only; `lists.py` and `tables.py` declare it.
+
+`tests/sources/test_orb_catalogue.py` holds all of it against the installed SDK. Knows no HTTP, no column and no
+database.
+
+    CATALOGUE.resources["invoices"].path          # "/v1/invoices"
+    CATALOGUE.tables["invoices"].embedded         # the line items, which have a table of their own
+    CATALOGUE.types["invoice.issued"].table       # "invoices"
+"""
+
+from __future__ import annotations
+
+from sources.catalogue import Catalogue
+from sources.orb_api.catalogue.events import TYPES
+from sources.orb_api.catalogue.fields import fields_of, references_of
+from sources.orb_api.catalogue.lists import LISTS
+from sources.orb_api.catalogue.tables import TABLES
+
+CATALOGUE = Catalogue(
+    resources={one.name: one for one in sorted(LISTS, key=lambda one: one.kind == "child")},
+    tables={one.name: one for one in sorted(TABLES, key=lambda one: one.parent is not None)},
+    fields=fields_of,
+    references=references_of,
+    types=TYPES,
+)
+"""All that Orb's API has."""

@@ -1,0 +1,168 @@
+"""Orb's lists: paths, passes, order and filters. Data only.
+
+A filter by time has the name of the field that it goes by: `created_at[gte]`, `invoice_date[gte]`. What a list hides
+unless it is asked for is asked for by the passes. Lists that need a request for each parent are declared, and are not
+read yet.
+"""
+
+from __future__ import annotations
+
+from sources.catalogue import Params, Parent, Resource
+
+BELOW_PARENTS = "Lists that need a request for each parent are not read yet"
+SUMMARY = "It shows the same objects with fewer fields"
+SAME_BY_EXTERNAL_ID = "It is the same list by the customer's external id"
+CUSTOMER = Parent("customers", "customer_id", "path")
+
+
+def _root(
+    object_name: str,
+    table: str,
+    *,
+    path: str = "",
+    filtered_by: str | None = None,
+    newest_first: bool = True,
+    passes: tuple[Params, ...] = ((),),
+    limit: int = 100,
+    groups: tuple[str, ...] = ("default",),
+) -> Resource:
+    """A list without a parent. `filtered_by` is the field that its filter by time and its order go by."""
+    return Resource(
+        table,
+        f"/v1/{path or table}",
+        table,
+        (object_name,),
+        "root",
+        created="iso" if filtered_by else "none",
+        limit=limit,
+        passes=passes,
+        newest_first=newest_first and filtered_by is not None,
+        created_field=filtered_by,
+        groups=groups,
+    )
+
+
+def _each(
+    name: str,
+    path: str,
+    object_name: str,
+    *parents: Parent,
+    table: str = "",
+    rate: float | None = None,
+    not_loaded: str = BELOW_PARENTS,
+) -> Resource:
+    """A list for each parent, or one that is never loaded."""
+    return Resource(
+        name,
+        f"/v1/{path}",
+        table or name,
+        (object_name,),
+        "child" if parents else "root",
+        parents=parents,
+        rate=rate,
+        not_loaded=not_loaded,
+    )
+
+
+def _each_of(name: str, *values: str) -> tuple[Params, ...]:
+    """A pass for each value of a parameter."""
+    return tuple(((name, value),) for value in values)
+
+
+CORE = ("core", "default")
+
+LISTS = (
+    _root("customer", "customers", filtered_by="created_at", groups=CORE),
+    _root(
+        "subscription",
+        "subscriptions",
+        filtered_by="created_at",
+        passes=(tuple(("status[]", one) for one in ("active", "ended", "upcoming")),),
+        groups=CORE,
+    ),
+    # Without a status, drafts and void invoices are hidden.
+    _root(
+        "invoice",
+        "invoices",
+        filtered_by="invoice_date",
+        passes=(tuple(("status[]", one) for one in ("draft", "issued", "paid", "synced", "void")),),
+        groups=CORE,
+    ),
+    _root("credit_note", "credit_notes", filtered_by="created_at", groups=CORE),
+    # Which plans the list shows without a status is not documented.
+    _root(
+        "plan",
+        "plans",
+        filtered_by="created_at",
+        passes=_each_of("status", "active", "archived", "draft"),
+        groups=CORE,
+    ),
+    # Prices of plans come inside the plans, those of single subscriptions inside their price intervals.
+    _root("price", "prices", groups=CORE),
+    _root("item", "items", groups=CORE),
+    # It has a filter by `created_at`, but its objects do not show this field. It has failed with larger pages.
+    _root("billable_metric", "billable_metrics", path="metrics", limit=50, groups=CORE),
+    _root("coupon", "coupons", passes=((("show_archived", "true"),),), groups=CORE),
+    _root("dimensional_price_group", "dimensional_price_groups"),
+    _root("backfill", "event_backfills", path="events/backfills"),
+    _root("license_type", "license_types"),
+    _root("subscription_change", "subscription_changes", passes=_each_of("status", "pending", "applied", "cancelled")),
+    _root("webhook_endpoint", "webhook_endpoints"),
+    # The log of events is in Orb's documentation, and not in the SDK.
+    _root("webhook_event", "webhook_events", filtered_by="created_at", groups=()),
+    _each("alerts", "alerts", "alert", Parent("customers", "customer_id", "query")),
+    _each(
+        "subscription_alerts", "alerts", "alert", Parent("subscriptions", "subscription_id", "query"), table="alerts"
+    ),
+    _each(
+        "customer_balance_transactions",
+        "customers/{customer_id}/balance_transactions",
+        "balance_transaction",
+        CUSTOMER,
+    ),
+    _each("credit_blocks", "customers/{customer_id}/credits", "credit_block", CUSTOMER, rate=10),
+    _each("credit_ledger_entries", "customers/{customer_id}/credits/ledger", "ledger_entry", CUSTOMER, rate=10),
+    _each("credit_top_ups", "customers/{customer_id}/credits/top_ups", "top_up", CUSTOMER),
+    _each("licenses", "licenses", "license", Parent("subscriptions", "subscription_id", "query")),
+    _each(
+        "subscription_schedules",
+        "subscriptions/{subscription_id}/schedule",
+        "subscription_schedule",
+        Parent("subscriptions", "subscription_id", "path"),
+    ),
+    _each("plan_migrations", "plans/{plan_id}/migrations", "plan_migration", Parent("plans", "plan_id", "path")),
+    _each(
+        "dimensional_price_group_prices",
+        "dimensional_price_groups/{dimensional_price_group_id}/prices",
+        "price",
+        Parent("dimensional_price_groups", "dimensional_price_group_id", "path"),
+        table="prices",
+    ),
+    _each("event_volumes", "events/volume", "event_volume", rate=10, not_loaded="It is a sum of events for each hour"),
+    _each("invoice_summaries", "invoices/summary", "invoice", table="invoices", not_loaded=SUMMARY),
+    _each("subscription_summaries", "subscriptions/summary", "subscription", table="subscriptions", not_loaded=SUMMARY),
+    _each(
+        "coupon_subscriptions",
+        "coupons/{coupon_id}/subscriptions",
+        "subscription",
+        Parent("coupons", "coupon_id", "path"),
+        table="subscriptions",
+        not_loaded="It shows subscriptions that are loaded already",
+    ),
+    *(
+        _each(
+            f"{table}_by_external_id",
+            f"customers/external_customer_id/{{external_customer_id}}/{path}",
+            object_name,
+            Parent("customers", "external_customer_id", "path"),
+            table=table,
+            not_loaded=SAME_BY_EXTERNAL_ID,
+        )
+        for table, path, object_name in (
+            ("credit_blocks", "credits", "credit_block"),
+            ("credit_ledger_entries", "credits/ledger", "ledger_entry"),
+            ("credit_top_ups", "credits/top_ups", "top_up"),
+        )
+    ),
+)
+"""Every list operation of Orb's API."""

@@ -1,0 +1,1 @@
+"""What is generated from the installed SDK. No run imports it."""
