@@ -7,8 +7,6 @@ with Simulator(seed=1, customers=50) as sim:
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from collections.abc import Callable, Collection
 from types import TracebackType
@@ -27,7 +25,7 @@ from simulator.content.business import Maker
 from simulator.http.control import Control
 from simulator.http.faults import Faults
 from simulator.http.limits import BUDGETS, Budget, Limits
-from simulator.http.server import Connection
+from simulator.http.server_thread import ServerThread
 from simulator.http.service import Service
 from sources.stripe_api.catalogue import TABLES
 
@@ -71,10 +69,7 @@ class Simulator:
         writes = Writes(model().shapes.plain, self.deliveries)
         api = Api(model().routes, self.keys, self.account, self._accounts.connected, self.limits, writes)
         self.service = Service(api, self.faults, Control(self).answer, latency)
-        self._loop = _event_loop()
-        self._connections: set[Connection] = set()
-        self._thread: threading.Thread | None = None
-        self._stop: asyncio.Event | None = None
+        self._server = ServerThread(self.service.respond, "stripe-simulator")
 
     @property
     def url(self) -> str:
@@ -101,52 +96,11 @@ class Simulator:
         return Activity(self.account, Maker(self.account, model().shapes, seed), seed)
 
     def __enter__(self) -> Simulator:
-        started = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(started,), name="stripe-simulator", daemon=True)
-        self._thread.start()
-        started.wait()
-        if self._stop is None:
-            raise OSError(f"the simulator cannot listen on 127.0.0.1:{self.port}: choose another port")
+        self.port = self._server.start(self.port)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.deliveries.stop()
-        if self._thread is not None and self._stop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join()
-            self._thread = None
-
-    def _run(self, started: threading.Event) -> None:
-        try:
-            self._loop.run_until_complete(self._serve(started))
-        finally:
-            started.set()
-            self._loop.close()
-
-    async def _serve(self, started: threading.Event) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            server = await loop.create_server(self._connection, "127.0.0.1", self.port, backlog=1024)
-        except OSError:
-            return
-        self.port = server.sockets[0].getsockname()[1]
-        self._stop = asyncio.Event()
-        started.set()
-        await self._stop.wait()
-        server.close()
-        for connection in list(self._connections):
-            connection.close()
-
-    def _connection(self) -> Connection:
-        return Connection(self.service.respond, self._connections)
-
-
-def _event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's, where it is installed (it is not made for every platform)."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
+        self._server.stop()

@@ -1,0 +1,108 @@
+"""The state of a simulated Orb account: objects, every change to them, and the log of events. Knows no HTTP."""
+
+from __future__ import annotations
+
+import random
+import string
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from simulator.account.clock import Clock
+from sources.orb_api.catalogue import CATALOGUE
+from sources.orb_api.catalogue.events import SUBJECTS
+
+Object = dict[str, Any]
+LISTED = {one.table: one for one in CATALOGUE.resources.values() if one.kind == "root" and one.not_loaded is None}
+"""The tables that the account holds, each with the list that shows it."""
+
+
+@dataclass(slots=True)
+class Row:
+    """An object with its place in its list: the moment by which the list is ordered (ISO 8601), then `number`."""
+
+    object: Object
+    at: str
+    number: int
+
+
+class Account:
+    """Objects by table and id. A change logs its event; a deletion, as Orb's own, logs none."""
+
+    def __init__(self, clock: Clock, seed: int) -> None:
+        self.clock, self.lock = clock, threading.RLock()
+        self.tables: dict[str, dict[str, Row]] = {table: {} for table in LISTED}
+        self._random = random.Random(f"orb/{seed}")
+        self._number = 0
+
+    def new_id(self) -> str:
+        """An id as Orb makes them: sixteen letters and digits, which tell no type."""
+        return "".join(self._random.choices(string.ascii_letters + string.digits, k=16))
+
+    def now(self) -> str:
+        """The present moment as Orb writes it."""
+        return moment(self.clock.time())
+
+    def create(self, table: str, obj: Object, event: str | None = None) -> Object:
+        """Adds an object, and logs an event of this type. Raises ValueError if its id is taken."""
+        with self.lock:
+            if obj["id"] in self.tables[table]:
+                raise ValueError(f"{obj['id']} is already there")
+            self._number += 1
+            own = orjson.loads(orjson.dumps(obj))
+            self.tables[table][obj["id"]] = Row(own, self._place(table, own), self._number)
+            self._log(event, own)
+            return self.get(table, obj["id"])
+
+    def update(
+        self,
+        table: str,
+        id: str,
+        changes: Mapping[str, Any],
+        event: str | None = None,
+        properties: Mapping[str, Any] | None = None,
+    ) -> Object:
+        """Changes fields of an object, and logs an event of this type. Raises KeyError if there is no such object."""
+        with self.lock:
+            row = self.tables[table][id]
+            row.object = row.object | orjson.loads(orjson.dumps(changes))
+            row.at = self._place(table, row.object, row.at)
+            self._log(event, row.object, properties or {})
+            return self.get(table, id)
+
+    def delete(self, table: str, id: str) -> None:
+        """Removes an object without an event. Raises KeyError if there is no such object."""
+        with self.lock:
+            del self.tables[table][id]
+
+    def get(self, table: str, id: str) -> Object:
+        """A copy of an object. Raises KeyError if there is no such object."""
+        copy: Object = orjson.loads(orjson.dumps(self.tables[table][id].object))
+        return copy
+
+    def objects(self, table: str) -> list[Object]:
+        """Copies of all objects of a table, those that no list shows by default too."""
+        with self.lock:
+            return [self.get(table, id) for id in self.tables[table]]
+
+    def _place(self, table: str, obj: Object, before: str | None = None) -> str:
+        """The moment by which a list is ordered. Objects that do not show it keep that of their creation."""
+        return str(obj.get(LISTED[table].created_field or "created_at") or before or self.now())
+
+    def _log(self, event: str | None, obj: Object, properties: Mapping[str, Any] | None = None) -> None:
+        if event is None:
+            return
+        id, created_at = self.new_id(), moment(self.clock.seconds())
+        payload: Object = {"id": id, "type": event, "created_at": created_at, "payload_style": "expanded"}
+        payload |= {SUBJECTS[event.partition(".")[0]][0]: obj, "properties": dict(properties or {})}
+        own = {"id": id, "type": event, "created_at": created_at, "is_delivered": False, "payload": payload}
+        self.create("webhook_events", own | {"delivery_attempts": []})
+
+
+def moment(second: float) -> str:
+    """A unix second as Orb writes moments: RFC 3339 with the offset `+00:00`."""
+    return datetime.fromtimestamp(second, UTC).isoformat()

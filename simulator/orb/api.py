@@ -1,0 +1,172 @@
+"""What Orb answers: keys, limits, features, lists with their filters and cursors, single objects, refusals (RFC 7807).
+
+Strict: it refuses each parameter that a list does not take, and a cursor with other parameters than it was made with.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import parse_qsl
+
+import orjson
+
+from simulator.http.limits import Limits
+from simulator.orb.account import LISTED, Account, Object, Row
+from sources.orb_api.catalogue import CATALOGUE
+
+ERRORS = "https://docs.withorb.com/reference/error-responses#"
+DEFAULT_LIMIT, MAX_LIMIT = 20, 100
+CURSOR_LIFE = 86_400.0
+OLDEST_FIRST = frozenset(("license_types",))
+BY_DEFAULT: Mapping[str, Callable[[Object], bool]] = {
+    "invoices": lambda one: one["status"] in ("issued", "paid", "synced"),
+    "plans": lambda one: one["status"] == "active",
+    "subscription_changes": lambda one: one["status"] == "pending",
+    "coupons": lambda one: one["archived_at"] is None,
+}
+"""What a list shows without a status, or without `show_archived`."""
+
+STATUSES: Mapping[str, tuple[str, ...]] = {
+    "invoices": ("draft", "issued", "paid", "synced", "void"),
+    "plans": ("active", "archived", "draft"),
+    "subscriptions": ("active", "ended", "upcoming"),
+    "subscription_changes": ("pending", "applied", "cancelled"),
+}
+PATHS = {resource.path: table for table, resource in LISTED.items()}
+SINGLE = {table: CATALOGUE.tables[table].retrieve for table in LISTED}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status and its JSON body."""
+
+    status: int
+    body: bytes
+
+
+class Refusal(Exception):
+    """An error answer; `kind` is the last part of its type, `detail` a sentence."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.kind, self.detail = int(kind[:3]), kind, detail
+
+
+class Api:
+    """Answers GET requests. `lacks` are tables whose feature is off; `largest` the largest page of a table."""
+
+    def __init__(self, account: Account, key: str, limits: Limits) -> None:
+        self.account, self.key, self.limits = account, key, limits
+        self.lacks: set[str] = set()
+        self.largest: dict[str, int] = {}
+
+    def answer(self, method: str, path: str, query: str, headers: Mapping[str, str]) -> Answer:
+        """The answer to a request; header names are in lower case."""
+        try:
+            if headers.get("authorization") != f"Bearer {self.key}":
+                raise Refusal("401-authentication-error", "The API key is missing or unknown.")
+            return Answer(200, orjson.dumps(self._found(method, path, query)))
+        except Refusal as refusal:
+            title = refusal.kind[4:].replace("-", " ").capitalize()
+            problem = {"status": refusal.status, "title": title, "type": ERRORS + refusal.kind}
+            body = problem | {"detail": refusal.detail, "validation_errors": []}
+            return Answer(refusal.status, orjson.dumps(body))
+
+    def _found(self, method: str, path: str, query: str) -> Object:
+        if self.limits.admit("reads") is not None:
+            raise Refusal("429-too-many-requests", "Too many requests a second.")
+        self.limits.leave("reads")
+        table = PATHS.get(path) or next((one for one, single in SINGLE.items() if _is_of(path, single)), None)
+        if method != "GET" or table is None:
+            raise Refusal("404-url-not-found", "There is nothing at this URL.")
+        if table in self.lacks:
+            raise Refusal("404-feature-not-available", "This feature is not available to the account.")
+        with self.account.lock:
+            if path in PATHS:
+                return self._page(table, parse_qsl(query, keep_blank_values=True))
+            try:
+                return self.account.tables[table][path.rpartition("/")[2]].object
+            except KeyError:
+                raise Refusal("404-resource-not-found", "There is no such object.") from None
+
+    def _page(self, table: str, pairs: list[tuple[str, str]]) -> Object:
+        given = dict(pairs)
+        limit = self._limit(table, given.get("limit", str(DEFAULT_LIMIT)))
+        question = sorted(pair for pair in pairs if pair[0] not in ("cursor", "limit"))
+        rows = [row for row in self.account.tables[table].values() if _shows(table, question, row)]
+        rows.sort(key=lambda row: (_instant(row.at), row.number), reverse=table not in OLDEST_FIRST)
+        if "cursor" in given:
+            last = self._last(given["cursor"], table, question)
+            before = table in OLDEST_FIRST
+            rows = [row for row in rows if ((_instant(row.at), row.number) > last) == before and
+                    (_instant(row.at), row.number) != last]  # fmt: skip
+        shown, has_more = rows[:limit], len(rows) > limit
+        cursor = self._cursor(table, question, shown[-1]) if has_more else None
+        return {
+            "data": [row.object for row in shown],
+            "pagination_metadata": {"has_more": has_more, "next_cursor": cursor},
+        }
+
+    def _limit(self, table: str, text: str) -> int:
+        if not text.isdecimal() or not 1 <= int(text) <= MAX_LIMIT:
+            raise Refusal("400-request-validation-errors", f"limit must be a whole number from 1 to {MAX_LIMIT}.")
+        if int(text) > self.largest.get(table, MAX_LIMIT):
+            raise Refusal("413-request-too-large", "The page would be too large: ask for fewer objects.")
+        return int(text)
+
+    def _cursor(self, table: str, question: list[tuple[str, str]], row: Row) -> str:
+        content = [table, question, row.at, row.number, self.account.clock.time()]
+        return base64.urlsafe_b64encode(orjson.dumps(content)).decode()
+
+    def _last(self, cursor: str, table: str, question: list[tuple[str, str]]) -> tuple[datetime, int]:
+        """The place of the last object of the page that gave the cursor."""
+        try:
+            of, asked, at, number, made = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
+        except ValueError:
+            raise Refusal("400-request-validation-errors", "The cursor is not valid.") from None
+        if (of, asked) != (table, [list(pair) for pair in question]):
+            raise Refusal("400-request-validation-errors", "The cursor belongs to a request with other parameters.")
+        if self.account.clock.time() - made > CURSOR_LIFE:
+            raise Refusal("400-request-validation-errors", "The cursor has expired.")
+        return _instant(at), number
+
+
+def _shows(table: str, question: list[tuple[str, str]], row: Row) -> bool:
+    """Whether a list shows a row. Raises Refusal for a parameter that it does not take."""
+    resource = LISTED[table]
+    statuses, is_shown, archived = set[str](), True, False
+    for name, value in question:
+        bound = re.fullmatch(r"(\w+)\[(gte?|lte?)\]", name)
+        if name in ("status", "status[]") and value in STATUSES.get(table, ()):
+            statuses.add(value)
+        elif name == "show_archived" and table == "coupons" and value in ("true", "false"):
+            archived = value == "true"
+        elif bound is not None and resource.created != "none" and bound[1] == resource.created_field:
+            at, limit = _instant(row.at), _instant(value)
+            is_shown &= {"gt": at > limit, "gte": at >= limit, "lt": at < limit, "lte": at <= limit}[bound[2]]
+        else:
+            raise Refusal("400-request-validation-errors", f"{name} is unknown, or its value is not allowed.")
+    if statuses:
+        return is_shown and row.object["status"] in statuses
+    by_default = BY_DEFAULT.get(table)
+    return is_shown and (archived or by_default is None or by_default(row.object))
+
+
+def _instant(text: str) -> datetime:
+    """A moment with an offset. Raises Refusal for anything else."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = datetime.min
+    if instant.tzinfo is None:
+        raise Refusal("400-request-validation-errors", "A time must be in ISO 8601 with an offset.")
+    return instant
+
+
+def _is_of(path: str, single: str | None) -> bool:
+    """Whether a path is that of a table's single object."""
+    return single is not None and re.fullmatch(single.replace("{id}", "[A-Za-z0-9]+"), path) is not None

@@ -1,0 +1,72 @@
+"""The whole simulator: an Orb account behind a server in a thread."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from email.utils import formatdate
+from types import TracebackType
+from typing import Self
+
+from simulator.account.clock import Clock
+from simulator.http.limits import Budget, Limits
+from simulator.http.server import Reply
+from simulator.http.server_thread import ServerThread
+from simulator.orb.account import Account
+from simulator.orb.api import Api
+from simulator.orb.content import Business
+
+BUDGETS = {"none": Budget(), "live": Budget(own={"reads": 100}), "test": Budget(own={"reads": 50})}
+"""Requests a second for reads, as Orb's documentation gives them."""
+
+
+class OrbSimulator:
+    """An Orb account over HTTP on 127.0.0.1; a context manager that serves while it is entered.
+
+    `customers` sizes the business. `now` is where Orb's clock starts and history ends (default: real time); with
+    `running` False it stands there. `latency` is in seconds; `monotonic` is the time that `rate_limits` count by.
+    `requests` counts the answers by path.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        customers: int = 50,
+        port: int = 0,
+        latency: float = 0.0,
+        rate_limits: str = "none",
+        now: float | None = None,
+        running: bool = True,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.clock, self.key, self.port, self.latency = Clock(now, running=running), f"test_{seed:032d}", port, latency
+        self.account = Account(self.clock, seed)
+        Business(self.account, seed).fill(customers)
+        self.requests: Counter[str] = Counter()
+        self.api = Api(self.account, self.key, Limits(BUDGETS[rate_limits], monotonic))
+        self._server = ServerThread(self._respond, "orb-simulator")
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self.port = self._server.start(self.port)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.stop()
+
+    def _respond(self, method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Reply:
+        answer = self.api.answer(method, path, query, headers)
+        self.requests[path] += 1
+        kind = "application/json" if answer.status == 200 else "application/problem+json"
+        return Reply(answer.status, [("Content-Type", kind)], answer.body, self.latency, date=self._date)
+
+    def _date(self) -> str:
+        return formatdate(self.clock.seconds(), usegmt=True)

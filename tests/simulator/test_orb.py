@@ -1,0 +1,164 @@
+"""The simulated Orb: lists with their order, filters, hidden rows and cursors; refusals; objects as in the SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import pytest
+import urllib3
+
+from simulator.orb import OrbSimulator
+from simulator.orb.account import LISTED, moment
+from sources.catalogue import Params
+from sources.orb_api.generate.sdk import members
+from sources.orb_api.generate.snapshot import model_of
+
+NOON = 1_790_000_000 // 86400 * 86400 + 43200
+TYPE = "https://docs.withorb.com/reference/error-responses#"
+
+
+@pytest.fixture(scope="module")
+def sim() -> Iterator[OrbSimulator]:
+    with OrbSimulator(seed=7, customers=45, now=NOON, running=False) as simulator:
+        yield simulator
+
+
+def get(sim: OrbSimulator, path: str, *query: tuple[str, str], key: str | None = None) -> urllib3.BaseHTTPResponse:
+    headers = {"Authorization": f"Bearer {key or sim.key}"}
+    return urllib3.request("GET", sim.url + path, fields=list(query), headers=headers, retries=False, timeout=20)
+
+
+def read(sim: OrbSimulator, path: str, *query: tuple[str, str]) -> list[dict[str, Any]]:
+    """All objects of a list, page after page."""
+    found: list[dict[str, Any]] = []
+    cursor: list[tuple[str, str]] = []
+    while True:
+        page = get(sim, path, *query, *cursor).json()
+        found += page["data"]
+        if not page["pagination_metadata"]["has_more"]:
+            assert page["pagination_metadata"]["next_cursor"] is None
+            return found
+        cursor = [("cursor", page["pagination_metadata"]["next_cursor"])]
+
+
+def is_valid(model: Any, obj: dict[str, Any]) -> bool:
+    """Whether one of the SDK's models takes an object."""
+    try:
+        model.model_validate(obj)
+    except ValueError:
+        return False
+    return True
+
+
+def refusal(answer: urllib3.BaseHTTPResponse) -> str:
+    """The kind of an error answer, whose form is that of RFC 7807."""
+    body = answer.json()
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert body.keys() == {"status", "title", "type", "detail", "validation_errors"}
+    assert body["status"] == answer.status
+    kind: str = body["type"]
+    return kind.removeprefix(TYPE)
+
+
+@pytest.mark.parametrize("table", LISTED)
+def test_the_passes_of_a_list_show_every_object_once(sim: OrbSimulator, table: str) -> None:
+    resource = LISTED[table]
+    passes: tuple[Params, ...] = resource.passes
+    shown = [one for params in passes for one in read(sim, resource.path, *params, ("limit", "7"))]
+    assert sorted(one["id"] for one in shown) == sorted(one["id"] for one in sim.account.objects(table))
+    assert shown or table == "webhook_events"
+    if resource.newest_first and len(passes) == 1:
+        moments = [one[resource.created_field or ""] for one in shown]
+        assert moments == sorted(moments, reverse=True)
+
+
+@pytest.mark.parametrize("table", sorted(LISTED.keys() - {"webhook_events"}))
+def test_every_object_is_one_of_the_sdk(sim: OrbSimulator, table: str) -> None:
+    for one in sim.account.objects(table):
+        assert any(is_valid(model, one) for model in members(model_of(table)))
+        assert not any(is_valid(model, {"id": one["id"]}) for model in members(model_of(table)))
+
+
+def test_rows_are_hidden_unless_they_are_asked_for(sim: OrbSimulator) -> None:
+    assert {one["status"] for one in read(sim, "/v1/invoices")} == {"issued", "paid", "synced"}
+    assert {one["status"] for one in read(sim, "/v1/invoices", ("status[]", "draft"), ("status[]", "void"))} == {
+        "draft",
+        "void",
+    }
+    assert {one["archived_at"] for one in read(sim, "/v1/coupons")} == {None}
+    assert {one["status"] for one in read(sim, "/v1/plans")} == {"active"}
+
+
+def test_a_filter_by_time_goes_by_the_field_of_its_name(sim: OrbSimulator) -> None:
+    every = read(sim, "/v1/invoices")
+    middle = every[len(every) // 2]["invoice_date"]
+    older = read(sim, "/v1/invoices", ("invoice_date[lt]", middle))
+    newer = read(sim, "/v1/invoices", ("invoice_date[gte]", middle))
+    assert [one["id"] for one in newer + older] == [one["id"] for one in every]
+    assert older
+    assert newer
+    assert refusal(get(sim, "/v1/invoices", ("created_at[gte]", middle))) == "400-request-validation-errors"
+    assert refusal(get(sim, "/v1/customers", ("created_at[gte]", "2025-01-01"))) == "400-request-validation-errors"
+
+
+def test_a_cursor_belongs_to_its_query_and_ends(sim: OrbSimulator) -> None:
+    cursor = get(sim, "/v1/customers", ("limit", "5")).json()["pagination_metadata"]["next_cursor"]
+    assert len(get(sim, "/v1/customers", ("limit", "3"), ("cursor", cursor)).json()["data"]) == 3
+    since = ("created_at[gte]", moment(0))
+    for path, *query in (("/v1/customers", since, ("cursor", cursor)), ("/v1/items", ("cursor", cursor))):
+        assert "other parameters" in get(sim, path, *query).json()["detail"]
+    assert refusal(get(sim, "/v1/customers", ("cursor", "no"))) == "400-request-validation-errors"
+    with OrbSimulator(seed=7, customers=30, now=NOON, running=False) as other:
+        cursor = get(other, "/v1/customers").json()["pagination_metadata"]["next_cursor"]
+        other.clock.advance(86_401)
+        assert "expired" in get(other, "/v1/customers", ("cursor", cursor)).json()["detail"]
+
+
+def test_pages_have_twenty_objects_and_at_most_a_hundred(sim: OrbSimulator) -> None:
+    assert len(get(sim, "/v1/customers").json()["data"]) == 20
+    for limit in ("0", "101", "x"):
+        assert refusal(get(sim, "/v1/customers", ("limit", limit))) == "400-request-validation-errors"
+    sim.api.largest["customers"] = 10
+    assert refusal(get(sim, "/v1/customers", ("limit", "11"))) == "413-request-too-large"
+    assert get(sim, "/v1/customers", ("limit", "10")).status == 200
+    sim.api.largest.clear()
+
+
+def test_what_orb_refuses(sim: OrbSimulator) -> None:
+    assert refusal(get(sim, "/v1/customers", key="test_other")) == "401-authentication-error"
+    assert refusal(get(sim, "/v1/nothing")) == "404-url-not-found"
+    assert refusal(get(sim, "/v1/customers/unknown")) == "404-resource-not-found"
+    assert refusal(get(sim, "/v1/customers", ("starting_after", "1"))) == "400-request-validation-errors"
+    sim.api.lacks.add("license_types")
+    assert refusal(get(sim, "/v1/license_types")) == "404-feature-not-available"
+    sim.api.lacks.clear()
+
+
+def test_more_requests_a_second_than_allowed_are_refused() -> None:
+    with OrbSimulator(customers=1, rate_limits="test", monotonic=lambda: 0.0) as sim:
+        assert [get(sim, "/v1/items").status for _ in range(50)] == [200] * 50
+        assert refusal(get(sim, "/v1/items")) == "429-too-many-requests"
+
+
+def test_a_write_is_seen_and_logs_its_event_and_a_deletion_logs_none() -> None:
+    with OrbSimulator(seed=2, customers=3, now=NOON, running=False) as sim:
+        first, second, _ = read(sim, "/v1/customers")
+        sim.account.update("customers", first["id"], {"name": "New"}, "customer.edited", {"previous_attributes": {}})
+        sim.account.delete("customers", second["id"])
+        answer = get(sim, f"/v1/customers/{first['id']}")
+        assert answer.json() == first | {"name": "New"}
+        assert parsedate_to_datetime(answer.headers["Date"]).timestamp() == NOON
+        assert get(sim, f"/v1/customers/{second['id']}").status == 404
+        (event,) = read(sim, "/v1/webhook_events")
+        assert (event["type"], event["created_at"]) == ("customer.edited", moment(NOON))
+        assert event["payload"]["customer"]["name"] == "New"
+        assert event["payload"]["id"] == event["id"]
+
+
+def test_the_same_seed_gives_the_same_account() -> None:
+    one, other, third = (OrbSimulator(seed=seed, customers=4, now=NOON, running=False) for seed in (5, 5, 6))
+    for table in LISTED:
+        assert one.account.objects(table) == other.account.objects(table)
+    assert one.account.objects("customers") != third.account.objects("customers")
