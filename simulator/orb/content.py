@@ -74,8 +74,8 @@ class Business:
         product = {"id": self.account.new_id(), "created_at": moment(began), "name": "Product"}
         trial = {"trial_period": None, "trial_period_unit": "days"}
         return self._add("plans", began, name=f"Plan {status}", description="", currency="USD", status=status,
-                         invoicing_currency="USD", version=1, prices=prices, product=product, trial_config=trial, adjustments=[],
-                         net_terms=0)  # fmt: skip
+                         invoicing_currency="USD", version=1, prices=prices, product=product, trial_config=trial,
+                         adjustments=[], net_terms=0)  # fmt: skip
 
     def _price(self, item: Object, name: str) -> Object:
         return {
