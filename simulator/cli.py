@@ -14,6 +14,7 @@ from typing import Any
 from simulator.api.gates import names_of
 from simulator.http.faults import KINDS
 from simulator.http.limits import BUDGETS
+from simulator.orb.simulator import READS, OrbSimulator
 from simulator.simulator import Simulator
 from sources.command_line import Parser
 from sources.errors import shown
@@ -21,8 +22,14 @@ from sources.stripe_api.catalogue import RESOURCES
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until SIGTERM or SIGINT. The first line on stdout is the URL, the second the API key."""
-    options = _parser().parse_args(arguments)
+    """Serves until SIGTERM or SIGINT. The first line on stdout is the URL, the second the API key.
+
+    The first argument `orb` chooses a simulated Orb.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["orb"]:
+        return serve(_orb(given[1:]))
+    options = _parser().parse_args(given)
     simulator = Simulator(
         seed=options.seed,
         customers=options.customers,
@@ -35,9 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     for fault in options.faults:
         simulator.faults.add(**fault)
+    return serve(simulator)
+
+
+def serve(simulator: Simulator | OrbSimulator) -> int:
+    """Prints the URL and the key, and serves until SIGTERM or SIGINT. Returns the exit code."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: stop.set())
     try:
         with simulator:
             print(simulator.url, simulator.key, sep="\n", flush=True)
@@ -48,14 +60,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _orb(arguments: Sequence[str]) -> OrbSimulator:
+    """The simulated Orb that options choose."""
+    parser = Parser(prog="python -m simulator orb", description="An Orb account over HTTP on 127.0.0.1.")
+    parser.add_argument("--port", type=whole(65_535), default=0, help="0 takes a free one (default)")
+    parser.add_argument("--seed", type=whole(), default=1, help="the same seed makes the same account")
+    parser.add_argument("--customers", type=whole(), default=300, help="size of the business")
+    parser.add_argument("--latency-ms", type=number, default=0.0, help="before each answer")
+    parser.add_argument("--rate-limits", choices=sorted(READS), default="none")
+    options = parser.parse_args(arguments)
+    return OrbSimulator(
+        seed=options.seed,
+        customers=options.customers,
+        port=options.port,
+        latency=options.latency_ms / 1000,
+        rate_limits=options.rate_limits,
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m simulator", description="A Stripe account over HTTP on 127.0.0.1.")
-    parser.add_argument("--port", type=_whole(65_535), default=0, help="0 takes a free one (default)")
+    parser.add_argument("--port", type=whole(65_535), default=0, help="0 takes a free one (default)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same account")
-    parser.add_argument("--customers", type=_whole(), default=300, help="size of the business")
-    parser.add_argument("--bulk", type=_whole(), default=0, metavar="N", help="that many more objects, for benchmarks")
+    parser.add_argument("--customers", type=whole(), default=300, help="size of the business")
+    parser.add_argument("--bulk", type=whole(), default=0, metavar="N", help="that many more objects, for benchmarks")
     parser.add_argument("--mode", choices=("test", "live"), default="test")
-    parser.add_argument("--latency-ms", type=_number, default=0.0, help="before each answer")
+    parser.add_argument("--latency-ms", type=number, default=0.0, help="before each answer")
     parser.add_argument("--rate-limits", choices=sorted(BUDGETS), default="none")
     parser.add_argument(
         "--lacks", type=_lacking, action="append", default=[], metavar="NAMES", help="products or tables to refuse"
@@ -71,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _whole(most: int | None = None) -> Callable[[str], int]:
+def whole(most: int | None = None) -> Callable[[str], int]:
     """A whole number from 0, to `most` where that is given."""
 
     def parse(text: str) -> int:
@@ -82,7 +112,8 @@ def _whole(most: int | None = None) -> Callable[[str], int]:
     return parse
 
 
-def _number(text: str) -> float:
+def number(text: str) -> float:
+    """A number from 0."""
     try:
         number = float(text)
     except ValueError:
@@ -107,7 +138,7 @@ def _fault(text: str) -> dict[str, Any]:
     """The fields of the Fault that `500:0.05:/v1/charges` stands for."""
     kind, _, rest = text.partition(":")
     probability, _, path = rest.partition(":")
-    fault: dict[str, Any] = {"probability": _number(probability or "1"), "path_prefix": path or "/"}
+    fault: dict[str, Any] = {"probability": number(probability or "1"), "path_prefix": path or "/"}
     if fault["probability"] > 1:
         raise argparse.ArgumentTypeError("the probability is more than 1")
     if kind.isdecimal() and 400 <= int(kind) <= 599:

@@ -17,7 +17,7 @@ from simulator.orb.account import Account
 from simulator.orb.api import Api
 from simulator.orb.content import Business
 
-BUDGETS = {"none": Budget(), "live": Budget(own={"reads": 100}), "test": Budget(own={"reads": 50})}
+READS = {"none": Budget(), "live": Budget(own={"reads": 100}), "test": Budget(own={"reads": 50})}
 """Requests a second for reads, as Orb's documentation gives them."""
 
 
@@ -45,7 +45,7 @@ class OrbSimulator:
         self.account = Account(self.clock, seed)
         Business(self.account, seed).fill(customers)
         self.requests: Counter[str] = Counter()
-        self.api = Api(self.account, self.key, Limits(BUDGETS[rate_limits], monotonic))
+        self.api = Api(self.account, self.key, Limits(READS[rate_limits], monotonic))
         self._server = ServerThread(self._respond, "orb-simulator")
 
     @property

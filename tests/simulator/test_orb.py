@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -155,6 +157,17 @@ def test_a_write_is_seen_and_logs_its_event_and_a_deletion_logs_none() -> None:
         assert (event["type"], event["created_at"]) == ("customer.edited", moment(NOON))
         assert event["payload"]["customer"]["name"] == "New"
         assert event["payload"]["id"] == event["id"]
+
+
+def test_the_command_serves_an_account() -> None:
+    command = [sys.executable, "-m", "simulator", "orb", "--customers", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url, key = process.stdout.readline().strip(), process.stdout.readline().strip()
+        answer = urllib3.request("GET", f"{url}/v1/customers", headers={"Authorization": f"Bearer {key}"}, timeout=20)
+        process.terminate()
+    assert len(answer.json()["data"]) == 2
+    assert process.returncode == 0
 
 
 def test_the_same_seed_gives_the_same_account() -> None:
