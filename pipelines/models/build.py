@@ -163,7 +163,10 @@ class Build:
             return
         if known and not known.startswith(of_tables):
             self._drop()
-        for file in (*tables, helpers, *VIEWS):
+        for file in tables:
+            self._do.run(file)
+        self._add_options()
+        for file in (helpers, *VIEWS):
             self._do.run(file)
         self._comment()
         if not self._do.query("select 1 from stripe_metrics.settings"):
@@ -174,6 +177,16 @@ class Build:
             self._do.query(f"insert into stripe_metrics.currencies values {rows}")
         self._do.query("delete from stripe_metrics._layout")
         self._do.query("insert into stripe_metrics._layout values (%s)", layout)
+
+    def _add_options(self) -> None:
+        """Adds options that a schema of an older version lacks, with their defaults. The others stay as they are."""
+        (made,) = (one for one in statements("00_tables.sql") if "exists stripe_metrics.settings " in one)
+        there = self._do.columns("settings")
+        for name, default in DEFAULTS.items():
+            if name not in there:
+                (kind,) = re.findall(rf"\b{name} (\w+(?:\([^)]*\))?)", made)
+                self._do.query(f"alter table stripe_metrics.settings add column {name} {kind}")
+                self._do.query(f"update stripe_metrics.settings set {name} = %s", default)
 
     def _comment(self) -> None:
         sql = "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = %s"
@@ -187,7 +200,7 @@ class Build:
 
     def _drop(self) -> None:
         """Drops the views, and the tables that a build fills: the user's own stay as they are."""
-        for file, kind in ((VIEWS[::-1], "view"), (("00_tables.sql",), "table")):
+        for file, kind in ((VIEWS, "view"), (("00_tables.sql",), "table")):
             text = " ".join(statement for name in file for statement in statements(name))
             names = re.findall(rf"create (?:or replace )?{kind} (?:if not exists )?stripe_metrics\.(\w+)", text)
             for name in reversed(names):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from datetime import datetime
 
-from pipelines.models.source_tables import SOURCE_TABLES, SourceTable, columns_of
+from pipelines.models.source_tables import LEDGER, OF_LEDGER, SOURCE_TABLES, SourceTable, columns_of
 from pipelines.models.statements import Statements
 from pipelines.models.views import quoted
 from sources.catalogue import ColumnType
@@ -141,6 +141,14 @@ class Changes:
             )
             return
         read = f"select {columns} from build.scope as c join {{}} as r on r.{source.account} = c._account_id and"
+        if table == LEDGER:
+            for told, of in (
+                (OF_LEDGER["subscription"], ""),
+                (source.subscription, f" where {OF_LEDGER['discount']} is not null"),
+            ):
+                events = f"(select *, {told} as _subscription from stripe.{LEDGER}{of})"
+                yield f"{read.format(events)} r._subscription = c.subscription"
+            return
         if source.plain is not None:
             yield f"{read.format(f'stripe.{table}')} r.{source.plain} = c.subscription"
             told += f" where {source.plain} is null"
@@ -193,7 +201,7 @@ class Changes:
             + (f" where {self._is_new('r', source)}" if self._since else "")
             + " group by r._account_id"
             for table, source in self._loaded.items()
-            if table != "stripe_webhook_events"
+            if table != LEDGER
         ]
         parts = parts or ["select cast(null as text), cast(null as timestamptz)"]
         return (

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, cast
 
+from pipelines.models.source_tables import LEDGER, OF_LEDGER
 from pipelines.models.views import live_views, quoted
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.merge import PARENT, SYNCED_AT
@@ -65,8 +66,8 @@ def wanted_indexes(
     """The indexes that the tables should have; `tables` have their columns.
 
     They are on references, on the moment that a list is filtered by, on the ids that the live views take out of JSON,
-    and on when a row was stored, by which the metrics find what has changed. An expression that asks another table
-    cannot be indexed.
+    and on when a row was stored, by which the metrics find what has changed. The metrics also look up events of a
+    subscription in the sink's ledger. An expression that asks another table cannot be indexed.
     """
     moments = {"created", *(one.created_field for one in catalogue.resources.values() if one.created_field)}
     for name, view in live_views(dataset, provider, catalogue, tables).items():
@@ -80,6 +81,8 @@ def wanted_indexes(
                 yield Index(name, column, expression)
         if SYNCED_AT in tables[name]:
             yield Index(name, SYNCED_AT, quoted(SYNCED_AT), is_ranges=True)
+    for of, expression in OF_LEDGER.items():
+        yield Index(LEDGER, f"of_{of}", expression)
 
 
 def keep_indexes(
@@ -134,7 +137,9 @@ def missing_indexes(
     return [
         (index, found[index.table][0])
         for index in wanted_indexes(dataset, provider, catalogue, tables)
-        if index.table in found and index.name not in found[index.table][1]
+        if index.table in found
+        and index.name not in found[index.table][1]
+        and (index.table != LEDGER or found[LEDGER][0])  # the sink's role may own it, which makes no indexes
     ]
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.models.build import Build
-from pipelines.models.indexes import wanted_indexes
-from pipelines.models.source_tables import SOURCE_TABLES
+from pipelines.models.indexes import keep_indexes, missing_indexes, wanted_indexes
+from pipelines.models.settings import DEFAULTS
+from pipelines.models.source_tables import LEDGER, OF_LEDGER, SOURCE_TABLES
 from pipelines.models.statements import statements
 from pipelines.warehouse.problems import DatabaseProblem
 from sources.columns.columns import all_columns
 from sources.errors import BadConfiguration
 from sources.stripe_api.catalogue import CATALOGUE, TABLES
+from sources.stripe_api.provider import STRIPE
 from tests.databases import Database
 from tests.models.loaded import beside, build, built, connected, fill, set_options, store
+from webhook_sink.commit.ledger import create_tables as create_ledger
 
 CASES = Path(__file__).with_name("metrics_cases")
 Built = Mapping[str, Counter[tuple[Any, ...]]]
 Tables = dict[str, list[dict[str, Any]]]
+STORED = ("stripe", "stripe", CATALOGUE, {name: all_columns(CATALOGUE, name) for name in TABLES})
 MONTHLY = "select month, opening, closing from stripe_metrics.mrr_monthly order by month"
 
 
@@ -220,12 +225,7 @@ def test_the_files_are_portable() -> None:
 
 def test_rows_of_a_subscription_are_found_by_an_index() -> None:
     """Each table's subscription is an expression that Postgres has an index on, and so is when a row was stored."""
-    indexes = {
-        (one.table, " ".join(one.expression.replace('"', "").split()))
-        for one in wanted_indexes(
-            "stripe", "stripe", CATALOGUE, {name: all_columns(CATALOGUE, name) for name in TABLES}
-        )
-    }
+    indexes = {(one.table, " ".join(one.expression.replace('"', "").split())) for one in wanted_indexes(*STORED)}
     kept = {("subscriptions", "id"), ("subscription_items", "_parent_id")}  # a primary key, and an index for the merge
     for table, source in SOURCE_TABLES.items():
         if table not in TABLES:
@@ -235,6 +235,32 @@ def test_rows_of_a_subscription_are_found_by_an_index() -> None:
             wanted = {(table, " ".join(each.split())) for each in (source.subscription, source.plain) if each}
             assert wanted & (indexes | kept), table
     assert {("invoices", "customer"), ("invoiceitems", "customer")} <= indexes
+    assert {(LEDGER, expression) for expression in OF_LEDGER.values()} <= indexes
+
+
+def test_events_of_the_ledger_are_found_by_an_index(postgres_url: str) -> None:
+    """A build reads the few of its subscriptions, and not the ledger: Postgres has the indexes, and can use them."""
+    database = Database("postgres", postgres_url)
+    fill(database, case("11"))
+    create_ledger(postgres_url, "stripe", STRIPE)
+    database.query(
+        "insert into stripe.stripe_webhook_events (id, type, object_id, account_id, livemode, created, status,"
+        " received_at, attempts, payload) select 'evt_' || n, case when mod(n, 9) = 0 then 'customer.discount.created'"
+        " when mod(n, 2) = 0 then 'customer.subscription.updated' else 'charge.succeeded' end, 'sub_' || n, 'acct_1',"
+        " false, now(), 'processed', now(), 1, '{}' from generate_series(1, 5000) as s (n)"
+    )
+    with connected(database) as connection:
+        keep_indexes(connection, "stripe", "stripe", CATALOGUE, {}, least_bytes=0)
+        assert missing_indexes(connection, "stripe", "stripe", CATALOGUE, {}, 0) == []
+        Build(connection, "stripe", starting=timedelta(0)).run()
+        connection.execute("update stripe.subscriptions set _synced_at = now()")
+        connection.execute("set enable_seqscan = off")  # with so few events it would be the quicker way
+        Build(connection, "stripe", starting=timedelta(0)).run()
+        connection.execute("select pg_stat_force_next_flush()")
+        used = connection.execute(
+            "select indexrelname from pg_stat_user_indexes where relname = %s and idx_scan > 0", (LEDGER,)
+        )
+    assert {name for (name,) in used} >= {index.name for index in wanted_indexes(*STORED) if index.table == LEDGER}
 
 
 def test_no_rows_and_no_tables_are_no_error(destination: Database) -> None:
@@ -365,6 +391,24 @@ def test_options_that_cannot_work_are_named(empty: Callable[[], Database]) -> No
     database.query("delete from stripe_metrics.settings")
     with pytest.raises(BadConfiguration, match="must have one row, and it has 0"):
         build(database)
+
+
+def test_options_that_an_older_version_did_not_have_are_added(destination: Database) -> None:
+    """With their defaults. What the user has set, the user's rates among it, stays as it is."""
+    fill(destination, case("02"))
+    build(destination)
+    set_options(destination, discounts="all", soon_days=7, exchange_rates={"eur": 2})
+    shown = f"select {', '.join(DEFAULTS)} from stripe_metrics.settings"
+    destination.query("drop view stripe_metrics.insights")
+    for name in ("largest_share", "margin"):
+        destination.query(f"alter table stripe_metrics.settings drop column {name} cascade")
+    destination.query("update stripe_metrics._layout set layout = '1 older older'")
+    assert build(destination).full
+    ((*values,),) = destination.query(shown)
+    values = [float(value) if isinstance(value, Decimal) else value for value in values]
+    assert dict(zip(DEFAULTS, values, strict=True)) == {**DEFAULTS, "discounts": "all", "soon_days": 7}
+    assert destination.query("select currency, rate from stripe_metrics.exchange_rates") == [("eur", 2)]
+    assert not build(destination).full
 
 
 def test_a_role_that_may_not_make_the_schema_is_told_the_statement(postgres_url: str) -> None:
