@@ -37,6 +37,20 @@ def discount_of_item(sim: Simulator, of: Contract) -> str:
     return str(made["id"])
 
 
+def discount_of_line(sim: Simulator, of: Contract) -> str:
+    """A coupon on one line of an invoice: neither the invoice nor a subscription names it."""
+    id = of.invoiced[0]
+    made = sim.make(
+        "discounts", customer=of.customer, invoice=id, start=sim.clock.seconds(),
+        source={"coupon": "LAUNCH25", "type": "coupon"},
+    )  # fmt: skip
+    sim.account.create("discounts", made, event=False)
+    first, *others = sim.account.show("invoices", id)["lines"]["data"]
+    lines = [first | {"discounts": [made["id"]]}, *others]
+    sim.account.update("invoices", id, {"lines": lines}, event=False)
+    return str(made["id"])
+
+
 def ids_of(row: dict[str, Any]) -> Any:
     return json.loads(row["discounts"])
 
@@ -45,19 +59,21 @@ def test_lists_bring_discounts_while_their_parents_keep_the_ids(mirrored: Callab
     mirror = mirrored()
     account = mirror.sim.account
     lasting, ended = contract(mirror.sim, "friends & family"), contract(mirror.sim, "10off")
-    of_item = discount_of_item(mirror.sim, lasting)
+    of_item, of_line = discount_of_item(mirror.sim, lasting), discount_of_line(mirror.sim, lasting)
     (first,), (last,) = lasting.coupons, ended.coupons
     account.update("subscriptions", ended.id, {"discounts": []})
     account.delete("discounts", last)  # the invoice still names it
     mirror.load(*LISTS)
     assert mirror.differences(LISTS) == []
     rows = {row["id"]: row for row in mirror.rows("discounts")}
-    assert rows.keys() == {first, of_item, last}
+    assert rows.keys() == {first, of_item, of_line, last}
     assert {id for id, row in rows.items() if row["_deleted_at"] is not None} == {last}
     assert {row["_source"] for row in rows.values()} == {"list"}
     assert ids_of(mirror.row("subscriptions", lasting.id)) == [first]
     assert ids_of(mirror.row("subscription_items", next(iter(lasting.items)))) == [of_item]
     assert ids_of(mirror.row("invoices", ended.invoiced[0])) == [last]
+    assert [ids_of(row) for row in mirror.rows("invoice_line_items") if of_line in row["discounts"]] == [[of_line]]
+    assert of_line not in mirror.row("invoices", lasting.invoiced[0])["discounts"]
     coupon = "select coupon_id from stripe_current.discounts where id = ?"
     assert mirror.destination.value(coupon, [first]) == "friends & family"
     invoice, read = mirror.row("invoices", lasting.invoiced[0]), mirror.row("discounts", first)

@@ -63,6 +63,7 @@ def test_parameters_of_a_list_are_its_size_its_passs_and_what_to_expand() -> Non
         ("expand[]", "data.discounts"),
         ("expand[]", "data.items.data.discounts"),
     )
+    assert list_params(RESOURCES["invoices"], TABLES, ())[-1] == ("expand[]", "data.lines.data.discounts")
     params = list_params(RESOURCES["customers"], TABLES, ())
     assert params[0] == ("limit", "100")
     assert ("expand[]", "data.sources") in params

@@ -106,6 +106,7 @@ OBJECTS = (
         listed("/v1/invoices/{invoice}/lines", for_each("invoices", "invoice"), created_field=None),
         table="invoice_line_items",
         key=BELOW_PARENT,
+        expands_ids=DISCOUNTS,
         retrieve=None,
         # Before 2019-12-03 a line had the id of its subscription or invoice item: one id for lines of several invoices.
         unique_id="unique_id",
