@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -19,6 +20,7 @@ import pytest
 from pipelines.loading.tables import create_tables
 from pipelines.models.dbt import make_views, tables_read
 from pipelines.session import open_database
+from simulator.content.business.money import was_paid_out
 from sources.stripe_api.catalogue import RESOURCES
 from sources.stripe_api.provider import STRIPE
 from tests.databases import Database
@@ -33,9 +35,11 @@ needs_package = pytest.mark.skipif(
 
 
 @pytest.fixture
-def fed(mirror: Mirror) -> Mirror:
-    """A small account, with the views."""
-    mirror.load(*(one for one in tables_read() if one in RESOURCES and not RESOURCES[one].parents), "account")
+def fed(mirrored: Callable[..., Mirror]) -> Mirror:
+    """A business with discounts, loaded with what its payouts paid out, and the views."""
+    mirror = mirrored(customers=30, seed=3)
+    roots = (one for one in tables_read() if one in RESOURCES and not RESOURCES[one].parents)
+    mirror.load(*roots, "account", "payout_balance_transactions")
     database = open_database(mirror.settings)
     create_tables(database, "stripe", STRIPE, tables_read())
     make_views(database, "stripe", "stripe_dbt")
@@ -95,8 +99,34 @@ def test_models_of_ones_own_run_from_the_sources_and_the_views(fed: Mirror, tmp_
 
 @needs_package
 @pytest.mark.timeout(0)
-def test_the_models_of_dbt_stripe_run_unchanged(fed: Mirror, tmp_path: Path) -> None:
+def test_the_models_of_dbt_stripe_run_unchanged_with_the_accounts_totals(fed: Mirror, tmp_path: Path) -> None:
+    """Payouts and discounts included. The package leaves test mode out unless it is told otherwise."""
     folder = tmp_path / "dbt_stripe"
     shutil.copytree(str(PACKAGE), folder)
-    told = run(folder, fed.destination, "run", "--vars", json.dumps({"stripe_schema": "stripe_dbt"}))
+    options = {"stripe_schema": "stripe_dbt", "stripe__using_livemode": False, "stripe__using_transfers": True}
+    told = run(folder, fed.destination, "run", "--vars", json.dumps(options))
     assert "ERROR=0" in told
+    account = fed.sim.account
+    movements, invoices, payouts = map(account.objects, ("balance_transactions", "invoices", "payouts"))
+    with fed.destination.asked() as query:
+
+        def one(sql: str, model: str) -> int:
+            return int(query(f"select {sql} from made_stripe.stripe__{model}")[0][0] or 0)
+
+        balance = "balance_transactions"
+        assert one("count(*)", balance) == len(movements)
+        assert one("sum(balance_transaction_net)", balance) == sum(one["net"] for one in movements)
+        assert one("sum(balance_transaction_fee)", balance) == sum(one["fee"] for one in movements) > 0
+        paid = {(payout["id"], each["id"]) for each in movements for payout in payouts if was_paid_out(each, payout)}
+        of_payouts = "select payout_id, balance_transaction_id from made_stripe.stripe__balance_transactions"
+        assert {*query(f"{of_payouts} where payout_id is not null")} == paid
+        assert one("sum(gross)", "payout_itemized_3") == -sum(payout["amount"] for payout in payouts) < 0
+        assert one("sum(amount_paid)", "invoice_details") == sum(one["amount_paid"] for one in invoices) > 0
+        assert one("sum(total)", "invoice_details") == sum(one["total"] for one in invoices)
+        off = sum(part["amount"] for one in invoices for part in one["total_discount_amounts"] or [])
+        ((given,),) = query("select sum(amount) from made_stg_stripe.stg_stripe__discount")
+        assert given == off > 0
+        lines = (
+            "(select distinct header_id, discount_amount from made_stripe.stripe__line_item_enhanced) as each_invoice"
+        )
+        assert query(f"select sum(discount_amount) from {lines}") == [(off,)]

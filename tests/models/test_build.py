@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import random
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -47,11 +50,13 @@ def case(name: str) -> Tables:
 
 @settings(max_examples=1, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 10**6))
-def test_builds_after_parts_of_the_rows_are_a_full_one(seed: int, empty: Callable[[], Database]) -> None:
+def test_builds_after_parts_of_the_rows_are_a_full_one(seed: int, destination: Database) -> None:
     """Each case is several accounts, whose rows arrive in parts of their own."""
     names = ("03", "05", "07", "08", "10", "12", "13")
     tables = beside({f"{name}_{copy_}": case(name) for name in names for copy_ in range(2)})
-    chance, database = random.Random(seed), empty()
+    chance, database = random.Random(seed), destination
+    for schema in ("stripe_metrics", "stripe"):
+        database.query(f"drop schema if exists {schema} cascade")
     parts: list[Tables] = [{table: [] for table in tables} for _ in range(3)]
     for table, rows in tables.items():
         for row in rows:
@@ -189,6 +194,44 @@ def test_a_build_that_ends_early_leaves_the_last_good_tables(destination: Databa
                 broken.run(full=True)
         assert built(destination) == before
         assert destination.query(MONTHLY) == months
+    build(destination, full=True)
+    assert destination.query(MONTHLY) == []
+
+
+BEGUN = """
+import sys
+from pipelines.models.build import Build
+from tests.databases import Database
+from tests.models.loaded import connected
+
+with connected(Database(*sys.argv[1:])) as connection:
+    build = Build(connection, "stripe")
+    run = build._do.run
+
+    def wait(file):
+        if file == "70_months.sql":  # everything else has been replaced by then
+            print("here", flush=True)
+            sys.stdin.read()
+        run(file)
+
+    build._do.run = wait
+    build.run(full=True)
+"""
+
+
+def test_a_build_that_is_killed_leaves_the_last_good_tables(destination: Database, root: Path) -> None:
+    fill(destination, case("11"))
+    build(destination)
+    before, months = built(destination), destination.query(MONTHLY)
+    destination.query("delete from stripe.subscriptions")
+    command = [sys.executable, "-c", BEGUN, destination.kind, destination.address]
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"here\n"
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert built(destination) == before
+    assert destination.query(MONTHLY) == months
     build(destination, full=True)
     assert destination.query(MONTHLY) == []
 

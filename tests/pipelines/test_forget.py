@@ -93,6 +93,14 @@ def erase(mirror: Mirror, *ids: str, **options: Any) -> Outcome:
     return forget(mirror.settings, STRIPE, ids, **options)
 
 
+def dispute(mirror: Mirror, charge: str, intent: str | None) -> None:
+    """A dispute over a charge, with evidence that names her."""
+    shown = mirror.sim.make(
+        "disputes", charge=charge, payment_intent=intent, evidence={"customer_email_address": PERSON["email"]}
+    )
+    mirror.sim.account.create("disputes", shown)
+
+
 def test_nothing_of_a_forgotten_customer_is_left_or_comes_back(mirrored: Callable[..., Mirror]) -> None:
     mirror = mirrored(customers=4)
     mirror.begin(*NAMES, synced=True)
@@ -134,7 +142,24 @@ def test_nothing_of_a_forgotten_customer_is_left_or_comes_back(mirrored: Callabl
     mirror.read(id, charge["id"])
     assert mirror.check("customers", "charges").findings == []
     assert places(mirror) == {}
-    assert erase(mirror, is_dry_run=True).persons == [id], "without an id, all that were forgotten before"
+    dispute(mirror, charge["id"], charge["payment_intent"])  # it names no customer, but what was the person's then
+    mirror.pass_time(120)
+    mirror.sync(*NAMES)
+    assert any(row["charge"] == charge["id"] for row in mirror.rows("disputes"))
+    assert places(mirror) == {}
+
+    new = mirror.sim.make("charges", customer=id, receipt_email=PERSON["email"], payment_intent=None)
+    account.create("charges", new)
+    dispute(mirror, new["id"], None)  # only the charge says whose it is, and nobody knew of the charge then
+    mirror.pass_time(120)
+    mirror.sync(*NAMES)
+    assert places(mirror).keys() == {"stripe.disputes", "stripe.events"}
+    assert erase(mirror).persons == [id], "without an id, all that were forgotten before"
+    assert places(mirror) == {}
+    account.update("disputes", next(row["id"] for row in mirror.rows("disputes") if row["charge"] == new["id"]), {})
+    mirror.pass_time(120)
+    mirror.sync(*NAMES)
+    assert places(mirror) == {}
 
 
 def test_the_command_says_what_it_did_and_refuses_what_cannot_be(
