@@ -19,7 +19,6 @@ generator client {
 
 datasource db {
   provider = "postgresql"
-  url      = env("DATABASE_URL")
   schemas  = ["stripe_current"]
 }
 """

@@ -48,6 +48,7 @@ OF_THE_SINK = frozenset(("psycopg_pool", "uvicorn", "starlette", "prometheus_cli
 """Modules that the extra `sink` brings."""
 GLOBAL = ("-q", "--quiet", "--json", "--debug")
 """Options that may stand before the command too."""
+OPTIONS = (*GLOBAL, "-h", "--help", "-V", "--version", "--log-format")
 
 
 def main() -> int:
@@ -109,10 +110,11 @@ def _help() -> str:
 
 
 def _unknown(name: str) -> str:
-    """Which command a word is nearly. Any other word is not repeated: it may be a secret in the wrong place."""
-    near = difflib.get_close_matches(name.lower(), COMMANDS, 1)
+    """Which command or option a word is nearly. Others are not repeated: it may be a secret in the wrong place."""
+    what, known = ("option", OPTIONS) if name.startswith("-") else ("command", COMMANDS)
+    near = difflib.get_close_matches(name.lower(), known, 1)
     if near:
-        return f"there is no command {name!r}. Did you mean {near[0]}?"
+        return f"there is no {what} {name!r}. Did you mean {near[0]}?"
     return f"there is no such command. Choose from {', '.join(COMMANDS)}."
 
 

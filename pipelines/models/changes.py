@@ -142,16 +142,16 @@ class Changes:
             return
         read = f"select {columns} from build.scope as c join {{}} as r on r.{source.account} = c._account_id and"
         if table == LEDGER:
-            for told, of in (
+            for told_by, of in (
                 (OF_LEDGER["subscription"], ""),
                 (source.subscription, f" where {OF_LEDGER['discount']} is not null"),
             ):
-                events = f"(select *, {told} as _subscription from stripe.{LEDGER}{of})"
+                events = f"(select *, {told_by} as _subscription from stripe.{LEDGER}{of})"
                 yield f"{read.format(events)} r._subscription = c.subscription"
             return
         if source.plain is not None:
             yield f"{read.format(f'stripe.{table}')} r.{source.plain} = c.subscription"
-            told += f" where {source.plain} is null"
+            told = f"(select *, {source.elsewhere} as _subscription from stripe.{table} where {source.plain} is null"
         yield f"{read.format(f'{told})')} r._subscription = c.subscription"
 
     # --- payments -----------------------------------------------------------------------------------------------------

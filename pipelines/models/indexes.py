@@ -8,12 +8,13 @@ DuckDB has none: there an index makes merges ten times slower (docs/decisions.md
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, cast
 
-from pipelines.models.source_tables import LEDGER, OF_LEDGER
+from pipelines.models.source_tables import LEDGER, OF_LEDGER, SOURCE_TABLES, columns_of
 from pipelines.models.views import live_views, quoted
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.merge import PARENT, SYNCED_AT
@@ -79,6 +80,11 @@ def wanted_indexes(
             is_added = column not in tables[name] and not expression.endswith(PARENT)  # which has one already
             if column in plain or (is_added and column.endswith("_id") and "select" not in expression):
                 yield Index(name, column, expression)
+        source = SOURCE_TABLES.get(name)
+        if source and source.plain:
+            read = {each for each in columns_of(name) if re.search(rf"\b{each}\b", source.elsewhere)}
+            if read <= {*tables[name]}:
+                yield Index(name, "of_subscription", source.elsewhere)
         if SYNCED_AT in tables[name]:
             yield Index(name, SYNCED_AT, quoted(SYNCED_AT), is_ranges=True)
     for of, expression in OF_LEDGER.items():

@@ -29,6 +29,11 @@ class SourceTable:
     account: str = "_account_id"
     stored: str = "_synced_at"
 
+    @property
+    def elsewhere(self) -> str:
+        """SQL of the subscription of a row whose plain column does not have it: few rows, and Postgres has an index."""
+        return f"case when {self.plain} is null then {self.subscription} end"
+
 
 OF_INVOICE = "coalesce((parent -> 'subscription_details') ->> 'subscription', subscription)"
 OF_LINE = (

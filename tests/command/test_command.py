@@ -42,6 +42,7 @@ def test_help_names_every_command_and_version_is_the_packages(run: Run) -> None:
     ("words", "says"),
     [
         (["resorces"], "there is no command 'resorces'. Did you mean resources?"),
+        (["--vershun"], "there is no option '--vershun'. Did you mean --version?"),
         (["sk_live_pasted"], "there is no such command. Choose from start, full,"),
         (["full", "--dry-rum"], "Did you mean --dry-run?"),
         (["sink", "--prt=8080"], "Did you mean --port?"),

@@ -277,6 +277,8 @@ def test_rows_of_a_subscription_are_found_by_an_index() -> None:
         if source.subscription is not None and table not in ("invoices", "invoiceitems"):  # those go by customer
             wanted = {(table, " ".join(each.split())) for each in (source.subscription, source.plain) if each}
             assert wanted & (indexes | kept), table
+        if source.plain is not None:
+            assert {(table, source.plain), (table, " ".join(source.elsewhere.split()))} <= indexes
     assert {("invoices", "customer"), ("invoiceitems", "customer")} <= indexes
     assert {(LEDGER, expression) for expression in OF_LEDGER.values()} <= indexes
 

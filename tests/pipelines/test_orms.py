@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +132,7 @@ LINE = re.compile(
 
 
 def test_prismas_lines_are_of_its_grammar_and_relations_name_whole_keys() -> None:
-    """Stands in for Prisma's own validator, which is no Python package: it runs with Node alone."""
+    """What the next test asks of Prisma itself, which is no Python package: it runs with Node alone."""
     keys = {
         name: set(re.findall(r"@@id\(\[(.*?)\]", "\n".join(lines))[0].split(", ")) for name, lines in models().items()
     }
@@ -141,6 +144,25 @@ def test_prismas_lines_are_of_its_grammar_and_relations_name_whole_keys() -> Non
             if found := re.search(r"^\w+ (\w+)\?.*fields: \[(.*?)\], references: \[(.*?)\]", line):
                 assert set(found[3].split(", ")) == keys[found[1]], line
                 assert found[2].count(",") == found[3].count(",")
+
+
+VALIDATED = """
+const { validate } = require(process.argv[1] + "/node_modules/@prisma/prisma-schema-wasm")
+const schema = require("fs").readFileSync(0, "utf8")
+validate(JSON.stringify({ prismaSchema: [["schema.prisma", schema]] }))
+"""
+
+
+@pytest.mark.skipif(
+    "PRISMA_SCHEMA_WASM" not in os.environ or shutil.which("node") is None,
+    reason="There is no Node, or PRISMA_SCHEMA_WASM names no folder with Prisma's validator: see docs/orms.md",
+)
+def test_prismas_validator_takes_the_schema() -> None:
+    schema = (ROOT / "docs/prisma/schema.prisma").read_text("utf-8")
+    command = ["node", "-e", VALIDATED, os.environ["PRISMA_SCHEMA_WASM"]]
+    for text, is_valid in ((schema, True), (schema.replace(" BigInt", " Bigint", 1), False)):
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) is is_valid, done.stderr
 
 
 @pytest.mark.parametrize("destination", ["postgres"], indirect=True)

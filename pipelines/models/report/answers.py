@@ -75,7 +75,9 @@ class Reader:
             known = sorted({one["currency"] for one in wanted})
             wanted = [one for one in wanted if one["currency"] == currency.lower()]
             if not wanted:
-                there = f"there are {', '.join(known)}" if known else "there is none"
+                if not known:
+                    raise BadConfiguration("The tables have no amount in any currency yet.")
+                there = f"choose one of {', '.join(known)}"
                 raise BadConfiguration(f"The tables have no amount in the currency {shown(currency)}: {there}.")
         return [self._answers(one["_account_id"], one["currency"], month, names) for one in wanted]
 
