@@ -115,7 +115,7 @@ with today as (
     where l.customers > 1 and l.total > 0 and l.amount > t.largest_share * l.total
     union all
     select _account_id, 'churn_reason', 'medium', 'The most frequent reason to leave', 'In the last 90 days, by MRR: ' || reason || '.',
-           'Read what these customers wrote, and fix the first of it.', currency, cast(amount as bigint), customers,
+           'Read what these customers wrote, and fix the most frequent cause.', currency, cast(amount as bigint), customers,
            'select * from stripe_metrics.subscription_events where kind = ''canceled'' order by moment desc'
     from reasons where place = 1
     union all

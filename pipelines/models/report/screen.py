@@ -76,17 +76,21 @@ def _lines(one: Answers) -> Iterator[str]:
         )
     yield ""
     yield (
-        f"Past due: {money(one, late['mrr'])} of MRR in {late['subscriptions']:,} subscriptions;"
-        f" {money(one, late['recoverable'])} in {late['invoices']:,} failed invoices can still be recovered."
+        f"Past due: {money(one, late['mrr'])} of MRR in {_count(late['subscriptions'], 'subscription')};"
+        f" {money(one, late['recoverable'])} in {_count(late['invoices'], 'failed invoice')} can still be recovered."
     )
     yield (
         f"Trials: {trials.get('started', 0):,} started, {trials.get('ended', 0):,} ended,"
         f" {trials.get('converted', 0):,} converted ({percent(trials.get('conversion_rate'))}); {trials['trying']:,}"
-        f" go on."
+        " running."
     )
     for insight in one.insights[:GRAVEST]:
         amount = f" ({money(one, insight['amount'])})" if insight["amount"] is not None else ""
         yield f"! {insight['title']}{amount}. {insight['detail']} {insight['recommendation']}"
+
+
+def _count(many: int, noun: str) -> str:
+    return f"{many:,} {noun}" + ("" if many == 1 else "s")
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
