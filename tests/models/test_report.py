@@ -63,8 +63,7 @@ def test_the_report_says_what_the_views_say(destination: Database, tmp_path: Pat
     text = report(destination, cwd=tmp_path).stdout
     assert re.search(r"^MRR\s+USD 200\.00\s+\+0\.0 %\s+–$", text, re.MULTILINE)
     assert (
-        "Past due: USD 100.00 of MRR in 1 subscriptions; USD 100.00 in 1 failed invoices can still be recovered."
-        in text
+        "Past due: USD 100.00 of MRR in 1 subscription; USD 100.00 in 1 failed invoice can still be recovered." in text
     )
 
     february = report(destination, "--month", "2026-02", "--currency", "USD", cwd=tmp_path).stdout
