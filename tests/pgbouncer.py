@@ -35,7 +35,7 @@ def transaction_pooler(address: str, *, pool_size: int = 5, **settings: object) 
         "listen_port": 6432,
         "auth_type": "trust",
         "auth_file": folder / "users",
-        "query_wait_timeout": 20,
+        "query_wait_timeout": 60,  # a busy machine starts servers slowly
         **dict.fromkeys(("log_connections", "log_disconnections", "log_stats"), 0),  # nobody reads its pipe
         **({"max_prepared_statements": 0} if _version() >= (1, 21) else {}),
         **settings,
