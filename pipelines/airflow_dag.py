@@ -4,11 +4,8 @@
 
 Every task starts a script of the project in the project's own Python environment, so that this file needs nothing but
 Airflow (3, or 2.10 and newer), and Airflow's dependencies and the project's need not agree. What differs from task to
-task goes through the environment, never into the text of a command. docs/scheduling/airflow.md tells how to set it up.
-
-Settings are read from the environment of the DAG processor: STRIPE_ELT_HOME, STRIPE_ELT_PYTHON, STRIPE_ELT_SCHEDULE,
-STRIPE_ELT_CHECK_SCHEDULE, STRIPE_ELT_POOL, STRIPE_ELT_SLOTS, STRIPE_ELT_REQUESTS_BUDGET, STRIPE_ELT_RETRIES,
-STRIPE_ELT_RETRY_SECONDS.
+task goes through the environment, never into the text of a command. docs/scheduling/airflow.md tells how to set it up,
+and which variables STRIPE_ELT_… it reads, in the environment in which Airflow reads DAGs.
 """
 
 from __future__ import annotations
@@ -27,10 +24,15 @@ except ImportError:  # Airflow 2 without the standard provider
     from airflow.operators.bash import BashOperator
     from airflow.operators.empty import EmptyOperator
 try:
-    from airflow.sdk import DAG, task
+    from airflow.sdk import DAG, Asset, BaseHook, Param, task
+    from airflow.sdk.log import mask_secret
 except ImportError:  # Airflow 2
     from airflow import DAG
+    from airflow.datasets import Dataset as Asset
     from airflow.decorators import task
+    from airflow.hooks.base import BaseHook
+    from airflow.models.param import Param
+    from airflow.utils.log.secrets_masker import mask_secret
 
 HOME = os.environ.get("STRIPE_ELT_HOME") or str(Path(__file__).resolve().parent.parent)
 PYTHON = os.environ.get("STRIPE_ELT_PYTHON") or f"{HOME}/.venv/bin/python"
@@ -41,9 +43,16 @@ SCHEDULE = os.environ.get("STRIPE_ELT_SCHEDULE") or "@hourly"
 CHECK_SCHEDULE = os.environ.get("STRIPE_ELT_CHECK_SCHEDULE") or None
 RETRIES = int(os.environ.get("STRIPE_ELT_RETRIES") or 3)
 RETRY_SECONDS = float(os.environ.get("STRIPE_ELT_RETRY_SECONDS") or 60)
+TIMEOUT_SECONDS = float(os.environ.get("STRIPE_ELT_TIMEOUT_SECONDS") or 6 * 3_600)
+DATASET = os.environ.get("STRIPE_ELT_DATASET") or ""
+KEY_CONNECTION = os.environ.get("STRIPE_ELT_KEY_CONNECTION")
+DATABASE_CONNECTION = os.environ.get("STRIPE_ELT_DATABASE_CONNECTION")
 
 PART = f'exec "{PYTHON}" pipelines/stripe_part.py'
-EVENTS = f'{PART} events --stripe-account "$ACCOUNT" --slots {SLOTS} --requests-budget "{BUDGET}"'
+EVENTS = (
+    f'{PART} events --stripe-account "$ACCOUNT" --slots {SLOTS} --requests-budget "{BUDGET}"'
+    ' --full-refresh "$FULL_REFRESH"'
+)
 LISTS = (
     f'{PART} lists --stripe-account "$ACCOUNT" --slots {SLOTS} --requests-budget "$BUDGET"'
     ' --area "$AREA" --resources "$RESOURCES" --touched "$TOUCHED"'
@@ -54,12 +63,57 @@ SCRIPT: dict[str, Any] = {"cwd": HOME, "append_env": True, "pool": POOL}
 """What all scripts have in common: they start in the project's folder, where .dlt is, with the worker's environment."""
 
 DEFAULTS: dict[str, Any] = {
+    "execution_timeout": timedelta(seconds=TIMEOUT_SECONDS),
     "retries": RETRIES,
     "retry_delay": timedelta(seconds=RETRY_SECONDS),
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(minutes=20),
 }
 BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
+
+SYNCED = Asset(f"x-stripe-elt://{DATASET or 'stripe'}")
+"""The dataset's tables, brought up to date: other DAGs can be scheduled on it."""
+
+FULL_REFRESH = Param(
+    default=False,
+    type="boolean",
+    title="Full refresh",
+    description="Forget what has been read, and read every list again from the beginning.",
+)
+
+
+class Script(BashOperator):
+    """A script of the project. Secrets, and what a run was triggered with, go to its process and nowhere else."""
+
+    def get_env(self, context: Any) -> dict[str, str]:
+        """The worker's environment, what the task is mapped over, and what the settings say.
+
+        A full refresh is named after its run, so that no retry begins it again.
+        """
+        refresh = context["run_id"] if context["params"].get("full_refresh") else ""
+        dataset = {"SOURCES__STRIPE__DATASET": DATASET} if DATASET else {}
+        return {**super().get_env(context), **dataset, **secrets(), "FULL_REFRESH": refresh}
+
+
+def secrets() -> dict[str, str]:
+    """The key and the database from the Connections that the settings name, hidden in Airflow's logs.
+
+    Raises ValueError for a Connection that lacks what is needed of it.
+    """
+    found: dict[str, str] = {}
+    if KEY_CONNECTION:
+        key = BaseHook.get_connection(KEY_CONNECTION).password
+        if not key:
+            raise ValueError(f"The Connection {KEY_CONNECTION!r} has no password: enter Stripe's secret key there.")
+        found["STRIPE_SECRET_KEY"] = key
+    if DATABASE_CONNECTION:
+        database = BaseHook.get_connection(DATABASE_CONNECTION)
+        if not (database.host and (database.conn_type or "").startswith("postgres")):
+            raise ValueError(f"The Connection {DATABASE_CONNECTION!r} must be of type Postgres and name a host.")
+        found |= {"DATABASE_URL": database.get_uri(), "SOURCES__STRIPE__DESTINATION": "postgres"}
+        mask_secret(found["DATABASE_URL"])
+    return found
+
 
 with DAG(
     "stripe_sync",
@@ -69,13 +123,14 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULTS,
+    params={"full_refresh": FULL_REFRESH},
     tags=["stripe"],
     doc_md=__doc__,
 ) as stripe_sync:
-    accounts = BashOperator(
+    accounts = Script(
         task_id="accounts", bash_command=f"{PART} accounts", output_processor=json.loads, env={}, **SCRIPT
     )
-    events = BashOperator.partial(
+    events = Script.partial(
         task_id="events",
         bash_command=EVENTS,
         output_processor=json.loads,
@@ -88,7 +143,7 @@ with DAG(
         """One list of the parts of all accounts whose events were applied: an account that failed stops no other."""
         return [part for of_account in parts for part in of_account]
 
-    lists = BashOperator.partial(
+    lists = Script.partial(
         task_id="lists",
         bash_command=LISTS,
         output_processor=json.loads,
@@ -97,7 +152,7 @@ with DAG(
     ).expand(env=due(events.output))
 
     # Without it a run would be as good as its last tasks, whatever became of an account's events.
-    [events, lists] >> EmptyOperator(task_id="done", trigger_rule="none_failed")
+    [events, lists] >> EmptyOperator(task_id="done", trigger_rule="none_failed", outlets=[SYNCED])
 
 if CHECK_SCHEDULE:
     with DAG(
@@ -112,4 +167,4 @@ if CHECK_SCHEDULE:
         doc_md=__doc__,
     ) as stripe_check:
         # All slots: a check spends the whole share of the request rate, so nothing else may.
-        BashOperator(task_id="check", bash_command=CHECK, pool_slots=SLOTS, priority_weight=10, **SCRIPT)
+        Script(task_id="check", bash_command=CHECK, pool_slots=SLOTS, priority_weight=10, **SCRIPT)

@@ -32,7 +32,8 @@ CREATE TABLE IF NOT EXISTS {dataset}.sync_status (
     "sync_accounts": """
 CREATE TABLE IF NOT EXISTS {dataset}.sync_accounts (
     _account_id text PRIMARY KEY, livemode boolean, key_digest text,
-    events_status text, events_position {json}, events_error text, resync_since timestamptz, updated_at timestamptz)
+    events_status text, events_position {json}, events_error text, resync_since timestamptz, full_refresh text,
+    updated_at timestamptz)
 """,
 }
 
@@ -76,6 +77,7 @@ class AccountState:
     `key_digest` identifies its key, and is None if the settings name the account. `livemode` is the mode in which its
     objects were read. `events_position` is how far its events have been applied, None if they never were;
     `events_status` is `skipped` if the key may not read them. `resync_since` is set while every list is read again.
+    `full_refresh` is the name of the last full refresh that a scheduler asked for.
     """
 
     livemode: bool | None = None
@@ -84,6 +86,7 @@ class AccountState:
     events_position: Mapping[str, Any] | None = None
     events_error: str | None = None
     resync_since: datetime | None = None
+    full_refresh: str | None = None
 
 
 ACCOUNT_COLUMNS = tuple(each.name for each in fields(AccountState))
@@ -122,9 +125,13 @@ class State:
         `with_all`: the table of rejected objects too, which is otherwise made where there are any.
         """
         json_type = "jsonb" if self._database.dialect == "postgres" else "JSON"
-        create_missing(self._database, self._dataset.strip('"'), self.relations(with_all=with_all))
-        if not has_column(self._database, self._dataset.strip('"'), "sync_runs", "asked"):  # an older version made it
-            self._database.execute(f"ALTER TABLE {self._dataset}.sync_runs ADD COLUMN IF NOT EXISTS asked {json_type}")
+        dataset = self._dataset.strip('"')
+        create_missing(self._database, dataset, self.relations(with_all=with_all))
+        for table, column, kind in (("sync_runs", "asked", json_type), ("sync_accounts", "full_refresh", "text")):
+            if not has_column(self._database, dataset, table, column):  # an older version made the table
+                self._database.execute(
+                    f"ALTER TABLE {self._dataset}.{table} ADD COLUMN IF NOT EXISTS {column} {kind}"
+                )
 
     def relations(self, *, with_all: bool = False) -> dict[str, str]:
         """The tables by name, with the statement that makes each; see `create`."""

@@ -21,7 +21,15 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.stripe_part")
 
-from pipelines.cli import ALL_WELL, SOME_FAILED, add_common_options, run_command, settings_of, whole_number
+from pipelines.cli import (
+    ALL_WELL,
+    SOME_FAILED,
+    add_common_options,
+    asked_of,
+    run_command,
+    settings_of,
+    whole_number,
+)
 from pipelines.terminal.process import lost_output
 from sources.command_line import Parser
 
@@ -57,6 +65,13 @@ def _parser() -> argparse.ArgumentParser:
         part.add_argument(
             "--requests-budget", type=_budget, metavar="N", help="spend at most N requests; empty for no limit"
         )
+    events.add_argument(
+        "--full-refresh",
+        default="",
+        metavar="NAME",
+        help="forget what has been read, so that every list is due again: once for each NAME, however often the part"
+        " is repeated; empty for no refresh",
+    )
     lists.add_argument(
         "--area", required=True, help="area of the resources; the lock and the staging schema are named after it"
     )
@@ -88,8 +103,10 @@ def _events(options: argparse.Namespace) -> int:
     from pipelines.sync.settings import read_sync_settings
 
     scope = scope_of("events", options.stripe_account)
-    with open_session(_settings(options), COMMAND, budget=options.requests_budget, scope=scope) as session:
-        outcome, left = run_events(session, read_sync_settings(), options.stripe_account or "")
+    asked = asked_of(options, "full_refresh")
+    with open_session(_settings(options), COMMAND, budget=options.requests_budget, scope=scope, asked=asked) as session:
+        account = options.stripe_account or ""
+        outcome, left = run_events(session, read_sync_settings(), account, full_refresh=options.full_refresh)
         drop_staging(session, scope)
     return _tell(report(outcome, strict=False), left)
 

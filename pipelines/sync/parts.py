@@ -11,12 +11,13 @@ from collections.abc import Collection, Iterable, Mapping
 
 from pipelines.session import Session
 from pipelines.sync.cadence import due_lists
-from pipelines.sync.lists import SyncState, loaded_resources
+from pipelines.sync.lists import SyncState, loaded_names, loaded_resources
 from pipelines.sync.settings import SyncSettings
 from pipelines.sync.sync import Sync, SyncOutcome
 from pipelines.warehouse.rights import may_remake
-from pipelines.warehouse.staging import drop_staged, staging_dataset
+from pipelines.warehouse.staging import drop_staged, lock_name, staging_dataset
 from sources.catalogue import Resource
+from sources.fetch.values import ResourceStatus
 
 Task = dict[str, str]
 """What a scheduler hands to a part: ACCOUNT (empty: the key's own), and for lists AREA, RESOURCES and TOUCHED (the
@@ -34,7 +35,8 @@ AREAS: Mapping[str, str] = {
     **dict.fromkeys(("financial_connections", "issuing", "treasury"), "issuing"),
     **dict.fromkeys(("commerce", "core", "money_management"), "v2"),
 }
-"""The area of a resource, by the first word of its path after the version; `payments` where none is named here.
+OTHER_AREA = "payments"
+"""The area of a resource, by the first word of its path after the version; `OTHER_AREA` where none is named here.
 
 Children lie in the area of their parents, so that one part reads the parents first.
 """
@@ -42,7 +44,7 @@ Children lie in the area of their parents, so that one part reads the parents fi
 
 def area_of(resource: Resource) -> str:
     """The area of a resource, see `AREAS`."""
-    return AREAS.get(resource.path.split("/")[2], "payments")
+    return AREAS.get(resource.path.split("/")[2], OTHER_AREA)
 
 
 def scope_of(area: str, account: str | None) -> str:
@@ -68,11 +70,16 @@ def list_parts(account: str, due: Iterable[Resource], touched: Collection[str], 
     return [{"AREA": area, "RESOURCES": ",".join(areas[area]), **common} for area in names]
 
 
-def run_events(session: Session, settings: SyncSettings, account: str) -> tuple[SyncOutcome, list[Task]]:
+def run_events(
+    session: Session, settings: SyncSettings, account: str, *, full_refresh: str = ""
+) -> tuple[SyncOutcome, list[Task]]:
     """Applies the events, or reads everything after a gap. Returns the parts that are left to run.
 
-    Raises what stops a run; what was done until then is saved.
+    `full_refresh` is the name of a refresh, see `forget_progress`; empty for none. Raises what stops a run; what was
+    done until then is saved.
     """
+    if full_refresh:
+        forget_progress(session, account, full_refresh)
     outcome = Sync(session, settings, part="events").run()
     if outcome.stopped or outcome.now is None:
         return outcome, []
@@ -81,6 +88,20 @@ def run_events(session: Session, settings: SyncSettings, account: str) -> tuple[
         loaded_resources(session), state.last(), outcome.now, settings, touched, has_events=outcome.has_events
     )
     return outcome, list_parts(account, (one.resource for one in due), touched, session.spending.left)
+
+
+def forget_progress(session: Session, account: str, refresh: str) -> None:
+    """Forgets what has been read of each list, so that all of them are due from their beginning, and the rows stay.
+
+    In one transaction it notes the refresh by its name, and it does nothing for a name that is noted: a part that is
+    repeated, or its neighbours, go on instead of beginning again. Raises AlreadyRunning while a part reads lists of the
+    account, whose progress would count as read again.
+    """
+    if session.state.read_account().full_refresh == refresh:
+        return
+    for area in sorted({*AREAS.values(), OTHER_AREA}):
+        session.database.lock_run(lock_name(session.settings.dataset, scope_of(area, account)))
+    session.save(*(ResourceStatus(name) for name in loaded_names(session)), account={"full_refresh": refresh})
 
 
 def run_lists(

@@ -1,4 +1,4 @@
-"""Airflow in an environment of its own, as the project meets it in real life, and a home for its metadata.
+"""Airflow in an environment of its own, as the project meets it in real life, and a platform with two accounts.
 
 The environment is made once from the locked requirements.txt, below pytest's cache folder. uv makes it in a twentieth
 of the time that pip takes.
@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import shutil
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,55 +25,6 @@ if TYPE_CHECKING:
     from simulator import Simulator
 
 REQUIREMENTS = Path(__file__).parent / "requirements.txt"
-
-
-@dataclass(frozen=True)
-class Airflow:
-    """An installed Airflow with metadata in SQLite, and the project's DAG file in its folder."""
-
-    python: Path
-    home: Path
-
-    def run(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """`airflow …`, errors in `stdout` too."""
-        return self._run("-m", "airflow", *arguments, env=env)
-
-    def python_prints(self, *arguments: str, env: Mapping[str, str]) -> str:
-        """What Airflow's own interpreter prints, which has to go well."""
-        done = self._run(*arguments, env=env)
-        assert done.returncode == 0, done.stdout
-        return done.stdout
-
-    def _run(self, *arguments: str, env: Mapping[str, str] | None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(self.python), *arguments],
-            env={
-                **(env or os.environ),
-                "AIRFLOW_HOME": str(self.home),
-                "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
-                "NO_COLOR": "1",
-            },
-            cwd=self.home,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-
-    def states(self) -> dict[tuple[str, str], str]:
-        """The states of the last run's tasks, by task and by what it is mapped over ("" where it is not)."""
-        return {(task, mapped): state for task, mapped, state, _ in self._instances()}
-
-    def tries(self, task: str) -> dict[str, int]:
-        """How often a task of the last run was tried, by what it is mapped over."""
-        return {mapped: tries for name, mapped, _, tries in self._instances() if name == task}
-
-    def _instances(self) -> list[tuple[str, str, str, int]]:
-        with closing(sqlite3.connect(self.home / "airflow.db")) as metadata:
-            return metadata.execute(
-                "select task_id, coalesce(rendered_map_index, ''), state, try_number"
-                " from task_instance where run_id = (select run_id from dag_run order by id desc limit 1)"
-            ).fetchall()
 
 
 @pytest.fixture(scope="session")
@@ -107,18 +55,6 @@ def _do(*arguments: str) -> None:
     assert result.returncode == 0, f"{' '.join(command)}\n{result.stdout}"
 
 
-@pytest.fixture(scope="session")
-def airflow(airflow_python: Path, tmp_path_factory: pytest.TempPathFactory, root: Path) -> Airflow:
-    """Airflow with a fresh metadata database and the DAG file linked into its folder, as the docs say."""
-    home = tmp_path_factory.mktemp("airflow")
-    (home / "dags").mkdir()
-    (home / "dags" / "stripe.py").symlink_to(root / "pipelines" / "airflow_dag.py")
-    installed = Airflow(airflow_python, home)
-    migrated = installed.run("db", "migrate")
-    assert migrated.returncode == 0, migrated.stdout
-    return installed
-
-
 @dataclass
 class OneAccount(Mirror):
     """A mirror of one connected account."""
@@ -140,6 +76,11 @@ def platform(postgres_url: str, simulator: Callable[..., Simulator]) -> Mirror:
 @pytest.fixture
 def connected(platform: Mirror) -> list[OneAccount]:
     """Two of the accounts that are connected to the platform."""
+    return two_accounts(platform)
+
+
+def two_accounts(platform: Mirror) -> list[OneAccount]:
+    """Two of the accounts that are connected to a platform, which share its database."""
     rows = platform.sim.account.tables["accounts"].shelf.rows()
     ids = [row.id for row in rows if row.id != platform.sim.account.id][:2]
     return [OneAccount(platform.sim, platform.destination, changes={"stripe_account": id}, account_id=id) for id in ids]

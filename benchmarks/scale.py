@@ -1,0 +1,112 @@
+"""How long scheduled runs over many accounts take, and what bounds them: a simulation, which sends no request.
+
+`python -m benchmarks.scale` prints the table of docs/scale.md. The requests of a part are paced by the limiter that
+loads use, against a clock that only the simulation moves; parts wait for a slot as Airflow's tasks do.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from pipelines.sync.cadence import Last, due_lists
+from pipelines.sync.parts import list_parts
+from pipelines.sync.settings import SyncSettings
+from sources.fetch.limiter import Limiter
+from sources.stripe_api.catalogue import CATALOGUE
+
+ACCOUNTS = (1, 10, 100, 1_000, 10_000)
+SLOTS = 4  # the default; doubled until the hour's events are applied in half an hour
+HALF_AN_HOUR = 1_800.0
+RATE = 100 * 0.5  # requests a second of a live account, and the share of it that is used by default
+
+START = 3.0  # seconds of one processor in which a task starts
+EVENTS, BUSY_EVENTS = 1, 50  # requests for an hour's events: of a quiet account, and of one with 5,000 events
+BUSY = 100  # one account of so many is a busy one
+DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run of the DAG costs: tasks, seconds until its end, requests, and processors that are busy on average."""
+
+    tasks: int
+    seconds: float
+    requests: int
+
+    @property
+    def processors(self) -> float:
+        """How many processors its tasks' starts keep busy."""
+        return self.tasks * START / self.seconds
+
+
+class Clock:
+    """Seconds that pass only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += seconds
+
+
+@cache
+def seconds_of(requests: int, slots: int) -> float:
+    """Seconds that a part with one of so many slots takes for its requests, each answered at once."""
+    clock = Clock()
+    limiter = Limiter(RATE / slots, clock=lambda: clock.now, sleep=clock.sleep)
+    for _ in range(requests):
+        limiter.acquire("/v1/events")
+        limiter.succeeded("/v1/events")
+    return clock.now
+
+
+def run(parts: Iterable[int], slots: int) -> Run:
+    """Parts of so many requests each, in order; one begins whenever a slot is free."""
+    free = [0.0] * slots
+    tasks = requests = 0
+    for part in parts:
+        heapq.heapreplace(free, free[0] + START + seconds_of(part, slots))
+        tasks, requests = tasks + 1, requests + part
+    return Run(tasks, max(free), requests)
+
+
+def hourly(accounts: int, slots: int) -> Run:
+    """The events of an hour."""
+    return run((BUSY_EVENTS if number % BUSY == 0 else EVENTS for number in range(accounts)), slots)
+
+
+@cache
+def lists() -> Sequence[int]:
+    """Requests for an account's lists that are due once a day, by area: one for each list."""
+    last = {one.name: Last(at=0, status="complete") for one in CATALOGUE.select()}
+    due = due_lists(CATALOGUE.select(), last, DAY, SyncSettings(), ())
+    return [len(part["RESOURCES"].split(",")) for part in list_parts("", (one.resource for one in due), (), None)]
+
+
+def daily(accounts: int, slots: int) -> Run:
+    """The lists of a day, which are all due in one run, after its events."""
+    return run((part for _ in range(accounts) for part in lists()), slots)
+
+
+def main() -> None:
+    """Prints the table."""
+    print("                    the hour's events              the day's lists")
+    print("accounts  slots     tasks  minutes  requests/s     tasks    hours  requests/s  processors")
+    for accounts in ACCOUNTS:
+        slots = SLOTS
+        while (events := hourly(accounts, slots)).seconds > HALF_AN_HOUR:
+            slots *= 2
+        day = daily(accounts, slots)
+        print(
+            f"{accounts:>8,}  {slots:>5}  {events.tasks:>8,} {events.seconds / 60:>8.1f} "
+            f"{events.requests / events.seconds:>11.1f}  {day.tasks:>8,} {day.seconds / 3_600:>8.1f} "
+            f"{day.requests / day.seconds:>11.1f} {max(events.processors, day.processors):>11.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
