@@ -129,9 +129,7 @@ class State:
         create_missing(self._database, dataset, self.relations(with_all=with_all))
         for table, column, kind in (("sync_runs", "asked", json_type), ("sync_accounts", "full_refresh", "text")):
             if not has_column(self._database, dataset, table, column):  # an older version made the table
-                self._database.execute(
-                    f"ALTER TABLE {self._dataset}.{table} ADD COLUMN IF NOT EXISTS {column} {kind}"
-                )
+                self._database.execute(f"ALTER TABLE {self._dataset}.{table} ADD COLUMN IF NOT EXISTS {column} {kind}")
 
     def relations(self, *, with_all: bool = False) -> dict[str, str]:
         """The tables by name, with the statement that makes each; see `create`."""

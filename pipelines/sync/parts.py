@@ -35,11 +35,11 @@ AREAS: Mapping[str, str] = {
     **dict.fromkeys(("financial_connections", "issuing", "treasury"), "issuing"),
     **dict.fromkeys(("commerce", "core", "money_management"), "v2"),
 }
-OTHER_AREA = "payments"
 """The area of a resource, by the first word of its path after the version; `OTHER_AREA` where none is named here.
 
 Children lie in the area of their parents, so that one part reads the parents first.
 """
+OTHER_AREA = "payments"
 
 
 def area_of(resource: Resource) -> str:
