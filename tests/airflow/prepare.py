@@ -1,7 +1,7 @@
 """Fills the metadata of a fresh Airflow, in Airflow's own interpreter: tables, a pool, Connections, and the DAGs.
 
-One process does what `airflow db migrate`, `pools set`, `connections add` and `dags reserialize` do in four. Its argument
-is JSON: the pool's name and slots, and the Connections.
+One process does what `airflow db migrate`, `pools set`, `connections add` and `dags reserialize` do in four. Its
+argument is JSON: the pool's name and slots, and the Connections.
 """
 
 from __future__ import annotations
