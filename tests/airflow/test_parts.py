@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pipelines.sync.parts import Task, area_of, forget_progress, list_parts, scope_of
+from pipelines.warehouse.problems import AlreadyRunning
 from sources.stripe_api.catalogue import RESOURCES, Resource, select
 from tests.airflow.conftest import OneAccount
 from tests.pipelines.mirror import Mirror
@@ -95,6 +96,17 @@ def test_a_full_refresh_forgets_once(platform: Mirror, connected: Sequence[OneAc
         with one.session("stripe_sync", scope="events") as session:
             forget_progress(session, one.account_id, name)
             assert all((not status.progress) is forgets for status in session.state.read_resources().values())
+
+
+def test_a_full_refresh_is_refused_while_a_part_reads_lists(platform: Mirror, connected: Sequence[OneAccount]) -> None:
+    """Such a part would save what it had read before as read again: the refresh is refused, and tried again later."""
+    one = connected[0]
+    one.sync("quotes")
+    with one.session("stripe_sync lists", scope=scope_of("billing", one.account_id)):
+        with one.session("stripe_sync", scope="events") as session, pytest.raises(AlreadyRunning):
+            forget_progress(session, one.account_id, "first")
+        progress = "select progress from stripe.sync_status where resource = 'quotes'"
+        assert platform.destination.value(progress) != {}
 
 
 @pytest.mark.timeout(300)
