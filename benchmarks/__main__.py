@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("load", "latency", "lists", "rows", "packages", "start", "sync", "webhooks", "metrics")
+NAMES = ("load", "latency", "lists", "rows", "packages", "start", "sync", "webhooks", "metrics", "page")
 FULL = "--full"  # is an option of `load`
 
 

@@ -12,7 +12,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import psutil
 
@@ -75,6 +76,14 @@ def customer_of(api: str, key: str) -> str:
 
 def sink(environment: Mapping[str, str]) -> tuple[float, float]:
     """Seconds until the sink is ready, and its memory then, in MB."""
+    began = time.perf_counter()
+    with running_sink(environment) as (process, _):
+        return time.perf_counter() - began, psutil.Process(process.pid).memory_info().rss / 1e6
+
+
+@contextmanager
+def running_sink(environment: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A sink as a process, once it is ready, and its port. Raises RuntimeError where it does not become ready."""
     port = free_port()
     command: Sequence[str] = [sys.executable, "-m", "webhook_sink", "--port", str(port)]
     secret = {"STRIPE_WEBHOOK_SECRET": "whsec_benchmark"}
@@ -87,7 +96,7 @@ def sink(environment: Mapping[str, str]) -> tuple[float, float]:
             if process.poll() is not None or time.perf_counter() - began > PATIENCE:
                 raise RuntimeError("the sink did not become ready")
             time.sleep(0.01)
-        return time.perf_counter() - began, psutil.Process(process.pid).memory_info().rss / 1e6
+        yield process, port
     finally:
         process.terminate()
         process.wait()
