@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from typing import Any
 
 import orjson
@@ -98,7 +99,11 @@ def test_prepared_statement_that_is_not_as_it_was_is_an_outage_and_the_batch_is_
 
     async def body(sink: Sink) -> list[str]:
         outcomes = await deliver(sink, changed(1), changed(2, balance=1))
-        async with sink.pool.connection() as connection:
+        async with AsyncExitStack() as taken:
+            prepared: list[Any] = []
+            while not prepared:  # a busy sink has opened others, which have committed nothing
+                connection = await taken.enter_async_context(sink.pool.connection())
+                prepared = await (await connection.execute("select 1 from pg_prepared_statements")).fetchall()
             assert connection.is_direct
             await spoil(connection, spoilt)
         return outcomes + await deliver(sink, changed(3), changed(4, name="x"), changed(5))
