@@ -35,6 +35,7 @@ _MAX_EXPONENT = 4300
 """Numbers of 10**4300 and more are refused, as Python refuses longer integers; Postgres' numeric ends at 10**131072."""
 
 _FIRST_WITH_EXPONENT = 1e16
+_MAY_BE_LARGE = re.compile(rb"[0-9]{16}|[0-9][eE]")  # how a number from 1e16 is written; strings have such signs too
 _END = object()
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
@@ -163,9 +164,10 @@ def _in_range(token: re.Match[bytes], instead: bytes) -> bytes:
     return token[0]
 
 
-def in_digits(value: Any) -> Any:
-    """The JSON value with whole numbers from 1e16 as integers: jsonb gives 6.5e+16 back as 65000000000000000."""
-    return _mapped(value, _in_digits, str)
+def parse_in_digits(body: bytes) -> Any:
+    """As `parse`, with whole numbers from 1e16 as integers: jsonb gives 6.5e+16 back as 65000000000000000."""
+    value = parse(body)
+    return _mapped(value, _in_digits, str) if _MAY_BE_LARGE.search(body) else value
 
 
 def _in_digits(value: Any) -> Any:

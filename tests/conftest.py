@@ -79,6 +79,7 @@ def pytest_configure(config: pytest.Config) -> None:
     }
 
 
+@pytest.hookimpl(optionalhook=True)  # not there under -p no:xdist
 def pytest_xdist_auto_num_workers() -> int:
     """`-n auto` and `-n logical`: more workers than processors, since a worker waits for its databases."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -29,7 +29,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from sources.json_text import escaped, in_digits, parse, storable
+from sources.json_text import escaped, parse_in_digits, storable
 
 if TYPE_CHECKING:
     from sources.catalogue import ColumnType
@@ -111,7 +111,7 @@ def restore(kind: ColumnType, value: Any, iso: bool = False) -> Any:
     if kind == "decimal":
         return decimal_text(value)
     if kind == "json" and type(value) is str:
-        return in_digits(parse(value.encode()))
+        return parse_in_digits(value.encode())
     return value
 
 
