@@ -1,4 +1,4 @@
-"""One package into the database by dlt's destination clients: tables are made, files staged, staged rows merged.
+"""One package into the database by dlt's destination clients: tables are made, files staged, their rows merged.
 
 dlt's pipeline takes three steps for that, extract, normalize and load, each of which reads and writes what the one
 before has left on disk: for a small package they cost ten times what the database does. The files of ours are ready, so
@@ -8,7 +8,7 @@ that the last step is enough. What dlt keeps is the same: its tables, the stored
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from dlt.common.storages.load_package import create_load_id
 
 from pipelines.loading.dlt_configuration import refuse_another_target
 from pipelines.warehouse.merge import Contents
-from pipelines.warehouse.package_merge import package_merges
+from pipelines.warehouse.package_merge import Staged, package_merges
 
 if TYPE_CHECKING:
     from dlt.common.destination import Destination
@@ -69,13 +69,6 @@ def open_client(target: Target, schema: Schema) -> Any:
     return client
 
 
-def make_tables(client: Any, tables: Iterable[str]) -> None:
-    """Creates what is missing of the dataset that the client has, of these tables and of their columns."""
-    if not client.is_storage_initialized():
-        client.initialize_storage()
-    client.update_stored_schema(only_tables=list(tables))
-
-
 def load_files(target: Target, files: Mapping[str, File]) -> None:
     """Merges the rows of some files into the tables of their names; a signal ends it between two statements.
 
@@ -85,15 +78,13 @@ def load_files(target: Target, files: Mapping[str, File]) -> None:
     client = open_client(target, schema)
     with client:
         sql = client.sql_client
-        make_tables(client, [*files, *schema.dlt_table_names()])
-        with client.with_staging_dataset():
-            make_tables(client, files)
-            for name, file in files.items():
-                raise_if_signalled()
-                client.stage_file(name, str(file.path))
+        made = client.make_tables([*files, *schema.dlt_table_names()])
+        staged = {
+            name: Staged(rows, replace(files[name].contents, alone=name in made and client.has_one_writer))
+            for name, rows in client.stage({name: file.path for name, file in files.items()}).items()
+        }
         tables = [schema.get_table(name) for name in files]
-        contents = {name: file.contents for name, file in files.items()}
-        for statements in package_merges(sql, tables, contents, target.catalogue, target.schema):
+        for statements in package_merges(sql, tables, staged, target.catalogue, target.schema):
             raise_if_signalled()
             with sql.begin_transaction():
                 for statement in statements:

@@ -8,8 +8,9 @@ Knows dlt; knows no HTTP and no progress: the caller saves that after `load` has
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,10 +25,15 @@ from pipelines.warehouse.database import Database, has_table
 from pipelines.warehouse.merge import ACCOUNT, PARENT, SET_MARKER, SOURCE, SYNCED_AT, Contents
 from pipelines.warehouse.problems import DatabaseProblem, explained
 from pipelines.warehouse.verdict import refusal_of
-from sources.columns.arrow import types_of
+from sources.columns.arrow import ARROW_TYPES, types_of, with_columns
 from sources.columns.columns import Columns
 from sources.columns.dlt_hints import dlt_columns, key_columns
 from sources.errors import ConnectorError
+
+if TYPE_CHECKING:
+    from dlt.common.schema.typing import TColumnSchema
+
+    from sources.catalogue import ColumnType
 
 FEW = 1_000  # children of an account that are read rather than looked for
 MIN_BLOCK = 2**20  # bytes of a CSV file that Arrow reads at once
@@ -46,6 +52,12 @@ def write_csv(table: pa.Table, path: Path) -> None:
     with csv.CSVWriter(path, plain, write_options=csv.WriteOptions(quoting_style="needed")) as file:
         for start in range(0, told.num_rows, BATCH_ROWS):
             file.write_table(told.slice(start, BATCH_ROWS).combine_chunks().cast(plain))
+
+
+def write_parquet(table: pa.Table, path: Path, columns: Mapping[str, TColumnSchema]) -> None:
+    """Parquet with all of the columns, in dlt's terms: the merge selects each of them from the file."""
+    types = {name: ARROW_TYPES[cast("ColumnType", column["data_type"])] for name, column in columns.items()}
+    parquet.write_table(with_columns(table, pa.schema(types)), path, compression="none")
 
 
 def read_csv(path: Path, schema: pa.Schema) -> pa.Table:
@@ -176,13 +188,13 @@ class Loader:
     def _file(self, folder: Path, name: str, table: pa.Table) -> File:
         """The table as a file of the format that the database copies from."""
         path = self._path(folder, name)
+        columns = dlt_columns(name, self._columns, types_of(table.schema))
         if self._is_postgres:
             write_csv(table, path)
         else:
-            parquet.write_table(table, path, compression="none")
+            write_parquet(table, path, columns)
         known = self._columns.catalogue.tables[name]
-        contents = contents_of(table, key_columns(known), known.witness)
-        return File(path, dlt_columns(name, self._columns, types_of(table.schema)), contents)
+        return File(path, columns, contents_of(table, key_columns(known), known.witness))
 
     def _read(self, folder: Path, name: str, schema: pa.Schema) -> pa.Table:
         """The table that `_file` wrote."""

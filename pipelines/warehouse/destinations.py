@@ -9,13 +9,15 @@ with the dlt schema.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
 from dlt.common.destination import Destination, DestinationCapabilitiesContext
 from dlt.common.destination.typing import PreparedTableSchema
+from dlt.common.runtime.signals import raise_if_signalled
 from dlt.common.schema import Schema
 from dlt.common.schema.typing import TColumnSchema, TSchemaTables
 from dlt.destinations import duckdb as dlt_duckdb
@@ -43,6 +45,15 @@ class _SharedTables(SqlJobClientBase):
         if table_name not in self._prepared:
             self._prepared[table_name] = super().prepare_load_table(table_name)
         return self._prepared[table_name]
+
+    def make_tables(self, tables: Iterable[str]) -> set[str]:
+        """Creates what is missing of the dataset, of these tables and of their columns; returns the tables it made."""
+        if not self.is_storage_initialized():
+            self.initialize_storage()
+        update = self.update_stored_schema(only_tables=list(tables)) or {}
+        return {
+            name for name, added in update.items() if any(one.get("primary_key") for one in added["columns"].values())
+        }
 
     @property
     def _is_staging(self) -> bool:
@@ -130,19 +141,29 @@ class _SharedTables(SqlJobClientBase):
 class GuardedPostgresClient(_SharedTables, PostgresClient):
     """Postgres: unlogged staging tables that nobody tends, an index on children's parents."""
 
-    def stage_file(self, table: str, path: str) -> None:
-        """Puts the rows of a CSV file into an emptied table of the dataset; the header names the columns.
+    has_one_writer = False
+
+    def stage(self, files: Mapping[str, Path]) -> dict[str, str]:
+        """Copies CSV files into emptied tables of the staging dataset. Returns what a merge selects from, by table."""
+        with self.with_staging_dataset():
+            self.make_tables(files)
+            return {table: self._copied(table, path) for table, path in files.items()}
+
+    def _copied(self, table: str, path: Path) -> str:
+        """The header of the file names the columns.
 
         An empty string is quoted, a null is nothing: dlt's own job makes nulls of both.
         """
+        raise_if_signalled()
         name = self.sql_client.make_qualified_table_name(table)
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             header = file.readline().decode("utf-8").strip()
             columns = ", ".join(self.sql_client.escape_column_name(column.strip('"')) for column in header.split(","))
             with self.sql_client.begin_transaction(), self.sql_client.native_connection.cursor() as cursor:
                 cursor.execute(f"TRUNCATE TABLE {name}")
                 copy = f"COPY {name} ({columns}) FROM STDIN WITH (FORMAT csv, NULL '', ENCODING 'UTF8')"
                 cursor.copy_expert(copy, file, size=262_144)
+        return name
 
     def _lock_tables(self) -> None:
         self.sql_client.execute_sql(
@@ -165,12 +186,12 @@ class GuardedPostgresClient(_SharedTables, PostgresClient):
 class GuardedDuckDbClient(_SharedTables, DuckDbClient):
     """DuckDB: one process has the file, so that a process-wide lock is lock enough."""
 
-    def stage_file(self, table: str, path: str) -> None:
-        """Puts the rows of a Parquet file into an emptied table of the dataset."""
-        name, file = self.sql_client.make_qualified_table_name(table), path.replace("'", "''")
-        with self.sql_client.begin_transaction():
-            self.sql_client.execute_sql(f"DELETE FROM {name}")
-            self.sql_client.execute_sql(f"INSERT INTO {name} BY NAME SELECT * FROM read_parquet('{file}')")
+    has_one_writer = True
+
+    def stage(self, files: Mapping[str, Path]) -> dict[str, str]:
+        """What a merge selects from, by table: the Parquet files themselves, with the column `file_row_number`."""
+        quoted = {table: str(path).replace("'", "''") for table, path in files.items()}
+        return {table: f"read_parquet('{path}', file_row_number = true)" for table, path in quoted.items()}
 
 
 class _Guarded(Destination[Any, Any]):

@@ -49,26 +49,30 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What may be among staged rows: whole objects, tombstones, set markers, and several states of one object."""
+    """What may be among staged rows: whole objects, tombstones, set markers, and several states of one object.
+
+    `alone`: the table is new, and no other writer can have put a row into it.
+    """
 
     objects: bool = True
     tombstones: bool = True
     markers: bool = True
     repeated: bool = True
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """One table's merge. Identifiers in `target` and `staging` are quoted and qualified already; column names are not.
+    """One table's merge. `target` and `staging`, which is selected from, are SQL already; column names are not.
 
-    `columns`: every column of the target that the incoming rows speak for, the own columns included.
-    `key`: the primary key, `_account_id` included. `arrival`: an expression that grows with the order of arrival of the
-    staged rows (`ctid` in Postgres, `rowid` in DuckDB). `holder` is given for children whose holder's table exists.
-    `unseen` are the columns that no event shows: whole objects that come with one say nothing about them. `others` are
-    the provider's columns that another writer has added since: the incoming objects lack them. `kept` are columns that
-    only some lists tell: a state without one leaves it as it is. `remade` says that a
-    deleted object can be made again under its id, within the same second even. `witness` is the column by which a whole
-    object is told from a tombstone, where it is null. `contents` says what may be staged: nothing is done for the rest.
+    `columns`: every column of the target that the incoming rows speak for, the own columns included. `key`: the primary
+    key, `_account_id` included. `arrival`: an expression that grows with the order of arrival of the staged rows
+    (`ctid` in Postgres, `file_row_number` of a Parquet file in DuckDB). `holder` is given for children whose holder's
+    table exists. `unseen` are the columns that no event shows: whole objects that come with one say nothing about them.
+    `others` are the provider's columns that another writer has added since: the incoming objects lack them. `kept` are
+    columns that only some lists tell: a state without one leaves it as it is. `remade` says that a deleted object can
+    be made again under its id, within the same second even. `witness` is the column by which a whole object is told
+    from a tombstone, where it is null. `contents` says what may be staged: nothing is done for the rest.
     """
 
     target: str
@@ -101,13 +105,20 @@ class Merge:
         return statements
 
     def upsert(self) -> str:
-        """Whole objects: insert, or replace the row unless it is newer."""
+        """Whole objects: insert, or replace the row unless it is newer.
+
+        A new table has no rows to replace. DuckDB plans for them as long as all the rest of a small merge takes.
+        """
+        insert = (
+            f"INSERT INTO {self.target} AS d ({_list(self.columns)})"
+            f" {self._newest(self.columns, f'{_quote(self.witness)} IS NOT NULL{self._timely()}')}"
+        )
+        if self.contents.alone:
+            return insert
         values = [name for name in self.columns if name not in self.key]
         kept = "" if self.remade else f" AND (d.{DELETED_AT} IS NULL OR excluded.{DELETED_AT} IS NOT NULL)"
         return (
-            f"INSERT INTO {self.target} AS d ({_list(self.columns)})"
-            f" {self._newest(self.columns, f'{_quote(self.witness)} IS NOT NULL{self._timely()}')}"
-            f" ON CONFLICT ({_list(self.key)}) DO UPDATE SET {self._assigned(values)}{_nulls(self.others)}"
+            f"{insert} ON CONFLICT ({_list(self.key)}) DO UPDATE SET {self._assigned(values)}{_nulls(self.others)}"
             f" WHERE d.{AS_OF} IS NULL OR excluded.{AS_OF} > d.{AS_OF}"
             f" OR (excluded.{AS_OF} = d.{AS_OF}{kept})"
         )
@@ -188,7 +199,7 @@ class Merge:
         if self.contents.repeated:
             order = f"{_list(self.key)}, {AS_OF} DESC, {self.arrival} DESC"
             return f"SELECT DISTINCT ON ({_list(self.key)}) {found} ORDER BY {order}"
-        return f"SELECT {found}" if self.arrival == "rowid" else f"SELECT {found} ORDER BY {_list(self.key)}"
+        return f"SELECT {found}" if self.arrival != "ctid" else f"SELECT {found} ORDER BY {_list(self.key)}"
 
 
 def holder_of(

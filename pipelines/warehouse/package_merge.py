@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dlt.common.schema.utils import get_columns_names_with_prop
@@ -23,20 +24,25 @@ Stored = Mapping[str, Sequence[str]]
 """table -> the columns that it has in the database, whoever made them; without tables that are not there."""
 
 
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What a table's merge selects from, as SQL has it after FROM, and what its rows are."""
+
+    rows: str
+    contents: Contents
+
+
 def package_merges(
     sql_client: SqlClientBase[Any],
     tables: Collection[TTableSchema],
-    contents: Mapping[str, Contents],
+    staged: Mapping[str, Staged],
     catalogue: Catalogue,
     schema: str,
 ) -> list[list[str]]:
-    """The statements of each table's merge, to be run in one transaction; `schema` is the stored schema's name.
-
-    `contents` says what each table's staged rows are.
-    """
+    """The statements of each table's merge, to be run in one transaction; `schema` is the stored schema's name."""
     names = [str(table["name"]) for table in tables]
     stored = _stored_columns(sql_client, {*names, *_holders(catalogue, names)})
-    merges = [_merge_of(table, contents, sql_client, catalogue, schema, stored) for table in tables]
+    merges = [_merge_of(table, staged[str(table["name"])], sql_client, catalogue, schema, stored) for table in tables]
     return [[*_statistics(merge), *merge.statements()] for merge in merges]
 
 
@@ -60,7 +66,7 @@ def _statistics(merge: Merge) -> list[str]:
 
 def _merge_of(
     table: TTableSchema,
-    contents: Mapping[str, Contents],
+    staged: Staged,
     sql_client: SqlClientBase[Any],
     catalogue: Catalogue,
     schema: str,
@@ -68,15 +74,13 @@ def _merge_of(
 ) -> Merge:
     name = str(table["name"])
     known = catalogue.tables.get(name) or Table(name, ())
-    with sql_client.with_staging_dataset():
-        staging = sql_client.make_qualified_table_name(name)
     columns = tuple(get_columns_names_with_prop(table, "name"))
     return Merge(
         target=sql_client.make_qualified_table_name(name),
-        staging=staging,
+        staging=staged.rows,
         columns=columns,
         key=tuple(get_columns_names_with_prop(table, "primary_key")),
-        arrival="ctid" if sql_client.capabilities.sqlglot_dialect == "postgres" else "rowid",
+        arrival="ctid" if sql_client.capabilities.sqlglot_dialect == "postgres" else "file_row_number",
         holder=holder_of(catalogue, name, stored.__contains__, sql_client.make_qualified_table_name),
         unseen=known.shown_on_request,
         others=_added_since(
@@ -85,7 +89,7 @@ def _merge_of(
         kept=tuple(dict(known.kept)),
         remade=known.chosen_id,
         witness=known.witness,
-        contents=contents[name],
+        contents=staged.contents,
     )
 
 

@@ -112,7 +112,7 @@ def concat(tables: Sequence[pa.Table]) -> pa.Table:
     """
     runs = _runs_of_equal_schemas(tables)
     if len(runs) > 1:
-        runs = [_with_columns(run, _union([run.schema for run in runs])) for run in runs]
+        runs = [with_columns(run, _union([run.schema for run in runs])) for run in runs]
     return pa.concat_tables(runs)
 
 
@@ -198,7 +198,8 @@ def _union(schemas: Sequence[pa.Schema]) -> pa.Schema:
     return pa.schema([fields[name] for name in order])
 
 
-def _with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table's columns in the order of a schema; those that it lacks are null."""
     present = set(table.column_names)
     return pa.Table.from_arrays(
         [table[field.name] if field.name in present else pa.nulls(table.num_rows, field.type) for field in schema],

@@ -12,11 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from psycopg.conninfo import make_conninfo
-from pyarrow import parquet
 
 from pipelines.configuration.settings import Settings
 from pipelines.loading.dlt_load import File, Target, load_files
-from pipelines.loading.loader import contents_of, write_csv
+from pipelines.loading.loader import contents_of, write_csv, write_parquet
 from pipelines.session import open_database
 from pipelines.warehouse.database import Database
 from sources.stripe_api.catalogue import CATALOGUE
@@ -75,7 +74,7 @@ def load(database: Database, folder: Path, tables: dict[str, pa.Table], extra: d
         if database.dialect == "postgres":
             write_csv(data, folder / name)
         else:
-            parquet.write_table(data, folder / name)
+            write_parquet(data, folder / name, columns)
     staging = "stripe_staging"
     load_files(Target(database.destination(staging), CATALOGUE, "stripe", "stripe", staging), files)
 

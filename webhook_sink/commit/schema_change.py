@@ -11,7 +11,7 @@ from dlt.common.destination.exceptions import DestinationException
 from dlt.common.schema.typing import TColumnSchema
 
 from pipelines.loading.dlt_configuration import own_configuration
-from pipelines.loading.dlt_load import Target, make_tables, open_client, schema_of
+from pipelines.loading.dlt_load import Target, open_client, schema_of
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import database_error_of, state_of
 from pipelines.warehouse.verdict import RACES, verdict_of
@@ -48,7 +48,7 @@ def change(
         client = open_client(target, schema)
         try:
             with client:
-                make_tables(client, [*wanted, *schema.dlt_table_names()])
+                client.make_tables([*wanted, *schema.dlt_table_names()])
         except DestinationException as error:
             failure = database_error_of(error)
             if failure is None or verdict_of(failure) == "moved" or state_of(failure) in RACES:
