@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +37,7 @@ def transaction_pooler(address: str, *, pool_size: int = 5, **settings: object) 
         "auth_type": "trust",
         "auth_file": folder / "users",
         "query_wait_timeout": 60,  # a busy machine starts servers slowly
-        **dict.fromkeys(("log_connections", "log_disconnections", "log_stats"), 0),  # nobody reads its pipe
+        "verbose": 1,
         **({"max_prepared_statements": 0} if _version() >= (1, 21) else {}),
         **settings,
     }
@@ -54,22 +55,29 @@ def transaction_pooler(address: str, *, pool_size: int = 5, **settings: object) 
             shutil.chown(path, account)
     command = [PROGRAM, *(() if account is None else ("-u", account)), str(folder / "ini")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    said: list[str] = []
+    rest = threading.Thread(target=lambda: said.extend(process.stderr or ()), daemon=True)  # a full pipe would stop it
     try:
-        _wait_until_up(process)
+        said += _read_until_up(process)
+        rest.start()
         yield make_conninfo(user=user, host=str(folder), port=6432, dbname=words.get("dbname", user))
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        if rest.is_alive():
+            rest.join()
+        print("".join(said))  # shown where the test fails
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait_until_up(process: subprocess.Popen[str]) -> None:
+def _read_until_up(process: subprocess.Popen[str]) -> list[str]:
+    """The lines of its log until it takes connections."""
     assert process.stderr is not None
     said = []
     for line in process.stderr:
         said.append(line)
         if "process up" in line:
-            return
+            return said
     raise AssertionError("PgBouncer did not start:\n" + "".join(said))
 
 

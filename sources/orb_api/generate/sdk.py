@@ -42,7 +42,7 @@ class Shape:
 
 def version() -> str:
     """The SDK's version ("4.90.0")."""
-    return orb.__version__
+    return str(orb.__version__)
 
 
 def operations() -> list[Operation]:
