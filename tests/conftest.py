@@ -151,7 +151,14 @@ def new_server() -> Iterator[Any]:
 
 @pytest.fixture
 def postgres_url(postgres_server: str) -> Iterator[str]:
-    """URL of an empty database of this test's own, dropped afterwards with every connection that is left to it."""
+    """URL of an empty database of this test's own."""
+    with new_database(postgres_server) as url:
+        yield url
+
+
+@contextmanager
+def new_database(postgres_server: str) -> Iterator[str]:
+    """URL of an empty database, dropped afterwards with every connection that is left to it."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         how = sql.SQL(FASTEST if connection.info.server_version >= 150000 else "")

@@ -24,7 +24,7 @@ from sources.stripe_api.catalogue import CATALOGUE, TABLES
 from sources.stripe_api.catalogue.fields import fields_of
 from sources.stripe_api.objects.rows import object_of
 from tests.sources.json_values import decimals, floats, identical, instants, integers, strings, values
-from tests.sources.test_rows import assert_same_object, batches, exploded
+from tests.sources.test_rows import MANY_VALUES, assert_same_object, batches, exploded
 
 STAMP = Stamp("acct_1", 1_760_000_000, "list")
 NOW = datetime(2025, 11, 1, 12, 30, 0, 123456, tzinfo=UTC)
@@ -125,6 +125,7 @@ def test_each_kind_of_value_in_each_kind_of_column(value: Any) -> None:
     assert_fits_or_varies("v2_core_accounts", "created", "timestamp", [value, None])
 
 
+@MANY_VALUES
 @given(batches())
 def test_arrow_and_typed_rows_agree(batch: tuple[str, list[dict[str, Any]]]) -> None:
     table, objects = batch
@@ -135,6 +136,7 @@ def test_arrow_and_typed_rows_agree(batch: tuple[str, list[dict[str, Any]]]) -> 
     assert (one.escaped(), one.variants()) == (other.escaped(), other.variants())
 
 
+@MANY_VALUES
 @given(batches())
 def test_object_is_rebuilt_from_its_arrow_row(batch: tuple[str, list[dict[str, Any]]]) -> None:
     table, objects = batch
@@ -143,6 +145,7 @@ def test_object_is_rebuilt_from_its_arrow_row(batch: tuple[str, list[dict[str, A
         assert_same_object(table, object_of(table, row, known), original)
 
 
+@MANY_VALUES
 @given(batches(), st.permutations(range(4)))
 def test_order_of_pages_does_not_change_types_once_learned(
     batch: tuple[str, list[dict[str, Any]]], order: list[int]
@@ -157,6 +160,7 @@ def test_order_of_pages_does_not_change_types_once_learned(
         assert_same_object(table, obj, objects[place])
 
 
+@MANY_VALUES
 @given(st.lists(batches(), min_size=1, max_size=5))
 def test_concat_is_the_rows_of_all_pages(pages: list[tuple[str, list[dict[str, Any]]]]) -> None:
     table = pages[0][0]

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sources.columns.columns import OWN_COLUMNS, Columns
@@ -332,6 +332,10 @@ def objects(draw: st.DrawFn, table: str) -> dict[str, Any]:
     return {**fields, **({"id": draw(st.sampled_from(["x_1", "x_2"]))} if TABLES[table].key else {})}
 
 
+MANY_VALUES = settings(max_examples=40)
+"""For batches: each example has up to four objects of nine fields."""
+
+
 @st.composite
 def batches(draw: st.DrawFn) -> tuple[str, list[dict[str, Any]]]:
     table = draw(tables)
@@ -357,6 +361,7 @@ def assert_same_object(table: str, rebuilt: Mapping[str, Any], original: Mapping
             assert (type(value), back) == (int, value), (name, value, back)
 
 
+@MANY_VALUES
 @given(batches())
 def test_object_is_rebuilt_from_its_row(batch: tuple[str, list[dict[str, Any]]]) -> None:
     table, originals = batch
@@ -366,6 +371,7 @@ def test_object_is_rebuilt_from_its_row(batch: tuple[str, list[dict[str, Any]]])
         assert_same_object(table, object_of(table, row, known), original)
 
 
+@MANY_VALUES
 @given(batches())
 def test_comparable_says_what_is_rebuilt(batch: tuple[str, list[dict[str, Any]]]) -> None:
     table, originals = batch

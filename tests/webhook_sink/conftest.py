@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from pipelines.configuration.settings import Settings
 from simulator import Simulator
 from simulator.account.deliveries import signature
 from sources.stripe_api.events.webhook import read_event
+from tests.conftest import new_database
 from webhook_sink.http.server import server_of
 from webhook_sink.settings import SinkSettings
 from webhook_sink.sink import Sink
@@ -169,6 +170,21 @@ class Served:
 @pytest.fixture
 def serve(postgres_url: str) -> Iterator[Callable[..., Served]]:
     """`serve(sim=None, **options)`: a sink behind HTTP, ready; its clock stands at NOW."""
+    with servers(postgres_url) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def refusing(postgres_server: str) -> Iterator[Served]:
+    """A sink for all tests of a module that send it only what it refuses: at the end its ledger is still empty."""
+    with new_database(postgres_server) as url, servers(url) as start:
+        yield start()
+        assert Stored(url).value("select count(*) from stripe.stripe_webhook_events") == 0
+
+
+@contextmanager
+def servers(postgres_url: str) -> Iterator[Callable[..., Served]]:
+    """What `serve` does, for a database; all sinks end with the block."""
     with ExitStack() as running:
 
         def start(

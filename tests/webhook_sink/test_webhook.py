@@ -79,18 +79,17 @@ def test_several_secrets_are_valid_while_one_rolls(serve: Serve) -> None:
         f"t={NOW},v0={{good}}",
     ],
 )
-def test_bad_signature_is_400_and_leaves_no_trace(serve: Serve, stored: Stored, header: str) -> None:
+def test_bad_signature_is_400_and_leaves_no_trace(refusing: Served, header: str) -> None:
     body = orjson.dumps(event("customer.created", CUSTOMER))
     good = signature(body, [SECRET], NOW).partition("v1=")[2]
-    answer = serve().post(body, header.replace("{good}", good).encode().decode("latin-1"))
+    answer = refusing.post(body, header.replace("{good}", good).encode().decode("latin-1"))
     assert answer.status == 400
     assert SECRET.encode() not in answer.data
-    assert stored.value("select count(*) from stripe.stripe_webhook_events") == 0
 
 
-def test_signature_of_another_body_is_400(serve: Serve) -> None:
+def test_signature_of_another_body_is_400(refusing: Served) -> None:
     body = orjson.dumps(event("customer.created", CUSTOMER))
-    assert serve().post(body + b" ", signature(body, [SECRET], NOW)).status == 400
+    assert refusing.post(body + b" ", signature(body, [SECRET], NOW)).status == 400
 
 
 def test_signature_past_its_tolerance_is_400(serve: Serve) -> None:
@@ -128,10 +127,10 @@ def test_signature_is_found_wherever_proxies_have_put_it(serve: Serve, stored: S
     assert stored.ledger() == ("processed", 1, None)
 
 
-def test_many_timestamps_cost_no_more_than_a_few_signatures(serve: Serve) -> None:
+def test_many_timestamps_cost_no_more_than_a_few_signatures(refusing: Served) -> None:
     body = orjson.dumps(event("customer.created", CUSTOMER))
     many = ",".join(f"t={NOW - 1 - n},v1={'0' * 64}" for n in range(100))
-    assert serve().post(body, f"{many},{signature(body, [SECRET], NOW)}").status == 400
+    assert refusing.post(body, f"{many},{signature(body, [SECRET], NOW)}").status == 400
 
 
 PLAIN = orjson.dumps(event("customer.created", CUSTOMER))
@@ -151,14 +150,13 @@ PLAIN = orjson.dumps(event("customer.created", CUSTOMER))
 )
 @pytest.mark.parametrize("signed", ["before", "after"])
 def test_body_that_a_proxy_has_encoded_is_400_and_says_so(
-    serve: Serve, stored: Stored, body: bytes, coding: str, said: str, signed: str
+    refusing: Served, body: bytes, coding: str, said: str, signed: str
 ) -> None:
     header = signature(PLAIN if signed == "before" else body, [SECRET], NOW)
-    answer = serve().post(body, header, **({"Content-Encoding": coding} if coding else {}))
+    answer = refusing.post(body, header, **({"Content-Encoding": coding} if coding else {}))
     assert answer.status == 400
     assert said in answer.data.decode()
     assert "proxy" in answer.data.decode()
-    assert stored.value("select count(*) from stripe.stripe_webhook_events") == 0
 
 
 @pytest.mark.parametrize(
@@ -180,11 +178,10 @@ def test_body_that_a_proxy_has_encoded_is_400_and_says_so(
         b"[" * 100_000,
     ],
 )
-def test_signed_body_that_is_no_event_is_400(serve: Serve, stored: Stored, body: bytes) -> None:
-    answer = serve().post(body)
+def test_signed_body_that_is_no_event_is_400(refusing: Served, body: bytes) -> None:
+    answer = refusing.post(body)
     assert answer.status == 400
     assert b"Traceback" not in answer.data
-    assert stored.value("select count(*) from stripe.stripe_webhook_events") == 0
 
 
 def test_body_over_the_limit_is_413_whether_it_says_so_or_not(serve: Serve) -> None:
@@ -205,8 +202,8 @@ def test_chunked_body_is_taken(serve: Serve) -> None:
     assert answer.status == 200
 
 
-def test_other_methods_are_405(serve: Serve) -> None:
-    answer = serve().get("/webhooks")
+def test_other_methods_are_405(refusing: Served) -> None:
+    answer = refusing.get("/webhooks")
     assert (answer.status, answer.headers["Allow"]) == (405, "POST")
 
 
