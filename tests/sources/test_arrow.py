@@ -255,7 +255,7 @@ def test_first_page_decides_the_type_of_an_unseen_field(order: tuple[Any, ...]) 
 
 def test_threads_agree_on_the_type_of_an_unseen_field() -> None:
     known = Columns(CATALOGUE)
-    mixed = [1, "x", 2.5, True, {"a": 1}] * 40
+    mixed = [1, "x", 2.5, True, {"a": 1}] * 16
 
     def page(value: object) -> pa.Table:
         return converted("charges", [{"id": "ch_1", **{f"new_{n}": value for n in range(20)}}], known)
