@@ -427,7 +427,7 @@ def test_folder_and_file_that_may_not_be_written(on_duckdb: Case, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("most", "words"), [(100_000, ["DuckDB could not", "DUCKDB_PATH"]), (20_000, ["temporary folder", "TMPDIR"])]
+    ("most", "words"), [(60_000, ["DuckDB could not", "DUCKDB_PATH"]), (20_000, ["temporary folder", "TMPDIR"])]
 )
 def test_disk_that_is_full(on_duckdb: Case, most: int, words: list[str]) -> None:
     def limited() -> None:  # no file grows beyond it, as if the disk were full
