@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -29,6 +30,10 @@ Pagination = Literal["cursor", "single", "v2"]
 
 Moments = Literal["unix", "iso"]
 """How objects show moments: as whole unix seconds, or as RFC 3339 strings."""
+
+FIRST_SECOND = int(datetime(1, 1, 2, tzinfo=UTC).timestamp())
+LAST_SECOND = int(datetime(9999, 12, 30, 23, 59, 59, tzinfo=UTC).timestamp())
+"""Bounds of moments: a day inside what `datetime` holds, so that every session's time zone can show them."""
 
 
 @dataclass(frozen=True, slots=True)

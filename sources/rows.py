@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 Row = dict[str, Any]
 Key = tuple[str, ...]
+ClosedSets = dict[str, list[str]]
+"""table -> ids of the parents whose children came along, every one of them."""
 
 
 @dataclass(frozen=True, slots=True)

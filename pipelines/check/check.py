@@ -27,11 +27,12 @@ from sources.errors import RequestRefused, RetryLater, SkipResource
 from sources.fetch.fetch import Chunk, Failed, Finished
 from sources.fetch.limiter import BudgetSpent
 from sources.fetch.pager import Listing
+from sources.fetch.window_pager import created_of
 from sources.rows import Key
 from sources.stripe_api.client.client import Client
-from sources.stripe_api.convert import converter
 from sources.stripe_api.objects.retrieve import completed
-from sources.stripe_api.paging.conventions import created_of, created_params, list_params
+from sources.stripe_api.objects.rows import converter
+from sources.stripe_api.paging.conventions import created_params, list_params
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pyarrow as pa
 
-from sources.columns.coerce import FIRST_SECOND, LAST_SECOND
+from sources.catalogue import FIRST_SECOND, LAST_SECOND
 from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.layout import SYNCED_AT, Column, Values, fitted, layout, utc_now
 from sources.errors import BrokenPage

@@ -29,6 +29,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
+from sources.catalogue import FIRST_SECOND, LAST_SECOND
 from sources.json_text import escaped, parse_in_digits, storable
 
 if TYPE_CHECKING:
@@ -43,10 +44,6 @@ MAX_NAME = 53
 """Characters of a column's name: Postgres keeps 63 bytes, of which `__v_bigint` takes ten."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-FIRST_SECOND = int(datetime(1, 1, 2, tzinfo=UTC).timestamp())
-LAST_SECOND = int(datetime(9999, 12, 30, 23, 59, 59, tzinfo=UTC).timestamp())
-"""Bounds of timestamps: a day inside what `datetime` holds, so that every session's time zone can show them."""
-
 MAX_KEY = 1_000
 """Bytes of a key's text: an index row of Postgres has 2,704, for all columns of a key. Stripe's ids have up to 255."""
 

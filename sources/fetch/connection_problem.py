@@ -22,12 +22,12 @@ from urllib3.exceptions import (
 )
 
 from sources.errors import BrokenPage, RetryLater, Unreachable
+from sources.fetch.api_name import ApiName
 from sources.fetch.bounded import MAX_BODY, MAX_HEAD, Garbled, TooLarge, TooLate
 
-BASE = "SOURCES__STRIPE__API_BASE"
-SEE_BASE = f"Check {BASE} and the network"
+SEE_BASE = "Check {api_base} and the network"
 SEE_PROXY = "Check the address of the proxy in HTTPS_PROXY"
-ELSEWHERE = f"If this persists, check whether {BASE} or a proxy leads to something other than Stripe's API."
+ELSEWHERE = "If this persists, check whether {api_base} or a proxy leads to something other than {api}'s API."
 
 CERTIFICATES = {
     9: ("its certificate is not valid yet", "Check whether the clock of this machine is right"),
@@ -35,8 +35,8 @@ CERTIFICATES = {
         "its certificate has expired",
         "Check whether the clock of this machine is right, and tell the server's owner",
     ),
-    62: ("its certificate is for another host name", f"Check the host in {BASE}"),
-    64: ("its certificate is for another IP address", f"Check the host in {BASE}"),
+    62: ("its certificate is for another host name", "Check the host in {api_base}"),
+    64: ("its certificate is for another IP address", "Check the host in {api_base}"),
 }
 """OpenSSL's numbers (X509_V_ERR_…) of what can be wrong with a certificate, whoever has signed it."""
 
@@ -47,7 +47,9 @@ NO_TLS = re.compile("WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST|UNKN
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 
 
-def connection_problem(error: Exception, path: str, base: str, deadline: float, *, began: bool) -> RetryLater:
+def connection_problem(
+    error: Exception, path: str, base: str, deadline: float, *, began: bool, api: ApiName
+) -> RetryLater:
     """The error of our tree for one of urllib3's, of the system's or of `bounded`, at GET `path` below `base`.
 
     `deadline` are the seconds that a whole request may take; `began` says that an answer's headers had been read.
@@ -56,11 +58,11 @@ def connection_problem(error: Exception, path: str, base: str, deadline: float, 
     if isinstance(error, TooLate):
         return Unreachable(
             f"The answer of {host} to GET {path} did not end within {deadline:g} seconds. Run again later; if the"
-            " connection is known to be slow, set SOURCES__STRIPE__REQUEST_DEADLINE to more seconds."
+            f" connection is known to be slow, set {api.setting('request_deadline')} to more seconds."
         )
     if (broken := _broken(error, chain, began)) is not None:
-        return BrokenPage(f"The answer of {host} to GET {path} {broken}")
-    what, advice = _unreached(chain)
+        return BrokenPage(f"The answer of {host} to GET {path} {api.filled(broken)}")
+    what, advice = map(api.filled, _unreached(chain))
     return Unreachable(f"{host} could not be reached for GET {path}: {what}. {advice}, and run again later.")
 
 
@@ -80,7 +82,7 @@ def _broken(error: Exception, chain: list[BaseException], began: bool) -> str | 
         if isinstance(one, http.client.RemoteDisconnected):
             return None
         if isinstance(one, http.client.BadStatusLine | http.client.UnknownProtocol):
-            return f"is not HTTP. Check whether {BASE} must begin with https://, and whether its port is right."
+            return "is not HTTP. Check whether {api_base} must begin with https://, and whether its port is right."
     if began and not isinstance(error, TimeoutError):
         return "ended too early, or its chunks are malformed. Run again later."
     return None
@@ -100,7 +102,7 @@ def _unreached(chain: list[BaseException]) -> tuple[str, str]:
                 "Check SSL_CERT_FILE",
             )
             what, advice = CERTIFICATES.get(one.verify_code, unknown)
-            return what.replace("its", its), SEE_PROXY if proxy and "API_BASE" in advice else advice
+            return what.replace("its", its), SEE_PROXY if proxy and "{api_base}" in advice else advice
         if isinstance(one, ssl.SSLError) and (reason := one.reason or _unnamed_reason(one)):
             return _of_tls(reason, it), see
         for kind, what, advice in (
@@ -108,9 +110,9 @@ def _unreached(chain: list[BaseException]) -> tuple[str, str]:
             (
                 ConnectTimeoutError,
                 f"{it} did not accept a connection in time",
-                "Check SOURCES__STRIPE__CONNECT_TIMEOUT",
+                "Check {connect_timeout}",
             ),
-            (TimeoutError, f"{it} did not answer in time", "Check SOURCES__STRIPE__READ_TIMEOUT"),
+            (TimeoutError, f"{it} did not answer in time", "Check {read_timeout}"),
             (ConnectionRefusedError, f"{it} refused the connection", see),
             (ssl.SSLEOFError, f"{it} closed the connection during the TLS handshake", see),
         ):

@@ -88,7 +88,7 @@ class ResourceRun:
 
     resource: Resource
     endpoint: str
-    completion_of: Callable[[Pager, Step, Page], Completion]
+    completion_of: Callable[[Pager, Step, Page], Completion] | None  # None: no page waits for more
     pagers: list[Pager]
     survey: Survey
     _whole: tuple[tuple[int, int], ...] = field(init=False)  # the windows at the start
@@ -175,7 +175,7 @@ class ResourceRun:
         if task.completion is not None:
             self.add(task.pager, task.completion.turn(task.step, answer), task.completion)
             return self._completed(task.pager, task.completion)
-        if isinstance(answer, Page):
+        if isinstance(answer, Page) and self.completion_of is not None:
             completion = self.completion_of(task.pager, task.step, answer)
             if not completion.is_done:
                 self.completions.append((task.pager, completion))

@@ -24,6 +24,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError, LocationParseError
 
 from sources.errors import BadConfiguration
+from sources.fetch.api_name import ApiName
 from sources.fetch.bounded import (
     MAX_BODY,
     BoundedReader,
@@ -49,6 +50,7 @@ class Transport:
         base: str,
         headers: Mapping[str, str],
         *,
+        api: ApiName,
         connect_timeout: float,
         read_timeout: float,
         request_deadline: float,
@@ -56,7 +58,7 @@ class Transport:
         authorities: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._base, self._headers, self._clock = base, dict(headers), clock
+        self._base, self._headers, self._api, self._clock = base, dict(headers), api, clock
         self._timeout = urllib3.Timeout(
             connect=min(connect_timeout, request_deadline), read=min(read_timeout, request_deadline)
         )
@@ -69,7 +71,7 @@ class Transport:
             self._watch(self._pools.connection_from_url(base))
         except (LocationParseError, ValueError):
             raise BadConfiguration(
-                "SOURCES__STRIPE__API_BASE, or the address of the proxy in the environment, is not a URL."
+                f"{api.setting('api_base')}, or the address of the proxy in the environment, is not a URL."
             ) from None
 
     def get(self, path: str, query: str) -> Reply:
@@ -94,7 +96,9 @@ class Transport:
             body = decompressed(_body(response), response.headers.get("Content-Encoding", ""))
             return Reply(path, response.status, response.headers, body, elapsed)
         except (HTTPError, OSError, TooLate, TooLarge, Garbled) as error:
-            failure = connection_problem(error, path, self._base, self._seconds, began=elapsed is not None)
+            failure = connection_problem(
+                error, path, self._base, self._seconds, began=elapsed is not None, api=self._api
+            )
             raise failure from None  # the library's words can hold what was sent
 
     def abort(self) -> None:

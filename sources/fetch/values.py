@@ -86,7 +86,7 @@ class Reply:
 class Page:
     """A page of a list, or the one object of a singleton.
 
-    `as_of` are unix seconds on Stripe's clock, `requests` counts retries too, `nbytes` is the size of the body.
+    `as_of` are unix seconds on the provider's clock, `requests` counts retries too, `nbytes` is the size of the body.
     `next_page` is the path and query of a v2 list's next page; v1 lists go on after the last object while `has_more`.
     """
 
@@ -110,7 +110,7 @@ class Answer:
 
 
 def as_of(reply: Reply) -> int:
-    """The moment whose state the answer shows, in unix seconds on Stripe's clock: never later than the truth.
+    """The moment whose state the answer shows, in unix seconds on the provider's clock: never later than the truth.
 
     It is the second before the one in which the request was sent: the response's `Date` less the time that the request
     took, rounded up, less one. An event of the very second of the request may tell of a change that came after it; so a
@@ -122,7 +122,7 @@ def as_of(reply: Reply) -> int:
 
 
 def date_of(reply: Reply) -> int:
-    """The moment at which the answer was made, in unix seconds on Stripe's clock. Raises BrokenPage without a `Date`.
+    """The moment at which the answer was made, unix seconds on the provider's clock. Raises BrokenPage without `Date`.
 
     A date without a zone is in UTC, as all of HTTP's are. What a cache says of its answer's `Age` is taken off: some
     write a new `Date`, and an answer that claims to be older than it is does no harm. So is what it is ahead.
@@ -132,7 +132,7 @@ def date_of(reply: Reply) -> int:
     except (KeyError, ValueError, TypeError, OverflowError):
         raise BrokenPage(
             f"The answer to {reply.where} has no usable Date header, so its age is unknown. A server or proxy"
-            " in front of Stripe (SOURCES__STRIPE__API_BASE) must pass this header on.",
+            " in front of the API (the setting api_base) must pass this header on.",
             request_id=reply.request_id,
             status=reply.status,
         ) from None

@@ -17,7 +17,7 @@ from sources.fetch.fetch import Chunk, Failed
 from sources.provider import Account
 from sources.stripe_api.catalogue import CATALOGUE, RESOURCES, TABLES
 from sources.stripe_api.client.client import Client
-from sources.stripe_api.convert import converter
+from sources.stripe_api.objects.rows import converter
 from sources.stripe_api.paging.plan import fetch
 
 ParentRow = tuple[str | None, ...]

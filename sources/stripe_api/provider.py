@@ -11,11 +11,11 @@ from sources.stripe_api.catalogue.fields import api_version
 from sources.stripe_api.client.account import limiter_of, read_account
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.client.settings import ClientSettings
-from sources.stripe_api.convert import converter
 from sources.stripe_api.events.webhook import read_event, verify
 from sources.stripe_api.objects.changes import change_of, rows_of
 from sources.stripe_api.objects.related import related
 from sources.stripe_api.objects.retrieve import retrieve
+from sources.stripe_api.objects.rows import converter
 from sources.stripe_api.paging.plan import fetch
 
 

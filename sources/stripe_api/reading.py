@@ -33,8 +33,8 @@ from sources.stripe_api.catalogue import CATALOGUE, Resource
 from sources.stripe_api.client.account import read_account
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.client.settings import ClientSettings
-from sources.stripe_api.convert import converter
 from sources.stripe_api.listed_parents import ListedParents
+from sources.stripe_api.objects.rows import converter
 from sources.stripe_api.paging.plan import fetch
 
 AT_ONCE = 4  # fetches that are open

@@ -20,6 +20,7 @@ from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import AuthenticationFailed, ServerFailed
 from sources.events import BadEvent, BadSignature, Event
+from sources.fetch.api_name import ApiName
 from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
 from sources.fetch.limiter import Limiter
 from sources.fetch.pager import Convert, Horizon, Listing, Step, Survey, Turn
@@ -46,7 +47,13 @@ class ToyClient:
         self.limiter = Limiter(None, None)
         headers = {"Authorization": f"Token {settings.stripe_secret_key}"}
         self._transport = Transport(
-            settings.api_base, headers, connect_timeout=5, read_timeout=5, request_deadline=5, connections=2
+            settings.api_base,
+            headers,
+            api=ApiName("Toy", "sources.stripe"),
+            connect_timeout=5,
+            read_timeout=5,
+            request_deadline=5,
+            connections=2,
         )
 
     def __enter__(self) -> Self:
@@ -101,18 +108,9 @@ class Pages:
         """No list of a single object."""
 
 
-class Whole:
-    """No page waits for more: nothing is embedded."""
-
-    is_done = True
-
-    def __init__(self, step: Step, page: Page) -> None:
-        self.step, self.page = step, page
-
-
 def fetch(client: ToyClient, resources: Sequence[Resource], *, convert: Convert, workers: int = 1, **_: Any) -> Fetch:
     runs = [
-        ResourceRun(one, one.path, lambda pager, step, page: Whole(step, page), [Pages()], Survey(Horizon(0)))  # type: ignore[arg-type,list-item,return-value]
+        ResourceRun(one, one.path, None, [Pages()], Survey(Horizon(0)))  # type: ignore[list-item]
         for one in resources
     ]
     schedule = Schedule(runs, client.limiter, None)

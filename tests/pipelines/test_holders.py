@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipelines.warehouse.merge import Holder, holder_of
 from sources.fetch.pager import Listing
 from sources.stripe_api.catalogue import CATALOGUE, RESOURCES
-from sources.stripe_api.convert import converter
+from sources.stripe_api.objects.rows import converter
 from tests.pipelines.mirror import Mirror
 
 

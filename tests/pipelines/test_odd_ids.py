@@ -6,8 +6,8 @@ import pytest
 
 from docs.sessions import ROOT
 from pipelines.sync.objects import UnknownObject
+from sources.fetch.client import request
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.client.client import request
 from tests import processes
 from tests.pipelines.mirror import Mirror
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.catalogue import ColumnType
+from sources.catalogue import FIRST_SECOND, LAST_SECOND, ColumnType
 from sources.columns.arrow import ARROW_TYPES, arrow_tables, concat, nbytes
-from sources.columns.coerce import FIRST_SECOND, INT64, LAST_SECOND, fit, variant_column
+from sources.columns.coerce import INT64, fit, variant_column
 from sources.columns.columns import OWN_COLUMNS, Columns, all_columns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.typed import typed_rows

@@ -12,10 +12,10 @@ import pytest
 from urllib3 import HTTPHeaderDict
 
 from sources.errors import BrokenPage
+from sources.fetch.clock_guard import ClockGuard
 from sources.fetch.limiter import Limiter
 from sources.fetch.values import Reply, as_of, date_of
 from sources.stripe_api.client.client import Client
-from sources.stripe_api.client.clock_guard import ClockGuard
 from sources.stripe_api.client.settings import ClientSettings
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def reply(at: float, **headers: str) -> Reply:
 def guard(
     wall: Callable[[], float] | None = None, elapsed: Callable[[], float] | None = None, bound: float = 600.0
 ) -> ClockGuard:
-    return ClockGuard(bound, wall=wall or Hand(NOW), elapsed=elapsed or Hand(0.0))
+    return ClockGuard(bound, ClientSettings.api, wall=wall or Hand(NOW), elapsed=elapsed or Hand(0.0))
 
 
 @pytest.mark.parametrize("difference", [-600.0, -1.0, 0.0, 599.0, 600.0])

@@ -8,16 +8,10 @@ import pytest
 
 from sources.errors import BrokenPage
 from sources.fetch.values import Page
+from sources.fetch.window_pager import created_of, is_descending
 from sources.stripe_api.catalogue import RESOURCES, TABLES
 from sources.stripe_api.paging.completion import gaps
-from sources.stripe_api.paging.conventions import (
-    created_of,
-    created_params,
-    cursor_after,
-    is_descending,
-    list_params,
-    next_page_path,
-)
+from sources.stripe_api.paging.conventions import created_params, cursor_after, list_params, next_page_path
 from tests.sources.model_lists import windowed
 
 

@@ -24,8 +24,8 @@ from pipelines.warehouse.merge import (
     Merge,
     holder_of,
 )
-from sources.catalogue import Catalogue, ColumnType, Table
-from sources.columns.coerce import EPOCH, FIRST_SECOND, INT64, LAST_SECOND, VARIANT_MARK
+from sources.catalogue import FIRST_SECOND, LAST_SECOND, Catalogue, ColumnType, Table
+from sources.columns.coerce import EPOCH, INT64, VARIANT_MARK
 from sources.columns.columns import OWN_COLUMNS
 from sources.columns.contract import ContractedColumns
 from sources.columns.layout import utc_now

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 from sources.errors import BadConfiguration, BrokenPage, SkipResource
+from sources.fetch.client import endpoint_rates
 from sources.fetch.limiter import Limiter
 from sources.provider import Account
 from sources.stripe_api.catalogue import RESOURCES, select
-from sources.stripe_api.client.client import Client, endpoint_rates
+from sources.stripe_api.client.client import Client
 
 PATIENCE = 30.0  # seconds for a host that does not answer the very first request: its address is likely to be wrong
 

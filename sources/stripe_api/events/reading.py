@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sources.columns.coerce import LAST_SECOND
+from sources.catalogue import LAST_SECOND
 from sources.errors import BrokenPage, ConnectorError, ObjectMissing, SkipResource
 from sources.fetch.values import Object, Page
 from sources.fetch.windows import Window, window

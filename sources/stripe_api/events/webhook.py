@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sources.columns.coerce import FIRST_SECOND, LAST_SECOND
+from sources.catalogue import FIRST_SECOND, LAST_SECOND
 from sources.events import BadEvent, BadSignature, Event
 from sources.json_text import TooLarge, parse, shallow
 

@@ -16,8 +16,8 @@ from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import unquote
 
+from sources.catalogue import LAST_SECOND
 from sources.changes import THIN, Change, Ignored
-from sources.columns.coerce import LAST_SECOND
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage
 from sources.rows import Row, Stamp

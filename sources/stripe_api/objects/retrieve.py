@@ -19,16 +19,18 @@ from sources.errors import (
     RetryLater,
     SkipResource,
 )
+from sources.fetch.client import request
 from sources.fetch.limiter import BudgetSpent
 from sources.fetch.pager import Step
 from sources.fetch.values import Object, Page
+from sources.fetch.window_pager import created_of
 from sources.rows import Stamp
 from sources.stripe_api.catalogue import RESOURCES, TABLES, Params, Resource
-from sources.stripe_api.client.client import Client, request
+from sources.stripe_api.client.client import Client
 from sources.stripe_api.objects.changes import gone
 from sources.stripe_api.objects.rows import explode
 from sources.stripe_api.paging.completion import Completion
-from sources.stripe_api.paging.conventions import created_of, created_params, expansions, list_params
+from sources.stripe_api.paging.conventions import created_params, expansions, list_params
 
 BATCH = 200
 SPARSE_PAGES = 2  # pages in a row that held only one of the objects, after which reading singly is as cheap

@@ -13,22 +13,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sources.columns.conversion import conversion
 from sources.columns.layout import OTHER_FIELDS, RESERVED
 from sources.errors import BrokenPage
-from sources.rows import Row, Stamp
+from sources.rows import ClosedSets, Row, Stamp
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.catalogue.fields import fields_of
 from sources.stripe_api.objects.embedded import id_in, key_columns_of, key_problem, take, take_expanded
 from sources.stripe_api.objects.typed import comparable, object_of
 
 if TYPE_CHECKING:
+    from sources.columns.columns import Columns
     from sources.columns.conversion_counts import ConversionCounts
+    from sources.fetch.pager import Convert
     from sources.stripe_api.catalogue import Table
 
-__all__ = ["ClosedSets", "Row", "Stamp", "comparable", "explode", "object_of", "set_marker", "tombstone"]
-
-ClosedSets = dict[str, list[str]]
-"""table -> ids of the parents whose children came along, every one of them."""
+__all__ = ["Row", "Stamp", "comparable", "converter", "explode", "object_of", "set_marker", "tombstone"]
 
 _STUB_FIELDS = 5
 """Stripe's deletion stubs have `id`, `object`, `deleted` and at most two more (`currency`; `device_type` and
@@ -60,6 +60,11 @@ def explode(
     rows: dict[str, list[Row]] = {}
     _explode(rows, TABLES[table], objects, stamp, parent_id, counts, entries or counts, closed)
     return rows
+
+
+def converter(account_id: str, columns: Columns, counts: ConversionCounts) -> Convert:
+    """A conversion for a `Fetch`."""
+    return conversion(account_id, columns, counts, explode, set_marker)
 
 
 def set_marker(table: str, parent_id: str, stamp: Stamp) -> Row:

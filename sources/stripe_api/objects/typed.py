@@ -25,15 +25,15 @@ def object_of(table: str, row: Mapping[str, Any], columns: Columns) -> Row:
     timestamps as datetime (naive means UTC). Equal to `comparable` of the object that was stored. Raises KeyError for
     a column that `columns` does not know.
     """
-    kinds, v2 = columns.of(table), TABLES[table].moments == "iso"
-    fields: Row = {}
-    aside = RESERVED.union(name for name, _ in TABLES[table].kept)
+    kinds, described = columns.of(table), columns.catalogue.tables[table]
+    iso, fields = described.moments == "iso", Row()
+    aside = RESERVED.union(name for name, _ in described.kept)
     for name, value in row.items():
         if value is None or name in aside:
             continue
         field, mark, variant = name.rpartition(VARIANT_MARK)
         kind = cast("Variant", variant) if mark else kinds[name]
-        fields[field or name] = restore(kind, value, v2)
+        fields[field or name] = restore(kind, value, iso)
     fields |= restore("json", row.get(OTHER_FIELDS) or {})
     if row.get("_deleted_at") is not None:
         fields["deleted"] = True

@@ -12,12 +12,13 @@ from itertools import islice
 
 from sources.catalogue import Params, Resource, Table
 from sources.errors import ObjectMissing, RequestRefused
+from sources.fetch.client import request
 from sources.fetch.pager import Listing, Step, Turn
 from sources.fetch.progress import Ids, Reached
 from sources.fetch.values import Object, Page, Request
+from sources.fetch.window_pager import RESTARTS
 from sources.stripe_api.catalogue import gives_sets
-from sources.stripe_api.client.client import request
-from sources.stripe_api.paging.conventions import RESTARTS, cursor_after, next_page_path
+from sources.stripe_api.paging.conventions import cursor_after, next_page_path
 from sources.stripe_api.paging.parents import ParentIds, Rows, range_params, rows_after
 
 BREADTH = 16  # parents whose lists are under way at once

@@ -12,10 +12,11 @@ from typing import Any
 
 from sources.catalogue import Embedded, Params, Table
 from sources.errors import ObjectMissing, RequestRefused
+from sources.fetch.client import request
 from sources.fetch.pager import Step
 from sources.fetch.values import Object, Page, Request
-from sources.stripe_api.client.client import request
-from sources.stripe_api.paging.conventions import RESTARTS, cursor_after, expansions
+from sources.fetch.window_pager import RESTARTS
+from sources.stripe_api.paging.conventions import cursor_after, expansions
 
 Tables = Mapping[str, Table]
 PAGE_SIZE = 100

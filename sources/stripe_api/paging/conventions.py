@@ -5,16 +5,15 @@ Lists of v1: https://docs.stripe.com/api/pagination; of v2: https://docs.stripe.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from sources.catalogue import Created, Params, Resource, Table
-from sources.columns.coerce import LAST_SECOND, MAX_KEY
+from sources.columns.coerce import MAX_KEY
 from sources.errors import BrokenPage
-from sources.fetch.values import Object, Page
+from sources.fetch.values import Page
 
 STRIPE_BEGAN = 1_293_840_000  # 2011-01-01: no list holds anything older, so it only guides where to look first
-RESTARTS = 3  # how often a list whose cursor has gone is taken up again without having got anywhere
 
 
 def list_params(resource: Resource, tables: Mapping[str, Table], chosen: Params) -> Params:
@@ -53,19 +52,6 @@ def created_params(created: Created, gte: int, lt: int) -> Params:
     return ()
 
 
-def created_of(one: Object, resource: Resource) -> int | None:
-    """The second in which an object was created, None where it does not show it, or shows what no second can be."""
-    value = one.get(resource.created_field) if resource.created_field else None
-    if type(value) is int:
-        return value if 0 <= value <= LAST_SECOND else None
-    if isinstance(value, str):
-        try:
-            return int(datetime.fromisoformat(value).timestamp())
-        except ValueError:
-            return None
-    return None
-
-
 def cursor_after(page: Page, previous: str | None, *, first: bool = False) -> str:
     """The id after which (or, of the first object, before which) the next page begins: that of the last usable object.
 
@@ -99,16 +85,6 @@ def next_page_path(page: Page, path: str) -> str:
             "The link to a list's next page leads to another list, so it was not followed.", request_id=page.request_id
         )
     return rest
-
-
-def is_descending(seconds: Sequence[int | None], below: int) -> bool:
-    """Whether objects came newest first, none of them created at or after `below`."""
-    last = below - 1
-    for second in seconds:
-        if second is None or second > last:
-            return False
-        last = second
-    return True
 
 
 def _iso(second: int) -> str:

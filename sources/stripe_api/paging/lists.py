@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from sources.catalogue import Params, Resource
 from sources.errors import ObjectMissing, RequestRefused
+from sources.fetch.client import request
 from sources.fetch.pager import Listing, Step, Turn
 from sources.fetch.progress import Listed
 from sources.fetch.values import Object, Page, Request
-from sources.stripe_api.client.client import request
-from sources.stripe_api.paging.conventions import RESTARTS, created_of, cursor_after, next_page_path
+from sources.fetch.window_pager import RESTARTS, created_of
+from sources.stripe_api.paging.conventions import cursor_after, next_page_path
 
 
 class ListPager:

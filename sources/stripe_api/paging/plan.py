@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sources.catalogue import Resource, Table
 from sources.errors import BadConfiguration
+from sources.fetch.client import endpoint_of
 from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
 from sources.fetch.pager import Convert, Horizon, Pager, Step, Survey
 from sources.fetch.progress import Progress, pass_key
 from sources.fetch.schedule import ResourceRun, Schedule
 from sources.fetch.values import Page
 from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.client.client import Client, endpoint_of
+from sources.stripe_api.client.client import Client
 from sources.stripe_api.paging.children import ChildPager
 from sources.stripe_api.paging.completion import Completion
 from sources.stripe_api.paging.conventions import STRIPE_BEGAN, list_params

@@ -1,128 +1,28 @@
-"""Paging a window of a list that takes `created`: newest first, divisible while under way. No thread, no request."""
+"""Paging a window of a list that takes `created`: on after the last object, or along v2's links."""
 
 from __future__ import annotations
 
-from sources.catalogue import Params, Resource
-from sources.errors import RequestRefused
-from sources.fetch.pager import Divisible, Listing, Step, Survey, Turn
-from sources.fetch.progress import Advance, Covered
+from sources.catalogue import Params
+from sources.fetch.client import request
 from sources.fetch.values import Page, Request
-from sources.fetch.windows import Window, window
-from sources.stripe_api.client.client import request
-from sources.stripe_api.paging.conventions import (
-    RESTARTS,
-    STRIPE_BEGAN,
-    created_of,
-    created_params,
-    cursor_after,
-    is_descending,
-    next_page_path,
-)
+from sources.fetch.window_pager import WindowPager as Windowed
+from sources.stripe_api.paging.conventions import STRIPE_BEGAN, created_params, cursor_after, next_page_path
 
 
-class WindowPager(Divisible):
-    """Pages `[gte, lt)` of one pass over a list.
+class WindowPager(Windowed):
+    """Pages a window of one of Stripe's lists."""
 
-    After a page whose oldest object was created in second c, everything from c + 1 on is covered, where the order can
-    be trusted. More objects than a page holds may share a second: it counts as covered only after the last of them.
-    """
+    began = STRIPE_BEGAN
 
-    def __init__(self, resource: Resource, key: str, params: Params, whole: Window, survey: Survey) -> None:
-        self.resource, self.key, self._params, self._survey = resource, key, params, survey
-        self.gte, self.lt = whole.gte, whole.lt  # what is not covered; `lt` falls page by page, `gte` rises by splits
-        self._top = whole.lt
-        self.is_done = False
-        self._ordered = resource.newest_first
-        self._cursor: str | None = None
-        self._found = 0
-        self.is_divisible = False  # not before its first page: it may be the only one
-        self._restarts = 0
-
-    @property
-    def goes_up(self) -> bool:
-        """Never."""
-        return False
-
-    def begin(self) -> list[Step]:
-        """The first page of the window."""
-        return [Step(self._request())]
-
-    def turn(self, step: Step, page: Page) -> Turn:
-        """Hands over the page, and asks for the next one."""
-        seconds = [created_of(one, self.resource) for one in page.objects]
-        self._ordered = self._ordered and is_descending(seconds, self.lt)
-        oldest = seconds[-1] if seconds and self._ordered else None
-        ended = not page.has_more or (oldest is not None and oldest < self.gte)
-        bottom = self.gte if ended else max(self.gte, oldest + 1) if oldest is not None else self.lt
-        objects = page.objects
-        if oldest is not None and oldest < self.gte:  # asked for before the window was divided: the rest is another's
-            objects = [one for one, second in zip(objects, seconds, strict=True) if (second or 0) >= self.gte]
-        if not ended:
-            path = self.resource.path
-            self._cursor = next_page_path(page, path) if page.next_page else cursor_after(page, self._cursor)
-        turn = Turn(listings=[Listing(objects, page.as_of)] if objects else [])
-        self._found += len(objects)
-        self._survey.found += len(objects)
-        self._survey.seconds += self.lt - max(oldest, self.gte) if oldest is not None else 0
-        turn.advance = self._cover(bottom)
-        self.is_done, self.is_divisible = ended, self._ordered and not ended
-        if not ended:
-            turn.then.append(Step(self._request()))
-        elif self._found == 0 and self.gte <= self._survey.horizon.second:
-            self._survey.horizon.second = max(self._survey.horizon.second, self._top)
-        return turn
-
-    def refused(self, step: Step, error: RequestRefused) -> Turn | None:
-        """A cursor that has gone: what is left of the window is a window like any other."""
-        if self._cursor is None or self._restarts >= RESTARTS:
-            return None
-        self._cursor, self._restarts = None, self._restarts + 1
-        return Turn(at_once=[Step(self._request())])
-
-    def handed_over(self) -> Turn:
-        """Nothing waits for it here."""
-        return Turn()
-
-    def pass_by(self, step: Step) -> None:
-        """No list of a single object."""
-
-    @property
-    def expected(self) -> float:
-        """How many objects are left, if they lie as densely as those found in this window."""
-        return self._found / max(1, self._top - self.lt) * (self.lt - self.floor)
-
-    def split(self) -> WindowPager | None:
-        """Gives away the older part of what is left, as a pager of its own; None where a part would hold no second.
-
-        That is half of it; but most of it while nobody knows how far back the list goes, so that finding out that there
-        is nothing costs few requests.
-        """
-        length = self.lt - self.floor
-        at = self.lt - (length // 8 if self.gte < self.floor else length // 2)
-        if not self.is_divisible or not self.gte < at < self.lt:
-            return None
-        older = WindowPager(self.resource, self.key, self._params, Window(self.gte, at), self._survey)
-        self.gte = at
-        return older
-
-    def _cover(self, bottom: int) -> Advance | None:
-        covered = window(bottom, self.lt)
-        if covered is None:
-            return None
-        self.lt, self._restarts = bottom, 0
-        return Covered(self.key, covered)
-
-    @property
-    def floor(self) -> int:
-        """Where the objects of the window are likely to begin."""
-        horizon = self._survey.horizon.second
-        likely = horizon if horizon < self.lt else STRIPE_BEGAN
-        return max(self.gte, min(likely, self.lt))
-
-    def _request(self) -> Request:
+    def request(self) -> Request:
+        """The next request. The window's bounds are as they are now: Stripe takes any beside a cursor."""
         resource = self.resource
         if resource.pagination == "v2" and self._cursor is not None:
             return Request(self._cursor, (), request(resource.path).endpoint, resource.denied)
         bounds = created_params(resource.created, self.gte, self.lt)
         after: Params = (("starting_after", self._cursor),) if self._cursor is not None else ()
         return request(resource.path, (*self._params, *bounds, *after), denied=resource.denied)
+
+    def cursor_after(self, page: Page) -> str:
+        """The last object's id, or the path of v2's next page."""
+        return next_page_path(page, self.resource.path) if page.next_page else cursor_after(page, self._cursor)

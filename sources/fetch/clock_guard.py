@@ -1,8 +1,9 @@
 """Whether the moment that an answer claims can be believed, and how far. Knows no request and no database.
 
-Rows, windows and positions go by the `Date` of Stripe's answers. A proxy or a stub with a wrong clock would poison
-them: a row from the future wins over each later state, and a position in the future leaves out what happens until then.
-So a date has to agree with at least one clock that is not the answer's own, and what it is ahead of those is taken off.
+Rows, windows and positions go by the `Date` of the provider's answers. A proxy or a stub with a wrong clock would
+poison them: a row from the future wins over each later state, and a position in the future leaves out what happens
+until then. So a date has to agree with at least one clock that is not the answer's own, and what it is ahead of those
+is taken off.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sources.errors import BrokenPage
+from sources.fetch.api_name import ApiName
 from sources.fetch.values import Reply, date_of
 
 MARK = "the earlier answers"
@@ -27,9 +29,14 @@ class ClockGuard:
     """
 
     def __init__(
-        self, bound: float, *, wall: Callable[[], float] = time.time, elapsed: Callable[[], float] = time.monotonic
+        self,
+        bound: float,
+        api: ApiName,
+        *,
+        wall: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._bound, self._wall, self._elapsed = bound, wall, elapsed
+        self._bound, self._api, self._wall, self._elapsed = bound, api, wall, elapsed
         self._witnesses: Mapping[str, float] = {"this machine's clock": 0.0}
         self._mark: float | None = None  # the last date that a clock confirmed, less what `elapsed` showed
 
@@ -68,8 +75,8 @@ class ClockGuard:
         return BrokenPage(
             f"The answer to {reply.where} has the Date {moment:%Y-%m-%d %H:%M:%S} UTC, which is {compared}."
             " Rows and positions with a wrong date would hide later changes, so the answer is refused. Check"
-            " whether a proxy or another server answers instead of Stripe (SOURCES__STRIPE__API_BASE,"
-            " HTTPS_PROXY), and whether NTP sets this machine's clock. SOURCES__STRIPE__MAX_CLOCK_SKEW is"
+            f" whether a proxy or another server answers instead of {self._api.name} ({self._api.setting('api_base')},"
+            f" HTTPS_PROXY), and whether NTP sets this machine's clock. {self._api.setting('max_clock_skew')} is"
             f" the limit, {self._bound:g} seconds.",
             request_id=reply.request_id,
             status=reply.status,

@@ -1,20 +1,18 @@
 """From what paging hands over to Arrow tables: where a run's account, column types and counts come together.
 
-Knows no database.
+Knows no provider: how objects become rows is given. Knows no database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
+from sources.catalogue import Resource
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
-from sources.fetch.fetch import Convert
-from sources.fetch.pager import Listing
-from sources.rows import Row, Stamp
-from sources.stripe_api.catalogue import Resource
-from sources.stripe_api.objects.rows import ClosedSets, explode, set_marker
+from sources.fetch.pager import Convert, Listing
+from sources.rows import ClosedSets, Row, Stamp
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,7 +22,30 @@ PLACE = "parent"
 """What stands for a parent's id in the one marker of a page that the others are made of."""
 
 
-def converter(account_id: str, columns: Columns, counts: ConversionCounts) -> Convert:
+class Explode(Protocol):
+    """Rows by table of the objects of one table and of all inside them: `sources.stripe_api.objects.rows.explode`."""
+
+    def __call__(
+        self,
+        table: str,
+        objects: Sequence[Row],
+        stamp: Stamp,
+        *,
+        parent_id: str | None,
+        counts: ConversionCounts,
+        closed: ClosedSets,
+    ) -> dict[str, list[Row]]:
+        """Adds the parents of set markers to `closed`, and notes in `counts` the objects that no row can hold."""
+        ...
+
+
+SetMarker = Callable[[str, str, Stamp], Row]
+"""The row that closes the set of a parent's children: of which table, of which parent, from where."""
+
+
+def conversion(
+    account_id: str, columns: Columns, counts: ConversionCounts, explode: Explode, set_marker: SetMarker
+) -> Convert:
     """A conversion for a `Fetch`."""
     from sources.columns.arrow import arrow_tables, concat, repeated  # here, because the sink converts nothing
 

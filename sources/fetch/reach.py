@@ -1,0 +1,85 @@
+"""How to reach an API: the key, the server, patience. Checked before anything is sent."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import ClassVar
+
+from sources.errors import BadConfiguration
+from sources.fetch.api_name import ApiName
+from sources.fetch.transport import is_loopback
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How to reach an API. Times are in seconds; `connections` is how many are kept open.
+
+    `max_clock_skew` bounds how far an answer's date may be from every clock that is known (`ClockGuard`).
+
+    `compression` asks for gzip: it costs 0.1 ms a page and saves five sixths of the bytes, so it is on but for a server
+    on this machine. Raises BadConfiguration, which names the setting, for what cannot work.
+    """
+
+    api: ClassVar[ApiName]
+
+    api_key: str = field(repr=False)
+    api_base: str
+    max_retries: int = 5
+    initial_retry_delay: float = 0.5
+    max_retry_delay: float = 60.0
+    connect_timeout: float = 10.0
+    read_timeout: float = 80.0
+    request_deadline: float = 180.0
+    max_clock_skew: float = math.inf
+    connections: int = 16
+    compression: bool | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "api_key", self.api_key.strip())
+        object.__setattr__(self, "api_base", self.api_base.strip().rstrip("/"))
+        self.check_key()
+        self._check_base()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the key is that of an account with real money."""
+        raise NotImplementedError
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What every request carries."""
+        compressed = self.compression if self.compression is not None else not is_loopback(self.api_base)
+        return {
+            "Authorization": f"Bearer {self.api_key}",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip" if compressed else "identity",
+        }
+
+    def check_key(self) -> None:
+        """Raises BadConfiguration for a key that no key of this API can be."""
+        raise NotImplementedError
+
+    def _check_base(self) -> None:
+        setting, example = self.api.setting("api_base"), next(f.default for f in fields(self) if f.name == "api_base")
+        parts = re.fullmatch(
+            r"(https?)://(?:\[[0-9a-fA-F:.]+\]|[^/?#\s@\[\]:]+)(?::\d{1,5})?(/[^?#\s]*)?", self.api_base
+        )
+        if parts is None:
+            raise BadConfiguration(
+                f"Set {setting} to a URL such as {example}: the present value is not a URL, or it contains a user, a"
+                " query or a fragment."
+            )
+        if (parts[2] or "").rstrip("/").endswith(("/v1", "/v2")):
+            raise BadConfiguration(f"Set {setting} without /v1 at its end, because paths already begin with /v1.")
+        if parts[1] == "http" and self.is_live and not is_loopback(self.api_base):
+            raise BadConfiguration(
+                f"A live key is never sent over plain http to another machine. Set {setting} to an https URL."
+            )
+
+
+def is_header(value: str) -> bool:
+    """Whether an HTTP header can contain a text."""
+    return value.isascii() and value.isprintable()
