@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
 from pipelines.configuration.dotenv import read_dotenv
-from pipelines.configuration.settings import Destination, Settings, read_settings
+from pipelines.configuration.settings import CommonSettings, Destination, Settings, read_settings
 from pipelines.terminal.log import LogFormat, log_to_stderr
 from pipelines.terminal.output import Report, text_elsewhere, write_json
 from pipelines.terminal.process import INTERRUPTED, interruptible, lost_output, raise_if_interrupted
@@ -30,6 +30,7 @@ from pipelines.warehouse.problems import (
 from sources.errors import BadConfiguration, ConnectorError, shown
 
 if TYPE_CHECKING:
+    from sources.catalogue import Catalogue
     from sources.columns.conversion_counts import ConversionCounts
 
 UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
@@ -40,13 +41,18 @@ ALL_WELL, SOME_FAILED, COULD_NOT_START, DRIFT = 0, 1, 2, 3
 
 def add_common_options(parser: argparse.ArgumentParser, *, report_file: bool = False) -> None:
     """Where to load to and from, and how much to say: see `add_output_options`."""
-    parser.add_argument("--destination", choices=get_args(Destination), help="default: duckdb")
-    parser.add_argument("--dataset", help="schema that holds the tables (default: stripe)")
-    parser.add_argument("--duckdb-path", type=str, metavar="FILE", help="DuckDB file (default: stripe_data.duckdb)")
+    add_database_options(parser)
     parser.add_argument(
         "--stripe-account", metavar="ACCT", help="connected account (acct_…), several separated by commas, or all"
     )
     add_output_options(parser, report_file=report_file)
+
+
+def add_database_options(parser: argparse.ArgumentParser, dataset: str = "stripe") -> None:
+    """Where to load to; `dataset` is the default one."""
+    parser.add_argument("--destination", choices=get_args(Destination), help="default: duckdb")
+    parser.add_argument("--dataset", help=f"schema that holds the tables (default: {dataset})")
+    parser.add_argument("--duckdb-path", type=str, metavar="FILE", help="DuckDB file (default: stripe_data.duckdb)")
 
 
 def add_output_options(parser: argparse.ArgumentParser, *, report_file: bool = False) -> None:
@@ -67,7 +73,7 @@ def add_output_options(parser: argparse.ArgumentParser, *, report_file: bool = F
 
 
 def add_dry_run(parser: argparse.ArgumentParser) -> None:
-    """`--dry-run` of a command that reads from Stripe."""
+    """`--dry-run` of a command that reads from a provider."""
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be asked, in how many requests; ask and change nothing"
     )
@@ -80,11 +86,20 @@ def level_of(options: argparse.Namespace) -> int:
 
 def settings_of(options: argparse.Namespace) -> Settings:
     """Settings with what the command line gave on top."""
-    names = ("destination", "dataset", "duckdb_path", "stripe_account", "log_format")
-    settings = read_settings(**{name: getattr(options, name) for name in names})
+    settings = read_settings(**given_of(options), stripe_account=options.stripe_account)
+    log_as(options, settings)
+    return settings
+
+
+def given_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings that the options of every provider's commands give."""
+    return {name: getattr(options, name) for name in ("destination", "dataset", "duckdb_path", "log_format")}
+
+
+def log_as(options: argparse.Namespace, settings: CommonSettings) -> None:
+    """Logs in the form that the settings say, if they say one."""
     if settings.log_format:
         log_to_stderr(level_of(options), settings.log_format)
-    return settings
 
 
 def asked_of(options: argparse.Namespace, *names: str) -> dict[str, Any]:
@@ -93,8 +108,10 @@ def asked_of(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items() if value}
 
 
-def resources_of(options: argparse.Namespace) -> list[str]:
+def resources_of(options: argparse.Namespace, catalogue: Catalogue | None = None) -> list[str]:
     """The names that `--resources` gave, apart by spaces or commas; none where the option was not given.
+
+    `catalogue` is Stripe's where none is given.
 
     Raises BadConfiguration where it was given and names nothing: an empty variable must not load everything. Raises
     UnknownResource for a name that the catalogue does not have.
@@ -103,9 +120,11 @@ def resources_of(options: argparse.Namespace) -> list[str]:
     if options.resources and not names:
         raise BadConfiguration("--resources names nothing. Name resources or groups, or omit the option.")
     if names:
-        from sources.stripe_api.catalogue import select  # a tenth of a second
+        if catalogue is None:
+            from sources.stripe_api.catalogue import CATALOGUE  # a tenth of a second
 
-        select(names)
+            catalogue = CATALOGUE
+        catalogue.select(names)
     return names
 
 
@@ -194,7 +213,7 @@ def for_each_account(settings: Settings, body: Callable[[Settings], int], *, deb
 
 
 def say_what_differs(counts: ConversionCounts) -> None:
-    """What was stored in another place or spelling than Stripe's own, each kind once; nothing is lost there."""
+    """What was stored in another place or spelling than the provider's own, each kind once; nothing is lost there."""
     from sources.columns.columns import MORE_COLUMNS
     from sources.columns.layout import OTHER_FIELDS
 
@@ -210,7 +229,7 @@ def say_what_differs(counts: ConversionCounts) -> None:
         say(
             f"These fields of {table} cannot be columns and are stored in {table}.{OTHER_FIELDS}: {named}. A"
             " column name must be snake case and must not be one that the database reserves, and a table"
-            f" gets at most {MORE_COLUMNS} columns beyond those that Stripe publishes."
+            f" gets at most {MORE_COLUMNS} columns beyond those that the provider publishes."
         )
 
 

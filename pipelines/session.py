@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pipelines.configuration.privacy import read_privacy
-from pipelines.configuration.settings import Destination, Settings, read_contract
+from pipelines.configuration.settings import CommonSettings, Destination, read_contract
 from pipelines.loading.working_folders import remove_abandoned
 from pipelines.models.indexes import keep_indexes
 from pipelines.models.live import LiveViews
@@ -48,7 +48,7 @@ MOST_REFUSED = 10
 class Session:
     """An open session. `now` is Stripe's clock (unix seconds) when the account was asked for, None if it was not."""
 
-    settings: Settings
+    settings: CommonSettings
     provider: Provider
     database: Database
     client: Any  # the provider's own, for the provider's own functions
@@ -71,7 +71,7 @@ class Session:
     @property
     def api_version(self) -> str:
         """The version of the provider's API that the client asks for."""
-        return self.settings.stripe_version or self.provider.api_version()
+        return self.settings.asked_version or self.provider.api_version()
 
     @property
     def loader(self) -> Loader:
@@ -165,26 +165,26 @@ class Session:
             raise
 
 
-def _open_duckdb(settings: Settings) -> Database:
+def _open_duckdb(settings: CommonSettings) -> Database:
     from pipelines.warehouse.duckdb_database import open_duckdb
 
     return open_duckdb(settings.duckdb_path, settings.dataset, settings.duckdb_memory_limit)
 
 
-def _open_postgres(settings: Settings) -> Database:
+def _open_postgres(settings: CommonSettings) -> Database:
     from pipelines.warehouse.postgres_database import open_postgres
 
     return open_postgres(settings.database_url, settings.database_ca)
 
 
-DATABASES: Mapping[Destination, Callable[[Settings], Database]] = {
+DATABASES: Mapping[Destination, Callable[[CommonSettings], Database]] = {
     "duckdb": _open_duckdb,
     "postgres": _open_postgres,
 }
 """How each destination is opened, by the setting `destination`. Only the driver of the chosen one is imported."""
 
 
-def open_database(settings: Settings) -> Database:
+def open_database(settings: CommonSettings) -> Database:
     """Connects. Raises `DatabaseProblem` when that cannot be done, naming the setting.
 
     A DuckDB file has one run at a time, so that `AlreadyRunning` comes from here already.
@@ -199,7 +199,7 @@ def new_run_id() -> str:
 
 @contextmanager
 def open_session(
-    settings: Settings,
+    settings: CommonSettings,
     command: str,
     *,
     provider: Provider = STRIPE,
@@ -244,7 +244,7 @@ def open_session(
         refuse_other_mode(settings, account_id, known.livemode)
         stored = stored_columns(database, settings.dataset, provider.name)
         privacy = privacy.with_forgotten(read_forgotten(database, settings.dataset))
-        columns = ContractedColumns(provider.catalogue, stored, read_contract(), privacy)
+        columns = ContractedColumns(provider.catalogue, stored, read_contract(settings.section), privacy)
         remove_abandoned()
         staging = staging_dataset(settings.dataset, scope)
         views = LiveViews(settings.dataset, provider.name, provider.catalogue)
@@ -262,7 +262,7 @@ def open_session(
             keep_indexes(database, settings.dataset, provider.name, provider.catalogue, views.tables)
 
 
-def refuse_other_mode(settings: Settings, account_id: str, livemode: bool | None) -> None:
+def refuse_other_mode(settings: CommonSettings, account_id: str, livemode: bool | None) -> None:
     """An account has one id in both modes: what was read in one would count as read in the other.
 
     `livemode` is the mode of the dataset, None where it has none yet. Raises BadConfiguration for a key of the other.
@@ -271,13 +271,15 @@ def refuse_other_mode(settings: Settings, account_id: str, livemode: bool | None
         return
     kept, given = ("live", "a test") if livemode else ("test", "a live")
     raise BadConfiguration(
-        f"The dataset {settings.dataset!r} has {kept}-mode objects of {account_id}, and STRIPE_SECRET_KEY is"
+        f"The dataset {settings.dataset!r} has {kept}-mode objects of {account_id}, and {settings.key_variable} is"
         f" {given}-mode key. Choose another --dataset for the other mode, so that live and test data are not"
         " mixed."
     )
 
 
-def _account(provider: Provider, database: Database, client: Client, settings: Settings) -> tuple[str, int | None]:
+def _account(
+    provider: Provider, database: Database, client: Client, settings: CommonSettings
+) -> tuple[str, int | None]:
     """Whose objects are read: told by the settings, or remembered, or else asked of Stripe."""
     if settings.told_account:
         return settings.told_account, None
@@ -286,7 +288,7 @@ def _account(provider: Provider, database: Database, client: Client, settings: S
     return _asked(provider, client, settings)
 
 
-def known_account(database: Database, settings: Settings) -> str | None:
+def known_account(database: Database, settings: CommonSettings) -> str | None:
     """Whose objects are read, without asking the provider: told by the settings, remembered, or the only one there."""
     if settings.told_account:
         return settings.told_account
@@ -295,12 +297,11 @@ def known_account(database: Database, settings: Settings) -> str | None:
     return remembered or (there[0] if len(there) == 1 else None)
 
 
-def _asked(provider: Provider, client: Client, settings: Settings) -> tuple[str, int]:
+def _asked(provider: Provider, client: Client, settings: CommonSettings) -> tuple[str, int]:
     account = provider.read_account(client, settings.told_account)
     return account.id, account.now
 
 
-def _digest(settings: Settings) -> str:
+def _digest(settings: CommonSettings) -> str:
     """What a key and the account it acts for are remembered by; neither can be got back from it."""
-    asked = f"{settings.stripe_secret_key}\n{settings.stripe_context or ''}"
-    return hashlib.sha256(asked.encode()).hexdigest()[:32]
+    return hashlib.sha256(settings.identity.encode()).hexdigest()[:32]

@@ -30,8 +30,9 @@ def _parser(prog: str = "stripe-elt backfill") -> argparse.ArgumentParser:
 
 
 def _backfill(options: argparse.Namespace) -> Report:
+    from pipelines.full import dry_run
     from pipelines.loading.run import Order
-    from pipelines.stripe_full import dry_run, load_each_account
+    from pipelines.stripe_full import load_each_account
     from sources.stripe_api.catalogue import select
 
     names = [name.strip() for given in options.names for name in given.split(",") if name.strip()]

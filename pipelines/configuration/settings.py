@@ -6,108 +6,23 @@ Knows no command line: scripts replace fields with `dataclasses.replace`.
 
 from __future__ import annotations
 
-import difflib
 import json
-import logging
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_type_hints
 
-from pipelines.configuration.reading import configured, settings_found
+from pipelines.configuration.reading import configured
+from pipelines.configuration.unread import refuse_unread
 from pipelines.terminal.log import LogFormat
-from sources.errors import NEAR, BadConfiguration, looks_secret, shown
+from sources.errors import BadConfiguration, looks_secret
 
 if TYPE_CHECKING:
     from sources.columns.contract import Contract
-
-LOG = logging.getLogger("stripe_elt")
-
-DLTS_OWN: Mapping[str, Collection[str]] = {"sources.stripe": ("schema_contract", "max_table_nesting", "schema")}
-"""Names in our sections that others than the settings' classes read: what dlt itself knows of a source."""
-
-OF_THE_SOURCE: Mapping[str, Mapping[str, str]] = {
-    "sources.stripe": {
-        "resources": "--resources",
-        "since": "--since",
-        "until": "--until",
-        "full_refresh": "--full-refresh",
-    }
-}
-"""Arguments of `stripe_source()` in our sections -> the options that the commands take instead."""
-
-SHORTENED: Mapping[str, Collection[str]] = {"sources.stripe": ("", "stripe", "sources")}
-"""Sections of a file that leave out a part of ours, as dlt's other settings may."""
-
-LIKE = 0.9
-"""How alike two sections have to be for one to be taken for the other with a typing error."""
-
-
-def refuse_unread(section: str, names: Collection[str]) -> None:
-    """Raises BadConfiguration for a setting in the section that nobody reads, with the nearest name that there is.
-
-    A section that is nearly this one, or a part of it, and has one of these names, gets a warning: it may be another
-    program's. So does a setting that only `stripe_source()` reads.
-    """
-    options = OF_THE_SOURCE.get(section, {})
-    known = {*names, *DLTS_OWN.get(section, ()), *options}
-    for place, found, name in settings_found():
-        if found == section and name in options:
-            LOG.warning(
-                "The commands do not read the setting %s, which is an argument of stripe_source() only. Use"
-                " the option %s instead.",
-                _told(place, found, name),
-                options[name],
-            )
-        elif found == section and name not in known:
-            if (
-                not (near := difflib.get_close_matches(name, known, 1))
-                and place == "environment"
-                and "." not in section
-            ):
-                continue  # `SYNC__…` may be another program's
-            advice = f"Did you mean {near[0]}?" if near else f"Its settings are: {', '.join(sorted(names))}."
-            raise BadConfiguration(f"There is no setting {_given(place, found, name, known)}. {advice}")
-        elif name in known and (_is_nearly(found, section) or _is_shortened(place, found, section)):
-            LOG.warning(
-                "The setting %s is not read: no command has this section. Did you mean %s?",
-                _told(place, found, name),
-                _told(place, section, name),
-            )
-
-
-def warn_misspelt(section: str, names: Collection[str]) -> None:
-    """Warns of a setting in a section of dlt's whose name is nearly one of these, but none of them."""
-    for place, found, name in settings_found():
-        near = difflib.get_close_matches(name.lower(), names, 1, NEAR)
-        if found.lower() == section and near and name != near[0]:
-            LOG.warning("The setting %s is not read. Did you mean %s?", _given(place, found, name, names), near[0])
-
-
-def _is_nearly(found: str, section: str) -> bool:
-    if found == section or found.startswith((f"{section}_", f"{section}.")):
-        return False
-    return difflib.SequenceMatcher(None, found.lower(), section).ratio() >= LIKE
-
-
-def _is_shortened(place: str, found: str, section: str) -> bool:
-    return place != "environment" and found.lower() in SHORTENED.get(section, ())
-
-
-def _told(place: str, section: str, name: str) -> str:
-    if place == "environment":
-        return f"{section}.{name}".replace(".", "__").upper()
-    return f"{name} in the section [{section}] of {place}" if section else f"{name} at the top of {place}"
-
-
-def _given(place: str, section: str, name: str, known: Collection[str]) -> str:
-    """A setting whose name is none of ours, and may be a value in the wrong place."""
-    told = shown(name, known)
-    return _told(place, section, name if told == repr(name) else "…") + ("" if told == repr(name) else f" {told}")
-
 
 Destination = Literal["duckdb", "postgres"]
 Indexes = Literal["default", "none"]
@@ -123,27 +38,12 @@ def setting(default: Any, about: str, *, env: str | None = None, also: str | Non
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Everything that can be set. Paths are relative to the working folder, rates are requests a second."""
+class CommonSettings:
+    """What can be set for each provider. Paths are relative to the working folder, rates are requests a second."""
 
-    stripe_secret_key: str | None = setting(
-        None,
-        "Secret or restricted key. It needs only read permissions.",
-        env="STRIPE_SECRET_KEY",
-        also="STRIPE_API_KEY",
-        secret=True,
-    )
-    api_base: str = setting("https://api.stripe.com", "Address of Stripe's API, of a proxy, or of the simulator.")
-    stripe_version: str | None = setting(
-        None, "API version to request. The default is the version of the installed SDK."
-    )
-    stripe_account: str | None = setting(
-        None, "Connected account to read (`acct_…`), sent as `Stripe-Account`; several separated by commas, or `all`."
-    )
-    stripe_context: str | None = setting(None, "Account or organisation path to read, sent as `Stripe-Context`.")
-    account_id: str | None = setting(
-        None, "The account's id, which is written to `_account_id`. Set it if the key may not read `/v1/account`."
-    )
+    section: ClassVar[str]
+    key_variable: ClassVar[str]
+
     max_retries: int = setting(5, "Number of times that a request is retried after a temporary failure.")
     initial_retry_delay: float = setting(
         0.5, "Longest wait before the first retry, in seconds; it doubles for each further one."
@@ -158,13 +58,6 @@ class Settings:
         600.0,
         "Seconds by which the `Date` of an answer may differ from the clock that confirms it, which is this"
         " machine's or the database's; `inf` for a simulated account.",
-    )
-    live_rate: float = setting(100.0, "Stripe's limit for a live account, in requests per second; `inf` for no limit.")
-    sandbox_rate: float = setting(
-        25.0, "Stripe's limit for a sandbox or test-mode account, in requests per second; `inf` for no limit."
-    )
-    endpoint_rate: float = setting(
-        25.0, "Stripe's limit for each endpoint, in requests per second; `inf` for no limit."
     )
     rate_limit_share: float = setting(
         0.5, "Share of the account's rate limit to use, above 0 and at most 1. The rest is left for your own checkout."
@@ -214,6 +107,60 @@ class Settings:
 
     @property
     def is_live(self) -> bool:
+        """Whether the key is a live one."""
+        raise NotImplementedError
+
+    @property
+    def told_account(self) -> str | None:
+        """Whose objects are read, where the settings tell."""
+        raise NotImplementedError
+
+    @property
+    def asked_version(self) -> str | None:
+        """The version of the API to request, where the settings tell."""
+        return None
+
+    @property
+    def identity(self) -> str:
+        """The key and whatever else decides whose objects it reads. Secret."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Settings(CommonSettings):
+    """Everything that can be set for Stripe."""
+
+    section: ClassVar[str] = "sources.stripe"
+    key_variable: ClassVar[str] = "STRIPE_SECRET_KEY"
+
+    stripe_secret_key: str | None = setting(
+        None,
+        "Secret or restricted key. It needs only read permissions.",
+        env="STRIPE_SECRET_KEY",
+        also="STRIPE_API_KEY",
+        secret=True,
+    )
+    api_base: str = setting("https://api.stripe.com", "Address of Stripe's API, of a proxy, or of the simulator.")
+    stripe_version: str | None = setting(
+        None, "API version to request. The default is the version of the installed SDK."
+    )
+    stripe_account: str | None = setting(
+        None, "Connected account to read (`acct_…`), sent as `Stripe-Account`; several separated by commas, or `all`."
+    )
+    stripe_context: str | None = setting(None, "Account or organisation path to read, sent as `Stripe-Context`.")
+    account_id: str | None = setting(
+        None, "The account's id, which is written to `_account_id`. Set it if the key may not read `/v1/account`."
+    )
+    live_rate: float = setting(100.0, "Stripe's limit for a live account, in requests per second; `inf` for no limit.")
+    sandbox_rate: float = setting(
+        25.0, "Stripe's limit for a sandbox or test-mode account, in requests per second; `inf` for no limit."
+    )
+    endpoint_rate: float = setting(
+        25.0, "Stripe's limit for each endpoint, in requests per second; `inf` for no limit."
+    )
+
+    @property
+    def is_live(self) -> bool:
         """Whether the key is a live one: `sk_live_…` or `rk_live_…`."""
         return "_live_" in (self.stripe_secret_key or "")
 
@@ -227,8 +174,18 @@ class Settings:
         """Requests a second that this process may spend on the account."""
         return (self.live_rate if self.is_live else self.sandbox_rate) * self.rate_limit_share
 
+    @property
+    def asked_version(self) -> str | None:
+        """The version of the API to request, where the settings tell."""
+        return self.stripe_version
 
-SECTION = "sources.stripe"
+    @property
+    def identity(self) -> str:
+        """The key and the account that it acts for. Secret."""
+        return f"{self.stripe_secret_key}\n{self.stripe_context or ''}"
+
+
+SECTION = Settings.section
 DATASET = r"(?!pg_|\w*_(?:staging|secrets)(?:_|\Z)|\w*_(?:current|metrics)\Z)[a-z][a-z0-9_]{0,27}"
 """Within Postgres' 63 characters with `_staging_` and the name of a part; not where another dataset has its views, its
 metrics, its staging tables or its secrets."""
@@ -252,26 +209,37 @@ def read_settings(**given: Any) -> Settings:
     Raises `BadConfiguration` naming the setting that cannot be used.
     """
     settings = Settings(**read_fields(Settings, SECTION, given))
-    _check(settings)
+    check_common(
+        settings,
+        live_rate=settings.live_rate > 0,
+        sandbox_rate=settings.sandbox_rate > 0,
+        endpoint_rate=settings.endpoint_rate > 0,
+        api_base=settings.api_base.startswith(("http://", "https://")),
+    )
     return settings
 
 
-def read_contract() -> Contract:
-    """dlt's `schema_contract` of the source: a word, a table in `.dlt/config.toml`, or JSON in the environment.
+def read_contract(section: str = SECTION) -> Contract:
+    """dlt's `schema_contract` of a source: a word, a table in `.dlt/config.toml`, or JSON in the environment.
 
     Raises BadConfiguration.
     """
     from sources.columns.contract import SETTING, contract_of
 
-    given: Any = configured(SETTING)
+    given: Any = configured(full_name(SETTING, section))
     if isinstance(given, str) and given.strip().startswith("{"):
         with suppress(ValueError):  # contract_of says what is wrong with it
             given = json.loads(given)
-    return contract_of(given)
+    return contract_of(given, section)
 
 
-def read_fields(kind: type[Any], section: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The set values of a dataclass whose fields are made by `setting`, in the order that `read_settings` says."""
+def read_fields(
+    kind: type[Any], section: str, given: Mapping[str, Any], shared: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """The set values of a dataclass whose fields are made by `setting`, in the order that `read_settings` says.
+
+    `shared` are names of settings with another section, which has them where their own section does not.
+    """
     values: dict[str, Any] = {}
     hints = get_type_hints(kind)
     names = [each.name for each in fields(kind)]
@@ -279,8 +247,9 @@ def read_fields(kind: type[Any], section: str, given: Mapping[str, Any]) -> dict
     refuse_unread(section, [*names, *in_files])
     for each in fields(kind):
         value = given.get(each.name)
-        if value is None:
-            value = _found_value(each.metadata, each.name, section)
+        for place in (section, shared.get(each.name)):
+            if value is None and place is not None:
+                value = _found_value(each.metadata, each.name, place)
         if value is not None:
             if not each.metadata["secret"] and looks_secret(str(value)):
                 raise BadConfiguration(
@@ -339,7 +308,8 @@ def _typed(name: str, section: str, value: Any, hint: Any) -> Any:
         raise BadConfiguration(f"The setting {name} is not a {wanted}. {_set(name, section)}") from None
 
 
-def _check(settings: Settings) -> None:
+def check_common(settings: CommonSettings, **others: bool) -> None:
+    """Raises BadConfiguration for the first setting that cannot be used; `others` says it of those of one provider."""
     limits = {
         "rate_limit_share": 0 < settings.rate_limit_share <= 1,
         "workers": 1 <= settings.workers <= 256,
@@ -353,16 +323,12 @@ def _check(settings: Settings) -> None:
         "package_seconds": settings.package_seconds >= 0,
         "package_rows": settings.package_rows >= 1,
         "package_megabytes": settings.package_megabytes >= 1,
-        "live_rate": settings.live_rate > 0,
-        "sandbox_rate": settings.sandbox_rate > 0,
-        "endpoint_rate": settings.endpoint_rate > 0,
         "log_format": settings.log_format in (None, *get_args(LogFormat)),
         "destination": settings.destination in get_args(Destination),
         "indexes": settings.indexes in get_args(Indexes),
         "dataset": re.fullmatch(DATASET, settings.dataset) is not None and settings.dataset not in FOREIGN_SCHEMAS,
-        "api_base": settings.api_base.startswith(("http://", "https://")),
     }
-    refuse_wrong(Settings, SECTION, limits)
+    refuse_wrong(type(settings), settings.section, limits | others)
 
 
 def refuse_wrong(kind: type[Any], section: str, is_right: Mapping[str, bool]) -> None:

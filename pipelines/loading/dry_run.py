@@ -1,4 +1,4 @@
-"""What a load or a sync would ask Stripe for, without asking: from the catalogue and the saved progress."""
+"""What a load or a sync would ask a provider for, without asking: from the catalogue and the saved progress."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.configuration.settings import Settings
+from pipelines.configuration.settings import CommonSettings
 from pipelines.session import known_account, open_database
 from pipelines.state import State
 from pipelines.warehouse.database import Database, has_table
@@ -38,7 +38,7 @@ class Planned:
 
 
 def planned(
-    settings: Settings, resources: Sequence[Resource], since: int = 0, *, is_fresh: bool = False
+    settings: CommonSettings, resources: Sequence[Resource], since: int = 0, *, is_fresh: bool = False
 ) -> list[Planned]:
     """The lists that a load would read, objects created since a second (unix). `is_fresh`: nothing counts as read."""
     with stored(settings) as (database, saved):
@@ -68,7 +68,7 @@ def _count(database: Database | None, dataset: str, table: str) -> int:
 
 
 @contextmanager
-def stored(settings: Settings) -> Iterator[tuple[Database | None, Mapping[str, ResourceStatus]]]:
+def stored(settings: CommonSettings) -> Iterator[tuple[Database | None, Mapping[str, ResourceStatus]]]:
     """The database, None where it does not exist yet, and how the resources of the key's account stand there."""
     if settings.destination == "duckdb" and not Path(settings.duckdb_path).exists():
         yield None, {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.configuration.settings import Settings
+from pipelines.configuration.settings import CommonSettings
 from pipelines.loading.journal import Journal, progress_of, reopened
 from pipelines.loading.package import Limits, Package, Packages
 from pipelines.loading.parents import StoredParents
@@ -88,7 +88,7 @@ class Outcome:
 
 
 def run(
-    settings: Settings,
+    settings: CommonSettings,
     order: Order,
     provider: Provider = STRIPE,
     *,

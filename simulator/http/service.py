@@ -134,10 +134,17 @@ def _spoil(reply: Reply, fault: Fault) -> None:
             _refuse(reply, refusals.throttled(fault.reason))
         case "lock_timeout":
             _refuse(reply, refusals.locked())
-        case "drop" | "reset" | "cut":
-            reply.way = fault.kind
         case "error_200":
             reply.body = orjson.dumps({"error": refusals.failed().error})
+        case _:
+            spoil_bytes(reply, fault)
+
+
+def spoil_bytes(reply: Reply, fault: Fault) -> None:
+    """Makes a reply the one that a fault asks for, where it is no answer of the provider's own."""
+    match fault.kind:
+        case "drop" | "reset" | "cut":
+            reply.way = fault.kind
         case "not_json":
             reply.body = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
             reply.headers = [(n, "text/html" if n == "Content-Type" else v) for n, v in reply.headers]

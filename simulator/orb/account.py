@@ -17,7 +17,11 @@ from sources.orb_api.catalogue import CATALOGUE
 from sources.orb_api.catalogue.events import SUBJECTS
 
 Object = dict[str, Any]
-LISTED = {one.table: one for one in CATALOGUE.resources.values() if one.kind == "root" and one.not_loaded is None}
+LISTED = {
+    one.table: one
+    for one in CATALOGUE.resources.values()
+    if one.kind == "root" and one.not_loaded is None and one.name == one.table
+}
 """The tables that the account holds, each with the list that shows it."""
 
 

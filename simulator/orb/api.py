@@ -55,6 +55,13 @@ class Refusal(Exception):
         super().__init__(detail)
         self.status, self.kind, self.detail = int(kind[:3]), kind, detail
 
+    @property
+    def answer(self) -> Answer:
+        """As RFC 7807 has it."""
+        title = self.kind[4:].replace("-", " ").capitalize()
+        problem = {"status": self.status, "title": title, "type": ERRORS + self.kind}
+        return Answer(self.status, orjson.dumps(problem | {"detail": self.detail, "validation_errors": []}))
+
 
 class Api:
     """Answers GET requests. `lacks` are tables whose feature is off; `largest` the largest page of a table."""
@@ -71,15 +78,14 @@ class Api:
                 raise Refusal("401-authentication-error", "The API key is missing or unknown.")
             return Answer(200, orjson.dumps(self._found(method, path, query)))
         except Refusal as refusal:
-            title = refusal.kind[4:].replace("-", " ").capitalize()
-            problem = {"status": refusal.status, "title": title, "type": ERRORS + refusal.kind}
-            body = problem | {"detail": refusal.detail, "validation_errors": []}
-            return Answer(refusal.status, orjson.dumps(body))
+            return refusal.answer
 
     def _found(self, method: str, path: str, query: str) -> Object:
         if self.limits.admit("reads") is not None:
             raise Refusal("429-too-many-requests", "Too many requests a second.")
         self.limits.leave("reads")
+        if method == "GET" and path == "/v1/ping":
+            return {"response": "pong"}
         table = PATHS.get(path) or next((one for one, single in SINGLE.items() if _is_of(path, single)), None)
         if method != "GET" or table is None:
             raise Refusal("404-url-not-found", "There is nothing at this URL.")

@@ -64,7 +64,9 @@ class Business:
             self._add("subscription_changes", None, subscription_id=subscription["id"], status=change,
                       expiration_time=moment(self._now + DAY))  # fmt: skip
         for month in range(min(6, (self._now - began) // (30 * DAY))):
-            invoice = self._invoice(customer, subscription, plan, month, began + month * 30 * DAY)
+            # A draft is dated at the end of its period, which is not over.
+            dated = began + month * 30 * DAY if STATUSES[month] != "draft" else self._now + (number % 30 + 1) * DAY
+            invoice = self._invoice(customer, subscription, plan, month, dated)
             if month == 3:
                 self._credit_note(customer, invoice)
 
@@ -116,9 +118,10 @@ class Business:
             credits_applied="0.00", partially_invoiced_amount="0.00", quantity=3.0, price=plan["prices"][0],
             start_date=moment(at), end_date=moment(at + 30 * DAY), adjustments=[], sub_line_items=[], tax_amounts=[],
         )  # fmt: skip
+        created = min(at, self._now)
         collection = {"enabled": True, "next_attempt_at": None, "num_attempts": 0, "previously_attempted_at": None}
         return self._add(
-            "invoices", at, invoice_date=moment(at), status=STATUSES[month], amount_due=amount, subtotal=amount,
+            "invoices", created, invoice_date=moment(at), status=STATUSES[month], amount_due=amount, subtotal=amount,
             total=amount, auto_collection=collection, currency="USD", invoice_source="subscription", line_items=[line],
             customer={"id": customer["id"], "external_customer_id": customer["external_customer_id"]},
             subscription={"id": subscription["id"]}, invoice_number=self.account.new_id(), hidden_line_item_count=0,

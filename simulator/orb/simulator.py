@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from email.utils import formatdate
 from types import TracebackType
 from typing import Self
+from urllib.parse import parse_qsl
 
 from simulator.account.clock import Clock
+from simulator.http.faults import Faults
 from simulator.http.limits import Budget, Limits
 from simulator.http.server import Reply
 from simulator.http.server_thread import ServerThread
+from simulator.http.service import spoil_bytes
 from simulator.orb.account import Account
-from simulator.orb.api import Api
+from simulator.orb.api import Api, Refusal
 from simulator.orb.content import Business
 
 READS = {"none": Budget(), "live": Budget(own={"reads": 100}), "test": Budget(own={"reads": 50})}
 """Requests a second for reads, as Orb's documentation gives them."""
+
+REFUSALS = {
+    "status": ("500-internal-server-error", "Something went wrong."),
+    "throttle": ("429-too-many-requests", "Too many requests a second."),
+}
+"""What Orb answers where a fault of this kind meets a request."""
 
 
 class OrbSimulator:
@@ -26,7 +35,7 @@ class OrbSimulator:
 
     `customers` sizes the business. `now` is where Orb's clock starts and history ends (default: real time); with
     `running` False it stands there. `latency` is in seconds; `monotonic` is the time that `rate_limits` count by.
-    `requests` counts the answers by path.
+    `requests` counts the answers by path, `log` has the last requests with their queries, `faults` makes some go wrong.
     """
 
     def __init__(
@@ -45,6 +54,8 @@ class OrbSimulator:
         self.account = Account(self.clock, seed)
         Business(self.account, seed).fill(customers)
         self.requests: Counter[str] = Counter()
+        self.log: deque[str] = deque(maxlen=10_000)
+        self.faults = Faults(seed)
         self.api = Api(self.account, self.key, Limits(READS[rate_limits], monotonic))
         self._server = ServerThread(self._respond, "orb-simulator")
 
@@ -65,8 +76,15 @@ class OrbSimulator:
     def _respond(self, method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Reply:
         answer = self.api.answer(method, path, query, headers)
         self.requests[path] += 1
+        self.log.append(f"{path}?{query}")
+        fault = self.faults.meet(method, path, dict(parse_qsl(query)), answer.body) if self.faults else None
+        if fault is not None and fault.kind in REFUSALS:
+            answer = Refusal(*REFUSALS[fault.kind]).answer
         kind = "application/json" if answer.status == 200 else "application/problem+json"
-        return Reply(answer.status, [("Content-Type", kind)], answer.body, self.latency, date=self._date)
+        reply = Reply(answer.status, [("Content-Type", kind)], answer.body, self.latency, date=self._date)
+        if fault is not None and fault.kind not in REFUSALS:
+            spoil_bytes(reply, fault)
+        return reply
 
     def _date(self) -> str:
         return formatdate(self.clock.seconds(), usegmt=True)

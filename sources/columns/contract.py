@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Mode = Literal["evolve", "freeze", "discard_value"]
 MODES = ("evolve", "freeze", "discard_value")
 ENTITIES = ("tables", "columns", "data_type")
-SETTING = "sources.stripe.schema_contract"
+SETTING = "schema_contract"
 
 
 class SchemaFrozen(ConnectorError):
@@ -36,28 +36,33 @@ class SchemaFrozen(ConnectorError):
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What happens to new tables, to new columns, and to values that do not fit their column's type."""
+    """What happens to new tables, to new columns, and to values that do not fit their column's type.
+
+    `setting` is the full name of the setting that says it.
+    """
 
     tables: Mode = "evolve"
     columns: Mode = "evolve"
     data_type: Mode = "evolve"
+    setting: str = f"sources.stripe.{SETTING}"
 
 
-def contract_of(setting: Any) -> Contract:
-    """The contract that dlt's setting means: None, a word for everything, or a table of words.
+def contract_of(setting: Any, section: str = "sources.stripe") -> Contract:
+    """The contract that dlt's setting in this section means: None, a word for everything, or a table of words.
 
     Raises BadConfiguration. `discard_row` is refused: a mirror without some of its rows would be wrong, not smaller.
     """
+    name = f"{section}.{SETTING}"
     if setting is None:
-        return Contract()
+        return Contract(setting=name)
     words = dict.fromkeys(ENTITIES, setting) if isinstance(setting, str) else setting
     if not isinstance(words, Mapping) or not set(words) <= set(ENTITIES) or not set(words.values()) <= set(MODES):
         raise BadConfiguration(
-            f"The setting {SETTING} has an invalid value. Set it to one of {', '.join(MODES)}, or to a table"
+            f"The setting {name} has an invalid value. Set it to one of {', '.join(MODES)}, or to a table"
             f" with one of these for each of {', '.join(ENTITIES)}. discard_row is not allowed, because it"
             " would lose objects."
         )
-    return Contract(**words)
+    return Contract(**words, setting=name)
 
 
 class ContractedColumns(Columns):
@@ -94,8 +99,8 @@ class ContractedColumns(Columns):
         if self._contract.columns == "freeze":
             field = shortened(next(iter(value))) if column == OTHER_FIELDS and isinstance(value, dict) else column
             raise SchemaFrozen(
-                f"Stripe sends a field {field!r} that the table {table} does not have, and the schema"
-                f' contract freezes its columns. Set {SETTING} to evolve (columns = "evolve") to add the'
+                f"There is a new field {field!r} that the table {table} does not have, and the schema"
+                f' contract freezes its columns. Set {self._contract.setting} to evolve (columns = "evolve") to add the'
                 " column, or to discard_value to leave the field out."
             )
         self._count(table, column, 1)
@@ -120,7 +125,8 @@ class ContractedColumns(Columns):
             return True
         if self._contract.tables == "freeze":
             raise SchemaFrozen(
-                f"There is no table {name} yet, and the schema contract freezes the tables. Set {SETTING} to"
+                f"There is no table {name} yet, and the schema contract freezes the tables. Set"
+                f" {self._contract.setting} to"
                 ' evolve (tables = "evolve") to create the table, or to discard_value to leave its rows out.'
             )
         self._count(name, "", rows)
@@ -134,7 +140,7 @@ class ContractedColumns(Columns):
         if self._contract.data_type == "freeze":
             raise SchemaFrozen(
                 f"Values of {table}.{column.partition(VARIANT_MARK)[0]} have a different type from their"
-                f" column, and the schema contract freezes types. Set {SETTING} to evolve (data_type ="
+                f" column, and the schema contract freezes types. Set {self._contract.setting} to evolve (data_type ="
                 f' "evolve") to store them in {column}, or to discard_value to leave them out.'
             )
         self._count(table, column, values)

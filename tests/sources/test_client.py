@@ -33,11 +33,13 @@ from sources.errors import (
 )
 from sources.fetch.client import endpoint_of, endpoint_rates, request, retry_delay
 from sources.fetch.limiter import Limiter
+from sources.fetch.safe_text import safe
 from sources.fetch.values import Reply, as_of
+from sources.json_text import decode
 from sources.stripe_api.catalogue import RESOURCES
-from sources.stripe_api.client.bodies import decode, page_of
+from sources.stripe_api.client.bodies import page_of
 from sources.stripe_api.client.client import Client
-from sources.stripe_api.client.refusals import error_of, safe
+from sources.stripe_api.client.refusals import error_of
 from sources.stripe_api.client.settings import ClientSettings
 
 if TYPE_CHECKING:

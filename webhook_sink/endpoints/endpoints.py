@@ -22,9 +22,9 @@ from sources.errors import (
     Unreachable,
     shown,
 )
+from sources.fetch.safe_text import safe
 from sources.stripe_api.catalogue.events import TYPES
 from sources.stripe_api.catalogue.fields import api_version
-from sources.stripe_api.client.refusals import safe
 
 if TYPE_CHECKING:
     import stripe

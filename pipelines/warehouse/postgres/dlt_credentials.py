@@ -11,7 +11,7 @@ from dlt.common.typing import TSecretStrValue
 from dlt.destinations.impl.postgres.configuration import PostgresClientConfiguration, PostgresCredentials
 from psycopg.conninfo import make_conninfo
 
-from pipelines.configuration.settings import warn_misspelt
+from pipelines.configuration.unread import warn_misspelt
 from pipelines.warehouse.postgres.conninfo import CREDENTIALS, EXAMPLE, checked, options_of
 from pipelines.warehouse.problems import DatabaseProblem
 

@@ -19,6 +19,7 @@ def _root(
     object_name: str,
     table: str,
     *,
+    name: str = "",
     path: str = "",
     filtered_by: str | None = None,
     newest_first: bool = True,
@@ -28,7 +29,7 @@ def _root(
 ) -> Resource:
     """A list without a parent. `filtered_by` is the field that its filter by time and its order go by."""
     return Resource(
-        table,
+        name or table,
         f"/v1/{path or table}",
         table,
         (object_name,),
@@ -80,12 +81,14 @@ LISTS = (
         passes=(tuple(("status[]", one) for one in ("active", "ended", "upcoming")),),
         groups=CORE,
     ),
-    # Without a status, drafts and void invoices are hidden.
+    # Without a status, drafts and void invoices are hidden. Drafts are dated at the end of their period, which lies in
+    # the future, and change until they are issued: all of them are read each time.
+    _root("invoice", "invoices", name="invoice_drafts", passes=_each_of("status[]", "draft"), groups=CORE),
     _root(
         "invoice",
         "invoices",
         filtered_by="invoice_date",
-        passes=(tuple(("status[]", one) for one in ("draft", "issued", "paid", "synced", "void")),),
+        passes=(tuple(("status[]", one) for one in ("issued", "paid", "synced", "void")),),
         groups=CORE,
     ),
     _root("credit_note", "credit_notes", filtered_by="created_at", groups=CORE),

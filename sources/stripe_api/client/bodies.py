@@ -5,11 +5,9 @@ Bodies of lists: https://docs.stripe.com/api/pagination and, for v2, https://doc
 
 from __future__ import annotations
 
-from typing import Any
-
-from sources import json_text as jsontext
 from sources.errors import BrokenPage
 from sources.fetch.values import Object, Page, Reply, as_of
+from sources.json_text import decode
 
 
 def page_of(reply: Reply) -> Page:
@@ -56,17 +54,6 @@ def parse(reply: Reply) -> Object:
     if "error" in body and "object" not in body:
         raise _broken(reply, "contains an error despite its status")
     return body
-
-
-def decode(body: bytes) -> Any:
-    """JSON as Python values, exactly (see `jsontext.parse`), None where it is none. See `cut_deep`."""
-    try:
-        try:
-            return jsontext.parse(body)
-        except jsontext.TooLarge:
-            return jsontext.parse(jsontext.cut_deep(body))
-    except ValueError:
-        return None
 
 
 def _page(reply: Reply, objects: list[Object], has_more: bool, next_page: str | None) -> Page:

@@ -6,7 +6,6 @@ https://docs.stripe.com/rate-limits. That an account lacks a product has no code
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -22,8 +21,9 @@ from sources.errors import (
     SkipResource,
     Throttled,
 )
+from sources.fetch.safe_text import NAME, safe
 from sources.fetch.values import Reply
-from sources.stripe_api.client.bodies import decode
+from sources.json_text import decode
 
 DENIED = (
     "unrecognized request url",
@@ -43,30 +43,6 @@ DENIED = (
 
 SET_KEY = "Set STRIPE_SECRET_KEY, or stripe_secret_key in .dlt/secrets.toml, to a secret or restricted key"
 SET_BASE = "Check SOURCES__STRIPE__API_BASE, and any proxy on the way"
-
-_KEY = re.compile(r"\b(?:[srpe]k|whsec|ephkey)_[\w*]+|\b\w+_secret_\w+")
-_ACCOUNT = re.compile(r"acct_\w+", re.ASCII)
-_MAIL = re.compile(r"\S+@\S+")
-_URL = re.compile(r"https?://(?!(?:[\w-]+\.)*stripe\.com\b)\S+")
-_DIGITS = re.compile(r"(?<![\w])\+?\d[\d ().-]{6,}\d")
-_QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"|`([^`]*)`|“([^”]*)”")
-_NAME = re.compile(r"[\w.\-/\[\]{}:]{1,80}")
-
-
-def safe(text: str, sent: Iterable[str | None] = ()) -> str:
-    """What of Stripe's text may be logged: no key, no address, no number, nothing quoted but names and ids.
-
-    `sent` are values of settings, which Stripe repeats where it refuses them: only ids of accounts stay.
-    """
-    parts = {part for value in sent if value for part in (value, *value.split("/"))}
-    for part in sorted(filter(None, parts), key=len, reverse=True):
-        if not _ACCOUNT.fullmatch(part):
-            text = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", "…", text)
-    text = _QUOTED.sub(lambda quoted: quoted[0] if _NAME.fullmatch(quoted[0][1:-1]) else "'…'", text)
-    for hidden in (_KEY, _MAIL, _URL, _DIGITS):
-        text = hidden.sub("…", text)
-    text = " ".join(text.split())
-    return text if len(text) <= 300 else text[:299] + "…"
 
 
 def error_of(reply: Reply, denied: Sequence[str] = (), sent: Iterable[str | None] = ()) -> ConnectorError:
@@ -138,7 +114,7 @@ def _kind(
 
 
 def _name(value: object) -> str | None:
-    return value if isinstance(value, str) and _NAME.fullmatch(value) else None
+    return value if isinstance(value, str) and NAME.fullmatch(value) else None
 
 
 def _seconds(value: str | None) -> float | None:

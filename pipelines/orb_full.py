@@ -1,0 +1,60 @@
+"""The initial load of an Orb account, and later loads of what is new: `python pipelines/orb_full.py`.
+
+Loads the lists of the account into DuckDB or Postgres, and continues from the point that the last run reached. You can
+kill it and start it again at any time. A run ends at once if another run is active. Exit codes: 0 all went well, 1
+some resources failed, 2 it could not start, 130 a signal stopped it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if __name__ == "__main__":  # before the other imports, which take a second: see `start`
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from pipelines.terminal.process import start
+
+    start("pipelines.orb_full")
+
+from pipelines.cli import ALL_WELL, add_database_options, add_output_options, given_of, log_as, run_command, say
+from pipelines.full import add_full_options, dry_run, order_of, report
+from pipelines.terminal.output import Report
+from pipelines.warehouse.problems import AlreadyRunning
+from sources.command_line import Parser
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "orb_full.py") -> int:
+    """Parses the command line and runs."""
+    return run_command(_parser(prog), _full, arguments)
+
+
+def _parser(prog: str = "orb_full.py") -> argparse.ArgumentParser:
+    parser = Parser(
+        prog=prog,
+        description="Loads an Orb account into DuckDB or Postgres; later runs load what is new.",
+    )
+    add_database_options(parser, dataset="orb")
+    add_output_options(parser)
+    add_full_options(parser)
+    return parser
+
+
+def _full(options: argparse.Namespace) -> Report:
+    from pipelines.configuration.orb_settings import read_orb_settings
+    from pipelines.loading.run import run
+    from sources.orb_api.catalogue import CATALOGUE
+    from sources.orb_api.provider import ORB
+
+    order = order_of(options, "orb_full", CATALOGUE)
+    settings = read_orb_settings(**given_of(options))
+    log_as(options, settings)
+    if options.dry_run:
+        return dry_run(settings, order)
+    try:
+        outcome = run(settings, order, ORB)
+    except AlreadyRunning as error:  # the other run does the work
+        say(error)
+        return Report(ALL_WELL, {"error": str(error)})
+    return Report(report(outcome, debug=options.debug), outcome.to_json())

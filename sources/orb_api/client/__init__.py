@@ -1,0 +1,1 @@
+"""Requests to Orb's API, with retries."""

@@ -1,0 +1,53 @@
+"""The client of Orb's API: its errors and its pages. Knows no table and no progress."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sources.errors import ConnectorError, Throttled
+from sources.fetch.client import ApiClient
+from sources.fetch.limiter import Limiter
+from sources.fetch.values import Page, Reply, Request
+from sources.orb_api.client.bodies import page_of, single_page
+from sources.orb_api.client.refusals import error_of
+from sources.orb_api.client.settings import ClientSettings
+from sources.provider import Account
+
+PING = "/v1/ping"
+PATIENCE = 30.0  # seconds for a host that does not answer the very first request: its address is likely to be wrong
+
+
+class Client(ApiClient):
+    """Reads pages and objects of Orb's API. `options` are those of `ApiClient`: clocks, sleep and chance."""
+
+    def __init__(self, settings: ClientSettings, limiter: Limiter, **options: Any) -> None:
+        super().__init__(settings, limiter, **options)
+        self.settings = settings
+
+    def error_of(self, request: Request, reply: Reply) -> ConnectorError:
+        """See `ApiClient`."""
+        return error_of(reply, self.settings.api_key)
+
+    def throttle_reason(self, reply: Reply, error: Throttled) -> str:
+        """Orb's limits are the account's and about pace: https://docs.withorb.com/api-reference/rate-limits."""
+        return "global-rate"
+
+    def parse(self, request: Request, reply: Reply) -> Page:
+        """See `ApiClient`."""
+        return single_page(reply) if request.single else page_of(reply)
+
+
+def limiter_of(account_rate: float) -> Limiter:
+    """A limiter for a rate in requests a second, infinite for none. Orb has no limits for single endpoints."""
+    return Limiter(None if math.isinf(account_rate) else account_rate, None)
+
+
+def read_account(client: Client, account_id: str | None) -> Account:
+    """Asks whether the key is right; the answer's date is the clock that windows end by.
+
+    Orb tells nobody which account a key belongs to: the settings say what its rows are stored under. Raises what the
+    client raises.
+    """
+    answer = client.object(PING, patience=PATIENCE)
+    return Account(account_id or "orb", answer.as_of, answer.requests)

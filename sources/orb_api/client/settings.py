@@ -1,0 +1,44 @@
+"""How to reach Orb: the key, the server, patience. Checked before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sources.errors import BadConfiguration
+from sources.fetch.api_name import ApiName
+from sources.fetch.reach import Reach, is_header
+
+SET_KEY = "Set ORB_API_KEY, or orb_api_key in the section [sources.orb] of .dlt/secrets.toml, to a key of Orb's API"
+
+
+@dataclass(frozen=True)
+class ClientSettings(Reach):
+    """How to reach Orb. See `Reach`."""
+
+    api: ClassVar[ApiName] = ApiName("Orb", "sources.orb")
+
+    api_base: str = "https://api.withorb.com"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the key is a live one."""
+        return is_live(self.api_key)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What every request carries. Orb's API has no versions."""
+        return {**super().headers, "User-Agent": "stripe-elt"}
+
+    def check_key(self) -> None:
+        """Raises BadConfiguration for a key that no key of this API can be."""
+        if not self.api_key:
+            raise BadConfiguration(f"There is no key for Orb's API. {SET_KEY}.")
+        if not is_header(self.api_key) or " " in self.api_key:
+            raise BadConfiguration(f"The key contains characters that Orb's keys never contain. {SET_KEY}.")
+
+
+def is_live(api_key: str) -> bool:
+    """Whether a key is not one of Orb's test mode, whose keys begin with `test_`."""
+    return not api_key.startswith("test_")

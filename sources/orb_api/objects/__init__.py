@@ -1,0 +1,1 @@
+"""Orb's objects -> rows."""

@@ -1,0 +1,160 @@
+"""Orb's objects -> plain rows of tables. Knows no HTTP, no Arrow, no database. `sources/rows.py` says what rows are.
+
+Arrays that fill a table of their own are moved there; where a plan shows its prices, their ids stay in it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sources.catalogue import Embedded, Expanded, Table
+from sources.columns.coerce import MAX_KEY
+from sources.columns.columns import OWN_COLUMNS
+from sources.columns.conversion import conversion
+from sources.columns.layout import OTHER_FIELDS, RESERVED
+from sources.errors import BrokenPage
+from sources.json_text import escaped
+from sources.orb_api.catalogue import CATALOGUE
+from sources.rows import ClosedSets, Row, Stamp
+
+if TYPE_CHECKING:
+    from sources.columns.columns import Columns
+    from sources.columns.conversion_counts import ConversionCounts
+    from sources.fetch.pager import Convert
+
+TABLES = CATALOGUE.tables
+
+
+def converter(account_id: str, columns: Columns, counts: ConversionCounts) -> Convert:
+    """A conversion for a `Fetch`."""
+    return conversion(account_id, columns, counts, explode, set_marker)
+
+
+def explode(
+    table: str,
+    objects: Sequence[Row],
+    stamp: Stamp,
+    *,
+    parent_id: str | None = None,
+    counts: ConversionCounts | None = None,
+    closed: ClosedSets | None = None,
+) -> dict[str, list[Row]]:
+    """Rows by table of the objects of one table and of all inside them. The dicts become the rows: they change.
+
+    An array that fills a table also gives a set marker, or with `closed` an entry there. An object that no row can
+    hold, for want of a key, is left out and noted in `counts`; without, BrokenPage is raised.
+    """
+    rows: dict[str, list[Row]] = {}
+    _explode(rows, TABLES[table], objects, stamp, parent_id, counts, closed)
+    return rows
+
+
+def set_marker(table: str, parent_id: str, stamp: Stamp) -> Row:
+    """The row that closes the set of a parent's children; its key columns hold the parent's id."""
+    return {**dict.fromkeys(_key(TABLES[table]), parent_id), **_own(TABLES[table], stamp, parent_id), "_source": "set"}
+
+
+def gone(table: str, id: str, stamp: Stamp) -> dict[str, list[Row]]:
+    """Rows of an object of which only the id is known and that it is deleted: a tombstone, and no children."""
+    own = _own(TABLES[table], stamp, None)
+    rows = {table: [{**dict.fromkeys(_key(TABLES[table]), id), **own, "_deleted_at": stamp.as_of}]}
+    return rows | {one.table: [set_marker(one.table, id, stamp)] for one in TABLES[table].embedded}
+
+
+def take_children(obj: Row, embedded: Embedded) -> tuple[list[Row], bool] | None:
+    """Removes an array from an object: its entries, and whether these are all. None where it has no array there.
+
+    Entries without a key, and those that have one together, stay in the object; the others are not all then.
+    """
+    entries = obj.get(embedded.field)
+    if type(entries) is not list:
+        return None
+    child = TABLES[embedded.table]
+    keyed = [one for one in entries if type(one) is dict and key_problem(one, child) is None]
+    times = Counter(one[child.key[0]] for one in keyed)
+    own = [one for one in keyed if times[one[child.key[0]]] == 1]
+    if len(own) == len(entries):
+        del obj[embedded.field]
+        return own, True
+    taken = set(map(id, own))
+    obj[embedded.field] = [one for one in entries if id(one) not in taken]
+    return own, False
+
+
+def take_expanded(obj: Row, expanded: Expanded) -> list[Row]:
+    """Puts ids into an object for the objects in an array of it, and returns these. What has no key stays as it is."""
+    entries = obj.get(expanded.field)
+    if type(entries) is not list:
+        return []
+    table = TABLES[expanded.table]
+    own = [type(one) is dict and key_problem(one, table) is None for one in entries]
+    obj[expanded.field] = [one["id"] if is_own else one for one, is_own in zip(entries, own, strict=True)]
+    return [one for one, is_own in zip(entries, own, strict=True) if is_own]
+
+
+def key_problem(obj: Row, table: Table) -> str | None:
+    """Why no row can hold an object: it lacks its table's key, or no index can hold that. None where one can."""
+    for field in _key(table):
+        value = obj.get(field)
+        if type(value) is not str or not value:
+            return "came without its key"
+        if len(value) > MAX_KEY // 6 and len(escaped(value).encode()) > MAX_KEY:  # an escape takes six bytes
+            return "came with a key that is too long for an index"
+    return None
+
+
+def _explode(
+    rows: dict[str, list[Row]],
+    table: Table,
+    objects: Sequence[Row],
+    stamp: Stamp,
+    parent_id: str | None,
+    counts: ConversionCounts | None,
+    closed: ClosedSets | None,
+) -> None:
+    out, own = rows.setdefault(table.name, []), _own(table, stamp, parent_id)
+    for obj in objects:
+        if (problem := key_problem(obj, table)) is not None:
+            if counts is None:
+                raise BrokenPage(f"an object of {table.name} {problem} ({', '.join(table.key)})")
+            counts.reject(table.name, obj.get("id"), f"it {problem}, {', '.join(table.key)}")
+            continue
+        if not obj.keys().isdisjoint(RESERVED):
+            aside = {name: obj.pop(name) for name in sorted(RESERVED & obj.keys())}
+            obj[OTHER_FIELDS] = {name: value for name, value in aside.items() if value is not None} or None
+        for embedded in table.embedded:
+            if (taken := take_children(obj, embedded)) is not None:
+                children, is_whole = taken
+                if not is_whole and counts is not None:
+                    left = len(obj[embedded.field])
+                    why = f"{left} entries of {table.name}.{embedded.field} have no key, or share it"
+                    counts.reject(embedded.table, obj["id"], why, left)
+                _explode(rows, TABLES[embedded.table], children, stamp, obj["id"], counts, closed)
+                if is_whole:
+                    _close(rows, embedded.table, obj["id"], stamp, closed)
+        for expanded in table.expanded:
+            if found := take_expanded(obj, expanded):
+                _explode(rows, TABLES[expanded.table], found, stamp, None, counts, closed)
+        obj.update(own)
+        out.append(obj)
+
+
+def _close(rows: dict[str, list[Row]], table: str, parent_id: str, stamp: Stamp, closed: ClosedSets | None) -> None:
+    if closed is None:
+        rows.setdefault(table, []).append(set_marker(table, parent_id, stamp))
+    else:
+        closed.setdefault(table, []).append(parent_id)
+
+
+def _own(table: Table, stamp: Stamp, parent_id: str | None) -> Row:
+    own: Row = {"_account_id": stamp.account_id, "_as_of": stamp.as_of, "_source": stamp.source}
+    if table.parent is not None:
+        own["_parent_id"] = parent_id
+    return own
+
+
+def _key(table: Table) -> list[str]:
+    """The fields of a table's key that its objects show. All are text."""
+    return [name for name in table.key if name not in OWN_COLUMNS]

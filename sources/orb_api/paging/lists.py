@@ -1,0 +1,69 @@
+"""Paging a list that cannot be filtered by time, one page after the other. No thread, no request."""
+
+from __future__ import annotations
+
+from sources.catalogue import Params, Resource
+from sources.errors import RequestRefused
+from sources.fetch.pager import Listing, Step, Turn
+from sources.fetch.progress import Listed
+from sources.fetch.values import Page
+from sources.fetch.window_pager import RESTARTS
+from sources.orb_api.paging.pages import Query
+
+
+class ListPager:
+    """Pages one pass over a list, whole: nothing tells which of its objects are new or have changed.
+
+    Where an earlier run was killed, it goes on from that run's cursor. What has come to the top of the list since then
+    is read at the end: from the top, up to the object that was the first one at the beginning.
+    """
+
+    goes_up = False
+
+    def __init__(self, resource: Resource, key: str, params: Params, before: Listed | None, since: int) -> None:
+        self.resource, self.key, self._params, self._since = resource, key, params, since
+        self._query = Query(resource, params)
+        self._top: str | None = None  # the id of the first object
+        self._resumed = self._to_top = False
+        self._restarts = 0
+        self.is_done = False
+        if before is not None and not before.finished and before.cursor and before.since == since:
+            self._query.cursor, self._top, self._resumed = before.cursor, before.top, True
+
+    def begin(self) -> list[Step]:
+        """The first page."""
+        return [Step(self._query.request())]
+
+    def turn(self, step: Step, page: Page) -> Turn:
+        """Hands over the page, and asks for the next one."""
+        ids = [one.get("id") for one in page.objects]
+        if self._top is None and ids and isinstance(ids[0], str):
+            self._top = ids[0]
+        ended = not page.has_more or (self._to_top and self._top in ids)
+        if not ended:
+            self._query.go_on(page)
+        elif self._resumed:
+            self._resumed, self._to_top, ended = False, self._top is not None, False
+            self._query.begin(self._params)
+        self.is_done = ended
+        # What is read from the top at the end is short: a run that is killed there begins anew.
+        cursor = None if self._to_top or ended else self._query.cursor
+        advance = Listed(self.key, self._top, cursor, ended, self._since)
+        listings = [Listing(page.objects, page.as_of)] if page.objects else []
+        return Turn(listings=listings, advance=advance, then=[] if ended else [Step(self._query.request())])
+
+    def refused(self, step: Step, error: RequestRefused) -> Turn | None:
+        """A page that is too large: half of it. A cursor that has gone: the whole list again."""
+        if not self._query.asks_for_less(error):
+            if self._query.cursor is None or self._restarts >= RESTARTS:
+                return None
+            self._restarts, self._resumed, self._to_top, self._top = self._restarts + 1, False, False, None
+            self._query.begin(self._params)
+        return Turn(at_once=[Step(self._query.request())])
+
+    def handed_over(self) -> Turn:
+        """Nothing waits for it here."""
+        return Turn()
+
+    def pass_by(self, step: Step) -> None:
+        """No list of a single object."""

@@ -1,0 +1,56 @@
+"""How Orb's lists are asked for, and how to go on with them. Pure: no thread, no request.
+
+A cursor is an opaque text of the answer, and belongs to the query that gave it: every request with a cursor repeats the
+parameters of the first page, and only `limit` may change. https://docs.withorb.com/api-reference/pagination
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sources.catalogue import Params, Resource
+from sources.errors import BrokenPage, RequestRefused
+from sources.fetch.client import request
+from sources.fetch.values import Page, Request
+from sources.orb_api.client.refusals import TOO_LARGE
+
+ORB_BEGAN = 1_577_836_800  # 2020-01-01: Orb is younger, so it only guides where to look first
+
+
+class Query:
+    """The requests of one pass over a list: the question, which stays, and the cursor and the limit, which change."""
+
+    def __init__(self, resource: Resource, params: Params) -> None:
+        self._resource, self._limit = resource, resource.limit or 100
+        self.begin(params)
+
+    def begin(self, params: Params) -> None:
+        """Asks for the first page of a question."""
+        self._params = params
+        self.cursor: str | None = None
+
+    def request(self) -> Request:
+        """The request of the next page."""
+        after: Params = (("cursor", self.cursor),) if self.cursor is not None else ()
+        return request(self._resource.path, (("limit", str(self._limit)), *self._params, *after))
+
+    def go_on(self, page: Page) -> str:
+        """Notes the cursor of the next page. Raises BrokenPage where the list does not move."""
+        if page.next_page is None or page.next_page == self.cursor:
+            raise BrokenPage(f"The list {self._resource.path} does not advance: a page has its own cursor as the next.")
+        self.cursor = page.next_page
+        return self.cursor
+
+    def asks_for_less(self, error: RequestRefused) -> bool:
+        """Whether a refusal was of a page that is too large, which from now on has half as many objects, at least 1."""
+        if error.status != TOO_LARGE or self._limit == 1:
+            return False
+        self._limit //= 2
+        return True
+
+
+def bounds(resource: Resource, gte: int, lt: int) -> Params:
+    """The filter of `[gte, lt)`, unix seconds, by the list's own field. One that begins at 0 is open below."""
+    field = resource.created_field
+    given = ((("gte", gte),) if gte > 0 else ()) + (("lt", lt),)
+    return tuple((f"{field}[{name}]", f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}") for name, at in given)

@@ -1,0 +1,62 @@
+"""Orb as a `Provider`, and a client of its API by the settings."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from sources.events import BadEvent, BadSignature
+from sources.orb_api.catalogue import CATALOGUE
+from sources.orb_api.client.client import Client, limiter_of, read_account
+from sources.orb_api.client.settings import ClientSettings
+from sources.orb_api.objects.retrieve import retrieve
+from sources.orb_api.objects.rows import converter
+from sources.orb_api.paging.plan import fetch
+from sources.provider import Provider
+
+
+def open_client(settings: Any) -> Client:
+    """A client that keeps to the account's share, by the settings (`pipelines.configuration.orb.OrbSettings`).
+
+    Raises `BadConfiguration` without a usable key.
+    """
+    client_settings = ClientSettings(
+        api_key=settings.orb_api_key or "",
+        api_base=settings.api_base,
+        max_retries=settings.max_retries,
+        initial_retry_delay=settings.initial_retry_delay,
+        max_retry_delay=settings.max_retry_delay,
+        connect_timeout=settings.connect_timeout,
+        read_timeout=settings.read_timeout,
+        request_deadline=settings.request_deadline,
+        max_clock_skew=settings.max_clock_skew,
+        connections=settings.workers,
+    )
+    return Client(client_settings, limiter_of(settings.account_rate))
+
+
+def _no_events(*_: Any, **__: Any) -> NoReturn:
+    """Events are not read yet."""
+    raise BadEvent("events of Orb are not read yet")
+
+
+def _not_verified(*_: Any, **__: Any) -> NoReturn:
+    """Webhooks are not taken yet."""
+    raise BadSignature("webhooks of Orb are not taken yet")
+
+
+ORB = Provider(
+    name="orb",
+    catalogue=CATALOGUE,
+    api_version=lambda: "",
+    open_client=open_client,
+    read_account=read_account,
+    converter=converter,
+    fetch=fetch,
+    retrieve=retrieve,
+    change_of=_no_events,
+    rows_of=_no_events,
+    verify=_not_verified,
+    read_event=_no_events,
+    signature_header=b"x-orb-signature",
+    account_ids=r"[\w-]+",
+)

@@ -1,0 +1,143 @@
+"""A simulated Orb account beside the tables that mirror it: loads, and how the two differ."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.configuration.orb_settings import OrbSettings
+from pipelines.loading.run import Order, Outcome, run
+from pipelines.session import open_database
+from pipelines.warehouse.database import stored_columns
+from simulator.orb import OrbSimulator
+from sources.columns.coerce import canonical
+from sources.columns.columns import Columns
+from sources.json_text import escaped
+from sources.orb_api.catalogue import CATALOGUE
+from sources.orb_api.provider import ORB
+from sources.stripe_api.objects.rows import object_of
+from tests.databases import Database
+
+TABLES = CATALOGUE.tables
+Object = dict[str, Any]
+Key = tuple[str, ...]
+
+
+@dataclass
+class OrbMirror:
+    """One simulated account and one database."""
+
+    sim: OrbSimulator
+    destination: Database
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    dataset = "orb"
+
+    @property
+    def settings(self) -> OrbSettings:
+        """Settings that lead to both, without limits of pace."""
+        where = "database_url" if self.destination.kind == "postgres" else "duckdb_path"
+        given: dict[str, Any] = {
+            "orb_api_key": self.sim.key,
+            "api_base": self.sim.url,
+            "destination": self.destination.kind,
+            where: self.destination.address,
+            "live_rate": float("inf"),
+            "test_rate": float("inf"),
+            "max_retries": 0,
+            "max_clock_skew": float("inf"),
+            "workers": 4,
+        }
+        return OrbSettings(**(given | self.changes))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables under which a script finds both."""
+        return {
+            **os.environ,
+            **self.destination.environment,
+            "ORB_API_KEY": self.sim.key,
+            "SOURCES__ORB__API_BASE": self.sim.url,
+            "SOURCES__ORB__TEST_RATE": "inf",
+            "SOURCES__ORB__MAX_RETRIES": "0",
+            "SOURCES__STRIPE__DESTINATION": self.destination.kind,
+            **({"DUCKDB_PATH": self.destination.address} if self.destination.kind == "duckdb" else {}),
+        }
+
+    def pass_time(self, seconds: float) -> None:
+        """Orb's clock moves on."""
+        self.sim.clock.advance(seconds)
+
+    def run(self, *names: str, **order: Any) -> Outcome:
+        """A load, some seconds after whatever was made last."""
+        self.pass_time(5)
+        return run(self.settings, Order("orb_full", CATALOGUE.select(names), **order), ORB)
+
+    def rows(self, table: str) -> list[Object]:
+        """Live rows, JSON as text."""
+        with self.destination.asked() as query:
+            columns = query(
+                "select column_name, lower(data_type) from information_schema.columns"
+                " where table_schema = 'orb' and table_name = ?",
+                [table],
+            )
+            if not columns:
+                return []
+            shown = [f'cast("{name}" as text)' if kind in ("json", "jsonb") else f'"{name}"' for name, kind in columns]
+            rows = query(f'select {", ".join(shown)} from orb."{table}" where _deleted_at is null')
+            return [dict(zip([name for name, _ in columns], row, strict=True)) for row in rows]
+
+    def differences(self, names: tuple[str, ...] = ()) -> list[str]:
+        """Where live rows and the account differ, field by field; empty when they are equal."""
+        columns, found = self._columns(), list[str]()
+        for table, objects in self._expected(names).items():
+            stored = {self._key(table, columns, row): row for row in self.rows(table)}
+            found += [f"{table} {key} is missing" for key in objects.keys() - stored.keys()]
+            found += [f"{table} {key} does not live" for key in stored.keys() - objects.keys()]
+            for key in objects.keys() & stored.keys():
+                should, does = comparable(table, objects[key], columns), object_of(table, stored[key], columns)
+                differ = sorted(name for name in should.keys() | does.keys() if should.get(name) != does.get(name))
+                if stored[key]["_account_id"] != self.settings.account_id:
+                    differ.append("_account_id")
+                found += [f"{table} {key} differs in {', '.join(differ)}"] if differ else []
+        return found
+
+    def _columns(self) -> Columns:
+        database = open_database(self.settings)
+        try:
+            return Columns(CATALOGUE, stored_columns(database, "orb", "orb"))
+        finally:
+            database.close()
+
+    def _key(self, table: str, columns: Columns, row: Object) -> Key:
+        return tuple(str(row[name]) for name in TABLES[table].key)
+
+    def _expected(self, names: tuple[str, ...]) -> dict[str, dict[Key, Object]]:
+        """Objects by table and key of everything that these lists show, the objects inside others too."""
+        expected: dict[str, dict[Key, Object]] = {}
+        for table in dict.fromkeys(one.table for one in CATALOGUE.select(names)):
+            for each, key, obj in (one for shown in self.sim.account.objects(table) for one in parts(table, shown)):
+                expected.setdefault(each, {})[key] = obj
+        return expected
+
+
+def parts(table: str, obj: Object) -> Iterator[tuple[str, Key, Object]]:
+    """An object without what fills tables of its own, and then these: table, key, object."""
+    for one in TABLES[table].embedded:
+        yield from ((one.table, (each["id"], obj["id"]), each) for each in obj.pop(one.field))
+    for expanded in TABLES[table].expanded:
+        yield from ((expanded.table, (each["id"],), each) for each in obj[expanded.field])
+        obj[expanded.field] = [each["id"] for each in obj[expanded.field]]
+    yield table, (obj["id"],), obj
+
+
+def comparable(table: str, obj: Object, columns: Columns) -> Object:
+    """An object as `object_of` gives it back."""
+    kinds = columns.of(table)
+    return {
+        escaped(name): canonical(kinds.get(name, "json"), value, True)
+        for name, value in obj.items()
+        if value is not None
+    }
