@@ -22,7 +22,7 @@ from pipelines.models.live import LiveViews
 from pipelines.privacy.forgotten import forget_lock, read_forgotten
 from pipelines.state import OWN_TABLES, State, account_of_key, modes_of_accounts
 from pipelines.terminal.process import raise_if_interrupted
-from pipelines.warehouse.database import Database, stored_columns
+from pipelines.warehouse.database import Database, other_schemas, stored_columns
 from pipelines.warehouse.rights import check_rights
 from pipelines.warehouse.staging import drop_abandoned, drop_staged, lock_name, staging_dataset
 from sources.catalogue import Catalogue
@@ -239,10 +239,12 @@ def open_session(
         written = {**dict.fromkeys(provider.catalogue.tables, False), **OWN_TABLES}
         check_rights(database, settings.dataset, [staging_dataset(settings.dataset, scope)], written)
         drop_abandoned(database, settings.dataset, scope, others=opened is None)
+        stored = stored_columns(database, settings.dataset, provider.name)
+        if not stored:
+            _refuse_anothers_dataset(database, settings, provider)
         state.create()
         known = state.read_account()
         refuse_other_mode(settings, account_id, known.livemode)
-        stored = stored_columns(database, settings.dataset, provider.name)
         privacy = privacy.with_forgotten(read_forgotten(database, settings.dataset))
         columns = ContractedColumns(provider.catalogue, stored, read_contract(settings.section), privacy)
         remove_abandoned()
@@ -260,6 +262,15 @@ def open_session(
         yield session
         if settings.indexes == "default" and not scope:
             keep_indexes(database, settings.dataset, provider.name, provider.catalogue, views.tables)
+
+
+def _refuse_anothers_dataset(database: Database, settings: CommonSettings, provider: Provider) -> None:
+    """Providers have tables of the same names. Raises BadConfiguration where another one's are there."""
+    if others := other_schemas(database, settings.dataset, provider.name):
+        raise BadConfiguration(
+            f"The dataset {settings.dataset!r} has the tables of {' and '.join(others)}, and some of those of"
+            f" {provider.name} have the same names. Choose another --dataset."
+        )
 
 
 def refuse_other_mode(settings: CommonSettings, account_id: str, livemode: bool | None) -> None:

@@ -179,8 +179,6 @@ nested."""
 GROUPS = ("core", "default", "all")
 """What matters most; every list that needs no parent, with the singletons; all that can be loaded."""
 
-_KNOWN = f"Choose from the groups {', '.join(GROUPS)} and the names in docs/reference/resources.md."
-
 
 class Descriptions:
     """A sentence on each table and each of its columns, in a JSON file: table -> column -> sentence.
@@ -218,7 +216,7 @@ class Catalogue:
     `objects_by_prefix` has the `object` values whose ids can begin with a prefix, in the order of their declarations.
     `not_embedded` are the lists inside objects, by `object` and field, that fill no table from there, and why.
     `carried_by` are objects of events that are no objects of the API but carry one, with the field that has it.
-    `no_table` are the objects that no table holds, and why.
+    `no_table` are the objects that no table holds, and why. `page` of the documentation has the resources.
     """
 
     resources: Mapping[str, Resource]
@@ -232,6 +230,7 @@ class Catalogue:
     references: Callable[[str], Mapping[str, tuple[str, ...]]] = lambda table: {}
     descriptions: Descriptions = field(default_factory=Descriptions)
     shape_of: Callable[[str], Mapping[str, Any]] = lambda table: {}
+    page: str = "docs/reference/resources.md"
 
     def select(self, names: Sequence[str] = ()) -> list[Resource]:
         """Resources by name, group or `object` value ("customer"), each once, parents before children.
@@ -310,7 +309,8 @@ class Catalogue:
         if name not in self.resources:
             near = difflib.get_close_matches(_normal(name), [*loadable, *GROUPS], n=1, cutoff=0.6)
             meant = f"; did you mean {near[0]!r}?" if near else "."
-            raise UnknownResource(f"There is no resource {shown(name, [*loadable, *GROUPS])}{meant} {_KNOWN}")
+            known = f"Choose from the groups {', '.join(GROUPS)} and the names in {self.page}."
+            raise UnknownResource(f"There is no resource {shown(name, [*loadable, *GROUPS])}{meant} {known}")
         if reason := self.resources[name].not_loaded:
             raise UnknownResource(f"The resource {name!r} is never loaded: {reason}.")
         return [name]

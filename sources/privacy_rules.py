@@ -36,7 +36,7 @@ def privacy_of(catalogue: Catalogue, given: Mapping[Path, Any], salt: str | None
         if path == (PEOPLE,):
             preset = treatment
         else:
-            _check(catalogue, path, treatment)
+            check_rule(catalogue, path, treatment)
             rules.setdefault(path[0], {})[path[1:]] = treatment
     if "hash" in (preset, *(each for table in rules.values() for each in table.values())):
         _check_salt(salt)
@@ -58,7 +58,7 @@ def _check_salt(salt: str | None) -> None:
         )
 
 
-def _check(catalogue: Catalogue, path: Path, treatment: Treatment) -> None:
+def check_rule(catalogue: Catalogue, path: Path, treatment: Treatment) -> None:
     """Raises BadConfiguration for a path that does not exist, or that nothing may be done with."""
     table, *fields = path
     if table not in catalogue.tables:

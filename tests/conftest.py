@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # What could lead a test to the developer's account or database, or make it send telemetry.
 FOREIGN_PREFIXES = (
     "STRIPE_",
+    "ORB_",
     "SOURCES__",
     "DESTINATION__",
     "DLT_",

@@ -27,7 +27,9 @@ ROOT = Path(__file__).resolve().parent.parent
 NEEDED = (
     "dlt",
     "pipelines.check.check",
+    "pipelines.configuration.orb_settings",
     "pipelines.loading.loader",
+    "pipelines.orb_full",
     "pipelines.stripe_check",
     "pipelines.stripe_full",
     "pipelines.stripe_object",
@@ -39,6 +41,7 @@ NEEDED = (
     "pipelines.warehouse.destinations",
     "pipelines.warehouse.duckdb_database",
     "pipelines.warehouse.postgres_database",
+    "sources.orb_api.provider",
     "sqlglot",
     "stripe_elt.findings",
     "stripe_elt.parts",

@@ -9,8 +9,8 @@ from pipelines.configuration.reading import configured, settings_found
 from pipelines.configuration.settings import FILE, secret_of_file
 from sources.catalogue import Catalogue
 from sources.errors import BadConfiguration
-from sources.privacy import Privacy
-from sources.privacy_rules import SALT, SECTION, privacy_of
+from sources.privacy import TREATMENTS, Privacy
+from sources.privacy_rules import SALT, SECTION, check_rule, privacy_of
 
 ALIKE = 0.8
 """How alike a section has to be to this one to be taken for it with a typing error."""
@@ -19,7 +19,8 @@ ALIKE = 0.8
 def read_privacy(catalogue: Catalogue) -> Privacy:
     """What becomes of people's data, by the settings; `sources.privacy_rules` says how they are written.
 
-    Raises BadConfiguration, also for a section whose name is nearly this one: what it says would not be done.
+    A rule that is about a field of another provider's is left to that provider's commands. Raises BadConfiguration,
+    also for a section whose name is nearly this one: what it says would not be done.
     """
     given: dict[tuple[str, ...], Any] = {}
     for place, section, name in settings_found():
@@ -34,7 +35,26 @@ def read_privacy(catalogue: Catalogue) -> Privacy:
             )
         elif path not in ([SALT], [SALT + FILE]):
             given[tuple(path)] = configured(f"{section}.{name}")
-    return privacy_of(catalogue, given, _salt())
+    kept = {path: value for path, value in given.items() if not _is_anothers(catalogue, path, value)}
+    return privacy_of(catalogue, kept, _salt())
+
+
+def _is_anothers(catalogue: Catalogue, path: tuple[str, ...], value: Any) -> bool:
+    """Whether a rule cannot be one of this provider's, and can be one of another's."""
+    if len(path) < 2 or value not in TREATMENTS or _is_rule(catalogue, path, value):
+        return False
+    from sources.orb_api.catalogue import CATALOGUE as orb  # here, because hardly anybody has rules for two providers
+    from sources.stripe_api.catalogue import CATALOGUE as stripe
+
+    return any(_is_rule(other, path, value) for other in (stripe, orb) if other is not catalogue)
+
+
+def _is_rule(catalogue: Catalogue, path: tuple[str, ...], value: Any) -> bool:
+    try:
+        check_rule(catalogue, path, value)
+    except BadConfiguration:
+        return False
+    return True
 
 
 def _salt() -> str | None:

@@ -75,6 +75,16 @@ def has_column(database: Database, dataset: str, table: str, column: str) -> boo
     return bool(database.execute(sql, (dataset, table, column)))
 
 
+def other_schemas(database: Database, dataset: str, schema: str) -> list[str]:
+    """Names of the stored schemas in a dataset that have tables of ours and are not this one: other providers'."""
+    if not has_table(database, dataset, "_dlt_version"):
+        return []
+    found = database.execute(
+        f'SELECT schema_name, schema FROM "{dataset}"._dlt_version WHERE schema_name <> %s', (schema,)
+    )
+    return sorted({name for name, text in found if "_as_of" in text})
+
+
 def stored_columns(database: Database, dataset: str, schema: str) -> Mapping[str, Mapping[str, ColumnType]]:
     """table -> column -> type, without our own columns; empty where nothing was ever loaded.
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from simulator.orb import OrbSimulator
 from tests.databases import Database
 from tests.pipelines.beginnings import Beginnings
 from tests.pipelines.mirror import START, Mirror
+from tests.pipelines.orb_mirror import OrbMirror
 from tests.webhook_sink.conftest import serve as serve
 
 if TYPE_CHECKING:
@@ -35,6 +38,26 @@ def mirrored(
         return Mirror(sim, destination, beginnings=beginnings)
 
     return make
+
+
+@pytest.fixture(params=["stripe", "orb"])
+def mirrored_provider(
+    request: pytest.FixtureRequest, mirrored: Callable[..., Mirror], orb_mirrored: Callable[..., OrbMirror]
+) -> Callable[..., Mirror | OrbMirror]:
+    """Makes mirrors of accounts, once of each provider: the same test on both."""
+    return mirrored if request.param == "stripe" else orb_mirrored
+
+
+@pytest.fixture
+def orb_mirrored(destination: Database) -> Iterator[Callable[..., OrbMirror]]:
+    """Makes mirrors of simulated Orb accounts: `orb_mirrored(customers=30)`."""
+    with ExitStack() as running:
+
+        def make(**options: Any) -> OrbMirror:
+            given = {"seed": 1, "customers": 8, "now": START, "running": False} | options
+            return OrbMirror(running.enter_context(OrbSimulator(**given)), destination)
+
+        yield make
 
 
 @pytest.fixture

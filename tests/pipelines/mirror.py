@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.check.check import Check, CheckOrder
 from pipelines.check.report import CheckReport
 from pipelines.configuration.settings import Settings
-from pipelines.loading.run import Order, run
+from pipelines.loading.run import Order, Outcome, run
 from pipelines.session import Session, open_database, open_session
 from pipelines.sync.lists import loaded_resources
 from pipelines.sync.objects import Loaded, load_objects
@@ -27,6 +27,7 @@ from sources.columns.coerce import VARIANT_MARK
 from sources.columns.columns import OWN_COLUMNS, Columns
 from sources.stripe_api.catalogue import CATALOGUE, TABLES, select
 from sources.stripe_api.objects.rows import comparable, object_of
+from sources.stripe_api.provider import STRIPE
 from tests.databases import Database, Query
 from tests.pipelines.beginnings import Beginnings
 
@@ -47,6 +48,8 @@ class Mirror:
     changes: dict[str, Any] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     beginnings: Beginnings | None = None
+
+    provider = STRIPE
 
     @property
     def settings(self) -> Settings:
@@ -92,6 +95,11 @@ class Mirror:
     def pass_time(self, seconds: float) -> None:
         """Stripe's clock moves on."""
         self.sim.clock.advance(seconds)
+
+    def run(self, *names: str, **order: Any) -> Outcome:
+        """A load, some seconds after whatever was made last: what was created in this very second comes later."""
+        self.pass_time(5)
+        return run(self.settings, Order("stripe_full", select(names), **order))
 
     def load(self, *names: str) -> None:
         """The initial load; time passes before it, so that no event lies in the overlap before it."""

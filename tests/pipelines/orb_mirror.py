@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +33,7 @@ class OrbMirror:
     destination: Database
     changes: dict[str, Any] = field(default_factory=dict)
 
-    dataset = "orb"
+    provider = ORB
 
     @property
     def settings(self) -> OrbSettings:
@@ -89,7 +89,7 @@ class OrbMirror:
             rows = query(f'select {", ".join(shown)} from orb."{table}" where _deleted_at is null')
             return [dict(zip([name for name, _ in columns], row, strict=True)) for row in rows]
 
-    def differences(self, names: tuple[str, ...] = ()) -> list[str]:
+    def differences(self, names: Sequence[str] = ()) -> list[str]:
         """Where live rows and the account differ, field by field; empty when they are equal."""
         columns, found = self._columns(), list[str]()
         for table, objects in self._expected(names).items():
@@ -114,7 +114,7 @@ class OrbMirror:
     def _key(self, table: str, columns: Columns, row: Object) -> Key:
         return tuple(str(row[name]) for name in TABLES[table].key)
 
-    def _expected(self, names: tuple[str, ...]) -> dict[str, dict[Key, Object]]:
+    def _expected(self, names: Sequence[str]) -> dict[str, dict[Key, Object]]:
         """Objects by table and key of everything that these lists show, the objects inside others too."""
         expected: dict[str, dict[Key, Object]] = {}
         for table in dict.fromkeys(one.table for one in CATALOGUE.select(names)):

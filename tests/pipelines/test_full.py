@@ -5,30 +5,32 @@ from __future__ import annotations
 import random
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.loading.run import Order, Outcome, run
+from pipelines.loading.run import Outcome
 from pipelines.session import open_database
 from pipelines.warehouse.problems import AlreadyRunning
 from sources.errors import AuthenticationFailed
-from sources.stripe_api.catalogue import select
 from tests import processes
 from tests.pipelines.mirror import Mirror
+from tests.pipelines.orb_mirror import OrbMirror
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def load(mirror: Mirror, *names: str, **order: Any) -> Outcome:
-    mirror.pass_time(5)  # what was created in this very second comes with the next run
-    return run(mirror.settings, Order("stripe_full", select(names), **order))
+Made = Callable[..., Mirror | OrbMirror]
 
 
-def statuses(mirror: Mirror) -> dict[str, str]:
-    return dict(mirror.destination.query("select resource, status from stripe.sync_status"))
+def load(mirror: Mirror | OrbMirror, *names: str, **order: Any) -> Outcome:
+    return mirror.run(*names, **order)
+
+
+def statuses(mirror: Mirror | OrbMirror) -> dict[str, str]:
+    dataset = mirror.settings.dataset
+    return dict(mirror.destination.query(f"select resource, status from {dataset}.sync_status"))
 
 
 def everything(mirror: Mirror, table: str) -> dict[str, dict[str, Any]]:
@@ -103,28 +105,31 @@ def test_since_and_until_load_their_window_and_no_more(mirrored: Callable[..., M
     assert mirror.differences(["customers"]) == []
 
 
-def test_page_that_fails_for_good_is_an_error_and_stops_no_other(mirror: Mirror) -> None:
-    mirror.sim.faults.add("status", status=500, path_prefix="/v1/charges")
-    outcome = load(mirror, "customers", "charges", "products")
-    assert outcome.failed == ["charges"]
-    assert statuses(mirror) == {"customers": "complete", "charges": "error", "products": "complete"}
+def test_page_that_fails_for_good_is_an_error_and_stops_no_other(mirrored_provider: Made) -> None:
+    mirror = mirrored_provider()
+    broken = {"stripe": "charges", "orb": "invoices"}[mirror.provider.name]
+    other = {"stripe": "products", "orb": "items"}[mirror.provider.name]
+    mirror.sim.faults.add("status", status=500, path_prefix=f"/v1/{broken}")
+    outcome = load(mirror, "customers", broken, other)
+    assert outcome.failed == [broken]
+    assert statuses(mirror) == {"customers": "complete", broken: "error", other: "complete"}
     error, request_id = mirror.destination.query(
-        "select error, request_id from stripe.sync_status where resource = 'charges'"
+        f"select error, request_id from {mirror.settings.dataset}.sync_status where resource = '{broken}'"
     )[0]
-    assert "/v1/charges" in error
-    assert request_id.startswith("req_")
+    assert f"/v1/{broken}" in error
+    assert mirror.provider.name != "stripe" or request_id.startswith("req_")
     mirror.sim.faults.clear()
-    assert load(mirror, "customers", "charges", "products").failed == []
-    assert mirror.differences(["customers", "charges", "products"]) == []
+    assert load(mirror, "customers", broken, other).failed == []
+    assert mirror.differences(["customers", other] if broken == "invoices" else ["customers", broken, other]) == []
 
 
-def test_passing_failures_are_retried(mirrored: Callable[..., Mirror]) -> None:
-    mirror = mirrored(customers=20)
-    for kind in ("status", "throttle", "drop", "cut", "half_json", "error_200", "not_json"):
+def test_passing_failures_are_retried(mirrored_provider: Made) -> None:
+    mirror = mirrored_provider(customers=20)
+    kinds = ("status", "throttle", "drop", "cut", "half_json", "not_json")
+    for kind in kinds if mirror.provider.name == "orb" else (*kinds, "error_200"):
         mirror.sim.faults.add(kind, probability=0.03)
-    settings = replace(mirror.settings, max_retries=12, max_retry_delay=0.01)
-    outcome = run(settings, Order("stripe_full", select(["core"])))
-    assert outcome.failed == []
+    mirror.changes |= {"max_retries": 12, "max_retry_delay": 0.01}
+    assert load(mirror, "core").failed == []
     mirror.sim.faults.clear()
     assert mirror.differences(["core"]) == []
 
@@ -170,14 +175,16 @@ def test_run_and_its_resources_are_recorded(mirror: Mirror) -> None:
     assert mirror.sim.clock.seconds() - 180 < end.timestamp() <= mirror.sim.clock.seconds()
 
 
-def test_wrong_key_stops_before_anything_is_written(mirror: Mirror) -> None:
-    mirror.changes["stripe_secret_key"] = "sk_test_wrong"
-    with pytest.raises(AuthenticationFailed, match="STRIPE_SECRET_KEY"):
+def test_wrong_key_stops_before_anything_is_written(mirrored_provider: Made) -> None:
+    mirror = mirrored_provider()
+    mirror.changes |= {"stripe_secret_key" if mirror.provider.name == "stripe" else "orb_api_key": "sk_test_wrong"}
+    with pytest.raises(AuthenticationFailed, match=mirror.settings.key_variable):
         load(mirror, "customers")
-    assert mirror.destination.tables("stripe") == set()
+    assert mirror.destination.tables(mirror.settings.dataset) == set()
 
 
-def test_second_run_at_the_same_time_ends_with_a_clear_message(mirror: Mirror) -> None:
+def test_second_run_at_the_same_time_ends_with_a_clear_message(mirrored_provider: Made) -> None:
+    mirror = mirrored_provider()
     first = open_database(mirror.settings)
     first.lock_run(mirror.settings.dataset)
     with pytest.raises(AlreadyRunning, match="Another run"):
@@ -187,10 +194,12 @@ def test_second_run_at_the_same_time_ends_with_a_clear_message(mirror: Mirror) -
 
 
 @pytest.mark.timeout(300)
-def test_killed_at_ten_random_instants_it_ends_equal(mirrored: Callable[..., Mirror]) -> None:
-    mirror = mirrored(customers=60)
-    environment = mirror.environment | {"SOURCES__STRIPE__PACKAGE_ROWS": "300", "SOURCES__STRIPE__WORKERS": "4"}
-    command = ("pipelines/stripe_full.py", "--resources", "core")
+def test_killed_at_ten_random_instants_it_ends_equal(mirrored_provider: Made) -> None:
+    mirror = mirrored_provider(customers=60)
+    name, dataset = mirror.provider.name, mirror.settings.dataset
+    limits = {f"SOURCES__{name.upper()}__PACKAGE_ROWS": "300", f"SOURCES__{name.upper()}__WORKERS": "4"}
+    environment = mirror.environment | limits
+    command = (f"pipelines/{name}_full.py", "--resources", "core")
     chance = random.Random(20)
     mirror.pass_time(60)
     instants = [chance.uniform(0.0, 0.4 * (1 + attempt)) for attempt in range(10)]  # a whole run may take a second
@@ -200,7 +209,7 @@ def test_killed_at_ten_random_instants_it_ends_equal(mirrored: Callable[..., Mir
     assert finished.returncode == 0, finished.stderr
     assert mirror.differences(["core"]) == []
     assert set(statuses(mirror).values()) == {"complete"}
-    assert mirror.destination.tables("stripe_staging") == set()
+    assert mirror.destination.tables(f"{dataset}_staging") == set()
 
 
 def test_frozen_columns_stop_the_resource_that_would_change_them(

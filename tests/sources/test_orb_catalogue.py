@@ -174,3 +174,34 @@ def test_lists_below_parents_are_refused_with_the_reason() -> None:
     with pytest.raises(UnknownResource, match="did you mean 'invoices'"):
         CATALOGUE.select(["invoces"])
     assert [one.name for one in CATALOGUE.select(["invoice", "webhook_events"])] == ["invoices", "webhook_events"]
+
+
+PERSONAL_FIELD = re.compile(
+    r"(\w+_)?e?mails?|(\w+_)?phone|line[12]|city|postal_code|(billing|shipping)_address|\w*tax_id"
+)
+
+
+def personal_paths(model: object, depth: int = 3) -> set[tuple[str, ...]]:
+    """Paths below which the SDK's models have fields whose names are those of people's data."""
+    found: set[tuple[str, ...]] = set()
+    for name, shape in shapes(model).items():
+        if PERSONAL_FIELD.fullmatch(name):
+            found.add((name,))
+        elif depth:
+            for below in (one for one in shape.annotations if hasattr(one, "model_fields")):
+                found |= {(name, *path) for path in personal_paths(below, depth - 1)}
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if name not in DOCUMENTED])
+def test_the_fields_of_people_are_declared(name: str) -> None:
+    def is_declared(path: tuple[str, ...], shape: object) -> bool:
+        return (
+            shape == 1
+            or not path
+            or (isinstance(shape, dict) and path[0] in shape and is_declared(path[1:], shape[path[0]]))
+        )
+
+    shape = dict(CATALOGUE.shape_of(name))
+    assert shape.keys() <= CATALOGUE.fields(name).keys()
+    assert [path for path in personal_paths(model_of(name)) if not is_declared(path, shape)] == []

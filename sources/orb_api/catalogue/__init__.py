@@ -14,6 +14,7 @@ from sources.catalogue import Catalogue
 from sources.orb_api.catalogue.events import TYPES
 from sources.orb_api.catalogue.fields import fields_of, references_of
 from sources.orb_api.catalogue.lists import LISTS
+from sources.orb_api.catalogue.people import shape_of
 from sources.orb_api.catalogue.tables import TABLES
 
 CATALOGUE = Catalogue(
@@ -22,5 +23,7 @@ CATALOGUE = Catalogue(
     fields=fields_of,
     references=references_of,
     types=TYPES,
+    shape_of=shape_of,
+    page="docs/reference/orb.md",
 )
 """All that Orb's API has."""
