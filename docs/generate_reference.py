@@ -17,6 +17,7 @@ from prisma_schema import prisma_schema
 from reference_catalogue import resources_page, tables_page
 from reference_commands import commands_page
 from reference_metrics import metrics_page
+from reference_orb import orb_page
 from reference_people import people_page
 from reference_settings import config_toml, settings_page
 from reference_views import views_page
@@ -49,6 +50,7 @@ def generated() -> dict[Path, str]:
         ROOT / "docs/prisma/schema.prisma": prisma_schema(),
         ROOT / "docs/reference/people.md": people_page(),
         ROOT / "docs/reference/tables.md": tables_page(),
+        ROOT / "docs/reference/orb.md": orb_page(),
         ROOT / "docs/reference/views.md": views_page(),
         ROOT / "docs/reference/metrics.md": metrics_page(),
     }

@@ -19,6 +19,7 @@ COMMANDS = (
     ("python pipelines/stripe_check.py", "pipelines.stripe_check"),
     ("python pipelines/stripe_object.py", "pipelines.stripe_object"),
     ("python pipelines/stripe_report.py", "pipelines.stripe_report"),
+    ("python pipelines/orb_full.py", "pipelines.orb_full"),
     ("python -m webhook_sink", "webhook_sink.__main__"),
     ("python -m simulator", "simulator.cli"),
 )
@@ -28,8 +29,8 @@ def commands_page() -> str:
     """Every command with its options, from the scripts' own parsers."""
     return page(
         "Commands",
-        "`stripe-elt` is one command for all of them: `stripe-elt full`, `sync`, `check` and `object` are the scripts"
-        " in `pipelines/`, and `stripe-elt sink`, `replay`, `endpoint` and `follow` are those of"
+        "`stripe-elt` is one command for all of them: `stripe-elt full`, `sync`, `check`, `object` and `orb-full` are"
+        " the scripts in `pipelines/`, and `stripe-elt sink`, `replay`, `endpoint` and `follow` are those of"
         " `python -m webhook_sink`. They have the same options. `stripe-elt --help` lists all commands, and each"
         " command prints its options with `--help`.",
         *(part for command, module in COMMANDS for part in _command(command, importlib.import_module(module))),

@@ -7,6 +7,7 @@ from dataclasses import MISSING, Field, fields
 
 from markdown_page import code, page, table
 
+from pipelines.configuration.orb_settings import OrbSettings
 from pipelines.configuration.settings import SECTION, Settings, environment_name
 from pipelines.sync.settings import SECTION as SYNC_SECTION
 from pipelines.sync.settings import SyncSettings
@@ -17,7 +18,21 @@ SETTINGS: tuple[tuple[str, type, str], ...] = (
     (SECTION, Settings, "Stripe, the database, and how fast"),
     (SYNC_SECTION, SyncSettings, "Scheduled runs"),
     (SINK_SECTION, SinkSettings, "The webhook sink"),
+    (OrbSettings.section, OrbSettings, "Orb"),
 )
+ABOUT_ORB = (
+    "What this section lacks of the settings of Stripe's section (the database, the packages, retries, `workers`,"
+    " `rate_limit_share`) is read from there. It can also have all of these itself (`SOURCES__ORB__WORKERS`). The"
+    " dataset is never read from Stripe's section."
+)
+
+
+def shown_fields(kind: type) -> list[Field[object]]:
+    """The fields that a section shows: its own first; of Orb's, those that it shares with Stripe's are left out."""
+    names = list(kind.__annotations__)
+    own = sorted((each for each in fields(kind) if each.name in names), key=lambda each: names.index(each.name))
+    shared = [each for each in fields(kind) if each.name not in kind.__annotations__]
+    return own if kind is OrbSettings else own + shared
 
 
 def settings_page() -> str:
@@ -62,9 +77,10 @@ def settings_page() -> str:
 
 
 def _settings_section(section: str, kind: type, title: str) -> list[str]:
-    rows = (_setting_row(each, section) for each in fields(kind))
+    rows = (_setting_row(each, section) for each in shown_fields(kind))
     head = ("Setting", "Default", "Environment", "Meaning")
-    return [f"## {title}", f"Section `[{section}]`.", table(head, rows)]
+    about = [ABOUT_ORB] if kind is OrbSettings else []
+    return [f"## {title}", f"Section `[{section}]`.", *about, table(head, rows)]
 
 
 def _setting_row(each: Field[object], section: str) -> tuple[str, str, str, str]:
@@ -90,7 +106,7 @@ def config_toml() -> str:
     lines = [CONFIG_HEAD]
     for section, kind, title in SETTINGS:
         lines += [f"# {title}", f"[{section}]"]
-        for each in fields(kind):
+        for each in shown_fields(kind):
             if not each.metadata["secret"]:
                 lines += textwrap.wrap(each.metadata["about"], 118, initial_indent="# ", subsequent_indent="# ")
                 lines.append(f"# {each.name} = {_toml(each.default)}")

@@ -23,6 +23,7 @@ from psycopg.conninfo import make_conninfo
 import demo
 from docs.picture import PICTURE, mark
 from docs.sessions import PAGES, ROOT, blocks, groups, in_a_shell, shown, tidy
+from pipelines.configuration.orb_settings import OrbSettings
 from pipelines.configuration.settings import SECTION, Settings, environment_name
 from pipelines.state import OWN_TABLES
 from pipelines.sync.settings import SECTION as SYNC_SECTION
@@ -35,7 +36,12 @@ from tests.test_coming_from import understood
 from webhook_sink.settings import SECTION as SINK_SECTION
 from webhook_sink.settings import SinkSettings
 
-SETTINGS = ((Settings, SECTION), (SyncSettings, SYNC_SECTION), (SinkSettings, SINK_SECTION))
+SETTINGS = (
+    (Settings, SECTION),
+    (OrbSettings, OrbSettings.section),
+    (SyncSettings, SYNC_SECTION),
+    (SinkSettings, SINK_SECTION),
+)
 
 
 def name(page: Path) -> str:

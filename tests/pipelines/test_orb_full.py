@@ -45,6 +45,8 @@ def test_every_table_equals_the_account_also_after_changes_and_a_full_refresh(or
     assert len(mirror.rows("webhook_events")) == 3
     shown = mirror.destination.value("select count(*) from orb_current.subscription_price_intervals")
     assert shown == len(mirror.rows("subscription_price_intervals"))
+    for statement in re.findall(r"```sql\n(.+?)```", (ROOT / "docs/orb.md").read_text("utf-8"), re.DOTALL):
+        assert mirror.destination.query(statement)
 
 
 def test_drafts_are_read_each_time_and_other_invoices_by_their_date(orb_mirrored: Made) -> None:

@@ -193,7 +193,7 @@ def personal_paths(model: object, depth: int = 3) -> set[tuple[str, ...]]:
     return found
 
 
-@pytest.mark.parametrize("name", [name for name in TABLES if name not in DOCUMENTED])
+@pytest.mark.parametrize("name", sorted(TABLES.keys() - {*DOCUMENTED, "alert_events"}))
 def test_the_fields_of_people_are_declared(name: str) -> None:
     def is_declared(path: tuple[str, ...], shape: object) -> bool:
         return (
