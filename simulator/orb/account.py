@@ -25,13 +25,17 @@ LISTED = {
 """The tables that the account holds, each with the list that shows it."""
 
 
+Place = tuple[datetime, int]
+"""Where an object is in its list: the moment by which the list is ordered, then the number of its creation."""
+
+
 @dataclass(slots=True)
 class Row:
-    """An object with its place in its list: the moment by which the list is ordered (ISO 8601), then `number`."""
+    """An object with its place in its list. `at` is the place's moment as the object shows it."""
 
     object: Object
     at: str
-    number: int
+    place: Place
 
 
 class Account:
@@ -40,6 +44,7 @@ class Account:
     def __init__(self, clock: Clock, seed: int) -> None:
         self.clock, self.lock = clock, threading.RLock()
         self.tables: dict[str, dict[str, Row]] = {table: {} for table in LISTED}
+        self._in_order: dict[str, list[Row]] = {}
         self._random = random.Random(f"orb/{seed}")
         self._number = 0
 
@@ -58,7 +63,9 @@ class Account:
                 raise ValueError(f"{obj['id']} is already there")
             self._number += 1
             own = orjson.loads(orjson.dumps(obj))
-            self.tables[table][obj["id"]] = Row(own, self._place(table, own), self._number)
+            at = self._moment_of(table, own)
+            self.tables[table][obj["id"]] = Row(own, at, (datetime.fromisoformat(at), self._number))
+            self._in_order.pop(table, None)
             self._log(event, own)
             return self.get(table, obj["id"])
 
@@ -74,7 +81,9 @@ class Account:
         with self.lock:
             row = self.tables[table][id]
             row.object = row.object | orjson.loads(orjson.dumps(changes))
-            row.at = self._place(table, row.object, row.at)
+            row.at = self._moment_of(table, row.object, row.at)
+            row.place = (datetime.fromisoformat(row.at), row.place[1])
+            self._in_order.pop(table, None)
             self._log(event, row.object, properties or {})
             return self.get(table, id)
 
@@ -82,6 +91,13 @@ class Account:
         """Removes an object without an event. Raises KeyError if there is no such object."""
         with self.lock:
             del self.tables[table][id]
+            self._in_order.pop(table, None)
+
+    def listed(self, table: str) -> list[Row]:
+        """The rows of a table by their places, the oldest first. Do not change the list."""
+        if table not in self._in_order:
+            self._in_order[table] = sorted(self.tables[table].values(), key=lambda row: row.place)
+        return self._in_order[table]
 
     def get(self, table: str, id: str) -> Object:
         """A copy of an object. Raises KeyError if there is no such object."""
@@ -93,7 +109,7 @@ class Account:
         with self.lock:
             return [self.get(table, id) for id in self.tables[table]]
 
-    def _place(self, table: str, obj: Object, before: str | None = None) -> str:
+    def _moment_of(self, table: str, obj: Object, before: str | None = None) -> str:
         """The moment by which a list is ordered. Objects that do not show it keep that of their creation."""
         return str(obj.get(LISTED[table].created_field or "created_at") or before or self.now())
 

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import base64
 import re
+import sys
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import islice
 from urllib.parse import parse_qsl
 
 import orjson
 
 from simulator.http.limits import Limits
-from simulator.orb.account import LISTED, Account, Object, Row
+from simulator.orb.account import LISTED, Account, Object, Place, Row
 from sources.orb_api.catalogue import CATALOGUE
 
 ERRORS = "https://docs.withorb.com/reference/error-responses#"
@@ -103,14 +106,19 @@ class Api:
         given = dict(pairs)
         limit = self._limit(table, given.get("limit", str(DEFAULT_LIMIT)))
         question = sorted(pair for pair in pairs if pair[0] not in ("cursor", "limit"))
-        rows = [row for row in self.account.tables[table].values() if _shows(table, question, row)]
-        rows.sort(key=lambda row: (_instant(row.at), row.number), reverse=table not in OLDEST_FIRST)
+        asked = _asked(table, question)
+        rows, forwards = self.account.listed(table), table in OLDEST_FIRST
+        start = bisect_left(rows, asked.start, key=_place)
+        end = bisect_left(rows, asked.end, key=_place)
         if "cursor" in given:
             last = self._last(given["cursor"], table, question)
-            before = table in OLDEST_FIRST
-            rows = [row for row in rows if ((_instant(row.at), row.number) > last) == before and
-                    (_instant(row.at), row.number) != last]  # fmt: skip
-        shown, has_more = rows[:limit], len(rows) > limit
+            if forwards:
+                start = max(start, bisect_right(rows, last, key=_place))
+            else:
+                end = min(end, bisect_left(rows, last, key=_place))
+        places = range(start, end) if forwards else range(end - 1, start - 1, -1)
+        found = list(islice((row for row in map(rows.__getitem__, places) if asked.shows(row.object)), limit + 1))
+        shown, has_more = found[:limit], len(found) > limit
         cursor = self._cursor(table, question, shown[-1]) if has_more else None
         return {
             "data": [row.object for row in shown],
@@ -125,10 +133,10 @@ class Api:
         return int(text)
 
     def _cursor(self, table: str, question: list[tuple[str, str]], row: Row) -> str:
-        content = [table, question, row.at, row.number, self.account.clock.time()]
+        content = [table, question, row.at, row.place[1], self.account.clock.time()]
         return base64.urlsafe_b64encode(orjson.dumps(content)).decode()
 
-    def _last(self, cursor: str, table: str, question: list[tuple[str, str]]) -> tuple[datetime, int]:
+    def _last(self, cursor: str, table: str, question: list[tuple[str, str]]) -> Place:
         """The place of the last object of the page that gave the cursor."""
         try:
             of, asked, at, number, made = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
@@ -141,10 +149,20 @@ class Api:
         return _instant(at), number
 
 
-def _shows(table: str, question: list[tuple[str, str]], row: Row) -> bool:
-    """Whether a list shows a row. Raises Refusal for a parameter that it does not take."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a list is asked for: places from `start` to before `end`, and which objects there."""
+
+    start: Place
+    end: Place
+    shows: Callable[[Object], bool]
+
+
+def _asked(table: str, question: list[tuple[str, str]]) -> Asked:
+    """What the parameters ask for. Raises Refusal for one that the list does not take."""
     resource = LISTED[table]
-    statuses, is_shown, archived = set[str](), True, False
+    statuses, archived = set[str](), False
+    start, end = (datetime.min.replace(tzinfo=UTC), 0), (datetime.max.replace(tzinfo=UTC), 0)
     for name, value in question:
         bound = re.fullmatch(r"(\w+)\[(gte?|lte?)\]", name)
         if name in ("status", "status[]") and value in STATUSES.get(table, ()):
@@ -152,14 +170,21 @@ def _shows(table: str, question: list[tuple[str, str]], row: Row) -> bool:
         elif name == "show_archived" and table == "coupons" and value in ("true", "false"):
             archived = value == "true"
         elif bound is not None and resource.created != "none" and bound[1] == resource.created_field:
-            at, limit = _instant(row.at), _instant(value)
-            is_shown &= {"gt": at > limit, "gte": at >= limit, "lt": at < limit, "lte": at <= limit}[bound[2]]
+            behind = 0 if bound[2] in ("gte", "lt") else sys.maxsize
+            if bound[2].startswith("g"):
+                start = max(start, (_instant(value), behind))
+            else:
+                end = min(end, (_instant(value), behind))
         else:
             raise Refusal("400-request-validation-errors", f"{name} is unknown, or its value is not allowed.")
     if statuses:
-        return is_shown and row.object["status"] in statuses
+        return Asked(start, end, lambda one: one["status"] in statuses)
     by_default = BY_DEFAULT.get(table)
-    return is_shown and (archived or by_default is None or by_default(row.object))
+    return Asked(start, end, lambda one: archived or by_default is None or by_default(one))
+
+
+def _place(row: Row) -> Place:
+    return row.place
 
 
 def _instant(text: str) -> datetime:
