@@ -18,16 +18,7 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.stripe_object")
 
-from pipelines.cli import (
-    ALL_WELL,
-    SOME_FAILED,
-    add_common_options,
-    asked_of,
-    run_command,
-    say,
-    say_what_differs,
-    settings_of,
-)
+from pipelines.cli import add_common_options, asked_of, run_command, settings_of
 from pipelines.terminal.output import Report
 from sources.command_line import Parser
 
@@ -57,32 +48,12 @@ def _objects(options: argparse.Namespace) -> Report:
     from pipelines.accounts import one_account
     from pipelines.session import open_session
     from pipelines.sync.objects import load_objects
-    from sources.columns.conversion_counts import left_out
+    from pipelines.sync.report import report_objects
     from sources.stripe_api.catalogue.prefixes import shown_id
 
     settings = one_account(settings_of(options))
     asked = {**asked_of(options, "related"), "ids": [shown_id(id).strip("'") for id in options.ids]}
     with open_session(settings, "stripe_object", scope="object", asked=asked) as session:
-        try:
-            loaded = load_objects(session, options.ids, options.type, related=options.related)
-        except KeyboardInterrupt:
-            session.end("interrupted")
-            raise
-        except Exception as error:
-            session.end("error", str(error))
-            raise
-        rejected = session.counts.rejected()
-        session.end("partial" if rejected else "complete", left_out(rejected, is_load=True) if rejected else None)
-    for one in loaded:
-        print(f"{one.id}: {session.settings.dataset}.{one.table}{', deleted' if one.is_deleted else ''}")
-    print(f"{session.rows:,} rows, {session.spending.spent:,} requests.")
-    say_what_differs(session.counts)
-    if rejected:
-        say(left_out(rejected, is_load=True))
-    told = {
-        "loaded": [{"id": one.id, "table": one.table, "deleted": one.is_deleted} for one in loaded],
-        "rows": session.rows,
-        "requests": session.spending.spent,
-        "error": left_out(rejected, is_load=True) if rejected else None,
-    }
-    return Report(SOME_FAILED if rejected else ALL_WELL, told)
+        return report_objects(
+            session, lambda: load_objects(session, options.ids, options.type, related=options.related)
+        )

@@ -30,6 +30,7 @@ NEEDED = (
     "pipelines.configuration.orb_settings",
     "pipelines.loading.loader",
     "pipelines.orb_full",
+    "pipelines.orb_object",
     "pipelines.stripe_check",
     "pipelines.stripe_full",
     "pipelines.stripe_object",

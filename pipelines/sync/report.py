@@ -1,10 +1,15 @@
-"""What a sync tells at its end, on stdout and stderr, and the exit code that follows from it."""
+"""What a sync, or a load of objects, tells at its end, on stdout and stderr, and the exit code that follows from it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from pipelines.cli import ALL_WELL, SOME_FAILED, say, say_what_differs
+from pipelines.session import Session
+from pipelines.sync.objects import Loaded
 from pipelines.sync.sync import SyncOutcome
 from pipelines.terminal.display import print_summary
+from pipelines.terminal.output import Report
 from sources.columns.conversion_counts import left_out
 
 
@@ -40,3 +45,31 @@ def report(outcome: SyncOutcome, *, strict: bool) -> int:
             f" {', '.join(outcome.skipped)}."
         )
     return SOME_FAILED if outcome.failed or (strict and outcome.skipped) else ALL_WELL
+
+
+def report_objects(session: Session, load: Callable[[], Sequence[Loaded]]) -> Report:
+    """Loads objects in a session and ends its run; says what was loaded, and what could not be stored."""
+    try:
+        loaded = load()
+    except KeyboardInterrupt:
+        session.end("interrupted")
+        raise
+    except Exception as error:
+        session.end("error", str(error))
+        raise
+    rejected = session.counts.rejected()
+    problem = left_out(rejected, is_load=True) if rejected else None
+    session.end("partial" if rejected else "complete", problem)
+    for one in loaded:
+        print(f"{one.id}: {session.settings.dataset}.{one.table}{', deleted' if one.is_deleted else ''}")
+    print(f"{session.rows:,} rows, {session.spending.spent:,} requests.")
+    say_what_differs(session.counts)
+    if problem is not None:
+        say(problem)
+    told = {
+        "loaded": [{"id": one.id, "table": one.table, "deleted": one.is_deleted} for one in loaded],
+        "rows": session.rows,
+        "requests": session.spending.spent,
+        "error": problem,
+    }
+    return Report(SOME_FAILED if rejected else ALL_WELL, told)
