@@ -20,6 +20,7 @@ COMMANDS = (
     ("python pipelines/stripe_object.py", "pipelines.stripe_object"),
     ("python pipelines/stripe_report.py", "pipelines.stripe_report"),
     ("python pipelines/orb_full.py", "pipelines.orb_full"),
+    ("python pipelines/orb_sync.py", "pipelines.orb_sync"),
     ("python pipelines/orb_object.py", "pipelines.orb_object"),
     ("python -m webhook_sink", "webhook_sink.__main__"),
     ("python -m simulator", "simulator.cli"),
@@ -30,10 +31,10 @@ def commands_page() -> str:
     """Every command with its options, from the scripts' own parsers."""
     return page(
         "Commands",
-        "`stripe-elt` is one command for all of them: `stripe-elt full`, `sync`, `check`, `object`, `orb-full` and"
-        " `orb-object` are the scripts in `pipelines/`, and `stripe-elt sink`, `replay`, `endpoint` and `follow` are those of"
-        " `python -m webhook_sink`. They have the same options. `stripe-elt --help` lists all commands, and each"
-        " command prints its options with `--help`.",
+        "`stripe-elt` is one command for all of them: `stripe-elt full`, `sync`, `check`, `object`, `orb-full`,"
+        " `orb-sync` and `orb-object` are the scripts in `pipelines/`, and `stripe-elt sink`, `replay`, `endpoint` and"
+        " `follow` are those of `python -m webhook_sink`. They have the same options. `stripe-elt --help` lists all"
+        " commands, and each command prints its options with `--help`.",
         *(part for command, module in COMMANDS for part in _command(command, importlib.import_module(module))),
     )
 

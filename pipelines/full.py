@@ -66,12 +66,12 @@ def dry_run(settings: CommonSettings, order: Order) -> Report:
     return Report(ALL_WELL, [one.to_json() for one in plans])
 
 
-def report(outcome: Outcome, *, debug: bool = False) -> int:
-    """The summary on stdout, what went wrong on stderr, and the exit code."""
+def report(outcome: Outcome, *, debug: bool = False, is_sync: bool = False) -> int:
+    """The summary on stdout, what went wrong on stderr, and the exit code. A sync always continues from runs before."""
     from pipelines.terminal.display import print_summary
 
     print_summary(outcome.board)
-    if outcome.resumed:
+    if outcome.resumed and not is_sync:
         say(
             f"{outcome.resumed} of these resources continued from an earlier run, and objects that it had"
             " read were not read again. --full-refresh reads everything."

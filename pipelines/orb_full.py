@@ -18,10 +18,9 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.orb_full")
 
-from pipelines.cli import ALL_WELL, add_database_options, add_output_options, given_of, log_as, run_command, say
-from pipelines.full import add_full_options, dry_run, order_of, report
+from pipelines.cli import add_database_options, add_output_options, given_of, log_as, run_command
+from pipelines.full import add_full_options, dry_run, order_of
 from pipelines.terminal.output import Report
-from pipelines.warehouse.problems import AlreadyRunning
 from sources.command_line import Parser
 
 
@@ -43,18 +42,19 @@ def _parser(prog: str = "orb_full.py") -> argparse.ArgumentParser:
 
 def _full(options: argparse.Namespace) -> Report:
     from pipelines.configuration.orb_settings import read_orb_settings
-    from pipelines.loading.run import run
+    from pipelines.orb_report import load_and_report
+    from pipelines.sync.orb_lists import load_lists
     from sources.orb_api.catalogue import CATALOGUE
-    from sources.orb_api.provider import ORB
 
     order = order_of(options, "orb_full", CATALOGUE)
     settings = read_orb_settings(**given_of(options))
     log_as(options, settings)
     if options.dry_run:
         return dry_run(settings, order)
-    try:
-        outcome = run(settings, order, ORB)
-    except AlreadyRunning as error:  # the other run does the work
-        say(error)
-        return Report(ALL_WELL, {"error": str(error)})
-    return Report(report(outcome, debug=options.debug), outcome.to_json())
+    return load_and_report(
+        settings,
+        "orb_full",
+        order.asked,
+        lambda session: load_lists(session, order, session.state),
+        debug=options.debug,
+    )

@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, Command] = {
     "views": Command("stripe_elt.views", "make the views from which dbt_stripe runs: views dbt"),
     "forget": Command("stripe_elt.forget", "overwrite what is held of a customer, and keep it out"),
     "orb-full": Command("pipelines.orb_full", "load an Orb account; later runs load what is new"),
+    "orb-sync": Command("pipelines.orb_sync", "bring the tables of an Orb account up to date"),
     "orb-object": Command("pipelines.orb_object", "load single objects of an Orb account by id"),
     "status": Command("stripe_elt.status", "how fresh the tables are"),
     "doctor": Command("stripe_elt.doctor", "check the key, the database, the settings and the endpoint"),

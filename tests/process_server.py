@@ -31,6 +31,7 @@ NEEDED = (
     "pipelines.loading.loader",
     "pipelines.orb_full",
     "pipelines.orb_object",
+    "pipelines.orb_sync",
     "pipelines.stripe_check",
     "pipelines.stripe_full",
     "pipelines.stripe_object",

@@ -26,6 +26,13 @@ class OrbSettings(CommonSettings):
     )
     live_rate: float = setting(100.0, "Orb's limit for a live key, in reads per second; `inf` for no limit.")
     test_rate: float = setting(50.0, "Orb's limit for a test key, in reads per second; `inf` for no limit.")
+    changes_hours: float = setting(
+        24.0, "Hours between two syncs that also look for changes of objects that were loaded before."
+    )
+    lookback_days: float = setting(
+        60.0, "Days before the last sync from which such a sync reads invoices and credit notes again, for changes."
+    )
+    everything_hours: float = setting(168.0, "Hours between two syncs that read everything again.")
     dataset: str = setting("orb", "Schema that holds the tables. It must not be the one of Stripe's tables.")
 
     @property
@@ -65,6 +72,9 @@ def read_orb_settings(**given: Any) -> OrbSettings:
         account_id=settings.account_id.isprintable() and 0 < len(settings.account_id) <= 100,
         live_rate=settings.live_rate > 0,
         test_rate=settings.test_rate > 0,
+        changes_hours=settings.changes_hours >= 0,
+        lookback_days=settings.lookback_days >= 0,
+        everything_hours=settings.everything_hours >= 0,
         api_base=settings.api_base.startswith(("http://", "https://")),
     )
     return settings

@@ -1,7 +1,7 @@
 """Single objects of Orb's by id, with what is inside them, into their tables.
 
-An id of Orb's does not tell its type. Where no type is given, each kind of object that can be read by its id is asked for
-once, beginning with the tables that have a row of that id. Knows Orb and rows; stores through an open session.
+An id of Orb's does not tell its type. Where no type is given, each kind of object that can be read by its id is asked
+for once, beginning with the tables that have a row of that id. Knows Orb and rows; stores through an open session.
 """
 
 from __future__ import annotations

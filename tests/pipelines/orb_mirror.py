@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.configuration.orb_settings import OrbSettings
 from pipelines.loading.run import Order, Outcome, run
-from pipelines.session import open_database
+from pipelines.session import new_run_id, open_database, open_session
+from pipelines.sync.orb_lists import Loaded, load_lists
+from pipelines.sync.orb_sync import OrbSync, What
 from pipelines.warehouse.database import stored_columns
 from simulator.orb import OrbSimulator
 from sources.columns.coerce import canonical
@@ -74,6 +76,25 @@ class OrbMirror:
         """A load, some seconds after whatever was made last."""
         self.pass_time(5)
         return run(self.settings, Order("orb_full", CATALOGUE.select(names), **order), ORB)
+
+    def load(self, *names: str, **order: Any) -> Loaded:
+        """A load as the command does it: also of rows that no list shows any more."""
+        self.pass_time(5)
+        given = Order("orb_full", CATALOGUE.select(names), **order)
+        return self._loaded("orb_full", lambda session: load_lists(session, given, session.state))
+
+    def sync(self, what: What | None = None) -> Loaded:
+        """A scheduled run."""
+        self.pass_time(5)
+        return self._loaded("orb_sync", lambda session: OrbSync(session, session.settings).run(what))
+
+    def _loaded(self, command: str, load: Callable[[Any], Loaded]) -> Loaded:
+        run_id = f"{new_run_id()}-{self.settings.account_id}"
+        with open_session(self.settings, command, provider=ORB, clock=True, run_id=run_id) as session:
+            loaded = load(session)
+            assert loaded.outcome.failed == []
+            assert session.counts.rejected() == []
+            return loaded
 
     def rows(self, table: str) -> list[Object]:
         """Live rows, JSON as text."""

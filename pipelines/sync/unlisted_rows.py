@@ -1,0 +1,72 @@
+"""Live rows that lists should have shown and did not: each is read once, which tells a deletion from what lists hide.
+
+Knows no provider; reads and stores through an open session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pipelines.session import Session
+from pipelines.warehouse.database import has_table
+from sources.catalogue import Catalogue
+from sources.changes import ObjectRef, Retrieved
+from sources.rows import merged
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """How many rows were read, and how many of them were deleted."""
+
+    rows: int = 0
+    deleted: int = 0
+
+
+def tables_read_whole(catalogue: Catalogue, finished: Collection[str]) -> list[str]:
+    """The tables of which every list, each to its end, is among the `finished` resources."""
+    lists: dict[str, list[str]] = {}
+    for one in catalogue.resources.values():
+        if one.not_loaded is None and one.kind == "root":
+            lists.setdefault(one.table, []).append(one.name)
+    return [
+        table
+        for table, names in lists.items()
+        if set(names) <= set(finished) and catalogue.tables[table].retrieve and catalogue.tables[table].parent is None
+    ]
+
+
+def read_unlisted(session: Session, table: str, began: int, statuses: Collection[str] = ()) -> Read:
+    """Reads the live rows of a table whose state is from before `began`, unix seconds on the provider's clock.
+
+    With `statuses`, only those of these. Objects that cannot be read are noted in the session's `counts`. Raises what
+    stops a run.
+    """
+    rows = deleted = 0
+    refs = [ObjectRef(table, (id,), None, None, began) for id in _ids(session, table, began, statuses)]
+    for batch in session.provider.retrieve(
+        session.client, refs, session.account_id, workers=session.settings.workers, entries=session.counts
+    ):
+        _note(session, batch)
+        session.store(session.tables_of(merged(one.rows for one in batch)))
+        rows, deleted = rows + len(batch), deleted + sum(one.state == "gone" for one in batch)
+    return Read(rows, deleted)
+
+
+def _ids(session: Session, table: str, began: int, statuses: Collection[str]) -> list[str]:
+    if not has_table(session.database, session.settings.dataset, table):
+        return []
+    where = f" AND status IN ({', '.join(['%s'] * len(statuses))})" if statuses else ""
+    found = session.database.execute(
+        f'SELECT id FROM "{session.settings.dataset}"."{table}"'
+        f" WHERE _account_id = %s AND _deleted_at IS NULL AND _as_of < %s{where} ORDER BY id",
+        (session.account_id, datetime.fromtimestamp(began, UTC), *statuses),
+    )
+    return [str(id) for (id,) in found]
+
+
+def _note(session: Session, batch: Iterable[Retrieved]) -> None:
+    for one in batch:
+        if one.state in ("broken", "failed", "unreadable"):
+            session.counts.within(one.ref.table).reject(one.ref.table, one.ref.key[0], one.why)

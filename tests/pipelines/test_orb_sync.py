@@ -1,0 +1,160 @@
+"""Orb's scheduled runs: what is new, what changes, what is gone; the tables end equal to the account."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.sync.orb_lists import Loaded
+from simulator.orb.account import Account, Object, moment
+from tests import processes
+from tests.databases import Database
+from tests.pipelines.orb_mirror import OrbMirror
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+Made = Callable[..., OrbMirror]
+DAY = 86_400
+
+
+def asked(loaded: Loaded) -> dict[str, int]:
+    return {one.resource: one.requests for one in loaded.outcome.board.statuses()}
+
+
+def drafts(account: Account) -> list[Object]:
+    return [one for one in account.objects("invoices") if one["status"] == "draft"]
+
+
+def delete_customer(account: Account, id: str) -> None:
+    """With its subscriptions and invoices, as Orb does it: no event tells of it."""
+    for table in ("subscriptions", "invoices"):
+        for one in account.objects(table):
+            if one["customer"]["id"] == id:
+                account.delete(table, one["id"])
+    account.delete("customers", id)
+
+
+def test_drafts_that_vanish_or_are_issued_late_are_read_once_after_their_list(orb_mirrored: Made) -> None:
+    mirror = orb_mirrored(customers=12)
+    account = mirror.sim.account
+    assert mirror.load("invoices", "invoice_drafts").unlisted.rows == 0
+    vanished, late, *_ = (one["id"] for one in drafts(account))
+    account.delete("invoices", vanished)
+    past = moment(mirror.sim.clock.seconds() - 30 * DAY)
+    account.update("invoices", late, {"status": "issued", "invoice_date": past, "issued_at": account.now()})
+    mirror.sim.log.clear()
+    loaded = mirror.load("invoices", "invoice_drafts")
+    assert (loaded.unlisted.rows, loaded.unlisted.deleted) == (2, 1)
+    assert mirror.differences(["invoices"]) == []
+    assert mirror.load("invoices", "invoice_drafts").unlisted.rows == 0
+    deleted = "select count(*) from orb.invoice_line_items where _deleted_at is not null"
+    assert mirror.destination.value(deleted) == 1  # of the draft that has vanished
+
+
+def test_a_full_refresh_finds_what_orb_has_deleted(orb_mirrored: Made) -> None:
+    mirror = orb_mirrored(customers=12)
+    account = mirror.sim.account
+    mirror.load()
+    one, other = (each["id"] for each in account.objects("customers")[:2])
+    delete_customer(account, one)
+    account.delete("webhook_endpoints", account.objects("webhook_endpoints")[0]["id"])
+    loaded = mirror.load("customers", "subscriptions", "invoices", "invoice_drafts", full_refresh=True)
+    assert loaded.unlisted.deleted >= 3
+    assert mirror.differences(["customers", "subscriptions", "invoices"]) == []
+    assert mirror.load(full_refresh=True).unlisted.deleted == 1  # the endpoint, whose list was not read before
+    assert mirror.differences() == []
+    assert other in {row["id"] for row in mirror.rows("customers")}
+
+
+def test_a_sync_reads_what_is_due(orb_mirrored: Made) -> None:
+    mirror = orb_mirrored(customers=10)
+    account = mirror.sim.account
+    mirror.load()
+    new = account.create("customers", account.objects("customers")[0] | {"id": "new", "created_at": account.now()})
+    requests = asked(mirror.sync())
+    assert sum(requests.values()) == 7  # a window of each list that can be filtered, plans by three statuses
+    assert new["id"] in {row["id"] for row in mirror.rows("customers")}
+
+    subscription, invoice = account.objects("subscriptions")[0], account.objects("invoices")[0]
+    account.update("subscriptions", subscription["id"], {"name": "Renamed", "price_intervals": []})
+    account.update("invoices", invoice["id"], {"invoice_date": account.now(), "status": "paid"})
+    mirror.changes["changes_hours"] = 0.0
+    assert {"items", "invoice_drafts"} <= asked(mirror.sync()).keys()
+    assert mirror.differences() == []
+    mirror.changes["changes_hours"] = 24.0
+    assert sum(asked(mirror.sync()).values()) == 7
+
+    mirror.changes["everything_hours"] = 0.0
+    delete_customer(account, new["id"])
+    assert mirror.sync().unlisted.deleted == 1
+    assert mirror.differences() == []
+    runs = "select command, count(*) from orb.sync_runs where command like 'orb_sync %' group by 1 order by 1"
+    assert mirror.destination.query(runs) == [
+        ("orb_sync changes", 1),
+        ("orb_sync everything", 1),
+        ("orb_sync new", 2),
+    ]
+
+
+def test_days_of_an_account_end_equal_each_night_that_reads_everything(orb_mirrored: Made) -> None:
+    mirror = orb_mirrored(customers=20)
+    account, chance = mirror.sim.account, random.Random(3)
+    mirror.load()
+    for day in range(12):
+        mirror.pass_time(DAY)
+        for _ in range(6):
+            change(account, chance, f"d{day}n{chance.randrange(10**9)}")
+        what = ("new", "changes", "everything")[day % 3]
+        mirror.sync(what)  # type: ignore[arg-type]
+        if what == "everything":
+            assert mirror.differences() == [], day
+
+
+def change(account: Account, chance: random.Random, id: str) -> None:
+    """Something that happens in an account, most of it without a trace."""
+    customer = chance.choice(account.objects("customers"))
+    match chance.randrange(7):
+        case 0:
+            account.create("customers", customer | {"id": id, "created_at": account.now()}, "customer.created")
+        case 1:
+            account.update("customers", customer["id"], {"balance": f"{chance.randrange(10**6) / 100:.2f}"})
+        case 2:
+            one = chance.choice(account.objects("subscriptions"))
+            account.update(
+                "subscriptions", one["id"], {"price_intervals": one["price_intervals"][: chance.randrange(3)]}
+            )
+        case 3 if found := drafts(account):
+            account.update("invoices", chance.choice(found)["id"], {"status": "issued", "invoice_date": account.now()})
+        case 4 if found := drafts(account):
+            one = chance.choice(found)
+            account.delete("invoices", one["id"])
+            account.create("invoices", one | {"id": id, "total": "9.99"})
+        case 5 if len(account.objects("customers")) > 5:
+            delete_customer(account, customer["id"])
+        case _:
+            one = chance.choice(account.objects("invoices"))
+            if one["status"] in ("issued", "synced"):
+                account.update("invoices", one["id"], {"status": "paid", "paid_at": account.now()}, "invoice.edited")
+
+
+@pytest.mark.parametrize("destination", ["duckdb"], indirect=True)
+def test_the_command_syncs_and_says_what_it_has_found(orb_mirrored: Made, destination: Database) -> None:
+    mirror = orb_mirrored(customers=4)
+    mirror.pass_time(60)
+
+    def run(script: str, *arguments: str) -> tuple[int, str]:
+        done = processes.run(str(ROOT / "pipelines" / script), *arguments, cwd=ROOT, env=mirror.environment)
+        assert "Traceback" not in done.stderr
+        return done.returncode, " ".join(f"{done.stdout} {done.stderr}".split())
+
+    assert run("orb_full.py")[0] == 0
+    mirror.sim.account.delete("invoices", drafts(mirror.sim.account)[0]["id"])
+    mirror.pass_time(60)
+    code, said = run("orb_sync.py")
+    assert (code, "total" in said, "webhook_endpoints" in said) == (0, True, False), said
+    code, said = run("orb_sync.py", "--reads", "changes")
+    assert (code, "Rows that no list shows any more: 1 read, 1 deleted." in said) == (0, True), said
+    assert mirror.differences() == []
+    assert run("orb_sync.py", "--reads", "all")[0] == 2
