@@ -18,9 +18,10 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.orb_full")
 
-from pipelines.cli import add_database_options, add_output_options, given_of, log_as, run_command
+from pipelines.cli import ALL_WELL, add_database_options, add_output_options, given_of, log_as, run_command, say
 from pipelines.full import add_full_options, dry_run, order_of
 from pipelines.terminal.output import Report
+from pipelines.warehouse.problems import AlreadyRunning
 from sources.command_line import Parser
 
 
@@ -42,7 +43,7 @@ def _parser(prog: str = "orb_full.py") -> argparse.ArgumentParser:
 
 def _full(options: argparse.Namespace) -> Report:
     from pipelines.configuration.orb_settings import read_orb_settings
-    from pipelines.orb_report import load_and_report
+    from pipelines.orb_report import orb_session, report_lists
     from pipelines.sync.orb_lists import load_lists
     from sources.orb_api.catalogue import CATALOGUE
 
@@ -51,10 +52,10 @@ def _full(options: argparse.Namespace) -> Report:
     log_as(options, settings)
     if options.dry_run:
         return dry_run(settings, order)
-    return load_and_report(
-        settings,
-        "orb_full",
-        order.asked,
-        lambda session: load_lists(session, order, session.state),
-        debug=options.debug,
-    )
+    try:
+        with orb_session(settings, "orb_full", order.asked) as session:
+            loaded = load_lists(session, order, session.state)
+    except AlreadyRunning as error:  # the other run does the work
+        say(error)
+        return Report(ALL_WELL, {"error": str(error)})
+    return report_lists(session, loaded, debug=options.debug)

@@ -1,8 +1,8 @@
 """The scheduled run for an Orb account: `python pipelines/orb_sync.py`.
 
-Each run reads what is new. Once a day it also looks for changes of what was loaded before, and once a week it reads
-everything, which finds deletions. A run ends at once if another run is active. Exit codes: 0 all went well, 1 some
-resources failed, 2 it could not start, 130 a signal stopped it.
+Each run applies Orb's events. Once a day it also reads the lists whose changes events do not tell of, and once a week
+everything, which finds deletions. Without events it goes by the lists. A run ends at once if another run is active.
+Exit codes: 0 all went well, 1 some resources failed, 2 it could not start, 130 a signal stopped it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
     start("pipelines.orb_sync")
 
 from pipelines.cli import (
+    ALL_WELL,
     add_database_options,
     add_output_options,
     asked_of,
@@ -26,8 +27,10 @@ from pipelines.cli import (
     log_as,
     resources_of,
     run_command,
+    say,
 )
 from pipelines.terminal.output import Report
+from pipelines.warehouse.problems import AlreadyRunning
 from sources.command_line import Parser
 
 READS = ("new", "changes", "everything")
@@ -55,18 +58,20 @@ def _parser(prog: str = "orb_sync.py") -> argparse.ArgumentParser:
 
 def _sync(options: argparse.Namespace) -> Report:
     from pipelines.configuration.orb_settings import read_orb_settings
-    from pipelines.orb_report import load_and_report
+    from pipelines.orb_report import orb_session, report_sync
     from pipelines.sync.orb_sync import OrbSync
     from sources.orb_api.catalogue import CATALOGUE
 
     names = resources_of(options, CATALOGUE)
     settings = read_orb_settings(**given_of(options))
     log_as(options, settings)
-    return load_and_report(
-        settings,
-        "orb_sync",
-        asked_of(options, "resources", "reads"),
-        lambda session: OrbSync(session, settings, names).run(options.reads),
-        is_sync=True,
-        debug=options.debug,
-    )
+    try:
+        with orb_session(settings, "orb_sync", asked_of(options, "resources", "reads"), clock=False) as session:
+            synced = OrbSync(session, settings, say, names).run(options.reads)
+            lists = synced.lists.outcome if synced.lists is not None else None
+            has_failed = lists is not None and bool(lists.failed or lists.error)
+            session.end("partial" if has_failed or session.counts.rejected() else "complete")
+    except AlreadyRunning as error:  # the other run does the work
+        say(error)
+        return Report(ALL_WELL, {"error": str(error)})
+    return report_sync(session, synced, debug=options.debug)

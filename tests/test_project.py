@@ -51,6 +51,7 @@ LAYERS = (
     "sources.orb_api.client",
     "sources.orb_api.paging",
     "sources.orb_api.objects",
+    "sources.orb_api.events",
     "sources.orb_api",
     "sources.orb_api.generate",
     "pipelines.terminal.process",

@@ -1,8 +1,8 @@
-"""One pass over /v1/events: each object's newest state into its table, and what events cannot settle read back.
+"""One pass over a provider's events: each object's newest state into its table, and what they cannot settle read back.
 
 What is stored is saved as applied right after it, piece by piece, so that a pass can be stopped or killed at any
 instant and goes on where it was. Rows that older events bring later cannot overwrite newer ones: the merge is guarded.
-Knows Stripe, rows and positions; stores and saves through what it is given.
+Knows rows and positions; reads through a provider, and stores and saves through what it is given.
 """
 
 from __future__ import annotations
@@ -12,22 +12,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.sync.gap import EventsGap
 from sources.changes import Change, Ignored, Newest, ObjectRef, Retrieved
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage
+from sources.fetch.event_log import Piece, Pieces
 from sources.fetch.values import Object
+from sources.provider import Provider
 from sources.rows import Row, Stamp, merged
-from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.client.client import Client
 from sources.stripe_api.events.position import EVENTS_PASS, Position
-from sources.stripe_api.events.reading import Piece, pieces
-from sources.stripe_api.objects.changes import change_of, rows_of
-from sources.stripe_api.objects.retrieve import retrieve
+from sources.stripe_api.events.reading import pieces
 from sources.stripe_api.objects.rows import explode
+from sources.stripe_api.provider import STRIPE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,14 +70,17 @@ class EventsPass:
 
     def __init__(
         self,
-        client: Client,
+        client: Any,
         settings: PassSettings,
         columns: Columns,
         store: Callable[[Mapping[str, pa.Table]], int],
         save: Callable[[Position], None],
         counts: ConversionCounts | None = None,
+        provider: Provider = STRIPE,
+        read: Pieces = pieces,
     ) -> None:
         self._client, self._settings, self._columns = client, settings, columns
+        self._provider, self._pieces = provider, read
         self._counts = (counts or ConversionCounts()).within(EVENTS_PASS)
         self._store, self._save = store, save
         self.report = Report()
@@ -102,7 +104,7 @@ class EventsPass:
     def _read(self, position: Position, gte: int, lt: int | None) -> Position:
         """A window, newest first; without `lt` up to the lag."""
         newest = Newest()
-        for piece in pieces(self._client, gte, lt, self._settings.lag, partial(self._see, position)):
+        for piece in self._pieces(self._client, gte, lt, self._settings.lag, partial(self._see, position)):
             position = self._apply(position, newest, piece)
         return position
 
@@ -128,8 +130,8 @@ class EventsPass:
             elif self._settings.tables is None or change.table in self._settings.tables:
                 newest.add(change)
         changes = newest.take()
-        doubted = [one for one in changes if _must_be_read(one)]
-        believed = [one for one in changes if not _must_be_read(one)]
+        doubted = [one for one in changes if self._must_be_read(one)]
+        believed = [one for one in changes if not self._must_be_read(one)]
         self.report.events += len(piece.events)
         self.report.applied += len(changes)
         self.report.believed += len(believed)
@@ -144,15 +146,24 @@ class EventsPass:
     def _change(self, event: Object) -> Change | Ignored | None:
         """What an event tells; None, and the event noted, where it is malformed."""
         try:
-            return change_of(event, self._settings.api_version, self._settings.account_id)
+            return self._provider.change_of(event, self._settings.api_version, self._settings.account_id)
         except BrokenPage as error:
             self._counts.reject("events", event.get("id"), str(error))
             return None
 
+    def _must_be_read(self, change: Change) -> bool:
+        """Whether an object has to be read back. A deletion never has, but in a tie.
+
+        What the provider has no way to read is taken from the payload, unless it shows another version's shape.
+        """
+        if change.doubt is None or (change.is_deletion and change.doubt != "tie"):
+            return False
+        return self._provider.catalogue.tables[change.table].retrieve is not None or change.doubt == "version"
+
     def _rows(self, change: Change) -> Mapping[str, list[Row]]:
         """The rows of a change; none, and the object noted, where no row can hold it."""
         try:
-            return rows_of(change, self._settings.account_id, self._counts)
+            return self._provider.rows_of(change, self._settings.account_id, self._counts)
         except BrokenPage as error:
             self._counts.reject(change.table, "/".join(change.key), str(error))
             return {}
@@ -163,7 +174,8 @@ class EventsPass:
             return position
         left = dict.fromkeys(position.owed)
         account_id, workers = self._settings.account_id, self._settings.workers
-        for batch in retrieve(self._client, position.owed, account_id, workers=workers, entries=self._counts):
+        read = self._provider.retrieve
+        for batch in read(self._client, position.owed, account_id, workers=workers, entries=self._counts):
             self._put(merged(one.rows for one in batch), {})
             for one in batch:
                 self._count(one)
@@ -216,13 +228,3 @@ def _check(position: Position, now: int) -> None:
 
 def _ref(change: Change) -> ObjectRef:
     return ObjectRef(change.table, change.key, change.parent_id, change.created, change.at)
-
-
-def _must_be_read(change: Change) -> bool:
-    """Whether an object has to be read back. A deletion never has, but in a tie.
-
-    What Stripe has no way to read is taken from the payload, unless it shows another version's shape.
-    """
-    if change.doubt is None or (change.is_deletion and change.doubt != "tie"):
-        return False
-    return TABLES[change.table].retrieve is not None or change.doubt == "version"

@@ -1,12 +1,15 @@
-"""A scheduled run over Orb's lists: what is new each time, what changes once a day, everything once a week.
+"""A scheduled run for an Orb account: first its events, then the lists whose changes events do not tell of.
 
-Orb's lists cannot be asked for what has changed, so that a change of an older object is found when its list is read
-again. When each was last done, the rows of `sync_runs` tell, by this machine's clock.
+What an event tells of is applied in each run. Once a day, the lists are read that have no events, all drafts, and the
+subscriptions, whose billing periods move without one; once a week everything is, which finds deletions. Where the log
+of events cannot be read, or does not reach back to where it was left, each run goes by the lists. When each was last
+done, the rows of `sync_runs` tell, by this machine's clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Literal
@@ -16,10 +19,14 @@ from pipelines.loading.run import Order
 from pipelines.session import Session
 from pipelines.state import State
 from pipelines.sync.cadence import Due, reopened
-from pipelines.sync.lists import SyncState, loaded_resources
+from pipelines.sync.events_pass import EventsPass, PassSettings, Report
+from pipelines.sync.gap import EventsGap
+from pipelines.sync.lists import SyncState, followed_tables, loaded_names, loaded_resources
 from pipelines.sync.orb_lists import Loaded, load_lists
 from sources.catalogue import Resource
 from sources.fetch.progress import Progress
+from sources.orb_api.events.reading import NoLog, pieces, reaches
+from sources.stripe_api.events.position import Position
 
 What = Literal["new", "changes", "everything"]
 """What a sync reads: what is new; also what changes without being new; or everything."""
@@ -28,14 +35,31 @@ HOUR, DAY = 3_600, 86_400
 FOR_EVER = 1 << 40
 CHANGING: Mapping[str, int] = MappingProxyType(dict.fromkeys(("customers", "subscriptions", "plans"), FOR_EVER))
 """Lists with a filter by time whose objects change at any age: seconds to look back. The others look back as set."""
+WITHOUT_EVENTS = frozenset(("subscriptions",))
+"""Those of which events do not tell every change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What came of a sync: of its events, None where it went without, and of its lists, None where none was due."""
+
+    what: What
+    events: Report | None
+    lists: Loaded | None
 
 
 class OrbSync:
-    """One sync in an open session. `names` are resources, groups or objects; none: what was loaded before."""
+    """One sync in an open session. `names` are resources, groups or objects; none: what was loaded before.
 
-    def __init__(self, session: Session, settings: OrbSettings, names: Sequence[str] = ()) -> None:
-        self._session, self._settings = session, settings
+    `warn` is told why a run goes without events.
+    """
+
+    def __init__(
+        self, session: Session, settings: OrbSettings, warn: Callable[[str], None], names: Sequence[str] = ()
+    ) -> None:
+        self._session, self._settings, self._warn = session, settings, warn
         self._resources = loaded_resources(session, names)
+        self._state = SyncState(session)
 
     def due(self) -> What:
         """What has to be read now, by when the syncs before have read the same."""
@@ -43,11 +67,77 @@ class OrbSync:
             return "everything"
         return "changes" if self._hours_since("changes", "everything") >= self._settings.changes_hours else "new"
 
-    def run(self, what: What | None = None) -> Loaded:
+    def run(self, what: What | None = None) -> Synced:
         """Reads what is due. Raises what stops a run; errors of single lists are in the outcome."""
         what = what or self.due()
+        events = self._apply_events()
+        if what == "new" and events is not None:
+            return Synced(what, events, None)
+        return Synced(what, events, self._read_lists(what, has_events=events is not None))
+
+    # --- events -------------------------------------------------------------------------------------------------------
+
+    def _apply_events(self) -> Report | None:
+        """Applies the events since the last run; None where that cannot be done."""
+        session = self._session
+        position = self._position()
+        if position is None:
+            return None
+        passing = EventsPass(
+            session.client,
+            PassSettings(
+                session.account_id,
+                "",
+                workers=session.settings.workers,
+                keep_events=False,
+                tables=followed_tables(session.catalogue, loaded_names(session)),
+            ),
+            session.columns,
+            session.store,
+            self._save_position,
+            session.counts,
+            session.provider,
+            pieces,
+        )
+        try:
+            if not self._is_reached(position):
+                since = datetime.fromtimestamp(position.reached, UTC)
+                self._warn(
+                    f"Orb's log shows no event from before {since:%Y-%m-%d %H:%M} UTC, so that events may be missing in"
+                    " it. This run goes by the lists."
+                )
+                return None
+            passing.run(position)
+        except (EventsGap, NoLog) as error:
+            self._warn(str(error))
+            return None
+        return passing.report
+
+    def _position(self) -> Position | None:
+        """The saved position; after a load, the moment since which all of it is right; None where nothing is."""
+        saved = self._session.state.read_account().events_position
+        if saved is not None:
+            return Position.from_json(saved)
+        ends = [one.window_end for one in self._state.resources.values() if one.window_end is not None]
+        return Position(int(min(ends).timestamp())) if ends else None
+
+    def _is_reached(self, position: Position) -> bool:
+        """Whether the log still has what came after the position. It is asked once, and after a day without a run."""
+        is_recent = position.covered and self._hours_since("new", "changes", "everything", first_load=False) < 24.0
+        return bool(is_recent) or reaches(self._session.client, position.newest_from(0))
+
+    def _save_position(self, position: Position) -> None:
+        rejected = bool(self._session.counts.rejected())
+        status = "error" if rejected else "complete"
+        self._session.save(account={"events_status": status, "events_position": position.to_json()})
+
+    # --- lists --------------------------------------------------------------------------------------------------------
+
+    def _read_lists(self, what: What, *, has_events: bool) -> Loaded:
         resources = [one for one in self._resources if what != "new" or one.created != "none"]
         if what == "changes":
+            if has_events:
+                resources = [one for one in resources if one.created == "none" or one.name in WITHOUT_EVENTS]
             self._reopen(resources)
         session, command = self._session, _command(what)
         asked = {"resources": [one.name for one in resources], "reads": what}
@@ -58,21 +148,24 @@ class OrbSync:
 
     def _reopen(self, resources: Sequence[Resource]) -> None:
         """Has the windows read again in which objects may have changed."""
-        state = SyncState(self._session)
         for one in resources:
-            status = state.resources.get(one.name)
+            status = self._state.resources.get(one.name)
             if one.created != "none" and status is not None and status.progress:
                 lookback = CHANGING.get(one.name, round(self._settings.lookback_days * DAY))
                 progress = reopened(Progress.from_json(status.progress), Due(one, "cadence", lookback))
-                state.save_progress(one.name, {**status.progress, **progress.to_json()})
+                self._state.save_progress(one.name, {**status.progress, **progress.to_json()})
 
-    def _hours_since(self, *whats: What) -> float:
+    # --- when ---------------------------------------------------------------------------------------------------------
+
+    def _hours_since(self, *whats: What, first_load: bool = True) -> float:
         """Hours since the last sync of this account that has read such a thing; infinite where none has.
 
         The first full load, without options, has read everything too.
         """
-        commands = [_command(what) for what in whats]
-        moments = [self._started("max", commands), self._started("min", ["orb_full"], "AND asked IS NULL")]
+        commands = [_command(what) for what in whats] + ([] if first_load else ["orb_sync"])
+        moments = [self._started("max", commands)]
+        if first_load:
+            moments.append(self._started("min", ["orb_full"], "AND asked IS NULL"))
         last = max((one for one in moments if one is not None), default=None)
         return (datetime.now(UTC) - last).total_seconds() / HOUR if last is not None else float("inf")
 

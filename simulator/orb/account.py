@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -39,12 +39,16 @@ class Row:
 
 
 class Account:
-    """Objects by table and id. A change logs its event; a deletion, as Orb's own, logs none."""
+    """Objects by table and id. A change logs its event; a deletion, as Orb's own, logs none.
+
+    `style` is that of the payloads: expanded, standard, or summary, which is cut without saying so.
+    """
 
     def __init__(self, clock: Clock, seed: int) -> None:
         self.clock, self.lock = clock, threading.RLock()
         self.tables: dict[str, dict[str, Row]] = {table: {} for table in LISTED}
         self._in_order: dict[str, list[Row]] = {}
+        self.style: Literal["expanded", "standard", "summary"] = "expanded"
         self._random = random.Random(f"orb/{seed}")
         self._number = 0
 
@@ -117,10 +121,27 @@ class Account:
         if event is None:
             return
         id, created_at = self.new_id(), moment(self.clock.seconds())
-        payload: Object = {"id": id, "type": event, "created_at": created_at, "payload_style": "expanded"}
-        payload |= {SUBJECTS[event.partition(".")[0]][0]: obj, "properties": dict(properties or {})}
+        field, table = SUBJECTS[event.partition(".")[0]]
+        shown = obj if self.style == "expanded" else cut(table, obj)
+        payload: Object = {"id": id, "type": event, "created_at": created_at, field: shown}
+        payload |= {"properties": dict(properties or {})} | (
+            {} if self.style == "summary" else {"payload_style": self.style}
+        )
         own = {"id": id, "type": event, "created_at": created_at, "is_delivered": False, "payload": payload}
         self.create("webhook_events", own | {"delivery_attempts": []})
+
+
+def cut(table: str, obj: Object) -> Object:
+    """An object as payloads show it that are not expanded."""
+    match table:
+        case "invoices":
+            return {name: value for name, value in obj.items() if name not in ("line_items", "discounts", "subtotal")}
+        case "subscriptions":
+            kept = ("id", "created_at", "customer", "plan", "status", "name", "start_date", "end_date", "metadata")
+            return {name: obj[name] for name in kept}
+        case "plans":
+            return {name: obj[name] for name in ("id", "name", "external_plan_id")}
+    return obj
 
 
 def moment(second: float) -> str:

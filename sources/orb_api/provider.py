@@ -8,6 +8,7 @@ from sources.events import BadEvent, BadSignature
 from sources.orb_api.catalogue import CATALOGUE
 from sources.orb_api.client.client import Client, limiter_of, read_account
 from sources.orb_api.client.settings import ClientSettings
+from sources.orb_api.objects.changes import change_of, rows_of
 from sources.orb_api.objects.retrieve import retrieve
 from sources.orb_api.objects.rows import converter
 from sources.orb_api.paging.plan import fetch
@@ -34,9 +35,9 @@ def open_client(settings: Any) -> Client:
     return Client(client_settings, limiter_of(settings.account_rate))
 
 
-def _no_events(*_: Any, **__: Any) -> NoReturn:
-    """Events are not read yet."""
-    raise BadEvent("events of Orb are not read yet")
+def _not_read(body: bytes) -> NoReturn:
+    """Webhooks are not taken yet."""
+    raise BadEvent("webhooks of Orb are not taken yet")
 
 
 def _not_verified(*_: Any, **__: Any) -> NoReturn:
@@ -53,10 +54,10 @@ ORB = Provider(
     converter=converter,
     fetch=fetch,
     retrieve=retrieve,
-    change_of=_no_events,
-    rows_of=_no_events,
+    change_of=change_of,
+    rows_of=rows_of,
     verify=_not_verified,
-    read_event=_no_events,
+    read_event=_not_read,
     signature_header=b"x-orb-signature",
     account_ids=r"[\w-]+",
 )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.configuration.orb_settings import OrbSettings
 from pipelines.loading.run import Order, Outcome, run
-from pipelines.session import new_run_id, open_database, open_session
+from pipelines.orb_report import orb_session
+from pipelines.session import open_database
 from pipelines.sync.orb_lists import Loaded, load_lists
-from pipelines.sync.orb_sync import OrbSync, What
+from pipelines.sync.orb_sync import OrbSync, Synced, What
 from pipelines.warehouse.database import stored_columns
 from simulator.orb import OrbSimulator
 from sources.columns.coerce import canonical
@@ -34,6 +35,7 @@ class OrbMirror:
     sim: OrbSimulator
     destination: Database
     changes: dict[str, Any] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
 
     provider = ORB
 
@@ -81,20 +83,28 @@ class OrbMirror:
         """A load as the command does it: also of rows that no list shows any more."""
         self.pass_time(5)
         given = Order("orb_full", CATALOGUE.select(names), **order)
-        return self._loaded("orb_full", lambda session: load_lists(session, given, session.state))
-
-    def sync(self, what: What | None = None) -> Loaded:
-        """A scheduled run."""
-        self.pass_time(5)
-        return self._loaded("orb_sync", lambda session: OrbSync(session, session.settings).run(what))
-
-    def _loaded(self, command: str, load: Callable[[Any], Loaded]) -> Loaded:
-        run_id = f"{new_run_id()}-{self.settings.account_id}"
-        with open_session(self.settings, command, provider=ORB, clock=True, run_id=run_id) as session:
-            loaded = load(session)
+        with orb_session(self.settings, "orb_full", {}) as session:
+            loaded = load_lists(session, given, session.state)
             assert loaded.outcome.failed == []
             assert session.counts.rejected() == []
             return loaded
+
+    def sync(self, what: What | None = None) -> Synced:
+        """A scheduled run, after the newest events have come of age; `requests` and `said` are then its own."""
+        self.pass_time(90)
+        self.sim.log.clear()
+        self.said.clear()
+        with orb_session(self.settings, "orb_sync", {}, clock=False) as session:
+            synced = OrbSync(session, self.settings, self.said.append).run(what)
+            assert synced.lists is None or synced.lists.outcome.failed == []
+            assert session.counts.rejected() == []
+            session.end("complete")
+            return synced
+
+    @property
+    def requests(self) -> int:
+        """Requests of the last sync."""
+        return len(self.sim.log)
 
     def rows(self, table: str) -> list[Object]:
         """Live rows, JSON as text."""

@@ -34,9 +34,10 @@ from sources.columns.arrow import arrow_tables
 from sources.columns.columns import MORE_COLUMNS, Columns
 from sources.columns.conversion_counts import ConversionCounts, left_out
 from sources.errors import BrokenPage
+from sources.fetch.event_log import Piece
 from sources.rows import Stamp
 from sources.stripe_api.catalogue import CATALOGUE, RESOURCES, select
-from sources.stripe_api.events.reading import Piece, pieces
+from sources.stripe_api.events.reading import pieces
 from sources.stripe_api.objects.rows import explode
 from tests.databases import Database
 from tests.pipelines.beginnings import Beginnings

@@ -19,7 +19,8 @@ Made = Callable[..., OrbMirror]
 DAY = 86_400
 
 
-def asked(loaded: Loaded) -> dict[str, int]:
+def asked(loaded: Loaded | None) -> dict[str, int]:
+    assert loaded is not None
     return {one.resource: one.requests for one in loaded.outcome.board.statuses()}
 
 
@@ -68,27 +69,30 @@ def test_a_full_refresh_finds_what_orb_has_deleted(orb_mirrored: Made) -> None:
     assert other in {row["id"] for row in mirror.rows("customers")}
 
 
-def test_a_sync_reads_what_is_due(orb_mirrored: Made) -> None:
+def test_without_a_log_of_events_a_sync_reads_the_lists_that_are_due(orb_mirrored: Made) -> None:
     mirror = orb_mirrored(customers=10)
     account = mirror.sim.account
+    mirror.sim.api.lacks.add("webhook_events")
     mirror.load()
     new = account.create("customers", account.objects("customers")[0] | {"id": "new", "created_at": account.now()})
-    requests = asked(mirror.sync())
-    assert sum(requests.values()) == 7  # a window of each list that can be filtered, plans by three statuses
+    assert sum(asked(mirror.sync().lists).values()) == 7  # a window of each list with a filter, three of plans
+    assert "This run goes by the lists" in mirror.said[0] or "by the lists alone" in mirror.said[0]
     assert new["id"] in {row["id"] for row in mirror.rows("customers")}
 
     subscription, invoice = account.objects("subscriptions")[0], account.objects("invoices")[0]
     account.update("subscriptions", subscription["id"], {"name": "Renamed", "price_intervals": []})
     account.update("invoices", invoice["id"], {"invoice_date": account.now(), "status": "paid"})
     mirror.changes["changes_hours"] = 0.0
-    assert {"items", "invoice_drafts"} <= asked(mirror.sync()).keys()
+    assert {"items", "invoice_drafts"} <= asked(mirror.sync().lists).keys()
     assert mirror.differences() == []
     mirror.changes["changes_hours"] = 24.0
-    assert sum(asked(mirror.sync()).values()) == 7
+    assert sum(asked(mirror.sync().lists).values()) == 7
 
     mirror.changes["everything_hours"] = 0.0
     delete_customer(account, new["id"])
-    assert mirror.sync().unlisted.deleted == 1
+    synced = mirror.sync()
+    assert synced.lists is not None
+    assert synced.lists.unlisted.deleted == 1
     assert mirror.differences() == []
     runs = "select command, count(*) from orb.sync_runs where command like 'orb_sync %' group by 1 order by 1"
     assert mirror.destination.query(runs) == [
@@ -96,6 +100,93 @@ def test_a_sync_reads_what_is_due(orb_mirrored: Made) -> None:
         ("orb_sync everything", 1),
         ("orb_sync new", 2),
     ]
+
+
+def test_events_are_applied_and_an_idle_run_costs_a_request(orb_mirrored: Made) -> None:
+    mirror = orb_mirrored(customers=10)
+    account = mirror.sim.account
+    first, second = account.objects("customers")[:2]
+    account.update("customers", first["id"], {"name": "Before"}, "customer.edited")
+    mirror.pass_time(3_600)
+    mirror.load()
+    mirror.sync()
+    assert mirror.requests == 2  # whether the log reaches back, and its newest page
+
+    account.update("customers", second["id"], {"name": "Renamed", "brand_new": 7}, "customer.edited")
+    invoice, plan = account.objects("invoices")[0], account.objects("plans")[0]
+    account.update("invoices", invoice["id"], {"line_items": invoice["line_items"] * 1}, "invoice.edited")
+    account.update("plans", plan["id"], {"prices": plan["prices"][:1]}, "plan.edited")
+    account.update("customers", second["id"], {"balance": "5.00"}, "customer.credit_balance_dropped")
+    account.update("subscriptions", account.objects("subscriptions")[0]["id"], {}, "subscription.usage_exceeded")
+    synced = mirror.sync()
+    assert synced.lists is None
+    assert synced.events is not None
+    assert (synced.events.events, synced.events.believed, mirror.requests) == (5, 5, 1)
+    rows = {row["id"]: row for row in mirror.rows("customers")}
+    assert (rows[second["id"]]["name"], rows[second["id"]]["_source"]) == ("Renamed", "event")
+    assert rows[second["id"]]["brand_new"] == 7
+    alerts = "select type, subject_type from orb.alert_events order by 1"
+    assert mirror.destination.query(alerts) == [
+        ("customer.credit_balance_dropped", "customer"),
+        ("subscription.usage_exceeded", "subscription"),
+    ]
+    mirror.sync()
+    assert mirror.requests == 1
+
+
+@pytest.mark.parametrize("style", ["standard", "summary"])
+def test_payloads_that_are_cut_are_not_believed_and_their_objects_are_read(orb_mirrored: Made, style: str) -> None:
+    mirror = orb_mirrored(customers=8)
+    account = mirror.sim.account
+    account.update("customers", account.objects("customers")[0]["id"], {}, "customer.edited")
+    mirror.pass_time(3_600)
+    mirror.load()
+    account.style = style  # type: ignore[assignment]
+    for table, event in (
+        ("invoices", "invoice.edited"),
+        ("subscriptions", "subscription.edited"),
+        ("plans", "plan.edited"),
+    ):
+        account.update(table, account.objects(table)[0]["id"], {"metadata": {"told": style}}, event)
+    gone = account.objects("invoices")[1]["id"]
+    account.update("invoices", gone, {"metadata": {}}, "invoice.edited")
+    account.delete("invoices", gone)
+    events = mirror.sync().events
+    assert events is not None
+    assert dict(events.doubts) == {"cut payload": 4}
+    assert (events.believed, events.retrieved, events.deleted) == (0, 4, 1)
+    assert mirror.differences(["invoices", "subscriptions", "plans", "prices"]) == []
+
+
+def test_a_storm_of_events_with_ties_in_all_styles_ends_equal(orb_mirrored: Made) -> None:
+    mirror = orb_mirrored(customers=6)
+    account, chance = mirror.sim.account, random.Random(1)
+    account.update("customers", account.objects("customers")[0]["id"], {}, "customer.edited")
+    mirror.pass_time(3_600)
+    mirror.load()
+    for _ in range(4):
+        for number in range(40):
+            account.style = chance.choice(("expanded", "standard", "summary"))
+            table = chance.choice(("customers", "subscriptions", "invoices", "credit_notes"))
+            one = chance.choice(account.objects(table)[:4])
+            event = f"{table.removesuffix('s')}.{'issued' if table == 'credit_notes' else 'edited'}"
+            account.update(table, one["id"], {"metadata": {"number": str(number)}}, event)
+            if chance.random() < 0.2:
+                mirror.pass_time(chance.randrange(1, 30))
+        mirror.sync()
+        assert mirror.differences(["customers", "subscriptions", "invoices", "credit_notes"]) == []
+
+
+def test_a_log_that_no_longer_reaches_back_is_not_relied_on(orb_mirrored: Made) -> None:
+    mirror = orb_mirrored(customers=6)
+    account = mirror.sim.account
+    mirror.load()
+    mirror.pass_time(3_600)
+    account.update("customers", account.objects("customers")[0]["id"], {"name": "Late"}, "customer.edited")
+    synced = mirror.sync()
+    assert synced.events is None
+    assert "shows no event from before" in mirror.said[0]
+    assert synced.lists is not None
 
 
 def test_days_of_an_account_end_equal_each_night_that_reads_everything(orb_mirrored: Made) -> None:
@@ -153,7 +244,7 @@ def test_the_command_syncs_and_says_what_it_has_found(orb_mirrored: Made, destin
     mirror.sim.account.delete("invoices", drafts(mirror.sim.account)[0]["id"])
     mirror.pass_time(60)
     code, said = run("orb_sync.py")
-    assert (code, "total" in said, "webhook_endpoints" in said) == (0, True, False), said
+    assert (code, "This run goes by the lists" in said, "webhook_endpoints" in said) == (0, True, False), said
     code, said = run("orb_sync.py", "--reads", "changes")
     assert (code, "Rows that no list shows any more: 1 read, 1 deleted." in said) == (0, True), said
     assert mirror.differences() == []

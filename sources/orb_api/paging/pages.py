@@ -20,8 +20,8 @@ ORB_BEGAN = 1_577_836_800  # 2020-01-01: Orb is younger, so it only guides where
 class Query:
     """The requests of one pass over a list: the question, which stays, and the cursor and the limit, which change."""
 
-    def __init__(self, resource: Resource, params: Params) -> None:
-        self._resource, self._limit = resource, resource.limit or 100
+    def __init__(self, resource: Resource, params: Params, limit: int | None = None) -> None:
+        self._resource, self._limit = resource, limit or resource.limit or 100
         self.begin(params)
 
     def begin(self, params: Params) -> None:
@@ -49,8 +49,8 @@ class Query:
         return True
 
 
-def bounds(resource: Resource, gte: int, lt: int) -> Params:
-    """The filter of `[gte, lt)`, unix seconds, by the list's own field. One that begins at 0 is open below."""
+def bounds(resource: Resource, gte: int, lt: int | None) -> Params:
+    """The filter of `[gte, lt)`, unix seconds, by the list's own field. 0 is open below, None above."""
     field = resource.created_field
-    given = ((("gte", gte),) if gte > 0 else ()) + (("lt", lt),)
+    given = ((("gte", gte),) if gte > 0 else ()) + ((("lt", lt),) if lt is not None else ())
     return tuple((f"{field}[{name}]", f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}") for name, at in given)

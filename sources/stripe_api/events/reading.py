@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 from sources.catalogue import LAST_SECOND
 from sources.errors import BrokenPage, ConnectorError, ObjectMissing, SkipResource
+from sources.fetch.event_log import Piece
 from sources.fetch.values import Object, Page
-from sources.fetch.windows import Window, window
+from sources.fetch.windows import window
 from sources.stripe_api.catalogue import RESOURCES
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.objects.embedded import has_key
@@ -31,19 +31,6 @@ class EventsDenied(ConnectorError):
             request_id=denied.request_id,
             status=denied.status,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Events, newest first, as they were at `as_of`, unix seconds: all of those created in `done`, if that is any.
-
-    `unusable` are entries of the list that are not events: they lack an id, or a creation time within the window.
-    """
-
-    events: list[Object]
-    as_of: int
-    done: Window | None
-    unusable: Sequence[Object] = ()
 
 
 def pieces(client: Client, gte: int, lt: int | None, lag: int, clock: Callable[[int], None]) -> Iterator[Piece]:

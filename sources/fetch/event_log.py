@@ -1,0 +1,33 @@
+"""Events as a provider's log of them gives them: in pieces, newest first. Knows no provider."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sources.fetch.values import Object
+from sources.fetch.windows import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Events, newest first, as they were at `as_of`, unix seconds: all of those created in `done`, if that is any.
+
+    `unusable` are entries of the list that are not events: they lack an id, or a creation time within the window.
+    """
+
+    events: list[Object]
+    as_of: int
+    done: Window | None
+    unusable: Sequence[Object] = ()
+
+
+class Pieces(Protocol):
+    """Reads a log: see `sources.stripe_api.events.reading.pieces`."""
+
+    def __call__(
+        self, client: Any, gte: int, lt: int | None, lag: int, clock: Callable[[int], None]
+    ) -> Iterator[Piece]:
+        """The events created in `[gte, lt)`, unix seconds; without `lt` up to `lag` seconds ago."""
+        ...

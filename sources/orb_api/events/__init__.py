@@ -1,0 +1,1 @@
+"""Orb's log of events."""

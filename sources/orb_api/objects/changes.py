@@ -1,0 +1,101 @@
+"""Orb's events -> the changes that they tell of, and whether the payload may be believed. Pure.
+
+An endpoint may ask for payloads that are cut (`payload_style`), and older accounts have them without a word. So a
+payload is believed only where it does not say that it is cut, and has every field that Orb's SDK requires of a whole
+object; otherwise the object has to be read. The second of `created_at` dates what an event shows.
+
+Knows no HTTP, no Arrow and no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from sources.catalogue import FIRST_SECOND, LAST_SECOND
+from sources.changes import Change, Ignored
+from sources.columns.conversion_counts import ConversionCounts
+from sources.errors import BrokenPage
+from sources.orb_api.catalogue.events import ALERTS, SUBJECTS, TYPES
+from sources.orb_api.catalogue.fields import required_of
+from sources.orb_api.objects.rows import TABLES, explode, key_problem
+from sources.rows import Row, Stamp
+
+Doubt = Literal["cut payload", "balance"]
+"""Why a payload is not believed: it lacks fields; several events of one second tell of different balances."""
+
+NOT_LOADED = frozenset(("credit_blocks",))
+"""Tables whose lists are not read yet: their events alone would leave them in part."""
+
+
+def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Change | Ignored:
+    """What an event tells. Its object is taken over: `rows_of` changes it. Raises BrokenPage for one without an object.
+
+    A type that is not known is taken by its first word. Orb's API has no versions, and a key sees one account's events.
+    """
+    type, at = event.get("type"), second_of(event)
+    if not isinstance(type, str) or at is None:
+        raise BrokenPage("the event has no type, or no time")
+    first = type.partition(".")[0]
+    known = TYPES.get(type)
+    if known is not None and known.ignored:
+        return Ignored(type, known.ignored)
+    if first not in SUBJECTS:
+        return Ignored(type, "no table holds its object")
+    field, table = SUBJECTS[first]
+    obj = event.get(field)
+    if not isinstance(obj, dict):
+        raise BrokenPage("the event has no object")
+    if type in ALERTS:
+        return _alert(event, type, table, obj, at)
+    if table in NOT_LOADED:
+        return Ignored(type, "lists of its kind of object are not read yet")
+    if (problem := key_problem(obj, TABLES[table])) is not None:
+        return Ignored(type, f"its object {problem}")
+    is_gone = known is not None and known.deletes
+    doubt = None if is_gone else _doubt(type, table, event.get("payload_style"), obj)
+    return Change(table, (str(obj["id"]),), None, at, None, is_gone, dict(obj), doubt)
+
+
+def rows_of(change: Change, account_id: str, entries: ConversionCounts | None = None) -> dict[str, list[Row]]:
+    """Rows by table of a change that is believed, or of a deletion. Its object becomes the rows.
+
+    Embedded objects that no row can hold are noted in `entries`; without, BrokenPage is raised.
+    """
+    rows = explode(change.table, [change.object], Stamp(account_id, change.at, "event"), counts=entries)
+    if change.is_deletion:
+        for row in rows[change.table]:
+            row["_deleted_at"] = change.at
+    return rows
+
+
+def second_of(event: Mapping[str, Any]) -> int | None:
+    """The second (unix) of an event, None where it shows none that can be."""
+    try:
+        moment = datetime.fromisoformat(str(event.get("created_at")))
+        second = int(moment.timestamp()) if moment.tzinfo else -1
+    except (ValueError, OverflowError):
+        return None
+    return second if FIRST_SECOND <= second <= LAST_SECOND and second >= 0 else None
+
+
+def _alert(event: Mapping[str, Any], type: str, table: str, obj: Row, at: int) -> Change | Ignored:
+    """The row of an alert: it says that something happened to its subject, and not how the subject is now."""
+    row = {
+        "id": event.get("id"),
+        "type": type,
+        "created_at": event["created_at"],
+        "subject_type": table.removesuffix("s"),
+        "subject_id": obj.get("id"),
+        "properties": event.get("properties"),
+    }
+    if (problem := key_problem(row, TABLES["alert_events"])) is not None:
+        return Ignored(type, f"the event {problem}")
+    return Change("alert_events", (str(row["id"]),), None, at, None, False, row)
+
+
+def _doubt(type: str, table: str, style: object, obj: Row) -> Doubt | None:
+    if style not in (None, "expanded") or required_of(table) - obj.keys():
+        return "cut payload"
+    return "balance" if type == "customer.balance_transaction_created" else None
