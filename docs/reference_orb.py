@@ -9,6 +9,9 @@ from sources.orb_api.catalogue import CATALOGUE
 from sources.orb_api.catalogue.fields import fields_of
 
 
+FROM_EVENTS = ("alert_events", "payment_methods", "transactions")
+
+
 def orb_page() -> str:
     """Every list and every table of Orb's."""
     resources = CATALOGUE.resources.values()
@@ -45,7 +48,9 @@ def _link(name: str) -> str:
 
 
 def _is_filled(one: Table) -> bool:
-    """Whether a load fills a table."""
+    """Whether a load or events fill a table."""
+    if one.name in FROM_EVENTS:
+        return True
     listed = (each.table for each in CATALOGUE.resources.values() if each.not_loaded is None)
     return any(one.name in CATALOGUE.filled_with(name) for name in listed)
 
@@ -54,5 +59,7 @@ def _table_section(one: Table) -> str:
     facts = [f"Key {code(*one.key, '_account_id')}."]
     if one.parent:
         facts.append(f"Arrives embedded in {_link(one.parent)}; `_parent_id` is its row there.")
+    if one.name in FROM_EVENTS:
+        facts.append("Events alone fill it.")
     rows = [(code(name), kind) for name, kind in fields_of(one.name).items()]
     return "\n\n".join([f"## {one.name}", " ".join(facts), table(("Column", "Type"), rows)])
