@@ -8,7 +8,6 @@ from sources.catalogue import Resource, Table
 from sources.orb_api.catalogue import CATALOGUE
 from sources.orb_api.catalogue.fields import fields_of
 
-
 FROM_EVENTS = ("alert_events", "payment_methods", "transactions")
 
 
