@@ -18,7 +18,10 @@ from pathlib import Path
 from sources.catalogue import Catalogue
 from sources.columns.layout import OTHER_FIELDS
 
-FOLDERS: Mapping[str, Path] = {"stripe": Path(__file__).with_name("current")}
+FOLDERS: Mapping[str, Path] = {
+    "stripe": Path(__file__).with_name("current"),
+    "orb": Path(__file__).with_name("orb_current"),
+}
 """Where the definitions for a provider are, by its name."""
 
 PARENT = "_parent_id"

@@ -1,0 +1,7 @@
+-- Columns that the view orb_current.subscriptions has beside those of the table.
+
+-- customer_id: The customer that has the subscription.
+customer ->> 'id'
+
+-- plan_id: The plan that is subscribed to.
+plan ->> 'id'
