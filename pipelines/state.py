@@ -266,7 +266,7 @@ def modes_of_accounts(database: Database, dataset: str) -> dict[str, bool | None
 
 
 OVERVIEW = {
-    "runs": ("sync_runs", RUN_COLUMNS, "started_at DESC LIMIT 50"),
+    "runs": ("sync_runs WHERE started_at IS NOT NULL", RUN_COLUMNS, "started_at DESC LIMIT 50"),
     "resources": (
         "sync_status",
         tuple(name for name in STATUS_COLUMNS if name not in ("request_id", "progress")),
@@ -278,7 +278,7 @@ OVERVIEW = {
         "_account_id",
     ),
 }
-"""What an overview has: the table, its columns, and the order of its rows."""
+"""What an overview has: the table, its columns, and the order of its rows. The index of the runs leaves nulls out."""
 
 
 def overview(dataset: str) -> dict[str, str]:

@@ -29,6 +29,7 @@ LOG = logging.getLogger("stripe_elt")
 LEAST_BYTES = 4 * 2**20  # of a table's rows, apart from long values: a scan of less takes a few milliseconds
 PATIENCE = 10.0  # seconds to wait for a transaction that has used the table and is still open
 WAITED, CANCELLED = "55P03", "57014"
+RUNS = "sync_runs"
 
 _FOUND = """
 SELECT c.relname::text, pg_has_role(c.relowner, 'USAGE'),
@@ -68,7 +69,8 @@ def wanted_indexes(
 
     They are on references, on the moment that a list is filtered by, on the ids that the live views take out of JSON,
     and on when a row was stored, by which the metrics find what has changed. The metrics also look up events of a
-    subscription in the sink's ledger. An expression that asks another table cannot be indexed.
+    subscription in the sink's ledger, and the status page reads the last runs. An expression that asks another table
+    cannot be indexed.
     """
     moments = {"created", *(one.created_field for one in catalogue.resources.values() if one.created_field)}
     for name, view in live_views(dataset, provider, catalogue, tables).items():
@@ -89,6 +91,7 @@ def wanted_indexes(
             yield Index(name, SYNCED_AT, quoted(SYNCED_AT), is_ranges=True)
     for of, expression in OF_LEDGER.items():
         yield Index(LEDGER, f"of_{of}", expression)
+    yield Index(RUNS, "started_at", "started_at")
 
 
 def keep_indexes(
@@ -105,24 +108,27 @@ def keep_indexes(
     One process at a time may do this for a dataset: the caller holds the run lock. An index that cannot be made is said
     and stops nothing. `patience` is for transactions that have used a table and are still open, in seconds.
     """
-    made = 0
+    made, of_others = 0, set[str]()
     for index, is_own in missing_indexes(database, dataset, provider, catalogue, tables, least_bytes):
         if not is_own:
-            LOG.warning(
-                "The indexes of %s.%s were not made, because the role does not own the table. Run loads as the owner"
-                " of the tables, or set the setting indexes to none.",
-                dataset,
-                index.table,
-            )
-            return made
+            of_others.add(index.table)
+            continue
         try:
             _make(cast("PostgresDatabase", database), dataset, index, patience)
         except Exception as error:
             if not is_database_error(error):
                 raise
             LOG.warning("The index %s.%s was not made: %s The next run tries again.", dataset, index.name, _why(error))
-            return made
+            break
         made += 1
+    if of_others:
+        LOG.warning(
+            "The indexes of %d tables of the schema %s, such as %s, were not made, because the role does not own these"
+            " tables. Let their owner run stripe-elt migrate, or set the setting indexes to none.",
+            len(of_others),
+            dataset,
+            min(of_others),
+        )
     return made
 
 

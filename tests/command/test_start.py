@@ -21,6 +21,7 @@ import pytest
 
 from simulator import Simulator
 from tests import processes
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -133,14 +134,13 @@ class Started:
         self.process.send_signal(number)
         return self.process.wait(60)
 
-
-@pytest.fixture
-def start(root: Path, environment: dict[str, str]) -> Callable[..., Any]:
+    @staticmethod
     @contextmanager
-    def start(*words: str, **more: str) -> Iterator[Started]:
+    def of(*words: str, **environment: str) -> Iterator[Started]:
+        """A `stripe-elt start` with these options, and its parts, which end with the block."""
         command = [sys.executable, "-m", "stripe_elt", "start", *words]
         with subprocess.Popen(
-            command, cwd=root, env=environment | more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:
             started = Started(process)
             try:
@@ -149,7 +149,10 @@ def start(root: Path, environment: dict[str, str]) -> Callable[..., Any]:
                 for each in [*started.parts(), process] if process.poll() is None else ():
                     each.kill()
 
-    return start
+
+@pytest.fixture
+def start(environment: dict[str, str]) -> Callable[..., Any]:
+    return lambda *words, **more: Started.of(*words, **environment | more)
 
 
 def free_port() -> int:

@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from pipelines.models.indexes import LEAST_BYTES, keep_indexes, wanted_indexes
 from pipelines.session import open_database
+from pipelines.state import overview
 from pipelines.warehouse.database import Database as Opened
 from pipelines.warehouse.database import stored_columns
 from sources.columns.columns import OWN_COLUMNS, all_columns
@@ -76,6 +77,9 @@ def test_they_are_made_once_and_queries_of_the_views_use_them(mirror: Mirror) ->
         assert any(name in text for name in names), text
     joined = "select * from stripe_current.customers as c join stripe_current.invoices as i on i.customer = c.id"
     assert "invoices_customer_" in plan(mirror.destination, f"{joined} where c.id = 'a'")
+    of_month = "select sum(requests) from stripe.sync_runs where started_at >= now()"
+    for query in (overview("stripe")["runs"], of_month):  # of the status page
+        assert "sync_runs_started_at_" in plan(mirror.destination, query)
 
 
 @on_postgres
@@ -115,18 +119,22 @@ def test_behind_a_pooler_they_are_made_too(mirror: Mirror, pooled: Callable[...,
 
 
 @on_postgres
-def test_a_role_that_does_not_own_the_tables_is_told(mirror: Mirror, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_role_makes_those_of_its_own_tables_and_is_told_of_the_others(
+    mirror: Mirror, caplog: pytest.LogCaptureFixture
+) -> None:
     mirror.begin(*NAMES)
     query, owner = mirror.destination.query, mirror.destination
     query("create role loader_without_tables login")
     try:
         query("grant usage, create on schema stripe to loader_without_tables")
         query("grant select on all tables in schema stripe to loader_without_tables")
+        query("alter table stripe.sync_runs owner to loader_without_tables")
         mirror.destination = Database("postgres", make_conninfo(owner.address, user="loader_without_tables"))
-        assert made(mirror) == 0
+        assert made(mirror) == 1
         (said,) = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
-        assert "because the role does not own the table" in said
+        assert "such as customers, were not made, because the role does not own these tables" in said
     finally:
+        query("alter table stripe.sync_runs owner to current_user")
         query("drop owned by loader_without_tables cascade")
         query("drop role loader_without_tables")
 

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -20,9 +21,14 @@ from pipelines import stripe_check, stripe_full, stripe_object, stripe_report, s
 from pipelines.configuration.settings import Settings
 from pipelines.session import open_database
 from pipelines.warehouse.problems import DatabaseProblem
-from stripe_elt import migrate, status
+from simulator import Simulator
+from stripe_elt import backfill, doctor, migrate, start, status
+from tests.command.test_start import Started, free_port
 from tests.databases import Database
 from tests.pipelines.mirror import Mirror
+from tests.webhook_sink.conftest import ACCOUNT, SECRET, Stored, event
+from tests.webhook_sink.conftest import serve as serve
+from tests.webhook_sink.conftest import stored as stored
 from webhook_sink import __main__ as webhook_sink
 
 CERTIFICATES = Path(__file__).resolve().parent.parent / "sources/certificates"
@@ -67,9 +73,12 @@ def refusal(address: str, authority: Path) -> str:
 
 
 def test_every_command_reads_the_authority(
-    served: Served, simulator: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+    served: Served,
+    simulator: Callable[..., Simulator],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    mirror = Mirror(simulator(seed=1, customers=2), Database("postgres", served()))  # type: ignore[arg-type]
+    mirror = Mirror(simulator(seed=1, customers=2), Database("postgres", served()))
     for name, value in mirror.environment.items():
         monkeypatch.setenv(name, value)
     customer = mirror.sim.account.objects("customers")[0]["id"]
@@ -81,6 +90,8 @@ def test_every_command_reads_the_authority(
         lambda: stripe_check.main([]),
         lambda: stripe_report.main([]),
         lambda: status.main([]),
+        lambda: doctor.main(["--no-permissions"]),
+        lambda: backfill.main(["customers"]),
         lambda: webhook_sink.main(["follow", "--once"]),
         lambda: webhook_sink.main(["replay"]),
         lambda: webhook_sink.main(["endpoint", "list"]),
@@ -88,7 +99,11 @@ def test_every_command_reads_the_authority(
     monkeypatch.setenv("DATABASE_CA", str(AUTHORITY))
     assert [command() for command in commands] == [0] * len(commands)
     monkeypatch.setenv("DATABASE_CA", base64_of(CERTIFICATES / "expired_authority.pem"))
-    assert {command() for command in (commands[1], commands[6], commands[9])} == {2}
+    refused = (commands[1], commands[6], commands[-1], commands[8], lambda: start.main([]))
+    assert [command() for command in refused] == [2] * len(refused)
+    capsys.readouterr()
+    assert commands[7]() == 1  # a doctor's findings
+    assert "certificate verify failed" in capsys.readouterr().out
 
 
 def test_right_authority_is_a_path_or_pem_or_base64(served: Served) -> None:
@@ -106,12 +121,52 @@ def test_what_is_wrong_with_a_certificate_is_said(served: Served) -> None:
     assert "does not match host name" in refusal(elsewhere, AUTHORITY)
 
 
-@pytest.mark.parametrize(
-    ("certificate", "authority"),
-    [("expired", "authority"), ("of_expired_authority", "expired_authority"), ("other", "authority")],
-)
+WRONG = (("expired", "authority"), ("of_expired_authority", "expired_authority"), ("other", "authority"))
+"""A server's certificate, and the authority that a client has for it."""
+
+
+@pytest.mark.parametrize(("certificate", "authority"), WRONG)
 def test_expired_certificate_expired_authority_and_another_host_are_refused(
-    served: Served, certificate: str, authority: str
+    served: Served,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    certificate: str,
+    authority: str,
 ) -> None:
-    said = refusal(served(certificate), CERTIFICATES / f"{authority}.pem")
-    assert "certificate verify failed" in said or "does not match host name" in said
+    """By what loads, and by the sink that serves, which has a connection of its own."""
+    address, file = served(certificate), CERTIFICATES / f"{authority}.pem"
+    told = refusal(address, file)
+    for name, value in {
+        "DATABASE_URL": address,
+        "DATABASE_CA": str(file),
+        "STRIPE_WEBHOOK_SECRET": SECRET,
+        "SOURCES__STRIPE__ACCOUNT_ID": ACCOUNT,
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert webhook_sink.main(["serve", "--port", str(free_port())]) == 2
+    for said in (told, capsys.readouterr().err):
+        assert "certificate verify failed" in said or "does not match host name" in said
+
+
+def test_the_sink_takes_webhooks_over_tls(served: Served, serve: Callable[..., Any], stored: Stored) -> None:
+    sink = serve(url=served(), authority=str(AUTHORITY))
+    assert sink.send(event("customer.created", {"id": "cus_1", "object": "customer"})) == [200]
+    assert stored.query("select id from stripe.customers") == [("cus_1",)]
+
+
+def test_start_and_its_parts_read_the_authority(
+    served: Served, simulator: Callable[..., Simulator], stored: Stored
+) -> None:
+    sim = simulator(seed=1, customers=2)
+    environment = Mirror(sim, Database("postgres", served())).environment | {
+        "DATABASE_CA": str(AUTHORITY),
+        "WEBHOOK_SINK__TOLERANCE": "2000000000",
+    }
+    port = free_port()
+    with Started.of("--tunnel", f"http://127.0.0.1:{port}", "--port", str(port), **environment) as started:
+        started.wait_for("ready: events of")
+        started.wait_for("0 events, 0 objects changed")  # the sync, after the first load
+        sim.account.create("customers", sim.make("customers", name="By webhook"))
+        assert set(sim.deliveries.send_all()) == {200}
+        assert stored.query("select _source from stripe.customers where name = 'By webhook'") == [("event",)]
+        assert started.end() == 0

@@ -192,12 +192,14 @@ def servers(postgres_url: str) -> Iterator[Callable[..., Served]]:
             *,
             url: str | None = None,
             account: str | None = None,
+            authority: str | None = None,
             wait: bool = True,
             **options: Any,
         ) -> Served:
             given = sink_settings(**options)
             clock = sim.clock.time if sim else lambda: float(NOW)
-            settings = replace(settings_for(url or postgres_url, sim), stripe_account=account)
+            settings = settings_for(url or postgres_url, sim)
+            settings = replace(settings, stripe_account=account, database_ca=authority)
             sink = Sink(settings, given, clock=clock)
             server = server_of(sink, settings, given)
             started = threading.Event()
