@@ -106,6 +106,7 @@ class Build:
         self._database, self._starting = database, starting
         self._do = Statements(database, dataset)
         self.schema = self._do.schema
+        self._columns: dict[str, list[str]] = {}
 
     def run(self, *, full: bool = False) -> Built:
         """Brings the schema up to date.
@@ -117,6 +118,7 @@ class Build:
             self._count_rows()
         with database_problems(), self._database.transaction():
             self._create()
+            self._columns = self._do.columns()
             options = self._options()
             since, following = self._since(options)
             stored = self._stored_columns()
@@ -181,7 +183,7 @@ class Build:
     def _add_options(self) -> None:
         """Adds options that a schema of an older version lacks, with their defaults. The others stay as they are."""
         (made,) = (one for one in statements("00_tables.sql") if "exists stripe_metrics.settings " in one)
-        there = self._do.columns("settings")
+        there = self._do.columns()["settings"]
         for name, default in DEFAULTS.items():
             if name not in there:
                 (kind,) = re.findall(rf"\b{name} (\w+(?:\([^)]*\))?)", made)
@@ -195,7 +197,8 @@ class Build:
             for name, kind in self._database.execute(sql, (self.schema,))
             if not name.startswith("_")
         }
-        for statement in comments({name: self._do.columns(name) for name in kinds}, kinds):
+        columns = self._do.columns()
+        for statement in comments({name: columns[name] for name in kinds}, kinds):
             self._do.query(statement)
 
     def _drop(self) -> None:
@@ -271,7 +274,7 @@ class Build:
 
     def _publish(self, table: str, replaced: str | None) -> None:
         """Puts what was built in the place of the rows that it replaces, all of them where it is None."""
-        columns = ", ".join(self._do.columns(table))
+        columns = ", ".join(self._columns[table])
         self._do.query(f"delete from stripe_metrics.{table} as t" + (f" where exists ({replaced})" if replaced else ""))
         self._do.query(f"insert into stripe_metrics.{table} ({columns}) select {columns} from build.{table}")
         if replaced is None:

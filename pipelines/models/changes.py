@@ -88,7 +88,9 @@ class Changes:
             " on c._account_id = r._account_id and c.customer = r.customer"
             " union select _account_id, _parent_id from source.invoice_line_items",
         )
-        of_scope = "build.scope_invoices as i join stripe.invoices as r on r._account_id = i._account_id and r.id = i.id"
+        of_scope = (
+            "build.scope_invoices as i join stripe.invoices as r on r._account_id = i._account_id and r.id = i.id"
+        )
         self._do.make_table("source_invoices", self._rows("invoices", of_scope), "id")
 
     def _changes(self) -> Iterator[str]:
@@ -174,7 +176,9 @@ class Changes:
             " p._account_id = r._account_id and p.payment ->> 'payment_intent' = r.payment_intent"
             f" where {new('charges')}",
         )
-        stale = "build.stale_invoices as i join stripe.invoices as r on r._account_id = i._account_id and r.id = i.invoice"
+        stale = (
+            "build.stale_invoices as i join stripe.invoices as r on r._account_id = i._account_id and r.id = i.invoice"
+        )
         self._do.make_table("source_billed", self._rows("invoices", stale), "id")
         created = " union all ".join(
             f"select r._account_id, r.created from stripe.{table} as r where {new(table)}" for table in BY_MONTH

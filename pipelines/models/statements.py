@@ -44,13 +44,16 @@ class Statements:
         """The rows of a statement, if it has any."""
         return self._database.execute(self._named(sql), parameters)
 
-    def columns(self, table: str) -> list[str]:
-        """The columns of a table of the schema, in their order."""
+    def columns(self) -> dict[str, list[str]]:
+        """The columns of each table and view of the schema, in their order."""
         sql = (
-            "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
-            " ORDER BY ordinal_position"
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = %s"
+            " ORDER BY table_name, ordinal_position"
         )
-        return [name for (name,) in self._database.execute(sql, (self.schema, table))]
+        found: dict[str, list[str]] = {}
+        for table, column in self._database.execute(sql, (self.schema,)):
+            found.setdefault(table, []).append(column)
+        return found
 
     def analyze(self, table: str, columns: str = "") -> None:
         """Lets Postgres count a table's rows, without which its plans are wrong. DuckDB counts by itself."""

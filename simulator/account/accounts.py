@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import threading
 from collections.abc import Callable, Collection, Hashable
@@ -41,6 +42,7 @@ def model() -> Model:
     made = Model()
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # or DuckDB's module reports the frozen objects as leaks when the process ends
     return made
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from queue import Queue
 
 import orjson
@@ -250,3 +251,10 @@ def test_the_command_refuses_what_cannot_be(
 def test_the_command_says_what_is_wrong(capsys: pytest.CaptureFixture[str], get: Reader) -> None:
     assert main(["--port", str(get.sim.port), "--customers", "0"]) == 2
     assert "cannot listen" in capsys.readouterr().err
+
+
+def test_a_process_that_uses_duckdb_beside_the_simulator_ends_without_a_word(root: Path) -> None:
+    """As the demo does: DuckDB's module would report what the collector was told to leave alone."""
+    program = "import duckdb\nfrom simulator.account.accounts import model\nmodel()"
+    ended = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
+    assert (ended.stdout, ended.stderr) == ("", "")
