@@ -26,7 +26,7 @@ from stripe_elt import backfill, doctor, migrate, start, status
 from tests.command.test_start import Started, free_port
 from tests.databases import Database
 from tests.pipelines.mirror import Mirror
-from tests.webhook_sink.conftest import ACCOUNT, SECRET, Stored, event
+from tests.webhook_sink.conftest import Stored, event
 from tests.webhook_sink.conftest import serve as serve
 from tests.webhook_sink.conftest import stored as stored
 from webhook_sink import __main__ as webhook_sink
@@ -128,23 +128,16 @@ WRONG = (("expired", "authority"), ("of_expired_authority", "expired_authority")
 @pytest.mark.parametrize(("certificate", "authority"), WRONG)
 def test_expired_certificate_expired_authority_and_another_host_are_refused(
     served: Served,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    serve: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
     certificate: str,
     authority: str,
 ) -> None:
-    """By what loads, and by the sink that serves, which has a connection of its own."""
+    """By what loads, and by the sink, which has connections of its own and waits for a database that it can trust."""
     address, file = served(certificate), CERTIFICATES / f"{authority}.pem"
-    told = refusal(address, file)
-    for name, value in {
-        "DATABASE_URL": address,
-        "DATABASE_CA": str(file),
-        "STRIPE_WEBHOOK_SECRET": SECRET,
-        "SOURCES__STRIPE__ACCOUNT_ID": ACCOUNT,
-    }.items():
-        monkeypatch.setenv(name, value)
-    assert webhook_sink.main(["serve", "--port", str(free_port())]) == 2
-    for said in (told, capsys.readouterr().err):
+    sink = serve(url=address, authority=str(file), wait=False)
+    assert sink.send(event("customer.created", {"id": "cus_1", "object": "customer"})) == [503]
+    for said in (refusal(address, file), caplog.text):
         assert "certificate verify failed" in said or "does not match host name" in said
 
 
