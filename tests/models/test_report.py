@@ -6,6 +6,7 @@ import html
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from pipelines.models.build import Build
 from pipelines.models.report.answers import Answers, Reader
@@ -27,6 +29,8 @@ from tests.models.test_build import case
 from tests.pipelines.mirror import Mirror
 from tests.processes import run
 
+CHROMIUM, PAPER = shutil.which("chromium"), 718
+"""The width of A4 between its margins, in CSS pixels."""
 NASTY = "</script><img src=https://evil.example/x onerror=alert(1)>"
 NAME = "Ada Lovelace"
 COUNTED = "select currency, sum(mrr), count(*) from stripe_metrics.customers_now group by 1"
@@ -140,9 +144,11 @@ def specs(text: str) -> Mapping[str, Any]:
     return {place: json.loads(spec) for place, spec in found}
 
 
-def test_each_currency_has_its_part_of_the_page(file: Database) -> None:
+def test_each_currency_has_its_part_of_the_page_which_fetches_nothing_and_fits_on_paper(
+    file: Database, tmp_path: Path
+) -> None:
     fill(file, case("01"))
-    both = answers(file)
+    both = answers(file, names=True)  # of customers whose names were never loaded
     assert [one.currency for one in both] == ["jpy", "kwd"]
     text = page(both)
     assert re.findall('<main id="([^"]+)">', text) == ["acct-case-jpy", "acct-case-kwd"]
@@ -150,6 +156,28 @@ def test_each_currency_has_its_part_of_the_page(file: Database) -> None:
     assert "JPY 3,833" in text
     assert "KWD 25.000" in text
     assert [one.currency for one in answers(file, currency="KWD")] == ["kwd"]
+    written = tmp_path / "page.html"
+    written.write_text(text, "utf-8")
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        shown = browser.new_page(viewport={"width": PAPER, "height": 1000})
+        asked: list[str] = []
+        shown.on("request", lambda request: asked.append(request.url))
+        shown.on("console", lambda said: asked.append(said.text))
+        shown.goto(written.as_uri())
+        shown.select_option("#choice", "acct-case-kwd")
+        assert shown.locator("main:visible .vega-embed svg").count() > 3
+        assert shown.locator("main:visible details:visible").count() > 3
+        shown.emulate_media(media="print")
+        assert shown.locator("main:visible").get_attribute("id") == "acct-case-kwd"
+        assert shown.locator("label:visible, details:visible").count() == 0
+        places = [one.bounding_box() or {} for one in shown.locator("main:visible section").all()]
+        assert len({round(place["x"]) for place in places}) == 2
+        assert shown.evaluate("() => document.documentElement.scrollWidth") <= PAPER
+        browser.close()
+    assert asked == [written.as_uri()]
 
 
 def test_without_subscriptions_there_is_revenue(destination: Database) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipelines.warehouse.database import Database, has_table
+from pipelines.warehouse.database import Database, has_column, has_table
 from sources.errors import BadConfiguration, shown
 
 Row = Mapping[str, Any]
@@ -99,7 +99,7 @@ class Reader:
         shown = [one for one in monthly if one["month"] <= chosen][-MONTHS:]
         first = _earlier(chosen, MONTHS - 1)
         customers = {}
-        if names and has_table(self._database, self._dataset, "customers"):
+        if names and has_column(self._database, self._dataset, "customers", "name"):
             sql = f'select id, name from "{self._dataset}".customers where _account_id = %s and name is not null'
             customers = dict(self._database.execute(sql, (account,)))
 

@@ -18,6 +18,7 @@ from pipelines.models.report.screen import change, money, percent
 from sources.errors import BadConfiguration
 
 Cell = Callable[[Any], str]
+SHORT = 16  # characters
 MOVEMENTS = ("new", "reactivation", "expansion", "contraction", "churn")
 DRAW = """
 for (const place of document.querySelectorAll("[data-chart]")) {
@@ -231,8 +232,14 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     if not rows:
         return "<p>None.</p>"
     head = "".join(f"<th>{_safe(title)}</th>" for title in titles)
-    body = "".join("<tr>" + "".join(f"<td>{_safe(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join("<tr>" + "".join(_data(str(cell)) for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _data(text: str) -> str:
+    """A cell, which breaks into lines where it is long, and never within a date or an amount."""
+    kind = ' class="short"' if len(text) <= SHORT else ""
+    return f"<td{kind}>{_safe(text)}</td>"
 
 
 def _json(value: Any) -> str:
