@@ -34,7 +34,9 @@ def _parser(prog: str = "stripe-elt status") -> argparse.ArgumentParser:
     )
     parser.add_argument("--textfile", metavar="FILE", help="write metrics for Prometheus' textfile collector as well")
     page = parser.add_argument_group("the status page, which needs 'stripe-elt[sink]'").add_mutually_exclusive_group()
-    page.add_argument("--serve", action="store_true", help="serve the page, at the host and port of the sink")
+    page.add_argument(
+        "--serve", dest="is_service", action="store_true", help="serve the page, at the host and port of the sink"
+    )
     page.add_argument("--html", metavar="FILE", help="write the page, as it is now, to a file")
     parser.add_argument("--host", help="address to listen on, with --serve (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on, with --serve (default: 8080)")
@@ -42,7 +44,7 @@ def _parser(prog: str = "stripe-elt status") -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> Report:
-    if options.serve:
+    if options.is_service:
         return _serve(options)
     return _write(options) if options.html else _status(options)
 

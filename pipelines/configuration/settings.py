@@ -335,8 +335,12 @@ def refuse_wrong(kind: type[Any], section: str, is_right: Mapping[str, bool]) ->
     """Raises BadConfiguration for the first setting that is not right. The message has no value: it may be a secret."""
     for each in fields(kind):
         if not is_right.get(each.name, True):
-            about = each.metadata["about"]
-            raise BadConfiguration(f"The setting {each.name} has an invalid value. {about} {_set(each.name, section)}")
+            variable = each.metadata["env"] or environment_name(each.name, section)
+            file = "secrets" if each.metadata["secret"] else "config"
+            raise BadConfiguration(
+                f"The setting {each.name} has an invalid value. {each.metadata['about']} Set {variable}, or {each.name}"
+                f" in the section [{section}] of .dlt/{file}.toml."
+            )
 
 
 def _set(name: str, section: str) -> str:

@@ -14,6 +14,7 @@ import pytest
 from pipelines.configuration.settings import Settings
 from pipelines.models.build import Build
 from pipelines.session import open_database
+from pipelines.warehouse.problems import DatabaseProblem
 from sources.errors import BadConfiguration
 from sources.stripe_api.provider import STRIPE
 from stripe_elt import status
@@ -183,8 +184,12 @@ def test_page_is_off_without_a_password_and_a_short_one_is_refused(
 ) -> None:
     with pytest.raises(BadConfiguration, match="STRIPE_SINK_PASSWORD"):
         page_server_of(mirror.settings, SinkSettings())
+    with pytest.raises(DatabaseProblem, match=r"no Postgres to load into\. Set DATABASE_URL"):
+        page_server_of(Settings(destination="postgres"), SinkSettings(page_password=PASSWORD))
     monkeypatch.setenv("STRIPE_SINK_PASSWORD", "short")
-    with pytest.raises(BadConfiguration, match="page_password"):
+    with pytest.raises(
+        BadConfiguration, match=r"page_password .* Set STRIPE_SINK_PASSWORD, or page_password .* \.dlt/secrets\.toml"
+    ):
         read_sink_settings()
     assert Client(serve().url).get().status == 404
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from pipelines.configuration.settings import Settings
 from pipelines.terminal.process import stops
+from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from sources.errors import BadConfiguration
 from webhook_sink.http.page import page_routes
 from webhook_sink.http.protocol import BoundedProtocol, Bounds, WaitingClients
@@ -85,12 +86,17 @@ def serve_page(settings: Settings, sink_settings: SinkSettings) -> None:
 
 
 def page_server_of(settings: Settings, sink_settings: SinkSettings) -> tuple[uvicorn.Server, Jobs]:
-    """A server for the status page alone, and its jobs. Raises BadConfiguration without a password."""
+    """A server for the status page alone, and its jobs.
+
+    Raises BadConfiguration without a password, `DatabaseProblem` without the address of a database.
+    """
     if not sink_settings.page_passwords:
         raise BadConfiguration(
             "The status page needs a password: set STRIPE_SINK_PASSWORD (page_password in the section [webhook_sink] of"
             " .dlt/secrets.toml) to one of at least 12 characters. For a page without a server, use --html FILE."
         )
+    if settings.destination == "postgres":
+        postgres_conninfo(settings.database_url, settings.database_ca)  # which may be down, but must have an address
     jobs = Jobs(settings)
     app = Starlette(routes=page_routes(settings, sink_settings, jobs, None, lambda: server.should_exit))
     server = _server(app, sink_settings, lambda reason: None)
