@@ -22,7 +22,7 @@ SLOTS = 4  # the default; doubled until the hour's events are applied in half an
 HALF_AN_HOUR = 1_800.0
 RATE = 100 * 0.5  # requests a second of a live account, and the share of it that is used by default
 
-START = 3.0  # seconds of one processor in which a task starts
+START = 3.0  # seconds of one processor in which a task starts: measured, see docs/scale.md
 EVENTS, BUSY_EVENTS = 1, 50  # requests for an hour's events: of a quiet account, and of one with 5,000 events
 BUSY = 100  # one account of so many is a busy one
 DAY = 86_400
