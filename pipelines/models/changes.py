@@ -82,16 +82,18 @@ class Changes:
         )
         lines = self._of_scope("invoice_line_items", SOURCE_TABLES["invoice_line_items"])
         self._do.make_table("source_invoice_line_items", self._rows("invoice_line_items", *lines), "id, _parent_id")
-        self._do.make_table(
-            "scope_invoices",
-            "select r._account_id, r.id from stripe.invoices as r join build.scope_customers as c"
-            " on c._account_id = r._account_id and c.customer = r.customer"
-            " union select _account_id, _parent_id from source.invoice_line_items",
+        of_customer = "r._account_id = c._account_id and r.customer = c.customer"
+        invoices = self._rows("invoices", f"build.scope_customers as c join stripe.invoices as r on {of_customer}")
+        self._do.make_table("scope_invoices", invoices, "id")
+        self._do.make_table(  # lines may be of an invoice of another customer
+            "other_invoices",
+            "select distinct l._account_id, l._parent_id as id from source.invoice_line_items as l"
+            " left join build.scope_invoices as i on i._account_id = l._account_id and i.id = l._parent_id"
+            " where i.id is null",
         )
-        of_scope = (
-            "build.scope_invoices as i join stripe.invoices as r on r._account_id = i._account_id and r.id = i.id"
-        )
-        self._do.make_table("source_invoices", self._rows("invoices", of_scope), "id")
+        of_line = "r._account_id = o._account_id and r.id = o.id"
+        others = self._rows("invoices", f"build.other_invoices as o join stripe.invoices as r on {of_line}")
+        self._do.make_table("source_invoices", f"select * from build.scope_invoices union all {others}", "id")
 
     def _changes(self) -> Iterator[str]:
         """SQL of the subscriptions that are built again: by rows that were stored since the last build, by time that
