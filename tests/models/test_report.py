@@ -175,6 +175,8 @@ def test_each_currency_has_its_part_of_the_page_which_fetches_nothing_and_fits_o
         assert shown.locator("label:visible, details:visible").count() == 0
         places = [one.bounding_box() or {} for one in shown.locator("main:visible section").all()]
         assert len({round(place["x"]) for place in places}) == 2
+        long = "for (const one of document.querySelectorAll('td:not(.short)')) one.textContent = 'cus_'.repeat(20)"
+        shown.evaluate(f"() => {{ {long} }}")
         assert shown.evaluate("() => document.documentElement.scrollWidth") <= PAPER
         browser.close()
     assert asked == [written.as_uri()]
