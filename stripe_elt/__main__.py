@@ -49,9 +49,10 @@ COMMANDS: Mapping[str, Command] = {
 }
 OF_THE_SINK = frozenset(("psycopg_pool", "uvicorn", "starlette", "prometheus_client", "httptools", "uvloop", "jinja2"))
 """Modules that the extra `sink` brings."""
-GLOBAL = ("-q", "--quiet", "--json", "--debug")
-"""Options that may stand before the command too."""
-OPTIONS = (*GLOBAL, "-h", "--help", "-V", "--version", "--log-format")
+LOG_FORMAT = "--log-format"
+GLOBAL = ("-q", "--quiet", "--json", "--debug", LOG_FORMAT)
+"""Options that may stand before the command too; the last one has a value."""
+OPTIONS = (*GLOBAL, "-h", "--help", "-V", "--version")
 
 
 def main() -> int:
@@ -65,8 +66,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Runs what a command line asks for. Returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     before = []
-    while words and words[0] in GLOBAL:
+    while words and words[0].partition("=")[0] in GLOBAL:
         before.append(words.pop(0))
+        if before[-1] == LOG_FORMAT and words:
+            before.append(words.pop(0))
     if not words or words[0] in ("-h", "--help", "help"):
         print(_help())
         return 0 if words else 2
@@ -81,8 +84,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         print(f"{USAGE}{NAME}: error: {_unknown(name)}", file=sys.stderr)
         return 2
     prog = NAME if command.first else f"{NAME} {name}"  # a module with several commands adds the name itself
+    options_end = words.index("--") if "--" in words else len(words)
+    words[options_end:options_end] = before
     try:
-        code: int = importlib.import_module(command.module).main([*command.first, *words, *before], prog)
+        code: int = importlib.import_module(command.module).main([*command.first, *words], prog)
     except ModuleNotFoundError as error:
         if error.name not in OF_THE_SINK:
             raise

@@ -26,7 +26,7 @@ from sources.errors import BadConfiguration, ConnectorError, RetryLater
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.provider import STRIPE
 from stripe_elt.tables import migrate
-from stripe_elt.tunnel import opened_tunnel
+from stripe_elt.tunnel import opened_tunnel, tunnel_program
 from webhook_sink.__main__ import forget_endpoint, keep_endpoint
 from webhook_sink.endpoints.endpoints import Endpoints
 from webhook_sink.endpoints.secrets import Secrets
@@ -40,16 +40,21 @@ BEGIN = "import sys; sys.path.insert(0, {root!r}); from stripe_elt.__main__ impo
 
 @dataclass
 class Parts:
-    """The processes that were started, by name. `options` are those that each of them gets."""
+    """The processes that were started, by name. `options` are those that each of them gets.
+
+    What they print is part of the log where `as_json` keeps stdout for the report of the whole.
+    """
 
     options: Sequence[str]
+    as_json: bool = False
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def begin(self, name: str, *words: str) -> None:
         """Starts `stripe-elt WORDS`. It finds our packages wherever it is started, and none of that folder."""
         root = str(Path(__file__).resolve().parent.parent)
         command = [sys.executable, "-P", "-c", BEGIN.format(root=root), *words, *self.options]
-        self.running[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        stdout = sys.stderr.fileno() if self.as_json else None
+        self.running[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout)
 
     def ended(self) -> Iterator[tuple[str, int]]:
         """The parts that have ended since, with their exit codes."""
@@ -81,11 +86,13 @@ def start(options: argparse.Namespace) -> int:
             " SOURCES__STRIPE__DESTINATION. For DuckDB, run `stripe-elt full` and then `stripe-elt sync --follow`."
         )
     sink_settings = read_sink_settings(port=options.port)
+    if options.tunnel is not None:
+        tunnel_program(options.tunnel)  # what cannot be is refused before anything is made
     with database_problems(), closing(open_database(settings)) as database:
         migrate(database, settings, list(STRIPE.catalogue.tables))
         never = _never_loaded(read_overview(database, settings.dataset)["resources"])
     with ExitStack() as stack:
-        parts = Parts(_shared(options))
+        parts = Parts(_shared(options), as_json=options.json)
         stack.callback(parts.stop)
         _receive(stack, parts, settings, sink_settings, options)
         sync = ["sync", *_loading(options), "--follow", f"{options.every.total_seconds():.0f}"]

@@ -44,36 +44,42 @@ class Tunnel(NamedTuple):
     process: subprocess.Popen[bytes] | None
 
 
+def tunnel_program(name: str) -> str | None:
+    """The path of a tunnel's program; None for an address, which needs none. Raises BadConfiguration for all else."""
+    if name.startswith(("http://", "https://")):
+        return None
+    if name not in PROGRAMS:
+        raise BadConfiguration(f"--tunnel takes {', '.join(PROGRAMS)}, or the sink's public address (https://…).")
+    path = shutil.which(name)
+    if path is None:
+        raise BadConfiguration(
+            f"The program {name} is not installed, or not on the PATH: see {PROGRAMS[name].home}. Without --tunnel,"
+            " events are polled for, which needs no program."
+        )
+    return path
+
+
 @contextmanager
 def opened_tunnel(name: str, host: str, port: int) -> Iterator[Tunnel]:
     """A tunnel to a local address, `cloudflared`, `ngrok` or a URL that leads here already; it ends with the block.
 
     Raises BadConfiguration where the program is missing, or says no address.
     """
-    if name.startswith(("http://", "https://")):
+    path = tunnel_program(name)
+    if path is None:
         yield Tunnel(name, None)
         return
-    program = PROGRAMS.get(name)
-    if program is None:
-        raise BadConfiguration(f"--tunnel takes {', '.join(PROGRAMS)}, or the sink's public address (https://…).")
-    path = shutil.which(name)
-    if path is None:
-        raise BadConfiguration(
-            f"The program {name} is not installed, or not on the PATH: see {program.home}. Without --tunnel, events are"
-            " polled for, which needs no program."
-        )
     local = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"
-    process = subprocess.Popen(
-        [path, *program.arguments(local)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    command = [path, *PROGRAMS[name].arguments(local)]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
-        yield Tunnel(_address(name, program, process), process)
+        yield Tunnel(_address(name, process), process)
     finally:
         process.terminate()
         process.wait()
 
 
-def _address(name: str, program: Program, process: subprocess.Popen[bytes]) -> str:
+def _address(name: str, process: subprocess.Popen[bytes]) -> str:
     """The address that the program says. What it goes on to say is read and dropped."""
     found: list[str] = []
     is_told = threading.Event()
@@ -81,7 +87,7 @@ def _address(name: str, program: Program, process: subprocess.Popen[bytes]) -> s
     def read() -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            if not found and (match := re.search(program.says, line.decode("utf-8", "replace"))):
+            if not found and (match := re.search(PROGRAMS[name].says, line.decode("utf-8", "replace"))):
                 found.append(match[0])
                 is_told.set()
         is_told.set()

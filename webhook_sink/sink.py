@@ -12,9 +12,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import psycopg
+
 from pipelines.accounts import own_account
 from pipelines.configuration.privacy import read_privacy
 from pipelines.configuration.settings import Settings, read_contract
+from pipelines.warehouse.postgres.connecting import not_connected, refuses_login
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from pipelines.warehouse.problems import DatabaseProblem, database_error_of, explained, state_of
 from pipelines.warehouse.verdict import DENIED
@@ -253,6 +256,8 @@ class Sink:
             found = database_error_of(error)
             if found is not None and state_of(found) == DENIED:
                 raise DatabaseProblem(explained(found)) from error
+            if isinstance(found, psycopg.Error) and refuses_login(found):
+                raise not_connected(found, self._conninfo) from error
             log.warning("waiting for the database: %s", describe_error(error))
         return None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 
-from pipelines.warehouse.postgres.connecting import libpq_variables, sentences, values_hidden
+from pipelines.warehouse.postgres.connecting import not_connected, sentences, values_hidden
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from pipelines.warehouse.postgres.run_lock import RunLock
 from pipelines.warehouse.postgres.session_properties import (
@@ -208,10 +208,4 @@ def open_postgres(url: str | None, certificate: str | None) -> PostgresDatabase:
                 " the environment, or let the pooler ignore the parameter (PgBouncer:"
                 " ignore_startup_parameters)."
             ) from error
-        variables = libpq_variables(conninfo)
-        also = f" These variables also decide how the server is reached: {', '.join(variables)}." if variables else ""
-        raise DatabaseProblem(
-            f"Postgres could not be reached: {sentences(str(error))}"
-            " Check DATABASE_URL (or destination.postgres.credentials in .dlt/secrets.toml) and that the server is up."
-            f"{also}"
-        ) from error
+        raise not_connected(error, conninfo) from error

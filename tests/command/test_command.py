@@ -51,6 +51,8 @@ def test_help_names_every_command_and_version_is_the_packages(run: Run) -> None:
         (["status", "--max-age", "soon"], "is not a length of time: write 90s, 30m, 2h, 1d or 2w"),
         (["backfill", "customer", "--since", "7 days"], "write 2025-01-31, 2025-01-31T12:00:00Z, 7d or unix seconds"),
         (["start", "--destination", "duckdb"], "start needs Postgres"),
+        (["start", "--destination", "postgres", "--tunnel", "nonsense"], "--tunnel takes cloudflared, ngrok, or"),
+        (["start", "--destination", "postgres", "--tunnel", "ngrok"], "The program ngrok is not installed"),
     ],
 )
 def test_what_cannot_be_meant_is_one_paragraph_and_exit_code_2(run: Run, words: list[str], says: str) -> None:
@@ -66,6 +68,14 @@ def test_json_is_all_that_is_on_stdout(run: Run, words: list[str]) -> None:
     told = json.loads(run(*words).stdout)
     assert [one["resource"] for one in told] == [one.name for one in select(["core"])]
     assert {"resource", "table", "groups", "path", "requests", "product"} == set(told[0])
+
+
+@pytest.mark.parametrize("words", [["--log-format", "json"], ["--log-format=json"]], ids=" ".join)
+def test_options_of_every_command_may_stand_before_it(run: Run, words: list[str]) -> None:
+    (said,) = run(
+        *words, "--debug", "object", "--type", "customers", "--", "-1", SOURCES__STRPE__DATASET="x"
+    ).stderr.splitlines()[:1]
+    assert json.loads(said)["level"] == "warning"
 
 
 def test_json_of_an_error_says_what_went_wrong(run: Run) -> None:

@@ -15,9 +15,10 @@ from typing import Any
 import orjson
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
+from pipelines.warehouse.problems import DatabaseProblem
 from simulator import Simulator
-from tests.databases import with_database
 from tests.webhook_sink.conftest import SECRET, Stored, event, settings_for, sink_settings
 from tests.webhook_sink.test_batches import BLOCKED, POISON
 from tests.webhook_sink.test_commands import HTTP, post, serving
@@ -172,16 +173,46 @@ def refuse_a_sync(sink: Told, stored: Stored, sim: Simulator) -> None:
     assert stored.value("select count(*) from stripe.sync_rejected") == 1
 
 
-def test_a_sink_that_waits_for_the_database_says_why(postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Once it said "OperationalError", for a wrong password, a wrong name and a server that is down alike."""
+def test_a_sink_that_waits_for_the_database_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    """Once it said "OperationalError", whatever was the reason."""
 
     async def main() -> None:
-        sink = Sink(settings_for(with_database(postgres_url, MARK)), sink_settings())
+        sink = Sink(settings_for(f"host=127.0.0.1 port=9 password={MARK}"), sink_settings())
         sink.start()
         while not caplog.messages:
             await asyncio.sleep(0.01)
         await sink.stop()
 
     asyncio.run(main())
-    assert [one for one in caplog.messages if "waiting for the database" in one and "does not exist" in one]
+    assert [one for one in caplog.messages if "waiting for the database" in one and "refused" in one]
     assert MARK not in caplog.text
+
+
+def test_a_sink_does_not_wait_where_the_server_lets_nobody_in(
+    own_server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = own_server.get_uri()
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("create role guarded login password 'right'")
+        ((rules,),) = connection.execute("show hba_file").fetchall()
+        Path(rules).write_text("local all guarded scram-sha-256\n" + Path(rules).read_text())
+        connection.execute("select pg_reload_conf()")
+
+    async def main(**wrong: str) -> None:
+        sink = Sink(settings_for(make_conninfo(address, **wrong)), sink_settings())
+        sink.start()
+        try:
+            await sink.opened()
+        finally:
+            await sink.stop()
+
+    for wrong, says in (
+        ({"dbname": MARK}, "database <dbname> does not exist"),
+        ({"user": MARK}, "role <user> does not exist"),
+        ({"user": "guarded", "password": MARK}, "password authentication failed for user <user>"),
+    ):
+        with pytest.raises(DatabaseProblem) as refused:
+            asyncio.run(main(**wrong))
+        assert says in str(refused.value)
+        assert "Check the user, the password and the database in DATABASE_URL" in str(refused.value)
+        assert MARK not in f"{refused.value}{caplog.text}"

@@ -23,6 +23,10 @@ NO_CONNECT = (
     "The role may not connect to the database. Run this as its owner: GRANT CONNECT ON DATABASE <database>"
     " TO <role>; docs/postgres.md has the roles."
 )
+_LOGIN_REFUSED = re.compile(
+    r"(?:password|Peer|Ident) authentication failed|no password supplied|no pg_hba\.conf entry"
+    r"|(?:role|database) \S+ does not exist"
+)
 SHORTEST = 4  # characters of a value that is recognised without quotes around it
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|»[^«]*«|«[^»]*»|„[^“”]*[“”]|“[^”]*”")
 _FILES = ("pg_hba.conf", "pg_service.conf")
@@ -58,6 +62,27 @@ def hidden(text: str, conninfo: str, environment: Mapping[str, str] = os.environ
         pattern += rf"|(?P<bare>{'|'.join(bare)})" if bare else ""
         text = re.sub(pattern, lambda found: f"<{names[found.groupdict().get('bare') or found['quoted']]}>", text)
     return _QUOTED.sub(lambda found: found[0] if _is_word_of_libpq(found[0][1:-1]) else "…", text)
+
+
+def refuses_login(error: psycopg.Error) -> bool:
+    """Whether a server is up and lets nobody in with these settings, so that waiting would not help.
+
+    libpq tells no SQLSTATE of a failed connection. A server that says it in another language than English is taken for
+    one that is down.
+    """
+    return error.sqlstate is None and _LOGIN_REFUSED.search(str(error)) is not None
+
+
+def not_connected(error: psycopg.Error, conninfo: str) -> DatabaseProblem:
+    """The paragraph about a connection that could not be opened, with the settings to look at."""
+    variables = libpq_variables(conninfo)
+    also = f" These variables also decide how the server is reached: {', '.join(variables)}." if variables else ""
+    where = "DATABASE_URL (or destination.postgres.credentials in .dlt/secrets.toml)"
+    if refuses_login(error):
+        what, advice = "Postgres refuses the login", f"Check the user, the password and the database in {where}."
+    else:
+        what, advice = "Postgres could not be reached", f"Check {where} and that the server is up."
+    return DatabaseProblem(f"{what}: {sentences(str(error))} {advice}{also}")
 
 
 def libpq_variables(conninfo: str, environment: Mapping[str, str] = os.environ) -> list[str]:
