@@ -18,7 +18,14 @@ from pipelines.configuration.dotenv import read_dotenv
 from pipelines.configuration.settings import CommonSettings, Destination, Settings, read_settings
 from pipelines.terminal.log import LogFormat, log_to_stderr
 from pipelines.terminal.output import Report, text_elsewhere, write_json
-from pipelines.terminal.process import INTERRUPTED, interruptible, lost_output, raise_if_interrupted
+from pipelines.terminal.process import (
+    COULD_NOT_START,
+    INTERRUPTED,
+    interruptible,
+    lacking_extra,
+    lost_output,
+    raise_if_interrupted,
+)
 from pipelines.warehouse.problems import (
     AlreadyRunning,
     DatabaseProblem,
@@ -36,7 +43,7 @@ if TYPE_CHECKING:
 UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 """Units of time in which a command line may say how long, or how long ago."""
 AGO = re.compile(r"(\d{1,6})\s?([wdhms])", re.ASCII)
-ALL_WELL, SOME_FAILED, COULD_NOT_START, DRIFT = 0, 1, 2, 3
+ALL_WELL, SOME_FAILED, DRIFT = 0, 1, 3
 
 
 def add_common_options(parser: argparse.ArgumentParser, *, report_file: bool = False) -> None:
@@ -319,6 +326,8 @@ def _explaining(body: Body, options: argparse.Namespace) -> Report:
         )
         if is_database_error(error):
             note = DatabaseProblem(explained(error))
+        elif lacking := lacking_extra(error):
+            note = BadConfiguration(lacking)
         note.__cause__ = error
     raise_if_interrupted()  # a library may have made an error of the interrupt
     explain(note, options.debug)

@@ -165,10 +165,11 @@ class Session:
             raise
 
 
-def _open_duckdb(settings: CommonSettings) -> Database:
+def _open_duckdb(settings: CommonSettings, *, makes_file: bool = True) -> Database:
     from pipelines.warehouse.duckdb_database import open_duckdb
 
-    return open_duckdb(settings.duckdb_path, settings.dataset, settings.duckdb_memory_limit)
+    file, memory_limit = settings.duckdb_path, settings.duckdb_memory_limit
+    return open_duckdb(file, settings.dataset, memory_limit, makes_file=makes_file)
 
 
 def _open_postgres(settings: CommonSettings) -> Database:
@@ -190,6 +191,11 @@ def open_database(settings: CommonSettings) -> Database:
     A DuckDB file has one run at a time, so that `AlreadyRunning` comes from here already.
     """
     return DATABASES[settings.destination](settings)
+
+
+def open_existing(settings: CommonSettings) -> Database:
+    """As `open_database`, for what makes nothing: a DuckDB file that does not exist is read as an empty one."""
+    return _open_duckdb(settings, makes_file=False) if settings.destination == "duckdb" else open_database(settings)
 
 
 def new_run_id() -> str:

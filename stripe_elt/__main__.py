@@ -47,8 +47,6 @@ COMMANDS: Mapping[str, Command] = {
     "resources": Command("stripe_elt.resources", "what can be loaded, and what it costs"),
     "completion": Command("stripe_elt.completion", "print completion for bash, zsh or fish"),
 }
-OF_THE_SINK = frozenset(("psycopg_pool", "uvicorn", "starlette", "prometheus_client", "httptools", "uvloop", "jinja2"))
-"""Modules that the extra `sink` brings."""
 LOG_FORMAT = "--log-format"
 GLOBAL = ("-q", "--quiet", "--json", "--debug", LOG_FORMAT)
 """Options that may stand before the command too; the last one has a value."""
@@ -86,13 +84,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     prog = NAME if command.first else f"{NAME} {name}"  # a module with several commands adds the name itself
     options_end = words.index("--") if "--" in words else len(words)
     words[options_end:options_end] = before
-    try:
-        code: int = importlib.import_module(command.module).main([*command.first, *words], prog)
-    except ModuleNotFoundError as error:
-        if error.name not in OF_THE_SINK:
-            raise
-        print(f"{NAME} {name} needs more packages: pip install 'stripe-elt[sink]'", file=sys.stderr)
-        return 2
+    code: int = importlib.import_module(command.module).main([*command.first, *words], prog)
     return code
 
 

@@ -40,7 +40,10 @@ def _parser(prog: str = "stripe-elt completion") -> argparse.ArgumentParser:
 
 def _words(name: str, command: Command) -> Iterator[str]:
     """Options and words of a command: those of its own parser, below the words that it begins with."""
-    module = importlib.import_module(command.module)
+    try:
+        module = importlib.import_module(command.module)
+    except ModuleNotFoundError:  # it needs an extra that is not installed: its name is all that can be completed
+        return iter(())
     parser: argparse.ArgumentParser = module._parser(NAME if command.first else f"{NAME} {name}")
     for word in command.first:
         (below,) = (each for each in parser._actions if isinstance(each, argparse._SubParsersAction))

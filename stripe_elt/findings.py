@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pipelines.accounts import own_account
 from pipelines.cli import settings_of
 from pipelines.configuration.privacy import read_privacy
 from pipelines.configuration.settings import Settings
-from pipelines.session import open_database, refuse_other_mode
+from pipelines.session import open_existing, refuse_other_mode
 from pipelines.state import OWN_TABLES, modes_of_accounts
 from pipelines.sync.settings import read_sync_settings
 from pipelines.warehouse.database import Database
@@ -158,7 +159,7 @@ def _permission(client: Client, resource: Resource) -> Finding | None:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    with closing(open_database(settings)) as database:
+    with closing(open_existing(settings)) as database:
         yield Finding("database", "ok", _described(database, settings))
         if database.dialect == "postgres":
             query = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean"
@@ -177,7 +178,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
 def _described(database: Database, settings: Settings) -> str:
     if database.dialect == "duckdb":
         ((version,),) = database.execute("SELECT version()")
-        return f"DuckDB {version}, {settings.duckdb_path}"
+        is_there = Path(settings.duckdb_path).exists()
+        return f"DuckDB {version}, {settings.duckdb_path}{'' if is_there else ', which the first load will make'}"
     query = (
         "SELECT current_setting('server_version'), current_setting('server_encoding'), current_database()::text,"
         " current_user::text"

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.accounts import each_account, own_account
-from pipelines.cli import ALL_WELL, COULD_NOT_START, SOME_FAILED, say, settings_of
+from pipelines.cli import ALL_WELL, SOME_FAILED, say, settings_of
 from pipelines.configuration.settings import Settings
 from pipelines.session import open_database
 from pipelines.state import read_overview
-from pipelines.terminal.process import raise_if_interrupted
+from pipelines.terminal.process import COULD_NOT_START, raise_if_interrupted
 from pipelines.warehouse.problems import database_problems
 from sources.errors import BadConfiguration, ConnectorError, RetryLater
 from sources.stripe_api.catalogue import select

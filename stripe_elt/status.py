@@ -9,11 +9,15 @@ import argparse
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pipelines.cli import ALL_WELL, SOME_FAILED, add_common_options, duration, run_command, settings_of
 from pipelines.terminal.output import Report
 from sources.command_line import Parser
+
+if TYPE_CHECKING:
+    from pipelines.configuration.settings import Settings
 
 SHOWN_RUNS = 5
 
@@ -69,30 +73,32 @@ def _write(options: argparse.Namespace) -> Report:
 
 def _status(options: argparse.Namespace) -> Report:
     from pipelines.freshness import account_freshness
-    from pipelines.session import open_database
+    from pipelines.session import open_existing
     from pipelines.state import read_overview
     from pipelines.warehouse.problems import database_problems
     from stripe_elt.textfile import write_textfile
 
     settings = settings_of(options)
-    with database_problems(), closing(open_database(settings)) as database:
+    with database_problems(), closing(open_existing(settings)) as database:
         found = read_overview(database, settings.dataset)
     now = datetime.now(UTC)
     accounts = [account_freshness(one, found["resources"], now, options.max_age) for one in found["accounts"]]
     if options.textfile:
         write_textfile(options.textfile, accounts, found["runs"])
     runs = found["runs"][:SHOWN_RUNS]
-    _tell(settings.dataset, accounts, runs)
+    _tell(settings, accounts, runs)
     is_behind = options.max_age is not None and (not accounts or any(one["is_behind"] for one in accounts))
     told = {"dataset": settings.dataset, "accounts": accounts, "resources": found["resources"], "runs": runs}
     return Report(SOME_FAILED if is_behind else ALL_WELL, told)
 
 
-def _tell(dataset: str, accounts: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]]) -> None:
+def _tell(settings: Settings, accounts: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]]) -> None:
     from pipelines.freshness import ago
 
     if not accounts:
-        print(f"Nothing was ever loaded into the schema {dataset}.")
+        has_file = settings.destination != "duckdb" or Path(settings.duckdb_path).exists()
+        why = "" if has_file else f": there is no file {settings.duckdb_path}"
+        print(f"Nothing was ever loaded into the schema {settings.dataset}{why}.")
     for one in accounts:
         counted = ", ".join(f"{count} {status}" for status, count in sorted(one["resources"].items()))
         age = "never loaded" if one["reached"] is None else f"right up to {one['reached']:%Y-%m-%d %H:%M:%S} UTC"

@@ -12,7 +12,7 @@ from pipelines.loading.tables import create_tables, missing_sql, tables_of
 from pipelines.models.indexes import index_statement, keep_indexes, missing_indexes
 from pipelines.models.live import LiveViews
 from pipelines.privacy.forgotten import relations_of
-from pipelines.session import open_database
+from pipelines.session import open_database, open_existing
 from pipelines.state import OWN_TABLES, State
 from pipelines.terminal.output import Report
 from pipelines.warehouse.database import Database, stored_columns
@@ -28,8 +28,10 @@ from webhook_sink.commit import ledger
 def report(settings: Settings, names: Sequence[str], *, is_check: bool, is_dry_run: bool) -> Report:
     """Makes the tables of these resources, of all where none is named; a check and a dry run change nothing."""
     tables = tables_of(STRIPE, (one.name for one in select(names))) if names else list(STRIPE.catalogue.tables)
-    with database_problems(), closing(open_database(settings)) as database:
-        if is_check or is_dry_run:
+    is_only_asked = is_check or is_dry_run
+    opened = open_existing if is_only_asked else open_database
+    with database_problems(), closing(opened(settings)) as database:
+        if is_only_asked:
             return _missing(database, settings, tables, is_check=is_check)
         return Report(ALL_WELL, {"tables": migrate(database, settings, tables)})
 

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from pipelines.configuration.settings import CommonSettings
-from pipelines.session import known_account, open_database
+from pipelines.session import known_account, open_existing
 from pipelines.state import State
 from pipelines.warehouse.database import Database, has_table
 from sources.catalogue import Resource
@@ -46,9 +45,7 @@ def planned(
         return [_planned(one, known.get(one.name), since, database, settings.dataset) for one in resources]
 
 
-def _planned(
-    resource: Resource, saved: ResourceStatus | None, since: int, database: Database | None, dataset: str
-) -> Planned:
+def _planned(resource: Resource, saved: ResourceStatus | None, since: int, database: Database, dataset: str) -> Planned:
     begin: int | None = since or None
     if saved is not None and saved.progress and resource.created != "none":
         windows = Progress.from_json(saved.progress).covered.values()
@@ -60,20 +57,17 @@ def _planned(
     return Planned(resource.name, resource.path, begin, at_least, saved.requests if saved else None)
 
 
-def _count(database: Database | None, dataset: str, table: str) -> int:
+def _count(database: Database, dataset: str, table: str) -> int:
     """How many rows a table has, none where there is no such table."""
-    if database is None or not has_table(database, dataset, table):
+    if not has_table(database, dataset, table):
         return 0
     return int(database.execute(f'SELECT count(*) FROM "{dataset}"."{table}" WHERE _deleted_at IS NULL')[0][0])
 
 
 @contextmanager
-def stored(settings: CommonSettings) -> Iterator[tuple[Database | None, Mapping[str, ResourceStatus]]]:
-    """The database, None where it does not exist yet, and how the resources of the key's account stand there."""
-    if settings.destination == "duckdb" and not Path(settings.duckdb_path).exists():
-        yield None, {}
-        return
-    with closing(open_database(settings)) as database:
+def stored(settings: CommonSettings) -> Iterator[tuple[Database, Mapping[str, ResourceStatus]]]:
+    """The database, and how the resources of the key's account stand there."""
+    with closing(open_existing(settings)) as database:
         account_id = known_account(database, settings)
         if account_id is None or not has_table(database, settings.dataset, "sync_status"):
             yield database, {}

@@ -17,7 +17,7 @@ from pipelines.configuration.privacy import read_privacy
 from pipelines.configuration.settings import Settings
 from pipelines.loading.working_folders import remove_abandoned
 from pipelines.privacy.forgotten import create_forgotten, forget_lock, read_forgotten, remember
-from pipelines.session import open_database
+from pipelines.session import open_existing
 from pipelines.warehouse.database import Database, has_table
 from pipelines.warehouse.problems import AlreadyRunning, database_problems
 from pipelines.warehouse.staging import drop_abandoned, lock_name
@@ -76,7 +76,7 @@ def forget(
         if not ID.fullmatch(id):
             raise BadConfiguration("forget takes the ids of customers, which look like cus_NffrFeUfNV2Hib.")
     privacy = read_privacy(provider.catalogue)
-    with database_problems(), closing(open_database(settings)) as database:
+    with database_problems(), closing(open_existing(settings)) as database:
         if not has_table(database, settings.dataset, PERSONS):
             raise BadConfiguration(f"There is no table {settings.dataset}.{PERSONS}: nothing was ever loaded there.")
         if not is_dry_run:

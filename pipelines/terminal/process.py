@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Literal, NoReturn, TextIO
 
-INTERRUPTED = 130
+COULD_NOT_START, INTERRUPTED = 2, 130
 AGAIN = 0.5  # seconds: a terminal and a wrapper such as `uv run` may pass on the same Ctrl-C, each for itself
 SHORTLY = 0.05  # seconds until an interrupt that was lost is raised again
 NOT_BEGUN = "Interrupted before the command began: nothing was read and nothing was changed."
@@ -136,6 +136,21 @@ def interruptible() -> Iterator[Interrupts]:
             interrupts.close()
 
 
+EXTRAS = {
+    "sink": ("psycopg_pool", "uvicorn", "starlette", "prometheus_client", "jinja2"),
+    "simulator": ("httptools", "uvloop"),
+}
+"""What `pip install 'stripe-elt[…]'` adds to the base package, by the modules that it brings first."""
+
+
+def lacking_extra(error: BaseException) -> str | None:
+    """What to install where a module of an extra is missing; None for any other error."""
+    for extra, modules in EXTRAS.items():
+        if isinstance(error, ModuleNotFoundError) and error.name in modules:
+            return f"This needs more packages. Install them with: pip install 'stripe-elt[{extra}]'"
+    return None
+
+
 def start(module: str, function: str = "main") -> NoReturn:
     """Imports a script's module, calls its function, and exits with the code that it returns."""
     make_streams_steady()  # first: a pipe would take the numbers of streams that are closed
@@ -145,6 +160,11 @@ def start(module: str, function: str = "main") -> NoReturn:
         code = int(getattr(importlib.import_module(module), function)())
     except KeyboardInterrupt:
         code = INTERRUPTED
+    except ModuleNotFoundError as error:
+        if (lacking := lacking_extra(error)) is None:
+            raise
+        print(lacking, file=sys.stderr)
+        code = COULD_NOT_START
     interrupts.phase, interrupts.code = "ended", code
     sys.stdout.flush()
     if (lost := lost_output()) is not None and not isinstance(lost, BrokenPipeError):

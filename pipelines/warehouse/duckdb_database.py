@@ -143,11 +143,12 @@ class DuckDbDatabase:
 class DuckDbReader(DuckDbDatabase):
     """Another connection to an open file, for a thread that reads while others work: DuckDB refuses two calls at once.
 
-    To be made while nobody works on `opened`, and to be closed before it.
+    To be made while nobody works on `opened`, and to be closed before it. None is a file that does not exist: it is
+    empty, and is not made.
     """
 
-    def __init__(self, opened: DuckDbDatabase) -> None:
-        self._connection = opened._connection.cursor()
+    def __init__(self, opened: DuckDbDatabase | None) -> None:
+        self._connection = opened._connection.cursor() if opened is not None else duckdb.connect()
         self._connection.execute("SET TimeZone = 'UTC'")
         self._lock = threading.RLock()
 
@@ -156,12 +157,14 @@ class DuckDbReader(DuckDbDatabase):
         self._connection.close()
 
 
-def open_duckdb(file: str, dataset: str, memory_limit: str) -> DuckDbDatabase:
-    """Opens the file, which is to hold the dataset.
+def open_duckdb(file: str, dataset: str, memory_limit: str, *, makes_file: bool = True) -> DuckDbDatabase:
+    """Opens the file, which is to hold the dataset. Unless it `makes_file`, one that does not exist is an empty one.
 
     Raises `AlreadyRunning` when another run has it, `DatabaseProblem` for anything else.
     """
     path, mode = _file_of(file, dataset)
+    if not makes_file and not path.exists():
+        return DuckDbReader(None)
     run_lock = FileLock(f"{path}.lock", thread_local=False, mode=mode)
     try:
         run_lock.acquire(timeout=PATIENCE)

@@ -6,11 +6,13 @@ import importlib.metadata
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pipelines.terminal.process import EXTRAS
 from sources.stripe_api.catalogue import RESOURCES, select
 from stripe_elt.__main__ import COMMANDS
 from tests import processes
@@ -119,6 +121,65 @@ def test_completion_of_bash_completes(run: Run, tmp_path: Path) -> None:
     script.write_text(run("completion", "bash").stdout)
     ask = f'. {script}; COMP_WORDS=(stripe-elt full --full); COMP_CWORD=2; _stripe_elt; echo "${{COMPREPLY[@]}}"'
     assert subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True).stdout == "--full-refresh\n"
+
+
+@pytest.fixture(scope="module")
+def base(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """`base(module, *words)`: where only the base package is installed, and what an extra brings is not found."""
+    folder = tmp_path_factory.mktemp("base")
+    for name in (name for names in EXTRAS.values() for name in names):
+        (folder / f"{name}.py").write_text(f"raise ModuleNotFoundError({name!r}, name={name!r})")
+
+    def base(*words: str) -> subprocess.CompletedProcess[str]:
+        given = {"PYTHONPATH": f"{folder}{os.pathsep}{root}", "DATABASE_URL": "port=9"}
+        given |= {"SOURCES__STRIPE__API_BASE": "http://127.0.0.1:9", "SOURCES__STRIPE__MAX_RETRIES": "0"}
+        command = [sys.executable, "-m", *words]
+        return subprocess.run(command, cwd=folder, env=os.environ | given, capture_output=True, text=True, check=False)
+
+    return base
+
+
+@pytest.mark.parametrize(
+    ("line", "extra"),
+    [
+        ("stripe_elt sink", "sink"),
+        ("stripe_elt start --destination postgres", "sink"),
+        ("stripe_elt status --serve", "sink"),
+        ("webhook_sink", "sink"),
+        ("simulator", "simulator"),
+    ],
+)
+def test_what_needs_an_extra_says_what_to_install(base: Run, line: str, extra: str) -> None:
+    done = base(*line.split())
+    assert done.returncode != 0
+    assert done.stderr.endswith(f"needs more packages. Install them with: pip install 'stripe-elt[{extra}]'\n")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_base_package_completes_and_diagnoses(base: Run) -> None:
+    script = base("stripe_elt", "completion", "bash").stdout
+    assert "--full-refresh" in script
+    assert 'sink) words=""' in script
+    assert "the sink is not installed" in base("stripe_elt", "doctor", "--destination", "postgres").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["status"], 0),
+        (["doctor", "--no-permissions"], 1),
+        (["migrate", "--check"], 3),
+        (["migrate", "--dry-run", "-q"], 0),
+        (["forget", "cus_1"], 2),
+        (["full", "--dry-run"], 0),
+        (["sync", "--dry-run"], 0),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_what_only_reads_makes_no_file(run: Run, tmp_path: Path, words: list[str], code: int) -> None:
+    done = run(*words, SOURCES__STRIPE__MAX_RETRIES="0")
+    assert done.returncode == code, done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
