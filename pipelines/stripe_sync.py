@@ -93,6 +93,7 @@ def _sync(options: argparse.Namespace) -> Report:
     def once() -> int:
         budget, strict, debug = options.requests_budget, options.strict, options.debug
         asked = asked_of(options, "resources", "requests_budget")
+        told.clear()  # the last round's alone
         return sync_once(
             settings, sync_settings, names, budget=budget, strict=strict, debug=debug, asked=asked, told=told
         )
@@ -157,6 +158,7 @@ def follow(once: Callable[[], int], seconds: float, sleep: Callable[[float], obj
     while True:
         try:
             once()
+            sys.stdout.flush()  # who follows reads along, also through a pipe
         except (RetryLater, DatabaseProblem) as error:
             say(f"{error} Trying again in {seconds:.0f} seconds.")
         sleep(seconds)

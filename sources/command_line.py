@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from sources.errors import shown
@@ -28,10 +29,12 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """As argparse's: usage, message, exit code 2."""
+        """As argparse's: usage, message, exit code 2; with `--json`, the message on stdout too."""
         argument = re.match(r"argument [^:]+: ", message)
         begin = argument.end() if argument else 0
-        super().error(message[:begin] + self._without_values(message[begin:]) + self._nearest(message))
+        told = message[:begin] + self._without_values(message[begin:]) + self._nearest(message)
+        tell_as_json(told, self._given)
+        super().error(told)
 
     def _nearest(self, message: str) -> str:
         """Of options that there are not, the ones that were nearly typed."""
@@ -61,6 +64,12 @@ class Parser(argparse.ArgumentParser):
         for action in self._actions:
             yield from action.option_strings
             yield from map(str, action.choices or ())
+
+
+def tell_as_json(message: str, words: Sequence[str]) -> None:
+    """What is wrong with a command line, as the JSON document that it asks for; nothing where it asks for none."""
+    if "--json" in words:
+        print(json.dumps({"error": message}, ensure_ascii=False))
 
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[str]:

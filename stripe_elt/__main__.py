@@ -79,6 +79,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     name = words.pop(0)
     command = COMMANDS.get(name)
     if command is None:
+        from sources.command_line import tell_as_json
+
+        tell_as_json(_unknown(name), [*before, *words])
         print(f"{USAGE}{NAME}: error: {_unknown(name)}", file=sys.stderr)
         return 2
     prog = NAME if command.first else f"{NAME} {name}"  # a module with several commands adds the name itself

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,13 +86,18 @@ def _status(options: argparse.Namespace) -> Report:
     if options.textfile:
         write_textfile(options.textfile, accounts, found["runs"])
     runs = found["runs"][:SHOWN_RUNS]
-    _tell(settings, accounts, runs)
+    _tell(settings, accounts, runs, options.max_age)
     is_behind = options.max_age is not None and (not accounts or any(one["is_behind"] for one in accounts))
     told = {"dataset": settings.dataset, "accounts": accounts, "resources": found["resources"], "runs": runs}
     return Report(SOME_FAILED if is_behind else ALL_WELL, told)
 
 
-def _tell(settings: Settings, accounts: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]]) -> None:
+def _tell(
+    settings: Settings,
+    accounts: Sequence[Mapping[str, Any]],
+    runs: Sequence[Mapping[str, Any]],
+    max_age: timedelta | None,
+) -> None:
     from pipelines.freshness import ago
 
     if not accounts:
@@ -105,6 +110,8 @@ def _tell(settings: Settings, accounts: Sequence[Mapping[str, Any]], runs: Seque
         since = "" if one["age_seconds"] is None else f" ({ago(one['age_seconds'])} ago)"
         print(f"{one['account']} ({one['mode'] or 'mode unknown'}): {age}{since}")
         print(f"  resources: {counted or 'none'}; events: {one['events'] or 'never applied'}")
+        if max_age is not None and one["is_behind"]:
+            print("  This is further behind than --max-age allows, or a resource is in error.")
         for name, why in one["errors"].items():
             print(f"  {name} is in error: {why}")
     if runs:

@@ -94,6 +94,7 @@ def migrate(database: Database, settings: Settings, tables: Sequence[str]) -> li
     if settings.indexes == "default":
         _make_indexes(database, dataset, views)
     print(
-        f"{len(changed)} tables of the schema {dataset} were made or changed; {len(tables) - len(changed)} were there."
+        f"{len(changed)} tables of the schema {dataset} were made or changed; {len(tables) - len(changed)} were there.",
+        flush=True,  # start goes on for long
     )
     return changed

@@ -193,6 +193,8 @@ def _list_endpoints(settings: Settings, sink_settings: SinkSettings, options: ar
         kept = "secret kept" if endpoint.id in known else "secret not kept"
         version, types = endpoint.api_version, f"{endpoint.types} event types"
         print(f"{endpoint.id}  {endpoint.url}  {endpoint.status}  {version}  {types}  {kept}")
+    if not found:
+        print("There is no endpoint of ours. `endpoint create https://host/webhooks` makes it.")
     return Report(ALL_WELL, [{**_described(one), "is_secret_kept": one.id in known} for one in found])
 
 

@@ -81,7 +81,8 @@ def tell(plans: Sequence[Planned], *, events: bool = False) -> None:
     for one in plans:
         what = "all" if one.since is None else f"since {datetime.fromtimestamp(one.since, UTC):%Y-%m-%d %H:%M} UTC"
         last = "" if one.last_time is None else f", {one.last_time:,} last time"
-        print(f"{one.resource:<{width}}  {what:<27}  at least {one.at_least:,} requests{last}")
+        requests = f"at least {one.at_least:,} request{'' if one.at_least == 1 else 's'}"
+        print(f"{one.resource:<{width}}  {what:<27}  {requests}{last}")
     total = sum(one.at_least for one in plans) + (1 if events else 0)
     of_events = "the events since the last run, and " if events else ""
     print(

@@ -74,16 +74,22 @@ def test_json_is_all_that_is_on_stdout(run: Run, words: list[str]) -> None:
 
 @pytest.mark.parametrize("words", [["--log-format", "json"], ["--log-format=json"]], ids=" ".join)
 def test_options_of_every_command_may_stand_before_it(run: Run, words: list[str]) -> None:
-    (said,) = run(
-        *words, "--debug", "object", "--type", "customers", "--", "-1", SOURCES__STRPE__DATASET="x"
-    ).stderr.splitlines()[:1]
-    assert json.loads(said)["level"] == "warning"
+    more = {"SOURCES__STRPE__DATASET": "x", "SOURCES__STRIPE__MAX_RETRIES": "0"}
+    done = run(*words, "--debug", "object", "--type", "customers", "--", "-1", **more)
+    assert json.loads(done.stderr.splitlines()[0])["level"] == "warning"
 
 
 def test_json_of_an_error_says_what_went_wrong(run: Run) -> None:
     done = run("full", "--json", "--resources", "custmers")
     assert done.returncode == 2
     assert "did you mean 'customers'" in json.loads(done.stdout)["error"]
+
+
+@pytest.mark.parametrize("line", ["full --json --dry-rum", "--json endpoint lst", "nonsense --json", "--json resorces"])
+def test_json_of_a_line_that_cannot_be_meant_says_so_too(run: Run, line: str) -> None:
+    done = run(*line.split())
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"] in " ".join(done.stderr.split())
 
 
 def test_quiet_prints_nothing_but_errors(run: Run) -> None:
