@@ -245,6 +245,7 @@ def read_fields(
     names = [each.name for each in fields(kind)]
     in_files = [f"{each.name}{FILE}" for each in fields(kind) if each.metadata["secret"]]
     refuse_unread(section, [*names, *in_files])
+    _warn_of_variables(kind, section)
     for each in fields(kind):
         value = given.get(each.name)
         for place in (section, shared.get(each.name)):
@@ -258,6 +259,30 @@ def read_fields(
                 )
             values[each.name] = _typed(each.name, section, value, hints[each.name])
     return values
+
+
+def _warn_of_variables(kind: type[Any], section: str) -> None:
+    """Warns of an environment variable whose name is nearly a setting's, where the setting itself has no value.
+
+    It may be another program's, and so is not refused. A long name is one where a single underscore stands for two.
+    """
+    for each in fields(kind):
+        names = [*filter(None, (each.metadata["env"], each.metadata.get("also"))), environment_name(each.name, section)]
+        if _found_value(each.metadata, each.name, section) is not None:
+            continue
+        for given in sorted(os.environ.keys() - set(names)):
+            near = difflib.get_close_matches(given, names[:-1], 1, LIKE)
+            near += (
+                [names[-1]]
+                if given.count("__") < names[-1].count("__") and _joined(given) == _joined(names[-1])
+                else []
+            )
+            if near:
+                LOG.warning("The variable %s is not read. Did you mean %s?", given, near[0])
+
+
+def _joined(variable: str) -> str:
+    return variable.replace("__", "_")
 
 
 FILE = "_file"

@@ -235,3 +235,19 @@ def test_dotenv_of_the_folder_is_read_and_the_environment_wins(run: Run, tmp_pat
     assert done.returncode == 2
     assert "SOURCES__STRIPE__WORKERS" in done.stderr
     assert account_asked(run(*OBJECT, SOURCES__STRIPE__WORKERS="2", SOURCES__STRIPE__MAX_RETRIES="0"))
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("STRIPE_SECRET_KY", "STRIPE_SECRET_KEY"),
+        ("DUCKDB_PTH", "DUCKDB_PATH"),
+        ("SOURCES__STRIPE_DATASET", "SOURCES__STRIPE__DATASET"),
+    ],
+)
+def test_a_variable_that_is_nearly_a_settings_is_said(run: Run, given: str, meant: str) -> None:
+    said = f"The variable {given} is not read. Did you mean {meant}?"
+    done = run("status", **{"STRIPE_SECRET_KEY": "", given: "sk_live_pasted"})
+    assert said in done.stderr
+    assert "sk_live_pasted" not in done.stderr
+    assert said not in run("status", **{given: "x", meant: "stripe_elt"}).stderr
