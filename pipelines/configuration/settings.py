@@ -264,21 +264,20 @@ def read_fields(
 def _warn_of_variables(kind: type[Any], section: str) -> None:
     """Warns of an environment variable whose name is nearly a setting's, where the setting itself has no value.
 
-    It may be another program's, and so is not refused. A long name is one where a single underscore stands for two.
+    It may be another program's, and so is not refused. Of long names only those that lack an underscore are found.
     """
+    set_names = {_joined(name): name for name in os.environ}
     for each in fields(kind):
-        names = [*filter(None, (each.metadata["env"], each.metadata.get("also"))), environment_name(each.name, section)]
-        if _found_value(each.metadata, each.name, section) is not None:
-            continue
-        for given in sorted(os.environ.keys() - set(names)):
-            near = difflib.get_close_matches(given, names[:-1], 1, LIKE)
-            near += (
-                [names[-1]]
-                if given.count("__") < names[-1].count("__") and _joined(given) == _joined(names[-1])
-                else []
-            )
-            if near:
-                LOG.warning("The variable %s is not read. Did you mean %s?", given, near[0])
+        long = environment_name(each.name, section)
+        short = [name for name in (each.metadata["env"], each.metadata.get("also")) if name]
+        found = {name: long for name in [set_names.get(_joined(long), long)] if name.count("__") < long.count("__")}
+        others = os.environ.keys() - set(short)
+        for name in short:
+            alike = [given for given in others if given[0] == name[0] and abs(len(given) - len(name)) <= 2]
+            found |= dict.fromkeys(difflib.get_close_matches(name, alike, 1, LIKE), name)
+        if found and _found_value(each.metadata, each.name, section) is None:
+            for given, meant in found.items():
+                LOG.warning("The variable %s is not read. Did you mean %s?", given, meant)
 
 
 def _joined(variable: str) -> str:
