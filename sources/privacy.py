@@ -221,8 +221,10 @@ class Privacy:
             shape = {**dict.fromkeys(self._catalogue.fields(table), 0), **self._catalogue.shape_of(table)}
             tree = _preset_tree(shape, "drop" if is_forgotten else self._preset)
             for path, treatment in sorted(self._rules.get(table, {}).items()):
-                if not (is_forgotten and treatment == "keep"):
+                if not is_forgotten:
                     _put(tree, path, treatment)
+                elif treatment != "keep":
+                    _put(tree, path, "drop")  # also what is hashed otherwise: the hash of an address finds its person
             if is_forgotten:
                 tree |= dict.fromkeys((name for name in FREE_TEXT if name in shape), "drop")
             found = self._by_table[table, is_forgotten] = tree

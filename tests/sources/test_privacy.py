@@ -118,6 +118,19 @@ def test_forgotten_persons_lose_their_data_in_everything_that_names_them() -> No
     assert one.rows("customers", [{**person, "id": "cus_2"}])[0]["email"] == "a@b.c"
 
 
+@pytest.mark.parametrize("how", ["hash", "drop", "keep"])
+def test_a_forgotten_persons_fields_are_dropped_whatever_rules_say_of_them(how: str) -> None:
+    """The hash of an address finds its person, with the salt."""
+    rules = {"customers__email": how, "customers__metadata__birthday": how, "charges__billing_details__email": how}
+    one = privacy(**rules).with_forgotten(Forgotten({digest_of("cus_1")}, {"cus"}))
+    row = {"id": "cus_1", "object": "customer", "email": "grace@example.com", "metadata": {"birthday": "9 December"}}
+    (stored,) = one.rows("customers", [row])
+    assert (stored["email"], stored["metadata"]) == (None, None)
+    assert one.erased("customers", {**row, "email": f"hash:{32 * 'a'}"})["email"] is None
+    charge = {"id": "ch_1", "object": "charge", "customer": "cus_1", "billing_details": {"email": "grace@example.com"}}
+    assert one.rows("charges", [charge])[0]["billing_details"] == {"email": None}
+
+
 @pytest.mark.parametrize(
     ("paths", "salt", "said"),
     [
