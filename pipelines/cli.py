@@ -172,14 +172,19 @@ def whole_number(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """A command line's number of seconds, one or more."""
+    """A command line's number of seconds, one or more; also as a length of time, 30m."""
     try:
-        number = float(text)
+        number = duration(text).total_seconds() if AGO.fullmatch(text.strip()) else float(text)
     except ValueError:
         number = 0.0
     if not 1 <= number < float("inf"):
-        raise argparse.ArgumentTypeError("it must be a number of seconds, 1 or more")
+        raise argparse.ArgumentTypeError("it must be a number of seconds, 1 or more, or a length of time such as 30m")
     return number
+
+
+def counted(count: int, what: str) -> str:
+    """A number with what it counts: 1 row, 2,000 rows."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def window_of(options: argparse.Namespace) -> tuple[int, int | None]:

@@ -62,7 +62,7 @@ def dry_run(settings: CommonSettings, order: Order) -> Report:
     from pipelines.loading.dry_run import planned, tell
 
     plans = planned(settings, order.resources, order.since, is_fresh=order.full_refresh or order.again)
-    tell(plans)
+    tell(plans, settings)
     return Report(ALL_WELL, [one.to_json() for one in plans])
 
 

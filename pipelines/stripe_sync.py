@@ -71,8 +71,8 @@ def _parser(prog: str = "stripe_sync.py") -> argparse.ArgumentParser:
         nargs="?",
         type=seconds,
         const=FOLLOW_SECONDS,
-        metavar="SECONDS",
-        help=f"keep running, with this many seconds between two rounds (default: {FOLLOW_SECONDS:.0f})",
+        metavar="TIME",
+        help=f"keep running, with this time between two rounds: 90s, 30m, or seconds (default: {FOLLOW_SECONDS:.0f})",
     )
     add_dry_run(parser)
     parser.add_argument(
@@ -114,7 +114,7 @@ def _dry_run(settings: Settings, sync_settings: SyncSettings, names: Sequence[st
         last = last_listed(saved, CATALOGUE)
     due = due_lists(CATALOGUE.select(names or list(last)), last, int(time.time()), sync_settings, ())
     plans = planned(settings, [one.resource for one in due])
-    tell(plans, events=True)
+    tell(plans, settings, events=True)
     return Report(ALL_WELL, [one.to_json() for one in plans])
 
 

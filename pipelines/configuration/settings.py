@@ -116,6 +116,11 @@ class CommonSettings:
         raise NotImplementedError
 
     @property
+    def names_several_accounts(self) -> bool:
+        """Whether a command works on more than one account, one after the other."""
+        return False
+
+    @property
     def asked_version(self) -> str | None:
         """The version of the API to request, where the settings tell."""
         return None
@@ -173,6 +178,11 @@ class Settings(CommonSettings):
     def account_rate(self) -> float:
         """Requests a second that this process may spend on the account."""
         return (self.live_rate if self.is_live else self.sandbox_rate) * self.rate_limit_share
+
+    @property
+    def names_several_accounts(self) -> bool:
+        """Whether a command works on more than one account, one after the other."""
+        return self.stripe_account is not None and (self.stripe_account == "all" or "," in self.stripe_account)
 
     @property
     def asked_version(self) -> str | None:

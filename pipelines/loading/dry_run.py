@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pipelines.cli import counted
 from pipelines.configuration.settings import CommonSettings
 from pipelines.session import known_account, open_existing
 from pipelines.state import State
@@ -75,17 +76,17 @@ def stored(settings: CommonSettings) -> Iterator[tuple[Database, Mapping[str, Re
             yield database, State(database, settings.dataset, account_id, "", "").read_resources()
 
 
-def tell(plans: Sequence[Planned], *, events: bool = False) -> None:
-    """Prints each list, and the sum. A sync begins with the `events`."""
+def tell(plans: Sequence[Planned], settings: CommonSettings, *, events: bool = False) -> None:
+    """Prints each list, and the sum, of each account if there are several. A sync begins with the `events`."""
+    each = " for each account" if settings.names_several_accounts else ""
     width = max((len(one.resource) for one in plans), default=0)
     for one in plans:
         what = "all" if one.since is None else f"since {datetime.fromtimestamp(one.since, UTC):%Y-%m-%d %H:%M} UTC"
         last = "" if one.last_time is None else f", {one.last_time:,} last time"
-        requests = f"at least {one.at_least:,} request{'' if one.at_least == 1 else 's'}"
-        print(f"{one.resource:<{width}}  {what:<27}  {requests}{last}")
+        print(f"{one.resource:<{width}}  {what:<27}  at least {counted(one.at_least, 'request')}{last}")
     total = sum(one.at_least for one in plans) + (1 if events else 0)
     of_events = "the events since the last run, and " if events else ""
     print(
-        f"{of_events}{len(plans)} lists: at least {total:,} requests, one more for each further page. Nothing was asked"
-        " or changed."
+        f"{of_events}{counted(len(plans), 'list')}: at least {counted(total, 'request')}{each}, one more for each"
+        " further page. Nothing was asked or changed."
     )

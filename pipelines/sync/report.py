@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pipelines.cli import ALL_WELL, SOME_FAILED, say, say_what_differs
+from pipelines.cli import ALL_WELL, SOME_FAILED, counted, say, say_what_differs
 from pipelines.session import Session
 from pipelines.sync.objects import Loaded
 from pipelines.sync.sync import SyncOutcome
@@ -62,7 +62,7 @@ def report_objects(session: Session, load: Callable[[], Sequence[Loaded]]) -> Re
     session.end("partial" if rejected else "complete", problem)
     for one in loaded:
         print(f"{one.id}: {session.settings.dataset}.{one.table}{', deleted' if one.is_deleted else ''}")
-    print(f"{session.rows:,} rows, {session.spending.spent:,} requests.")
+    print(f"{counted(session.rows, 'row')}, {counted(session.spending.spent, 'request')}.")
     say_what_differs(session.counts)
     if problem is not None:
         say(problem)

@@ -51,6 +51,7 @@ def test_help_names_every_command_and_version_is_the_packages(run: Run) -> None:
         (["endpoint", "list", "--datset", "x"], "Did you mean --dataset?"),
         (["full", "--resources", "custmers"], "did you mean 'customers'"),
         (["status", "--max-age", "soon"], "is not a length of time: write 90s, 30m, 2h, 1d or 2w"),
+        (["sync", "--follow", "soon"], "it must be a number of seconds, 1 or more, or a length of time such as 30m"),
         (["backfill", "customer", "--since", "7 days"], "write 2025-01-31, 2025-01-31T12:00:00Z, 7d or unix seconds"),
         (["start", "--destination", "duckdb"], "start needs Postgres"),
         (["start", "--destination", "postgres", "--tunnel", "nonsense"], "--tunnel takes cloudflared, ngrok, or"),
@@ -109,6 +110,8 @@ def test_a_dry_run_asks_nothing_and_makes_nothing(run: Run, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     assert "2 lists: at least 2 requests" in done.stdout
     assert "Nothing was asked or changed" in done.stdout
+    of_all = run("backfill", "customer", "--dry-run", "--stripe-account", "all").stdout
+    assert "1 list: at least 1 request for each account, one more for each further page" in of_all
     told = json.loads(run("sync", "--dry-run", "--json").stdout)
     assert {one["resource"] for one in told} == {one.name for one in select() if one.name != "events"}
     assert list(tmp_path.glob("*.duckdb")) == []
