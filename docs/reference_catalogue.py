@@ -84,8 +84,9 @@ def tables_page() -> str:
         "Tables",
         "There is one table for each kind of object, in the dataset `stripe`. Columns have the names of Stripe's"
         " fields. A field that is not listed here becomes a new column when it first arrives. A value that does not"
-        " fit its column's type goes to a second column, `<column>__v_<type>`. The sentences are from Stripe's SDK, and"
-        " both databases show them as comments on the tables and columns.",
+        " fit its column's type goes to a second column, `<column>__v_<type>`. The sentences are from Stripe's SDK, or"
+        " ours where it does not say what a table holds, and both databases show them as comments on the tables and"
+        " columns.",
         table(("Type here", "Postgres", "DuckDB"), ((code(ours), *map(code, sql)) for ours, sql in SQL_TYPES.items())),
         "## Columns of every table",
         table(("Column", "Type", ""), ((code(one), kind, ABOUT_OWN_COLUMNS[one]) for one, kind in OWN_COLUMNS.items())),

@@ -22,7 +22,7 @@ from sources.generated import difference
 from sources.stripe_api.catalogue import CATALOGUE, TABLES
 from sources.stripe_api.catalogue.fields import DESCRIPTIONS, SNAPSHOT, api_version, fields_of
 from sources.stripe_api.generate.descriptions import COMMAND as DESCRIBE
-from sources.stripe_api.generate.descriptions import descriptions, sentence
+from sources.stripe_api.generate.descriptions import OURS, descriptions, sentence
 from sources.stripe_api.generate.sdk import Field, Kind, Sdk, Type
 from sources.stripe_api.generate.snapshot import COMMAND, column_type, main, snapshot, table_columns
 
@@ -40,6 +40,7 @@ def test_snapshot_is_what_the_installed_sdk_says(sdk: Sdk) -> None:
 def test_descriptions_are_what_the_installed_sdk_says_one_sentence_each(sdk: Sdk) -> None:
     stored = DESCRIPTIONS.read_text(encoding="utf-8")
     assert not difference(stored, descriptions(sdk))[:40], f"run {DESCRIBE}"
+    assert OURS.keys() <= TABLES.keys()
     for table, said in json.loads(stored).items():
         assert said.keys() == {"", *fields_of(table)}
         for text in said.values():

@@ -21,6 +21,38 @@ from sources.stripe_api.generate.sdk import Sdk
 
 COMMAND = "python -m sources.stripe_api.generate.descriptions"
 
+OURS = {
+    "accounts": "A Stripe account: your own, or one that is connected to it.",
+    "checkout_session_line_items": "A line of what a Checkout Session sells.",
+    "country_specs": "What Stripe supports in a country, and which information it requires there.",
+    "exchange_rates": "The rates at which Stripe converts a currency into others; the API is deprecated.",
+    "external_accounts": "A bank account or debit card that an account is paid out to.",
+    "issuing_authorizations": "A request to approve a purchase with an issued card.",
+    "issuing_cards": "A physical or virtual card that is issued to a cardholder.",
+    "issuing_disputes": "A dispute of an issued card's transaction.",
+    "payment_link_line_items": "A line of what a payment link sells.",
+    "payment_sources": "A card, bank account or source that a customer can be charged with.",
+    "plans": "How much a subscription is billed, and how often; prices have taken the place of plans.",
+    "quote_computed_upfront_line_items": "A line of what is paid when a quote is accepted.",
+    "quote_line_items": "A line of a quote.",
+    "scheduled_query_runs": "A run of a scheduled Sigma query.",
+    "source_transactions": "A payment that a customer has sent to a source.",
+    "tax_settings": "The settings of Stripe Tax.",
+    "treasury_credit_reversals": "The return of a credit that a financial account had received.",
+    "treasury_debit_reversals": "The return of a debit that a financial account had received.",
+    "treasury_financial_accounts": "A balance that a connected account holds at Stripe.",
+    "treasury_inbound_transfers": "Money that a financial account has drawn from an account of the same owner.",
+    "treasury_outbound_payments": "Money that a financial account has sent to somebody else.",
+    "treasury_outbound_transfers": "Money that a financial account has sent to an account of the same owner.",
+    "treasury_received_credits": "Money that somebody else has sent to a financial account.",
+    "treasury_received_debits": "Money that somebody else has drawn from a financial account.",
+    "treasury_transaction_entries": "A part of a transaction: one change of a financial account's balance.",
+    "treasury_transactions": "A change of a financial account's balance, and what has caused it.",
+    "webhook_endpoints": "An address that Stripe sends events to.",
+}
+"""Tables of which the SDK's first sentence does not say what they hold: it recommends another API, or says how to use
+this one."""
+
 _LINK = re.compile(r"\[([^\]]+)\]\([^)\s]*\)?")
 _KIND = re.compile(r"^(Closed|Open) Enum\. ")
 _TAG = re.compile(r"<[^>]+>")
@@ -39,7 +71,7 @@ def sentence(doc: str) -> str:
 def described(sdk: Sdk, table: Table) -> tuple[str, dict[str, str]]:
     """A sentence on a table, and one on each column that the snapshot knows. What the SDK is silent on is named."""
     classes, known = sdk.object_classes(), fields_of(table.name)
-    about, columns = "", dict(table.kept)
+    about, columns = OURS.get(table.name, ""), dict(table.kept)
     for object_name in table.objects:
         words = object_name.replace("v2.", "").replace(".", " ").replace("_", " ")
         about = about or sentence(sdk.doc(classes[object_name])) or f"Objects of the type {words}."
