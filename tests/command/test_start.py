@@ -268,3 +268,12 @@ def test_a_port_that_is_taken_is_said(root: Path, environment: dict[str, str]) -
     assert f"The server cannot listen on port {port} of 127.0.0.1" in told
     assert "choose another port with --port" in told
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_parts_leave_stdout_to_the_report_where_it_is_json(root: Path, as_json: bool) -> None:
+    begin = f"from stripe_elt.parts import Parts; parts = Parts([], as_json={as_json}); parts.begin('it', '--version')"
+    command = [sys.executable, "-c", f"{begin}; parts.running['it'].wait()"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert "stripe-elt" in (done.stderr if as_json else done.stdout)
+    assert (done.stdout == "") is as_json
