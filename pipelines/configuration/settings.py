@@ -6,6 +6,7 @@ Knows no command line: scripts replace fields with `dataclasses.replace`.
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_type_hints
 
 from pipelines.configuration.reading import configured
-from pipelines.configuration.unread import refuse_unread
+from pipelines.configuration.unread import LIKE, LOG, refuse_unread
 from pipelines.terminal.log import LogFormat
 from sources.errors import BadConfiguration, looks_secret
 
