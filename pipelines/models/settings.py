@@ -18,7 +18,11 @@ DEFAULTS: Mapping[str, Any] = {
     "margin": 1,
     "reporting_currency": None,
     "soon_days": 30,
+    "trial_days": 7,
+    "churn_days": 90,
     "largest_share": 0.2,
+    "falling_share": 0.05,
+    "least_share": 0,
 }
 """The options as they are at first, see docs/metrics.md."""
 
@@ -45,10 +49,14 @@ def check_settings(rows: Sequence[Mapping[str, Any]], zones: Collection[str]) ->
         raise _wrong("timezone", row["timezone"], "the name of a time zone, such as Europe/Berlin")
     if row["past_due_days"] is not None and row["past_due_days"] < 0:
         raise _wrong("past_due_days", row["past_due_days"], "0 or more days, or null")
-    if row["soon_days"] is None or row["soon_days"] < 1:
-        raise _wrong("soon_days", row["soon_days"], "1 or more days")
+    for name in ("soon_days", "trial_days", "churn_days"):
+        if row[name] is None or row[name] < 1:
+            raise _wrong(name, row[name], "1 or more days")
     if row["largest_share"] is None or not 0 < row["largest_share"] <= 1:
         raise _wrong("largest_share", row["largest_share"], "a share of MRR, above 0 and at most 1")
+    for name in ("falling_share", "least_share"):
+        if row[name] is None or not 0 <= row[name] <= 1:
+            raise _wrong(name, row[name], "a share, from 0 to 1")
     if row["margin"] is None or not 0 < row["margin"] <= 1:
         raise _wrong("margin", row["margin"], "a share of revenue, above 0 and at most 1")
 

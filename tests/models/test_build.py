@@ -413,6 +413,7 @@ def test_options_that_cannot_work_are_named(empty: Callable[[], Database]) -> No
         ("discounts", "some", "one of forever, all, none"), ("timezone", "Mars/Olympus", "the name of a time zone"),
         ("past_due_days", -1, "0 or more days, or null"), ("margin", 0, "above 0 and at most 1"),
         ("soon_days", 0, "1 or more days"), ("largest_share", 2, "above 0 and at most 1"),
+        ("trial_days", 0, "1 or more days"), ("falling_share", -1, "from 0 to 1"), ("least_share", 2, "from 0 to 1"),
         ("reporting_currency", "euro", "a code of three letters"),
     )  # fmt: skip
     for option, value, words in wrong:

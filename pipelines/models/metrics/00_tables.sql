@@ -4,7 +4,8 @@
 -- One row, the user's: see docs/metrics.md.
 create table if not exists stripe_metrics.settings (
     timezone text, discounts text, metered text, churn_at text, past_due_days bigint, pause text, margin decimal(9, 4),
-    reporting_currency text, soon_days bigint, largest_share decimal(9, 4));
+    reporting_currency text, soon_days bigint, trial_days bigint, churn_days bigint, largest_share decimal(9, 4),
+    falling_share decimal(9, 4), least_share decimal(9, 4));
 
 -- The user's own: how many units of `settings.reporting_currency` one unit of a currency is.
 create table if not exists stripe_metrics.exchange_rates (currency text, rate decimal(38, 12));

@@ -3,7 +3,8 @@
 create or replace view stripe_metrics.insights as
 with today as (
     select b._account_id, cast(timezone(s.timezone, b.as_of) as date) as day, b.as_of,
-           cast(date_trunc('month', timezone(s.timezone, b.as_of)) as date) as month, s.soon_days, s.largest_share
+           cast(date_trunc('month', timezone(s.timezone, b.as_of)) as date) as month, s.soon_days, s.trial_days,
+           s.churn_days, s.largest_share, s.falling_share, s.least_share
     from stripe_metrics._builds as b cross join stripe_metrics.settings as s
 ), past_due as (
     select s._account_id, s.currency, sum(s.mrr) as amount, count(distinct s.customer) as customers
@@ -19,7 +20,7 @@ with today as (
 ), trying as (
     select s._account_id, s.currency, count(distinct s.customer) as customers
     from stripe_metrics._subscriptions as s join today as t on t._account_id = s._account_id
-    where s.trial_ends < t.as_of + interval '7 days' and s.pays_by is null and s.status = 'trialing'
+    where s.trial_ends < t.as_of + t.trial_days * interval '1 day' and s.pays_by is null and s.status = 'trialing'
     group by s._account_id, s.currency
 ), leaving as (
     select c._account_id, c.currency, -sum(c.mrr) as amount, count(distinct c.customer) as customers
@@ -35,7 +36,7 @@ with today as (
     from stripe_metrics.subscription_events as e
     join stripe_metrics._subscriptions as s on s._account_id = e._account_id and s.subscription = e.subscription
     join today as t on t._account_id = e._account_id
-    where e.kind = 'canceled' and e.mrr < 0 and e.moment > t.as_of - interval '90 days'
+    where e.kind = 'canceled' and e.mrr < 0 and e.moment > t.as_of - t.churn_days * interval '1 day'
     group by s._account_id, s.currency, coalesce(s.feedback, s.reason, 'not told')
 ), plans as (
     select p._account_id, p.currency, p.price, sum(case when p.month = t.month then p.mrr else -p.mrr end) as change,
@@ -97,8 +98,8 @@ with today as (
            'select * from stripe_metrics._subscriptions where mrr > 0 and ends_at is null and card_expires <= cast(period_ends as date)'
     from cards
     union all
-    select _account_id, 'trial_without_method', 'medium', 'Trials end this week without a payment method',
-           'They cannot convert as they are.', 'Remind these customers to enter a card.', currency, null, customers,
+    select _account_id, 'trial_without_method', 'medium', 'Trials end soon without a payment method',
+           'They end within the days of settings.trial_days, and cannot convert as they are.', 'Remind these customers to enter a card.', currency, null, customers,
            'select * from stripe_metrics._subscriptions where status = ''trialing'' and pays_by is null'
     from trying
     union all
@@ -114,10 +115,10 @@ with today as (
     from largest as l join today as t on t._account_id = l._account_id
     where l.customers > 1 and l.total > 0 and l.amount > t.largest_share * l.total
     union all
-    select _account_id, 'churn_reason', 'medium', 'The most frequent reason to leave', 'In the last 90 days, by MRR: ' || reason || '.',
+    select r._account_id, 'churn_reason', 'medium', 'The most frequent reason to leave', 'In the last ' || cast(t.churn_days as text) || ' days, by MRR: ' || reason || '.',
            'Read what these customers wrote, and fix the most frequent cause.', currency, cast(amount as bigint), customers,
            'select * from stripe_metrics.subscription_events where kind = ''canceled'' order by moment desc'
-    from reasons where place = 1
+    from reasons as r join today as t on t._account_id = r._account_id where place = 1
     union all
     select p._account_id, 'plan_losing', 'medium', 'A price loses MRR', coalesce(max(n.name), p.price) || ' has less MRR than three months ago.',
            'Compare what its customers changed to.', p.currency, cast(-p.change as bigint), null,
@@ -136,17 +137,17 @@ with today as (
            'select * from stripe_metrics.item_spans where ends is null and list_mrr > mrr order by list_mrr - mrr desc'
     from given
     union all
-    select _account_id, 'cohorts_weaker', 'medium', 'Recent cohorts keep fewer customers',
+    select c._account_id, 'cohorts_weaker', 'medium', 'Recent cohorts keep fewer customers',
            'After three months: ' || cast(cast(round(100 * late) as bigint) as text) || ' %, before: ' || cast(cast(round(100 * early) as bigint) as text) || ' %.',
            'Look at what has changed for new customers.', currency, null, null,
            'select * from stripe_metrics.cohorts where months in (0, 3) order by cohort'
-    from compared where late < early - 0.05
+    from compared as c join today as t on t._account_id = c._account_id where late < early - t.falling_share
     union all
-    select _account_id, 'recovery_falling', 'medium', 'Fewer failed payments are recovered',
+    select r._account_id, 'recovery_falling', 'medium', 'Fewer failed payments are recovered',
            'In the last three months: ' || cast(cast(round(100 * late) as bigint) as text) || ' %, before: ' || cast(cast(round(100 * early) as bigint) as text) || ' %.',
            'Check retries, reminders and card updates.', currency, null, null,
            'select * from stripe_metrics.dunning_monthly order by month'
-    from recovery where late < early - 0.05
+    from recovery as r join today as t on t._account_id = r._account_id where late < early - t.falling_share
     union all
     select _account_id, 'renewals', 'low', 'Yearly subscriptions renew soon', 'Their yearly amount is due within the days of settings.soon_days.',
            'Tell these customers before they are charged.', currency, cast(amount as bigint), customers,
@@ -154,4 +155,8 @@ with today as (
     from renewals
 )
 select f.*, cast(round(cast(f.amount * r.factor as decimal(38, 12))) as bigint) as amount_converted
-from found as f left join stripe_metrics._conversions as r on r.currency = f.currency;
+from found as f
+join today as t on t._account_id = f._account_id
+left join largest as l on l._account_id = f._account_id and l.currency = f.currency
+left join stripe_metrics._conversions as r on r.currency = f.currency
+where f.amount is null or f.amount >= t.least_share * coalesce(l.total, 0);
