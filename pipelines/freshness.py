@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipelines.sync.cadence import covered_by_events
+from sources.fetch.position import Position
 from sources.stripe_api.catalogue import CATALOGUE
-from sources.stripe_api.events.position import Position
 
 MODES = {True: "live", False: "test", None: None}
 

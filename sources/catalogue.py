@@ -96,7 +96,9 @@ class Resource:
     and its `created` filter go by ("created", "date" for invoice items; None where the object does not show it).
     `groups` are what `select` knows it by besides its name and "all". `gate` names the product that the account may
     lack, `denied` are texts in the provider's refusal then. `rate` is the endpoint's own limit in requests a second.
-    `not_loaded` is the reason why an operation is known but never loaded.
+    `not_loaded` is the reason why an operation is known but never loaded. `shown_for` are the seconds for which a list
+    shows an object: None as long as it exists, 0 where nobody knows. `statuses` are the only values of `status` in a
+    list, where other lists fill the same table.
     """
 
     name: str
@@ -118,6 +120,8 @@ class Resource:
     rate: float | None = None
     deprecated: bool = False
     not_loaded: str | None = None
+    shown_for: int | None = None
+    statuses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-from sources.catalogue import Catalogue, Parent, Resource
+from sources.catalogue import Catalogue, Params, Parent, Resource
 from sources.changes import Change, Ignored, ObjectRef, Retrieved
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.events import Event
 from sources.fetch import fetch
+from sources.fetch.event_log import Pieces
 from sources.fetch.limiter import Limiter
 from sources.fetch.pager import Convert
 from sources.fetch.progress import Progress
-from sources.rows import Row
+from sources.fetch.values import Page
+from sources.rows import Row, Stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,10 @@ class Provider:
 
     `api_version` is the version of the API whose shapes the catalogue describes, "" if the API has no versions.
     `open_client` takes the settings, `read_account` an open client and the account's id where the settings tell it.
-    `converter` makes the conversion of one account's pages into Arrow tables. `change_of` says what an event tells, in
+    `converter` makes the conversion of one account's pages into Arrow tables. `newest_page` reads a page of a list with
+    the newest objects of one of its passes that are dated in `[since, until)`, unix seconds, with all that is in them.
+    `pieces` reads the log of events. `gone` gives the rows of an object of a table of which only the id is known, and
+    that it is deleted. `change_of` says what an event tells, in
     which version of the API for which account; `rows_of` makes rows of that. `verify` checks the signature
     of a webhook, which is in the header `signature_header` (lower case); `read_event` reads its body. `account_ids` is
     a regular expression for ids of accounts. `related` gives the objects that an object names by their ids. Errors are
@@ -111,7 +116,10 @@ class Provider:
     read_account: Callable[[Any, str | None], Account]
     converter: Callable[[str, Columns, ConversionCounts], Convert]
     fetch: Reader
+    newest_page: Callable[[Any, Resource, Params, int, int], Page]
     retrieve: Retriever
+    gone: Callable[[str, str, Stamp], dict[str, list[Row]]]
+    pieces: Pieces
     change_of: Callable[[Mapping[str, Any], str, str], Change | Ignored]
     rows_of: Callable[[Change, str, ConversionCounts | None], dict[str, list[Row]]]
     verify: Verifier

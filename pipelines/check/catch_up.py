@@ -1,4 +1,4 @@
-"""Changes that Stripe has told of and that no sync has applied yet: a check applies them, lest they look like drift."""
+"""Changes of which events have told and which no sync has applied: a check applies them, lest they look like drift."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pipelines.sync.gap import EventsGap
 from pipelines.sync.lists import followed_tables, loaded_names
 from pipelines.warehouse.stored_rows import row_key
 from sources.catalogue import Catalogue
+from sources.fetch.event_log import NoEvents
+from sources.fetch.position import Position
 from sources.rows import Key
-from sources.stripe_api.events.position import Position
-from sources.stripe_api.events.reading import EventsDenied
 
 
 @dataclass(slots=True)
@@ -60,12 +60,13 @@ def catch_up(session: Session, *, dry_run: bool) -> Changed:
         session.api_version,
         lag=-1,
         workers=session.settings.workers,
-        keep_events=False,
         tables=followed_tables(session.catalogue, loaded_names(session)),
     )
-    passing = EventsPass(session.client, settings, session.columns, store, lambda position: None, session.counts)
+    passing = EventsPass(
+        session.client, settings, session.columns, store, lambda position: None, session.counts, session.provider
+    )
     try:
         passing.run(Position.from_json(saved))
-    except (EventsGap, EventsDenied):
+    except (EventsGap, NoEvents):
         return Changed(session.catalogue)
     return changed

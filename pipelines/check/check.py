@@ -21,7 +21,7 @@ from pipelines.session import Session
 from pipelines.sync.future_rows import future_rows
 from pipelines.terminal.process import raise_if_interrupted
 from pipelines.warehouse.stored_rows import StoredRows
-from sources.catalogue import Resource
+from sources.catalogue import Catalogue, Resource
 from sources.columns.conversion_counts import Rejected, left_out
 from sources.errors import RequestRefused, RetryLater, SkipResource
 from sources.fetch.fetch import Chunk, Failed, Finished
@@ -29,10 +29,6 @@ from sources.fetch.limiter import BudgetSpent
 from sources.fetch.pager import Listing
 from sources.fetch.window_pager import created_of
 from sources.rows import Key
-from sources.stripe_api.client.client import Client
-from sources.stripe_api.objects.retrieve import completed
-from sources.stripe_api.objects.rows import converter
-from sources.stripe_api.paging.conventions import created_params, list_params
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +41,7 @@ class Sampled:
 
 
 def sampled(
-    client: Client, resource: Resource, stored: StoredRows, size: int, since: int, until: int
+    session: Session, resource: Resource, stored: StoredRows, size: int, since: int, until: int
 ) -> Iterator[Sampled]:
     """Pages of about `size` objects in all, within `[since, until)`; all of a list that has no more than a page."""
     limit = resource.limit or 100
@@ -59,15 +55,19 @@ def sampled(
             top = min(second + 1, until)
             if top <= since:
                 continue
-            params = (
-                *list_params(resource, stored.tables, chosen),
-                *created_params(resource.created, since, top),
-            )
-            page = client.page(resource.path, params, denied=resource.denied)
-            completed(client, resource.table, page)
+            page = session.provider.newest_page(session.client, resource, chosen, since, top)
             last = created_of(page.objects[-1], resource) if page.objects else None
             bottom = since if not page.has_more else last + 1 if last is not None else top
             yield Sampled(Listing(page.objects, page.as_of), min(bottom, top), top)
+
+
+def shown_elsewhere(catalogue: Catalogue) -> frozenset[str]:
+    """Tables of lists without a filter by time whose rows come inside the objects of other lists too."""
+    lists = [one for one in catalogue.resources.values() if one.kind == "root" and one.not_loaded is None]
+    whole = {one.table for one in lists if one.created == "none" and catalogue.tables[one.table].parent is None}
+    return frozenset(
+        table for one in lists for table in catalogue.filled_with(one.table) if table != one.table and table in whole
+    )
 
 
 HELD_ROWS = 20_000  # differing rows that are held before they are settled
@@ -99,7 +99,8 @@ class Check:
         self._began = self._stored.now()
         self._candidates = DriftCandidates(session, self._stored, self._began)
         self._unlisted = Unlisted(session, self._stored, self._began, self._now)
-        self._seen: dict[str, set[Key]] = {}
+        self._seen: dict[str, set[Key]] = {one.table: set() for one in order.resources}
+        self._shown_elsewhere = shown_elsewhere(session.catalogue)
         self.report = CheckReport(
             uuid.uuid4().hex,
             session.account_id,
@@ -155,33 +156,35 @@ class Check:
             workers=session.settings.workers,
             requests_budget=session.spending.left,
         )
-        open_ones = set(by_name)
+        open_ones, finished = set(by_name), list[Resource]()
         with fetching as deliveries:
             for one in deliveries:
                 raise_if_interrupted()
                 if isinstance(one, Chunk):
-                    self._compare(by_name[one.resource], one.tables)
+                    self._compare(one.tables)
                     continue
                 open_ones.discard(one.resource)
                 if isinstance(one, Failed):
                     kind = self.report.skipped if isinstance(one.error, SkipResource) else self.report.incomplete
                     kind[one.resource] = str(one.error)
                 elif isinstance(one, Finished):
-                    self._look_for_unlisted(by_name[one.resource], self._order.since, self._until)
+                    finished.append(by_name[one.resource])
         for name in open_ones:
             self.report.incomplete[name] = "the request budget is spent"
+        for each in finished:  # now that all lists have shown what they show of its table
+            self._look_for_unlisted(each, self._order.since, self._until)
 
     def _read_samples(self, size: int) -> None:
         session = self._session
-        convert = converter(session.account_id, session.columns, session.counts)
+        convert = session.provider.converter(session.account_id, session.columns, session.counts)
         whole = [one for one in self._order.resources if one.created == "none" and not one.parents]
         self._read_lists(whole, None)
         for resource in self._order.resources:
             if resource.created == "none" or resource.parents:
                 continue
             try:
-                for part in sampled(session.client, resource, self._stored, size, self._order.since, self._until):
-                    self._compare(resource, convert(resource, [part.listing]))
+                for part in sampled(session, resource, self._stored, size, self._order.since, self._until):
+                    self._compare(convert(resource, [part.listing]))
                     if len(resource.passes) == 1:
                         self._look_for_unlisted(resource, part.since, part.until)
             except (SkipResource, RequestRefused, RetryLater) as error:
@@ -199,18 +202,23 @@ class Check:
 
     # --- comparing ---------------------------------------------------------------------------------------------------
 
-    def _compare(self, resource: Resource, tables: Mapping[str, pa.Table]) -> None:
+    def _compare(self, tables: Mapping[str, pa.Table]) -> None:
         for name, table in tables.items():
             listed = self._candidates.compare(name, table)
             self.report.checked[name] += len(listed)
-            if name == resource.table:
-                self._seen.setdefault(name, set()).update(listed)
+            if name in self._seen:
+                self._seen[name].update(listed)
         if self._candidates.rows > HELD_ROWS:
             self._settle()
 
     def _look_for_unlisted(self, resource: Resource, since: int, until: int) -> None:
-        """Rows of a list's table that the list, read to its end, does not show."""
-        for one in self._unlisted.judge(resource, self._seen.get(resource.table, set()), since, until):
+        """Rows of a list's table that the list, read to its end, does not show.
+
+        A sample does not see all of what other objects show of the table, such as the prices inside plans.
+        """
+        if self._order.sample is not None and resource.table in self._shown_elsewhere:
+            return
+        for one in self._unlisted.judge(resource, self._seen[resource.table], since, until):
             if one.finding is None or one.finding.drift == "stale":
                 self.report.unlisted[one.table] += 1
             for name, part in one.tables.items():

@@ -1,4 +1,4 @@
-"""Rows as Stripe lists them against rows as they are stored: what is missing, stale or gone. Pure.
+"""Rows as they are listed against rows as they are stored: what is missing, stale or gone. Pure.
 
 A row that is stored newer than the list shows it, or that was written since the check began (by the webhook sink, say),
 is no drift.
@@ -14,16 +14,16 @@ from typing import Any, Literal
 from pipelines.warehouse.stored_rows import row_key
 from sources.catalogue import Table
 from sources.columns.columns import Columns
+from sources.columns.typed import object_of
 from sources.fetch.windows import AHEAD
 from sources.rows import Key, Row
-from sources.stripe_api.objects.rows import object_of
 
 Drift = Literal["missing", "stale", "vanished"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A row that does not show what Stripe shows; `fields` are those that differ in a stale one."""
+    """A row that does not show what its object is; `fields` are those that differ in a stale one."""
 
     table: str
     key: Key
@@ -37,7 +37,7 @@ class Finding:
 
 
 def drift_of(table: str, listed: Row, stored: Row | None, began: datetime, columns: Columns) -> Finding | None:
-    """What is wrong with one row that Stripe lists; None where nothing is."""
+    """What is wrong with one listed row; None where nothing is."""
     key = row_key(columns.catalogue.tables[table], listed)
     if stored is None:
         return Finding(table, key, "missing")
@@ -70,7 +70,7 @@ def is_fresh(stored: Row, as_of: datetime, began: datetime) -> bool:
 
 
 def differing(table: str, listed: Row, stored: Row, columns: Columns) -> tuple[str, ...]:
-    """Names of the fields of Stripe's that differ, `_deleted_at` and `_parent_id` too."""
+    """Names of the provider's fields that differ, `_deleted_at` and `_parent_id` too."""
     should, does = object_of(table, listed, columns), object_of(table, stored, columns)
     deleted = (stored["_deleted_at"] is None) != (listed.get("_deleted_at") is None)
     for fields in (should, does):

@@ -1,4 +1,4 @@
-"""Rows that seem to differ from what Stripe lists, kept until the end of a check, and then judged and repaired.
+"""Rows that seem to differ from what is listed, kept until the end of a check, and then judged and repaired.
 
 What the webhook sink wrote meanwhile, and what events explain that no sync has applied yet, is no drift.
 """
@@ -35,7 +35,7 @@ class DriftCandidates:
         self.rows = 0
 
     def note(self, table: str, rows: pa.Table, findings: Sequence[Finding], as_of: Mapping[Key, datetime]) -> None:
-        """Keeps rows as Stripe shows them, what is wrong with those that are stored, and the moments that they show."""
+        """Keeps rows as they are listed, what is wrong with those that are stored, and the moments that they show."""
         self._parts.setdefault(table, []).append(rows)
         self.rows += rows.num_rows
         for one in findings:

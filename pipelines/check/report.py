@@ -119,9 +119,7 @@ class CheckReport:
             console.print(shown)
         for name, count in self.future.items():
             what = (
-                "Stripe's current state now overwrites them"
-                if self.is_repaired
-                else "they are left unchanged (--dry-run)"
+                "the current state now overwrites them" if self.is_repaired else "they are left unchanged (--dry-run)"
             )
             console.print(f"{name}: {count:,} rows were dated in the future by a wrong clock; {what}.")
         done = "repaired" if self.is_repaired else "not repaired (--dry-run)"

@@ -18,11 +18,8 @@ from pipelines.warehouse.stored_rows import StoredRows
 from sources.catalogue import Resource
 from sources.changes import ObjectRef, Retrieved
 from sources.columns.arrow import arrow_tables
+from sources.fetch.position import MARGIN
 from sources.rows import Key, Stamp
-from sources.stripe_api.events.position import KEPT, MARGIN
-from sources.stripe_api.objects.rows import tombstone
-
-KEPT_DAYS = frozenset({"events", "v2_core_events"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,7 @@ class Judged:
 
 
 class Unlisted:
-    """The unlisted rows of one check, which began at `began` on the database's clock and at `now` on Stripe's."""
+    """The unlisted rows of one check, which began at `began` on the database's clock and at `now` on the provider's."""
 
     def __init__(self, session: Session, stored: StoredRows, began: datetime, now: int) -> None:
         self._session, self._stored, self._began, self._now = session, stored, began, now
@@ -67,11 +64,14 @@ class Unlisted:
 
     def _within(self, resource: Resource, since: int, until: int) -> tuple[str, list[Any]]:
         """The condition for rows that the list should show: made in the window, stored before the check began."""
-        where, parameters = "_synced_at < %s", [self._began]
+        where, parameters = "_synced_at < %s", list[Any]([self._began])
         if self._session.catalogue.tables[resource.table].parent is not None:
             where += " AND _parent_id IS NULL"
-        if resource.name in KEPT_DAYS:
-            since = max(since, self._now - KEPT + MARGIN)
+        if resource.shown_for is not None:
+            since = max(since, self._now - resource.shown_for + MARGIN)
+        if resource.statuses:
+            where += f" AND status IN ({', '.join(['%s'] * len(resource.statuses))})"
+            parameters += resource.statuses
         if resource.created_field is not None:
             field = f'"{resource.created_field}"'
             where += f" AND ({field} >= %s AND {field} < %s{f' OR {field} IS NULL' if since <= 0 else ''})"
@@ -79,14 +79,14 @@ class Unlisted:
         return where, parameters
 
     def _judged(self, one: Retrieved) -> Judged:
-        """Deleted in Stripe, or alive and perhaps stale."""
+        """Deleted, or alive and perhaps stale."""
         session, table, key = self._session, one.ref.table, one.ref.key
         finding, rows = None, one.rows
         if one.state == "gone":
             finding = Finding(table, key, "vanished")
         elif one.state == "unreadable" and session.catalogue.tables[table].retrieve is None:
             finding = Finding(table, key, "vanished")
-            rows = {table: [tombstone(table, key[0], Stamp(session.account_id, self._now, "retrieve"))]}
+            rows = session.provider.gone(table, key[0], Stamp(session.account_id, self._now, "retrieve"))
         elif one.state in ("broken", "failed"):
             session.counts.within(table).reject(table, "/".join(key), one.why)
         elif one.state == "read":

@@ -19,14 +19,11 @@ from sources.changes import Change, Ignored, Newest, ObjectRef, Retrieved
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage
-from sources.fetch.event_log import Piece, Pieces
+from sources.fetch.event_log import Piece
+from sources.fetch.position import EVENTS_PASS, Position
 from sources.fetch.values import Object
 from sources.provider import Provider
-from sources.rows import Row, Stamp, merged
-from sources.stripe_api.events.position import EVENTS_PASS, Position
-from sources.stripe_api.events.reading import pieces
-from sources.stripe_api.objects.rows import explode
-from sources.stripe_api.provider import STRIPE
+from sources.rows import Row, merged
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,7 +48,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class PassSettings:
-    """Who reads, and how near to now. Times in seconds; `keep_events` stores the events themselves too.
+    """Who reads, and how near to now. Times in seconds.
 
     Only changes of `tables` are stored, None: of all.
     """
@@ -61,12 +58,14 @@ class PassSettings:
     lag: int = 60
     overlap: int = 300
     workers: int = 8
-    keep_events: bool = True
     tables: frozenset[str] | None = None
 
 
 class EventsPass:
-    """A pass for one account. `store` commits tables and returns how many rows; `save` keeps the position after it."""
+    """A pass for one account. `store` commits tables and returns how many rows; `save` keeps the position after it.
+
+    `keep` gives the rows of the events themselves, where these are stored too.
+    """
 
     def __init__(
         self,
@@ -75,19 +74,19 @@ class EventsPass:
         columns: Columns,
         store: Callable[[Mapping[str, pa.Table]], int],
         save: Callable[[Position], None],
-        counts: ConversionCounts | None = None,
-        provider: Provider = STRIPE,
-        read: Pieces = pieces,
+        counts: ConversionCounts,
+        provider: Provider,
+        keep: Callable[[Piece], Mapping[str, list[Row]]] = lambda piece: {},
     ) -> None:
         self._client, self._settings, self._columns = client, settings, columns
-        self._provider, self._pieces = provider, read
-        self._counts = (counts or ConversionCounts()).within(EVENTS_PASS)
+        self._provider, self._keep = provider, keep
+        self._counts = counts.within(EVENTS_PASS)
         self._store, self._save = store, save
         self.report = Report()
 
     def run(self, position: Position) -> int:
         """Reads what is left, the oldest first. Returns Stripe's clock at the first page; raises BudgetSpent,
-        EventsGap, EventsDenied, and what else stops a run.
+        EventsGap, NoEvents, and what else stops a run.
 
         After an error the saved position stands for what was applied.
         """
@@ -104,7 +103,7 @@ class EventsPass:
     def _read(self, position: Position, gte: int, lt: int | None) -> Position:
         """A window, newest first; without `lt` up to the lag."""
         newest = Newest()
-        for piece in self._pieces(self._client, gte, lt, self._settings.lag, partial(self._see, position)):
+        for piece in self._provider.pieces(self._client, gte, lt, self._settings.lag, partial(self._see, position)):
             position = self._apply(position, newest, piece)
         return position
 
@@ -118,7 +117,7 @@ class EventsPass:
 
     def _apply(self, position: Position, newest: Newest, piece: Piece) -> Position:
         """Stores what events tell, then counts them as applied, then reads back what they do not settle."""
-        tables = self._events_table(piece)
+        tables = self._tables_of(self._keep(piece))  # before the events' objects become rows
         for one in piece.unusable:
             self._counts.reject("events", one.get("id"), "the list of events shows it without an id or a time")
         for event in piece.events:
@@ -199,14 +198,6 @@ class EventsPass:
         if arrow:
             self.report.rows += self._store(arrow)
             self.report.touched.update(arrow)
-
-    def _events_table(self, piece: Piece) -> dict[str, pa.Table]:
-        """The events themselves, before their objects become rows."""
-        if not self._settings.keep_events or not piece.events:
-            return {}
-        stamp = Stamp(self._settings.account_id, piece.as_of, "list")
-        rows = explode("events", [dict(one) for one in piece.events], stamp, counts=self._counts)
-        return self._tables_of(rows)
 
     def _tables_of(self, rows: Mapping[str, list[Row]]) -> dict[str, pa.Table]:
         if not any(rows.values()):

@@ -50,7 +50,7 @@ def vanished_since(session: Session, resources: Iterable[Resource], begin: int) 
     """Reads the rows that no list has shown since `begin`, each once; returns how many are deleted."""
     deleted = 0
     for resource in resources:
-        if resource.kind != "root" or resource.not_loaded or resource.name in ("events", "v2_core_events"):
+        if resource.kind != "root" or resource.not_loaded or resource.shown_for is not None:
             continue
         for batch in session.provider.retrieve(
             session.client,

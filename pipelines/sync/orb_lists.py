@@ -15,7 +15,6 @@ from pipelines.state import State
 from pipelines.sync.unlisted_rows import Read, read_unlisted, tables_read_whole
 
 DRAFTS, OF_DRAFTS = "invoice_drafts", "invoices"
-NO_DELETIONS = frozenset(("webhook_events",))  # how long Orb keeps them is not documented
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,6 @@ def _to_settle(session: Session, order: Order, complete: Collection[str]) -> lis
     """The tables of which something was read whole, with the statuses of the rows that this is about, all for none."""
     whole: list[str] = []
     if order.full_refresh and not order.since and order.until is None:
-        whole = [one for one in tables_read_whole(session.catalogue, complete) if one not in NO_DELETIONS]
+        whole = tables_read_whole(session.catalogue, complete)
     drafts = [(OF_DRAFTS, ("draft",))] if DRAFTS in complete and OF_DRAFTS not in whole else []
     return [*((one, ()) for one in whole), *drafts]

@@ -24,9 +24,10 @@ from pipelines.sync.gap import EventsGap
 from pipelines.sync.lists import SyncState, followed_tables, loaded_names, loaded_resources
 from pipelines.sync.orb_lists import Loaded, load_lists
 from sources.catalogue import Resource
+from sources.fetch.event_log import NoEvents
+from sources.fetch.position import Position
 from sources.fetch.progress import Progress
-from sources.orb_api.events.reading import NoLog, pieces, reaches
-from sources.stripe_api.events.position import Position
+from sources.orb_api.events.reading import reaches
 
 What = Literal["new", "changes", "everything"]
 """What a sync reads: what is new; also what changes without being new; or everything."""
@@ -89,7 +90,6 @@ class OrbSync:
                 session.account_id,
                 "",
                 workers=session.settings.workers,
-                keep_events=False,
                 tables=followed_tables(session.catalogue, loaded_names(session)),
             ),
             session.columns,
@@ -97,7 +97,6 @@ class OrbSync:
             self._save_position,
             session.counts,
             session.provider,
-            pieces,
         )
         try:
             if not self._is_reached(position):
@@ -108,7 +107,7 @@ class OrbSync:
                 )
                 return None
             passing.run(position)
-        except (EventsGap, NoLog) as error:
+        except (EventsGap, NoEvents) as error:
             self._warn(str(error))
             return None
         return passing.report

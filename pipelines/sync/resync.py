@@ -14,8 +14,8 @@ from pipelines.sync.future_rows import future_rows
 from pipelines.sync.gap import vanished_since
 from pipelines.sync.lists import ListRuns, SyncState
 from sources.catalogue import Resource
+from sources.fetch.position import KEPT, MARGIN
 from sources.fetch.progress import Progress
-from sources.stripe_api.events.position import KEPT, MARGIN
 
 
 class Resync:

@@ -20,10 +20,13 @@ from pipelines.sync.lists import ListRuns, SyncState, followed_tables, loaded_re
 from pipelines.sync.resync import Resync
 from pipelines.sync.settings import SyncSettings
 from sources.columns.conversion_counts import ConversionCounts, Rejected, left_out
+from sources.fetch.event_log import Piece
 from sources.fetch.limiter import BudgetSpent
+from sources.fetch.position import EVENTS_PASS, Position
 from sources.fetch.values import Status
-from sources.stripe_api.events.position import EVENTS_PASS, Position
+from sources.rows import Row, Stamp
 from sources.stripe_api.events.reading import EventsDenied
+from sources.stripe_api.objects.rows import explode
 
 SyncPart = Literal["all", "events", "lists"]
 
@@ -183,16 +186,25 @@ class Sync:
                 lag=settings.events_lag,
                 overlap=settings.events_overlap,
                 workers=session.settings.workers,
-                keep_events=session.catalogue.resources["events"] in self._followed,
                 tables=followed_tables(session.catalogue, (one.name for one in self._followed)),
             ),
             session.columns,
             session.store,
             self._save_position,
             session.counts,
+            session.provider,
+            self._events_of,
         )
         self._outcome.events = passing.report
         return passing.run(position)
+
+    def _events_of(self, piece: Piece) -> dict[str, list[Row]]:
+        """Rows of the events themselves, where their list is loaded."""
+        session = self._session
+        if session.catalogue.resources["events"] not in self._followed:
+            return {}
+        stamp, counts = Stamp(session.account_id, piece.as_of, "list"), session.counts.within(EVENTS_PASS)
+        return explode("events", [dict(one) for one in piece.events], stamp, counts=counts)
 
     def _save_position(self, position: Position, denied: str | None = None) -> None:
         rejected = self._outcome.rejected

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from pipelines.session import Session
 from pipelines.warehouse.database import has_table
-from sources.catalogue import Catalogue
+from sources.catalogue import Catalogue, Resource
 from sources.changes import ObjectRef, Retrieved
 from sources.rows import merged
 
@@ -25,15 +25,20 @@ class Read:
 
 
 def tables_read_whole(catalogue: Catalogue, finished: Collection[str]) -> list[str]:
-    """The tables of which every list, each to its end, is among the `finished` resources."""
-    lists: dict[str, list[str]] = {}
+    """The tables of which every list, each to its end, is among the `finished` resources.
+
+    Without those whose objects are shown for some time only.
+    """
+    lists: dict[str, list[Resource]] = {}
     for one in catalogue.resources.values():
         if one.not_loaded is None and one.kind == "root":
-            lists.setdefault(one.table, []).append(one.name)
+            lists.setdefault(one.table, []).append(one)
     return [
         table
-        for table, names in lists.items()
-        if set(names) <= set(finished) and catalogue.tables[table].retrieve and catalogue.tables[table].parent is None
+        for table, some in lists.items()
+        if all(one.name in finished and one.shown_for is None for one in some)
+        and catalogue.tables[table].retrieve
+        and catalogue.tables[table].parent is None
     ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from sources.errors import ConnectorError
 from sources.fetch.values import Object
 from sources.fetch.windows import Window
 
@@ -23,11 +24,15 @@ class Piece:
     unusable: Sequence[Object] = ()
 
 
+class NoEvents(ConnectorError):
+    """The account has no log of events, or the key may not read it."""
+
+
 class Pieces(Protocol):
     """Reads a log: see `sources.stripe_api.events.reading.pieces`."""
 
     def __call__(
         self, client: Any, gte: int, lt: int | None, lag: int, clock: Callable[[int], None]
     ) -> Iterator[Piece]:
-        """The events created in `[gte, lt)`, unix seconds; without `lt` up to `lag` seconds ago."""
+        """The events created in `[gte, lt)`, unix seconds; without `lt` up to `lag` seconds ago. Raises NoEvents."""
         ...

@@ -8,10 +8,11 @@ from sources.events import BadEvent, BadSignature
 from sources.orb_api.catalogue import CATALOGUE
 from sources.orb_api.client.client import Client, limiter_of, read_account
 from sources.orb_api.client.settings import ClientSettings
+from sources.orb_api.events.reading import pieces
 from sources.orb_api.objects.changes import change_of, rows_of
 from sources.orb_api.objects.retrieve import retrieve
-from sources.orb_api.objects.rows import converter
-from sources.orb_api.paging.plan import fetch
+from sources.orb_api.objects.rows import converter, gone
+from sources.orb_api.paging.plan import fetch, newest_page
 from sources.provider import Provider
 
 
@@ -53,7 +54,10 @@ ORB = Provider(
     read_account=read_account,
     converter=converter,
     fetch=fetch,
+    newest_page=newest_page,
     retrieve=retrieve,
+    gone=gone,
+    pieces=pieces,
     change_of=change_of,
     rows_of=rows_of,
     verify=_not_verified,

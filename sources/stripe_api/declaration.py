@@ -50,6 +50,9 @@ DERIVED = "(derived)"
 BELOW_PARENT = "id _parent_id"
 """The key of objects whose id Stripe never uses alone, so that it may repeat below another parent."""
 
+EVENTS_KEPT = 30 * 86_400
+"""Seconds for which Stripe shows events (https://docs.stripe.com/api/events)."""
+
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -98,6 +101,7 @@ def listed(
     rate: float | None = None,
     deprecated: bool = False,
     not_loaded: str | None = None,
+    shown_for: int | None = None,
 ) -> Resource:
     """A list of the declared objects, see `Resource`. `passes` are queries as they stand in a URL: "status=all".
 
@@ -124,6 +128,7 @@ def listed(
         rate=rate,
         deprecated=deprecated,
         not_loaded=not_loaded,
+        shown_for=shown_for,
     )
 
 

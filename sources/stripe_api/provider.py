@@ -11,10 +11,11 @@ from sources.stripe_api.catalogue.fields import api_version
 from sources.stripe_api.client.account import limiter_of, read_account
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.client.settings import ClientSettings
+from sources.stripe_api.events.reading import pieces
 from sources.stripe_api.events.webhook import read_event, verify
-from sources.stripe_api.objects.changes import change_of, rows_of
+from sources.stripe_api.objects.changes import change_of, gone, rows_of
 from sources.stripe_api.objects.related import related
-from sources.stripe_api.objects.retrieve import retrieve
+from sources.stripe_api.objects.retrieve import newest_page, retrieve
 from sources.stripe_api.objects.rows import converter
 from sources.stripe_api.paging.plan import fetch
 
@@ -55,7 +56,10 @@ STRIPE = Provider(
     read_account=read_account,
     converter=converter,
     fetch=fetch,
+    newest_page=newest_page,
     retrieve=retrieve,
+    gone=lambda table, id, stamp: gone(table, {CATALOGUE.tables[table].key[0]: id}, stamp, None),
+    pieces=pieces,
     change_of=change_of,
     rows_of=rows_of,
     verify=verify,

@@ -8,12 +8,12 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import orjson
 import pyarrow as pa
 
-from sources.catalogue import Catalogue, EventType, Resource, Table
+from sources.catalogue import Catalogue, EventType, Params, Resource, Table
 from sources.changes import Change, Ignored, Retrieved
 from sources.columns.arrow import arrow_tables, count_rows
 from sources.columns.columns import Columns
@@ -21,6 +21,7 @@ from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import AuthenticationFailed, ServerFailed
 from sources.events import BadEvent, BadSignature, Event
 from sources.fetch.api_name import ApiName
+from sources.fetch.event_log import NoEvents
 from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
 from sources.fetch.limiter import Limiter
 from sources.fetch.pager import Convert, Horizon, Listing, Step, Survey, Turn
@@ -29,7 +30,7 @@ from sources.fetch.schedule import ResourceRun, Schedule
 from sources.fetch.transport import Transport
 from sources.fetch.values import Page, Reply, Request, as_of
 from sources.provider import Account, Provider
-from sources.rows import Row
+from sources.rows import Row, Stamp
 
 PLANS = Resource("plans", "/plans", "plans", ("plan",), "root", groups=("core", "default"))
 CATALOGUE = Catalogue(
@@ -144,6 +145,19 @@ def retrieve(client: Any, refs: Any, account_id: str, **_: Any) -> Iterator[list
     yield [Retrieved(ref, "unreadable", why="the toy's API shows no single plan") for ref in refs]
 
 
+def newest_page(client: ToyClient, resource: Resource, chosen: Params, since: int, until: int) -> Page:
+    request = Request(resource.path, chosen, resource.path)
+    return client.parse(request, client.send(request))
+
+
+def gone(table: str, id: str, stamp: Stamp) -> dict[str, list[Row]]:
+    return {table: [{**row({"plan_id": id}, stamp.account_id, stamp.as_of, stamp.source), "_deleted_at": stamp.as_of}]}
+
+
+def pieces(*_: Any) -> NoReturn:
+    raise NoEvents("The toy's API has no log of events.")
+
+
 def verify(body: bytes, header: str | None, secrets: Sequence[str], *, tolerance: float, now: float) -> None:
     """The toy signs the body alone: HMAC-SHA256 in hexadecimal."""
     signed = [hmac.new(secret.encode(), body, "sha256").hexdigest() for secret in secrets]
@@ -168,7 +182,10 @@ TOY = Provider(
     read_account=lambda client, told: Account(told or "toy_account", int(time.time()) - 1, 0),
     converter=converter,
     fetch=fetch,
+    newest_page=newest_page,
     retrieve=retrieve,
+    gone=gone,
+    pieces=pieces,
     change_of=change_of,
     rows_of=rows_of,
     verify=verify,

@@ -25,8 +25,9 @@ from pipelines.warehouse.database import stored_columns
 from simulator.truth import Held, held, truth
 from sources.columns.coerce import VARIANT_MARK
 from sources.columns.columns import OWN_COLUMNS, Columns
+from sources.columns.typed import object_of
 from sources.stripe_api.catalogue import CATALOGUE, TABLES, select
-from sources.stripe_api.objects.rows import comparable, object_of
+from sources.stripe_api.objects.rows import comparable
 from sources.stripe_api.provider import STRIPE
 from tests.databases import Database, Query
 from tests.pipelines.beginnings import Beginnings

@@ -17,10 +17,10 @@ from pipelines.warehouse.database import stored_columns
 from simulator.orb import OrbSimulator
 from sources.columns.coerce import canonical
 from sources.columns.columns import Columns
+from sources.columns.typed import object_of
 from sources.json_text import escaped
 from sources.orb_api.catalogue import CATALOGUE
 from sources.orb_api.provider import ORB
-from sources.stripe_api.objects.rows import object_of
 from tests.databases import Database
 
 TABLES = CATALOGUE.tables

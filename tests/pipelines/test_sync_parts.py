@@ -14,10 +14,10 @@ from pipelines.sync.settings import SyncSettings, read_sync_settings
 from sources.changes import ObjectRef
 from sources.errors import BadConfiguration, Unreachable
 from sources.fetch.limiter import BudgetSpent, Limiter, Spending
+from sources.fetch.position import KEPT, Position
 from sources.fetch.progress import Progress
 from sources.fetch.windows import Window, window
 from sources.stripe_api.catalogue import RESOURCES, select
-from sources.stripe_api.events.position import KEPT, Position
 
 DAY = 86_400
 

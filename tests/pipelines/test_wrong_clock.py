@@ -13,8 +13,8 @@ import pytest
 from pipelines.loading.run import Order, run
 from pipelines.sync.lists import SyncState
 from sources.errors import BrokenPage
+from sources.fetch.position import Position
 from sources.stripe_api.catalogue import select
-from sources.stripe_api.events.position import Position
 from tests.pipelines.mirror import START, Mirror
 
 HOURS = 6 * 3_600

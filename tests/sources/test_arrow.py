@@ -18,11 +18,10 @@ from sources.columns.arrow import ARROW_TYPES, arrow_tables, concat, nbytes
 from sources.columns.coerce import INT64, fit, variant_column
 from sources.columns.columns import OWN_COLUMNS, Columns, all_columns
 from sources.columns.conversion_counts import ConversionCounts
-from sources.columns.typed import typed_rows
+from sources.columns.typed import object_of, typed_rows
 from sources.rows import Stamp
 from sources.stripe_api.catalogue import CATALOGUE, TABLES
 from sources.stripe_api.catalogue.fields import fields_of
-from sources.stripe_api.objects.rows import object_of
 from tests.sources.json_values import decimals, floats, identical, instants, integers, strings, values
 from tests.sources.test_rows import MANY_VALUES, assert_same_object, batches, exploded
 

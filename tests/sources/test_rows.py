@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from sources.columns.columns import OWN_COLUMNS, Columns
 from sources.columns.conversion_counts import ConversionCounts
-from sources.columns.typed import typed_rows
+from sources.columns.typed import object_of, typed_rows
 from sources.errors import BrokenPage
 from sources.rows import Stamp
 from sources.stripe_api.catalogue import CATALOGUE, TABLES
 from sources.stripe_api.catalogue.fields import fields_of
-from sources.stripe_api.objects.rows import comparable, explode, object_of, set_marker, tombstone
+from sources.stripe_api.objects.rows import comparable, explode, set_marker, tombstone
 from tests.sources.json_values import escaped, identical, in_digits, strings, values
 
 STAMP = Stamp("acct_1", 1_760_000_000, "list")

@@ -9,8 +9,9 @@ from pipelines.warehouse.database import stored_columns
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from simulator import Simulator
 from sources.columns.columns import Columns
+from sources.columns.typed import object_of
 from sources.stripe_api.catalogue import CATALOGUE, TABLES
-from sources.stripe_api.objects.rows import comparable, object_of
+from sources.stripe_api.objects.rows import comparable
 
 Key = tuple[Any, ...]
 

@@ -26,8 +26,13 @@ def _root(
     passes: tuple[Params, ...] = ((),),
     limit: int = 100,
     groups: tuple[str, ...] = ("default",),
+    statuses: tuple[str, ...] = (),
+    shown_for: int | None = None,
 ) -> Resource:
-    """A list without a parent. `filtered_by` is the field that its filter by time and its order go by."""
+    """A list without a parent. `filtered_by` is the field that its filter by time and its order go by.
+
+    With `statuses`, one pass asks for the objects that have one of these.
+    """
     return Resource(
         name or table,
         f"/v1/{path or table}",
@@ -36,10 +41,12 @@ def _root(
         "root",
         created="iso" if filtered_by else "none",
         limit=limit,
-        passes=passes,
+        passes=(tuple(("status[]", one) for one in statuses),) if statuses else passes,
         newest_first=newest_first and filtered_by is not None,
         created_field=filtered_by,
         groups=groups,
+        shown_for=shown_for,
+        statuses=statuses,
     )
 
 
@@ -83,12 +90,12 @@ LISTS = (
     ),
     # Without a status, drafts and void invoices are hidden. Drafts are dated at the end of their period, which lies in
     # the future, and change until they are issued: all of them are read each time.
-    _root("invoice", "invoices", name="invoice_drafts", passes=_each_of("status[]", "draft"), groups=CORE),
+    _root("invoice", "invoices", name="invoice_drafts", statuses=("draft",), groups=CORE),
     _root(
         "invoice",
         "invoices",
         filtered_by="invoice_date",
-        passes=(tuple(("status[]", one) for one in ("issued", "paid", "synced", "void")),),
+        statuses=("issued", "paid", "synced", "void"),
         groups=CORE,
     ),
     _root("credit_note", "credit_notes", filtered_by="created_at", groups=CORE),
@@ -111,8 +118,8 @@ LISTS = (
     _root("license_type", "license_types"),
     _root("subscription_change", "subscription_changes", passes=_each_of("status", "pending", "applied", "cancelled")),
     _root("webhook_endpoint", "webhook_endpoints"),
-    # The log of events is in Orb's documentation, and not in the SDK.
-    _root("webhook_event", "webhook_events", filtered_by="created_at", groups=()),
+    # The log of events is in Orb's documentation, which does not say how long it goes back, and not in the SDK.
+    _root("webhook_event", "webhook_events", filtered_by="created_at", groups=(), shown_for=0),
     _each("alerts", "alerts", "alert", Parent("customers", "customer_id", "query")),
     _each(
         "subscription_alerts", "alerts", "alert", Parent("subscriptions", "subscription_id", "query"), table="alerts"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from sources.errors import BrokenPage, ConnectorError, RequestRefused, SkipResource
-from sources.fetch.event_log import Piece
+from sources.fetch.event_log import NoEvents, Piece
 from sources.fetch.values import Object, Page
 from sources.fetch.windows import window
 from sources.orb_api.catalogue import CATALOGUE
@@ -20,14 +20,10 @@ LOG = CATALOGUE.resources["webhook_events"]
 PIECE = 5_000  # events whose changes are decided and stored together
 
 
-class NoLog(ConnectorError):
-    """The account has no log of events, or the key may not read it."""
-
-
 def pieces(client: Client, gte: int, lt: int | None, lag: int, clock: Callable[[int], None]) -> Iterator[Piece]:
     """The payloads of events created in `[gte, lt)`; without `lt` up to `lag` seconds ago. `clock` is told Orb's.
 
-    What was read before an error is given before that is raised. Raises NoLog, and what the client raises.
+    What was read before an error is given before that is raised. Raises NoEvents, and what the client raises.
     """
     query = Query(LOG, bounds(LOG, gte, lt))
     events: list[Object] = []
@@ -75,4 +71,4 @@ def _page(client: Client, query: Query) -> Page:
     except (SkipResource, RequestRefused) as refused:
         if query.cursor is not None and not isinstance(refused, SkipResource):
             raise
-        raise NoLog(f"The log of events cannot be read, so this run goes by the lists alone. {refused}") from refused
+        raise NoEvents(f"The log of events cannot be read, so this run goes by the lists alone. {refused}") from refused

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from sources.catalogue import Parent, Resource
-from sources.errors import BadConfiguration
+from sources.catalogue import Params, Parent, Resource
+from sources.errors import BadConfiguration, RequestRefused
 from sources.fetch.client import endpoint_of
 from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
 from sources.fetch.pager import Convert, Horizon, Pager, Survey
 from sources.fetch.progress import Progress, pass_key
 from sources.fetch.schedule import ResourceRun, Schedule
+from sources.fetch.values import Page
 from sources.orb_api.client.client import Client
 from sources.orb_api.paging.lists import ListPager
-from sources.orb_api.paging.pages import ORB_BEGAN
+from sources.orb_api.paging.pages import ORB_BEGAN, Query, bounds
 from sources.orb_api.paging.windows import WindowPager
 
 
@@ -60,3 +61,15 @@ def resource_run(resource: Resource, progress: Progress, since: int, until: int,
             windows = progress.remaining(key, since, until)
             pagers += [WindowPager(resource, key, params, window, survey) for window in windows]
     return ResourceRun(resource, endpoint_of(resource.path), None, pagers, survey)
+
+
+def newest_page(client: Client, resource: Resource, chosen: Params, since: int, until: int) -> Page:
+    """The newest objects of one pass over a list that are dated in `[since, until)`, as many as one page may have."""
+    query = Query(resource, (*chosen, *bounds(resource, since, until)))
+    while True:
+        request = query.request()
+        try:
+            return client.page(request.path, request.params, endpoint=request.endpoint)
+        except RequestRefused as error:
+            if not query.asks_for_less(error):
+                raise

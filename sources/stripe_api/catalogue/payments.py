@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from sources.catalogue import Gate
-from sources.stripe_api.declaration import BELOW_PARENT, declare, for_each, line_items, listed, singleton, without_table
+from sources.stripe_api.declaration import (
+    BELOW_PARENT,
+    EVENTS_KEPT,
+    declare,
+    for_each,
+    line_items,
+    listed,
+    singleton,
+    without_table,
+)
 
 CUSTOMER = for_each("customers", "customer")
 # Refusals, here and in the other areas, are quoted from public reports of accounts that lack the product.
@@ -173,7 +182,7 @@ OBJECTS = (
         events="canceled challenge_started errored failed requires_challenge requires_submission succeeded",
     ),
     # --- Events and files
-    declare("event", listed("/v1/events", created="unix"), ids="evt_"),
+    declare("event", listed("/v1/events", created="unix", shown_for=EVENTS_KEPT), ids="evt_"),
     declare(
         "file",
         listed("/v1/files", created="unix", rate=20),

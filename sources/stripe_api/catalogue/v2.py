@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from sources.catalogue import Gate
-from sources.stripe_api.declaration import declare, for_each, listed
+from sources.stripe_api.declaration import EVENTS_KEPT, declare, for_each, listed
 
 ACCOUNTS = Gate("Accounts v2", ("Accounts v2 is not enabled for your", "isn't available in test mode"))
 listed_v2 = partial(listed, gate=Gate("API v2"))
@@ -25,7 +25,7 @@ OBJECTS = (
         parent_field="account",
         ids="person_",
     ),
-    declare("v2.core.event", listed_v2("/v2/core/events", created="iso"), ids="evt_"),
+    declare("v2.core.event", listed_v2("/v2/core/events", created="iso", shown_for=EVENTS_KEPT), ids="evt_"),
     declare("v2.core.event_destination", listed_v2("/v2/core/event_destinations"), ids="ed_"),
     declare("v2.core.vault.gb_bank_account", money("/v2/core/vault/gb_bank_accounts"), ids="gbba_"),
     declare("v2.core.vault.us_bank_account", money("/v2/core/vault/us_bank_accounts"), ids="usba_"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from sources.catalogue import LAST_SECOND
 from sources.errors import BrokenPage, ConnectorError, ObjectMissing, SkipResource
-from sources.fetch.event_log import Piece
+from sources.fetch.event_log import NoEvents, Piece
 from sources.fetch.values import Object, Page
 from sources.fetch.windows import window
 from sources.stripe_api.catalogue import RESOURCES
@@ -18,7 +18,7 @@ EVENTS = RESOURCES["events"]
 PIECE = 5_000  # events whose changes are decided and stored together
 
 
-class EventsDenied(ConnectorError):
+class EventsDenied(NoEvents):
     """The key may not read events. `refusal` is what the request raised."""
 
     def __init__(self, denied: SkipResource) -> None:

@@ -99,6 +99,14 @@ def retrieve_one(client: Client, ref: ObjectRef, account_id: str, entries: Conve
     return Retrieved(ref, "gone" if is_gone else "read", rows, shown)
 
 
+def newest_page(client: Client, resource: Resource, chosen: Params, since: int, until: int) -> Page:
+    """The newest objects of one pass over a list that were created in `[since, until)`, with their lists whole."""
+    params = (*list_params(resource, TABLES, chosen), *created_params(resource.created, since, until))
+    page = client.page(resource.path, params, denied=resource.denied)
+    completed(client, resource.table, page)
+    return page
+
+
 def completed(client: Client, table: str, page: Page) -> None:
     """Pages the embedded lists of a page's objects to their ends, in place."""
     completion = Completion(table, Step(None), page, TABLES)

@@ -1,4 +1,4 @@
-"""Stripe objects -> plain rows of tables, and a row's values -> Stripe's object again. The only place that knows both.
+"""Stripe objects -> plain rows of tables, and objects as rows give them back. The only place that knows both.
 
 Lists that fill a table of their own are moved there. Knows no HTTP, no Arrow, no database.
 
@@ -20,7 +20,7 @@ from sources.rows import ClosedSets, Row, Stamp
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.catalogue.fields import fields_of
 from sources.stripe_api.objects.embedded import id_in, key_columns_of, key_problem, take, take_expanded
-from sources.stripe_api.objects.typed import comparable, object_of
+from sources.stripe_api.objects.typed import comparable
 
 if TYPE_CHECKING:
     from sources.columns.columns import Columns
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sources.fetch.pager import Convert
     from sources.stripe_api.catalogue import Table
 
-__all__ = ["Row", "Stamp", "comparable", "converter", "explode", "object_of", "set_marker", "tombstone"]
+__all__ = ["Row", "Stamp", "comparable", "converter", "explode", "set_marker", "tombstone"]
 
 _STUB_FIELDS = 5
 """Stripe's deletion stubs have `id`, `object`, `deleted` and at most two more (`currency`; `device_type` and

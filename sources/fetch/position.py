@@ -1,7 +1,7 @@
-"""How far the events of an account have been applied, as windows of `created`, and what is left to read. Pure.
+"""How far the events of an account have been applied, as windows of their creation, and what is left to read. Pure.
 
-Stripe keeps events for thirty days and shows the newest ones late and out of order: a pass keeps a lag to now, and the
-next one reads an overlap again (https://docs.stripe.com/api/events). Knows no request and no database.
+Logs of events show the newest ones late and out of order: a pass keeps a lag to now, and the next one reads an overlap
+again (Stripe: https://docs.stripe.com/api/events). Knows no request, no provider and no database.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ EVENTS_PASS = "events_pass"
 """The name under which what a pass over the events leaves out is noted."""
 
 KEPT = 30 * 86_400
+"""Seconds for which events can be relied on: Stripe keeps them for thirty days, Orb does not say for how long."""
 MARGIN = 3_600  # an event may expire while a pass is under way
 
 
