@@ -7,18 +7,21 @@ from typing import Any
 
 from pipelines.check.check import Check, CheckOrder
 from pipelines.check.report import CheckReport
-from pipelines.configuration.settings import Settings
+from pipelines.configuration.settings import CommonSettings
 from pipelines.session import open_session
 from pipelines.sync.lists import loaded_resources
 from pipelines.sync.parts import drop_staging, scope_of
 from pipelines.warehouse.database import Database
+from sources.provider import Provider
+from sources.stripe_api.provider import STRIPE
 
 
 def check_account(
-    settings: Settings,
+    settings: CommonSettings,
     names: Sequence[str] = (),
     window: tuple[int, int | None] = (0, None),
     *,
+    provider: Provider = STRIPE,
     sample: int | None = None,
     dry_run: bool = False,
     budget: int | None = None,
@@ -33,9 +36,16 @@ def check_account(
     Raises what a session raises.
     """
     since, until = window
-    scope = scope_of("check", settings.stripe_account)
+    scope = scope_of("check", settings.told_account)
     with open_session(
-        settings, "stripe_check", budget=budget, scope=scope, asked=asked, run_id=run_id, opened=opened
+        settings,
+        f"{provider.name}_check",
+        provider=provider,
+        budget=budget,
+        scope=scope,
+        asked=asked,
+        run_id=run_id,
+        opened=opened,
     ) as session:
         order = CheckOrder(
             resources=loaded_resources(session, names), since=since, until=until, sample=sample, dry_run=dry_run

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.stripe_check import ReportFile
+from pipelines.checks import ReportFile
 from pipelines.sync.parts import scope_of
 from tests import processes
 from tests.pipelines.mirror import Mirror
