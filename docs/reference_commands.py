@@ -21,6 +21,7 @@ COMMANDS = (
     ("python pipelines/stripe_report.py", "pipelines.stripe_report"),
     ("python pipelines/orb_full.py", "pipelines.orb_full"),
     ("python pipelines/orb_sync.py", "pipelines.orb_sync"),
+    ("python pipelines/orb_check.py", "pipelines.orb_check"),
     ("python pipelines/orb_object.py", "pipelines.orb_object"),
     ("python -m webhook_sink", "webhook_sink.__main__"),
     ("python -m simulator", "simulator.cli"),
@@ -32,7 +33,7 @@ def commands_page() -> str:
     return page(
         "Commands",
         "`stripe-elt` is one command for all of them: `stripe-elt full`, `sync`, `check`, `object`, `orb-full`,"
-        " `orb-sync` and `orb-object` are the scripts in `pipelines/`, and `stripe-elt sink`, `replay`, `endpoint` and"
+        " `orb-sync`, `orb-check` and `orb-object` are the scripts in `pipelines/`, and `stripe-elt sink`, `replay`, `endpoint` and"
         " `follow` are those of `python -m webhook_sink`. They have the same options. `stripe-elt --help` lists all"
         " commands, and each command prints its options with `--help`.",
         *(part for command, module in COMMANDS for part in _command(command, importlib.import_module(module))),

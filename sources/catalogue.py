@@ -264,6 +264,11 @@ class Catalogue:
         found |= dict.fromkeys(one.table for name in found for one in self.tables[name].expanded)
         return tuple(found)
 
+    def shown_by(self, table: str) -> list[Resource]:
+        """The lists that show rows of a table and need no parent: its own, and those whose objects bring some along."""
+        lists = [one for one in self.resources.values() if one.kind == "root" and one.not_loaded is None]
+        return [one for one in lists if table in self.filled_with(one.table)]
+
     def tables_of_object(self, object_name: str) -> tuple[str, ...]:
         """Tables that can hold objects with this `object` value: none, one, or several (cards, items)."""
         return tuple(name for name, table in self.tables.items() if object_name in table.objects)

@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, Command] = {
     "forget": Command("stripe_elt.forget", "overwrite what is held of a customer, and keep it out"),
     "orb-full": Command("pipelines.orb_full", "load an Orb account; later runs load what is new"),
     "orb-sync": Command("pipelines.orb_sync", "bring the tables of an Orb account up to date"),
+    "orb-check": Command("pipelines.orb_check", "compare the tables of an Orb account with Orb, and repair them"),
     "orb-object": Command("pipelines.orb_object", "load single objects of an Orb account by id"),
     "status": Command("stripe_elt.status", "how fresh the tables are"),
     "doctor": Command("stripe_elt.doctor", "check the key, the database, the settings and the endpoint"),

@@ -29,6 +29,7 @@ NEEDED = (
     "pipelines.check.check",
     "pipelines.configuration.orb_settings",
     "pipelines.loading.loader",
+    "pipelines.orb_check",
     "pipelines.orb_full",
     "pipelines.orb_object",
     "pipelines.orb_sync",

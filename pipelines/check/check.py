@@ -15,13 +15,13 @@ import pyarrow as pa
 
 from pipelines.check.drift_candidates import DriftCandidates
 from pipelines.check.report import CheckReport
-from pipelines.check.unlisted import Unlisted
+from pipelines.check.unlisted import Unlisted, other_lists
 from pipelines.loading.parents import StoredParents
 from pipelines.session import Session
 from pipelines.sync.future_rows import future_rows
 from pipelines.terminal.process import raise_if_interrupted
 from pipelines.warehouse.stored_rows import StoredRows
-from sources.catalogue import Catalogue, Resource
+from sources.catalogue import Resource
 from sources.columns.conversion_counts import Rejected, left_out
 from sources.errors import RequestRefused, RetryLater, SkipResource
 from sources.fetch.fetch import Chunk, Failed, Finished
@@ -61,15 +61,6 @@ def sampled(
             yield Sampled(Listing(page.objects, page.as_of), min(bottom, top), top)
 
 
-def shown_elsewhere(catalogue: Catalogue) -> frozenset[str]:
-    """Tables of lists without a filter by time whose rows come inside the objects of other lists too."""
-    lists = [one for one in catalogue.resources.values() if one.kind == "root" and one.not_loaded is None]
-    whole = {one.table for one in lists if one.created == "none" and catalogue.tables[one.table].parent is None}
-    return frozenset(
-        table for one in lists for table in catalogue.filled_with(one.table) if table != one.table and table in whole
-    )
-
-
 HELD_ROWS = 20_000  # differing rows that are held before they are settled
 
 
@@ -97,10 +88,10 @@ class Check:
         self._now = session.clock()
         self._until = min(order.until or self._now - order.lag, self._now - order.lag)
         self._began = self._stored.now()
+        self._whole: set[str] = set()  # names of lists that were read from their beginning up to `until`
         self._candidates = DriftCandidates(session, self._stored, self._began)
         self._unlisted = Unlisted(session, self._stored, self._began, self._now)
         self._seen: dict[str, set[Key]] = {one.table: set() for one in order.resources}
-        self._shown_elsewhere = shown_elsewhere(session.catalogue)
         self.report = CheckReport(
             uuid.uuid4().hex,
             session.account_id,
@@ -171,6 +162,8 @@ class Check:
                     finished.append(by_name[one.resource])
         for name in open_ones:
             self.report.incomplete[name] = "the request budget is spent"
+        if not self._order.since:
+            self._whole |= {one.name for one in finished}
         for each in finished:  # now that all lists have shown what they show of its table
             self._look_for_unlisted(each, self._order.since, self._until)
 
@@ -214,9 +207,10 @@ class Check:
     def _look_for_unlisted(self, resource: Resource, since: int, until: int) -> None:
         """Rows of a list's table that the list, read to its end, does not show.
 
-        A sample does not see all of what other objects show of the table, such as the prices inside plans.
+        They are left alone where the objects of another list, not read whole, show rows of the table too: the prices in
+        plans, say.
         """
-        if self._order.sample is not None and resource.table in self._shown_elsewhere:
+        if other_lists(self._session.catalogue, resource) - self._whole:
             return
         for one in self._unlisted.judge(resource, self._seen[resource.table], since, until):
             if one.finding is None or one.finding.drift == "stale":

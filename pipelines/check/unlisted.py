@@ -15,7 +15,7 @@ import pyarrow as pa
 from pipelines.check.compare import Finding, differing
 from pipelines.session import Session
 from pipelines.warehouse.stored_rows import StoredRows
-from sources.catalogue import Resource
+from sources.catalogue import Catalogue, Resource
 from sources.changes import ObjectRef, Retrieved
 from sources.columns.arrow import arrow_tables
 from sources.fetch.position import MARGIN
@@ -32,6 +32,16 @@ class Judged:
     table: str
     finding: Finding | None
     tables: dict[str, pa.Table]
+
+
+def other_lists(catalogue: Catalogue, resource: Resource) -> set[str]:
+    """Names of the lists whose objects bring rows of this list's table along, such as prices inside plans.
+
+    None where the rows of this list are told apart: by the time that it is filtered by, or as those without a parent.
+    """
+    if resource.created != "none" or catalogue.tables[resource.table].parent is not None:
+        return set()
+    return {one.name for one in catalogue.shown_by(resource.table) if one.table != resource.table}
 
 
 class Unlisted:
@@ -69,6 +79,9 @@ class Unlisted:
             where += " AND _parent_id IS NULL"
         if resource.shown_for is not None:
             since = max(since, self._now - resource.shown_for + MARGIN)
+        if other_lists(self._session.catalogue, resource):  # one of its objects may have been made later
+            where += " AND _as_of < %s"
+            parameters.append(datetime.fromtimestamp(until, UTC))
         if resource.statuses:
             where += f" AND status IN ({', '.join(['%s'] * len(resource.statuses))})"
             parameters += resource.statuses

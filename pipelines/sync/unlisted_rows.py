@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from pipelines.session import Session
 from pipelines.warehouse.database import has_table
-from sources.catalogue import Catalogue, Resource
+from sources.catalogue import Catalogue
 from sources.changes import ObjectRef, Retrieved
 from sources.rows import merged
 
@@ -25,20 +25,18 @@ class Read:
 
 
 def tables_read_whole(catalogue: Catalogue, finished: Collection[str]) -> list[str]:
-    """The tables of which every list, each to its end, is among the `finished` resources.
+    """The tables of which every list that shows rows, each to its end, is among the `finished` resources.
 
     Without those whose objects are shown for some time only.
     """
-    lists: dict[str, list[Resource]] = {}
-    for one in catalogue.resources.values():
-        if one.not_loaded is None and one.kind == "root":
-            lists.setdefault(one.table, []).append(one)
+    own = {one.table for one in catalogue.resources.values() if one.not_loaded is None and one.kind == "root"}
     return [
-        table
-        for table, some in lists.items()
-        if all(one.name in finished and one.shown_for is None for one in some)
-        and catalogue.tables[table].retrieve
-        and catalogue.tables[table].parent is None
+        name
+        for name, table in catalogue.tables.items()
+        if name in own
+        and table.retrieve
+        and table.parent is None
+        and all(one.name in finished and one.shown_for is None for one in catalogue.shown_by(name))
     ]
 
 

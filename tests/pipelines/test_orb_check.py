@@ -119,7 +119,7 @@ def test_changes_that_no_sync_has_applied_yet_are_no_drift(orb_mirrored: Made) -
 
 
 def test_each_list_of_invoices_answers_for_its_own_rows(orb_mirrored: Made) -> None:
-    """Checked alone, it neither takes the rows of the other one for deleted, nor reads them."""
+    """Checked alone, it neither takes the rows of the other one for deleted, nor reads them. Nor do prices' plans'."""
     mirror = orb_mirrored(customers=8)
     account = mirror.sim.account
     mirror.load()
@@ -131,6 +131,8 @@ def test_each_list_of_invoices_answers_for_its_own_rows(orb_mirrored: Made) -> N
         report = mirror.check(name)
         assert drifts(report) == {("invoices", id, "vanished")}
         assert report.requests == 3  # the clock, the list, what it does not show
+    assert mirror.check("prices").findings == []
+    assert mirror.load("prices", full_refresh=True).unlisted.rows == 0
     assert mirror.differences() == []
 
 
