@@ -33,9 +33,9 @@ def commands_page() -> str:
     return page(
         "Commands",
         "`stripe-elt` is one command for all of them: `stripe-elt full`, `sync`, `check`, `object`, `orb-full`,"
-        " `orb-sync`, `orb-check` and `orb-object` are the scripts in `pipelines/`, and `stripe-elt sink`, `replay`, `endpoint` and"
-        " `follow` are those of `python -m webhook_sink`. They have the same options. `stripe-elt --help` lists all"
-        " commands, and each command prints its options with `--help`.",
+        " `orb-sync`, `orb-check` and `orb-object` are the scripts in `pipelines/`, and `stripe-elt sink`, `replay`,"
+        " `endpoint` and `follow` are those of `python -m webhook_sink`. They have the same options."
+        " `stripe-elt --help` lists all commands, and each command prints its options with `--help`.",
         *(part for command, module in COMMANDS for part in _command(command, importlib.import_module(module))),
     )
 

@@ -12,6 +12,7 @@ from pipelines.full import report
 from pipelines.session import Session, new_run_id, open_session
 from pipelines.sync.orb_lists import Loaded
 from pipelines.sync.orb_sync import Synced
+from pipelines.sync.report import say_lacking
 from pipelines.terminal.output import Report
 from pipelines.warehouse.problems import database_problems
 from sources.columns.conversion_counts import left_out
@@ -20,11 +21,11 @@ from sources.orb_api.provider import ORB
 
 @contextmanager
 def orb_session(
-    settings: OrbSettings, command: str, asked: Mapping[str, Any], *, clock: bool = True
+    settings: OrbSettings, command: str, asked: Mapping[str, Any], *, clock: bool = True, budget: int | None = None
 ) -> Iterator[Session]:
     """A session of the whole dataset. The key of its run ends with the account, by which `OrbSync` finds it."""
     run_id = f"{new_run_id()}-{settings.account_id}"
-    opening = open_session(settings, command, provider=ORB, clock=clock, run_id=run_id, asked=asked)
+    opening = open_session(settings, command, provider=ORB, clock=clock, run_id=run_id, asked=asked, budget=budget)
     with database_problems(), opening as session:
         session.state.close_abandoned()
         with session.noting_failure():
@@ -44,8 +45,18 @@ def report_lists(session: Session, loaded: Loaded, *, is_sync: bool = False, deb
     return Report(code, {**loaded.outcome.to_json(), **told})
 
 
-def report_sync(session: Session, synced: Synced, *, debug: bool = False) -> Report:
-    """What a sync has done, on stdout; what went wrong, on stderr."""
+def report_sync(session: Session, synced: Synced, *, strict: bool = False, debug: bool = False) -> Report:
+    """What a sync has done, on stdout; what went wrong, on stderr. `strict`: what the account lacks is an error."""
+    report = _report_sync(session, synced, debug=debug)
+    told = {**report.value, "requests": session.spending.spent, "stopped": synced.stopped, "lacking": synced.lacking}
+    if synced.stopped:
+        say(synced.stopped)
+    if strict:
+        say_lacking(synced.lacking)
+    return Report(max(report.code, SOME_FAILED if strict and synced.lacking else ALL_WELL), told)
+
+
+def _report_sync(session: Session, synced: Synced, *, debug: bool) -> Report:
     told: dict[str, Any] = {"reads": synced.what}
     if (events := synced.events) is not None:
         print(

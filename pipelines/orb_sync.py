@@ -29,6 +29,7 @@ from pipelines.cli import (
     run_command,
     say,
 )
+from pipelines.syncs import add_sync_options, rounds
 from pipelines.terminal.output import Report
 from pipelines.warehouse.problems import AlreadyRunning
 from sources.command_line import Parser
@@ -45,13 +46,7 @@ def _parser(prog: str = "orb_sync.py") -> argparse.ArgumentParser:
     parser = Parser(prog=prog, description="Brings the tables of an Orb account up to date: the scheduled run.")
     add_database_options(parser, dataset="orb")
     add_output_options(parser)
-    parser.add_argument(
-        "--resources",
-        nargs="+",
-        metavar="NAME",
-        default=[],
-        help="names or groups (default: what was loaded before)",
-    )
+    add_sync_options(parser)
     parser.add_argument("--reads", choices=READS, help="what to read now, whatever is due")
     return parser
 
@@ -65,13 +60,22 @@ def _sync(options: argparse.Namespace) -> Report:
     names = resources_of(options, CATALOGUE)
     settings = read_orb_settings(**given_of(options))
     log_as(options, settings)
-    try:
-        with orb_session(settings, "orb_sync", asked_of(options, "resources", "reads"), clock=False) as session:
-            synced = OrbSync(session, settings, say, names).run(options.reads)
-            lists = synced.lists.outcome if synced.lists is not None else None
-            has_failed = lists is not None and bool(lists.failed or lists.error)
-            session.end("partial" if has_failed or session.counts.rejected() else "complete")
-    except AlreadyRunning as error:  # the other run does the work
-        say(error)
-        return Report(ALL_WELL, {"error": str(error)})
-    return report_sync(session, synced, debug=options.debug)
+    last = Report(ALL_WELL, {})
+
+    def once() -> int:
+        nonlocal last
+        asked, budget = asked_of(options, "resources", "reads", "requests_budget"), options.requests_budget
+        try:
+            with orb_session(settings, "orb_sync", asked, clock=False, budget=budget) as session:
+                synced = OrbSync(session, settings, say, names).run(options.reads)
+                lists = synced.lists.outcome if synced.lists is not None else None
+                has_failed = lists is not None and bool(lists.failed or lists.error)
+                is_partial = has_failed or synced.stopped or session.counts.rejected()
+                session.end("partial" if is_partial else "complete", synced.stopped)
+            last = report_sync(session, synced, strict=options.strict, debug=options.debug)
+        except AlreadyRunning as error:  # the other run does the work
+            say(error)
+            last = Report(ALL_WELL, {"error": str(error)})
+        return last.code
+
+    return Report(rounds(once, options), last.value)

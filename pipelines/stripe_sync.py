@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,20 +29,15 @@ from pipelines.cli import (
     resources_of,
     run_command,
     say,
-    seconds,
     settings_of,
-    whole_number,
 )
+from pipelines.syncs import add_sync_options, rounds
 from pipelines.terminal.output import Report
-from pipelines.warehouse.problems import DatabaseProblem
 from sources.command_line import Parser
-from sources.errors import RetryLater
 
 if TYPE_CHECKING:
     from pipelines.configuration.settings import Settings
     from pipelines.sync.settings import SyncSettings
-
-FOLLOW_SECONDS = 60.0
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "stripe_sync.py") -> int:
@@ -56,28 +51,8 @@ def _parser(prog: str = "stripe_sync.py") -> argparse.ArgumentParser:
         description="Brings the tables up to date: first events, then the lists whose changes events do not report.",
     )
     add_common_options(parser)
-    parser.add_argument(
-        "--resources",
-        nargs="+",
-        metavar="NAME",
-        default=[],
-        help="names, or the groups core, default and all (default: the resources that were loaded before)",
-    )
-    parser.add_argument(
-        "--requests-budget", type=whole_number, metavar="N", help="spend at most N requests for each account, then stop"
-    )
-    parser.add_argument(
-        "--follow",
-        nargs="?",
-        type=seconds,
-        const=FOLLOW_SECONDS,
-        metavar="TIME",
-        help=f"keep running, with this time between two rounds: 90s, 30m, or seconds (default: {FOLLOW_SECONDS:.0f})",
-    )
+    add_sync_options(parser)
     add_dry_run(parser)
-    parser.add_argument(
-        "--strict", action="store_true", help="treat a resource that the account or the key lacks as an error"
-    )
     return parser
 
 
@@ -98,7 +73,7 @@ def _sync(options: argparse.Namespace) -> Report:
             settings, sync_settings, names, budget=budget, strict=strict, debug=debug, asked=asked, told=told
         )
 
-    return Report(once() if options.follow is None else follow(once, options.follow), told)
+    return Report(rounds(once, options), told)
 
 
 def _dry_run(settings: Settings, sync_settings: SyncSettings, names: Sequence[str]) -> Report:
@@ -151,14 +126,3 @@ def sync_once(
         return report(outcome, strict=strict)
 
     return for_each_account(settings, sync, debug=debug)
-
-
-def follow(once: Callable[[], int], seconds: float, sleep: Callable[[float], object] = time.sleep) -> int:
-    """Rounds until it is interrupted. What may pass by the next round is said and survived."""
-    while True:
-        try:
-            once()
-            sys.stdout.flush()  # who follows reads along, also through a pipe
-        except (RetryLater, DatabaseProblem) as error:
-            say(f"{error} Trying again in {seconds:.0f} seconds.")
-        sleep(seconds)

@@ -22,11 +22,13 @@ from pipelines.sync.cadence import Due, reopened
 from pipelines.sync.events_pass import EventsPass, PassSettings, Report
 from pipelines.sync.gap import EventsGap
 from pipelines.sync.lists import SyncState, followed_tables, loaded_names, loaded_resources
-from pipelines.sync.orb_lists import Loaded, load_lists
+from pipelines.sync.orb_lists import Loaded, Refresh, load_lists
 from sources.catalogue import Resource
 from sources.fetch.event_log import NoEvents
+from sources.fetch.limiter import BudgetSpent
 from sources.fetch.position import Position
 from sources.fetch.progress import Progress
+from sources.fetch.values import ResourceStatus
 from sources.orb_api.events.reading import reaches
 
 What = Literal["new", "changes", "everything"]
@@ -42,11 +44,17 @@ WITHOUT_EVENTS = frozenset(("subscriptions",))
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """What came of a sync: of its events, None where it went without, and of its lists, None where none was due."""
+    """What came of a sync: of its events, None where it went without, and of its lists, None where none was due.
+
+    `lacking` are the resources that the account does not have, as far as is known; `stopped` says why the sync ended
+    early, where the budget of requests was spent.
+    """
 
     what: What
     events: Report | None
     lists: Loaded | None
+    lacking: tuple[str, ...] = ()
+    stopped: str | None = None
 
 
 class OrbSync:
@@ -61,6 +69,8 @@ class OrbSync:
         self._session, self._settings, self._warn = session, settings, warn
         self._resources = loaded_resources(session, names)
         self._state = SyncState(session)
+        self._events: Report | None = None
+        self._has_log = True
 
     def due(self) -> What:
         """What has to be read now, by when the syncs before have read the same."""
@@ -71,19 +81,30 @@ class OrbSync:
     def run(self, what: What | None = None) -> Synced:
         """Reads what is due. Raises what stops a run; errors of single lists are in the outcome."""
         what = what or self.due()
-        events = self._apply_events()
-        if what == "new" and events is not None:
-            return Synced(what, events, None)
-        return Synced(what, events, self._read_lists(what, has_events=events is not None))
+        lists, stopped = None, None
+        try:
+            self._apply_events()
+            if what != "new" or self._events is None:
+                lists = self._read_lists(what, has_events=self._events is not None)
+                stopped = lists.stopped
+        except BudgetSpent as spent:
+            stopped = str(spent)
+        return Synced(what, self._events, lists, self._lacking(), stopped)
+
+    def _lacking(self) -> tuple[str, ...]:
+        self._state.read()
+        known = self._state.resources
+        found = [one.name for one in self._resources if one.name in known and known[one.name].status == "skipped"]
+        return tuple(found if self._has_log else dict.fromkeys(["webhook_events", *found]))
 
     # --- events -------------------------------------------------------------------------------------------------------
 
-    def _apply_events(self) -> Report | None:
-        """Applies the events since the last run; None where that cannot be done."""
+    def _apply_events(self) -> None:
+        """Applies the events since the last run, as far as that can be done, and notes what came of it."""
         session = self._session
         position = self._position()
         if position is None:
-            return None
+            return
         passing = EventsPass(
             session.client,
             PassSettings(
@@ -105,12 +126,12 @@ class OrbSync:
                     f"Orb's log shows no event from before {since:%Y-%m-%d %H:%M} UTC, so that events may be missing in"
                     " it. This run goes by the lists."
                 )
-                return None
+                return
+            self._events = passing.report
             passing.run(position)
         except (EventsGap, NoEvents) as error:
             self._warn(str(error))
-            return None
-        return passing.report
+            self._events, self._has_log = None, not isinstance(error, NoEvents)
 
     def _position(self) -> Position | None:
         """The saved position; after a load, the moment since which all of it is right; None where nothing is."""
@@ -137,13 +158,35 @@ class OrbSync:
         if what == "changes":
             if has_events:
                 resources = [one for one in resources if one.created == "none" or one.name in WITHOUT_EVENTS]
-            self._reopen(resources)
+            if not self._was_cut(what):  # else it goes on with the windows that are open
+                self._reopen(resources)
+        refresh = self._refresh(resources) if what == "everything" else None
+        if refresh is not None:
+            resources = [one for one in resources if one.name not in refresh.done]
         session, command = self._session, _command(what)
         asked = {"resources": [one.name for one in resources], "reads": what}
-        order = Order(command, resources, full_refresh=what == "everything", asked=asked)
+        order = Order(command, resources, asked=asked)
         run_id = f"{session.state.run_id.removesuffix(self._mark)}-lists{self._mark}"
         state = State(session.database, session.settings.dataset, session.account_id, run_id, command, asked)
-        return load_lists(session, order, state)
+        loaded = load_lists(session, order, state, refresh)
+        if refresh is not None and loaded.stopped is None and loaded.outcome.error is None:
+            session.save(account={"full_refresh": ""})
+        return loaded
+
+    def _refresh(self, resources: Sequence[Resource]) -> Refresh:
+        """Forgets what has been read of the lists, unless a refresh of them was begun and not ended: it goes on.
+
+        The second at which it began is kept with what it is about.
+        """
+        names = [one.name for one in resources]
+        second, _, what = (self._session.state.read_account().full_refresh or "").partition(" ")
+        if what == ",".join(names):
+            saved = self._state.resources
+            return Refresh(int(second), frozenset(one for one in names if saved[one].status == "complete"))
+        began = self._session.clock()
+        refresh = f"{began} {','.join(names)}"
+        self._session.save(*map(ResourceStatus, names), account={"full_refresh": refresh})
+        return Refresh(began, frozenset())
 
     def _reopen(self, resources: Sequence[Resource]) -> None:
         """Has the windows read again in which objects may have changed."""
@@ -178,6 +221,15 @@ class OrbSync:
         )
         moment: datetime | None = found
         return moment
+
+    def _was_cut(self, what: What) -> bool:
+        """Whether the last run that read this came to no end."""
+        found = self._session.database.execute(
+            f'SELECT status FROM "{self._session.settings.dataset}".sync_runs WHERE command = %s'
+            " AND right(run_id, %s) = %s ORDER BY started_at DESC LIMIT 1",
+            (_command(what), len(self._mark), self._mark),
+        )
+        return bool(found) and found[0][0] not in ("complete", "partial")
 
     @property
     def _mark(self) -> str:

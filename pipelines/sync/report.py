@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from pipelines.cli import ALL_WELL, SOME_FAILED, counted, say, say_what_differs
 from pipelines.session import Session
@@ -39,12 +39,15 @@ def report(outcome: SyncOutcome, *, strict: bool) -> int:
         say(outcome.stopped)
     if outcome.failed:
         say(f"These resources failed, see above: {', '.join(outcome.failed)}.")
-    if strict and outcome.skipped:
-        say(
-            "The account or the key lacks these resources, which is an error with --strict:"
-            f" {', '.join(outcome.skipped)}."
-        )
+    if strict:
+        say_lacking(outcome.skipped)
     return SOME_FAILED if outcome.failed or (strict and outcome.skipped) else ALL_WELL
+
+
+def say_lacking(names: Collection[str]) -> None:
+    """That a run with --strict has failed for want of these resources, if any."""
+    if names:
+        say(f"The account or the key lacks these resources, which is an error with --strict: {', '.join(names)}.")
 
 
 def report_objects(session: Session, load: Callable[[], Sequence[Loaded]]) -> Report:

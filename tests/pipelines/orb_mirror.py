@@ -91,12 +91,12 @@ class OrbMirror:
             assert session.counts.rejected() == []
             return loaded
 
-    def sync(self, what: What | None = None) -> Synced:
+    def sync(self, what: What | None = None, budget: int | None = None) -> Synced:
         """A scheduled run, after the newest events have come of age; `requests` and `said` are then its own."""
         self.pass_time(90)
         self.sim.log.clear()
         self.said.clear()
-        with orb_session(self.settings, "orb_sync", {}, clock=False) as session:
+        with orb_session(self.settings, "orb_sync", {}, clock=False, budget=budget) as session:
             synced = OrbSync(session, self.settings, self.said.append).run(what)
             assert synced.lists is None or synced.lists.outcome.failed == []
             assert session.counts.rejected() == []

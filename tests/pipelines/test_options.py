@@ -36,6 +36,7 @@ def test_what_is_no_number_of_seconds(text: str) -> None:
     ("arguments", "says"),
     [
         (["stripe_sync.py", "--requests-budget", "0"], "it must be a whole number, 1 or more"),
+        (["orb_sync.py", "--follow", "0"], "it must be a number of seconds, 1 or more"),
         (["stripe_sync.py", "--follow", "0"], "it must be a number of seconds, 1 or more"),
         (["stripe_check.py", "--sample", "0"], "it must be a whole number, 1 or more"),
         (["stripe_check.py", "--since", "2026-02-01", "--until", "2026-01-01"], "--since must be before --until"),

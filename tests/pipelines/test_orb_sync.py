@@ -17,6 +17,7 @@ from tests.pipelines.orb_mirror import OrbMirror
 ROOT = Path(__file__).resolve().parent.parent.parent
 Made = Callable[..., OrbMirror]
 DAY = 86_400
+LISTS = ("customers", "subscriptions", "invoices", "invoice_drafts", "items")
 
 
 def asked(loaded: Loaded | None) -> dict[str, int]:
@@ -230,6 +231,41 @@ def change(account: Account, chance: random.Random, id: str) -> None:
                 account.update("invoices", one["id"], {"status": "paid", "paid_at": account.now()}, "invoice.edited")
 
 
+def test_a_budget_is_kept_and_the_next_runs_go_on_until_everything_is_read(orb_mirrored: Made) -> None:
+    mirror = orb_mirrored(customers=40)
+    account = mirror.sim.account
+    account.update("customers", account.objects("customers")[0]["id"], {}, "customer.edited")
+    mirror.pass_time(3_600)
+    mirror.load(*LISTS)
+    mirror.sync()
+    for one in account.objects("customers")[-1:]:
+        delete_customer(account, one["id"])
+    first = account.objects("customers")[0]["id"]
+    account.update("customers", first, {"name": "Told"}, "customer.edited")
+    mirror.changes["everything_hours"] = 0.0
+    stopped = 0
+    while (synced := mirror.sync(budget=6)).stopped:
+        assert "is spent. Everything that was loaded is kept" in synced.stopped
+        assert (synced.what, mirror.requests <= 6) == ("everything", True)
+        assert first in {row["id"] for row in mirror.rows("customers") if row["name"] == "Told"}  # events come first
+        stopped += 1
+        assert stopped < 12
+    assert stopped >= 2
+    assert mirror.differences(LISTS) == []
+    mirror.changes.clear()
+    assert (mirror.sync().what, mirror.requests) == ("new", 1)
+
+    stale = account.objects("subscriptions")[0]["id"]
+    account.update("subscriptions", stale, {"name": "Untold"})
+    mirror.changes["changes_hours"] = 0.0
+    assert mirror.sync(budget=4).stopped
+    assert mirror.requests == 4
+    assert mirror.sync().stopped is None
+    runs = "select status from orb.sync_runs where command = 'orb_sync changes' order by started_at"
+    assert mirror.destination.query(runs) == [("interrupted",), ("complete",)]  # what was cut is still due
+    assert mirror.differences(LISTS) == []
+
+
 @pytest.mark.parametrize("destination", ["duckdb"], indirect=True)
 def test_the_command_syncs_and_says_what_it_has_found(orb_mirrored: Made, destination: Database) -> None:
     mirror = orb_mirrored(customers=4)
@@ -249,3 +285,7 @@ def test_the_command_syncs_and_says_what_it_has_found(orb_mirrored: Made, destin
     assert (code, "Rows that no list shows any more: 1 read, 1 deleted." in said) == (0, True), said
     assert mirror.differences() == []
     assert run("orb_sync.py", "--reads", "all")[0] == 2
+    mirror.sim.api.lacks.add("license_types")
+    assert run("orb_sync.py", "--reads", "everything", "--requests-budget", "400")[0] == 0
+    code, said = run("orb_sync.py", "--strict")
+    assert (code, "an error with --strict: license_types." in said) == (1, True), said

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.stripe_sync import follow
 from pipelines.sync.cadence import Due, Last, covered_by_events, due_lists, reopened
 from pipelines.sync.settings import SyncSettings, read_sync_settings
+from pipelines.syncs import follow
 from sources.changes import ObjectRef
 from sources.errors import BadConfiguration, Unreachable
 from sources.fetch.limiter import BudgetSpent, Limiter, Spending
