@@ -26,13 +26,21 @@ if TYPE_CHECKING:
     from simulator.account.account import Account
 
 Rows = list[tuple[Any, ...]]
-ABOUT_RUNS = ("stripe_metrics.", "stripe_dbt.", "stripe.sync_", "stripe.stripe_webhook_events", "information_schema.")
+OTHERS = (
+    "stripe_metrics.",
+    "stripe_dbt.",
+    "stripe.sync_",
+    "stripe.stripe_webhook_events",
+    "information_schema.",
+    "orb.",
+    "orb_current.",
+)
 MONTHS = {"year": Decimal(1) / 12, "month": Decimal(1), "week": Decimal(52) / 12, "day": Decimal(365) / 12}
 RESOURCES = ("customers", "products", "prices", "subscriptions", "charges", "invoices")
 
 
 def published() -> Iterator[str]:
-    """The queries of all pages and of the tour that ask for Stripe's objects; those about runs and events apart.
+    """The queries of all pages and of the tour that ask for Stripe's objects; those about runs, events and Orb apart.
 
     Statements that make roles or databases are no queries.
     """
@@ -45,7 +53,7 @@ def published() -> Iterator[str]:
                 yield from re.findall(r"sql\('(select .*?)'\)", text)
 
 
-QUERIES = sorted({one.strip().rstrip(";") for one in published() if not any(table in one for table in ABOUT_RUNS)})
+QUERIES = sorted({one.strip().rstrip(";") for one in published() if not any(table in one for table in OTHERS)})
 
 
 # --- the account ------------------------------------------------------------------------------------------------------
