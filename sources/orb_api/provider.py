@@ -17,7 +17,7 @@ from sources.provider import Provider
 
 
 def open_client(settings: Any) -> Client:
-    """A client that keeps to the account's share, by the settings (`pipelines.configuration.orb.OrbSettings`).
+    """A client that keeps to the account's share, by the settings (`pipelines.configuration.orb_settings.OrbSettings`).
 
     Raises `BadConfiguration` without a usable key.
     """
