@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 import psycopg
 
-from benchmarks.machines import ROOT, measure, running_postgres, running_simulator
-from benchmarks.targets import at_least
+from benchmarks.tools.machines import ROOT, measure, running_postgres, running_simulator
+from benchmarks.tools.targets import at_least
 from simulator.content.bulk import MIX
 
 LISTS = {"one resource": ["customers"], "eight resources": list(MIX)}

@@ -19,8 +19,8 @@ import duckdb
 import psycopg
 
 from benchmarks.load import UNLIMITED, Loader, empty
-from benchmarks.machines import ROOT, Measured, measure, running_postgres, running_simulator
-from benchmarks.targets import at_most
+from benchmarks.tools.machines import ROOT, Measured, measure, running_postgres, running_simulator
+from benchmarks.tools.targets import at_most
 from sources.stripe_api.catalogue import TABLES
 
 SECONDS = 5.0

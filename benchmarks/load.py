@@ -2,8 +2,8 @@
 
 A simulated account without limits and without latency, of objects of several shapes. Those who load it take turns, in
 another order in each round, each from the start of its process to its end and into an empty schema: the floor in two
-kinds (`benchmarks.floor`), the connector into Postgres, and the connector into DuckDB. After each load the rows of
-every table are counted in the database and their `created` summed up, and both are compared with the account. The
+kinds (`benchmarks.tools.floor`), the connector into Postgres, and the connector into DuckDB. After each load the rows
+of every table are counted in the database and their `created` summed up, and both are compared with the account. The
 figures are medians. CPU is that of the command and of Postgres together; the simulator's own is in nobody's figure.
 
 `--full` also loads 1,000,000 objects, once into each database, for the memory that this takes.
@@ -29,9 +29,9 @@ import psycopg
 import urllib3
 from psycopg import sql
 
-from benchmarks.floor import filled_by, passes
-from benchmarks.machines import ROOT, Measured, measure, running_postgres, running_simulator
-from benchmarks.targets import at_most
+from benchmarks.tools.floor import filled_by, passes
+from benchmarks.tools.machines import ROOT, Measured, measure, running_postgres, running_simulator
+from benchmarks.tools.targets import at_most
 from simulator.content.bulk import MIX
 from sources.stripe_api.catalogue import TABLES
 
@@ -65,7 +65,8 @@ class Loader:
 FULL = (sys.executable, str(ROOT / "pipelines/stripe_full.py"))
 INTO_POSTGRES = (*FULL, "--destination", "postgres", "--resources")
 FLOORS = [
-    Loader(f"floor, {kind}", (sys.executable, "-m", "benchmarks.floor", kind), "by_hand") for kind in ("typed", "pages")
+    Loader(f"floor, {kind}", (sys.executable, "-m", "benchmarks.tools.floor", kind), "by_hand")
+    for kind in ("typed", "pages")
 ]
 POSTGRES = Loader("connector, Postgres", INTO_POSTGRES, settings=(("SOURCES__STRIPE__INDEXES", "none"),))
 INDEXED = Loader("connector, with indexes", INTO_POSTGRES)

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import demo
-from benchmarks.machines import running_postgres
+from benchmarks.tools.machines import running_postgres
 from pipelines.models.build import Build
 from pipelines.models.indexes import keep_indexes
 from pipelines.warehouse.database import Database

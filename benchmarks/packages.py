@@ -16,11 +16,11 @@ from typing import Any
 import dlt
 import pyarrow as pa
 
-from benchmarks.machines import running_postgres
+from benchmarks.tools.machines import running_postgres
 from pipelines.configuration.settings import Settings
 from pipelines.loading.dlt_configuration import own_configuration
 from pipelines.loading.loader import Loader
-from pipelines.session import open_database
+from pipelines.loading.session import open_database
 from pipelines.warehouse.database import Database
 from sources.columns.arrow import arrow_tables
 from sources.columns.contract import Contract, ContractedColumns

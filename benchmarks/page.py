@@ -14,9 +14,9 @@ from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
 import psycopg
 
-from benchmarks.machines import running_postgres, running_simulator
 from benchmarks.start import running_sink, script
-from benchmarks.targets import at_most
+from benchmarks.tools.machines import running_postgres, running_simulator
+from benchmarks.tools.targets import at_most
 
 EVENTS, ROUNDS, SLOWEST = 1_000_000, 20, 50.0  # the last in milliseconds
 PASSWORD = "password of a benchmark"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import orjson
 import pyarrow as pa
 
-from benchmarks.objects import MAKERS, pages
+from benchmarks.tools.objects import MAKERS, pages
 from sources.columns.arrow import arrow_tables, concat, nbytes
 from sources.columns.columns import Columns
 from sources.columns.typed import typed_rows

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 
 import psutil
 
-from benchmarks.machines import ROOT, free_port, measure, running_postgres, running_simulator
-from benchmarks.targets import at_most
+from benchmarks.tools.machines import ROOT, free_port, measure, running_postgres, running_simulator
+from benchmarks.tools.targets import at_most
 
 ROUNDS, PATIENCE = 5, 60.0
 CUSTOMERS = "30"

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import psycopg
 
 from benchmarks.load import UNLIMITED
-from benchmarks.machines import ROOT, Measured, measure, running_postgres
-from benchmarks.targets import at_most
+from benchmarks.tools.machines import ROOT, Measured, measure, running_postgres
+from benchmarks.tools.targets import at_most
 from pipelines.configuration.settings import Settings
 from pipelines.loading.run import Order, run
-from pipelines.session import open_session
+from pipelines.loading.session import open_session
 from pipelines.sync.settings import SyncSettings
 from pipelines.sync.sync import Sync, SyncOutcome
 from simulator import Simulator

@@ -34,8 +34,8 @@ import psycopg
 import urllib3
 import uvloop
 
-from benchmarks.machines import ROOT, database_cpu, running_postgres
-from benchmarks.targets import at_least, at_most
+from benchmarks.tools.machines import ROOT, database_cpu, running_postgres
+from benchmarks.tools.targets import at_least, at_most
 from simulator import Simulator
 from sources.stripe_api.catalogue.fields import api_version
 

@@ -12,15 +12,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from dbt_sources import dbt_sources
-from prisma_schema import prisma_schema
-from reference_catalogue import resources_page, tables_page
-from reference_commands import commands_page
-from reference_metrics import metrics_page
-from reference_orb import orb_page
-from reference_people import people_page
-from reference_settings import config_toml, settings_page
-from reference_views import views_page
+from generators.catalogue import resources_page, tables_page
+from generators.commands import commands_page
+from generators.dbt_sources import dbt_sources
+from generators.metrics import metrics_page
+from generators.orb import orb_page
+from generators.people import people_page
+from generators.prisma_schema import prisma_schema
+from generators.settings import config_toml, settings_page
+from generators.views import views_page
 
 ROOT = Path(__file__).resolve().parent.parent
 

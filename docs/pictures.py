@@ -25,8 +25,8 @@ from playwright.sync_api import Browser, sync_playwright
 from pipelines.check.account import check_account
 from pipelines.configuration.settings import Settings
 from pipelines.loading.run import Order, run
+from pipelines.loading.session import open_database
 from pipelines.models.build import Build
-from pipelines.session import open_database
 from simulator import Simulator
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.events.webhook import read_event

@@ -19,8 +19,8 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.orb_check")
 
-from pipelines.checks import add_check_options, run_checks
-from pipelines.cli import (
+from pipelines.commands.checks import add_check_options, run_checks
+from pipelines.commands.cli import (
     ALL_WELL,
     add_database_options,
     add_output_options,

@@ -18,8 +18,16 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.orb_full")
 
-from pipelines.cli import ALL_WELL, add_database_options, add_output_options, given_of, log_as, run_command, say
-from pipelines.full import add_full_options, dry_run, order_of
+from pipelines.commands.cli import (
+    ALL_WELL,
+    add_database_options,
+    add_output_options,
+    given_of,
+    log_as,
+    run_command,
+    say,
+)
+from pipelines.commands.full import add_full_options, dry_run, order_of
 from pipelines.terminal.output import Report
 from pipelines.warehouse.problems import AlreadyRunning
 from sources.command_line import Parser
@@ -42,9 +50,9 @@ def _parser(prog: str = "orb_full.py") -> argparse.ArgumentParser:
 
 
 def _full(options: argparse.Namespace) -> Report:
+    from pipelines.commands.orb_report import orb_session, report_lists
     from pipelines.configuration.orb_settings import read_orb_settings
-    from pipelines.orb_report import orb_session, report_lists
-    from pipelines.sync.orb_lists import load_lists
+    from pipelines.sync.orb_api.lists import load_lists
     from sources.orb_api.catalogue import CATALOGUE
 
     order = order_of(options, "orb_full", CATALOGUE)

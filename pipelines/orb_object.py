@@ -18,7 +18,7 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.orb_object")
 
-from pipelines.cli import add_database_options, add_output_options, given_of, log_as, run_command
+from pipelines.commands.cli import add_database_options, add_output_options, given_of, log_as, run_command
 from pipelines.terminal.output import Report
 from sources.command_line import Parser
 
@@ -43,8 +43,8 @@ def _parser(prog: str = "orb_object.py") -> argparse.ArgumentParser:
 
 def _objects(options: argparse.Namespace) -> Report:
     from pipelines.configuration.orb_settings import read_orb_settings
-    from pipelines.session import open_session
-    from pipelines.sync.orb_objects import load_orb_objects, shown_id
+    from pipelines.loading.session import open_session
+    from pipelines.sync.orb_api.objects import load_orb_objects, shown_id
     from pipelines.sync.report import report_objects
     from sources.orb_api.provider import ORB
 

@@ -18,7 +18,7 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.orb_sync")
 
-from pipelines.cli import (
+from pipelines.commands.cli import (
     ALL_WELL,
     add_database_options,
     add_output_options,
@@ -29,7 +29,7 @@ from pipelines.cli import (
     run_command,
     say,
 )
-from pipelines.syncs import add_sync_options, rounds
+from pipelines.commands.syncs import add_sync_options, rounds
 from pipelines.terminal.output import Report
 from pipelines.warehouse.problems import AlreadyRunning
 from sources.command_line import Parser
@@ -52,9 +52,9 @@ def _parser(prog: str = "orb_sync.py") -> argparse.ArgumentParser:
 
 
 def _sync(options: argparse.Namespace) -> Report:
+    from pipelines.commands.orb_report import orb_session, report_sync
     from pipelines.configuration.orb_settings import read_orb_settings
-    from pipelines.orb_report import orb_session, report_sync
-    from pipelines.sync.orb_sync import OrbSync
+    from pipelines.sync.orb_api.sync import OrbSync
     from sources.orb_api.catalogue import CATALOGUE
 
     names = resources_of(options, CATALOGUE)

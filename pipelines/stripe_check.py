@@ -18,8 +18,8 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.stripe_check")
 
-from pipelines.checks import add_check_options, run_checks
-from pipelines.cli import add_common_options, for_each_account, resources_of, run_command, settings_of
+from pipelines.commands.checks import add_check_options, run_checks
+from pipelines.commands.cli import add_common_options, for_each_account, resources_of, run_command, settings_of
 from pipelines.terminal.output import Report
 from sources.command_line import Parser
 

@@ -19,8 +19,8 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.stripe_full")
 
-from pipelines.cli import add_common_options, for_each_account, run_command, settings_of
-from pipelines.full import add_full_options, dry_run, order_of, report
+from pipelines.commands.cli import add_common_options, for_each_account, run_command, settings_of
+from pipelines.commands.full import add_full_options, dry_run, order_of, report
 from pipelines.terminal.output import Report
 from sources.command_line import Parser
 

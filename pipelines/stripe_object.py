@@ -18,7 +18,7 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.stripe_object")
 
-from pipelines.cli import add_common_options, asked_of, run_command, settings_of
+from pipelines.commands.cli import add_common_options, asked_of, run_command, settings_of
 from pipelines.terminal.output import Report
 from sources.command_line import Parser
 
@@ -45,8 +45,8 @@ def _parser(prog: str = "stripe_object.py") -> argparse.ArgumentParser:
 
 
 def _objects(options: argparse.Namespace) -> Report:
-    from pipelines.accounts import one_account
-    from pipelines.session import open_session
+    from pipelines.commands.accounts import one_account
+    from pipelines.loading.session import open_session
     from pipelines.sync.objects import load_objects
     from pipelines.sync.report import report_objects
     from sources.stripe_api.catalogue.prefixes import shown_id

@@ -21,7 +21,7 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.stripe_part")
 
-from pipelines.cli import (
+from pipelines.commands.cli import (
     ALL_WELL,
     SOME_FAILED,
     add_common_options,
@@ -82,8 +82,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _accounts(options: argparse.Namespace) -> int:
     """Makes the tables of progress as well, so that parts need not race to."""
-    from pipelines.accounts import each_account
-    from pipelines.session import open_database
+    from pipelines.commands.accounts import each_account
+    from pipelines.loading.session import open_database
     from pipelines.state import State
 
     settings = settings_of(options)
@@ -97,7 +97,7 @@ def _accounts(options: argparse.Namespace) -> int:
 
 
 def _events(options: argparse.Namespace) -> int:
-    from pipelines.session import open_session
+    from pipelines.loading.session import open_session
     from pipelines.sync.parts import drop_staging, run_events, scope_of
     from pipelines.sync.report import report
     from pipelines.sync.settings import read_sync_settings
@@ -112,7 +112,7 @@ def _events(options: argparse.Namespace) -> int:
 
 
 def _lists(options: argparse.Namespace) -> int:
-    from pipelines.session import open_session
+    from pipelines.loading.session import open_session
     from pipelines.sync.parts import drop_staging, run_lists, scope_of
     from pipelines.sync.report import report
     from pipelines.sync.settings import read_sync_settings
@@ -127,7 +127,7 @@ def _lists(options: argparse.Namespace) -> int:
 
 def _settings(options: argparse.Namespace) -> Settings:
     """The settings for one account, with a part's share of the request rate."""
-    from pipelines.accounts import each_account
+    from pipelines.commands.accounts import each_account
 
     (settings,) = each_account(settings_of(options))
     share = settings.rate_limit_share / options.slots

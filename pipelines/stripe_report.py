@@ -21,7 +21,7 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.stripe_report")
 
-from pipelines.cli import ALL_WELL, add_common_options, run_command, say, settings_of
+from pipelines.commands.cli import ALL_WELL, add_common_options, run_command, say, settings_of
 from pipelines.terminal.output import Report
 from sources.command_line import Parser
 from sources.errors import BadConfiguration
@@ -58,9 +58,9 @@ def _parser(prog: str = "stripe_report.py") -> argparse.ArgumentParser:
 
 
 def _report(options: argparse.Namespace) -> Report:
+    from pipelines.loading.session import open_database
     from pipelines.models.build import Build
     from pipelines.models.report.answers import Reader
-    from pipelines.session import open_database
 
     settings = settings_of(options)
     if options.html is not None:

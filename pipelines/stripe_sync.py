@@ -20,7 +20,7 @@ if __name__ == "__main__":  # before the other imports, which take a second: see
 
     start("pipelines.stripe_sync")
 
-from pipelines.cli import (
+from pipelines.commands.cli import (
     ALL_WELL,
     add_common_options,
     add_dry_run,
@@ -31,7 +31,7 @@ from pipelines.cli import (
     say,
     settings_of,
 )
-from pipelines.syncs import add_sync_options, rounds
+from pipelines.commands.syncs import add_sync_options, rounds
 from pipelines.terminal.output import Report
 from sources.command_line import Parser
 
@@ -109,7 +109,7 @@ def sync_once(
 
     `scope` sets it apart from runs of other scopes, which may go on at the same time: each stages under its own name.
     """
-    from pipelines.session import open_session
+    from pipelines.loading.session import open_session
     from pipelines.sync.lists import COMMAND
     from pipelines.sync.report import report
     from pipelines.sync.sync import Sync

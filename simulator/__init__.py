@@ -1,7 +1,8 @@
 """A stateful Stripe account over real HTTP: for the demo, the tests and the benchmarks.
 
 It takes the paths of lists and the embedded lists from the catalogue that it is used to test, so it cannot notice a
-mistake there. `tests/sources/test_catalogue.py` makes up for this: it compares the catalogue with the installed SDK.
+mistake there. `tests/sources/stripe_api/test_catalogue.py` makes up for this: it compares the catalogue with the
+installed SDK.
 """
 
 from __future__ import annotations

@@ -25,10 +25,10 @@ class Command(NamedTuple):
 
 
 COMMANDS: Mapping[str, Command] = {
-    "start": Command("stripe_elt.start", "migrate, load, take webhooks and sync, in one process group"),
+    "start": Command("stripe_elt.commands.start", "migrate, load, take webhooks and sync, in one process group"),
     "full": Command("pipelines.stripe_full", "load a Stripe account; later runs load what is new"),
     "sync": Command("pipelines.stripe_sync", "bring the tables up to date: the scheduled run"),
-    "backfill": Command("stripe_elt.backfill", "read lists again: backfill customer --since 7d"),
+    "backfill": Command("stripe_elt.commands.backfill", "read lists again: backfill customer --since 7d"),
     "check": Command("pipelines.stripe_check", "compare the tables with Stripe, and repair them"),
     "object": Command("pipelines.stripe_object", "load single objects by id"),
     "sink": Command("webhook_sink.__main__", "take Stripe's webhooks", ("sink",)),
@@ -36,17 +36,17 @@ COMMANDS: Mapping[str, Command] = {
     "replay": Command("webhook_sink.__main__", "merge events of the ledger once more", ("replay",)),
     "endpoint": Command("webhook_sink.__main__", "make, list or delete our webhook endpoints in Stripe", ("endpoint",)),
     "report": Command("pipelines.stripe_report", "MRR, retention, churn, trials and failed payments"),
-    "migrate": Command("stripe_elt.migrate", "make the schema, all tables, empty, and their views"),
-    "views": Command("stripe_elt.views", "make the views from which dbt_stripe runs: views dbt"),
-    "forget": Command("stripe_elt.forget", "overwrite what is held of a customer, and keep it out"),
+    "migrate": Command("stripe_elt.commands.migrate", "make the schema, all tables, empty, and their views"),
+    "views": Command("stripe_elt.commands.views", "make the views from which dbt_stripe runs: views dbt"),
+    "forget": Command("stripe_elt.commands.forget", "overwrite what is held of a customer, and keep it out"),
     "orb-full": Command("pipelines.orb_full", "load an Orb account; later runs load what is new"),
     "orb-sync": Command("pipelines.orb_sync", "bring the tables of an Orb account up to date"),
     "orb-check": Command("pipelines.orb_check", "compare the tables of an Orb account with Orb, and repair them"),
     "orb-object": Command("pipelines.orb_object", "load single objects of an Orb account by id"),
-    "status": Command("stripe_elt.status", "how fresh the tables are"),
-    "doctor": Command("stripe_elt.doctor", "check the key, the database, the settings and the endpoint"),
-    "resources": Command("stripe_elt.resources", "what can be loaded, and what it costs"),
-    "completion": Command("stripe_elt.completion", "print completion for bash, zsh or fish"),
+    "status": Command("stripe_elt.commands.status", "how fresh the tables are"),
+    "doctor": Command("stripe_elt.commands.doctor", "check the key, the database, the settings and the endpoint"),
+    "resources": Command("stripe_elt.commands.resources", "what can be loaded, and what it costs"),
+    "completion": Command("stripe_elt.commands.completion", "print completion for bash, zsh or fish"),
 }
 LOG_FORMAT = "--log-format"
 GLOBAL = ("-q", "--quiet", "--json", "--debug", LOG_FORMAT)

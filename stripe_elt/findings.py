@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pipelines.accounts import own_account
-from pipelines.cli import settings_of
+from pipelines.commands.accounts import own_account
+from pipelines.commands.cli import settings_of
 from pipelines.configuration.privacy import read_privacy
 from pipelines.configuration.settings import Settings
-from pipelines.session import open_existing, refuse_other_mode
+from pipelines.loading.session import open_existing, refuse_other_mode
 from pipelines.state import OWN_TABLES, modes_of_accounts
 from pipelines.sync.settings import read_sync_settings
 from pipelines.warehouse.database import Database

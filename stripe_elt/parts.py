@@ -15,17 +15,17 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.accounts import each_account, own_account
-from pipelines.cli import ALL_WELL, SOME_FAILED, say, settings_of
+from pipelines.commands.accounts import each_account, own_account
+from pipelines.commands.cli import ALL_WELL, SOME_FAILED, say, settings_of
 from pipelines.configuration.settings import Settings
-from pipelines.session import open_database
+from pipelines.loading.session import open_database
 from pipelines.state import read_overview
 from pipelines.terminal.process import COULD_NOT_START, raise_if_interrupted
 from pipelines.warehouse.problems import database_problems
 from sources.errors import BadConfiguration, ConnectorError, RetryLater
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.provider import STRIPE
-from stripe_elt.tables import migrate
+from stripe_elt.commands.tables import migrate
 from stripe_elt.tunnel import opened_tunnel, tunnel_program
 from webhook_sink.__main__ import forget_endpoint, keep_endpoint
 from webhook_sink.endpoints.endpoints import Endpoints

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -65,10 +66,10 @@ LAYERS = (
     "pipelines.models",
     "pipelines.state",
     "pipelines.privacy.forgotten",
-    "pipelines.accounts",
-    "pipelines.cli",
+    "pipelines.commands.accounts",
+    "pipelines.commands.cli",
     "pipelines.loading",
-    "pipelines.session",
+    "pipelines.loading.session",
     "pipelines.loading.dry_run",
     "pipelines.loading.run",
     "pipelines.sync",
@@ -150,12 +151,17 @@ def test_architecture_names_every_folder_and_only_files_that_exist() -> None:
     assert [each for each in re.findall(r"[a-z_]+\.py", page) if each not in files | {"test_project.py"}] == []
 
 
+def test_no_folder_has_more_than_a_dozen_files() -> None:
+    folders = Counter(path.parent for path in python_files(*PACKAGES) if path.name != "__init__.py")
+    assert {str(folder.relative_to(ROOT)): files for folder, files in folders.items() if files > 12} == {}
+
+
 def test_sources_know_no_database() -> None:
     assert files_importing(DATABASES, "sources") == {}
 
 
 def test_one_module_speaks_http_to_stripe() -> None:
-    speaks, names_its_errors = "sources/fetch/transport.py", "sources/fetch/connection_problem.py"
+    speaks, names_its_errors = "sources/fetch/http/transport.py", "sources/fetch/http/connection_problem.py"
     assert set(files_importing(HTTP_CLIENTS, "sources", "pipelines")) <= {speaks, names_its_errors}
 
 
@@ -253,7 +259,7 @@ def distributions_imported(*folders: str) -> set[str]:
     """Names of the distributions that the folders' files import from, the standard library and our own left out."""
     owners = importlib.metadata.packages_distributions()
     names = {name.partition(".")[0] for path in python_files(*folders) for name in imports(path)}
-    ours = {path.stem for path in (ROOT / "docs").glob("*.py")} | {*PACKAGES, "tests", "docs", "demo", "readme_hook"}
+    ours = {path.stem for path in (ROOT / "docs").iterdir()} | {*PACKAGES, "tests", "docs", "demo", "readme_hook"}
     names -= sys.stdlib_module_names | ours | ELSEWHERE
     return {distribution(owners.get(name, [f"not-installed-{name}"])[0].lower()) for name in names}
 

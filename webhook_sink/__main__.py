@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pipelines.accounts import one_account, own_account
-from pipelines.cli import ALL_WELL, SOME_FAILED, add_output_options, level_of, moment, run_command, say
+from pipelines.commands.accounts import one_account, own_account
+from pipelines.commands.cli import ALL_WELL, SOME_FAILED, add_output_options, level_of, moment, run_command, say
 from pipelines.configuration.settings import Settings, read_settings
 from pipelines.terminal.log import log_to_stderr
 from pipelines.terminal.output import Report

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipelines.configuration.settings import Settings
-from pipelines.session import open_database
+from pipelines.loading.session import open_database
 from pipelines.warehouse.database import Database
 
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.accounts import each_account, own_account, work_on_each_account
+from pipelines.commands.accounts import each_account, own_account, work_on_each_account
 from pipelines.configuration.settings import Settings
 from pipelines.loading.run import Order, run
-from pipelines.session import known_account, new_run_id, open_session
+from pipelines.loading.session import known_account, new_run_id, open_session
 from pipelines.state import State
 from pipelines.sync.objects import load_objects
 from pipelines.sync.settings import read_sync_settings

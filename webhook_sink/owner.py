@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pipelines.configuration.settings import Settings
-from pipelines.session import refuse_other_mode
+from pipelines.loading.session import refuse_other_mode
 from pipelines.state import modes_of_accounts
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from sources.errors import BadConfiguration, shown

@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from pipelines.accounts import own_account
+from pipelines.commands.accounts import own_account
 from pipelines.configuration.privacy import read_privacy
 from pipelines.configuration.settings import Settings, read_contract
 from pipelines.warehouse.postgres.connecting import not_connected, refuses_login

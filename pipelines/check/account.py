@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.check.check import Check, CheckOrder
 from pipelines.check.report import CheckReport
 from pipelines.configuration.settings import CommonSettings
-from pipelines.session import open_session
+from pipelines.loading.session import open_session
 from pipelines.sync.lists import loaded_resources
 from pipelines.sync.parts import drop_staging, scope_of
 from pipelines.warehouse.database import Database

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from pipelines.session import Session
+from pipelines.loading.session import Session
 from pipelines.sync.events_pass import EventsPass, PassSettings
 from pipelines.sync.gap import EventsGap
 from pipelines.sync.lists import followed_tables, loaded_names

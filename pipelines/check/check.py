@@ -17,7 +17,7 @@ from pipelines.check.drift_candidates import DriftCandidates
 from pipelines.check.report import CheckReport
 from pipelines.check.unlisted import Unlisted, other_lists
 from pipelines.loading.parents import StoredParents
-from pipelines.session import Session
+from pipelines.loading.session import Session
 from pipelines.sync.future_rows import future_rows
 from pipelines.terminal.process import raise_if_interrupted
 from pipelines.warehouse.stored_rows import StoredRows

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipelines.check.catch_up import Changed, catch_up
 from pipelines.check.compare import Finding, drift_of, is_fresh, vanished
-from pipelines.session import Session
+from pipelines.loading.session import Session
 from pipelines.warehouse.stored_rows import StoredRows, row_key
 from sources.columns.arrow import concat
 from sources.fetch.limiter import BudgetSpent

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.check.compare import Finding, differing
-from pipelines.session import Session
+from pipelines.loading.session import Session
 from pipelines.warehouse.stored_rows import StoredRows
 from sources.catalogue import Catalogue, Resource
 from sources.changes import ObjectRef, Retrieved

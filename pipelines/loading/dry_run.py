@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.cli import counted
+from pipelines.commands.cli import counted
 from pipelines.configuration.settings import CommonSettings
-from pipelines.session import known_account, open_existing
+from pipelines.loading.session import known_account, open_existing
 from pipelines.state import State
 from pipelines.warehouse.database import Database, has_table
 from sources.catalogue import Resource

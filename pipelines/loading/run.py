@@ -16,7 +16,7 @@ from pipelines.configuration.settings import CommonSettings
 from pipelines.loading.journal import Journal, progress_of, reopened
 from pipelines.loading.package import Limits, Package, Packages
 from pipelines.loading.parents import StoredParents
-from pipelines.session import Session, open_session
+from pipelines.loading.session import Session, open_session
 from pipelines.state import State
 from pipelines.terminal.display import Board, showing
 from pipelines.terminal.process import raise_if_interrupted

@@ -15,9 +15,9 @@ from typing import Any
 
 from pipelines.configuration.privacy import read_privacy
 from pipelines.configuration.settings import Settings
+from pipelines.loading.session import open_existing
 from pipelines.loading.working_folders import remove_abandoned
 from pipelines.privacy.forgotten import create_forgotten, forget_lock, read_forgotten, remember
-from pipelines.session import open_existing
 from pipelines.warehouse.database import Database, has_table
 from pipelines.warehouse.problems import AlreadyRunning, database_problems
 from pipelines.warehouse.staging import drop_abandoned, lock_name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pipelines.session import Session
+from pipelines.loading.session import Session
 from sources.fetch.windows import AHEAD
 
 MARGIN = 300  # seconds; more than `gap.SLACK`, so that rows which no list shows any more are read

@@ -13,7 +13,7 @@ from sources.fetch.values import ResourceStatus
 from sources.rows import merged
 
 if TYPE_CHECKING:
-    from pipelines.session import Session
+    from pipelines.loading.session import Session
 
 REPEATED = 3 * 86_400  # seconds for which Stripe sends a webhook again (https://docs.stripe.com/webhooks)
 SLACK = 120  # seconds by which a read may show less than the second it was sent in

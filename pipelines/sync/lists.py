@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.loading.run import Order, Outcome, Run
-from pipelines.session import Session
+from pipelines.loading.session import Session
 from pipelines.state import State
 from pipelines.sync.cadence import Due, Last, reopened
 from sources.catalogue import Catalogue, Resource

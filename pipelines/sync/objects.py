@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipelines.session import Session
+from pipelines.loading.session import Session
 from pipelines.warehouse.database import has_table
 from sources.catalogue import Catalogue, Table
 from sources.changes import ObjectRef, Retrieved

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 
-from pipelines.session import Session
+from pipelines.loading.session import Session
 from pipelines.sync.cadence import due_lists
 from pipelines.sync.lists import SyncState, loaded_names, loaded_resources
 from pipelines.sync.settings import SyncSettings

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from pipelines.cli import ALL_WELL, SOME_FAILED, counted, say, say_what_differs
-from pipelines.session import Session
+from pipelines.commands.cli import ALL_WELL, SOME_FAILED, counted, say, say_what_differs
+from pipelines.loading.session import Session
 from pipelines.sync.objects import Loaded
 from pipelines.sync.sync import SyncOutcome
 from pipelines.terminal.display import print_summary

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from pipelines.session import Session
+from pipelines.loading.session import Session
 from pipelines.sync.future_rows import future_rows
 from pipelines.sync.gap import vanished_since
 from pipelines.sync.lists import ListRuns, SyncState

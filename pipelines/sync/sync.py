@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipelines.loading.run import Outcome
-from pipelines.session import Session
+from pipelines.loading.session import Session
 from pipelines.state import AccountState
 from pipelines.sync.cadence import due_lists
 from pipelines.sync.events_pass import EventsPass, PassSettings, Report

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipelines.session import Session
+from pipelines.loading.session import Session
 from pipelines.warehouse.database import has_table
 from sources.catalogue import Catalogue
 from sources.changes import ObjectRef, Retrieved

@@ -1,9 +1,8 @@
 """dlt's own `postgres` and `duckdb` destinations with real primary keys, our staging and a shared stored schema.
 
-Rests on these hooks of dlt 1.31 (`tests/pipelines/test_dlt_contract.py` fails loudly when an upgrade moves them):
-`client_class`, `_get_constraints_sql`, `_make_create_table`, `update_stored_schema`, `_commit_schema_update`,
-`complete_load`. Knows no Stripe resource: tables, keys and types come
-with the dlt schema.
+Rests on these hooks of dlt 1.31 (`tests/pipelines/loading/test_dlt_contract.py` fails loudly when an upgrade moves
+them): `client_class`, `_get_constraints_sql`, `_make_create_table`, `update_stored_schema`, `_commit_schema_update`,
+`complete_load`. Knows no Stripe resource: tables, keys and types come with the dlt schema.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 from sources.errors import BadConfiguration
-from sources.fetch.api_name import ApiName
-from sources.fetch.transport import is_loopback
+from sources.fetch.http.api_name import ApiName
+from sources.fetch.http.transport import is_loopback
 
 
 @dataclass(frozen=True)

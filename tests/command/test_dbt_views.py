@@ -11,7 +11,7 @@ from pipelines.models.dbt import statements, tables_read
 from simulator.account.account import Account
 from simulator.content.business.money import was_paid_out
 from sources.stripe_api.catalogue import RESOURCES, TABLES
-from stripe_elt.views import main
+from stripe_elt.commands.views import main
 from tests.databases import Database, Query
 from tests.pipelines.mirror import Mirror
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from pipelines.configuration.settings import SECTION, Settings, environment_name
-from stripe_elt import status
+from stripe_elt.commands import status
 from stripe_elt.textfile import METRICS
 from tests.pipelines.mirror import Mirror
 from tests.test_coming_from import understood

@@ -13,12 +13,12 @@ import psycopg
 import pytest
 from dlt.common.schema.typing import SCHEMA_ENGINE_VERSION
 
+from pipelines.loading.session import open_database
 from pipelines.loading.tables import create_tables
-from pipelines.session import open_database
 from pipelines.warehouse.database import ENGINE_VERSION
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.provider import STRIPE
-from stripe_elt.tables import migrate, missing
+from stripe_elt.commands.tables import migrate, missing
 from tests import processes
 from tests.databases import Database
 from tests.pipelines.mirror import Mirror

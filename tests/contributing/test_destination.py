@@ -33,7 +33,7 @@ def test_a_file_and_two_words_make_a_destination(simulator: Callable[..., Simula
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "pipelines/warehouse/lake_database.py").write_text(f"{file}\n", "utf-8")
     put(tmp_path / "pipelines/configuration/settings.py", 'Destination = Literal["duckdb", "postgres"]', literal)
-    session = tmp_path / "pipelines/session.py"
+    session = tmp_path / "pipelines/loading/session.py"
     opened = '    "duckdb": _open_duckdb,'
     put(session, opened, f"    {line.strip()}\n{opened}")
     imported = "from pipelines.warehouse.database import"

@@ -20,14 +20,14 @@ from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import AuthenticationFailed, ServerFailed
 from sources.events import BadEvent, BadSignature, Event
-from sources.fetch.api_name import ApiName
 from sources.fetch.event_log import NoEvents
 from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
+from sources.fetch.http.api_name import ApiName
+from sources.fetch.http.transport import Transport
 from sources.fetch.limiter import Limiter
 from sources.fetch.pager import Convert, Horizon, Listing, Step, Survey, Turn
 from sources.fetch.progress import Listed
 from sources.fetch.schedule import ResourceRun, Schedule
-from sources.fetch.transport import Transport
 from sources.fetch.values import Page, Reply, Request, as_of
 from sources.provider import Account, Provider
 from sources.rows import Row, Stamp

@@ -17,9 +17,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from pipelines.loading.session import open_database
 from pipelines.loading.tables import create_tables
 from pipelines.models.dbt import make_views, tables_read
-from pipelines.session import open_database
 from simulator.content.business.money import was_paid_out
 from sources.stripe_api.catalogue import RESOURCES
 from sources.stripe_api.provider import STRIPE

@@ -16,7 +16,7 @@ from pipelines.check.check import Check, CheckOrder
 from pipelines.check.report import CheckReport
 from pipelines.configuration.settings import Settings
 from pipelines.loading.run import Order, Outcome, run
-from pipelines.session import Session, open_database, open_session
+from pipelines.loading.session import Session, open_database, open_session
 from pipelines.sync.lists import loaded_resources
 from pipelines.sync.objects import Loaded, load_objects
 from pipelines.sync.settings import SyncSettings

@@ -9,12 +9,12 @@ from typing import Any
 
 from pipelines.check.account import check_account
 from pipelines.check.report import CheckReport
+from pipelines.commands.orb_report import orb_session
 from pipelines.configuration.orb_settings import OrbSettings
 from pipelines.loading.run import Order, Outcome, run
-from pipelines.orb_report import orb_session
-from pipelines.session import open_database
-from pipelines.sync.orb_lists import Loaded, load_lists
-from pipelines.sync.orb_sync import OrbSync, Synced, What
+from pipelines.loading.session import open_database
+from pipelines.sync.orb_api.lists import Loaded, load_lists
+from pipelines.sync.orb_api.sync import OrbSync, Synced, What
 from pipelines.warehouse.database import stored_columns
 from simulator.orb import OrbSimulator
 from sources.columns.coerce import canonical

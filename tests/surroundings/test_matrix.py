@@ -24,7 +24,7 @@ from psycopg.pq import Conninfo
 
 from tests.databases import Database, with_database
 from tests.pipelines.mirror import START, Mirror
-from tests.pipelines.test_session_properties import HOSTILE
+from tests.pipelines.warehouse.test_session_properties import HOSTILE
 from tests.surroundings.every_command import LISTS, NAMES
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sources.errors import BadConfiguration
-from tests.pipelines.test_contract import SETTING
+from tests.pipelines.warehouse.test_contract import SETTING
 from tests.webhook_sink.conftest import NOW, Served, Stored, deliver, event
 from tests.webhook_sink.test_evolution import columns_of, customer, load
 from webhook_sink.sink import Sink

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from pipelines.configuration.settings import Settings
+from pipelines.loading.session import open_database
 from pipelines.models.build import Build
-from pipelines.session import open_database
 from pipelines.warehouse.problems import DatabaseProblem
 from sources.errors import BadConfiguration
 from sources.stripe_api.provider import STRIPE
-from stripe_elt import status
+from stripe_elt.commands import status
 from tests.pipelines.conftest import beginnings as beginnings
 from tests.pipelines.conftest import mirror as mirror
 from tests.pipelines.conftest import mirrored as mirrored

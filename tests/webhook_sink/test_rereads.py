@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from pipelines.session import open_session
+from pipelines.loading.session import open_session
 from simulator import Simulator
 from sources.errors import BadConfiguration
 from sources.stripe_api.provider import STRIPE, open_client

@@ -21,7 +21,7 @@ from simulator import Simulator
 from simulator.account.deliveries import signature
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.provider import STRIPE
-from tests.pipelines.test_session_properties import set_for_the_server
+from tests.pipelines.warehouse.test_session_properties import set_for_the_server
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import ACCOUNT, NOW, SECRET, Served, Stored, event, settings_for
 from tests.webhook_sink.test_commands import serving

@@ -22,7 +22,7 @@ from sources.errors import (
     Unreachable,
     shown,
 )
-from sources.fetch.safe_text import safe
+from sources.fetch.http.safe_text import safe
 from sources.stripe_api.catalogue.events import TYPES
 from sources.stripe_api.catalogue.fields import api_version
 

@@ -27,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from pipelines.accounts import one_account
+from pipelines.commands.accounts import one_account
 from pipelines.loading.run import Order
 from pipelines.privacy.forget import forget
 from pipelines.state import overview, runs_of

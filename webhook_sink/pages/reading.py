@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipelines.check.report import last_checks
-from pipelines.freshness import account_freshness, events_reached, resource_reached
+from pipelines.commands.freshness import account_freshness, events_reached, resource_reached
 from pipelines.models.report.answers import Answers, Reader
 from pipelines.state import left_out_objects, read_overview, requests_since
 from pipelines.warehouse.database import Database, has_table

@@ -11,7 +11,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from pipelines.freshness import ago
+from pipelines.commands.freshness import ago
 from pipelines.models.report.screen import change, money, percent
 from webhook_sink.commit.recent import COUNTED, SEARCHED, STATUSES
 from webhook_sink.pages.verdict import ADVICE, many

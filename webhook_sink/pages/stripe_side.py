@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipelines.accounts import own_account
+from pipelines.commands.accounts import own_account
 from pipelines.configuration.settings import Settings
 from sources.errors import ConnectorError
 from sources.stripe_api.catalogue.fields import api_version

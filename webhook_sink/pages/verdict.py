@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipelines.freshness import ago
+from pipelines.commands.freshness import ago
 from webhook_sink.commit.recent import COUNTED
 from webhook_sink.pages.reading import Facts
 from webhook_sink.pages.stripe_side import StripeSide

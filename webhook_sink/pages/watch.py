@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pipelines.commands.freshness import ago
 from pipelines.configuration.settings import Settings
-from pipelines.freshness import ago
 from pipelines.warehouse.problems import explained, is_database_error
 from sources.errors import ConnectorError
 from sources.provider import Provider

@@ -1,9 +1,10 @@
 """The properties of a Postgres session that our results rest on, and the SQL that sets them for one transaction.
 
-A role, a database, a connection string, a `PG…` variable or the pooler's last client can have set any of them. They
-are set with `set_config(…, true)`, which ends with the transaction: a session-wide SET would reach other clients of a
+A role, a database, a connection string, a `PG…` variable or the pooler's last client can have set any of them. They are
+set with `set_config(…, true)`, which ends with the transaction: a session-wide SET would reach other clients of a
 pooler that shares its server connections between them (https://www.pgbouncer.org/features.html).
-`tests/pipelines/test_session_properties.py` holds this list against all properties of a server. Opens nothing.
+`tests/pipelines/warehouse/test_session_properties.py` holds this list against all properties of a server. Opens
+nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The catalogue: every list, table and event type of Orb's API. Data only; `lists.py` and `tables.py` declare it.
 
-`tests/sources/test_orb_catalogue.py` holds all of it against the installed SDK. Knows no HTTP, no column and no
+`tests/sources/orb_api/test_orb_catalogue.py` holds all of it against the installed SDK. Knows no HTTP, no column and no
 database.
 
     CATALOGUE.resources["invoices"].path          # "/v1/invoices"

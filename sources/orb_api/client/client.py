@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from sources.errors import ConnectorError, Throttled
-from sources.fetch.client import ApiClient
+from sources.fetch.http.client import ApiClient
 from sources.fetch.limiter import Limiter
 from sources.fetch.values import Page, Reply, Request
 from sources.orb_api.client.bodies import page_of, single_page

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sources.errors import BadConfiguration
-from sources.fetch.api_name import ApiName
+from sources.fetch.http.api_name import ApiName
 from sources.fetch.reach import Reach, is_header
 
 SET_KEY = "Set ORB_API_KEY, or orb_api_key in the section [sources.orb] of .dlt/secrets.toml, to a key of Orb's API"

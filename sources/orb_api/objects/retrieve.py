@@ -9,7 +9,7 @@ from functools import partial
 from sources.changes import ObjectRef, Retrieved
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage, ConnectorError, ObjectMissing, RequestRefused, RetryLater, SkipResource
-from sources.fetch.client import request
+from sources.fetch.http.client import request
 from sources.orb_api.client.client import Client
 from sources.orb_api.objects.rows import TABLES, explode, gone
 from sources.rows import Stamp

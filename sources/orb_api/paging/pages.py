@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from sources.catalogue import Params, Resource
 from sources.errors import BrokenPage, RequestRefused
-from sources.fetch.client import request
+from sources.fetch.http.client import request
 from sources.fetch.values import Page, Request
 from sources.orb_api.client.refusals import TOO_LARGE
 

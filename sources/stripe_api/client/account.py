@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from sources.errors import BadConfiguration, BrokenPage, SkipResource
-from sources.fetch.client import endpoint_rates
+from sources.fetch.http.client import endpoint_rates
 from sources.fetch.limiter import Limiter
 from sources.provider import Account
 from sources.stripe_api.catalogue import RESOURCES, select

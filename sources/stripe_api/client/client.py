@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from sources.errors import ConnectorError, Throttled
-from sources.fetch.client import ApiClient
+from sources.fetch.http.client import ApiClient
 from sources.fetch.limiter import Limiter
 from sources.fetch.values import Page, Reply, Request
 from sources.stripe_api.client.bodies import page_of, single_page

@@ -21,7 +21,7 @@ from sources.errors import (
     SkipResource,
     Throttled,
 )
-from sources.fetch.safe_text import NAME, safe
+from sources.fetch.http.safe_text import NAME, safe
 from sources.fetch.values import Reply
 from sources.json_text import decode
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import ClassVar
 
 from sources.errors import BadConfiguration
-from sources.fetch.api_name import ApiName
+from sources.fetch.http.api_name import ApiName
 from sources.fetch.reach import Reach, is_header
 from sources.stripe_api.catalogue.fields import api_version
 from sources.stripe_api.client.refusals import SET_KEY

@@ -19,7 +19,7 @@ from sources.errors import (
     RetryLater,
     SkipResource,
 )
-from sources.fetch.client import request
+from sources.fetch.http.client import request
 from sources.fetch.limiter import BudgetSpent
 from sources.fetch.pager import Step
 from sources.fetch.values import Object, Page

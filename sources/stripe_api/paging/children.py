@@ -12,7 +12,7 @@ from itertools import islice
 
 from sources.catalogue import Params, Resource, Table
 from sources.errors import ObjectMissing, RequestRefused
-from sources.fetch.client import request
+from sources.fetch.http.client import request
 from sources.fetch.pager import Listing, Step, Turn
 from sources.fetch.progress import Ids, Reached
 from sources.fetch.values import Object, Page, Request

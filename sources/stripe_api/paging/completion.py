@@ -12,7 +12,7 @@ from typing import Any
 
 from sources.catalogue import Embedded, Params, Table
 from sources.errors import ObjectMissing, RequestRefused
-from sources.fetch.client import request
+from sources.fetch.http.client import request
 from sources.fetch.pager import Step
 from sources.fetch.values import Object, Page, Request
 from sources.fetch.window_pager import RESTARTS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sources.catalogue import Params, Resource
 from sources.errors import ObjectMissing, RequestRefused
-from sources.fetch.client import request
+from sources.fetch.http.client import request
 from sources.fetch.pager import Listing, Step, Turn
 from sources.fetch.progress import Listed
 from sources.fetch.values import Object, Page, Request

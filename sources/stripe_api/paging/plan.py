@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sources.catalogue import Resource, Table
 from sources.errors import BadConfiguration
-from sources.fetch.client import endpoint_of
 from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
+from sources.fetch.http.client import endpoint_of
 from sources.fetch.pager import Convert, Horizon, Pager, Step, Survey
 from sources.fetch.progress import Progress, pass_key
 from sources.fetch.schedule import ResourceRun, Schedule

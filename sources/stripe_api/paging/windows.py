@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sources.catalogue import Params
-from sources.fetch.client import request
+from sources.fetch.http.client import request
 from sources.fetch.values import Page, Request
 from sources.fetch.window_pager import WindowPager as Windowed
 from sources.stripe_api.paging.conventions import STRIPE_BEGAN, created_params, cursor_after, next_page_path

@@ -1,0 +1,1 @@
+"""The scheduled run of Orb: the event log first, then the lists."""

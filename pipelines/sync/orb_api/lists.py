@@ -1,0 +1,78 @@
+"""Loads of Orb's lists, and what follows from a list that was read whole: rows that it should have shown.
+
+Orb tells of no deletion, and a draft can vanish or be issued without a trace. After all drafts were listed, a stored
+draft that was not among them is read once; after a full refresh, so is every row that no list has shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pipelines.loading.run import Order, Outcome, Run
+from pipelines.loading.session import Session
+from pipelines.state import State
+from pipelines.sync.unlisted_rows import Read, read_unlisted, tables_read_whole
+from sources.fetch.limiter import BudgetSpent
+
+SPENT = "The request budget is spent. Everything that was loaded is kept, and the next run continues from there."
+DRAFTS, OF_DRAFTS = "invoice_drafts", "invoices"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What came of a load: that of its lists, and of the rows that they should have shown.
+
+    `stopped` says why it ended early, where a budget of requests was spent.
+    """
+
+    outcome: Outcome
+    unlisted: Read
+    stopped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """A reading of everything that may take several runs: the second (unix) at which it began, and the lists that the
+    earlier runs have read to their end.
+    """
+
+    began: int
+    done: frozenset[str]
+
+
+def load_lists(session: Session, order: Order, state: State, refresh: Refresh | None = None) -> Loaded:
+    """Runs an order in an open session, in which Orb's clock is known; `state` is the run's own.
+
+    With `refresh`, the order is what is left of it. Raises what stops a run; errors of its lists are in the outcome.
+    """
+    now = session.clock()
+    outcome = Run(session, replace(order, requests_budget=session.spending.left), now, state).go()
+    rows, deleted, stopped = 0, 0, None
+    if outcome.error is None:
+        complete = {one.resource for one in outcome.board.statuses() if one.status == "complete"}
+        try:
+            if len(complete) + len(outcome.skipped) + len(outcome.failed) < len(order.resources):
+                raise BudgetSpent(SPENT)
+            for table, statuses in _to_settle(session, order, complete, refresh):
+                read = read_unlisted(session, table, refresh.began if refresh else now, statuses)
+                rows, deleted = rows + read.rows, deleted + read.deleted
+        except BudgetSpent as spent:
+            stopped = str(spent)
+    if rows or stopped:
+        totals, failed = outcome.board.totals(), bool(outcome.failed or session.counts.rejected())
+        status = "interrupted" if stopped else "partial" if failed else "complete"
+        state.end(status, stopped, rows=totals.rows + session.rows, requests=totals.requests + rows)
+    return Loaded(outcome, Read(rows, deleted), stopped)
+
+
+def _to_settle(
+    session: Session, order: Order, complete: set[str], refresh: Refresh | None
+) -> list[tuple[str, tuple[str, ...]]]:
+    """The tables of which something was read whole, with the statuses of the rows that this is about, all for none."""
+    whole: list[str] = []
+    if refresh is not None:
+        whole = tables_read_whole(session.catalogue, complete | refresh.done)
+    elif order.full_refresh and not order.since and order.until is None:
+        whole = tables_read_whole(session.catalogue, complete)
+    drafts = [(OF_DRAFTS, ("draft",))] if DRAFTS in complete and OF_DRAFTS not in whole else []
+    return [*((one, ()) for one in whole), *drafts]

@@ -1,0 +1,95 @@
+"""Single objects of Orb's by id, with what is inside them, into their tables.
+
+An id of Orb's does not tell its type. Where no type is given, each kind of object that can be read by its id is asked
+for once, beginning with the tables that have a row of that id. Knows Orb and rows; stores through an open session.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pipelines.loading.session import Session
+from pipelines.sync.objects import Loaded, UnknownObject
+from pipelines.warehouse.database import has_table
+from sources.catalogue import Catalogue
+from sources.changes import ObjectRef, Retrieved
+from sources.errors import shape, shortened, shown
+from sources.orb_api.objects.retrieve import retrieve_one
+from sources.orb_api.objects.rows import gone
+from sources.rows import Stamp, merged
+
+
+def load_orb_objects(session: Session, ids: Sequence[str], kind: str | None = None) -> list[Loaded]:
+    """Reads objects and merges them in one load. `kind` is a table or the name of its objects.
+
+    Raises UnknownObject for the first id that Orb does not have; nothing is stored then. An object that cannot be
+    stored is left out, and the session's `counts` name it.
+    """
+    found: list[Retrieved] = []
+    for id in dict.fromkeys(ids):
+        one = _find(session, id, _tables(session.catalogue, kind))
+        if one.state in ("broken", "failed"):
+            session.counts.reject(one.ref.table, id, one.why)
+        else:
+            found.append(one)
+    session.store(session.tables_of(merged(one.rows for one in found)))
+    refused = {(one.table, one.id) for one in session.counts.rejected()}
+    return [
+        Loaded(one.ref.key[0], one.ref.table, one.state == "gone")
+        for one in found
+        if (one.ref.table, shortened(one.ref.key[0])) not in refused
+    ]
+
+
+def shown_id(id: str) -> str:
+    """An id as a message may repeat it: quoted where it is as long as Orb's are, else only its shape."""
+    return repr(id) if re.fullmatch(r"[A-Za-z0-9]{16}", id) else shape(id)
+
+
+def _tables(catalogue: Catalogue, kind: str | None) -> list[str]:
+    """The tables to ask: one, or all whose objects are read by their id alone. Raises UnknownObject."""
+    readable = [name for name, one in catalogue.tables.items() if one.retrieve and "{_parent_id}" not in one.retrieve]
+    if kind is None:
+        return readable
+    name = catalogue.table_named(kind)
+    if name in readable:
+        return [name]
+    if name in catalogue.tables:
+        parent = catalogue.tables[name].parent
+        advice = f" Load its parent, which includes it: {parent}." if parent else ""
+        raise UnknownObject(f"Orb cannot read objects of {name} by their id.{advice}")
+    known = [*readable, *(each for table in readable for each in catalogue.tables[table].objects)]
+    near = difflib.get_close_matches(kind, known, 1)
+    meant = f"; did you mean {near[0]!r}?" if near else ". docs/reference/orb.md has the tables."
+    raise UnknownObject(f"--type {shown(kind, known)} is neither a table nor an object of Orb's{meant}")
+
+
+def _find(session: Session, id: str, tables: Sequence[str]) -> Retrieved:
+    """The object from the table that has it; where none has it any more, the deletion of the row that one has."""
+    stored = [name for name in tables if _is_stored(session, name, id)]
+    tries: list[Retrieved] = []
+    for table in dict.fromkeys([*stored, *tables]):
+        one = retrieve_one(session.client, ObjectRef(table, (id,), None, None, 0), session.account_id, session.counts)
+        if one.state == "read" or (table in stored and one.state in ("broken", "failed")):
+            return one
+        tries.append(one)
+    if stored and tries[0].state == "gone":
+        stamp = Stamp(session.account_id, session.clock(), "retrieve")
+        return replace(tries[0], rows=gone(stored[0], id, stamp))
+    if came := [one for one in tries if one.state in ("broken", "failed")]:  # it may well be there
+        return came[0]
+    what = tries[0].ref.table if len(tries) == 1 else "object"
+    raise UnknownObject(
+        f"Orb has no {what} with the id {shown_id(id)}: {len(tries)} kinds of objects were asked for. Check the id, and"
+        " whether the key is of the same mode (live or test)."
+    )
+
+
+def _is_stored(session: Session, table: str, id: str) -> bool:
+    if not has_table(session.database, session.settings.dataset, table):
+        return False
+    sql = f'SELECT 1 FROM "{session.settings.dataset}"."{table}" WHERE id = %s AND _account_id = %s'
+    return bool(session.database.execute(sql, (id, session.account_id)))

@@ -1,0 +1,241 @@
+"""A scheduled run for an Orb account: first its events, then the lists whose changes events do not tell of.
+
+What an event tells of is applied in each run. Once a day, the lists are read that have no events, all drafts, and the
+subscriptions, whose billing periods move without one; once a week everything is, which finds deletions. Where the log
+of events cannot be read, or does not reach back to where it was left, each run goes by the lists. When each was last
+done, the rows of `sync_runs` tell, by this machine's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Literal
+
+from pipelines.configuration.orb_settings import OrbSettings
+from pipelines.loading.run import Order
+from pipelines.loading.session import Session
+from pipelines.state import State
+from pipelines.sync.cadence import Due, reopened
+from pipelines.sync.events_pass import EventsPass, PassSettings, Report
+from pipelines.sync.gap import EventsGap
+from pipelines.sync.lists import SyncState, followed_tables, loaded_names, loaded_resources
+from pipelines.sync.orb_api.lists import Loaded, Refresh, load_lists
+from sources.catalogue import Resource
+from sources.fetch.event_log import NoEvents
+from sources.fetch.limiter import BudgetSpent
+from sources.fetch.position import Position
+from sources.fetch.progress import Progress
+from sources.fetch.values import ResourceStatus
+from sources.orb_api.events.reading import reaches
+
+What = Literal["new", "changes", "everything"]
+"""What a sync reads: what is new; also what changes without being new; or everything."""
+
+HOUR, DAY = 3_600, 86_400
+FOR_EVER = 1 << 40
+CHANGING: Mapping[str, int] = MappingProxyType(dict.fromkeys(("customers", "subscriptions", "plans"), FOR_EVER))
+"""Lists with a filter by time whose objects change at any age: seconds to look back. The others look back as set."""
+WITHOUT_EVENTS = frozenset(("subscriptions",))
+"""Those of which events do not tell every change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What came of a sync: of its events, None where it went without, and of its lists, None where none was due.
+
+    `lacking` are the resources that the account does not have, as far as is known; `stopped` says why the sync ended
+    early, where the budget of requests was spent.
+    """
+
+    what: What
+    events: Report | None
+    lists: Loaded | None
+    lacking: tuple[str, ...] = ()
+    stopped: str | None = None
+
+
+class OrbSync:
+    """One sync in an open session. `names` are resources, groups or objects; none: what was loaded before.
+
+    `warn` is told why a run goes without events.
+    """
+
+    def __init__(
+        self, session: Session, settings: OrbSettings, warn: Callable[[str], None], names: Sequence[str] = ()
+    ) -> None:
+        self._session, self._settings, self._warn = session, settings, warn
+        self._resources = loaded_resources(session, names)
+        self._state = SyncState(session)
+        self._events: Report | None = None
+        self._has_log = True
+
+    def due(self) -> What:
+        """What has to be read now, by when the syncs before have read the same."""
+        if self._hours_since("everything") >= self._settings.everything_hours:
+            return "everything"
+        return "changes" if self._hours_since("changes", "everything") >= self._settings.changes_hours else "new"
+
+    def run(self, what: What | None = None) -> Synced:
+        """Reads what is due. Raises what stops a run; errors of single lists are in the outcome."""
+        what = what or self.due()
+        lists, stopped = None, None
+        try:
+            self._apply_events()
+            if what != "new" or self._events is None:
+                lists = self._read_lists(what, has_events=self._events is not None)
+                stopped = lists.stopped
+        except BudgetSpent as spent:
+            stopped = str(spent)
+        return Synced(what, self._events, lists, self._lacking(), stopped)
+
+    def _lacking(self) -> tuple[str, ...]:
+        self._state.read()
+        known = self._state.resources
+        found = [one.name for one in self._resources if one.name in known and known[one.name].status == "skipped"]
+        return tuple(found if self._has_log else dict.fromkeys(["webhook_events", *found]))
+
+    # --- events -------------------------------------------------------------------------------------------------------
+
+    def _apply_events(self) -> None:
+        """Applies the events since the last run, as far as that can be done, and notes what came of it."""
+        session = self._session
+        position = self._position()
+        if position is None:
+            return
+        passing = EventsPass(
+            session.client,
+            PassSettings(
+                session.account_id,
+                "",
+                workers=session.settings.workers,
+                tables=followed_tables(session.catalogue, loaded_names(session)),
+            ),
+            session.columns,
+            session.store,
+            self._save_position,
+            session.counts,
+            session.provider,
+        )
+        try:
+            if not self._is_reached(position):
+                since = datetime.fromtimestamp(position.reached, UTC)
+                self._warn(
+                    f"Orb's log shows no event from before {since:%Y-%m-%d %H:%M} UTC, so that events may be missing in"
+                    " it. This run goes by the lists."
+                )
+                return
+            self._events = passing.report
+            passing.run(position)
+        except (EventsGap, NoEvents) as error:
+            self._warn(str(error))
+            self._events, self._has_log = None, not isinstance(error, NoEvents)
+
+    def _position(self) -> Position | None:
+        """The saved position; after a load, the moment since which all of it is right; None where nothing is."""
+        saved = self._session.state.read_account().events_position
+        if saved is not None:
+            return Position.from_json(saved)
+        ends = [one.window_end for one in self._state.resources.values() if one.window_end is not None]
+        return Position(int(min(ends).timestamp())) if ends else None
+
+    def _is_reached(self, position: Position) -> bool:
+        """Whether the log still has what came after the position. It is asked once, and after a day without a run."""
+        is_recent = position.covered and self._hours_since("new", "changes", "everything", first_load=False) < 24.0
+        return bool(is_recent) or reaches(self._session.client, position.newest_from(0))
+
+    def _save_position(self, position: Position) -> None:
+        rejected = bool(self._session.counts.rejected())
+        status = "error" if rejected else "complete"
+        self._session.save(account={"events_status": status, "events_position": position.to_json()})
+
+    # --- lists --------------------------------------------------------------------------------------------------------
+
+    def _read_lists(self, what: What, *, has_events: bool) -> Loaded:
+        resources = [one for one in self._resources if what != "new" or one.created != "none"]
+        if what == "changes":
+            if has_events:
+                resources = [one for one in resources if one.created == "none" or one.name in WITHOUT_EVENTS]
+            if not self._was_cut(what):  # else it goes on with the windows that are open
+                self._reopen(resources)
+        refresh = self._refresh(resources) if what == "everything" else None
+        if refresh is not None:
+            resources = [one for one in resources if one.name not in refresh.done]
+        session, command = self._session, _command(what)
+        asked = {"resources": [one.name for one in resources], "reads": what}
+        order = Order(command, resources, asked=asked)
+        run_id = f"{session.state.run_id.removesuffix(self._mark)}-lists{self._mark}"
+        state = State(session.database, session.settings.dataset, session.account_id, run_id, command, asked)
+        loaded = load_lists(session, order, state, refresh)
+        if refresh is not None and loaded.stopped is None and loaded.outcome.error is None:
+            session.save(account={"full_refresh": ""})
+        return loaded
+
+    def _refresh(self, resources: Sequence[Resource]) -> Refresh:
+        """Forgets what has been read of the lists, unless a refresh of them was begun and not ended: it goes on.
+
+        The second at which it began is kept with what it is about.
+        """
+        names = [one.name for one in resources]
+        second, _, what = (self._session.state.read_account().full_refresh or "").partition(" ")
+        if what == ",".join(names):
+            saved = self._state.resources
+            return Refresh(int(second), frozenset(one for one in names if saved[one].status == "complete"))
+        began = self._session.clock()
+        refresh = f"{began} {','.join(names)}"
+        self._session.save(*map(ResourceStatus, names), account={"full_refresh": refresh})
+        return Refresh(began, frozenset())
+
+    def _reopen(self, resources: Sequence[Resource]) -> None:
+        """Has the windows read again in which objects may have changed."""
+        for one in resources:
+            status = self._state.resources.get(one.name)
+            if one.created != "none" and status is not None and status.progress:
+                lookback = CHANGING.get(one.name, round(self._settings.lookback_days * DAY))
+                progress = reopened(Progress.from_json(status.progress), Due(one, "cadence", lookback))
+                self._state.save_progress(one.name, {**status.progress, **progress.to_json()})
+
+    # --- when ---------------------------------------------------------------------------------------------------------
+
+    def _hours_since(self, *whats: What, first_load: bool = True) -> float:
+        """Hours since the last sync of this account that has read such a thing; infinite where none has.
+
+        The first full load, without options, has read everything too.
+        """
+        commands = [_command(what) for what in whats] + ([] if first_load else ["orb_sync"])
+        moments = [self._started("max", commands)]
+        if first_load:
+            moments.append(self._started("min", ["orb_full"], "AND asked IS NULL"))
+        last = max((one for one in moments if one is not None), default=None)
+        return (datetime.now(UTC) - last).total_seconds() / HOUR if last is not None else float("inf")
+
+    def _started(self, which: Literal["min", "max"], commands: Sequence[str], more: str = "") -> datetime | None:
+        """When the first or the last run of such a command began, of those of this account that came to their end."""
+        places = ", ".join(["%s"] * len(commands))
+        ((found,),) = self._session.database.execute(
+            f'SELECT {which}(started_at) FROM "{self._session.settings.dataset}".sync_runs'
+            f" WHERE command IN ({places}) AND status IN ('complete', 'partial') AND right(run_id, %s) = %s {more}",
+            (*commands, len(self._mark), self._mark),
+        )
+        moment: datetime | None = found
+        return moment
+
+    def _was_cut(self, what: What) -> bool:
+        """Whether the last run that read this came to no end."""
+        found = self._session.database.execute(
+            f'SELECT status FROM "{self._session.settings.dataset}".sync_runs WHERE command = %s'
+            " AND right(run_id, %s) = %s ORDER BY started_at DESC LIMIT 1",
+            (_command(what), len(self._mark), self._mark),
+        )
+        return bool(found) and found[0][0] not in ("complete", "partial")
+
+    @property
+    def _mark(self) -> str:
+        """How the keys of this account's runs end in `sync_runs`."""
+        return f"-{self._session.account_id}"
+
+
+def _command(what: What) -> str:
+    return f"orb_sync {what}"

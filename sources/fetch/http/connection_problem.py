@@ -1,0 +1,151 @@
+"""What went wrong with a connection or an answer's bytes, in words: the libraries' own texts are not for people. Pure.
+
+The cause is told from the exceptions of urllib3, http.client and ssl, wherever in the chain they are. A message names
+it and the setting to look at.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import ssl
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    InvalidHeader,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    TimeoutError,
+)
+
+from sources.errors import BrokenPage, RetryLater, Unreachable
+from sources.fetch.http.api_name import ApiName
+from sources.fetch.http.bounded import MAX_BODY, MAX_HEAD, Garbled, TooLarge, TooLate
+
+SEE_BASE = "Check {api_base} and the network"
+SEE_PROXY = "Check the address of the proxy in HTTPS_PROXY"
+ELSEWHERE = "If this persists, check whether {api_base} or a proxy leads to something other than {api}'s API."
+
+CERTIFICATES = {
+    9: ("its certificate is not valid yet", "Check whether the clock of this machine is right"),
+    10: (
+        "its certificate has expired",
+        "Check whether the clock of this machine is right, and tell the server's owner",
+    ),
+    62: ("its certificate is for another host name", "Check the host in {api_base}"),
+    64: ("its certificate is for another IP address", "Check the host in {api_base}"),
+}
+"""OpenSSL's numbers (X509_V_ERR_…) of what can be wrong with a certificate, whoever has signed it."""
+
+OTHER_TLS = re.compile("PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL|NO_PROTOCOLS|VERSION_TOO_LOW|HANDSHAKE_FAILURE|NO_SHARED")
+NO_TLS = re.compile("WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST|UNKNOWN_PROTOCOL|PACKET_LENGTH_TOO_LONG")
+"""OpenSSL's names of errors: of a server that knows other versions of TLS than we, and of one that speaks no TLS."""
+
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
+
+
+def connection_problem(
+    error: Exception, path: str, base: str, deadline: float, *, began: bool, api: ApiName
+) -> RetryLater:
+    """The error of our tree for one of urllib3's, of the system's or of `bounded`, at GET `path` below `base`.
+
+    `deadline` are the seconds that a whole request may take; `began` says that an answer's headers had been read.
+    """
+    host, chain = urlsplit(base).netloc, list(_chain(error))
+    if isinstance(error, TooLate):
+        return Unreachable(
+            f"The answer of {host} to GET {path} did not end within {deadline:g} seconds. Run again later; if the"
+            f" connection is known to be slow, set {api.setting('request_deadline')} to more seconds."
+        )
+    if (broken := _broken(error, chain, began)) is not None:
+        return BrokenPage(f"The answer of {host} to GET {path} {api.filled(broken)}")
+    what, advice = map(api.filled, _unreached(chain))
+    return Unreachable(f"{host} could not be reached for GET {path}: {what}. {advice}, and run again later.")
+
+
+def _broken(error: Exception, chain: list[BaseException], began: bool) -> str | None:
+    """What is wrong with an answer that came; None where none did."""
+    if isinstance(error, TooLarge):
+        most = (MAX_HEAD if str(error) == "headers" else MAX_BODY) >> 20
+        return f"is too large: at most {most} MB of {error} are read. {ELSEWHERE}"
+    if isinstance(error, Garbled):
+        return f"cannot be decompressed: {error}. {ELSEWHERE}"
+    for one in chain:
+        # http.client has no class of its own for too many headers.
+        if isinstance(one, http.client.LineTooLong) or type(one) is http.client.HTTPException:
+            return f"has too many or too long headers. {ELSEWHERE}"
+        if isinstance(one, InvalidHeader):
+            return f"has headers that contradict each other. {ELSEWHERE}"
+        if isinstance(one, http.client.RemoteDisconnected):
+            return None
+        if isinstance(one, http.client.BadStatusLine | http.client.UnknownProtocol):
+            return "is not HTTP. Check whether {api_base} must begin with https://, and whether its port is right."
+    if began and not isinstance(error, TimeoutError):
+        return "ended too early, or its chunks are malformed. Run again later."
+    return None
+
+
+def _unreached(chain: list[BaseException]) -> tuple[str, str]:
+    """Why no answer came, and what to look at."""
+    proxy = any(isinstance(one, ProxyError) for one in chain)
+    it, its, see = ("the proxy", "the proxy's", SEE_PROXY) if proxy else ("it", "its", SEE_BASE)
+    for one in chain:
+        if (refused := _TUNNEL.search(str(one))) is not None and proxy:
+            wants = " because it requires a user and a password" if refused[1] == "407" else ""
+            return f"the proxy refused to connect (HTTP {refused[1]}){wants}", SEE_PROXY
+        if isinstance(one, ssl.SSLCertVerificationError):
+            unknown = (
+                f"{its} certificate is not signed by an authority that this machine trusts",
+                "Check SSL_CERT_FILE",
+            )
+            what, advice = CERTIFICATES.get(one.verify_code, unknown)
+            return what.replace("its", its), SEE_PROXY if proxy and "{api_base}" in advice else advice
+        if isinstance(one, ssl.SSLError) and (reason := one.reason or _unnamed_reason(one)):
+            return _of_tls(reason, it), see
+        for kind, what, advice in (
+            (NameResolutionError, f"{its} name is not known", see),
+            (
+                ConnectTimeoutError,
+                f"{it} did not accept a connection in time",
+                "Check {connect_timeout}",
+            ),
+            (TimeoutError, f"{it} did not answer in time", "Check {read_timeout}"),
+            (ConnectionRefusedError, f"{it} refused the connection", see),
+            (ssl.SSLEOFError, f"{it} closed the connection during the TLS handshake", see),
+        ):
+            if isinstance(one, kind) and type(one) is not NewConnectionError:  # its cause, which follows, says more
+                return what, advice
+    if any(isinstance(one, NewConnectionError) for one in chain):
+        return f"the system found no route to {it}", see
+    return f"{it} dropped the connection without an answer", see
+
+
+def _unnamed_reason(error: ssl.SSLError) -> str | None:
+    """The reason of an error that Python 3.11 has no name for: OpenSSL 3 refuses the signatures of old versions."""
+    return "UNSUPPORTED_PROTOCOL" if "legacy sigalg" in str(error) else None
+
+
+def _of_tls(reason: str, it: str) -> str:
+    if NO_TLS.search(reason):
+        return f"{it} does not use TLS, so its address may have to begin with http://, or its port may be wrong"
+    if OTHER_TLS.search(reason):
+        return f"{it} supports no version of TLS that this machine accepts ({reason})"
+    if "EOF" in reason:
+        return f"{it} closed the connection during the TLS handshake"
+    return f"no TLS connection could be made ({reason})"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception and those that it wraps or was raised from, the outermost first, each once."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop(0)
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        wrapped = (*one.args, getattr(one, "original_error", None), one.__cause__)
+        waiting += [each for each in wrapped if isinstance(each, BaseException)]

@@ -1,0 +1,42 @@
+"""`stripe-elt doctor`: checks what a load, a sync and the sink need, and says for each whether it is well.
+
+It reads, and changes nothing: neither in Stripe nor in the database.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from pipelines.commands.cli import ALL_WELL, SOME_FAILED, add_common_options, run_command
+from pipelines.terminal.output import Report
+from sources.command_line import Parser
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "stripe-elt doctor") -> int:
+    """Parses the command line and runs."""
+    return run_command(_parser(prog), _doctor, arguments)
+
+
+def _parser(prog: str = "stripe-elt doctor") -> argparse.ArgumentParser:
+    parser = Parser(
+        prog=prog, description="Checks key, clock, permissions, database, settings and endpoint. Changes nothing."
+    )
+    add_common_options(parser)
+    parser.add_argument(
+        "--no-permissions",
+        action="store_true",
+        help="do not ask for each resource whether the key may read it, which takes a request each",
+    )
+    return parser
+
+
+def _doctor(options: argparse.Namespace) -> Report:
+    from stripe_elt.findings import Finding, look
+
+    findings: list[Finding] = []
+    for one in look(options):
+        print(f"{one.state:<8} {one.what}: {one.text}")
+        findings.append(one)
+    has_problem = any(one.state == "problem" for one in findings)
+    return Report(SOME_FAILED if has_problem else ALL_WELL, [one._asdict() for one in findings])

@@ -1,0 +1,84 @@
+"""Single objects of Orb's by id, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.loading.session import open_session
+from pipelines.sync.objects import Loaded, UnknownObject
+from pipelines.sync.orb_api.objects import load_orb_objects
+from sources.orb_api.catalogue import CATALOGUE
+from sources.orb_api.provider import ORB
+from tests import processes
+from tests.databases import Database
+from tests.pipelines.orb_mirror import OrbMirror
+
+ROOT = Path(__file__).resolve().parents[3]
+Made = Callable[..., OrbMirror]
+READABLE = [one.retrieve for one in CATALOGUE.tables.values() if one.retrieve and "{_parent_id}" not in one.retrieve]
+
+
+def read(mirror: OrbMirror, *ids: str, kind: str | None = None) -> list[Loaded]:
+    mirror.sim.log.clear()
+    with open_session(mirror.settings, "orb_object", provider=ORB, scope="object") as session:
+        return load_orb_objects(session, ids, kind)
+
+
+def test_an_id_is_looked_for_until_an_object_has_it_and_comes_with_what_is_inside(orb_mirrored: Made) -> None:
+    mirror = orb_mirrored()
+    account = mirror.sim.account
+    plan, invoice, new = (account.objects(name)[0] for name in ("plans", "invoices", "subscriptions"))
+    assert [one.table for one in read(mirror, plan["id"], invoice["id"])] == ["plans", "invoices"]
+    assert {row["id"] for row in mirror.rows("prices")} == {one["id"] for one in plan["prices"]}
+    assert {row["_parent_id"] for row in mirror.rows("invoice_line_items")} == {invoice["id"]}
+    assert mirror.rows("invoices")[0]["_source"] == "retrieve"
+
+    account.update("invoices", invoice["id"], {"total": "1.00", "line_items": []})
+    mirror.pass_time(10)
+    read(mirror, invoice["id"])
+    assert len(mirror.sim.log) == 1  # its row tells where it is
+    assert float(mirror.rows("invoices")[0]["total"]) == 1.0
+    assert mirror.rows("invoice_line_items") == []
+    assert [one.table for one in read(mirror, new["id"], kind="subscription")] == ["subscriptions"]
+    assert len(mirror.sim.log) == 1
+
+
+def test_an_object_that_orb_has_no_more_is_marked_and_an_unknown_one_is_an_error(orb_mirrored: Made) -> None:
+    mirror = orb_mirrored()
+    account = mirror.sim.account
+    invoice, other = (one["id"] for one in account.objects("invoices")[:2])
+    read(mirror, invoice, other)
+    account.delete("invoices", invoice)
+    mirror.pass_time(10)
+    assert [(one.table, one.is_deleted) for one in read(mirror, invoice)] == [("invoices", True)]
+    assert [row["id"] for row in mirror.rows("invoices")] == [other]
+    assert {row["_parent_id"] for row in mirror.rows("invoice_line_items")} == {other}
+    unknown = "abcdefgh12345678"
+    with pytest.raises(UnknownObject, match=f"Orb has no object with the id '{unknown}': {len(READABLE)} kinds"):
+        read(mirror, other, unknown)
+    assert len([one for one in mirror.sim.log if unknown in one]) == len(READABLE)
+
+
+@pytest.mark.parametrize("destination", ["duckdb"], indirect=True)
+def test_the_command_says_what_it_has_loaded_and_what_cannot_be(orb_mirrored: Made, destination: Database) -> None:
+    mirror = orb_mirrored(customers=2)
+    customer = mirror.sim.account.objects("customers")[0]["id"]
+
+    def run(*arguments: str) -> tuple[int, str]:
+        command = (str(ROOT / "pipelines/orb_object.py"), *arguments)
+        done = processes.run(*command, cwd=ROOT, env=mirror.environment)
+        assert "Traceback" not in done.stderr
+        return done.returncode, " ".join(f"{done.stdout} {done.stderr}".split())
+
+    code, said = run(customer)
+    assert (code, f"{customer}: orb.customers" in said) == (0, True), said
+    code, said = run("--type", "custmer", customer)
+    assert (code, "did you mean 'customer'?" in said) == (2, True), said
+    code, said = run("--type", "invoice_line_items", customer)
+    assert (code, "Load its parent, which includes it: invoices." in said) == (2, True), said
+    code, said = run("no such id, perhaps a password")
+    assert (code, "password" in said, "Check the id" in said) == (2, False, True), said
+    assert mirror.destination.value("select count(*) from orb.sync_runs where command = 'orb_object'") == 4
