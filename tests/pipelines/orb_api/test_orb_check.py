@@ -13,7 +13,7 @@ from pipelines.commands.orb_report import orb_session
 from simulator.orb.account import moment
 from tests import processes
 from tests.databases import Database
-from tests.pipelines.orb.test_orb_sync import DAY, delete_customer, drafts
+from tests.pipelines.orb_api.test_orb_sync import DAY, delete_customer, drafts
 from tests.pipelines.orb_mirror import OrbMirror
 
 ROOT = Path(__file__).resolve().parents[3]
