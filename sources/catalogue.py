@@ -215,8 +215,10 @@ class Catalogue:
     `resources`, in the order in which they are loaded, `tables` and event `types` go by name. `fields` gives the
     provider's fields of a table with their types, and raises KeyError for a table that it does not know. `references`
     gives the columns of a table that hold another object's id, and the tables that this object can be in.
-    `descriptions` are sentences on tables and columns. `shape_of` gives the nested fields of a table, as
-    `sources.stripe_api.generate.shapes` describes them.
+    `subject_of` gives, for a type of event, the field of the event that has its object, and the object's table, both ""
+    where it has none; without it, events show what object theirs is. `log` is then the table of events, whose rows have
+    them in the field `payload`. `descriptions` are sentences on tables and columns. `shape_of` gives the nested fields
+    of a table, as `sources.stripe_api.generate.shapes` describes them.
     `objects_by_prefix` has the `object` values whose ids can begin with a prefix, in the order of their declarations.
     `not_embedded` are the lists inside objects, by `object` and field, that fill no table from there, and why.
     `carried_by` are objects of events that are no objects of the API but carry one, with the field that has it.
@@ -227,6 +229,8 @@ class Catalogue:
     tables: Mapping[str, Table]
     fields: Callable[[str], Mapping[str, ColumnType]]
     types: Mapping[str, EventType] = field(default_factory=dict)
+    subject_of: Callable[[str], tuple[str, str]] | None = None
+    log: str = ""
     objects_by_prefix: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     not_embedded: Mapping[tuple[str, str], str] = field(default_factory=dict)
     carried_by: Mapping[str, str] = field(default_factory=dict)

@@ -12,6 +12,11 @@ THIN = "thin"
 """The `doubt` of a change whose event only names its object, so that the object has to be retrieved."""
 
 
+CUT = "cut payload"
+"""The `doubt` of a change whose event shows only some fields of its object. Where the object cannot be retrieved, the
+others are left as they are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What an event reports about an object. `at` and `created` (of the object, None where unknown) are unix seconds.

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from sources.json_text import TooLarge, parse, shallow
+
+WORD = re.compile(r"[\x21-\x7e]{1,255}")
+MOST_TIMES = 4
+"""How many timestamps of a request have their signatures checked. Each costs an HMAC over the whole body."""
 
 
 class BadEvent(Exception):
@@ -36,6 +43,7 @@ class Event:
     fields: dict[str, Any]
     body: bytes
     is_cut: bool = False
+    kind: str | None = None
 
     @property
     def object_id(self) -> str | None:
@@ -45,7 +53,29 @@ class Event:
     @property
     def object_type(self) -> str | None:
         """The provider's name for the object's type (`charge`)."""
-        return _text(self.object, "type" if self.thin else "object")
+        return self.kind or _text(self.object, "type" if self.thin else "object")
+
+
+def parsed(body: bytes, level: int) -> tuple[Any, bool]:
+    """The parsed body, and False. Of JSON that cannot be parsed whole, its upper levels, and True.
+
+    Raises BadEvent for what is not JSON.
+    """
+    try:
+        try:
+            return parse(body), False
+        except TooLarge:
+            return parse(shallow(body, level)), True
+    except ValueError:
+        raise BadEvent("the body is not JSON") from None
+
+
+def word(fields: Mapping[str, Any], name: str) -> str:
+    """The text of a field that is a name: visible ASCII. Raises BadEvent."""
+    value = fields.get(name)
+    if not isinstance(value, str) or not WORD.fullmatch(value):
+        raise BadEvent(f"the event's {name} is not a name")
+    return value
 
 
 def _text(fields: Mapping[str, Any] | None, name: str) -> str | None:

@@ -120,6 +120,8 @@ class Privacy:
         """
         if not self.is_on:
             return event
+        if self._catalogue.subject_of is not None:
+            return self._payload(event, *self._catalogue.subject_of(str(event.get("type"))))
         event = self._any_object(event, is_forgotten=False)
         if _is_event(event):
             return self._event(event)
@@ -151,12 +153,22 @@ class Privacy:
             return obj
         if len(path) > 1:
             return {**obj, path[0]: self._embedded(inner, path[1:], table, is_forgotten)}
-        if type(inner) is not dict or type(inner.get("data")) is not list:
+        listed = inner.get("data") if type(inner) is dict else inner
+        if type(listed) is not list:
             return obj
-        entries = [
-            self._object(table, entry, is_forgotten) if type(entry) is dict else entry for entry in inner["data"]
-        ]
-        return {**obj, path[0]: {**inner, "data": entries}}
+        entries = [self._object(table, entry, is_forgotten) if type(entry) is dict else entry for entry in listed]
+        return {**obj, path[0]: {**inner, "data": entries} if type(inner) is dict else entries}
+
+    def _payload(self, event: Mapping[str, Any], field: str, table: str) -> Mapping[str, Any]:
+        """An event that has an object of a table in a field: as its log's rows have it, and the object as its row."""
+        if not table:
+            return {name: event[name] for name in ("id", "type", "created_at") if name in event}
+        kept = self._object(self._catalogue.log, {"payload": event})["payload"]
+        treated = {field: self._object(table, obj)} if type(obj := kept.get(field)) is dict else {}
+        properties = kept.get("properties")
+        if type(properties) is dict and type(before := properties.get("previous_attributes")) is dict:
+            treated["properties"] = {**properties, "previous_attributes": self._object(table, before)}
+        return {**kept, **treated}
 
     def _event(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
         data: dict[str, Any] = event["data"]

@@ -87,9 +87,12 @@ class Verifier(Protocol):
     """Verifies webhooks. See `sources.stripe_api.events.webhook.verify`."""
 
     def __call__(
-        self, body: bytes, header: str | None, secrets: Sequence[str], *, tolerance: float, now: float
+        self, body: bytes, headers: Sequence[str], secrets: Sequence[str], *, tolerance: float, now: float
     ) -> None:
-        """Raises BadSignature unless one of the secrets signed the body at most `tolerance` seconds before `now`."""
+        """Raises BadSignature unless one of the secrets signed the body at most `tolerance` seconds before `now`.
+
+        `headers` are the values of the provider's `signature_headers`; "" for one that did not come.
+        """
         ...
 
 
@@ -104,9 +107,11 @@ class Provider:
     `pieces` reads the log of events. `gone` gives the rows of an object of a table of which only the id is known, and
     that it is deleted. `change_of` says what an event tells, in
     which version of the API for which account; `rows_of` makes rows of that. `verify` checks the signature
-    of a webhook, which is in the header `signature_header` (lower case); `read_event` reads its body. `account_ids` is
-    a regular expression for ids of accounts. `related` gives the objects that an object names by their ids. Errors are
-    those of `sources/errors.py` and `sources/events.py`.
+    of a webhook, which is in the headers `signature_headers` (lower case); `read_event` reads its body, and
+    `answer_seconds` are the seconds within which the provider wants its answer, where it waits for less than the
+    database may take. `account_ids` is a regular expression for ids of accounts. `related` gives the objects that an
+    object names by their ids, None where no event's object names any. Errors are those of `sources/errors.py` and
+    `sources/events.py`.
     """
 
     name: str
@@ -124,6 +129,7 @@ class Provider:
     rows_of: Callable[[Change, str, ConversionCounts | None], dict[str, list[Row]]]
     verify: Verifier
     read_event: Callable[[bytes], Event]
-    signature_header: bytes
+    signature_headers: tuple[bytes, ...]
     account_ids: str
-    related: Callable[[Mapping[str, Any]], list[ObjectRef]] = lambda obj: []
+    related: Callable[[Mapping[str, Any]], list[ObjectRef]] | None = None
+    answer_seconds: float | None = None

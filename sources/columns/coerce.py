@@ -80,10 +80,10 @@ def fit(kind: ColumnType, value: Any, iso: bool = False) -> tuple[Any, Variant |
     if kind == "json":
         return _as_json(value, None)
     if seen is str:
-        if kind == "timestamp" and iso and (instant := _instant(value)) is not None:
+        if kind == "timestamp" and iso and (instant := instant_of(value)) is not None:
             return instant, None, False
-        if kind == "decimal" and _DECIMAL.fullmatch(value):
-            return Decimal(value), None, False
+        if kind == "decimal" and (number := decimal_of(value)) is not None:
+            return number, None, False
         clean = escaped(value)
         return clean, None if kind == "text" else "text", clean is not value
     if seen is int and value in INT64:
@@ -126,12 +126,18 @@ def decimal_text(number: Decimal) -> str:
     return "0" if digits == "-0" else digits
 
 
+def decimal_of(string: str) -> Decimal | None:
+    """The number that a string shows, None where a column cannot hold it."""
+    return Decimal(string) if _DECIMAL.fullmatch(string) else None
+
+
 def _as_json(value: Any, variant: Variant | None) -> tuple[str, Variant | None, bool]:
     raw, changed = storable(value)
     return raw.decode(), variant, changed
 
 
-def _instant(string: str) -> datetime | None:
+def instant_of(string: str) -> datetime | None:
+    """The moment that an RFC 3339 string shows, None where a column cannot hold it."""
     if _INSTANT.fullmatch(string) is None:
         return None
     try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
-from sources.events import BadEvent, BadSignature
 from sources.orb_api.catalogue import CATALOGUE
 from sources.orb_api.client.client import Client, limiter_of, read_account
 from sources.orb_api.client.settings import ClientSettings
 from sources.orb_api.events.reading import pieces
+from sources.orb_api.events.webhook import ANSWER_SECONDS, SIGNATURE, TIMESTAMP, read_event, verify
 from sources.orb_api.objects.changes import change_of, rows_of
 from sources.orb_api.objects.retrieve import retrieve
 from sources.orb_api.objects.rows import converter, gone
@@ -36,16 +36,6 @@ def open_client(settings: Any) -> Client:
     return Client(client_settings, limiter_of(settings.account_rate))
 
 
-def _not_read(body: bytes) -> NoReturn:
-    """Webhooks are not taken yet."""
-    raise BadEvent("webhooks of Orb are not taken yet")
-
-
-def _not_verified(*_: Any, **__: Any) -> NoReturn:
-    """Webhooks are not taken yet."""
-    raise BadSignature("webhooks of Orb are not taken yet")
-
-
 ORB = Provider(
     name="orb",
     catalogue=CATALOGUE,
@@ -60,8 +50,9 @@ ORB = Provider(
     pieces=pieces,
     change_of=change_of,
     rows_of=rows_of,
-    verify=_not_verified,
-    read_event=_not_read,
-    signature_header=b"x-orb-signature",
-    account_ids=r"[\w-]+",
+    verify=verify,
+    read_event=read_event,
+    signature_headers=(SIGNATURE, TIMESTAMP),
+    account_ids=r"[^\n]{1,100}",
+    answer_seconds=ANSWER_SECONDS,
 )

@@ -62,9 +62,9 @@ STRIPE = Provider(
     pieces=pieces,
     change_of=change_of,
     rows_of=rows_of,
-    verify=verify,
+    verify=lambda body, headers, secrets, **when: verify(body, headers[0], secrets, **when),
     read_event=read_event,
-    signature_header=b"stripe-signature",
+    signature_headers=(b"stripe-signature",),
     account_ids=r"acct_\w+",
     related=related,
 )

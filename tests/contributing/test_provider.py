@@ -21,6 +21,7 @@ from sources.provider import Provider
 from tests.contributing.toy import CATALOGUE, TOY, ToyClient
 from tests.contributing.toy_api import KEY, toy_api
 from tests.databases import Database
+from webhook_sink.endpoints.providers import Served as Serving
 from webhook_sink.http.server import server_of
 from webhook_sink.replay import Selection, replay
 from webhook_sink.settings import SinkSettings
@@ -107,7 +108,7 @@ def served(settings: Settings) -> Iterator[Served]:
     given = SinkSettings(webhook_secret=SECRET, port=0)
     told = replace(settings, account_id="toy_account")
     sink = Sink(told, given, provider=TOY, takes_webhooks=True)
-    server, started, ports = server_of(sink, told, given), threading.Event(), list[int]()
+    server, started, ports = server_of([Serving(sink, told, given.paths)], given), threading.Event(), list[int]()
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def serve() -> None:

@@ -158,10 +158,10 @@ def pieces(*_: Any) -> NoReturn:
     raise NoEvents("The toy's API has no log of events.")
 
 
-def verify(body: bytes, header: str | None, secrets: Sequence[str], *, tolerance: float, now: float) -> None:
+def verify(body: bytes, headers: Sequence[str], secrets: Sequence[str], *, tolerance: float, now: float) -> None:
     """The toy signs the body alone: HMAC-SHA256 in hexadecimal."""
     signed = [hmac.new(secret.encode(), body, "sha256").hexdigest() for secret in secrets]
-    if not any(hmac.compare_digest(one, header or "") for one in signed):
+    if not any(hmac.compare_digest(one, headers[0]) for one in signed):
         raise BadSignature("no signature in Toy-Signature matches a webhook secret")
 
 
@@ -190,6 +190,6 @@ TOY = Provider(
     rows_of=rows_of,
     verify=verify,
     read_event=read_event,
-    signature_header=b"toy-signature",
+    signature_headers=(b"toy-signature",),
     account_ids=r"toy_\w+",
 )

@@ -1,4 +1,4 @@
-"""HTTP itself: one pool of connections to one host, GET requests, and nothing else. Knows no list and no limit.
+"""HTTP itself: one pool of connections to one host, requests, and nothing else. Knows no list and no limit.
 
 Failures without an answer become Unreachable or BrokenPage (`connection_problem.py`). Redirects are not followed: the
 key goes to one host only.
@@ -76,6 +76,10 @@ class Transport:
 
     def get(self, path: str, query: str) -> Reply:
         """The answer to GET, with whatever status. Raises Unreachable, or BrokenPage where the body was cut off."""
+        return self.send("GET", path, query)
+
+    def send(self, method: str, path: str, query: str = "", body: bytes | None = None) -> Reply:
+        """The answer to a request, whose body is JSON if it has one. Raises as `get` does."""
         url = f"{self._base}{path}{'&' if '?' in path else '?'}{query}" if query else self._base + path
         path = path.partition("?")[0]
         started = self._clock()
@@ -83,9 +87,10 @@ class Transport:
         elapsed = None
         try:
             response = self._pools.request(
-                "GET",
+                method,
                 url,
-                headers=self._headers,
+                body=body,
+                headers=self._headers if body is None else {**self._headers, "Content-Type": "application/json"},
                 timeout=self._timeout,
                 retries=False,
                 redirect=False,
@@ -93,8 +98,8 @@ class Transport:
                 decode_content=False,
             )
             elapsed = self._clock() - started
-            body = decompressed(_body(response), response.headers.get("Content-Encoding", ""))
-            return Reply(path, response.status, response.headers, body, elapsed)
+            content = decompressed(_body(response), response.headers.get("Content-Encoding", ""))
+            return Reply(path, response.status, response.headers, content, elapsed)
         except (HTTPError, OSError, TooLate, TooLarge, Garbled) as error:
             failure = connection_problem(
                 error, path, self._base, self._seconds, began=elapsed is not None, api=self._api

@@ -11,7 +11,7 @@ database.
 from __future__ import annotations
 
 from sources.catalogue import Catalogue
-from sources.orb_api.catalogue.events import TYPES
+from sources.orb_api.catalogue.events import TYPES, subject_of
 from sources.orb_api.catalogue.fields import fields_of, references_of
 from sources.orb_api.catalogue.lists import LISTS
 from sources.orb_api.catalogue.people import shape_of
@@ -23,6 +23,8 @@ CATALOGUE = Catalogue(
     fields=fields_of,
     references=references_of,
     types=TYPES,
+    subject_of=subject_of,
+    log="webhook_events",
     shape_of=shape_of,
     page="docs/reference/orb.md",
 )

@@ -29,6 +29,12 @@ SUBJECTS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """The first word of an event type -> the event's field that has the object, and the object's table."""
 
+
+def subject_of(type: str) -> tuple[str, str]:
+    """The field of an event that has its object, and the object's table; both "" where its type names none."""
+    return SUBJECTS.get(type.partition(".")[0], ("", ""))
+
+
 _ACCOUNTING = "accounting_sync_failed accounting_sync_succeeded"
 _WORDS: Mapping[str, str] = {
     "backfill": "reflected reverted",

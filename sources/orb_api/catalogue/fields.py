@@ -22,6 +22,7 @@ def fields_of(table: str) -> Mapping[str, ColumnType]:
     return _tables()[table]
 
 
+@cache
 def required_of(table: str) -> frozenset[str]:
     """The fields that every whole object of a table has, those of its embedded lists too. Raises KeyError as above."""
     return frozenset(_snapshot()["required"][table])

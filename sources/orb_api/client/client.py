@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from sources.errors import ConnectorError, Throttled
-from sources.fetch.http.client import ApiClient
+from sources.fetch.http.client import ApiClient, endpoint_of
 from sources.fetch.limiter import Limiter
-from sources.fetch.values import Page, Reply, Request
-from sources.orb_api.client.bodies import page_of, single_page
+from sources.fetch.values import Object, Page, Reply, Request
+from sources.orb_api.client.bodies import page_of, parse, single_page
 from sources.orb_api.client.refusals import error_of
 from sources.orb_api.client.settings import ClientSettings
 from sources.provider import Account
@@ -32,6 +35,21 @@ class Client(ApiClient):
     def throttle_reason(self, reply: Reply, error: Throttled) -> str:
         """Orb's limits are the account's and about pace: https://docs.withorb.com/api-reference/rate-limits."""
         return "global-rate"
+
+    def write(self, method: str, path: str, fields: Mapping[str, Any] | None = None) -> Object:
+        """What a writing request is answered, {} where it has no body. It is sent once: it may not be safe to repeat.
+
+        Raises the tree of `errors.py`.
+        """
+        request = Request(path, (), endpoint_of(path), single=True)
+        self.limiter.acquire(request.endpoint)
+        try:
+            reply = self._transport.send(method, path, body=None if fields is None else orjson.dumps(fields))
+        finally:
+            self.limiter.released(request.endpoint)
+        if not 200 <= reply.status < 300:
+            raise self.error_of(request, reply)
+        return parse(reply) if reply.body else {}
 
     def parse(self, request: Request, reply: Reply) -> Page:
         """See `ApiClient`."""

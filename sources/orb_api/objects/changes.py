@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from sources.catalogue import FIRST_SECOND, LAST_SECOND
-from sources.changes import Change, Ignored
+from sources.changes import CUT, Change, Ignored
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage
 from sources.orb_api.catalogue.events import ALERTS, SUBJECTS, TYPES
@@ -22,8 +22,8 @@ from sources.orb_api.catalogue.fields import required_of
 from sources.orb_api.objects.rows import TABLES, explode, key_problem
 from sources.rows import Row, Stamp
 
-Doubt = Literal["cut payload", "balance"]
-"""Why a payload is not believed: it lacks fields; several events of one second tell of different balances."""
+BALANCE = "balance"
+"""The `doubt` of a change whose event is one of several of a second, which tell of different balances."""
 
 NOT_LOADED = frozenset(("credit_blocks",))
 """Tables whose lists are not read yet: their events alone would leave them in part."""
@@ -46,6 +46,8 @@ def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Ch
     field, table = SUBJECTS[first]
     obj = event.get(field)
     if not isinstance(obj, dict):
+        if known is None:
+            return Ignored(type, "its type is not known, and it shows no object")
         raise BrokenPage("the event has no object")
     if type in ALERTS:
         return _alert(event, type, table, obj, at)
@@ -95,7 +97,7 @@ def _alert(event: Mapping[str, Any], type: str, table: str, obj: Row, at: int) -
     return Change("alert_events", (str(row["id"]),), None, at, None, False, row)
 
 
-def _doubt(type: str, table: str, style: object, obj: Row) -> Doubt | None:
+def _doubt(type: str, table: str, style: object, obj: Row) -> str | None:
     if style not in (None, "expanded") or required_of(table) - obj.keys():
-        return "cut payload"
-    return "balance" if type == "customer.balance_transaction_created" else None
+        return CUT
+    return BALANCE if type == "customer.balance_transaction_created" else None

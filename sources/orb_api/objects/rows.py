@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sources.fetch.pager import Convert
 
 TABLES = CATALOGUE.tables
+_KEYS = {name: tuple(field for field in one.key if field not in OWN_COLUMNS) for name, one in TABLES.items()}
 
 
 def converter(account_id: str, columns: Columns, counts: ConversionCounts) -> Convert:
@@ -73,11 +74,11 @@ def take_children(obj: Row, embedded: Embedded) -> tuple[list[Row], bool] | None
         return None
     child = TABLES[embedded.table]
     keyed = [one for one in entries if type(one) is dict and key_problem(one, child) is None]
+    if len({one[child.key[0]] for one in keyed}) == len(entries):
+        del obj[embedded.field]
+        return keyed, True
     times = Counter(one[child.key[0]] for one in keyed)
     own = [one for one in keyed if times[one[child.key[0]]] == 1]
-    if len(own) == len(entries):
-        del obj[embedded.field]
-        return own, True
     taken = set(map(id, own))
     obj[embedded.field] = [one for one in entries if id(one) not in taken]
     return own, False
@@ -155,6 +156,6 @@ def _own(table: Table, stamp: Stamp, parent_id: str | None) -> Row:
     return own
 
 
-def _key(table: Table) -> list[str]:
+def _key(table: Table) -> Sequence[str]:
     """The fields of a table's key that its objects show. All are text."""
-    return [name for name in table.key if name not in OWN_COLUMNS]
+    return _KEYS[table.name]

@@ -8,26 +8,19 @@ There are two kinds: snapshot events (https://docs.stripe.com/api/events/object)
 from __future__ import annotations
 
 import hmac
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sources.catalogue import FIRST_SECOND, LAST_SECOND
-from sources.events import BadEvent, BadSignature, Event
-from sources.json_text import TooLarge, parse, shallow
+from sources.events import MOST_TIMES, WORD, BadEvent, BadSignature, Event, parsed, word
 
 OBJECT_LEVEL = 3  # the depth of a snapshot's object: the event, its data, the object
-
-_WORD = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def read_event(body: bytes) -> Event:
     """The event in a body. Raises BadEvent if it is not an event."""
-    try:
-        fields, is_cut = _parsed(body)
-    except ValueError:
-        raise BadEvent("the body is not JSON") from None
+    fields, is_cut = parsed(body, OBJECT_LEVEL)
     if not isinstance(fields, dict) or fields.get("object") not in ("event", "v2.core.event"):
         raise BadEvent("the body is not an event")
     thin = fields["object"] == "v2.core.event"
@@ -37,33 +30,18 @@ def read_event(body: bytes) -> Event:
         raise BadEvent("the event has no object")
     version = fields.get("api_version")
     return Event(
-        id=_word(fields, "id"),
-        type=_word(fields, "type"),
+        id=word(fields, "id"),
+        type=word(fields, "type"),
         created=_seconds(fields.get("created")),
         account=_account(fields.get("context") if thin else fields.get("account")),
         livemode=livemode if isinstance(livemode := fields.get("livemode"), bool) else None,
-        api_version=version if isinstance(version, str) and _WORD.fullmatch(version) else None,
+        api_version=version if isinstance(version, str) and WORD.fullmatch(version) else None,
         thin=thin,
         object=obj,
         fields=fields,
         body=body,
         is_cut=is_cut,
     )
-
-
-def _parsed(body: bytes) -> tuple[Any, bool]:
-    """The parsed body, and False; of JSON that cannot be parsed, its upper levels, and True. Raises ValueError."""
-    try:
-        return parse(body), False
-    except TooLarge:
-        return parse(shallow(body, OBJECT_LEVEL)), True
-
-
-def _word(fields: Mapping[str, Any], name: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str) or not _WORD.fullmatch(value):
-        raise BadEvent(f"the event's {name} is not a name")
-    return value
 
 
 def _seconds(value: Any) -> int:
@@ -84,15 +62,12 @@ def _account(value: Any) -> str | None:
     if value is None or value == "":
         return None
     last = value.rpartition("/")[2] if isinstance(value, str) else ""
-    if not _WORD.fullmatch(last):
+    if not WORD.fullmatch(last):
         raise BadEvent("the event's account is not an id")
     return last
 
 
 # --- the signature ----------------------------------------------------------------------------------------------------
-
-MOST_TIMES = 4
-"""How many timestamps have their signatures checked. Each costs an HMAC over the whole body."""
 
 
 def verify(body: bytes, header: str | None, secrets: Sequence[str], *, tolerance: float, now: float) -> None:

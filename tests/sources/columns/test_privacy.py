@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sources.errors import BadConfiguration
+from sources.orb_api.catalogue import CATALOGUE as ORBS
 from sources.privacy import HASHED, Forgotten, Privacy, digest_of
 from sources.privacy_rules import privacy_of
 from sources.stripe_api.catalogue import CATALOGUE, RESOURCES, TABLES
@@ -100,6 +101,31 @@ def test_an_event_is_kept_as_its_object_is() -> None:
     (stored,) = one.rows("events", [{"id": "evt_1", "object": "event", "data": data, "request": request}])
     assert stored["request"] == {"id": "req_1", "idempotency_key": None}
     assert "@example.com" not in json.dumps(stored)
+
+
+def test_an_event_of_orbs_is_kept_as_its_object_and_its_row_in_the_log_are() -> None:
+    rules = {
+        ("people",): "drop",
+        ("customers", "external_customer_id"): "hash",
+        ("invoice_line_items", "grouping"): "drop",
+    }
+    treated = privacy_of(ORBS, rules, SALT)
+    customer = {"id": "a", "name": "Jenny", "external_customer_id": "jenny@example.com", "balance": "1.00"}
+    told = {"id": "e", "type": "customer.edited", "created_at": "2027-01-01T00:00:00Z", "customer": customer}
+    kept = treated.event(told | {"properties": {"previous_attributes": {"name": "Jen", "external_customer_id": "b"}}})
+    assert kept["customer"] | {"external_customer_id": "-"} == customer | {"name": None, "external_customer_id": "-"}
+    assert HASHED.fullmatch(kept["customer"]["external_customer_id"])
+    before = kept["properties"]["previous_attributes"]
+    assert (before["name"], bool(HASHED.fullmatch(before["external_customer_id"]))) == (None, True)
+    line = {"id": "l", "grouping": "For Jenny"}
+    invoice = {"id": "i", "billing_address": {"line1": "Street 1", "country": "DE"}, "line_items": [line]}
+    shown = treated.event(told | {"type": "invoice.brand_new", "invoice": invoice})["invoice"]
+    address = {"line1": None, "country": "DE"}
+    assert shown == invoice | {"billing_address": address, "line_items": [line | {"grouping": None}]}
+    unknown = treated.event({"id": "e", "type": "person.seen", "created_at": "x", "person": {"name": "Jenny"}})
+    assert unknown == {"id": "e", "type": "person.seen", "created_at": "x"}
+    assert treated.event(kept) == kept
+    assert Privacy(ORBS).event(told) is told
 
 
 def test_forgotten_persons_lose_their_data_in_everything_that_names_them() -> None:

@@ -10,7 +10,7 @@ import pytest
 from urllib3 import HTTPHeaderDict
 
 from simulator.orb import OrbSimulator
-from simulator.orb.api import Refusal
+from simulator.orb.refusal import Refusal
 from sources.errors import (
     AuthenticationFailed,
     BadConfiguration,
