@@ -14,6 +14,7 @@ from typing import Any
 from simulator.api.gates import names_of
 from simulator.http.faults import KINDS
 from simulator.http.limits import BUDGETS
+from simulator.orb.account import LISTED
 from simulator.orb.simulator import READS, OrbSimulator
 from simulator.simulator import Simulator
 from sources.command_line import Parser
@@ -68,13 +69,37 @@ def _orb(arguments: Sequence[str]) -> OrbSimulator:
     parser.add_argument("--customers", type=whole(), default=300, help="size of the business")
     parser.add_argument("--latency-ms", type=number, default=0.0, help="before each answer")
     parser.add_argument("--rate-limits", choices=sorted(READS), default="none")
+    parser.add_argument(
+        "--lacks",
+        type=lambda text: _lacking(text, set(LISTED)),
+        action="append",
+        default=[],
+        metavar="NAMES",
+        help="tables whose feature is off",
+    )
+    _add_faults(parser)
     options = parser.parse_args(arguments)
-    return OrbSimulator(
+    simulator = OrbSimulator(
         seed=options.seed,
         customers=options.customers,
         port=options.port,
         latency=options.latency_ms / 1000,
         rate_limits=options.rate_limits,
+        lacks=[name for names in options.lacks for name in names],
+    )
+    for fault in options.faults:
+        simulator.faults.add(**fault)
+    return simulator
+
+
+def _add_faults(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--faults",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="KIND[:PROBABILITY[:PATH]]",
+        help=f"make some requests go wrong: a status (500) or one of {', '.join(KINDS)}",
     )
 
 
@@ -90,14 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--lacks", type=_lacking, action="append", default=[], metavar="NAMES", help="products or tables to refuse"
     )
-    parser.add_argument(
-        "--faults",
-        type=_fault,
-        action="append",
-        default=[],
-        metavar="KIND[:PROBABILITY[:PATH]]",
-        help=f"make some requests go wrong: a status (500) or one of {', '.join(KINDS)}",
-    )
+    _add_faults(parser)
     return parser
 
 
@@ -123,9 +141,9 @@ def number(text: str) -> float:
     return number
 
 
-def _lacking(text: str) -> list[str]:
+def _lacking(text: str, known: set[str] | None = None) -> list[str]:
     names = [name.strip() for name in text.split(",")]
-    known = {known for one in RESOURCES.values() for known in names_of(one)}
+    known = known or {known for one in RESOURCES.values() for known in names_of(one)}
     for name in names:
         if name not in known:
             near = get_close_matches(name, known, n=1)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from simulator.account.account import Account
 from simulator.account.accounts import Accounts, model
 from simulator.account.clock import Clock
-from simulator.account.deliveries import Deliveries
+from simulator.account.deliveries import StripeDeliveries
 from simulator.account.objects import Object
 from simulator.api.api import Api
 from simulator.api.keys import Keys
@@ -63,7 +63,7 @@ class Simulator:
         self.key = self.keys.secret
         self.faults = Faults(seed)
         self.limits = Limits(BUDGETS[rate_limits] if isinstance(rate_limits, str) else rate_limits, monotonic)
-        self.deliveries = Deliveries(self.account, self.clock)
+        self.deliveries = StripeDeliveries(self.account, self.clock)
         self._accounts.on_connected = self.deliveries.follow
         self._maker = Maker(self.account, model().shapes, seed)
         writes = Writes(model().shapes.plain, self.deliveries)

@@ -11,10 +11,10 @@ from typing import Any
 import orjson
 
 from simulator.account.account import Account
-from simulator.account.deliveries import Deliveries
 from simulator.account.objects import Object
 from simulator.api import refusals
 from simulator.api.routes import Match
+from simulator.http.deliveries import Deliveries
 
 
 class Writes:

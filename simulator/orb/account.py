@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import string
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -25,6 +25,7 @@ LISTED = {
 """The tables that the account holds, each with the list that shows it."""
 
 
+Style = Literal["expanded", "standard", "summary"]
 Place = tuple[datetime, int]
 """Where an object is in its list: the moment by which the list is ordered, then the number of its creation."""
 
@@ -41,14 +42,16 @@ class Row:
 class Account:
     """Objects by table and id. A change logs its event; a deletion, as Orb's own, logs none.
 
-    `style` is that of the payloads: expanded, standard, or summary, which is cut without saying so.
+    `style` is that of the payloads in the log: expanded, standard, or summary, which is cut without saying so, in
+    deliveries too. `listeners` are told each event with its whole object.
     """
 
     def __init__(self, clock: Clock, seed: int) -> None:
         self.clock, self.lock = clock, threading.RLock()
         self.tables: dict[str, dict[str, Row]] = {table: {} for table in LISTED}
         self._in_order: dict[str, list[Row]] = {}
-        self.style: Literal["expanded", "standard", "summary"] = "expanded"
+        self.style: Style = "expanded"
+        self.listeners: list[Callable[[Object], None]] = []
         self._random = random.Random(f"orb/{seed}")
         self._number = 0
 
@@ -120,15 +123,21 @@ class Account:
     def _log(self, event: str | None, obj: Object, properties: Mapping[str, Any] | None = None) -> None:
         if event is None:
             return
-        id, created_at = self.new_id(), moment(self.clock.seconds())
-        field, table = SUBJECTS[event.partition(".")[0]]
-        shown = obj if self.style == "expanded" else cut(table, obj)
-        payload: Object = {"id": id, "type": event, "created_at": created_at, field: shown}
-        payload |= {"properties": dict(properties or {})} | (
-            {} if self.style == "summary" else {"payload_style": self.style}
-        )
-        own = {"id": id, "type": event, "created_at": created_at, "is_delivered": False, "payload": payload}
-        self.create("webhook_events", own | {"delivery_attempts": []})
+        told = {"id": self.new_id(), "type": event, "created_at": moment(self.clock.seconds())}
+        field, _ = SUBJECTS.get(event.partition(".")[0], ("", ""))
+        whole = told | ({field: orjson.loads(orjson.dumps(obj))} if field else {})
+        whole["properties"] = dict(properties or {})
+        own = told | {"is_delivered": False, "payload": self.payload(whole, self.style), "delivery_attempts": []}
+        self.create("webhook_events", own)
+        for tell in self.listeners:
+            tell(whole)
+
+    def payload(self, event: Object, style: Style) -> Object:
+        """An event as a style shows it; in an account with summaries, all of them are cut without a word."""
+        style = "summary" if self.style == "summary" else style
+        field, table = SUBJECTS.get(event["type"].partition(".")[0], ("", ""))
+        shown = {field: cut(table, event[field])} if field and style != "expanded" else {}
+        return {**event, **shown, **({} if style == "summary" else {"payload_style": style})}
 
 
 def cut(table: str, obj: Object) -> Object:

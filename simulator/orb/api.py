@@ -18,10 +18,11 @@ from urllib.parse import parse_qsl
 import orjson
 
 from simulator.http.limits import Limits
+from simulator.orb import endpoints
 from simulator.orb.account import LISTED, Account, Object, Place, Row
+from simulator.orb.refusal import Answer, Refusal
 from sources.orb_api.catalogue import CATALOGUE
 
-ERRORS = "https://docs.withorb.com/reference/error-responses#"
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 CURSOR_LIFE = 86_400.0
 OLDEST_FIRST = frozenset(("license_types",))
@@ -43,52 +44,35 @@ PATHS = {resource.path: table for table, resource in LISTED.items()}
 SINGLE = {table: CATALOGUE.tables[table].retrieve for table in LISTED}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A status and its JSON body."""
-
-    status: int
-    body: bytes
-
-
-class Refusal(Exception):
-    """An error answer; `kind` is the last part of its type, `detail` a sentence."""
-
-    def __init__(self, kind: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.kind, self.detail = int(kind[:3]), kind, detail
-
-    @property
-    def answer(self) -> Answer:
-        """As RFC 7807 has it."""
-        title = self.kind[4:].replace("-", " ").capitalize()
-        problem = {"status": self.status, "title": title, "type": ERRORS + self.kind}
-        return Answer(self.status, orjson.dumps(problem | {"detail": self.detail, "validation_errors": []}))
-
-
 class Api:
-    """Answers GET requests. `lacks` are tables whose feature is off; `largest` the largest page of a table."""
+    """Answers requests. `lacks` are tables whose feature is off; `largest` the largest page of a table.
 
-    def __init__(self, account: Account, key: str, limits: Limits) -> None:
+    `secrets` are those of endpoints that were made through it, by their ids.
+    """
+
+    def __init__(self, account: Account, key: str, limits: Limits, secrets: dict[str, list[str]]) -> None:
         self.account, self.key, self.limits = account, key, limits
+        self._endpoints = endpoints.Endpoints(account, secrets)
         self.lacks: set[str] = set()
         self.largest: dict[str, int] = {}
 
-    def answer(self, method: str, path: str, query: str, headers: Mapping[str, str]) -> Answer:
+    def answer(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         """The answer to a request; header names are in lower case."""
         try:
             if headers.get("authorization") != f"Bearer {self.key}":
                 raise Refusal("401-authentication-error", "The API key is missing or unknown.")
-            return Answer(200, orjson.dumps(self._found(method, path, query)))
+            return Answer(200, orjson.dumps(self._found(method, path, query, body)))
         except Refusal as refusal:
             return refusal.answer
 
-    def _found(self, method: str, path: str, query: str) -> Object:
+    def _found(self, method: str, path: str, query: str, body: bytes) -> Object:
         if self.limits.admit("reads") is not None:
             raise Refusal("429-too-many-requests", "Too many requests a second.")
         self.limits.leave("reads")
         if method == "GET" and path == "/v1/ping":
             return {"response": "pong"}
+        if method != "GET" and path.startswith(endpoints.PATH):
+            return self._endpoints.write(method, path, body)
         table = PATHS.get(path) or next((one for one, single in SINGLE.items() if _is_of(path, single)), None)
         if method != "GET" or table is None:
             raise Refusal("404-url-not-found", "There is nothing at this URL.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from types import TracebackType
 from typing import Self
@@ -17,8 +17,10 @@ from simulator.http.server import Reply
 from simulator.http.server_thread import ServerThread
 from simulator.http.service import spoil_bytes
 from simulator.orb.account import Account
-from simulator.orb.api import Api, Refusal
+from simulator.orb.api import Api
 from simulator.orb.content import Business
+from simulator.orb.deliveries import OrbDeliveries
+from simulator.orb.refusal import Refusal
 
 READS = {"none": Budget(), "live": Budget(own={"reads": 100}), "test": Budget(own={"reads": 50})}
 """Requests a second for reads, as Orb's documentation gives them."""
@@ -33,8 +35,9 @@ REFUSALS = {
 class OrbSimulator:
     """An Orb account over HTTP on 127.0.0.1; a context manager that serves while it is entered.
 
-    `customers` sizes the business. `now` is where Orb's clock starts and history ends (default: real time); with
-    `running` False it stands there. `latency` is in seconds; `monotonic` is the time that `rate_limits` count by.
+    `customers` sizes the business, and `lacks` names tables whose feature the account does not have. `now` is where
+    Orb's clock starts and history ends (default: real time); with `running` False it stands there. `latency` is in
+    seconds; `monotonic` is the time that `rate_limits` count by.
     `requests` counts the answers by path, `log` has the last requests with their queries, `faults` makes some go wrong.
     """
 
@@ -48,6 +51,7 @@ class OrbSimulator:
         rate_limits: str = "none",
         now: float | None = None,
         running: bool = True,
+        lacks: Iterable[str] = (),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.clock, self.key, self.port, self.latency = Clock(now, running=running), f"test_{seed:032d}", port, latency
@@ -56,7 +60,9 @@ class OrbSimulator:
         self.requests: Counter[str] = Counter()
         self.log: deque[str] = deque(maxlen=10_000)
         self.faults = Faults(seed)
-        self.api = Api(self.account, self.key, Limits(READS[rate_limits], monotonic))
+        self.deliveries = OrbDeliveries(self.account, self.clock)
+        self.api = Api(self.account, self.key, Limits(READS[rate_limits], monotonic), self.deliveries.secrets)
+        self.api.lacks |= set(lacks)
         self._server = ServerThread(self._respond, "orb-simulator")
 
     @property
@@ -71,10 +77,11 @@ class OrbSimulator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.deliveries.stop()
         self._server.stop()
 
     def _respond(self, method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Reply:
-        answer = self.api.answer(method, path, query, headers)
+        answer = self.api.answer(method, path, query, headers, body)
         self.requests[path] += 1
         self.log.append(f"{path}?{query}")
         fault = self.faults.meet(method, path, dict(parse_qsl(query)), answer.body) if self.faults else None

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import orjson
 import pytest
 import urllib3
 
 from simulator.orb import OrbSimulator
 from simulator.orb.account import LISTED, moment
+from simulator.orb.activity import Activity
 from sources.catalogue import Params
 from sources.orb_api.catalogue import CATALOGUE
+from sources.orb_api.events.webhook import verify
 from sources.orb_api.generate.sdk import members
 from sources.orb_api.generate.snapshot import model_of
 
@@ -177,3 +180,78 @@ def test_the_same_seed_gives_the_same_account() -> None:
     for table in LISTED:
         assert one.account.objects(table) == other.account.objects(table)
     assert one.account.objects("customers") != third.account.objects("customers")
+
+
+def test_endpoints_are_made_changed_and_deleted_over_http() -> None:
+    with OrbSimulator(seed=2, customers=1) as sim:
+
+        def ask(method: str, path: str = "", body: object = None) -> tuple[int, Any]:
+            headers = {"Authorization": f"Bearer {sim.key}"}
+            url = f"{sim.url}/v1/webhook_endpoints{path}"
+            answer = urllib3.request(
+                method, url, headers=headers, body=orjson.dumps(body) if body is not None else None
+            )
+            return answer.status, answer.json()
+
+        status, made = ask("POST", body={"url": "https://a.example/hook", "payload_style": "expanded"})
+        assert (status, made["enabled"], bool(made["secret"])) == (200, True, True)
+        assert "secret" not in ask("GET", f"/{made['id']}")[1]
+        assert ask("PUT", f"/{made['id']}", {"payload_style": "standard"})[1]["payload_style"] == "standard"
+        assert ask("POST", f"/{made['id']}/disable", {})[1]["enabled"] is False
+        assert ask("POST", body={"url": "nowhere"})[0] == 400
+        assert ask("PUT", f"/{made['id']}", {"secret": "mine"})[0] == 400
+        assert ask("DELETE", f"/{made['id']}")[0] == 200
+        assert ask("DELETE", f"/{made['id']}")[0] == 404
+        assert ask("PATCH", f"/{made['id']}")[0] == 404
+
+
+def test_deliveries_have_their_endpoints_style_and_orbs_signature() -> None:
+    sim = OrbSimulator(seed=2, customers=2, running=False)
+    made = {"created_at": sim.account.now(), "url": "https://a.example", "enabled": True}
+    for id, style, types in (
+        ("whole", "expanded", None),
+        ("part", "standard", ["invoice.edited"]),
+        ("off", "standard", []),
+    ):
+        sim.account.create(
+            "webhook_endpoints", {**made, "id": id, "payload_style": style, "enabled_event_types": types}
+        )
+        sim.deliveries.secrets[id] = [f"secret of {id}", "another"]
+    invoice, customer = sim.account.objects("invoices")[0]["id"], sim.account.objects("customers")[0]["id"]
+    sim.account.update("invoices", invoice, {"memo": "x"}, "invoice.edited")
+    sim.account.update("customers", customer, {"name": "y"}, "customer.edited")
+    told = [(one.endpoint, orjson.loads(one.payload)) for one in sim.deliveries.due]
+    assert [(id, one["type"], one.get("payload_style")) for id, one in told] == [
+        ("whole", "invoice.edited", "expanded"),
+        ("part", "invoice.edited", "standard"),
+        ("whole", "customer.edited", "expanded"),
+    ]
+    assert "line_items" in told[0][1]["invoice"]
+    assert "line_items" not in told[1][1]["invoice"]
+    assert told[0][1]["id"] == told[1][1]["id"]
+    sim.account.style = "summary"
+    sim.account.update("invoices", invoice, {"memo": "z"}, "invoice.edited")
+    cut = orjson.loads(sim.deliveries.due[-2].payload)
+    assert "payload_style" not in cut
+    assert "line_items" not in cut["invoice"]
+    delivery = sim.deliveries.due[0]
+    headers = sim.deliveries.headers(delivery)
+    given = [headers["X-Orb-Signature"], headers["X-Orb-Timestamp"]]
+    for secret in sim.deliveries.secrets["whole"]:
+        verify(delivery.payload, given, [secret], tolerance=1, now=sim.clock.seconds())
+
+
+def test_activity_is_the_same_for_a_seed_and_changes_what_it_says() -> None:
+    def lived(seed: int) -> dict[str, list[dict[str, Any]]]:
+        account = OrbSimulator(seed=2, customers=6, now=1_760_000_000, running=False).account
+        activity = Activity(account, seed)
+        for _ in range(60):
+            activity.step()
+        activity.delete()
+        return {table: account.objects(table) for table in account.tables}
+
+    one = lived(1)
+    assert one == lived(1)
+    assert one != lived(2)
+    types = {event["type"] for event in one["webhook_events"]}
+    assert types >= {"customer.edited", "customer.balance_transaction_created", "plan.edited", "subscription.edited"}
