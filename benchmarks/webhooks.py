@@ -1,18 +1,16 @@
-"""The webhook sink under load: `python -m benchmarks.webhooks`.
+"""The webhook sink under load: `python -m benchmarks.webhooks`, or with `--provider stripe orb` for both.
 
-Signed events of 3 kB, of five kinds, over real HTTP with kept-alive connections; the sink, the generator and Postgres
-are processes of this machine. First a closed loop, in which so many senders wait for their answers; then an open one,
-in which events arrive at a fixed rate whether or not the sink keeps up, and the latency of each counts from the moment
-at which it should have been sent. At the end every answered event must be in the ledger, and every row in its table
-must show the newest event of its object.
+Signed events of at least 3 kB, of five kinds of each provider, over real HTTP with kept-alive connections; the sink,
+the generator and Postgres are processes of this machine. First a closed loop, in which so many senders wait for their
+answers; then an open one, in which events arrive at a fixed rate whether or not the sink keeps up, and the latency of
+each counts from the moment at which it should have been sent. At the end every answered event must be in the ledger,
+and every row in its table must show the newest event of its object.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
-import hmac
 import multiprocessing
 import os
 import re
@@ -21,7 +19,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -36,17 +34,8 @@ import uvloop
 
 from benchmarks.tools.machines import ROOT, database_cpu, running_postgres
 from benchmarks.tools.targets import at_least, at_most
-from simulator import Simulator
-from sources.stripe_api.catalogue.fields import api_version
+from benchmarks.tools.webhook_events import PROVIDERS, Provider
 
-SECRET = "whsec_of_the_benchmark"
-KINDS = {
-    "customers": "customer.updated",
-    "payment_intents": "payment_intent.succeeded",
-    "charges": "charge.succeeded",
-    "products": "product.updated",
-    "subscriptions": "customer.subscription.updated",
-}
 NBYTES = 3_000
 Newest = dict[tuple[str, str], str]  # table and id -> the number of the object's newest event
 FASTEST_OTHER = {1: (432, 0.008), 32: (1_038, 0.069), 256: (1_108, 0.637)}
@@ -95,14 +84,28 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=15_000, help="for each concurrency; a fifth of them for 1")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 32, 256])
     parser.add_argument("--rate", type=float, help="events/s of the open loop (half of the best closed loop)")
+    parser.add_argument("--provider", choices=tuple(PROVIDERS), nargs="+", default=["stripe"])
+    parser.add_argument("--tables", nargs="+", metavar="TABLE", help="send events of these kinds of objects alone")
     options = parser.parse_args()
-    print(f"webhook sink: events of {NBYTES:,} bytes in five tables, committed before they are answered")
+    found = {name: _measured(PROVIDERS[name], options) for name in options.provider}
+    for name, loads in found.items():
+        if name != "stripe" and "stripe" in found:
+            for one, load in loads.items():
+                what = f"{name}, concurrency {one}: within 10 % of Stripe's events/s"
+                at_least(what, load.rate, 0.9 * found["stripe"][one].rate, "events/s")
+
+
+def _measured(provider: Provider, options: argparse.Namespace) -> dict[int, Load]:
+    """The closed loops of one provider, by concurrency. Raises SystemExit where an answered event is not stored."""
+    print(
+        f"webhook sink, {provider.name}: events of {NBYTES:,} bytes in five tables, committed before they are answered"
+    )
     counts = {one: options.events if one > 1 else options.events // 5 for one in options.concurrency}
     warm, paced = 2_000, options.events // 3
-    made = bodies(warm + sum(counts.values()) + paced)
+    made = bodies(warm + sum(counts.values()) + paced, provider, options.tables)
     newest: Newest = {}
-    with running_postgres() as url, _running_sink(url) as (process, port):
-        measure = partial(_measure, url, process, port)
+    with running_postgres() as url, _running_sink(url, provider) as (process, port):
+        measure = partial(_measure, url, process, port, provider)
         measure("warm", _Closed(32), _some(made, warm, newest))
         loads = {}
         for one, count in counts.items():
@@ -110,11 +113,11 @@ def main() -> None:
             print(loads[one], flush=True)
         rate = options.rate or max(load.rate for load in loads.values()) / 2
         print(measure(f"{rate:,.0f} arrive a second", _Open(rate), _some(made, paced, newest)), flush=True)
-        stored, wrong = _stored(url, newest)
+        stored, wrong = _stored(url, newest, provider)
     sent = warm + sum(counts.values()) + paced
     print(f"{stored:,} of {sent:,} events are in the ledger as processed; {wrong} of {len(newest):,} rows are wrong")
     for one, load in loads.items():
-        if one in FASTEST_OTHER:
+        if one in FASTEST_OTHER and provider.name == "stripe":
             rate, p99 = FASTEST_OTHER[one]
             at_least(
                 f"concurrency {one}, 1.5 times the fastest other (another run)", load.rate, AHEAD * rate, "events/s"
@@ -122,6 +125,7 @@ def main() -> None:
             at_most(f"concurrency {one}, p99 of the fastest other (another run)", load.p99 * 1e3, p99 * 1e3, "ms")
     if stored != sent or wrong:
         raise SystemExit("An event that was answered is not committed.")
+    return loads
 
 
 def _some(made: Iterator[tuple[str, str, str, bytes]], count: int, newest: Newest) -> list[bytes]:
@@ -131,24 +135,25 @@ def _some(made: Iterator[tuple[str, str, str, bytes]], count: int, newest: Newes
     return [body for *_, body in taken]
 
 
-def _stored(url: str, newest: Newest) -> tuple[int, int]:
+def _stored(url: str, newest: Newest, provider: Provider) -> tuple[int, int]:
     """Events in the ledger as processed, and objects whose row does not show their newest event."""
     with psycopg.connect(url) as connection:
-        query = "SELECT count(*) FROM stripe.stripe_webhook_events WHERE status = 'processed'"
+        name = provider.name
+        query: Any = f"SELECT count(*) FROM {name}.{name}_webhook_events WHERE status = 'processed'"
         (stored,) = connection.execute(query).fetchone() or (0,)
         rows: Newest = {}
-        for table in KINDS:
-            select: Any = f"SELECT id, metadata->>'number' FROM stripe.{table}"
+        for table in {table for table, _ in newest}:
+            select: Any = f"SELECT id, metadata->>'number' FROM {name}.{table}"
             rows |= {(table, id): number for id, number in connection.execute(select)}
     return stored, sum(rows.get(key) != number for key, number in newest.items())
 
 
 @contextmanager
-def _running_sink(url: str) -> Iterator[tuple[psutil.Process, int]]:
+def _running_sink(url: str, provider: Provider) -> Iterator[tuple[psutil.Process, int]]:
     """`python -m webhook_sink` on a free port, ready."""
-    environment = {**os.environ, "DATABASE_URL": url, "STRIPE_WEBHOOK_SECRET": SECRET}
-    environment |= {"SOURCES__STRIPE__ACCOUNT_ID": "acct_benchmark", "DLT_PROJECT_DIR": str(ROOT / "benchmarks")}
-    environment.pop("STRIPE_SECRET_KEY", None)
+    own = ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "ORB_API_KEY", "ORB_WEBHOOK_SECRET")
+    environment = {name: value for name, value in os.environ.items() if name not in own}
+    environment |= {"DATABASE_URL": url, "DLT_PROJECT_DIR": str(ROOT / "benchmarks"), **provider.environment}
     command = [sys.executable, "-m", "webhook_sink", "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -168,43 +173,43 @@ def _running_sink(url: str) -> Iterator[tuple[psutil.Process, int]]:
             process.wait()
 
 
-def bodies(count: int) -> Iterator[tuple[str, str, str, bytes]]:
-    """Events of a simulated account's objects: table, id and number of each, and its bytes.
+def bodies(
+    count: int, provider: Provider, tables: Collection[str] | None = None
+) -> Iterator[tuple[str, str, str, bytes]]:
+    """Events of a simulated account's objects, or of those in `tables`: table, id and number of each, and its bytes.
 
     Each has a second of its own, so that no two of them tie.
     """
-    with Simulator(seed=1, customers=300) as sim:
-        objects = [(table, one) for table in KINDS for one in sim.account.objects(table)[:1_000]]
+    types = {**provider.kinds, **provider.asked}
+    objects = [one for one in provider.objects() if one[0] in (tables or provider.kinds)]
     first = int(time.time()) - count
     for number in range(count):
         table, one = objects[(number * 7_919) % len(objects)]
-        event: dict[str, Any] = {
-            "id": f"evt_{number:06d}",
-            "object": "event",
-            "api_version": api_version(),
-            "created": first + number,
-            "data": {"object": {**one, "metadata": {"number": str(number), "padding": ""}}},
-            "livemode": False,
-            "pending_webhooks": 1,
-            "request": {"id": None, "idempotency_key": None},
-            "type": KINDS[table],
-        }
+        shown: dict[str, Any] = {**one, "metadata": {"number": str(number), "padding": ""}}
+        event = provider.event(f"evt_{number:06d}", first + number, types[table], shown)
         short = NBYTES - len(orjson.dumps(event, option=orjson.OPT_INDENT_2))
-        event["data"]["object"]["metadata"]["padding"] = "x" * max(short, 0)
+        shown["metadata"]["padding"] = "x" * max(short, 0)
         yield table, one["id"], str(number), orjson.dumps(event, option=orjson.OPT_INDENT_2)
 
 
 def _measure(
-    url: str, process: psutil.Process, port: int, name: str, loop: _Closed | _Open, bodies: list[bytes]
+    url: str,
+    process: psutil.Process,
+    port: int,
+    provider: Provider,
+    name: str,
+    loop: _Closed | _Open,
+    bodies: list[bytes],
 ) -> Load:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    generator = context.Process(target=_generate, args=(port, loop, bodies, sender))
+    requests = [provider.request(body) for body in bodies]
+    generator = context.Process(target=_generate, args=(port, loop, requests, sender))
     generator.start()
     receiver.recv()
-    before = _state(url, process, port)
+    before = _state(url, process, port, provider)
     wall, latencies, statuses, generator_cpu = receiver.recv()
-    after = _state(url, process, port)
+    after = _state(url, process, port, provider)
     generator.join()
     latencies.sort()
     sink_cpu, database, transactions, events = (later - earlier for later, earlier in zip(after, before, strict=True))
@@ -222,12 +227,12 @@ def _measure(
     )
 
 
-def _state(url: str, process: psutil.Process, port: int) -> tuple[float, float, float, float]:
+def _state(url: str, process: psutil.Process, port: int, provider: Provider) -> tuple[float, float, float, float]:
     """CPU seconds of the sink and of Postgres, transactions and events so far."""
     times = process.cpu_times()
     text = urllib3.request("GET", f"http://127.0.0.1:{port}/metrics").data.decode()
     transactions, events = (
-        float(re.findall(rf"^stripe_sink_batch_events_{name} (\S+)", text, re.MULTILINE)[0])
+        float(re.findall(rf"^{provider.name}_sink_batch_events_{name} (\S+)", text, re.MULTILINE)[0])
         for name in ("count", "sum")
     )
     return times.user + times.system, database_cpu(url), transactions, events
@@ -236,21 +241,10 @@ def _state(url: str, process: psutil.Process, port: int) -> tuple[float, float, 
 # --- the generator, a process of its own -----------------------------------------------------------------------------
 
 
-def _generate(port: int, loop: _Closed | _Open, bodies: list[bytes], sender: Any) -> None:
-    """Sends every body once, over connections that stay open."""
-    requests = [_request(body) for body in bodies]
+def _generate(port: int, loop: _Closed | _Open, requests: list[bytes], sender: Any) -> None:
+    """Sends every request once, over connections that stay open."""
     sender.send("ready")
     sender.send(uvloop.run(_drive(port, loop, requests)))
-
-
-def _request(body: bytes) -> bytes:
-    second = int(time.time())
-    signed = hmac.new(SECRET.encode(), b"%d." % second + body, hashlib.sha256).hexdigest()
-    return (
-        b"POST /webhooks HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json; charset=utf-8\r\n"
-        b"User-Agent: Stripe/1.0 (+https://stripe.com/docs/webhooks)\r\nAccept: */*; q=0.5, application/xml\r\n"
-        b"Stripe-Signature: t=%d,v1=%s\r\nContent-Length: %d\r\n\r\n" % (second, signed.encode(), len(body))
-    ) + body
 
 
 async def _drive(
