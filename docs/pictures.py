@@ -30,6 +30,7 @@ from pipelines.models.build import Build
 from simulator import Simulator
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.events.webhook import read_event
+from webhook_sink.endpoints.providers import Served
 from webhook_sink.http.server import server_of
 from webhook_sink.settings import SinkSettings
 from webhook_sink.sink import Sink
@@ -111,7 +112,7 @@ def _served(settings: Settings, options: SinkSettings, sim: Simulator) -> Iterat
 
     async def serve() -> None:
         sink = Sink(settings, options)
-        server = server_of(sink, settings, options)
+        server = server_of([Served(sink, settings, options.paths)], options)
         serving = asyncio.create_task(server.serve())
         while not server.started:
             await asyncio.sleep(0.01)

@@ -203,7 +203,7 @@ def _endpoint(settings: Settings) -> Iterator[Finding]:
     sink_settings = read_sink_settings()
     with Secrets(settings) as secrets:
         known = secrets.known()
-    if sink_settings.secrets:
+    if sink_settings.secrets_of("stripe"):
         yield Finding("webhook secret", "ok", "STRIPE_WEBHOOK_SECRET is set")
     elif known:
         yield Finding("webhook secret", "ok", f"the database has {len(known)}")
@@ -225,7 +225,7 @@ def _endpoint(settings: Settings) -> Iterator[Finding]:
             wrong.append(f"it sends API {one.api_version}, not {client_version(settings)}")
         if one.types != len(handled_types()):
             wrong.append(f"it sends {one.types} event types, not {len(handled_types())}")
-        if one.id not in known and not sink_settings.secrets:
+        if one.id not in known and not sink_settings.secrets_of("stripe"):
             wrong.append("its secret is not kept")
         again = f". Run: stripe-elt endpoint create {one.url}" if wrong else ""
         yield Finding(f"endpoint {one.id}", "warning" if wrong else "ok", ("; ".join(wrong) or one.url) + again)

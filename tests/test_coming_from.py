@@ -18,7 +18,7 @@ from pipelines.state import STATEMENTS
 from pipelines.sync.settings import SECTION as SYNC_SECTION
 from pipelines.sync.settings import SyncSettings
 from sources.columns.columns import OWN_COLUMNS
-from sources.stripe_api.catalogue import TABLES, select
+from sources.stripe_api.catalogue import CATALOGUE, TABLES, select
 from stripe_elt.__main__ import COMMANDS
 from webhook_sink import create_app
 from webhook_sink.http.app import App
@@ -119,6 +119,6 @@ REVALIDATED += " radar.early_fraud_warning setup_intent subscription subscriptio
 
 
 def test_objects_to_read_again_have_the_names_that_they_have_there() -> None:
-    tables = SinkSettings(revalidate=REVALIDATED.replace(" ", ",")).revalidated
+    tables = SinkSettings(revalidate=REVALIDATED.replace(" ", ",")).revalidated(CATALOGUE)
     assert len(tables) == len(REVALIDATED.split())
     assert tables <= set(TABLES)

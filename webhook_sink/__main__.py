@@ -1,4 +1,4 @@
-"""`python -m webhook_sink`: take Stripe's webhooks, replay them, make the endpoint, or poll for events instead."""
+"""`python -m webhook_sink`: take webhooks, replay them, make the endpoint, or poll for events instead."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pipelines.commands.accounts import one_account, own_account
+from pipelines.commands.accounts import one_account
 from pipelines.commands.cli import ALL_WELL, SOME_FAILED, add_output_options, level_of, moment, run_command, say
-from pipelines.configuration.settings import Settings, read_settings
 from pipelines.terminal.log import log_to_stderr
 from pipelines.terminal.output import Report
 from pipelines.terminal.process import Interrupts, interruptible, lost_output, stops
 from sources.command_line import Parser
-from sources.stripe_api.provider import open_client
-from webhook_sink.endpoints.endpoints import Endpoint, Endpoints
+from webhook_sink.endpoints.endpoints import Endpoint
+from webhook_sink.endpoints.providers import KNOWN, Manager
 from webhook_sink.endpoints.secrets import TO_FORGET, Secrets
 from webhook_sink.follow import follow
 from webhook_sink.http.server import serve
@@ -31,7 +30,7 @@ from webhook_sink.replay import Selection, replay
 from webhook_sink.settings import SinkSettings, read_sink_settings
 from webhook_sink.sink import CANCEL_AGAIN, Sink
 
-ABOUT = "take Stripe's webhooks, replay them, make the endpoint, or poll for events instead."
+ABOUT = "take webhooks, replay them, make the endpoint, or poll for events instead."
 STATUSES = ("failed", "ignored", "processing", "processed")
 
 
@@ -44,7 +43,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m webhook_
 
 
 def _run(options: argparse.Namespace) -> Report | int:
-    settings = read_settings(destination="postgres", dataset=options.dataset, log_format=options.log_format)
+    read = KNOWN[getattr(options, "provider", "stripe")].read_settings
+    settings = read(destination="postgres", dataset=options.dataset, log_format=options.log_format)
     log_to_stderr(level_of(options), settings.log_format or "json", waits=False)
     host, port = getattr(options, "host", None), getattr(options, "port", None)
     report: Report | int = options.run(settings, read_sink_settings(host=host, port=port), options)
@@ -67,7 +67,7 @@ def _serve_as(prog: str) -> str:
 
 
 def _add_serve(commands: Any, name: str) -> None:
-    command = _command(commands, name, "take webhooks (the default)", _serve)
+    command = _command(commands, name, "take webhooks (the default)", _serve, "Stripe's tables (default: stripe)")
     command.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     command.add_argument("--port", type=int, help="port to listen on (default: 8080)")
     command.set_defaults(is_service=True)
@@ -75,88 +75,97 @@ def _add_serve(commands: Any, name: str) -> None:
 
 def _add_replay(commands: Any) -> None:
     command = _command(commands, "replay", "merge events of the ledger once more", _replay)
+    _add_provider(command)
     command.add_argument("--status", choices=STATUSES, action="append", help="which events (default: failed)")
     command.add_argument("--since", type=moment, metavar="TIME", help="received at or after this moment")
     command.add_argument("--type", help="of this type: invoice.paid")
 
 
 def _add_endpoint(commands: Any) -> None:
-    parser = commands.add_parser("endpoint", help="make, list or delete our webhook endpoints in Stripe")
+    parser = commands.add_parser("endpoint", help="make, list or delete our webhook endpoints")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     create = _command(actions, "create", "make our endpoint, or bring it up to date", _create_endpoint)
-    create.add_argument("url", metavar="URL", help="https://host/webhooks, as Stripe reaches the sink")
+    create.add_argument("url", metavar="URL", help="https://host/webhooks, as the provider reaches the sink")
     create.add_argument("--connect", action="store_true", help="for the events of connected accounts")
     create.add_argument("--print", action="store_true", help="print the secret instead of keeping it in the database")
-    _command(actions, "list", "our endpoints", _list_endpoints)
+    listed = _command(actions, "list", "our endpoints", _list_endpoints)
     delete = _command(actions, "delete", "delete our endpoint", _delete_endpoint)
     delete.add_argument("endpoint", metavar="ID|URL", help="as `endpoint list` shows it")
+    for command in (create, listed, delete):
+        _add_provider(command)
 
 
 def _add_follow(commands: Any) -> None:
-    command = _command(commands, "follow", "poll /v1/events: no public address needed", _follow)
+    command = _command(commands, "follow", "poll for events: no public address needed", _follow)
+    _add_provider(command)
     command.add_argument("--since", type=moment, metavar="TIME", help="default: where the ledger ends, or now")
     command.add_argument("--interval", type=float, default=5.0, metavar="SECONDS", help="default: 5")
     command.add_argument("--once", action="store_true", help="end when there is nothing more")
 
 
-Run = Callable[[Settings, SinkSettings, argparse.Namespace], Report | int]
+def _add_provider(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--provider", choices=tuple(KNOWN), default="stripe", help="default: stripe")
 
 
-def _command(commands: Any, name: str, about: str, run: Run) -> argparse.ArgumentParser:
+Run = Callable[[Any, SinkSettings, argparse.Namespace], Report | int]
+
+
+def _command(
+    commands: Any, name: str, about: str, run: Run, dataset: str = "the tables (default: the provider's)"
+) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about)
-    command.add_argument("--dataset", help="schema that holds the tables (default: stripe)")
+    command.add_argument("--dataset", help=f"schema that holds {dataset}")
     add_output_options(command)
     command.set_defaults(run=run)
     return command
 
 
-def _serve(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> int:
+def _serve(settings: Any, sink_settings: SinkSettings, options: argparse.Namespace) -> int:
     serve(settings, sink_settings)
     return ALL_WELL
 
 
-def _replay(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> Report:
+def _replay(settings: Any, sink_settings: SinkSettings, options: argparse.Namespace) -> Report:
     selection = Selection(tuple(options.status or ["failed"]), options.since, options.type)
-    outcomes = _with_sink(settings, sink_settings, lambda sink: replay(sink, selection))
+    outcomes = _with_sink(settings, sink_settings, options, lambda sink: replay(sink, selection))
     counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
     print(f"{outcomes.total()} events: {counts or 'nothing to replay'}")
     has_failed = bool(outcomes.keys() & {"failed", "unavailable", "unreadable"})
     return Report(SOME_FAILED if has_failed else ALL_WELL, {"events": outcomes.total(), **outcomes})
 
 
-def _follow(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> int:
+def _follow(settings: Any, sink_settings: SinkSettings, options: argparse.Namespace) -> int:
     settings = one_account(settings)
-    open_client(settings).close()  # fails at once if there is no usable key
+    KNOWN[options.provider].provider().open_client(settings).close()  # fails at once if there is no usable key
     since = int(options.since.timestamp()) if options.since else None
 
     def run(sink: Sink) -> Awaitable[None]:
         return follow(sink, since=since, interval=options.interval, once=options.once)
 
-    _with_sink(settings, sink_settings, run)
+    _with_sink(settings, sink_settings, options, run)
     return ALL_WELL
 
 
-def _create_endpoint(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> Report:
-    endpoints = Endpoints(own_account(settings))
+def _create_endpoint(settings: Any, sink_settings: SinkSettings, options: argparse.Namespace) -> Report:
+    known = KNOWN[options.provider]
+    endpoints = known.endpoints(settings)
     if options.print:
         endpoint = _create_or_update(endpoints, options)
         if endpoint.secret is not None:
-            print(f"STRIPE_WEBHOOK_SECRET={endpoint.secret}", flush=True)
+            print(f"{known.secret}={endpoint.secret}", flush=True)
         code = ALL_WELL if lost_output() is None else SOME_FAILED
         return Report(code, {**_described(endpoint), "secret": endpoint.secret})
-    with Secrets(settings) as secrets:
+    with Secrets(settings, options.provider) as secrets:
         endpoint = keep_endpoint(endpoints, secrets, options.url, is_live=settings.is_live, connect=options.connect)
-    _tell(endpoint)
+    _tell(endpoint, known.secret)
     if endpoint.secret is not None:
         print("Its secret is in the database, where the sink finds it.")
     return Report(ALL_WELL, _described(endpoint))
 
 
-def keep_endpoint(
-    endpoints: Endpoints, secrets: Secrets, url: str, *, is_live: bool, connect: bool = False
-) -> Endpoint:
+def keep_endpoint(endpoints: Manager, secrets: Secrets, url: str, *, is_live: bool, connect: bool = False) -> Endpoint:
     """Makes our endpoint with this URL, or brings it up to date, and keeps its secret in the database."""
-    secrets.check()  # before anything is created: Stripe shows the secret only once
+    secrets.check()  # before anything is created: the secret is shown only once
     endpoint = endpoints.create(url, connect=connect)
     if endpoint.secret is not None:
         try:
@@ -168,16 +177,16 @@ def keep_endpoint(
     return endpoint
 
 
-def _create_or_update(endpoints: Endpoints, options: argparse.Namespace) -> Endpoint:
+def _create_or_update(endpoints: Manager, options: argparse.Namespace) -> Endpoint:
     endpoint = endpoints.create(options.url, connect=options.connect)
-    _tell(endpoint)
+    _tell(endpoint, KNOWN[options.provider].secret)
     return endpoint
 
 
-def _tell(endpoint: Endpoint) -> None:
-    print(f"{endpoint.id}  {endpoint.url}  {endpoint.api_version}  {endpoint.types} event types")
+def _tell(endpoint: Endpoint, variable: str) -> None:
+    print(f"{endpoint.id}  {endpoint.url}  {endpoint.described}")
     if endpoint.secret is None:
-        print("It existed already and is up to date. Stripe shows its secret only once; see STRIPE_WEBHOOK_SECRET.")
+        print(f"It existed already and is up to date. Its secret is shown only once; see {variable}.")
 
 
 def _described(endpoint: Endpoint) -> dict[str, Any]:
@@ -185,28 +194,27 @@ def _described(endpoint: Endpoint) -> dict[str, Any]:
     return {name: value for name, value in asdict(endpoint).items() if name != "secret"}
 
 
-def _list_endpoints(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> Report:
-    with Secrets(settings) as secrets:
+def _list_endpoints(settings: Any, sink_settings: SinkSettings, options: argparse.Namespace) -> Report:
+    with Secrets(settings, options.provider) as secrets:
         known = secrets.known()
-    found = Endpoints(own_account(settings)).ours()
+    found = KNOWN[options.provider].endpoints(settings).ours()
     for endpoint in found:
         kept = "secret kept" if endpoint.id in known else "secret not kept"
-        version, types = endpoint.api_version, f"{endpoint.types} event types"
-        print(f"{endpoint.id}  {endpoint.url}  {endpoint.status}  {version}  {types}  {kept}")
+        print(f"{endpoint.id}  {endpoint.url}  {endpoint.status}  {endpoint.described}  {kept}")
     if not found:
         print("There is no endpoint of ours. `endpoint create https://host/webhooks` makes it.")
     return Report(ALL_WELL, [{**_described(one), "is_secret_kept": one.id in known} for one in found])
 
 
-def _delete_endpoint(settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace) -> Report:
-    with Secrets(settings) as secrets:
-        deleted = forget_endpoint(Endpoints(own_account(settings)), secrets, options.endpoint)
+def _delete_endpoint(settings: Any, sink_settings: SinkSettings, options: argparse.Namespace) -> Report:
+    with Secrets(settings, options.provider) as secrets:
+        deleted = forget_endpoint(KNOWN[options.provider].endpoints(settings), secrets, options.endpoint)
     for endpoint in deleted:
         print(f"{endpoint.id}  {endpoint.url}  deleted")
     return Report(ALL_WELL, [{**_described(one), "status": "deleted"} for one in deleted])
 
 
-def forget_endpoint(endpoints: Endpoints, secrets: Secrets, id_or_url: str) -> list[Endpoint]:
+def forget_endpoint(endpoints: Manager, secrets: Secrets, id_or_url: str) -> list[Endpoint]:
     """Deletes our endpoints with this id or URL, and their secrets."""
     secrets.check(TO_FORGET)
     deleted = endpoints.delete(id_or_url)
@@ -217,7 +225,9 @@ def forget_endpoint(endpoints: Endpoints, secrets: Secrets, id_or_url: str) -> l
 # --- a sink without a server ------------------------------------------------------------------------------------------
 
 
-def _with_sink(settings: Settings, sink_settings: SinkSettings, body: Callable[[Sink], Awaitable[Any]]) -> Any:
+def _with_sink(
+    settings: Any, sink_settings: SinkSettings, options: argparse.Namespace, body: Callable[[Sink], Awaitable[Any]]
+) -> Any:
     """Runs `body` with a sink that is ready. A signal ends first the body, then the sink."""
 
     async def work(sink: Sink) -> Any:
@@ -233,7 +243,7 @@ def _with_sink(settings: Settings, sink_settings: SinkSettings, body: Callable[[
 
         for number in stops():
             loop.add_signal_handler(number, stop)
-        sink = Sink(settings, sink_settings)
+        sink = Sink(settings, sink_settings, provider=KNOWN[options.provider].provider())
         sink.start()
         working, stopping = asyncio.ensure_future(work(sink)), asyncio.ensure_future(stopped.wait())
         try:

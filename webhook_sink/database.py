@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipelines.configuration.settings import Settings
+from pipelines.configuration.settings import CommonSettings
 from pipelines.loading.session import open_database
 from pipelines.warehouse.database import Database
 
@@ -18,7 +18,7 @@ from pipelines.warehouse.database import Database
 class SharedDatabase:
     """The database for several threads. Raises what `open_database` raises when it is used."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: CommonSettings) -> None:
         self._settings = settings
         self._turn = threading.Lock()
         self._database: Database | None = None

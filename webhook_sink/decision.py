@@ -1,7 +1,7 @@
 """Decides what to do with an event: merge rows, read an object again, or nothing. Knows no database and no HTTP.
 
 `Provider.change_of` says what an event tells, and whether it can be believed. What cannot is read from the API instead.
-Without an API key it is believed all the same, and counted.
+Without an API key it is believed all the same, as far as it goes, and counted.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sources.catalogue import Table
-from sources.changes import THIN, Change, Ignored, ObjectRef
+from sources.changes import CUT, THIN, Change, Ignored, ObjectRef
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage
 from sources.events import Event
 from sources.provider import Provider
 from sources.rows import Row
 
-UNREADABLE = "reading its object takes STRIPE_SECRET_KEY"
+UNREADABLE = "reading its object takes {}"
 OTHER_MODE = "it is of the other mode"
 
 
@@ -42,6 +42,7 @@ class Decision:
     processed only when that has been merged. `tie_reread` is what to read again if the rows turn out to tie; None if
     that is impossible. `doubt` says why the payload was not believed, `ignored` why nothing is done, `left_out` which
     embedded objects no row can hold. `related` are the objects that the event names, to be read if no table has them.
+    `part_of` is the table whose rows show only some fields of their objects, and leave the others as they are.
     """
 
     rows: Mapping[str, list[Row]]
@@ -52,6 +53,7 @@ class Decision:
     ignored: str | None = None
     left_out: str | None = None
     related: tuple[ObjectRef, ...] = ()
+    part_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Policy:
 
     `livemode` is the mode whose events it takes, None if that is unknown. `can_read` says that there is an API key, of
     that mode. `revalidated` are the tables whose objects are always read again. With `backfills`, objects that an
-    event names, and that no table has, are read.
+    event names, and that no table has, are read. `key_variable` is where the key is set.
     """
 
     account_id: str
@@ -69,6 +71,7 @@ class Policy:
     can_read: bool = False
     revalidated: frozenset[str] = frozenset()
     backfills: bool = False
+    key_variable: str = "an API key"
 
 
 def decide(event: Event, policy: Policy, provider: Provider) -> Decision:
@@ -95,15 +98,18 @@ def decide(event: Event, policy: Policy, provider: Provider) -> Decision:
         return Decision(_rows(change, table, event, policy, provider, None), tie_reread=tie_reread, doubt=doubt)
     reread = _reread(change, table, event, policy, doubt or "tie")
     if doubt == THIN and reread is None:
-        return Decision({}, ignored=UNREADABLE)
-    if doubt in ("version", "revalidate", THIN) and reread is not None:
+        return Decision({}, ignored=UNREADABLE.format(policy.key_variable))
+    if doubt in ("version", "revalidate", THIN, CUT) and reread is not None:
         return Decision({}, reread, waits_for_reread=True, doubt=doubt)
-    related = tuple(provider.related(change.object)) if policy.backfills else ()
+    related = tuple(provider.related(change.object)) if policy.backfills and provider.related else ()
     counts = ConversionCounts() if table.embedded or table.expanded else None
     rows = _rows(change, table, event, policy, provider, counts)
     left_out = describe_left_out(counts) if counts is not None else None
     reread_now = reread if doubt else None
-    return Decision(rows, reread_now, tie_reread=reread, doubt=doubt, left_out=left_out, related=related)
+    part_of = change.table if doubt == CUT else None
+    return Decision(
+        rows, reread_now, tie_reread=reread, doubt=doubt, left_out=left_out, related=related, part_of=part_of
+    )
 
 
 def describe_left_out(counts: ConversionCounts) -> str | None:

@@ -1,21 +1,20 @@
-"""Receives events without a public address: `python -m webhook_sink follow` polls `/v1/events`.
+"""Receives events without a public address: `python -m webhook_sink follow` polls the provider's log of events.
 
-https://docs.stripe.com/api/events/list: newest first, for thirty days. Events that are read twice are duplicates to the
-ledger, and do no harm.
+Stripe's goes back thirty days (https://docs.stripe.com/api/events/list). Events that are read twice are duplicates to
+the ledger, and do no harm.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
-from sources.errors import BrokenPage, RetryLater
+from sources.errors import BrokenPage, ConnectorError, RetryLater
 from sources.events import BadEvent, Event
+from sources.fetch.event_log import NoEvents
 from sources.fetch.values import Object
 from sources.json_text import storable
-from sources.stripe_api.client.client import Client
-from sources.stripe_api.events.reading import EVENTS, EventsDenied, pieces
-from sources.stripe_api.events.webhook import read_event
 from webhook_sink.commit.connection import transaction
 from webhook_sink.sink import Sink
 
@@ -49,28 +48,25 @@ async def follow(sink: Sink, *, since: int | None, interval: float, once: bool =
         await asyncio.sleep(interval)
 
 
-async def poll(sink: Sink, client: Client, start: int | None, seen: set[str]) -> tuple[int, int]:
+async def poll(sink: Sink, client: Any, start: int | None, seen: set[str]) -> tuple[int, int]:
     """Merges the events since `start`. Returns where the next poll begins, and how many events were new to `seen`.
 
     An event that failed counts as seen: the ledger keeps it, and it can be replayed. Events are read again only if the
     database was away.
     """
-    objects, now = await asyncio.to_thread(_list_events, client, start)
+    objects, now = await asyncio.to_thread(_list_events, sink, client, start)
     new = [obj for obj in objects if str(obj.get("id")) not in seen]
-    was_away = False
+    was_away, newest = False, start if start is not None else now
     for first in range(0, len(new), CHUNK):
         chunk = new[first : first + CHUNK]
         events = [event for obj in chunk if (event := _event(sink, obj)) is not None]
+        newest = max(newest, *(event.created for event in events)) if events else newest
         outcomes = await asyncio.gather(*(sink.take(event) for event in events))
         unavailable = {event.id for event, outcome in zip(events, outcomes, strict=True) if outcome == "unavailable"}
         seen.update(id for obj in chunk if (id := str(obj.get("id"))) not in unavailable)
         was_away = was_away or bool(unavailable)
     if was_away:
         return (start or now), len(new)
-    newest = max(
-        (obj["created"] for obj in objects if type(obj.get("created")) is int),
-        default=start if start is not None else now,
-    )
     if len(seen) > MOST_SEEN:
         seen.clear()
     return max(start or 0, newest - OVERLAP_SECONDS) if newest else now, len(new)
@@ -79,24 +75,25 @@ async def poll(sink: Sink, client: Client, start: int | None, seen: set[str]) ->
 def _event(sink: Sink, obj: Object) -> Event | None:
     """The event in an object of the list. Counts and logs an object that is not a readable event, and returns None."""
     try:
-        return read_event(storable(obj)[0])
+        return sink.provider.read_event(storable(obj)[0])
     except (BadEvent, BrokenPage) as error:
         sink.metrics.count_refusal("body")
         log.warning("an event of the list was left out: %s", error)
         return None
 
 
-def _list_events(client: Client, start: int | None) -> tuple[list[Object], int]:
-    """The events since a second, oldest first, and the time on Stripe's clock. Without a second, only the time."""
-    if start is None:
-        return [], client.page(EVENTS.path, (("limit", "1"),)).as_of
-    read, clock = [], [0]
+def _list_events(sink: Sink, client: Any, start: int | None) -> tuple[list[Object], int]:
+    """The events since a second, oldest first, and the time on the provider's clock; without a second only the time."""
+    since = int(sink.clock()) if start is None else start
+    read: list[Object] = []
+    clock = [0]
     try:
-        for piece in pieces(client, start, None, NO_LAG, clock.append):
+        for piece in sink.provider.pieces(client, since, None, NO_LAG, clock.append):
             read += [*piece.events, *piece.unusable]
-    except EventsDenied as denied:
-        raise denied.refusal from None  # the advice is for syncs, which also read lists
-    return read[::-1], clock[-1]
+    except NoEvents as denied:
+        # The advice is for syncs, which also read lists.
+        raise denied.__cause__ if isinstance(denied.__cause__, ConnectorError) else denied from None
+    return read[::-1] if start is not None else [], clock[-1]
 
 
 async def _newest_in_ledger(sink: Sink) -> int | None:

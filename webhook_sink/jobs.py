@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.commands.accounts import each_account, own_account, work_on_each_account
-from pipelines.configuration.settings import Settings
+from pipelines.configuration.settings import CommonSettings
 from pipelines.loading.run import Order, run
-from pipelines.loading.session import known_account, new_run_id, open_session
+from pipelines.loading.session import Session, known_account, new_run_id, open_session
 from pipelines.state import State
-from pipelines.sync.objects import load_objects
+from pipelines.sync.objects import Loaded, load_objects
 from pipelines.sync.settings import read_sync_settings
 from pipelines.sync.sync import Sync
 from pipelines.warehouse.database import Database
@@ -36,9 +36,9 @@ from webhook_sink.sink import Sink
 log = logging.getLogger("stripe_elt.sink")
 
 QUEUED_JOBS, KNOWN_JOBS = 10, 100
-NO_KEY = "A sync needs a key to read with: set STRIPE_SECRET_KEY."
+NO_KEY = "A sync needs a key to read with: set {}."
 
-Work = Callable[[Settings, str, Database | None], object]
+Work = Callable[[Any, str, Database | None], object]
 """What a job does for one account: with its settings, as the run of this id, in this database or one of its own."""
 
 
@@ -75,7 +75,7 @@ class Job:
 class Jobs:
     """The jobs of this process. All run in one thread, so that they wait for each other instead of failing."""
 
-    def __init__(self, settings: Settings, database: SharedDatabase | None = None) -> None:
+    def __init__(self, settings: CommonSettings, database: SharedDatabase | None = None) -> None:
         self.settings = settings
         self.database = database or SharedDatabase(settings)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sync")
@@ -110,8 +110,8 @@ class Jobs:
         Raises BadConfiguration if it `reads` from the API without a key, and JobRefused if too many jobs wait or, with
         `alone`, if the same one has not ended.
         """
-        if reads and not self.settings.stripe_secret_key:
-            raise BadConfiguration(NO_KEY)
+        if reads and not self.settings.has_key:
+            raise BadConfiguration(NO_KEY.format(self.settings.key_variable))
         with self._turn:
             if self.waiting >= QUEUED_JOBS:
                 raise JobRefused("too many syncs are waiting", is_running=False)
@@ -138,12 +138,12 @@ class Jobs:
     def _run(self, job: Job, work: Work, each: bool) -> None:
         """Works on each account. Logs what stops one of them, and raises it after the others."""
 
-        def log_failure(account: Settings, error: ConnectorError) -> None:
-            log.error("%s was not finished: %s", account.stripe_account or "the key's own account", error)
+        def log_failure(account: CommonSettings, error: ConnectorError) -> None:
+            log.error("%s was not finished: %s", account.accounts or "the key's own account", error)
             failures.append(error)
 
-        def work_as_run(account: Settings) -> None:
-            run_id = job.run_id if account is accounts[0] else f"{job.run_id}-{account.stripe_account}"
+        def work_as_run(account: CommonSettings) -> None:
+            run_id = job.run_id if account is accounts[0] else f"{job.run_id}-{account.accounts}"
             with self.database.opened_for_job() as opened:
                 work(account, run_id, opened)
 
@@ -179,7 +179,7 @@ def sync(command: str, hours: float, names: Sequence[str], asked: Mapping[str, A
     """Events, then the lists, looking back so many hours. Reads the settings of syncs now, and raises what is wrong."""
     sync_settings = replace(read_sync_settings(), lookback_hours=hours, cadence_hours=0.0)
 
-    def work(settings: Settings, run_id: str, opened: Database | None) -> object:
+    def work(settings: Any, run_id: str, opened: Database | None) -> object:
         with open_session(settings, command, run_id=run_id, asked=asked, opened=opened) as session:
             return Sync(session, sync_settings, names, warn=log.warning).run()
 
@@ -189,7 +189,7 @@ def sync(command: str, hours: float, names: Sequence[str], asked: Mapping[str, A
 def check(sample: int | None, asked: Mapping[str, Any]) -> Work:
     """Compares the tables with the account, and repairs them. `sample` is about how many objects of each list."""
 
-    def work(settings: Settings, run_id: str, opened: Database | None) -> object:
+    def work(settings: Any, run_id: str, opened: Database | None) -> object:
         from pipelines.check.account import check_account  # with PyArrow, which no webhook needs: 26 MB
 
         return check_account(settings, sample=sample, asked=asked, run_id=run_id, opened=opened)
@@ -203,7 +203,7 @@ def one_object(id: str, kind: str | None) -> Work:
 
 
 def load_object(
-    settings: Settings, id: str, kind: str | None, *, run_id: str | None = None, opened: Database | None = None
+    settings: Any, id: str, kind: str | None, *, run_id: str | None = None, opened: Database | None = None
 ) -> dict[str, Any]:
     """Loads a single object with its children, and returns its run and what was loaded, as the API answers it.
 
@@ -212,14 +212,19 @@ def load_object(
     asked = {"ids": [shown_id(id).strip("'")]}
     opening = open_session(settings, "sync_single", scope="object", asked=asked, run_id=run_id, opened=opened)
     with opening as session:
-        try:
-            loaded = load_objects(session, [id], kind)
-        except Exception as error:
-            session.end("error", describe_error(error))
-            raise
-        rejected = session.counts.rejected()
-        why = left_out(rejected, is_load=True) if rejected else None
-        session.end("partial" if rejected else "complete", why)
+        return stored_objects(session, lambda: load_objects(session, [id], kind))
+
+
+def stored_objects(session: Session, load: Callable[[], Sequence[Loaded]]) -> dict[str, Any]:
+    """Loads objects in an open session, ends its run, and returns both as the API answers them."""
+    try:
+        loaded = load()
+    except Exception as error:
+        session.end("error", describe_error(error))
+        raise
+    rejected = session.counts.rejected()
+    why = left_out(rejected, is_load=True) if rejected else None
+    session.end("partial" if rejected else "complete", why)
     answer = [{"id": each.id, "table": each.table, "deleted": each.is_deleted} for each in loaded]
     return {"run_id": session.state.run_id, "loaded": answer, **({"error": why} if why else {})}
 
@@ -227,7 +232,7 @@ def load_object(
 def replay_failed(sink_settings: SinkSettings, asked: Mapping[str, Any], database: SharedDatabase) -> Work:
     """Merges the failed events of the ledger once more, through a sink of its own. Postgres only."""
 
-    def work(settings: Settings, run_id: str, opened: Database | None) -> None:
+    def work(settings: Any, run_id: str, opened: Database | None) -> None:
         async def replayed() -> tuple[int, int]:
             sink = Sink(settings, sink_settings)
             sink.start()

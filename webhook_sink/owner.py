@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pipelines.configuration.settings import Settings
+from pipelines.configuration.settings import CommonSettings, environment_name
 from pipelines.loading.session import refuse_other_mode
 from pipelines.state import modes_of_accounts
 from pipelines.warehouse.postgres_database import PostgresDatabase
@@ -17,12 +17,12 @@ from sources.provider import Provider
 T = TypeVar("T")
 
 NOT_AN_ACCOUNT = (
-    "SOURCES__STRIPE__ACCOUNT_ID is {}, which is no account id, and rows would be stored under it. Set it to acct_…,"
+    "{} is {}, which is no account id, and rows would be stored under it. Set it to acct_…,"
     " the account whose webhooks the sink takes. Events of connected accounts name their own account."
 )
 NO_ACCOUNT = (
-    "It is not known whose events these are. Set SOURCES__STRIPE__ACCOUNT_ID to acct_…, or set STRIPE_SECRET_KEY, so"
-    " that rows can be stored under your account."
+    "It is not known whose events these are. Set {} to acct_…, or set {}, so that rows can be stored under your account"
+    "."
 )
 
 
@@ -34,7 +34,9 @@ class Owner:
     livemode: bool | None
 
 
-def owner_of(settings: Settings, conninfo: str, provider: Provider, client_of: Callable[[str | None], Any]) -> Owner:
+def owner_of(
+    settings: CommonSettings, conninfo: str, provider: Provider, client_of: Callable[[str | None], Any]
+) -> Owner:
     """The account that the settings name, or that the key belongs to, or that loads have left in the database.
 
     Raises BadConfiguration if none of these tells the account, and if the key is of another mode than the dataset; and
@@ -42,23 +44,24 @@ def owner_of(settings: Settings, conninfo: str, provider: Provider, client_of: C
     """
     modes = _modes(conninfo, settings.dataset)
     account_id = _account_id(settings, provider, client_of, modes)
-    if settings.stripe_secret_key:
+    if settings.has_key:
         refuse_other_mode(settings, account_id, modes.get(account_id))
         return Owner(account_id, settings.is_live)
     return Owner(account_id, modes.get(account_id) if account_id in modes else _only(set(modes.values()) - {None}))
 
 
 def _account_id(
-    settings: Settings, provider: Provider, client_of: Callable[[str | None], Any], loaded: Collection[str]
+    settings: CommonSettings, provider: Provider, client_of: Callable[[str | None], Any], loaded: Collection[str]
 ) -> str:
     if told := settings.told_account:
         if not re.fullmatch(provider.account_ids, told):
-            raise BadConfiguration(NOT_AN_ACCOUNT.format(shown(told)))
+            raise BadConfiguration(NOT_AN_ACCOUNT.format(environment_name("account_id", settings.section), shown(told)))
         return told
-    if settings.stripe_secret_key:
+    if settings.has_key:
         return provider.read_account(client_of(None), settings.told_account).id
     if (account_id := _only(loaded)) is None:
-        raise BadConfiguration(NO_ACCOUNT)
+        setting = environment_name("account_id", settings.section)
+        raise BadConfiguration(NO_ACCOUNT.format(setting, settings.key_variable))
     return account_id
 
 

@@ -1,8 +1,9 @@
 """Receives webhooks: verifies the signature over the raw bytes, has the event committed, and says what to answer.
 
 The HTTP app and `process_webhook` both go through it. Answers hold no traceback, no secret and nothing of the body.
-Stripe takes any 2xx as success; after any other answer it sends the event again for up to three days:
-https://docs.stripe.com/webhooks. Knows no HTTP server.
+Providers take any 2xx as success; after any other answer they send the event again, Stripe for up to three days:
+https://docs.stripe.com/webhooks. One that does not wait as long as the database may take is answered 503 in time; its
+event may still be committed then, and counts as a duplicate when it comes again. Knows no HTTP server.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sources.errors import ConnectorError
@@ -76,7 +77,8 @@ class Receiver:
 
     def __init__(self, sink: Sink, settings: SinkSettings, *, patience: float = 0.0) -> None:
         self.sink, self.body_limit = sink, settings.body_limit
-        self._tolerance, self._patience = settings.tolerance, patience
+        self._tolerance, self._answer_seconds = settings.tolerance, sink.provider.answer_seconds
+        self._patience = min(patience, self._answer_seconds or patience)
 
     async def ready(self) -> None:
         """Returns if the sink can take an event now. Raises Refused."""
@@ -93,30 +95,39 @@ class Receiver:
         if self.sink.writer.is_full:
             raise Refused(503, "full", "too many events are waiting")
 
-    async def take(self, body: bytes, signature: str, coding: str = "") -> Answer:
-        """Has the event in a body committed. `coding` is the Content-Encoding. Raises Refused."""
+    async def take(self, body: bytes, signed: Sequence[str], coding: str = "", began: float | None = None) -> Answer:
+        """Has the event in a body committed. Raises Refused.
+
+        `signed` are the values of the headers with the signature, `coding` is the Content-Encoding. The request `began`
+        on the clock of `time.perf_counter`, seconds; None for now.
+        """
         sink = self.sink
         if len(body) > self.body_limit:
             raise Refused(413, "size", "the body is too long")
         try:
-            sink.provider.verify(body, signature, sink.secrets, tolerance=self._tolerance, now=sink.clock())
+            sink.provider.verify(body, signed, sink.secrets, tolerance=self._tolerance, now=sink.clock())
             event = sink.provider.read_event(body)
         except BadSignature as error:
             raise Refused(400, "signature", _reason(str(error), body, coding)) from None
         except BadEvent as error:
             raise Refused(400, "body", _reason(str(error), body, coding)) from None
         try:
-            outcome = await sink.submit(event)
+            committing = sink.submit(event)
         except QueueFull:
             raise Refused(503, "full", "too many events are waiting") from None
+        if self._answer_seconds is None:
+            outcome = await committing
+        else:
+            waited = time.perf_counter() - began if began is not None else 0.0
+            outcome = await _in_time(committing, self._answer_seconds - waited)
         return Answer(*ANSWERS[outcome], outcome, event)
 
-    async def process(self, body: bytes, signature: str) -> Answer:
+    async def process(self, body: bytes, signed: Sequence[str]) -> Answer:
         """What a webhook is answered, whatever becomes of it."""
         started = time.perf_counter()
         try:
             await self.ready()
-            answer = await self.take(body, signature)
+            answer = await self.take(body, signed, began=started)
         except Exception as error:
             answer = self.refusal(error)
         self.note(answer, started)
@@ -139,6 +150,20 @@ class Receiver:
             fields: dict[str, object] = {"event": event.id, "type": event.type} if event else {}
             fields |= {"status": answer.status, "outcome": answer.outcome, "ms": round(seconds * 1_000, 1)}
             log.info("webhook", extra=fields)
+
+
+async def _in_time(committing: asyncio.Future[Outcome], seconds: float) -> Outcome:
+    """What became of an event; `unavailable` if that is not known after so many seconds."""
+
+    def give_up() -> None:
+        if not committing.done():
+            committing.set_result("unavailable")
+
+    timer = asyncio.get_running_loop().call_later(max(seconds, 0.0), give_up)
+    try:
+        return await committing
+    finally:
+        timer.cancel()
 
 
 def _reason(reason: str, body: bytes, coding: str) -> str:

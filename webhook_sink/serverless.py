@@ -61,14 +61,14 @@ def handler(event: Any, context: Any) -> Any:
     return _lambda_handler()(event, context)
 
 
-def task_routes(receiver: Receiver, settings: SinkSettings) -> Sequence[BaseRoute]:
+def task_routes(receivers: Sequence[Receiver], settings: SinkSettings) -> Sequence[BaseRoute]:
     """The tasks; none if there is no secret for them."""
     if not settings.tasks_secret:
         return ()
     secret = settings.tasks_secret.encode()
 
     async def reread(seconds: float) -> tuple[int, dict[str, Any]]:
-        return await _reread(receiver, seconds)
+        return await _reread(receivers, seconds)
 
     tasks: dict[str, Task] = {"rereads": reread, "sync": _sync}
     return [Route(f"/tasks/{name}", _guarded(task, secret), methods=["POST"]) for name, task in tasks.items()]
@@ -88,19 +88,24 @@ def _guarded(task: Task, secret: bytes) -> Callable[[Request], Awaitable[Respons
     return answer
 
 
-async def _reread(receiver: Receiver, seconds: float) -> tuple[int, dict[str, Any]]:
+async def _reread(receivers: Sequence[Receiver], seconds: float) -> tuple[int, dict[str, Any]]:
     """Reads what is due until nothing is, or the time is over. What was begun then is due again in ten minutes."""
     deadline = time.monotonic() + seconds
+    reading = [one for one in receivers if one.sink.can_read]
+    if not reading:
+        variables = " or ".join(one.sink.key_variable for one in receivers)
+        return 400, {"error": f"Reading objects again needs a key: set {variables}."}
     try:
-        await receiver.ready()
+        reading = [one for one in reading if one.sink.is_ready or not one.sink.is_optional]
+        for receiver in reading:
+            await receiver.ready()
     except Refused as refused:
         return 503, {"error": str(refused)}
-    if not receiver.sink.can_read:
-        return 400, {"error": "Reading objects again needs a key: set STRIPE_SECRET_KEY."}
     try:
         async with asyncio.timeout_at(asyncio.get_running_loop().time() + seconds):
-            while time.monotonic() < deadline and await receiver.sink.rereader.read_due():
-                pass
+            for receiver in reading:
+                while time.monotonic() < deadline and await receiver.sink.rereader.read_due():
+                    pass
     except TimeoutError:
         return 200, {"status": "stopped"}
     return 200, {"status": "complete"}

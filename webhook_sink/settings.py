@@ -7,15 +7,19 @@ Settings that batch runs have too (database, dataset, key, account) are in
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.configuration.settings import read_fields, refuse_wrong, setting
-from sources.stripe_api.catalogue import CATALOGUE, TABLES
+from sources.catalogue import Catalogue
+from sources.stripe_api.catalogue import CATALOGUE
 
 SECTION = "webhook_sink"
 EVERYTHING = "all"
+SECRETS: Mapping[str, str] = {"orb": "orb_webhook_secret"}
+"""The setting that has a provider's signing secrets, where it is another than `webhook_secret`."""
+
 SHORTEST_PASSWORD = 12
 TAKEN_PATHS = frozenset(("/health", "/ready", "/metrics", "/sync", "/daily", "/weekly", "/monthly"))
 """Paths that the sink uses itself, beside `/` and those that begin with `/sync/`, `/page/` or `/tasks/`."""
@@ -31,11 +35,18 @@ class SinkSettings:
         env="STRIPE_WEBHOOK_SECRET",
         secret=True,
     )
+    orb_webhook_secret: str = setting(
+        "",
+        "Signing secrets of Orb's webhook endpoints, separated by commas: several while one rolls.",
+        env="ORB_WEBHOOK_SECRET",
+        secret=True,
+    )
     host: str = setting("127.0.0.1", "Address to listen on.")
     port: int = setting(8080, "Port to listen on.")
     path: str = setting(
         "/webhooks", "Paths that take webhooks, separated by commas, such as `/webhooks,/api/stripe/webhook`."
     )
+    orb_path: str = setting("/webhooks/orb", "Paths that take Orb's webhooks, separated by commas.")
     tolerance: int = setting(300, "Age at which a signature is refused, in seconds.")
     body_limit: int = setting(4_194_304, "Longest body that is read, in bytes; a longer one is answered 413.")
     bodies_megabytes: int = setting(
@@ -98,21 +109,26 @@ class SinkSettings:
         """What opens the status page; empty if it is off."""
         return tuple(one for one in (self.page_password, self.api_key) if one)
 
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The signing secrets."""
-        return _listed(self.webhook_secret)
+    def secrets_of(self, provider: str) -> tuple[str, ...]:
+        """The signing secrets of a provider."""
+        return _listed(getattr(self, SECRETS.get(provider, "webhook_secret")))
 
     @property
     def paths(self) -> frozenset[str]:
-        """The paths that take webhooks."""
+        """The paths that take webhooks, those of Orb aside."""
         return frozenset(_listed(self.path))
 
     @property
-    def revalidated(self) -> frozenset[str]:
-        """The tables whose objects are always read again."""
+    def orb_paths(self) -> frozenset[str]:
+        """The paths that take Orb's webhooks."""
+        return frozenset(_listed(self.orb_path))
+
+    def revalidated(self, catalogue: Catalogue) -> frozenset[str]:
+        """The tables of a provider whose objects are always read again."""
         names = _listed(self.revalidate)
-        return frozenset(TABLES) if EVERYTHING in names else frozenset(CATALOGUE.table_named(name) for name in names)
+        if EVERYTHING in names:
+            return frozenset(catalogue.tables)
+        return frozenset(catalogue.table_named(name) for name in names) & catalogue.tables.keys()
 
 
 def read_sink_settings(**given: Any) -> SinkSettings:
@@ -128,6 +144,9 @@ def _check(settings: SinkSettings) -> None:
         "path": bool(settings.paths)
         and all(map(_is_free_path, settings.paths))
         and not ("/" in settings.paths and settings.page_passwords),
+        "orb_path": bool(settings.orb_paths)
+        and all(map(_is_free_path, settings.orb_paths))
+        and not settings.orb_paths & settings.paths,
         "tolerance": settings.tolerance > 0,
         "body_limit": settings.body_limit >= 1_024,
         "bodies_megabytes": settings.bodies_megabytes * 1_048_576 >= settings.body_limit,
@@ -145,11 +164,20 @@ def _check(settings: SinkSettings) -> None:
         "reread_delay": settings.reread_delay >= 0,
         "reread_workers": 1 <= settings.reread_workers <= 64,
         "reread_attempts": settings.reread_attempts >= 1,
-        "revalidate": settings.revalidated <= frozenset(TABLES),
+        "revalidate": all(map(_is_table, _listed(settings.revalidate))),
         "payload_days": settings.payload_days >= 0,
         "page_password": settings.page_password is None or len(settings.page_password) >= SHORTEST_PASSWORD,
     }
     refuse_wrong(SinkSettings, SECTION, limits)
+
+
+def _is_table(name: str) -> bool:
+    """Whether a name is a table's or an object's of any provider, or `all`."""
+    if name == EVERYTHING or CATALOGUE.table_named(name) in CATALOGUE.tables:
+        return True
+    from sources.orb_api.catalogue import CATALOGUE as ORBS
+
+    return ORBS.table_named(name) in ORBS.tables
 
 
 def _is_free_path(path: str) -> bool:

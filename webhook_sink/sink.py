@@ -1,6 +1,7 @@
 """The sink: its parts, built from the settings, and what it does with an event. Knows no HTTP server.
 
-Everything that needs the database or Stripe happens in the background, so that the sink can start before Postgres does.
+Everything that needs the database or the provider happens in the background, so that the sink can start before Postgres
+does.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import psycopg
 
 from pipelines.commands.accounts import own_account
 from pipelines.configuration.privacy import read_privacy
-from pipelines.configuration.settings import Settings, read_contract
+from pipelines.configuration.settings import CommonSettings, read_contract
 from pipelines.warehouse.postgres.connecting import not_connected, refuses_login
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from pipelines.warehouse.problems import DatabaseProblem, database_error_of, explained, state_of
@@ -32,7 +33,7 @@ from webhook_sink.commit.metrics import Metrics
 from webhook_sink.commit.schema import SchemaState
 from webhook_sink.commit.writer import Writer
 from webhook_sink.decision import Decision, Policy, decide
-from webhook_sink.endpoints.secrets import read_secrets, unreadable
+from webhook_sink.endpoints.secrets import has_secrets, no_secret, read_secrets, unreadable
 from webhook_sink.owner import Owner, owner_of
 from webhook_sink.rereads import Rereader
 from webhook_sink.settings import SinkSettings
@@ -42,10 +43,7 @@ log = logging.getLogger("stripe_elt.sink")
 DAY = 86_400
 START_PAUSE, CANCEL_AGAIN = 1.0, 0.5
 HOUSEKEEPING_PAUSE, MOST_DROPPED = 15.0, 5_000
-NO_SECRET = (
-    "There is no webhook secret to check signatures with. Set STRIPE_WEBHOOK_SECRET (whsec_…), or run:"
-    " python -m webhook_sink endpoint create https://…/webhooks"
-)
+SECRET_PAUSE = 15.0
 
 
 def refuse_future(created: int, now: float, skew: float) -> None:
@@ -66,24 +64,27 @@ class Sink:
 
     `start` begins in the background, and `is_ready` tells when events can be committed. If `settings` name several
     connected accounts, the sink works for the platform. With `takes_webhooks` it needs a webhook secret, from the
-    settings or the database. `clock` gives unix seconds.
+    settings or the database. A sink that `is_optional` waits for one: until then it changes nothing, and what stops it
+    is logged, and ends nothing else. `clock` gives unix seconds.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        settings: CommonSettings,
         sink_settings: SinkSettings,
         *,
         provider: Provider = STRIPE,
         takes_webhooks: bool = False,
+        is_optional: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.provider = provider
         self._settings, self._dataset = own_account(settings), settings.dataset
-        self._takes_webhooks, self.clock = takes_webhooks, clock
-        self._configured_secrets = self.secrets = sink_settings.secrets
-        self._revalidated, self._payload_days = sink_settings.revalidated, sink_settings.payload_days
-        self._backfills = sink_settings.backfill_related
+        self._takes_webhooks, self.is_optional, self.clock = takes_webhooks, is_optional, clock
+        self._configured_secrets = self.secrets = sink_settings.secrets_of(provider.name)
+        self._revalidated = sink_settings.revalidated(provider.catalogue)
+        self._payload_days = sink_settings.payload_days
+        self._backfills = sink_settings.backfill_related and provider.related is not None
         self._database_timeout, self.batch_events = sink_settings.database_timeout, sink_settings.batch_events
         self._policy: Policy | None = None
         self.failure: ConnectorError | None = None
@@ -115,6 +116,7 @@ class Sink:
             timeout=sink_settings.database_timeout,
         )
         self._clients: dict[str | None, Any] = {}
+        self._is_told = False  # that an optional sink waits
         self.rereader = Rereader(
             self.pool,
             self.ledger,
@@ -126,10 +128,10 @@ class Sink:
             attempts=sink_settings.reread_attempts,
         )
         self._tasks: list[asyncio.Task[None]] = []
-        if self._revalidated and not self.can_read:
-            raise BadConfiguration("The setting revalidate takes a key to read with: set STRIPE_SECRET_KEY.")
-        if self._backfills and not self.can_read:
-            raise BadConfiguration("The setting backfill_related takes a key to read with: set STRIPE_SECRET_KEY.")
+        needing = {"revalidate": self._revalidated, "backfill_related": self._backfills}
+        for name, is_on in needing.items():
+            if is_on and not self.can_read:
+                raise BadConfiguration(f"The setting {name} takes a key to read with: set {self.key_variable}.")
 
     @property
     def is_ready(self) -> bool:
@@ -137,9 +139,14 @@ class Sink:
         return self._policy is not None
 
     @property
+    def key_variable(self) -> str:
+        """The variable that has the key to read with."""
+        return self._settings.key_variable
+
+    @property
     def can_read(self) -> bool:
         """Whether there is a key to read objects again with."""
-        return bool(self._settings.stripe_secret_key)
+        return self._settings.has_key
 
     # --- events -------------------------------------------------------------------------------------------------------
 
@@ -153,8 +160,10 @@ class Sink:
             decision, decision_error = decide(event, self._policy, self.provider), None
         except ConnectorError as error:
             decision, decision_error = Decision({}), error
+        if event.livemode is None and self._policy.livemode is not None:
+            event = replace(event, livemode=self._policy.livemode)
         if decision.doubt is not None:
-            then = "read again" if decision.reread else "believed"
+            then = "read again" if decision.reread else "stored in part" if decision.part_of else "believed"
             self.metrics.distrusted.labels(decision.doubt, then).inc()
         outcome = loop.create_future()
         if decision.related:
@@ -174,7 +183,7 @@ class Sink:
         """The client for a connected account, or for our own (None). Raises BadConfiguration without a key."""
         client = self._clients.get(context)
         if client is None:
-            settings = replace(self._settings, stripe_account=context or self._settings.stripe_account)
+            settings = self._settings.acting_for(context) if context else self._settings
             client = self._clients[context] = self.provider.open_client(settings)
         return client
 
@@ -215,19 +224,28 @@ class Sink:
         try:
             owner = await self._prepare()
             while owner is None:
-                await asyncio.sleep(START_PAUSE)
+                await asyncio.sleep(SECRET_PAUSE if self._is_told else START_PAUSE)
                 owner = await self._prepare()
         except ConnectorError as error:
             self.failure = error
-            on_failure()
+            if self.is_optional:
+                log.error("no webhooks of %s are taken: %s", self.provider.name, error)
+            else:
+                on_failure()
             return
         for name, work in (("writer", self.writer.run()), ("housekeeping", self._keep_house())):
             self._tasks.append(asyncio.create_task(work, name=name))
         if self.can_read:
             self._tasks.append(asyncio.create_task(self.rereader.run(), name="rereads"))
-        version = self._settings.stripe_version or self.provider.api_version()
+        version = self._settings.asked_version or self.provider.api_version()
         self._policy = Policy(
-            owner.account_id, version, owner.livemode, self.can_read, self._revalidated, self._backfills
+            owner.account_id,
+            version,
+            owner.livemode,
+            self.can_read,
+            self._revalidated,
+            self._backfills,
+            self.key_variable,
         )
         log.info("ready: events of %s go into %s", owner.account_id, self._dataset)
 
@@ -237,6 +255,8 @@ class Sink:
         Raises what makes it impossible to start.
         """
         try:
+            if self.is_optional and not await asyncio.to_thread(self._has_secret):
+                return None
             if not await asyncio.to_thread(create_tables, self._conninfo, self._dataset, self.provider):
                 log.warning("waiting for the database: the server is a standby, and takes no changes until promoted")
                 return None
@@ -246,10 +266,10 @@ class Sink:
                 pass
             await self._renew_secrets()
             if self._takes_webhooks and not self.secrets:
-                raise BadConfiguration(NO_SECRET)
+                raise BadConfiguration(no_secret(self.provider.name))
             return await asyncio.to_thread(owner_of, self._settings, self._conninfo, self.provider, self.client_of)
         except RetryLater as error:
-            log.warning("waiting for Stripe: %s", error)
+            log.warning("waiting for the provider: %s", error)
         except ConnectorError:
             raise
         except Exception as error:
@@ -260,6 +280,16 @@ class Sink:
                 raise not_connected(found, self._conninfo) from error
             log.warning("waiting for the database: %s", describe_error(error))
         return None
+
+    def _has_secret(self) -> bool:
+        """Whether the settings or the database have a webhook secret. Says so once if not. Blocking."""
+        if self._configured_secrets or has_secrets(self._conninfo, self._dataset, self.provider.name):
+            self._is_told = False
+            return True
+        if not self._is_told:
+            log.info("no webhooks of %s are taken until there is a secret for them", self.provider.name)
+        self._is_told = True
+        return False
 
     # --- housekeeping -------------------------------------------------------------------------------------------------
 
@@ -280,9 +310,9 @@ class Sink:
         Raises BadConfiguration if the role may not read them, and the settings have none.
         """
         async with transaction(self.pool) as connection:
-            stored = await read_secrets(connection, self._dataset)
+            stored = await read_secrets(connection, self._dataset, self.provider.name)
         if stored is None and not self._configured_secrets:
-            raise BadConfiguration(unreadable(self._dataset))
+            raise BadConfiguration(unreadable(self._dataset, self.provider.name))
         self.secrets = tuple(dict.fromkeys((*self._configured_secrets, *(stored or ()))))
 
     async def drop_old_payloads(self) -> None:

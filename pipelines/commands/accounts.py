@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from typing import TypeVar
 
-from pipelines.configuration.settings import Settings
+from pipelines.configuration.settings import CommonSettings
 from pipelines.warehouse.problems import DatabaseProblem
 from sources.errors import AuthenticationFailed, BadConfiguration, ConnectorError, shown
 from sources.stripe_api.catalogue import RESOURCES, Params
@@ -15,6 +15,7 @@ from sources.stripe_api.paging.conventions import cursor_after
 from sources.stripe_api.provider import open_client
 
 ALL = "all"
+Settings = TypeVar("Settings", bound=CommonSettings)
 
 
 def each_account(settings: Settings) -> list[Settings]:
@@ -25,9 +26,10 @@ def each_account(settings: Settings) -> list[Settings]:
     """
     names = _names(settings)
     if names == [ALL]:
-        with open_client(replace(settings, stripe_account=None)) as client:
+        platform = settings.acting_for(None)
+        with open_client(platform) as client:
             names = list(connected(client))
-        return [replace(settings, stripe_account=None), *(_of(settings, name) for name in names)]
+        return [platform, *(settings.acting_for(name) for name in names)]
     for name in names:
         if not name.startswith("acct_"):
             raise BadConfiguration(
@@ -35,7 +37,7 @@ def each_account(settings: Settings) -> list[Settings]:
                 " SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to acct_…, to several of them"
                 " separated by commas, or to all."
             )
-    return [_of(settings, name) for name in names] or [settings]
+    return [settings.acting_for(name) for name in names] or [settings]
 
 
 def work_on_each_account(
@@ -73,7 +75,7 @@ def own_account(settings: Settings) -> Settings:
 
     Raises BadConfiguration for what names no account.
     """
-    return one_account(settings if _is_one(settings) else replace(settings, stripe_account=None))
+    return one_account(settings if _is_one(settings) else settings.acting_for(None))
 
 
 def connected(client: Client) -> Iterator[str]:
@@ -88,16 +90,11 @@ def connected(client: Client) -> Iterator[str]:
         after = cursor_after(page, after)
 
 
-def _names(settings: Settings) -> list[str]:
-    names = (name.strip() for name in (settings.stripe_account or "").split(","))
+def _names(settings: CommonSettings) -> list[str]:
+    names = (name.strip() for name in settings.accounts.split(","))
     return list(dict.fromkeys(name for name in names if name))
 
 
-def _is_one(settings: Settings) -> bool:
+def _is_one(settings: CommonSettings) -> bool:
     names = _names(settings)
     return len(names) <= 1 and names != [ALL]
-
-
-def _of(settings: Settings, account: str) -> Settings:
-    """The settings for a connected account. `account_id` names the platform, if any, so that it does not apply."""
-    return replace(settings, stripe_account=account, account_id=None)

@@ -14,6 +14,7 @@ from pipelines.sync.orb_api.lists import Loaded
 from pipelines.sync.orb_api.sync import Synced
 from pipelines.sync.report import say_lacking
 from pipelines.terminal.output import Report
+from pipelines.warehouse.database import Database
 from pipelines.warehouse.problems import database_problems
 from sources.columns.conversion_counts import left_out
 from sources.orb_api.provider import ORB
@@ -21,11 +22,20 @@ from sources.orb_api.provider import ORB
 
 @contextmanager
 def orb_session(
-    settings: OrbSettings, command: str, asked: Mapping[str, Any], *, clock: bool = True, budget: int | None = None
+    settings: OrbSettings,
+    command: str,
+    asked: Mapping[str, Any],
+    *,
+    clock: bool = True,
+    budget: int | None = None,
+    run_id: str | None = None,
+    opened: Database | None = None,
 ) -> Iterator[Session]:
     """A session of the whole dataset. The key of its run ends with the account, by which `OrbSync` finds it."""
-    run_id = f"{new_run_id()}-{settings.account_id}"
-    opening = open_session(settings, command, provider=ORB, clock=clock, run_id=run_id, asked=asked, budget=budget)
+    run_id = f"{run_id or new_run_id()}-{settings.account_id}"
+    opening = open_session(
+        settings, command, provider=ORB, clock=clock, run_id=run_id, asked=asked, budget=budget, opened=opened
+    )
     with database_problems(), opening as session:
         session.state.close_abandoned()
         with session.noting_failure():

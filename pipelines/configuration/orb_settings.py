@@ -41,6 +41,11 @@ class OrbSettings(CommonSettings):
         return is_live(self.orb_api_key or "")
 
     @property
+    def has_key(self) -> bool:
+        """Whether there is a key to read with."""
+        return bool(self.orb_api_key)
+
+    @property
     def told_account(self) -> str:
         """Whose objects are read."""
         return self.account_id

@@ -12,10 +12,10 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_type_hints
 
 from pipelines.configuration.reading import configured
 from pipelines.configuration.unread import LIKE, LOG, refuse_unread
@@ -117,9 +117,23 @@ class CommonSettings:
         raise NotImplementedError
 
     @property
+    def accounts(self) -> str:
+        """The accounts, other than the key's own, that are asked for: with commas between, or `all`."""
+        return ""
+
+    @property
     def names_several_accounts(self) -> bool:
         """Whether a command works on more than one account, one after the other."""
         return False
+
+    @property
+    def has_key(self) -> bool:
+        """Whether there is a key to read with."""
+        raise NotImplementedError
+
+    def acting_for(self, account: str | None) -> Self:
+        """The settings for a connected account, or for the key's own (None), which is all that most providers have."""
+        return self
 
     @property
     def asked_version(self) -> str | None:
@@ -181,9 +195,23 @@ class Settings(CommonSettings):
         return (self.live_rate if self.is_live else self.sandbox_rate) * self.rate_limit_share
 
     @property
+    def accounts(self) -> str:
+        """The connected accounts that are asked for."""
+        return self.stripe_account or ""
+
+    @property
     def names_several_accounts(self) -> bool:
         """Whether a command works on more than one account, one after the other."""
-        return self.stripe_account is not None and (self.stripe_account == "all" or "," in self.stripe_account)
+        return self.accounts == "all" or "," in self.accounts
+
+    @property
+    def has_key(self) -> bool:
+        """Whether there is a key to read with."""
+        return bool(self.stripe_secret_key)
+
+    def acting_for(self, account: str | None) -> Self:
+        """The settings for a connected account. `account_id` names the platform, if any: it applies to its own only."""
+        return replace(self, stripe_account=account, account_id=None if account else self.account_id)
 
     @property
     def asked_version(self) -> str | None:
@@ -326,6 +354,12 @@ def secret_of_file(path: str, name: str) -> str:
     if not text:
         raise BadConfiguration(f"The file that the setting {name} names is empty. It has to hold the value.")
     return text
+
+
+def is_set(kind: type[CommonSettings], name: str) -> bool:
+    """Whether a setting has a value of somebody's."""
+    metadata = next(each.metadata for each in fields(kind) if each.name == name)
+    return _found_value(metadata, name, kind.section) is not None
 
 
 def _typed(name: str, section: str, value: Any, hint: Any) -> Any:

@@ -247,7 +247,7 @@ def open_session(
         drop_abandoned(database, settings.dataset, scope, others=opened is None)
         stored = stored_columns(database, settings.dataset, provider.name)
         if not stored:
-            _refuse_anothers_dataset(database, settings, provider)
+            refuse_anothers_dataset(database, settings.dataset, provider)
         state.create()
         known = state.read_account()
         refuse_other_mode(settings, account_id, known.livemode)
@@ -270,11 +270,11 @@ def open_session(
             keep_indexes(database, settings.dataset, provider.name, provider.catalogue, views.tables)
 
 
-def _refuse_anothers_dataset(database: Database, settings: CommonSettings, provider: Provider) -> None:
+def refuse_anothers_dataset(database: Database, dataset: str, provider: Provider) -> None:
     """Providers have tables of the same names. Raises BadConfiguration where another one's are there."""
-    if others := other_schemas(database, settings.dataset, provider.name):
+    if others := other_schemas(database, dataset, provider.name):
         raise BadConfiguration(
-            f"The dataset {settings.dataset!r} has the tables of {' and '.join(others)}, and some of those of"
+            f"The dataset {dataset!r} has the tables of {' and '.join(others)}, and some of those of"
             f" {provider.name} have the same names. Choose another --dataset."
         )
 

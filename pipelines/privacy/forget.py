@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from pipelines.configuration.privacy import read_privacy
-from pipelines.configuration.settings import Settings
+from pipelines.configuration.settings import CommonSettings
 from pipelines.loading.session import open_existing
 from pipelines.loading.working_folders import remove_abandoned
 from pipelines.privacy.forgotten import create_forgotten, forget_lock, read_forgotten, remember
@@ -65,7 +65,12 @@ class Outcome:
 
 
 def forget(
-    settings: Settings, provider: Provider, persons: Sequence[str], *, is_dry_run: bool = False, wholly: bool = False
+    settings: CommonSettings,
+    provider: Provider,
+    persons: Sequence[str],
+    *,
+    is_dry_run: bool = False,
+    wholly: bool = False,
 ) -> Outcome:
     """Forgets customers by their ids; without any, once more all that were forgotten before.
 

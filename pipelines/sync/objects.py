@@ -50,9 +50,9 @@ def load_objects(
             session.counts.reject(one.ref.table, _written(one.ref.key), one.why)
         else:
             found.append(one)
-    if related:
+    if related and (named_by := session.provider.related) is not None:
         known = {(one.ref.table, one.ref.key) for one in found}
-        named = dict.fromkeys(ref for one in found for ref in session.provider.related(one.object or {}))
+        named = dict.fromkeys(ref for one in found for ref in named_by(one.object or {}))
         refs = [ref for ref in named if (ref.table, ref.key) not in known]
         read = (retrieve_one(session.client, ref, session.account_id, session.counts) for ref in refs)
         found += [one for one in read if one.object is not None]

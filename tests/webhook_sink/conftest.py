@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,11 +14,14 @@ import psycopg
 import pytest
 import urllib3
 
+from pipelines.configuration.orb_settings import OrbSettings
 from pipelines.configuration.settings import Settings
 from simulator import Simulator
 from simulator.account.deliveries import signature
-from sources.stripe_api.events.webhook import read_event
+from sources.orb_api.provider import ORB
+from sources.stripe_api.provider import STRIPE
 from tests.conftest import new_database
+from webhook_sink.endpoints.providers import Served as Serving
 from webhook_sink.http.server import server_of
 from webhook_sink.settings import SinkSettings
 from webhook_sink.sink import Sink
@@ -90,11 +93,15 @@ Body = Callable[[Sink], Coroutine[Any, Any, Any]]
 
 @pytest.fixture
 def with_sink(postgres_url: str) -> Callable[..., Any]:
-    """`with_sink(body, sim=None, **options)`: runs `await body(sink)` with a sink that is ready, and stops it."""
+    """`with_sink(body, sim=None, **options)`: runs `await body(sink)` with a sink that is ready, and stops it.
 
-    def run(body: Body, sim: Simulator | None = None, **options: Any) -> Any:
+    With `orb`, those are its settings, and the sink is Orb's.
+    """
+
+    def run(body: Body, sim: Simulator | None = None, orb: OrbSettings | None = None, **options: Any) -> Any:
         async def main() -> Any:
-            sink = Sink(settings_for(postgres_url, sim), sink_settings(**options))
+            settings, provider = (orb, ORB) if orb else (settings_for(postgres_url, sim), STRIPE)
+            sink = Sink(settings, sink_settings(**options), provider=provider)
             sink.start()
             try:
                 await sink.opened()
@@ -113,13 +120,15 @@ def sink_settings(**options: Any) -> SinkSettings:
 
 async def deliver(sink: Sink, *events: dict[str, Any]) -> list[str]:
     """Submits events at once, so that they share a batch; their outcomes."""
+    read_event = sink.provider.read_event
     entries = [sink.submit(read_event(orjson.dumps(one))) for one in events]
     return list(await asyncio.gather(*entries))
 
 
 async def read_again(sink: Sink) -> None:
     """Reads again all that waits for it, however often that takes, until the sink's own reading has ended too."""
-    waiting = b"select count(*) from stripe.stripe_webhook_rereads"
+    name = sink.provider.name
+    waiting = f"select count(*) from {name}.{name}_webhook_rereads".encode()
     while True:
         await sink.rereader.read_due()
         async with sink.pool.connection() as connection:
@@ -201,27 +210,33 @@ def servers(postgres_url: str) -> Iterator[Callable[..., Served]]:
             settings = settings_for(url or postgres_url, sim)
             settings = replace(settings, stripe_account=account, database_ca=authority)
             sink = Sink(settings, given, clock=clock)
-            server = server_of(sink, settings, given)
-            started = threading.Event()
-            port: list[int] = []
-            loops: list[asyncio.AbstractEventLoop] = []
-
-            async def main() -> None:
-                loops.append(asyncio.get_running_loop())
-                serving = asyncio.create_task(server.serve())
-                while not server.started and not serving.done():
-                    await asyncio.sleep(0.005)
-                port.append(server.servers[0].sockets[0].getsockname()[1])
-                if wait:
-                    await sink.opened()
-                started.set()
-                await serving
-
-            thread = threading.Thread(target=lambda: asyncio.run(main()), name="sink", daemon=True)
-            thread.start()
-            assert started.wait(30)
-            running.callback(thread.join)
-            running.callback(lambda: setattr(server, "should_exit", True))
-            return Served(sink, port[0], loops[0], clock)
+            server = server_of([Serving(sink, settings, given.paths)], given)
+            port, loop = begin(server, [sink] if wait else [], running)
+            return Served(sink, port, loop, clock)
 
         yield start
+
+
+def begin(server: Any, awaited: Sequence[Sink], running: ExitStack) -> tuple[int, asyncio.AbstractEventLoop]:
+    """Runs a server in a thread until `running` ends; its port and its event loop, when these sinks are ready."""
+    started = threading.Event()
+    port: list[int] = []
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def main() -> None:
+        loops.append(asyncio.get_running_loop())
+        serving = asyncio.create_task(server.serve())
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.005)
+        port.append(server.servers[0].sockets[0].getsockname()[1])
+        for sink in awaited:
+            await sink.opened()
+        started.set()
+        await serving
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()), name="sink", daemon=True)
+    thread.start()
+    assert started.wait(30)
+    running.callback(thread.join)
+    running.callback(lambda: setattr(server, "should_exit", True))
+    return port[0], loops[0]

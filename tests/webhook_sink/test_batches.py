@@ -12,7 +12,8 @@ import orjson
 import psycopg
 import pytest
 
-from tests.webhook_sink.conftest import NOW, Served, Stored, deliver, event, read_event, settings_for, sink_settings
+from sources.stripe_api.events.webhook import read_event
+from tests.webhook_sink.conftest import NOW, Served, Stored, deliver, event, settings_for, sink_settings
 from webhook_sink.commit.writer import QueueFull
 from webhook_sink.sink import Sink
 

@@ -22,8 +22,10 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 from simulator.account.deliveries import signature
+from simulator.orb.deliveries import signed_headers
 from sources.errors import BadConfiguration
 from tests.webhook_sink.conftest import ACCOUNT, SECRET, Stored, event
+from tests.webhook_sink.orb_served import orb_event
 from webhook_sink import create_app, process_webhook
 from webhook_sink.http.embedded import _processors
 
@@ -97,7 +99,7 @@ def test_it_takes_webhooks_at_each_of_its_paths_alone(postgres_url: str) -> None
 def processing(postgres_url: str) -> Iterator[Callable[[bytes, str | None], Any]]:
     given = {**GIVEN, "database_url": postgres_url, "database_timeout": 30.0}
     yield lambda body, header: process_webhook(body, header, **given)
-    _processors.pop((os.getpid(), frozenset(given.items()))).close()
+    _processors.pop((os.getpid(), "stripe", frozenset(given.items()))).close()
 
 
 def test_one_call_commits_an_event(processing: Callable[..., Any], stored: Stored) -> None:
@@ -124,7 +126,7 @@ def test_a_sink_that_cannot_start_answers_so_and_logs_why(postgres_url: str, cap
     answer = process_webhook(*signed("evt_1"), **given)
     assert (answer.status, answer.text) == (503, "the sink could not start: its log says why")
     assert [one for one in caplog.messages if "There is no webhook secret" in one]
-    _processors.pop((os.getpid(), frozenset(given.items()))).close()
+    _processors.pop((os.getpid(), "stripe", frozenset(given.items()))).close()
 
 
 def test_a_setting_that_does_not_exist_is_refused_with_the_nearest() -> None:
@@ -138,6 +140,7 @@ def test_the_page_on_embedding_shows_programs_that_run(
     environment = {
         "DATABASE_URL": postgres_url,
         "STRIPE_WEBHOOK_SECRET": SECRET,
+        "ORB_WEBHOOK_SECRET": SECRET,
         "SOURCES__STRIPE__ACCOUNT_ID": ACCOUNT,
         "WEBHOOK_SINK__TOLERANCE": "2000000000",
         "WEBHOOK_SINK__DATABASE_TIMEOUT": "30",
@@ -145,12 +148,17 @@ def test_the_page_on_embedding_shows_programs_that_run(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     page = (root / "docs/webhooks/embedding.md").read_text("utf-8")
-    mounted, called = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    mounted, called, orbs = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names: dict[str, Any] = {}
     exec(mounted, names)
     with served(names["app"]) as url:
         assert post(f"{url}/stripe/webhooks", "evt_1") == 200
     exec(called, names)
     assert names["stripe_webhook"](*signed("evt_2")) == ("", 200)
-    _processors.pop((os.getpid(), frozenset())).close()
+    exec(orbs, names)
+    body = orjson.dumps(orb_event("customer.edited", at="2020-01-01T00:00:00Z", customer={"id": "a"}))
+    assert names["orb_webhook"](body, signed_headers(body, [SECRET], NOW - 10**9)) == ("", 200)
+    for provider in ("stripe", "orb"):
+        _processors.pop((os.getpid(), provider, frozenset())).close()
+    assert stored.value("select count(*) from orb.customers") == 1
     assert stored.value("select count(*) from stripe.customers") == 2

@@ -6,16 +6,22 @@ import asyncio
 import itertools
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simulator import Simulator
+from simulator.orb import OrbSimulator
+from simulator.orb.account import Style, moment
+from tests.databases import Database
+from tests.pipelines.orb_mirror import OrbMirror
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import NOW, Served, Stored, deliver, event
+from tests.webhook_sink.orb_served import OrbServed, orb_event, orb_servers, orb_settings
 from webhook_sink.sink import Sink
 
 SHARED = [
@@ -23,6 +29,7 @@ SHARED = [
     HealthCheck.too_slow,
 ]  # examples share a database, each with ids of its own
 LINES = ("a", "b", "c")
+WHOLE = OrbSimulator(seed=2, customers=4, now=NOW - 100, running=False)
 
 
 @dataclass(frozen=True)
@@ -42,19 +49,19 @@ STATES = st.builds(
 )
 
 
-def shown(invoice: str, state: State) -> dict[str, Any]:
-    lines = [{"id": f"{invoice}_{line}", "object": "line_item", "invoice": invoice} for line in sorted(state.lines)]
-    listed = {"object": "list", "data": lines, "has_more": False, "url": "/v1/invoices"}
-    rest = {"currency": "eur", "total": len(lines), "status": "draft", "livemode": False}
-    return {"id": invoice, "object": "invoice", "description": state.memo, "lines": listed, **rest}
-
-
 def told(invoice: str, states: list[State]) -> list[dict[str, Any]]:
-    """The events of a history, a second apart."""
+    """The events of a history at Stripe, a second apart."""
+
+    def shown(state: State) -> dict[str, Any]:
+        lines = [{"id": f"{invoice}_{line}", "object": "line_item", "invoice": invoice} for line in sorted(state.lines)]
+        listed = {"object": "list", "data": lines, "has_more": False, "url": "/v1/invoices"}
+        rest = {"currency": "eur", "total": len(lines), "status": "draft", "livemode": False}
+        return {"id": invoice, "object": "invoice", "description": state.memo, "lines": listed, **rest}
+
     return [
         event(
             "invoice.deleted" if state.deleted else "invoice.updated",
-            shown(invoice, state),
+            shown(state),
             id=f"evt_{invoice}_{second}",
             created=NOW + second,
         )
@@ -62,35 +69,59 @@ def told(invoice: str, states: list[State]) -> list[dict[str, Any]]:
     ]
 
 
-def test_every_order_of_a_history_ends_with_its_last_state(with_sink: Callable[..., Any], stored: Stored) -> None:
-    numbers = itertools.count()
+def told_by_orb(invoice: str, states: list[State]) -> list[dict[str, Any]]:
+    """The events of a history at Orb, which deletes no invoice with an event."""
+    common = WHOLE.account.objects("invoices")[0]
+    line = common["line_items"][0]
+    return [
+        orb_event(
+            "invoice.edited",
+            id=f"evt_{invoice}_{second}",
+            at=moment(NOW + second),
+            invoice={
+                **common,
+                "id": invoice,
+                "memo": state.memo,
+                "line_items": [{**line, "id": f"{invoice}_{one}"} for one in sorted(state.lines)],
+            },
+        )
+        for second, state in enumerate(states)
+    ]
+
+
+@pytest.mark.parametrize("provider", ["stripe", "orb"])
+def test_every_order_of_a_history_ends_with_its_last_state(
+    provider: str, with_sink: Callable[..., Any], stored: Stored
+) -> None:
+    numbers, tell = itertools.count(), told if provider == "stripe" else told_by_orb
 
     async def body(sink: Sink) -> None:
         loop = asyncio.get_running_loop()
 
-        @settings(max_examples=60, suppress_health_check=SHARED)
+        @settings(max_examples=60 if provider == "stripe" else 30, suppress_health_check=SHARED)
         @given(states=st.lists(STATES, min_size=1, max_size=5), data=st.data())
         def example(states: list[State], data: st.DataObject) -> None:
             invoice = f"in_{next(numbers)}"
-            events = told(invoice, states)
+            states = states if provider == "stripe" else [replace(one, deleted=False) for one in states]
+            events = tell(invoice, states)
             again = data.draw(st.lists(st.sampled_from(events), max_size=4))
             order = data.draw(st.permutations([*events, *again]))
             cut = data.draw(st.integers(0, len(order)))
             for batch in (order[:cut], order[cut:]):
                 asyncio.run_coroutine_threadsafe(deliver(sink, *batch), loop).result(30)
-            check(stored, invoice, states)
+            check(stored, provider, invoice, states)
 
         await asyncio.to_thread(example)
 
-    with_sink(body)
+    with_sink(body, orb=None if provider == "stripe" else orb_settings(stored.url))
 
 
-def check(stored: Stored, invoice: str, states: list[State]) -> None:
-    last = states[-1]
-    (row,) = stored.query("select description, _deleted_at is not null from stripe.invoices where id = %s", invoice)
+def check(stored: Stored, schema: str, invoice: str, states: list[State]) -> None:
+    last, memo = states[-1], "description" if schema == "stripe" else "memo"
+    (row,) = stored.query(f"select {memo}, _deleted_at is not null from {schema}.invoices where id = %s", invoice)
     assert row == (last.memo, last.deleted)
     living = stored.query(
-        "select id from stripe.invoice_line_items where _parent_id = %s and _deleted_at is null order by id", invoice
+        f"select id from {schema}.invoice_line_items where _parent_id = %s and _deleted_at is null order by id", invoice
     )
     expected = [] if last.deleted else [f"{invoice}_{line}" for line in sorted(last.lines)]
     assert [id for (id,) in living] == expected
@@ -177,3 +208,75 @@ def send(served: Served, bodies: list[bytes]) -> None:
     for body in bodies:
         answer = served.post(body)
         assert answer.status == 200, (answer.data, orjson.loads(body)["type"])
+
+
+# --- Orb --------------------------------------------------------------------------------------------------------------
+
+ORBS = ("customers", "subscriptions", "invoices", "plans")
+STYLES: tuple[Style, ...] = ("expanded", "expanded", "standard", "summary")
+
+
+def test_storm_of_one_seconds_events_ends_equal_to_orbs_account(stored: Stored) -> None:
+    """As Stripe's storm; payloads come whole or cut, and several events of a second tell of different balances."""
+    with (
+        OrbSimulator(seed=3, customers=3, now=NOW, running=False) as sim,
+        orb_servers(stored.url) as start,
+    ):
+        served, account, told = start(sim, reread_delay=0.0), sim.account, list[dict[str, Any]]()
+        mirror = OrbMirror(sim, Database("postgres", stored.url))
+        account.listeners.append(told.append)
+        for table in ORBS:
+            for one in account.objects(table):
+                account.update(table, one["id"], {}, f"{table.removesuffix('s')}.edited")
+        deliver_as_orb(served, sim, told, random.Random(0))
+
+        @settings(max_examples=12, suppress_health_check=SHARED)
+        @given(changes=CHANGES, seed=st.integers(0, 1_000))
+        def example(changes: list[tuple[str, int, int]], seed: int) -> None:
+            told.clear()
+            for change, which, seconds in changes:
+                apply_to_orb(sim, change, which)
+                sim.clock.advance(seconds)
+            deliver_as_orb(served, sim, told, random.Random(seed))
+            assert mirror.differences(ORBS) == []
+
+        example()
+
+
+def deliver_as_orb(served: OrbServed, sim: OrbSimulator, told: list[dict[str, Any]], chance: random.Random) -> None:
+    """Sends the events in any order, some of them twice and each in a style of its own, until all is read again."""
+    order = chance.sample(told, len(told))
+    for one in [*order, *order[::3]]:
+        sim.account.style = chance.choice(STYLES)
+        assert served.send(sim.account.payload(one, sim.account.style)) == [200], one["type"]
+    sim.account.style = "expanded"
+    sim.clock.advance(5)
+    served.read_again()
+
+
+def apply_to_orb(sim: OrbSimulator, change: str, which: int) -> None:
+    account, n = sim.account, next(NUMBERS)
+
+    def one_of(table: str) -> dict[str, Any]:
+        found = account.objects(table)
+        return found[which % len(found)]
+
+    match change:
+        case "rename":
+            account.update("customers", one_of("customers")["id"], {"name": f"name {n}"}, "customer.edited")
+        case "items":
+            subscription = one_of("subscriptions")
+            intervals = subscription["price_intervals"]
+            left = intervals[1:] if which % 2 else [*intervals, {**(intervals or [INTERVAL])[0], "id": f"new {n}"}]
+            account.update("subscriptions", subscription["id"], {"price_intervals": left}, "subscription.edited")
+        case "create":
+            new = one_of("customers") | {"id": f"customer{n}", "created_at": account.now()}
+            account.create("customers", new, "customer.created")
+        case "delete":
+            balance = {"balance": f"{n}.00"}
+            account.update("customers", one_of("customers")["id"], balance, "customer.balance_transaction_created")
+        case "pay":
+            account.update("invoices", one_of("invoices")["id"], {"memo": f"paid {n}"}, "invoice.payment_succeeded")
+
+
+INTERVAL = WHOLE.account.objects("subscriptions")[0]["price_intervals"][0]

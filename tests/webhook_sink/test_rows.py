@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from sources.columns.contract import Contract, ContractedColumns
 from sources.columns.typed import typed_rows
+from sources.orb_api.catalogue import CATALOGUE as ORBS_CATALOGUE
+from sources.orb_api.objects.rows import explode as orb_explode
 from sources.rows import Stamp
 from sources.stripe_api.catalogue import CATALOGUE
 from sources.stripe_api.objects.rows import explode
@@ -46,6 +48,43 @@ def test_rows_as_json_equal_the_definition(fields: dict[str, Any]) -> None:
     assert orjson.loads(made.json) == orjson.loads(orjson.dumps(expected, default=_text))
     assert set(made.columns) == set(expected)
     assert ours.of("prices") == kinds
+
+
+MOMENTS = st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=2))])).map(lambda at: at.isoformat())
+AMOUNTS = st.decimals(allow_nan=False, allow_infinity=False, places=2).map(str)
+ORBS = (
+    "name",
+    "balance",
+    "created_at",
+    "auto_collection",
+    "metadata",
+    "plan_version",
+    "invented",
+    "Odd Name",
+    "_as_of",
+)
+
+
+@given(fields=st.dictionaries(st.sampled_from(ORBS), VALUES | MOMENTS | AMOUNTS, max_size=6))
+def test_rows_of_orb_as_json_equal_the_definition(fields: dict[str, Any]) -> None:
+    """Moments are RFC 3339 strings there, and amounts decimals."""
+    for table in ("customers", "credit_notes"):
+        (row,) = orb_explode(table, [{"id": "a", **fields}], Stamp("orb", 7, "event"))[table]
+        ours, theirs = (ContractedColumns(ORBS_CATALOGUE, {}, Contract()) for _ in range(2))
+        (made,) = json_rows(table, [dict(row)], ours)
+        (part,) = json_rows(table, [dict(row)], ours, are_parts=True)
+        (typed,) = typed_rows(table, [dict(row)], theirs, clock=lambda: NOW)
+        kinds = theirs.of(table)
+        expected = {
+            name: value if kinds.get(name) != "json" else orjson.loads(value)
+            for name, value in typed.items()
+            if value is not None and name != "_synced_at"
+        }
+        assert orjson.loads(made.json) == orjson.loads(orjson.dumps(expected, default=_text))
+        assert set(made.columns) == set(expected)
+        assert orjson.loads(part.json) == orjson.loads(made.json)
+        assert part.shown == typed.keys() - {"_synced_at"}
+        assert ours.of(table) == kinds
 
 
 def _text(value: object) -> str:

@@ -39,7 +39,7 @@ from webhook_sink.decision import Decision, Reread
 
 Outcome = Literal["committed", "duplicate", "failed", "unavailable"]
 """`committed`: with everything that it needs. `duplicate`: the ledger already had the event. `failed`: the ledger keeps
-it as failed. `unavailable`: nothing was kept, and Stripe has to send the event again."""
+it as failed. `unavailable`: nothing was kept, and the provider has to send the event again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,12 @@ class PendingWrite:
         self._columns, self.error = columns, self.decision_error
         self.payload = kept_payload(self.event, columns.privacy) if self.event else None
         try:
-            made = ((table, json_rows(table, rows, columns)) for table, rows in self.decision.rows.items() if rows)
+            part_of = self.decision.part_of
+            made = (
+                (table, json_rows(table, rows, columns, are_parts=table == part_of))
+                for table, rows in self.decision.rows.items()
+                if rows
+            )
             self.rows = {table: rows for table, rows in made if rows}
         except ConnectorError as error:
             self.refuse(error)
@@ -311,7 +316,16 @@ def _table_merges(writes: Sequence[PendingWrite], schema: SchemaState) -> Iterat
         for table, rows in write.rows.items():
             by_table.setdefault(table, []).extend((write, row) for row in rows)
     for table in sorted(by_table, key=lambda table: (schema.catalogue.tables[table].parent is None, table)):
-        yield from _merges_of_table(schema.catalogue.tables[table], by_table[table], schema.merge_sql(table))
+        found = by_table[table]
+        parts: dict[frozenset[str], list[WriteRow]] = {}
+        for write, row in found:
+            if row.kind == "part":
+                parts.setdefault(row.shown, []).append((write, row))
+        if parts:
+            found = [(write, row) for write, row in found if row.kind != "part"]
+        yield from _merges_of_table(schema.catalogue.tables[table], found, schema.merge_sql(table))
+        for shown, own in parts.items():
+            yield _table_merge(schema.part_sql(table, shown), own)
 
 
 def _merges_of_table(table: Table, rows: Sequence[WriteRow], sql: MergeSql) -> Iterator[TableMerge]:

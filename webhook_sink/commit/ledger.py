@@ -1,10 +1,12 @@
 """The sink's own tables and every statement on them: the ledger of events, and the objects to read again.
 
-They are in the dataset beside Stripe's tables, so that a question about an event is just an SQL query. Knows no Stripe.
+They are in the dataset beside the provider's tables, so that a question about an event is just an SQL query. Knows no
+provider.
 """
 
 from __future__ import annotations
 
+from pipelines.loading.session import refuse_anothers_dataset
 from pipelines.state import OWN_TABLES
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import DatabaseProblem
@@ -59,6 +61,7 @@ def create_tables(conninfo: str, dataset: str, provider: Provider) -> bool:
         prefix = provider.name
         own_tables = {**OWN_TABLES, f"{prefix}_webhook_events": False, f"{prefix}_webhook_rereads": True}
         check_rights(database, dataset, [], {**dict.fromkeys(provider.catalogue.tables, False), **own_tables})
+        refuse_anothers_dataset(database, dataset, provider)
         create_missing(database, dataset, relations_of(dataset, prefix))
         return True
     finally:

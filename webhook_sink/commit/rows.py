@@ -25,7 +25,7 @@ from pipelines.warehouse.merge import (
     holder_of,
 )
 from sources.catalogue import FIRST_SECOND, LAST_SECOND, Catalogue, ColumnType, Table
-from sources.columns.coerce import EPOCH, INT64, VARIANT_MARK
+from sources.columns.coerce import EPOCH, INT64, VARIANT_MARK, decimal_of, instant_of
 from sources.columns.columns import OWN_COLUMNS
 from sources.columns.contract import ContractedColumns
 from sources.columns.layout import utc_now
@@ -57,29 +57,35 @@ ARRIVAL = "_arrival"
 
 
 class JsonRow(NamedTuple):
-    """A row as a JSON object, the names of its columns that are not null, and what the merge does with it."""
+    """A row as a JSON object, the names of its columns that are not null, and what the merge does with it.
+
+    `shown` are all columns that a row of a part of an object speaks for, those that are null too.
+    """
 
     json: bytes
     columns: Set[str]
-    kind: Literal["whole", "tombstone", "set"]
+    kind: Literal["whole", "part", "tombstone", "set"]
+    shown: frozenset[str] = frozenset()
 
 
-def json_rows(table: str, rows: Sequence[Mapping[str, Any]], columns: ContractedColumns) -> list[JsonRow]:
+def json_rows(
+    table: str, rows: Sequence[Mapping[str, Any]], columns: ContractedColumns, *, are_parts: bool = False
+) -> list[JsonRow]:
     """Each row as JSON: timestamps as RFC 3339 text, decimals as text, nested values as they are, nulls left out.
 
     `typed_rows` defines the conversion. Nearly every row has only values of exactly their columns' types. Such a row
     takes a shorter way, which costs an eighth (8 µs instead of 60), and a test compares the two. Unseen fields become
     columns as in `typed_rows`, as far as the schema contract allows; raises SchemaFrozen. `rows` is not changed.
+    `are_parts`: they show only some fields of their objects.
     """
     if not columns.admits_table(table, len(rows)):
         return []
     rows = columns.privacy.rows(table, rows)
     known = columns.catalogue.tables[table]
-    may_be_exact = known.moments == "unix"
-    return [
-        (_exact_row(row, known, columns.of(table)) if may_be_exact else None) or _converted_row(known, row, columns)
-        for row in rows
-    ]
+    if are_parts:
+        return [_converted_row(known, row, columns, is_part=True) for row in rows]
+    exact = _exact_row if known.moments == "unix" else _exact_iso_row
+    return [exact(row, known, columns.of(table)) or _converted_row(known, row, columns) for row in rows]
 
 
 def _exact_row(row: Mapping[str, Any], table: Table, types: Mapping[str, ColumnType]) -> JsonRow | None:
@@ -101,6 +107,38 @@ def _exact_row(row: Mapping[str, Any], table: Table, types: Mapping[str, ColumnT
             values[name] = value
         else:
             return None
+    return _dumped(values, row, table)
+
+
+def _exact_iso_row(row: Mapping[str, Any], table: Table, types: Mapping[str, ColumnType]) -> JsonRow | None:
+    """As `_exact_row`, for objects that show moments as RFC 3339 strings."""
+    values: dict[str, Any] = {}
+    for name, value in row.items():
+        if value is None:
+            continue
+        column_type = types.get(name) or OWN_COLUMNS.get(name)
+        if column_type is None:
+            return None
+        if column_type in UNBOUNDED:
+            if type(value) not in EXACT_TYPES[column_type]:
+                return None
+        elif column_type == "bigint":
+            if type(value) is not int or not SMALLEST <= value <= LARGEST:
+                return None
+        elif type(value) is str:
+            found = instant_of(value) if column_type == "timestamp" else decimal_of(value)
+            if found is None:
+                return None
+            value = found if column_type == "timestamp" else str(found)
+        elif name in OWN_COLUMNS:
+            value = EPOCH + timedelta(seconds=value)
+        else:
+            return None
+        values[name] = value
+    return _dumped(values, row, table)
+
+
+def _dumped(values: Mapping[str, Any], row: Mapping[str, Any], table: Table) -> JsonRow | None:
     try:
         json = orjson.dumps(values)
     except TypeError:  # lone surrogates, integers beyond 64 bits, nesting beyond 254
@@ -108,7 +146,9 @@ def _exact_row(row: Mapping[str, Any], table: Table, types: Mapping[str, ColumnT
     return None if b"\\u0000" in json else JsonRow(json, values.keys(), _kind(row, table))
 
 
-def _converted_row(table: Table, row: Mapping[str, Any], columns: ContractedColumns) -> JsonRow:
+def _converted_row(
+    table: Table, row: Mapping[str, Any], columns: ContractedColumns, *, is_part: bool = False
+) -> JsonRow:
     (typed,) = typed_rows(table.name, [row], columns, clock=utc_now)
     types = columns.of(table.name)
     values = {
@@ -118,7 +158,10 @@ def _converted_row(table: Table, row: Mapping[str, Any], columns: ContractedColu
         and name != SYNCED_AT  # the merge sets it
         and (VARIANT_MARK not in name or columns.admits_variant(table.name, name, 1))
     }
-    return JsonRow(orjson.dumps(values, default=str), values.keys(), _kind(row, table))
+    json = orjson.dumps(values, default=str)
+    if is_part:
+        return JsonRow(json, values.keys(), "part", frozenset(typed) - {SYNCED_AT})
+    return JsonRow(json, values.keys(), _kind(row, table))
 
 
 def _kind(row: Mapping[str, Any], table: Table) -> Literal["whole", "tombstone", "set"]:
@@ -175,6 +218,20 @@ def merge_sql(
     if merge.has_parent:
         absent_children = _returning_ties(key_rows, _set_ties(target, key), merge.absent_children())
     return MergeSql(upsert.encode(), tombstones.encode(), absent_children.encode())
+
+
+def part_sql(
+    catalogue: Catalogue, dataset: str, table: str, columns: Mapping[str, ColumnType], shown: Collection[str]
+) -> bytes:
+    """The SQL that merges parts of objects, which speak for the `shown` ones of a table's columns and leave the others.
+
+    Reports no ties: what cannot be read again is not decided either.
+    """
+    known = catalogue.tables[table]
+    own = {name: kind for name, kind in columns.items() if name in shown or name in OWN_COLUMNS}
+    target = f"{_quote(dataset)}.{_quote(table)}"
+    merge = Merge(target, "staged", tuple(own), (*known.key, ACCOUNT), ARRIVAL, witness=known.key[0])
+    return f"{_staged(own)} {merge.upsert()}".encode()
 
 
 def _staged(columns: Mapping[str, ColumnType]) -> str:

@@ -27,7 +27,7 @@ from sources.errors import ConnectorError
 from sources.privacy import Privacy
 from sources.provider import Provider
 from webhook_sink.commit.connection import Statement
-from webhook_sink.commit.rows import JsonRow, MergeSql, merge_sql
+from webhook_sink.commit.rows import JsonRow, MergeSql, merge_sql, part_sql
 
 log = logging.getLogger("stripe_elt.sink")
 
@@ -41,6 +41,8 @@ DLT_TABLES = ("_dlt_version", "_dlt_loads")
 """dlt's own tables, which every writer needs."""
 
 REFUSED_SECONDS, MOST_REFUSALS = 30.0, 100
+MOST_PART_SQL = 200
+"""Statements for parts of objects that are kept, one for each table and set of columns."""
 
 TableColumns = Mapping[str, Set[str]]
 """Names of tables, each with names of its columns."""
@@ -90,6 +92,7 @@ class SchemaState:
         self._stored: Mapping[str, Mapping[str, ColumnType]] = {}
         self._known: TableColumns = {}
         self._merge_sql: dict[str, MergeSql] = {}
+        self._part_sql: dict[tuple[str, frozenset[str]], bytes] = {}
         self._refusals: deque[tuple[float, TableColumns, SchemaRefused]] = deque(maxlen=MOST_REFUSALS)
         self._clock = clock
         self._lock = threading.Lock()
@@ -116,6 +119,17 @@ class SchemaState:
             sql = self._merge_sql[table] = merge_sql(self.catalogue, self.dataset, table, columns, self._stored)
         return sql
 
+    def part_sql(self, table: str, shown: frozenset[str]) -> bytes:
+        """The SQL that merges parts of objects into a table: rows that speak for these columns alone."""
+        sql = self._part_sql.get((table, shown))
+        if sql is None:
+            if len(self._part_sql) >= MOST_PART_SQL:
+                self._part_sql.clear()
+            columns = {**own_columns(self.catalogue.tables[table]), **self._stored[table]}
+            sql = part_sql(self.catalogue, self.dataset, table, columns, shown)
+            self._part_sql[table, shown] = sql
+        return sql
+
     async def create(self) -> None:
         """Creates the dataset and dlt's own tables if they are missing, and reads the stored schema."""
         await asyncio.to_thread(self._change, {})
@@ -125,7 +139,7 @@ class SchemaState:
         await asyncio.to_thread(self._read)
 
     async def add(self, needed: TableColumns) -> None:
-        """Adds these columns to tables that exist, and tables that do not, with all columns that Stripe publishes.
+        """Adds these columns to tables that exist, and tables that do not, with all that the provider publishes.
 
         Raises SchemaRefused if the database will never accept them, and psycopg's errors if it is away or busy.
         """
@@ -225,5 +239,5 @@ class SchemaState:
             self.version = version
             self._stored = {table: columns for table, columns in stored.items() if table in self.catalogue.tables}
             self._known = {table: columns.keys() | OWN_COLUMNS.keys() for table, columns in stored.items()}
-            self._merge_sql = {}
+            self._merge_sql, self._part_sql = {}, {}
             self.columns = ContractedColumns(self.catalogue, stored, self._contract, privacy)

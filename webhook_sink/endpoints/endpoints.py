@@ -35,14 +35,20 @@ DESCRIPTION = "Keeps the tables of stripe-elt up to date"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint of ours. `types` is how many event types it has. Only a new endpoint has its `secret`."""
+    """An endpoint of ours. `types` is how many event types it has, None for all. Only a new one has its `secret`."""
 
     id: str
     url: str
     status: str
     api_version: str | None
-    types: int
+    types: int | None
     secret: str | None = None
+
+    @property
+    def described(self) -> str:
+        """What it gets: its API version, if there are versions, and its event types."""
+        types = "all event types" if self.types is None else f"{self.types} event types"
+        return f"{self.api_version}  {types}" if self.api_version else types
 
 
 def handled_types() -> list[str]:
@@ -70,7 +76,7 @@ class Endpoints:
 
     def create(self, url: str, *, connect: bool = False) -> Endpoint:
         """Updates our endpoint with this URL, or creates it. Returns it."""
-        _check_url(url)
+        check_url(url, "Stripe", "https://host/webhooks")
         for endpoint in self.ours():
             if endpoint.url == url and endpoint.api_version == self._version:
                 self._call(self._service.update, endpoint.id, {"enabled_events": handled_types(), "disabled": False})
@@ -126,16 +132,16 @@ def _endpoint(fields: Mapping[str, Any]) -> Endpoint:
     return Endpoint(fields["id"], fields["url"], fields["status"], fields.get("api_version"), types, secret)
 
 
-def _check_url(url: str) -> None:
+def check_url(url: str, provider: str, example: str) -> None:
     """Raises BadConfiguration for a wrong address, and repeats no part of it that can hold a secret."""
     with suppress(ValueError):  # from urlsplit or the port, for text that is not an address
         parts = urlsplit(url)
         is_whole = parts.hostname and parts.port != 0 and "@" not in parts.netloc and not parts.fragment
         if parts.scheme in ("http", "https") and is_whole:
             if parts.path.rstrip("/") == "":
-                raise BadConfiguration("The address has no path. The sink takes webhooks at https://host/webhooks.")
+                raise BadConfiguration(f"The address has no path. The sink takes webhooks at {example}.")
             return
-    raise BadConfiguration(f"{shown(url)} is not an address that Stripe can send webhooks to: https://host/webhooks.")
+    raise BadConfiguration(f"{shown(url)} is not an address that {provider} can send webhooks to: {example}.")
 
 
 def _error_of(error: stripe.StripeError, version: str) -> ConnectorError:

@@ -1,37 +1,43 @@
-"""The signing secrets of our own webhook endpoints, in a schema of their own: `<dataset>_secrets`.
+"""The signing secrets of a provider's webhook endpoints of ours, in a schema of their own: `<dataset>_secrets`.
 
 A role that may read every table of the dataset may not read the secrets, because with a signing secret anybody can
 forge events. The schema is created when the first secret is stored, and only the role that created it has rights on it.
-Knows no Stripe.
+Knows no provider's API.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
-from pipelines.configuration.settings import Settings
+from pipelines.configuration.settings import CommonSettings
 from pipelines.warehouse.postgres_database import PostgresDatabase, open_postgres
 from pipelines.warehouse.problems import DatabaseProblem
 from pipelines.warehouse.rights import create_missing, refuse_missing
 from webhook_sink.commit.connection import Connection
 
-TABLE = "stripe_webhook_endpoints"
-CREATE = f"""
+TABLE = "{provider}_webhook_endpoints"
+FORMS: Mapping[str, str] = {
+    "stripe": " (whsec_…), or run: python -m webhook_sink endpoint create https://…/webhooks",
+    "orb": ", or run: python -m webhook_sink endpoint create --provider orb https://…/webhooks/orb",
+}
+"""What follows the name of the variable with a provider's secrets, where there are none."""
+
+CREATE = """
 DO $$
 DECLARE grantee text;
 BEGIN
-    CREATE TABLE {{schema}}.{TABLE} (
+    CREATE TABLE {schema}.{table} (
         id text PRIMARY KEY, url text NOT NULL, secret text, api_version text, livemode boolean,
         created_at timestamptz);
     FOR grantee IN
         SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
         FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace,
             LATERAL (SELECT * FROM aclexplode(c.relacl) UNION ALL SELECT * FROM aclexplode(n.nspacl)) AS a
-        WHERE c.oid = '{{schema}}.{TABLE}'::regclass AND a.grantee NOT IN (c.relowner, n.nspowner)
+        WHERE c.oid = '{schema}.{table}'::regclass AND a.grantee NOT IN (c.relowner, n.nspowner)
     LOOP
-        EXECUTE 'REVOKE ALL ON {{schema}}.{TABLE} FROM ' || grantee;
-        EXECUTE 'REVOKE ALL ON SCHEMA {{schema}} FROM ' || grantee;
+        EXECUTE 'REVOKE ALL ON {schema}.{table} FROM ' || grantee;
+        EXECUTE 'REVOKE ALL ON SCHEMA {schema} FROM ' || grantee;
     END LOOP;
 END $$
 """
@@ -40,46 +46,65 @@ END $$
 It is one statement, so that no table with those rights is left behind if the process is killed.
 """
 
-READABLE = f"""
+READABLE = """
 SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE n.nspname = %s AND c.relname = '{TABLE}'
+WHERE n.nspname = %s AND c.relname = %s
 """
 """Whether the role may read the secrets; no row if none was ever stored."""
 
-MISSING_RIGHTS = f"""
+MISSING_RIGHTS = """
 SELECT current_user::text, string_agg(wanted, ', ' ORDER BY position)
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace,
     unnest(%s::text[]) WITH ORDINALITY AS rights(wanted, position)
-WHERE n.nspname = %s AND c.relname = '{TABLE}' AND NOT has_table_privilege(c.oid, wanted)
+WHERE n.nspname = %s AND c.relname = %s AND NOT has_table_privilege(c.oid, wanted)
 HAVING count(*) > 0
 """
 TO_KEEP, TO_FORGET = ("INSERT", "UPDATE"), ("DELETE",)
 """The rights that it takes to store secrets, and to delete them, besides reading them."""
 
 
-async def read_secrets(connection: Connection, dataset: str) -> list[str] | None:
+def no_secret(provider: str) -> str:
+    """What to do if there is no secret at all."""
+    variable, how = f"{provider.upper()}_WEBHOOK_SECRET", FORMS.get(provider, ".")
+    return f"There is no webhook secret to check signatures with. Set {variable}{how}"
+
+
+async def read_secrets(connection: Connection, dataset: str, provider: str) -> list[str] | None:
     """All secrets of a dataset; None if there are any that the role may not read."""
-    schema = _schema_of(dataset)
-    readable = await (await connection.execute(READABLE, (schema,))).fetchone()
+    schema, table = _schema_of(dataset), _table_of(provider)
+    readable = await (await connection.execute(READABLE, (schema, table))).fetchone()
     if readable is None:
         return []
     if not readable[0]:
         return None
-    query = f'SELECT secret FROM "{schema}".{TABLE} WHERE secret IS NOT NULL'
+    query = f'SELECT secret FROM "{schema}".{table} WHERE secret IS NOT NULL'
     return [secret for (secret,) in await (await connection.execute(query.encode())).fetchall()]
+
+
+def has_secrets(conninfo: str, dataset: str, provider: str) -> bool:
+    """Whether a dataset has secrets, readable or not. Blocking."""
+    database = PostgresDatabase(conninfo)
+    try:
+        return bool(database.execute(READABLE, (_schema_of(dataset), _table_of(provider))))
+    finally:
+        database.close()
 
 
 def _schema_of(dataset: str) -> str:
     return f"{dataset}_secrets"
 
 
-def unreadable(dataset: str) -> str:
+def _table_of(provider: str) -> str:
+    return TABLE.format(provider=provider)
+
+
+def unreadable(dataset: str, provider: str) -> str:
     """What to do if the role may not read the secrets."""
-    schema = _schema_of(dataset)
+    schema, table, variable = _schema_of(dataset), _table_of(provider), f"{provider.upper()}_WEBHOOK_SECRET"
     return (
-        f"The role may not read the webhook secrets in {schema}.{TABLE}. Run as their owner: GRANT USAGE ON SCHEMA"
-        f' "{schema}" TO <role>; GRANT SELECT ON "{schema}".{TABLE} TO <role>; or set STRIPE_WEBHOOK_SECRET.'
+        f"The role may not read the webhook secrets in {schema}.{table}. Run as their owner: GRANT USAGE ON SCHEMA"
+        f' "{schema}" TO <role>; GRANT SELECT ON "{schema}".{table} TO <role>; or set {variable}.'
     )
 
 
@@ -89,10 +114,11 @@ class Secrets:
     Raises `DatabaseProblem` if the database cannot be reached, or rights are missing.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: CommonSettings, provider: str = "stripe") -> None:
         self._database: PostgresDatabase = open_postgres(settings.database_url, settings.database_ca)
         self._dataset, self._schema = settings.dataset, _schema_of(settings.dataset)
-        self._table = f'"{self._schema}".{TABLE}'
+        self._provider, self._name = provider, _table_of(provider)
+        self._table = f'"{self._schema}".{self._name}'
 
     def __enter__(self) -> Self:
         return self
@@ -103,22 +129,23 @@ class Secrets:
     def check(self, rights: Sequence[str] = TO_KEEP) -> None:
         """Raises `DatabaseProblem` if the role cannot store secrets, or with `TO_FORGET` cannot delete them.
 
-        Call it before anything is changed in Stripe, which shows a secret only once.
+        Call it before anything is changed at the provider, which shows a secret only once.
         """
         if not self._exists():
             if rights == TO_KEEP:
-                refuse_missing(self._database, self._schema, [TABLE])
+                refuse_missing(self._database, self._schema, [self._name])
             return
-        for role, missing in self._database.execute(MISSING_RIGHTS, (list(rights), self._schema)):
+        for role, missing in self._database.execute(MISSING_RIGHTS, (list(rights), self._schema, self._name)):
             raise DatabaseProblem(
-                f"The role may not write the webhook secrets in {self._schema}.{TABLE}. Run as their owner: GRANT"
-                f' {missing} ON {self._table} TO "{role}"; Nothing was done in Stripe.'
+                f"The role may not write the webhook secrets in {self._schema}.{self._name}. Run as their owner: GRANT"
+                f' {missing} ON {self._table} TO "{role}"; Nothing was done in {self._provider.capitalize()}.'
             )
 
     def keep(self, id: str, url: str, secret: str | None, api_version: str | None, livemode: bool) -> None:
         """Stores a new endpoint's secret. Raises psycopg's errors."""
         if not self._exists():
-            create_missing(self._database, self._schema, {TABLE: CREATE.format(schema=f'"{self._schema}"')})
+            create = CREATE.format(schema=f'"{self._schema}"', table=self._name)
+            create_missing(self._database, self._schema, {self._name: create})
         self._database.execute(
             f"INSERT INTO {self._table} (id, url, secret, api_version, livemode, created_at)"
             " VALUES (%s, %s, %s, %s, %s, now()) ON CONFLICT (id) DO UPDATE SET secret = excluded.secret",
@@ -138,7 +165,7 @@ class Secrets:
 
     def _exists(self) -> bool:
         """Whether any secret was ever stored."""
-        readable = self._database.execute(READABLE, (self._schema,))
+        readable = self._database.execute(READABLE, (self._schema, self._name))
         if readable and not readable[0][0]:
-            raise DatabaseProblem(unreadable(self._dataset))
+            raise DatabaseProblem(unreadable(self._dataset, self._provider))
         return bool(readable)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -22,7 +23,7 @@ EMPTY: Message = {"type": "http.response.body", "body": b""}
 
 
 class App:
-    """The whole app: webhooks at `paths`, the other routes of the sink, and `routes`.
+    """The whole app: webhooks at the paths that have a receiver, the other routes of the sink, and `routes`.
 
     It can be mounted below a path of another ASGI app. That app does not run a mounted app's lifespan, so that it is
     to be given `lifespan`; otherwise the sink starts with the first webhook. `on_failure` is called if the sink cannot
@@ -31,14 +32,13 @@ class App:
 
     def __init__(
         self,
-        receiver: Receiver,
-        paths: frozenset[str],
+        receivers: Mapping[str, Receiver],
         routes: Sequence[BaseRoute] = (),
         *,
         on_failure: Callable[[], None] = lambda: None,
         on_stop: Callable[[], None] = lambda: None,
     ) -> None:
-        self._receiver, self._sink, self.paths = receiver, receiver.sink, paths
+        self._receivers, self._sinks = receivers, list(dict.fromkeys(one.sink for one in receivers.values()))
         self._on_failure, self._on_stop = on_failure, on_stop
         self._others = Starlette(
             routes=[
@@ -52,14 +52,19 @@ class App:
         self._others.router.redirect_slashes = False  # an address with one more slash is another address: 404
 
     @property
+    def paths(self) -> Set[str]:
+        """The paths that take webhooks."""
+        return self._receivers.keys()
+
+    @property
     def routes(self) -> Sequence[BaseRoute]:
         """The routes beside the webhooks' own."""
         return self._others.routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] == "http" and _own_path(scope) in self.paths:
-            await self._webhook(scope, receive, send)
+        if scope["type"] == "http" and (receiver := self._receivers.get(_own_path(scope))) is not None:
+            await _webhook(receiver, scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
@@ -67,49 +72,26 @@ class App:
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
-        """Starts the sink, and stops it after the block: the `lifespan` of the app in which this one is mounted."""
-        self._sink.start(self._on_failure)
+        """Starts the sinks, and stops them after the block: the `lifespan` of the app in which this one is mounted."""
+        self._start()
         try:
             yield
         finally:
             await self._stop()
 
+    def _start(self) -> None:
+        for sink in self._sinks:
+            sink.start(self._on_failure)
+
     async def _stop(self) -> None:
         self._on_stop()
-        await self._sink.stop()
-
-    async def _webhook(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.perf_counter()
-        try:
-            answer = await self._take(scope, receive)
-        except Exception as error:
-            answer = self._receiver.refusal(error)
-        text = answer.text.encode()
-        headers = [(b"content-length", b"%d" % len(text))]
-        if text:
-            headers.append((b"content-type", b"text/plain; charset=utf-8"))
-        if answer.status == 503:
-            headers.append((b"retry-after", b"5"))
-        elif answer.status == 405:
-            headers.append((b"allow", b"POST"))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": text} if text else EMPTY)
-        self._receiver.note(answer, started)
-
-    async def _take(self, scope: Scope, receive: Receive) -> Answer:
-        """Takes an event. Raises Refused."""
-        if scope["method"] != "POST":
-            raise Refused(405, "method", "POST a webhook here")
-        await self._receiver.ready()
-        body = await _read_body(scope, receive, self._receiver.body_limit)
-        signature = _header(scope, self._sink.provider.signature_header)
-        return await self._receiver.take(body, signature, _header(scope, b"content-encoding"))
+        await asyncio.gather(*(sink.stop() for sink in self._sinks))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                self._sink.start(self._on_failure)
+                self._start()
             else:
                 await self._stop()
             await send({"type": f"{message['type']}.complete"})
@@ -120,19 +102,52 @@ class App:
         return JSONResponse({"status": "alive"})
 
     async def _ready(self, request: Request) -> Response:
-        """Ready if the schema is known and the database answers now."""
-        if not self._sink.is_ready:
+        """Ready if each schema is known and the databases answer now. Optional sinks count once they have begun."""
+        begun = [sink for sink in self._sinks if sink.is_ready]
+        if not begun or not all(sink.is_ready or sink.is_optional for sink in self._sinks):
             return JSONResponse({"status": "starting"}, 503)
         try:
-            async with transaction(self._sink.pool, timeout=2.0) as connection:
-                await connection.execute("SELECT 1")
+            for sink in begun:
+                async with transaction(sink.pool, timeout=2.0) as connection:
+                    await connection.execute("SELECT 1")
         except Exception:
             return JSONResponse({"status": "the database does not answer"}, 503)
         return JSONResponse({"status": "ready"})
 
     async def _metrics(self, request: Request) -> Response:
-        self._sink.metrics.waiting.set(self._sink.writer.queue_length)
-        return Response(self._sink.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        for sink in self._sinks:
+            sink.metrics.waiting.set(sink.writer.queue_length)
+        text = b"".join(sink.metrics.text() for sink in self._sinks)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def _webhook(receiver: Receiver, scope: Scope, receive: Receive, send: Send) -> None:
+    started = time.perf_counter()
+    try:
+        answer = await _take(receiver, scope, receive, started)
+    except Exception as error:
+        answer = receiver.refusal(error)
+    text = answer.text.encode()
+    headers = [(b"content-length", b"%d" % len(text))]
+    if text:
+        headers.append((b"content-type", b"text/plain; charset=utf-8"))
+    if answer.status == 503:
+        headers.append((b"retry-after", b"5"))
+    elif answer.status == 405:
+        headers.append((b"allow", b"POST"))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": text} if text else EMPTY)
+    receiver.note(answer, started)
+
+
+async def _take(receiver: Receiver, scope: Scope, receive: Receive, began: float) -> Answer:
+    """Takes an event of a request that `began` then. Raises Refused."""
+    if scope["method"] != "POST":
+        raise Refused(405, "method", "POST a webhook here")
+    await receiver.ready()
+    body = await _read_body(scope, receive, receiver.body_limit)
+    signed = [_header(scope, name) for name in receiver.sink.provider.signature_headers]
+    return await receiver.take(body, signed, _header(scope, b"content-encoding"), began)
 
 
 def _own_path(scope: Scope) -> str:

@@ -17,12 +17,12 @@ import asyncio
 import hmac
 import re
 from collections.abc import Awaitable, Callable, Mapping, Set
-from dataclasses import replace
 from typing import Any
 
 import orjson
 from psycopg.errors import UndefinedTable
 from psycopg.rows import dict_row
+from psycopg_pool import PoolClosed
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -33,8 +33,9 @@ from pipelines.privacy.forget import forget
 from pipelines.state import overview, runs_of
 from pipelines.sync.objects import UnknownObject
 from pipelines.warehouse.problems import AlreadyRunning
+from sources.catalogue import Catalogue
 from sources.errors import BadConfiguration, ConnectorError
-from sources.stripe_api.catalogue import select
+from sources.stripe_api.catalogue import CATALOGUE
 from webhook_sink.commit.connection import transaction
 from webhook_sink.jobs import JobRefused, Jobs, Work, load, load_object, sync
 from webhook_sink.sink import Sink
@@ -71,7 +72,9 @@ def management_routes(sink: Sink, jobs: Jobs, api_key: str) -> list[BaseRoute]:
 
 
 class Management:
-    """The handlers."""
+    """The handlers. `base` is the path that they are below."""
+
+    base = "/sync"
 
     def __init__(self, sink: Sink, jobs: Jobs, api_key: str) -> None:
         self._sink, self._jobs, self._settings, self._api_key = sink, jobs, jobs.settings, api_key.encode()
@@ -82,32 +85,34 @@ class Management:
         async def answer(request: Request) -> Response:
             given = request.headers.get("x-api-key", "").encode("latin-1", "replace")
             if not hmac.compare_digest(given, self._api_key):
-                return _error(401, "X-API-Key is missing or wrong")
+                return error_answer(401, "X-API-Key is missing or wrong")
             try:
                 return await handler(request)
             except (BadRequest, BadConfiguration) as error:
-                return _error(400, str(error))
+                return error_answer(400, str(error))
             except UnknownObject as error:
-                return _error(404, str(error))
+                return error_answer(404, str(error))
+            except PoolClosed:
+                return error_answer(503, "the sink has not reached its database yet, or waits for a webhook secret")
             except AlreadyRunning as error:
-                return _error(409, str(error))
+                return error_answer(409, str(error))
             except ConnectorError as error:
-                return _error(502, str(error))
+                return error_answer(502, str(error))
 
         return answer
 
     async def load(self, request: Request) -> Response:
         """`POST /sync`."""
-        order = order_of(await _json(request))
+        order = order_of(await json_of(request))
         return self._start("sync", order.asked, load(order))
 
     def period(self, period: str) -> Handler:
         """`POST /sync/daily` and its like."""
 
         async def handler(request: Request) -> Response:
-            body = await _json(request)
+            body = await json_of(request)
             names = _names(body, {"object", "children"}) if body else []
-            select(names)
+            CATALOGUE.select(names)
             command = f"sync_{period}"
             return self._start(command, body, sync(command, HOURS[period], names, body))
 
@@ -115,7 +120,7 @@ class Management:
 
     async def unknown(self, request: Request) -> Response:
         """`POST /sync/yearly` and its like."""
-        return _error(404, f"there is no such sync: {', '.join(HOURS)}")
+        return error_answer(404, f"there is no such sync: {', '.join(HOURS)}")
 
     async def single(self, request: Request) -> Response:
         """`POST /sync/single/{id}`. Answers when the object is loaded."""
@@ -123,7 +128,7 @@ class Management:
         account = request.query_params.get("account")
         if not (id + (kind or "") + (account or "")).isprintable():
             raise BadRequest("the id, the type or the account has characters that cannot be printed")
-        settings = one_account(replace(self._settings, stripe_account=account) if account else self._settings)
+        settings = one_account(self._settings.acting_for(account) if account else self._settings)
         answer = await asyncio.to_thread(load_object, settings, id, kind)
         return JSONResponse(answer, 422 if "error" in answer else 200)
 
@@ -143,7 +148,7 @@ class Management:
         job = self._jobs.find(id)
         runs = await self._rows(runs_of(self._settings.dataset), id, id) if RUN_ID.fullmatch(id) else []
         if job is None and not runs:
-            return _error(404, "there is no run with this id")
+            return error_answer(404, "there is no run with this id")
         first: Mapping[str, Any] = runs[0] if runs else {}
         found = {job.status if job else "complete", *(one["status"] for one in runs)}
         answer = {
@@ -176,14 +181,14 @@ class Management:
         try:
             job = self._jobs.start(command, asked, work)
         except JobRefused as error:
-            return _error(503, str(error))
+            return error_answer(503, str(error))
         answer = {"status": "queued", "run_id": job.run_id, "command": command, "waiting": self._jobs.waiting}
-        return JSONResponse(answer, 202, headers={"Location": f"/sync/runs/{job.run_id}"})
+        return JSONResponse(answer, 202, headers={"Location": f"{self.base}/runs/{job.run_id}"})
 
 
-def order_of(body: Mapping[str, Any]) -> Order:
+def order_of(body: Mapping[str, Any], catalogue: Catalogue = CATALOGUE) -> Order:
     """The load that `POST /sync` asks for. Raises BadRequest, and UnknownResource for a list that does not exist."""
-    resources = select(_names(body, {"object", "children", "created", "full_refresh"}))
+    resources = catalogue.select(_names(body, {"object", "children", "created", "full_refresh"}))
     since, until = _bounds(body.get("created") or {})
     return Order("sync", resources, since or 0, until, full_refresh=body.get("full_refresh") is True, asked=body)
 
@@ -198,7 +203,9 @@ def _names(body: Mapping[str, Any], known: Set[str]) -> list[str]:
         raise BadRequest(f"unknown fields: {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
     name, children = body.get("object", "all"), body.get("children", False)
     if not isinstance(name, str):
-        raise BadRequest("object has to be the name of a resource or of a group, or Stripe's own name of an object")
+        raise BadRequest(
+            "object has to be the name of a resource or of a group, or the provider's own name of an object"
+        )
     if not isinstance(children, bool) or (children and name not in GROUP_NAMES):
         raise BadRequest("children has to be true or false, and goes only with the object all")
     if name in GROUP_NAMES:
@@ -217,7 +224,8 @@ def _bounds(created: Any) -> tuple[int | None, int | None]:
     return max(since, default=None), min(until, default=None)
 
 
-async def _json(request: Request) -> Mapping[str, Any]:
+async def json_of(request: Request) -> Mapping[str, Any]:
+    """The JSON object in the body; an empty one where there is none. Raises BadRequest."""
     body = b""
     async for part in request.stream():
         body += part
@@ -232,5 +240,6 @@ async def _json(request: Request) -> Mapping[str, Any]:
     return found
 
 
-def _error(status: int, message: str) -> Response:
+def error_answer(status: int, message: str) -> Response:
+    """An error as the API answers it."""
     return JSONResponse({"error": message}, status)

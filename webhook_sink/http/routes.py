@@ -2,34 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from starlette.routing import BaseRoute
 
 from pipelines.configuration.settings import Settings
+from webhook_sink.endpoints.providers import Served
 from webhook_sink.http.app import App
 from webhook_sink.http.management import management_routes
+from webhook_sink.http.orb_management import orb_management_routes
 from webhook_sink.http.page import page_routes
 from webhook_sink.jobs import Jobs
 from webhook_sink.receiver import Receiver
 from webhook_sink.settings import SinkSettings
+from webhook_sink.sink import Sink
+
+MANAGEMENT: Mapping[str, Callable[[Sink, Jobs, str], list[BaseRoute]]] = {
+    "stripe": management_routes,
+    "orb": orb_management_routes,
+}
+"""The management API of each provider that has one."""
 
 
 def app_of(
-    receiver: Receiver,
-    settings: Settings,
+    served: Sequence[Served],
     sink_settings: SinkSettings,
-    more: Sequence[BaseRoute] = (),
+    more: Callable[[Sequence[Receiver]], Sequence[BaseRoute]] = lambda receivers: (),
     *,
+    patience: float = 0.0,
     on_failure: Callable[[], None],
     is_ending: Callable[[], bool] = lambda: False,
 ) -> App:
-    """The app, with `more` routes. `is_ending` tells whether its server is about to end: then streams end."""
-    if not sink_settings.page_passwords:
-        return App(receiver, sink_settings.paths, more, on_failure=on_failure)
-    jobs = Jobs(settings)
-    routes: list[BaseRoute] = [*more]
-    routes += page_routes(settings, sink_settings, jobs, receiver.sink, is_ending)
-    if sink_settings.api_key:
-        routes += management_routes(receiver.sink, jobs, sink_settings.api_key)
-    return App(receiver, sink_settings.paths, routes, on_failure=on_failure, on_stop=jobs.close)
+    """The app, with `more` routes. `is_ending` tells whether its server is about to end: then streams end.
+
+    A webhook waits for at most `patience` seconds for a sink that is starting. The status page is Stripe's.
+    """
+    receivers = [Receiver(one.sink, sink_settings, patience=patience) for one in served]
+    by_path = {path: receiver for one, receiver in zip(served, receivers, strict=True) for path in one.paths}
+    routes: list[BaseRoute] = [*more(receivers)]
+    begun: list[Jobs] = []
+    for one in served if sink_settings.page_passwords else ():
+        jobs = Jobs(one.settings)
+        begun.append(jobs)
+        if isinstance(one.settings, Settings):
+            routes += page_routes(one.settings, sink_settings, jobs, one.sink, is_ending)
+        add = MANAGEMENT.get(one.sink.provider.name)
+        if sink_settings.api_key and add is not None:
+            routes[:0] = add(one.sink, jobs, sink_settings.api_key)  # of Stripe's paths, some have a placeholder
+
+    def close() -> None:
+        for jobs in begun:
+            jobs.close()
+
+    return App(by_path, routes, on_failure=on_failure, on_stop=close)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,13 +17,12 @@ from pipelines.configuration.settings import Settings
 from pipelines.terminal.process import stops
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from sources.errors import BadConfiguration
+from webhook_sink.endpoints.providers import Served, served_by
 from webhook_sink.http.page import page_routes
 from webhook_sink.http.protocol import BoundedProtocol, Bounds, WaitingClients
 from webhook_sink.http.routes import app_of
 from webhook_sink.jobs import Jobs
-from webhook_sink.receiver import Receiver
 from webhook_sink.settings import SinkSettings
-from webhook_sink.sink import Sink
 
 GRACE_SECONDS = 30
 COLLECT_AFTER = (50_000, 20, 20)
@@ -54,25 +53,29 @@ def _until_a_signal(serving: Callable[[], Coroutine[Any, Any, None]], sink_setti
 
 
 async def _serve(settings: Settings, sink_settings: SinkSettings) -> None:
-    sink = Sink(settings, sink_settings, takes_webhooks=True)
-    server = server_of(sink, settings, sink_settings)
+    given = {"destination": "postgres", "log_format": settings.log_format}
+    served = served_by(settings, sink_settings, **given)
+    server = server_of(served, sink_settings)
     if (hang_up := getattr(signal, "SIGHUP", None)) in stops():  # uvicorn takes the other two
         asyncio.get_running_loop().add_signal_handler(hang_up, lambda: setattr(server, "should_exit", True))
     await server.serve()
-    if sink.failure is not None:
-        raise sink.failure
+    for sink in (one.sink for one in served):
+        if sink.failure is not None and not sink.is_optional:
+            raise sink.failure
 
 
-def server_of(sink: Sink, settings: Settings, sink_settings: SinkSettings) -> uvicorn.Server:
-    """A server for the sink, with the management API and the status page if they are on. Ends if it cannot start."""
+def server_of(served: Sequence[Served], sink_settings: SinkSettings) -> uvicorn.Server:
+    """A server for sinks, with the management API and the status page if they are on. Ends if one cannot start.
+
+    Requests that end before they have a path are counted by the first sink.
+    """
     app = app_of(
-        Receiver(sink, sink_settings),
-        settings,
+        served,
         sink_settings,
         on_failure=lambda: setattr(server, "should_exit", True),
         is_ending=lambda: server.should_exit,
     )
-    server = _server(app, sink_settings, sink.metrics.count_refusal)
+    server = _server(app, sink_settings, served[0].sink.metrics.count_refusal)
     return server
 
 

@@ -152,7 +152,7 @@ def test_secrets_are_in_no_repr() -> None:
 
 def test_names_without_their_section_are_other_programs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [each.name for kind in (Settings, SyncSettings, SinkSettings) for each in fields(kind)]
-    short = {"STRIPE_SECRET_KEY", "DUCKDB_PATH", "DATABASE_URL", "DATABASE_CA"}
+    short = {"STRIPE_SECRET_KEY", "DUCKDB_PATH", "DATABASE_URL", "DATABASE_CA", "ORB_WEBHOOK_SECRET"}
     for name in names:
         if name.upper() not in short:
             monkeypatch.setenv(name.upper(), "elsewhere")
