@@ -73,6 +73,8 @@ class Parent:
     parents where such a column is null have no such list. `when` is a column of the parent's row that must be true.
     `fills` is the table and column ("balance_transactions.payout") of the listed rows that gets the parent's id, which
     the objects do not show: only parents that are new or have changed since their list was read are asked for.
+    Without a table, `values` stand for ids: those that columns show, "prices.currency" or, inside JSON,
+    "alert_events.properties.pricing_unit", and `always`.
     """
 
     table: str
@@ -82,6 +84,8 @@ class Parent:
     also: tuple[tuple[str, str], ...] = ()
     when: str = ""
     fills: str = ""
+    values: tuple[str, ...] = ()
+    always: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +95,14 @@ class Resource:
     `name` is unique, and the table's name but for further lists that fill the same table. `objects` are the `object`
     values in it. `limit` is the page size to ask for, None where the parameter must not be sent. `passes` are the
     parameters of each pass over the list, several where one pass would hide rows; a pass shows no row of another.
-    Two `parents` mean every pair of them. `range_params` are required bounds in unix seconds, [from, to).
-    `newest_first` says that the objects come in descending order of `created_field`, the field that the list's order
-    and its `created` filter go by ("created", "date" for invoice items; None where the object does not show it).
-    `groups` are what `select` knows it by besides its name and "all". `gate` names the product that the account may
-    lack, `denied` are texts in the provider's refusal then. `rate` is the endpoint's own limit in requests a second.
-    `not_loaded` is the reason why an operation is known but never loaded. `shown_for` are the seconds for which a list
-    shows an object: None as long as it exists, 0 where nobody knows. `statuses` are the only values of `status` in a
-    list, where other lists fill the same table.
+    With `each`, every pass is repeated with each of its values. Two `parents` mean every pair of them. `range_params`
+    are required bounds in unix seconds, [from, to). `newest_first` says that the objects come in descending order of
+    `created_field`, the field that the list's order and its `created` filter go by ("created", "date" for invoice
+    items; None where the object does not show it). `groups` are what `select` knows it by besides its name and "all".
+    `gate` names the product that the account may lack, `denied` are texts in the provider's refusal then. `rate` is
+    the endpoint's own limit in requests a second. `not_loaded` is the reason why an operation is known but never
+    loaded. `shown_for` are the seconds for which a list shows an object: None as long as it exists, 0 where nobody
+    knows. `statuses` are the only values of `status` in a list, where other lists fill the same table.
     """
 
     name: str
@@ -111,6 +115,7 @@ class Resource:
     limit: int | None = 100
     passes: tuple[Params, ...] = ((),)
     parents: tuple[Parent, ...] = ()
+    each: Parent | None = None
     range_params: tuple[str, str] | None = None
     newest_first: bool = False
     created_field: str | None = None

@@ -1,53 +1,23 @@
-"""Paging a list that takes a parent: one list for each parent, several under way, handed over in the parents' order.
-
-A parent's list is handed over whole, with those of its neighbours, unless it is very long. No thread, no request.
-"""
+"""Paging the list of each parent of Stripe's: on after the last object, or along v2's links."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Mapping
 
-from sources.catalogue import Params, Resource, Table
-from sources.errors import ObjectMissing, RequestRefused
+from sources.catalogue import Params, Resource
+from sources.fetch.child_pager import ChildPager as Children
 from sources.fetch.http.client import request
-from sources.fetch.pager import Listing, Step, Turn
-from sources.fetch.progress import Ids, Reached
-from sources.fetch.values import Object, Page, Request
-from sources.fetch.window_pager import RESTARTS
-from sources.stripe_api.catalogue import gives_sets
+from sources.fetch.pager import Step
+from sources.fetch.parents import ParentIds
+from sources.fetch.progress import Reached
+from sources.fetch.values import Page, Request
+from sources.stripe_api.catalogue import CATALOGUE
 from sources.stripe_api.paging.conventions import cursor_after, next_page_path
-from sources.stripe_api.paging.parents import ParentIds, Rows, range_params, rows_after
-
-BREADTH = 16  # parents whose lists are under way at once
-LOADED = 500  # parents that are loaded at a time
-TOGETHER = 500  # rows, or parents, that are handed over together
-LONG = 5_000  # rows of one parent beyond which its list is handed over in pieces
+from sources.stripe_api.paging.ranges import range_params
 
 
-@dataclass(slots=True)
-class _List:
-    """The list of one parent (or pair of parents), so far."""
-
-    rows: Rows
-    cursor: str | None = None
-    pass_index: int = 0
-    objects: list[Object] = field(default_factory=list)
-    as_of: int | None = None
-    whole: bool = True
-    waits: bool = False  # too long to go on before its turn
-    is_done: bool = False
-    restarts: int = 0
-
-    @property
-    def ids(self) -> Ids:
-        return tuple(row[0] for row in self.rows)
-
-
-class ChildPager:
-    """Pages the lists of all parents after those that were reached before; from the first where all were.
+class ChildPager(Children):
+    """Pages the lists of all parents.
 
     `[since, until)` only bounds lists that require a range: other lists are read whole, since only then can rows that
     they no longer show be told from rows that a filter hides.
@@ -56,173 +26,31 @@ class ChildPager:
     def __init__(
         self,
         resource: Resource,
-        table: Table | None,
         passes: tuple[Params, ...],
         before: Reached,
         parents: ParentIds,
         since: int,
         until: int,
     ) -> None:
-        self.resource, self._passes = resource, passes
         self._range = range_params(resource, passes, since, until)
-        before = Reached(None, False) if before.finished else before
-        self._reached, self._within = before.parent, before.within
-        self._ids = rows_after(resource, parents, before.parent)
-        self._next: deque[Rows] = deque()
-        self._open: deque[_List] = deque()
-        self._loading = self._exhausted = self._handing_over = self._finished = False
-        owner = table.parent if table is not None else None
-        names = [parent.table for parent in resource.parents]
-        self._owner = names.index(owner) if owner in names else None
-        self._sets = gives_sets(resource)
-        self.is_done = False
-
-    @property
-    def goes_up(self) -> bool:
-        """Never."""
-        return False
+        whole = tuple((*one, *self._range) for one in passes)
+        super().__init__(resource, CATALOGUE, lambda: whole, before, parents)
 
     def begin(self) -> list[Step]:
         """Loads the first parents. A list that requires a range has nothing to ask of an empty one."""
         if self.resource.range_params is not None and not self._range:
             self.is_done = True
             return []
-        return [self._load()]
+        return super().begin()
 
-    def turn(self, step: Step, answer: Page | list[Rows]) -> Turn:
-        """What follows from a page, or from parents that have been loaded."""
-        if isinstance(answer, Page):
-            return self._go_on(self._page(step.tag, answer))
-        self._loading = False
-        self._exhausted = len(answer) < LOADED
-        self._next.extend(answer)
-        return self._go_on([])
-
-    def refused(self, step: Step, error: RequestRefused) -> Turn | None:
-        """A cursor that has gone: that parent's list again. A parent that has gone: it has no list."""
-        listed: _List = step.tag
-        if listed.cursor is None and isinstance(error, ObjectMissing):
-            listed.objects, listed.whole, listed.is_done = [], False, True
-            return self._go_on([])
-        if listed.cursor is None or listed.restarts >= RESTARTS:
-            return None
-        listed.cursor, listed.objects, listed.as_of, listed.pass_index = None, [], None, 0
-        listed.restarts += 1
-        return Turn(at_once=[self._step(listed)])
-
-    def pass_by(self, step: Step) -> tuple[str, Turn]:
-        """Leaves a parent out whose list cannot be read."""
-        listed: _List = step.tag
-        listed.objects, listed.whole, listed.is_done = [], False, True
-        return "/".join(listed.ids), self._go_on([])
-
-    def handed_over(self) -> Turn:
-        """The next lists in the parents' order, if any are ready."""
-        self._handing_over = False
-        return self._go_on([])
-
-    # --- lists -------------------------------------------------------------------------------------------------------
-
-    def _page(self, listed: _List, page: Page) -> list[Step]:
-        """Adds a page to a parent's list; gives the step that goes on with it, if any."""
-        if page.has_more:
-            path = self._request(listed).path
-            listed.cursor = next_page_path(page, path) if page.next_page else cursor_after(page, listed.cursor)
-        listed.objects += page.objects
-        listed.as_of = page.as_of if listed.as_of is None else min(listed.as_of, page.as_of)
-        if page.has_more:
-            listed.waits = len(listed.objects) >= LONG
-            return [] if listed.waits else [self._step(listed)]
-        if listed.pass_index + 1 < len(self._passes):
-            listed.pass_index, listed.cursor = listed.pass_index + 1, None
-            return [self._step(listed)]
-        listed.is_done = True
-        return []
-
-    def _go_on(self, at_once: list[Step]) -> Turn:
-        """Begins the lists of further parents, loads more of them, and hands over what has come to the front."""
-        while self._next and sum(not one.is_done for one in self._open) < BREADTH and self._held < 4 * LONG:
-            at_once.append(self._step(self._begin_list(self._next.popleft())))
-        if len(self._next) < LOADED // 2 and not self._loading and not self._exhausted:
-            at_once.append(self._load())
-        turn = Turn(at_once=at_once)
-        if not self._handing_over and not self._finished:
-            self._hand_over(turn)
-            self._handing_over = turn.hands_over
-        self.is_done = self._finished and not self._handing_over
-        return turn
-
-    def _hand_over(self, turn: Turn) -> None:
-        """Takes whole lists from the front once they are enough, or a piece of the first one when it is long."""
-        ready = [one for one in self._front() if one.is_done]
-        rows = sum(len(one.objects) for one in ready)
-        following = next(islice(self._open, len(ready), None), None)
-        is_last = self._exhausted and not self._next and following is None
-        waited_for = bool(ready) and following is not None and following.waits
-        if is_last or waited_for or rows >= TOGETHER or len(ready) >= TOGETHER:
-            for one in ready:
-                self._open.popleft()
-                turn.listings += self._listing(one)
-                self._reached = one.ids
-            turn.advance, self._finished = Reached(self._reached, is_last), is_last
-        elif self._open and self._open[0].waits:
-            first = self._open[0]
-            first.whole = False
-            turn.listings += self._listing(first)
-            first.objects, first.waits = [], False
-            turn.advance = Reached(self._reached, False, (first.ids, first.cursor or ""))
-            turn.then.append(self._step(first))
-
-    def _front(self) -> Iterator[_List]:
-        for one in self._open:
-            if not one.is_done:
-                return
-            yield one
-
-    def _listing(self, listed: _List) -> list[Listing]:
-        if listed.as_of is None or (not listed.objects and not (listed.whole and self._sets)):
-            return []
-        for parent, id in zip(self.resource.parents, listed.ids, strict=True):
-            for one in listed.objects if parent.fills else ():
-                one[parent.fills.rpartition(".")[2]] = id
-        parent_id = listed.ids[self._owner] if self._owner is not None else None
-        return [Listing(listed.objects, listed.as_of, parent_id, listed.whole and self._sets)]
-
-    def _begin_list(self, rows: Rows) -> _List:
-        listed = _List(rows)
-        if self._within is not None:
-            ids, cursor = self._within
-            if ids == listed.ids and len(self._passes) == 1:
-                listed.cursor, listed.whole = cursor, False
-            self._within = None
-        self._open.append(listed)
-        return listed
-
-    @property
-    def _held(self) -> int:
-        return sum(len(one.objects) for one in self._open)
-
-    # --- steps -------------------------------------------------------------------------------------------------------
-
-    def _load(self) -> Step:
-        self._loading = True
-        return Step(None, parents=lambda: list(islice(self._ids, LOADED)))
-
-    def _step(self, listed: _List) -> Step:
-        return Step(self._request(listed), listed)
-
-    def _request(self, listed: _List) -> Request:
+    def request(self, ids: Mapping[str, str], params: Params, cursor: str | None) -> Request:
+        """See `sources.fetch.child_pager.ChildPager`."""
         resource = self.resource
-        ids: dict[str, str] = {}
-        params = [*self._passes[listed.pass_index], *self._range]
-        for parent, row in zip(resource.parents, listed.rows, strict=True):
-            if parent.where == "path":
-                ids[parent.param] = row[0]
-            else:
-                params.append((parent.param, row[0]))
-            params += [(name, value) for (name, _), value in zip(parent.also, row[1:], strict=True)]
-        if resource.pagination == "v2" and listed.cursor is not None:
-            return Request(listed.cursor, (), request(resource.path, (), ids).endpoint, resource.denied)
-        if listed.cursor is not None:
-            params.append(("starting_after", listed.cursor))
-        return request(resource.path, tuple(params), ids, denied=resource.denied)
+        if resource.pagination == "v2" and cursor is not None:
+            return Request(cursor, (), request(resource.path, (), ids).endpoint, resource.denied)
+        after: Params = (("starting_after", cursor),) if cursor is not None else ()
+        return request(resource.path, (*params, *after), ids, denied=resource.denied)
+
+    def cursor_after(self, page: Page, request: Request, cursor: str | None) -> str:
+        """See `sources.fetch.child_pager.ChildPager`."""
+        return next_page_path(page, request.path) if page.next_page else cursor_after(page, cursor)

@@ -10,6 +10,7 @@ from sources.errors import BadConfiguration
 from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
 from sources.fetch.http.client import endpoint_of
 from sources.fetch.pager import Convert, Horizon, Pager, Step, Survey
+from sources.fetch.parents import ParentIds
 from sources.fetch.progress import Progress, pass_key
 from sources.fetch.schedule import ResourceRun, Schedule
 from sources.fetch.values import Page
@@ -19,7 +20,6 @@ from sources.stripe_api.paging.children import ChildPager
 from sources.stripe_api.paging.completion import Completion
 from sources.stripe_api.paging.conventions import STRIPE_BEGAN, list_params
 from sources.stripe_api.paging.lists import ListPager
-from sources.stripe_api.paging.parents import ParentIds
 from sources.stripe_api.paging.windows import WindowPager
 
 
@@ -73,8 +73,8 @@ def resource_run(
             raise BadConfiguration(
                 f"{resource.name} has a separate list for each parent: pass the parents' ids to load it."
             )
-        own, chosen = tables.get(resource.table), tuple(params for _, params in passes)
-        pagers.append(ChildPager(resource, own, chosen, progress.reached, parents, since, until))
+        chosen = tuple(params for _, params in passes)
+        pagers.append(ChildPager(resource, chosen, progress.reached, parents, since, until))
     elif resource.created != "none":
         for key, params in passes:
             for window in progress.remaining(key, since, until):

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from sources.catalogue import Parent, Resource
 from sources.errors import ObjectMissing, RequestRefused
+from sources.fetch.child_pager import BREADTH, LONG
 from sources.fetch.pager import Listing, Step, Turn
+from sources.fetch.parents import rows_after
 from sources.fetch.progress import Progress, Reached
 from sources.fetch.values import Page, Request
-from sources.stripe_api.catalogue import TABLES
-from sources.stripe_api.paging.children import BREADTH, LONG, ChildPager
-from sources.stripe_api.paging.parents import range_params, rows_after
+from sources.stripe_api.paging.children import ChildPager
+from sources.stripe_api.paging.ranges import range_params
 
 CUSTOMERS = Parent("customers", "customer", "path")
 METERS = Parent("billing_meters", "id", "path")
@@ -58,8 +59,7 @@ class Family:
 
     def begin(self) -> None:
         params = (("limit", str(self.limit)),)
-        table = TABLES[self.resource.table]
-        self.pager = ChildPager(self.resource, table, (params,), self.progress.reached, self.parents, 0, 10**9)
+        self.pager = ChildPager(self.resource, (params,), self.progress.reached, self.parents, 0, 10**9)
         self.steps = self.pager.begin()
 
     def run(self, most: int = 10**6) -> Family:
@@ -261,9 +261,7 @@ def test_pairs_come_in_order_and_go_on_after_any_of_them() -> None:
 
 
 def test_request_of_a_pair_carries_both_and_whole_days() -> None:
-    pager = ChildPager(
-        PAIRS, TABLES[PAIRS.table], PAIRS.passes, Reached(None, False), pair_ids, 1_700_000_000, 1_700_500_000
-    )
+    pager = ChildPager(PAIRS, PAIRS.passes, Reached(None, False), pair_ids, 1_700_000_000, 1_700_500_000)
     (load,) = pager.begin()
     requests = [step.request for step in pager.turn(load, load.parents()).at_once if step.request is not None]
     assert requests[0].path == "/v1/billing/meters/m1/event_summaries"
@@ -284,9 +282,7 @@ def test_further_columns_of_the_parent_become_parameters() -> None:
         "child",
         parents=(Parent("financial_connections_accounts", "account", "path", also=(("ownership", "ownership"),)),),
     )
-    pager = ChildPager(
-        owners, TABLES[owners.table], ((),), Reached(None, False), lambda _, after: iter([("fca_1", "fcaowns_1")]), 0, 1
-    )
+    pager = ChildPager(owners, ((),), Reached(None, False), lambda _, after: iter([("fca_1", "fcaowns_1")]), 0, 1)
     (load,) = pager.begin()
     (step,) = [one for one in pager.turn(load, load.parents()).at_once if one.request is not None]
     assert step.request is not None
@@ -310,6 +306,6 @@ def test_range_keeps_to_whole_units(grouping: str, since: int, until: int, bound
 
 
 def test_empty_range_asks_nothing() -> None:
-    pager = ChildPager(PAIRS, None, PAIRS.passes, Reached(None, False), pair_ids, 1_700_006_401, 1_700_092_799)
+    pager = ChildPager(PAIRS, PAIRS.passes, Reached(None, False), pair_ids, 1_700_006_401, 1_700_092_799)
     assert pager.begin() == []
     assert pager.is_done
