@@ -31,6 +31,9 @@ class StoredParents:
 
     def __call__(self, parent: Parent, after: str | None) -> Iterator[tuple[str, ...]]:
         """Rows in the order of their ids, after `after`. Raises SkipResource where the parents were never loaded."""
+        if not parent.table:
+            yield from ((value,) for value in self._values(parent) if value > (after or ""))
+            return
         if not has_table(self._database, self._dataset, parent.table):
             raise SkipResource(
                 f"The table {self._dataset}.{parent.table} has never been loaded, so the parents are unknown."
@@ -53,6 +56,21 @@ class StoredParents:
             if len(rows) < BATCH:
                 return
             after = str(rows[-1][0])
+
+    def _values(self, parent: Parent) -> list[str]:
+        """What stands for ids without a table: what columns show, as far as they are there."""
+        found = set(parent.always)
+        for each in parent.values:
+            table, column, *path = each.split(".")
+            if not has_column(self._database, self._dataset, table, column):
+                continue
+            value = f'"{column}"' + "".join(f" -> '{name}'" for name in path[:-1])
+            value = f"({value}) ->> '{path[-1]}'" if path else value
+            rows = self._database.execute(
+                f'SELECT DISTINCT {value} FROM "{self._dataset}"."{table}" WHERE _account_id = %s', (self._account_id,)
+            )
+            found |= {str(row[0]) for row in rows if row[0]}
+        return sorted(found)
 
     def _unread(self, parent: Parent, key: str) -> str:
         """The condition for parents whose list tells a column that no row has from them yet, as they are now."""

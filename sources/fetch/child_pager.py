@@ -112,6 +112,10 @@ class ChildPager(ABC):
         listed.restarts += 1
         return Turn(at_once=[self._step(listed)])
 
+    def again(self, step: Step) -> Step:
+        """The same page of a parent's list once more, as it is asked for now."""
+        return self._step(step.tag)
+
     def pass_by(self, step: Step) -> tuple[str, Turn]:
         """Leaves a parent out whose list cannot be read."""
         listed: _List = step.tag

@@ -211,8 +211,7 @@ class Limiter:
 
     def _endpoint(self, endpoint: str) -> Budget:
         if endpoint not in self._endpoints:
-            limit = self._rates.get(endpoint, self._endpoint_rate)
-            self._endpoints[endpoint] = Budget(limit if self._endpoint_rate is not None else None)
+            self._endpoints[endpoint] = Budget(self._rates.get(endpoint, self._endpoint_rate))
         return self._endpoints[endpoint]
 
 

@@ -1,18 +1,37 @@
 """Orb's lists: paths, passes, order and filters. Data only.
 
 A filter by time has the name of the field that it goes by: `created_at[gte]`, `invoice_date[gte]`. What a list hides
-unless it is asked for is asked for by the passes. Lists that need a request for each parent are declared, and are not
-read yet.
+unless it is asked for is asked for by the passes. Lists that need a request for each parent are read if they are named.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sources.catalogue import Params, Parent, Resource
 
-BELOW_PARENTS = "Lists that need a request for each parent are not read yet"
 SUMMARY = "It shows the same objects with fewer fields"
 SAME_BY_EXTERNAL_ID = "It is the same list by the customer's external id"
 CUSTOMER = Parent("customers", "customer_id", "path")
+SUBSCRIPTION = Parent("subscriptions", "subscription_id", "path")
+
+# Credits are listed for one currency or pricing unit at a time, and no list of Orb's shows which there are.
+_CURRENCIES = Parent(
+    "",
+    "currency",
+    "query",
+    values=(
+        "prices.currency",
+        "plans.currency",
+        "plans.invoicing_currency",
+        "customers.currency",
+        "credit_top_ups.currency",
+        "alert_events.properties.pricing_unit",
+        "webhook_events.payload.properties.pricing_unit",
+    ),
+    always=("credits",),
+)
+_CURRENCIES_OF_BLOCKS = replace(_CURRENCIES, fills="credit_blocks.currency")
 
 
 def _root(
@@ -56,8 +75,9 @@ def _each(
     object_name: str,
     *parents: Parent,
     table: str = "",
-    rate: float | None = None,
-    not_loaded: str = BELOW_PARENTS,
+    each: Parent | None = None,
+    passes: tuple[Params, ...] = ((),),
+    not_loaded: str | None = None,
 ) -> Resource:
     """A list for each parent, or one that is never loaded."""
     return Resource(
@@ -66,8 +86,9 @@ def _each(
         table or name,
         (object_name,),
         "child" if parents else "root",
+        passes=passes,
         parents=parents,
-        rate=rate,
+        each=each,
         not_loaded=not_loaded,
     )
 
@@ -78,6 +99,7 @@ def _each_of(name: str, *values: str) -> tuple[Params, ...]:
 
 
 CORE = ("core", "default")
+VOLUME_DAYS = 45  # whose sums are read again each time
 
 LISTS = (
     _root("customer", "customers", filtered_by="created_at", groups=CORE),
@@ -120,35 +142,54 @@ LISTS = (
     _root("webhook_endpoint", "webhook_endpoints"),
     # The log of events is in Orb's documentation, which does not say how long it goes back, and not in the SDK.
     _root("webhook_event", "webhook_events", filtered_by="created_at", groups=(), shown_for=0),
-    _each("alerts", "alerts", "alert", Parent("customers", "customer_id", "query")),
-    _each(
-        "subscription_alerts", "alerts", "alert", Parent("subscriptions", "subscription_id", "query"), table="alerts"
-    ),
+    # --- a request for each parent
+    _each("alerts", "alerts", "alert", replace(CUSTOMER, where="query")),
+    # By subscription it also shows the alerts of the plan.
+    _each("subscription_alerts", "alerts", "alert", replace(SUBSCRIPTION, where="query"), table="alerts"),
     _each(
         "customer_balance_transactions",
         "customers/{customer_id}/balance_transactions",
         "balance_transaction",
         CUSTOMER,
     ),
-    _each("credit_blocks", "customers/{customer_id}/credits", "credit_block", CUSTOMER, rate=10),
-    _each("credit_ledger_entries", "customers/{customer_id}/credits/ledger", "ledger_entry", CUSTOMER, rate=10),
-    _each("credit_top_ups", "customers/{customer_id}/credits/top_ups", "top_up", CUSTOMER),
-    _each("licenses", "licenses", "license", Parent("subscriptions", "subscription_id", "query")),
+    # Without the parameter, expired and empty blocks are hidden.
     _each(
-        "subscription_schedules",
-        "subscriptions/{subscription_id}/schedule",
-        "subscription_schedule",
-        Parent("subscriptions", "subscription_id", "path"),
+        "credit_blocks",
+        "customers/{customer_id}/credits",
+        "credit_block",
+        CUSTOMER,
+        each=_CURRENCIES_OF_BLOCKS,
+        passes=((("include_all_blocks", "true"),),),
     ),
+    _each(
+        "credit_ledger_entries", "customers/{customer_id}/credits/ledger", "ledger_entry", CUSTOMER, each=_CURRENCIES
+    ),
+    _each("credit_top_ups", "customers/{customer_id}/credits/top_ups", "top_up", CUSTOMER),
+    _each("licenses", "licenses", "license", replace(SUBSCRIPTION, where="query")),
+    _each("subscription_schedules", "subscriptions/{subscription_id}/schedule", "subscription_schedule", SUBSCRIPTION),
     _each("plan_migrations", "plans/{plan_id}/migrations", "plan_migration", Parent("plans", "plan_id", "path")),
+    # Without a status, archived prices are hidden.
     _each(
         "dimensional_price_group_prices",
         "dimensional_price_groups/{dimensional_price_group_id}/prices",
         "price",
         Parent("dimensional_price_groups", "dimensional_price_group_id", "path"),
         table="prices",
+        passes=((("status", "all"),),),
     ),
-    _each("event_volumes", "events/volume", "event_volume", rate=10, not_loaded="It is a sum of events for each hour"),
+    # --- sums of usage events for each hour. Late events change them, so that the last days are read each time.
+    Resource(
+        "event_volumes",
+        "/v1/events/volume",
+        "event_volumes",
+        ("event_volume",),
+        "root",
+        pagination="single",
+        range_params=("timeframe_start", "timeframe_end"),
+        created_field="timeframe_start",
+        shown_for=VOLUME_DAYS * 86_400,
+    ),
+    # --- never loaded
     _each("invoice_summaries", "invoices/summary", "invoice", table="invoices", not_loaded=SUMMARY),
     _each("subscription_summaries", "subscriptions/summary", "subscription", table="subscriptions", not_loaded=SUMMARY),
     _each(
@@ -176,3 +217,8 @@ LISTS = (
     ),
 )
 """Every list operation of Orb's API."""
+
+LIMITED = {"/v1/events/volume": "analytics"} | {
+    one.path: "ledger" for one in LISTS if one.path.startswith("/v1/customers/{customer_id}/credits")
+}
+"""Paths -> the name of the limit that they share, which is lower than that of other reads."""

@@ -22,8 +22,9 @@ def _table(
     key: tuple[str, ...] = ("id",),
     parent: str | None = None,
     parent_field: str | None = None,
+    kept: dict[str, str] | None = None,
 ) -> Table:
-    """A table; `embedded` are arrays inside its objects: field -> table."""
+    """A table; `embedded` are arrays inside its objects: field -> table, `kept` columns that these do not show."""
     return Table(
         name,
         (object_name,),
@@ -33,6 +34,7 @@ def _table(
         embedded=tuple(Embedded(field, table, path="") for field, table in (embedded or {}).items()),
         expanded=expanded,
         retrieve=f"/v1/{retrieve}" if retrieve else None,
+        kept=tuple((kept or {}).items()),
         witness=witness,
         moments="iso",
     )
@@ -91,7 +93,14 @@ TABLES = (
     # --- a request for each parent
     _table("alerts", "alert", retrieve="alerts/{id}"),
     _table("customer_balance_transactions", "balance_transaction", parent="customers"),
-    _table("credit_blocks", "credit_block", witness="status", parent="customers", retrieve="credit_blocks/{id}"),
+    _table(
+        "credit_blocks",
+        "credit_block",
+        witness="status",
+        parent="customers",
+        retrieve="credit_blocks/{id}",
+        kept={"currency": "The currency or pricing unit, by which the customer's blocks are listed."},
+    ),
     _table("credit_ledger_entries", "ledger_entry", parent="customers"),
     _table("credit_top_ups", "top_up", witness="amount", parent="customers"),
     _table(

@@ -11,10 +11,11 @@ from sources.json_text import decode
 from sources.orb_api.client.settings import ClientSettings
 
 
-def page_of(reply: Reply) -> Page:
+def page_of(reply: Reply, *, is_whole: bool = False) -> Page:
     """The page in an answer of status 200. Raises BrokenPage for anything else than a list of objects.
 
-    A single entry that is no object stands as an empty one, which has no key: it alone will be left out.
+    `is_whole`: a list that has no pages need not say so. A single entry that is no object stands as an empty one, which
+    has no key: it alone will be left out.
     """
     body = parse(reply)
     objects, about = body.get("data"), body.get("pagination_metadata")
@@ -22,6 +23,8 @@ def page_of(reply: Reply) -> Page:
         raise broken(reply, "is not a list")
     if objects and not any(isinstance(one, dict) for one in objects):
         raise broken(reply, "is a list whose entries are not objects")
+    if about is None and is_whole:
+        about = {"has_more": False}
     if not isinstance(about, dict):
         raise broken(reply, "has no pagination_metadata, so it does not say whether there are more pages")
     has_more, cursor = about.get("has_more"), about.get("next_cursor")

@@ -12,12 +12,15 @@ from sources.errors import ConnectorError, Throttled
 from sources.fetch.http.client import ApiClient, endpoint_of
 from sources.fetch.limiter import Limiter
 from sources.fetch.values import Object, Page, Reply, Request
+from sources.orb_api.catalogue.lists import LIMITED, LISTS
 from sources.orb_api.client.bodies import page_of, parse, single_page
 from sources.orb_api.client.refusals import error_of
 from sources.orb_api.client.settings import ClientSettings
 from sources.provider import Account
 
 PING = "/v1/ping"
+WITHOUT_PAGES = {one.path for one in LISTS if one.pagination == "single"}
+LOWER = 0.1  # of the rate of other reads
 PATIENCE = 30.0  # seconds for a host that does not answer the very first request: its address is likely to be wrong
 
 
@@ -53,12 +56,18 @@ class Client(ApiClient):
 
     def parse(self, request: Request, reply: Reply) -> Page:
         """See `ApiClient`."""
-        return single_page(reply) if request.single else page_of(reply)
+        return single_page(reply) if request.single else page_of(reply, is_whole=request.path in WITHOUT_PAGES)
 
 
 def limiter_of(account_rate: float) -> Limiter:
-    """A limiter for a rate in requests a second, infinite for none. Orb has no limits for single endpoints."""
-    return Limiter(None if math.isinf(account_rate) else account_rate, None)
+    """A limiter for a rate in requests a second, infinite for none.
+
+    Live, test and trial keys alike may send a tenth of that to the credits and to the sums of events:
+    https://docs.withorb.com/api-reference/rate-limits
+    """
+    if math.isinf(account_rate):
+        return Limiter(None, None)
+    return Limiter(account_rate, None, rates=dict.fromkeys(LIMITED.values(), max(1.0, account_rate * LOWER)))
 
 
 def read_account(client: Client, account_id: str | None) -> Account:

@@ -82,8 +82,11 @@ def snapshot() -> str:
             continue
         found = shapes(model_of(table.name))
         required[table.name] = sorted(name for name, shape in found.items() if shape.is_required)
-        columns = found.keys() - {embedded.field for embedded in table.embedded}
-        tables[table.name] = {name: column_type(name, found[name]) for name in sorted(columns)}
+        columns = {
+            name: column_type(name, found[name]) for name in found.keys() - {one.field for one in table.embedded}
+        }
+        kept: dict[str, ColumnType] = {name: "text" for name, _ in table.kept}
+        tables[table.name] = dict(sorted((columns | kept).items()))
     references = {name: ids for name, columns in tables.items() if (ids := _references(columns))}
     content = {"sdk_version": version(), "tables": tables, "required": required, "references": references}
     return json.dumps(content, indent=1) + "\n"

@@ -25,9 +25,6 @@ from sources.rows import Row, Stamp
 BALANCE = "balance"
 """The `doubt` of a change whose event is one of several of a second, which tell of different balances."""
 
-NOT_LOADED = frozenset(("credit_blocks",))
-"""Tables whose lists are not read yet: their events alone would leave them in part."""
-
 
 def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Change | Ignored:
     """What an event tells. Its object is taken over: `rows_of` changes it. Raises BrokenPage for one without an object.
@@ -51,8 +48,6 @@ def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Ch
         raise BrokenPage("the event has no object")
     if type in ALERTS:
         return _alert(event, type, table, obj, at)
-    if table in NOT_LOADED:
-        return Ignored(type, "lists of its kind of object are not read yet")
     if (problem := key_problem(obj, TABLES[table])) is not None:
         return Ignored(type, f"its object {problem}")
     is_gone = known is not None and known.deletes

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TABLES = CATALOGUE.tables
 _KEYS = {name: tuple(field for field in one.key if field not in OWN_COLUMNS) for name, one in TABLES.items()}
+ANY_MOMENT = "1970-01-01T00:00:00Z"
 
 
 def converter(account_id: str, columns: Columns, counts: ConversionCounts) -> Convert:
@@ -53,8 +54,10 @@ def explode(
 
 
 def set_marker(table: str, parent_id: str, stamp: Stamp) -> Row:
-    """The row that closes the set of a parent's children; its key columns hold the parent's id."""
-    return {**dict.fromkeys(_key(TABLES[table]), parent_id), **_own(TABLES[table], stamp, parent_id), "_source": "set"}
+    """The row that closes the set of a parent's children; its key columns hold the parent's id, or any moment."""
+    kinds = CATALOGUE.fields(table)
+    key = {name: parent_id if kinds[name] == "text" else ANY_MOMENT for name in _key(TABLES[table])}
+    return {**key, **_own(TABLES[table], stamp, parent_id), "_source": "set"}
 
 
 def gone(table: str, id: str, stamp: Stamp) -> dict[str, list[Row]]:

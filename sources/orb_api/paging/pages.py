@@ -6,12 +6,15 @@ parameters of the first page, and only `limit` may change. https://docs.withorb.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sources.catalogue import Params, Resource
 from sources.errors import BrokenPage, RequestRefused
-from sources.fetch.http.client import request
+from sources.fetch.http.client import endpoint_of, request
 from sources.fetch.values import Page, Request
+from sources.orb_api.catalogue.lists import LIMITED
 from sources.orb_api.client.refusals import TOO_LARGE
 
 ORB_BEGAN = 1_577_836_800  # 2020-01-01: Orb is younger, so it only guides where to look first
@@ -31,26 +34,54 @@ class Query:
 
     def request(self) -> Request:
         """The request of the next page."""
-        after: Params = (("cursor", self.cursor),) if self.cursor is not None else ()
-        return request(self._resource.path, (("limit", str(self._limit)), *self._params, *after))
+        return page_request(self._resource, self._limit, self._params, self.cursor)
 
     def go_on(self, page: Page) -> str:
         """Notes the cursor of the next page. Raises BrokenPage where the list does not move."""
-        if page.next_page is None or page.next_page == self.cursor:
-            raise BrokenPage(f"The list {self._resource.path} does not advance: a page has its own cursor as the next.")
-        self.cursor = page.next_page
+        self.cursor = cursor_after(page, self._resource, self.cursor)
         return self.cursor
 
     def asks_for_less(self, error: RequestRefused) -> bool:
         """Whether a refusal was of a page that is too large, which from now on has half as many objects, at least 1."""
-        if error.status != TOO_LARGE or self._limit == 1:
+        if not is_too_large(error) or self._limit == 1:
             return False
         self._limit //= 2
         return True
+
+
+def page_request(
+    resource: Resource, limit: int, params: Params, cursor: str | None, ids: Mapping[str, str] | None = None
+) -> Request:
+    """A page of a list; `ids` fill its path. Lists with a lower limit are counted together, by the limit's name."""
+    after: Params = (("cursor", cursor),) if cursor is not None else ()
+    asked = request(resource.path, (("limit", str(limit)), *params, *after), ids)
+    return replace(asked, endpoint=endpoint(resource))
+
+
+def endpoint(resource: Resource) -> str:
+    """What limits count a list by."""
+    return LIMITED.get(resource.path) or endpoint_of(resource.path)
+
+
+def cursor_after(page: Page, resource: Resource, cursor: str | None) -> str:
+    """The cursor of the page after this one, which itself has come by `cursor`. Raises BrokenPage."""
+    if page.next_page is None or page.next_page == cursor:
+        raise BrokenPage(f"The list {resource.path} does not advance: a page has its own cursor as the next.")
+    return page.next_page
+
+
+def is_too_large(error: RequestRefused) -> bool:
+    """Whether a page was refused that has too much in it: a smaller one may come."""
+    return error.status == TOO_LARGE
 
 
 def bounds(resource: Resource, gte: int, lt: int | None) -> Params:
     """The filter of `[gte, lt)`, unix seconds, by the list's own field. 0 is open below, None above."""
     field = resource.created_field
     given = ((("gte", gte),) if gte > 0 else ()) + ((("lt", lt),) if lt is not None else ())
-    return tuple((f"{field}[{name}]", f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}") for name, at in given)
+    return tuple((f"{field}[{name}]", moment(at)) for name, at in given)
+
+
+def moment(second: int) -> str:
+    """A second (unix) as a filter by time takes it."""
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"

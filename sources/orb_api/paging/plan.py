@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from sources.catalogue import Params, Parent, Resource
+from sources.catalogue import Params, Resource
 from sources.errors import BadConfiguration, RequestRefused
 from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
-from sources.fetch.http.client import endpoint_of
 from sources.fetch.pager import Convert, Horizon, Pager, Survey
+from sources.fetch.parents import ParentIds
 from sources.fetch.progress import Progress, pass_key
 from sources.fetch.schedule import ResourceRun, Schedule
 from sources.fetch.values import Page
 from sources.orb_api.client.client import Client
+from sources.orb_api.paging.children import ChildPager
 from sources.orb_api.paging.lists import ListPager
-from sources.orb_api.paging.pages import ORB_BEGAN, Query, bounds
+from sources.orb_api.paging.pages import ORB_BEGAN, Query, bounds, endpoint
+from sources.orb_api.paging.volumes import VolumePager
 from sources.orb_api.paging.windows import WindowPager
 
 
@@ -27,7 +29,7 @@ def fetch(
     until: int,
     since: int = 0,
     progress: Mapping[str, Progress] | None = None,
-    parents: Callable[[Parent, str | None], Iterator[tuple[str, ...]]] | None = None,
+    parents: ParentIds | None = None,
     workers: int = 16,
     max_rows: int = MAX_ROWS,
     max_bytes: int = MAX_BYTES,
@@ -38,29 +40,37 @@ def fetch(
 
     Both bounds are unix seconds on Orb's clock. Lists without a filter by time are read whole. At most `workers`
     requests are under way at once, and no more are sent than `requests_budget`: resources that it leaves unread neither
-    finish nor fail. Raises BadConfiguration for a list that needs a request for each parent.
+    finish nor fail. Raises BadConfiguration where a list of a parent's is asked for without `parents`.
     """
     from sources.columns.arrow import count_rows  # here, because a run with nothing to read needs no Arrow
 
     known, horizon = progress or {}, Horizon(ORB_BEGAN)
-    runs = [resource_run(one, known.get(one.name, Progress()), since, until, horizon) for one in resources]
+    runs = [resource_run(one, known.get(one.name, Progress()), parents, since, until, horizon) for one in resources]
     schedule = Schedule(runs, client.limiter, requests_budget)
     return Fetch(client, schedule, convert, count_rows, workers, max_rows, max_bytes, clock)
 
 
-def resource_run(resource: Resource, progress: Progress, since: int, until: int, horizon: Horizon) -> ResourceRun:
+def resource_run(
+    resource: Resource, progress: Progress, parents: ParentIds | None, since: int, until: int, horizon: Horizon
+) -> ResourceRun:
     """What is left of a resource in `[since, until)`. Raises BadConfiguration as `fetch` does."""
-    if resource.parents:
-        raise BadConfiguration(f"{resource.name} has a separate list for each parent, which are not read yet.")
     survey, pagers = Survey(horizon), list[Pager]()
+    if resource.parents:
+        if parents is None:
+            raise BadConfiguration(f"{resource.name} has a separate list for each parent: pass the parents' ids.")
+        pagers.append(ChildPager(resource, progress.reached, parents))
+        return ResourceRun(resource, endpoint(resource), None, pagers, survey)
     for params in resource.passes:
         key = pass_key(params)
-        if resource.created == "none":
-            pagers.append(ListPager(resource, key, params, progress.listed.get(key), since))
+        before = progress.listed.get(key)
+        if resource.range_params is not None:
+            pagers.append(VolumePager(resource, key, before, since, until))
+        elif resource.created == "none":
+            pagers.append(ListPager(resource, key, params, before, since))
         else:
             windows = progress.remaining(key, since, until)
             pagers += [WindowPager(resource, key, params, window, survey) for window in windows]
-    return ResourceRun(resource, endpoint_of(resource.path), None, pagers, survey)
+    return ResourceRun(resource, endpoint(resource), None, [one for one in pagers if not one.is_done], survey)
 
 
 def newest_page(client: Client, resource: Resource, chosen: Params, since: int, until: int) -> Page:
