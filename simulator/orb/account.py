@@ -17,10 +17,11 @@ from sources.orb_api.catalogue import CATALOGUE
 from sources.orb_api.catalogue.events import SUBJECTS
 
 Object = dict[str, Any]
+PRICES_OF_GROUPS = "dimensional_price_group_prices"
 LISTED = {
-    one.table: one
+    one.name: one
     for one in CATALOGUE.resources.values()
-    if one.kind == "root" and one.not_loaded is None and one.name == one.table
+    if one.not_loaded is None and one.name in (one.table, PRICES_OF_GROUPS)
 }
 """The tables that the account holds, each with the list that shows it."""
 
@@ -32,11 +33,15 @@ Place = tuple[datetime, int]
 
 @dataclass(slots=True)
 class Row:
-    """An object with its place in its list. `at` is the place's moment as the object shows it."""
+    """An object with its place in its list. `at` is the place's moment as the object shows it.
+
+    `owner` is what the list is asked with and the object need not show: its parent's id, its currency.
+    """
 
     object: Object
     at: str
     place: Place
+    owner: Mapping[str, str]
 
 
 class Account:
@@ -49,7 +54,7 @@ class Account:
     def __init__(self, clock: Clock, seed: int) -> None:
         self.clock, self.lock = clock, threading.RLock()
         self.tables: dict[str, dict[str, Row]] = {table: {} for table in LISTED}
-        self._in_order: dict[str, list[Row]] = {}
+        self._in_order: dict[str, dict[str, list[Row]]] = {}
         self.style: Style = "expanded"
         self.listeners: list[Callable[[Object], None]] = []
         self._random = random.Random(f"orb/{seed}")
@@ -63,18 +68,22 @@ class Account:
         """The present moment as Orb writes it."""
         return moment(self.clock.time())
 
-    def create(self, table: str, obj: Object, event: str | None = None) -> Object:
-        """Adds an object, and logs an event of this type. Raises ValueError if its id is taken."""
+    def create(self, table: str, obj: Object, event: str | None = None, **owner: str) -> Object:
+        """Adds an object, and logs an event of this type. Raises ValueError if its id is taken.
+
+        Objects without an id are known by the number of their creation. `owner` is what `Row` says.
+        """
         with self.lock:
-            if obj["id"] in self.tables[table]:
-                raise ValueError(f"{obj['id']} is already there")
             self._number += 1
+            id = str(obj.get("id", self._number))
+            if id in self.tables[table]:
+                raise ValueError(f"{id} is already there")
             own = orjson.loads(orjson.dumps(obj))
             at = self._moment_of(table, own)
-            self.tables[table][obj["id"]] = Row(own, at, (datetime.fromisoformat(at), self._number))
+            self.tables[table][id] = Row(own, at, (datetime.fromisoformat(at), self._number), owner)
             self._in_order.pop(table, None)
             self._log(event, own)
-            return self.get(table, obj["id"])
+            return self.get(table, id)
 
     def update(
         self,
@@ -100,11 +109,15 @@ class Account:
             del self.tables[table][id]
             self._in_order.pop(table, None)
 
-    def listed(self, table: str) -> list[Row]:
-        """The rows of a table by their places, the oldest first. Do not change the list."""
+    def listed(self, table: str, parent: str = "") -> list[Row]:
+        """The rows of a table, or of a parent's, by their places, the oldest first. Do not change the list."""
         if table not in self._in_order:
-            self._in_order[table] = sorted(self.tables[table].values(), key=lambda row: row.place)
-        return self._in_order[table]
+            rows = sorted(self.tables[table].values(), key=lambda row: row.place)
+            self._in_order[table] = found = {"": rows}
+            for row in rows:
+                for id in row.owner.values():
+                    found.setdefault(id, []).append(row)
+        return self._in_order[table].get(parent, [])
 
     def get(self, table: str, id: str) -> Object:
         """A copy of an object. Raises KeyError if there is no such object."""

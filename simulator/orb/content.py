@@ -33,7 +33,7 @@ class Business:
             self._add("dimensional_price_groups", None, name=item["name"], billable_metric_id=metric["id"],
                       dimensions=["region"], price_count=0)  # fmt: skip
         plans = [self._plan(items, status) for status in ("active", "active", "archived", "draft")]
-        self._add("prices", self._since(), **self._price(items[0], "Add-on"))
+        self._add("prices", self._since(), **(self._price(items[0], "Add-on") | {"currency": "tokens"}))
         for number in range(4):
             archived = moment(self._now - DAY) if number % 2 else None
             discount = {"discount_type": "percentage", "percentage_discount": 0.15}

@@ -18,12 +18,17 @@ from simulator.http.server_thread import ServerThread
 from simulator.http.service import spoil_bytes
 from simulator.orb.account import Account
 from simulator.orb.api import Api
+from simulator.orb.below import fill_below
 from simulator.orb.content import Business
 from simulator.orb.deliveries import OrbDeliveries
 from simulator.orb.refusal import Refusal
 
-READS = {"none": Budget(), "live": Budget(own={"reads": 100}), "test": Budget(own={"reads": 50})}
-"""Requests a second for reads, as Orb's documentation gives them."""
+READS = {
+    "none": Budget(),
+    "live": Budget(own={"reads": 100, "ledger": 10, "analytics": 10}),
+    "test": Budget(own={"reads": 50, "ledger": 5, "analytics": 5}),
+}
+"""Requests a second for reads, credits and sums of events, as Orb's documentation gives them."""
 
 REFUSALS = {
     "status": ("500-internal-server-error", "Something went wrong."),
@@ -57,6 +62,7 @@ class OrbSimulator:
         self.clock, self.key, self.port, self.latency = Clock(now, running=running), f"test_{seed:032d}", port, latency
         self.account = Account(self.clock, seed)
         Business(self.account, seed).fill(customers)
+        fill_below(self.account)
         self.requests: Counter[str] = Counter()
         self.log: deque[str] = deque(maxlen=10_000)
         self.faults = Faults(seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.check.account import check_account
@@ -17,6 +18,7 @@ from pipelines.sync.orb_api.lists import Loaded, load_lists
 from pipelines.sync.orb_api.sync import OrbSync, Synced, What
 from pipelines.warehouse.database import stored_columns
 from simulator.orb import OrbSimulator
+from simulator.orb.account import PRICES_OF_GROUPS
 from sources.columns.coerce import canonical
 from sources.columns.columns import Columns
 from sources.columns.typed import object_of
@@ -26,6 +28,8 @@ from sources.orb_api.provider import ORB
 from tests.databases import Database
 
 TABLES = CATALOGUE.tables
+TABLE_OF = {PRICES_OF_GROUPS: PRICES_OF_GROUPS}
+"""Lists whose objects the account keeps in a table of their own."""
 Object = dict[str, Any]
 Key = tuple[str, ...]
 
@@ -151,25 +155,37 @@ class OrbMirror:
             database.close()
 
     def _key(self, table: str, columns: Columns, row: Object) -> Key:
-        return tuple(str(row[name]) for name in TABLES[table].key)
+        return tuple(key_text(row[name]) for name in TABLES[table].key)
 
     def _expected(self, names: Sequence[str]) -> dict[str, dict[Key, Object]]:
         """Objects by table and key of everything that these lists show, the objects inside others too."""
         expected: dict[str, dict[Key, Object]] = {}
-        for table in dict.fromkeys(one.table for one in CATALOGUE.select(names)):
-            for each, key, obj in (one for shown in self.sim.account.objects(table) for one in parts(table, shown)):
-                expected.setdefault(each, {})[key] = obj
+        tables = self.sim.account.tables
+        for name in dict.fromkeys(TABLE_OF.get(one.name, one.table) for one in CATALOGUE.select(names)):
+            table = "prices" if name == PRICES_OF_GROUPS else name
+            for id, row in tables[name].items():
+                shown, owner = self.sim.account.get(name, id), row.owner
+                parent = owner.get(f"{(TABLES[table].parent or '').removesuffix('s')}_id", "")
+                for each, key, obj in parts(table, shown, parent):
+                    expected.setdefault(each, {})[key] = obj
         return expected
 
 
-def parts(table: str, obj: Object) -> Iterator[tuple[str, Key, Object]]:
+def parts(table: str, obj: Object, parent: str = "") -> Iterator[tuple[str, Key, Object]]:
     """An object without what fills tables of its own, and then these: table, key, object."""
     for one in TABLES[table].embedded:
         yield from ((one.table, (each["id"], obj["id"]), each) for each in obj.pop(one.field))
     for expanded in TABLES[table].expanded:
         yield from ((expanded.table, (each["id"],), each) for each in obj[expanded.field])
         obj[expanded.field] = [each["id"] for each in obj[expanded.field]]
-    yield table, (obj["id"],), obj
+    yield table, tuple(parent if name == "_parent_id" else key_text(obj[name]) for name in TABLES[table].key), obj
+
+
+def key_text(value: object) -> str:
+    """A part of a key, by which rows and objects are told from one another."""
+    if isinstance(value, str) and "T" in value and value[:4].isdecimal():
+        value = datetime.fromisoformat(value)
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value)
 
 
 def comparable(table: str, obj: Object, columns: Columns) -> Object:

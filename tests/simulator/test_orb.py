@@ -68,7 +68,7 @@ def refusal(answer: urllib3.BaseHTTPResponse) -> str:
     return kind.removeprefix(TYPE)
 
 
-@pytest.mark.parametrize("table", LISTED)
+@pytest.mark.parametrize("table", [name for name, one in LISTED.items() if not (one.parents or one.range_params)])
 def test_the_passes_of_a_list_show_every_object_once(sim: OrbSimulator, table: str) -> None:
     resource = LISTED[table]
     lists = [one for one in CATALOGUE.resources.values() if one.path == resource.path]
@@ -81,11 +81,12 @@ def test_the_passes_of_a_list_show_every_object_once(sim: OrbSimulator, table: s
         assert moments == sorted(moments, reverse=True)
 
 
-@pytest.mark.parametrize("table", sorted(LISTED.keys() - {"webhook_events"}))
-def test_every_object_is_one_of_the_sdk(sim: OrbSimulator, table: str) -> None:
-    for one in sim.account.objects(table):
-        assert any(is_valid(model, one) for model in members(model_of(table)))
-        assert not any(is_valid(model, {"id": one["id"]}) for model in members(model_of(table)))
+@pytest.mark.parametrize("name", sorted(LISTED.keys() - {"webhook_events"}))
+def test_every_object_is_one_of_the_sdk(sim: OrbSimulator, name: str) -> None:
+    models = members(model_of(LISTED[name].table))
+    assert not any(is_valid(model, {"id": "some"}) for model in models)
+    for one in sim.account.objects(name):
+        assert any(is_valid(model, one) for model in models), one
 
 
 def test_rows_are_hidden_unless_they_are_asked_for(sim: OrbSimulator) -> None:

@@ -31,6 +31,7 @@ SHAPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "customers": _CUSTOMER,
         "subscriptions": _SUBSCRIPTION,
         "invoices": _INVOICE,
+        "credit_ledger_entries": {"created_invoices": _INVOICE},
         "webhook_events": {
             "payload": {
                 "customer": _CUSTOMER,

@@ -15,7 +15,7 @@ HOUR = 3_600
 
 
 class VolumePager:
-    """Pages the whole hours of `[since, until)`, the oldest first, and without `since` those that may still change.
+    """Pages the hours of `[since, until)`, the oldest first, and without `since` those that may still change.
 
     Each request asks for as many hours as one page has objects: the answer does not tell of a next page.
     """
@@ -25,7 +25,7 @@ class VolumePager:
     def __init__(self, resource: Resource, key: str, before: Listed | None, since: int, until: int) -> None:
         self.resource, self.key, self._since = resource, key, since
         self._hours = resource.limit or 100
-        self._end = until // HOUR * HOUR
+        self._end = -(-until // HOUR) * HOUR
         begin = since or until - (resource.shown_for or 0)
         if before is not None and before.cursor and not before.finished and before.since == since:
             begin = max(begin, int(datetime.fromisoformat(before.cursor).timestamp()))

@@ -101,7 +101,7 @@ def test_a_list_is_asked_for_only_what_it_takes(gets: list[Operation], resource:
 @pytest.mark.parametrize("resource", RESOURCES.values(), ids=lambda one: one.name)
 def test_passes_ask_for_every_status_that_an_object_can_have(resource: Resource) -> None:
     passes = [params for one in RESOURCES.values() if one.path == resource.path for params in one.passes]
-    asked = {value for params in passes for name, value in params if name.removesuffix("[]") == "status"}
+    asked = {value for params in passes for name, value in params if name.removesuffix("[]") == "status"} - {"all"}
     if asked:
         assert asked == {
             one for each in shapes(model_of(resource.table))["status"].annotations for one in each.__args__
@@ -165,12 +165,16 @@ def test_a_moment_with_an_offset_is_stored_in_utc(text: str) -> None:
     assert canonical("timestamp", text, iso=True) == "2025-03-01T12:00:00.000Z"
 
 
-def test_lists_below_parents_are_refused_with_the_reason() -> None:
+def test_lists_below_parents_are_read_only_if_they_are_named() -> None:
     assert {one.kind for one in CATALOGUE.select()} == {"root"}
-    with pytest.raises(
-        UnknownResource, match="'credit_blocks' is never loaded: Lists that need a request for each par"
-    ):
-        CATALOGUE.select(["credit_blocks"])
+    assert "event_volumes" not in {one.name for one in CATALOGUE.select()}
+    assert {one.kind for one in CATALOGUE.select(["all"])} == {"root", "child"}
+    assert [one.name for one in CATALOGUE.select(["credit_blocks", "ledger_entry"])] == [
+        "credit_blocks",
+        "credit_ledger_entries",
+    ]
+    with pytest.raises(UnknownResource, match="'invoice_summaries' is never loaded: It shows the same objects"):
+        CATALOGUE.select(["invoice_summaries"])
     with pytest.raises(UnknownResource, match="did you mean 'invoices'"):
         CATALOGUE.select(["invoces"])
     assert [one.name for one in CATALOGUE.select(["invoice", "webhook_events"])] == ["invoices", "webhook_events"]
