@@ -113,7 +113,8 @@ class Run:
     def __init__(self, session: Session, order: Order, now: int, state: State) -> None:
         self._session, self._order, self._state = session, order, state
         self._until, self._latest = min(order.until or now, now), now + AHEAD
-        self._spent_before = 0 if state is session.state else session.spending.spent
+        self._spent_at_start = session.spending.spent
+        self._spent_before = 0 if state is session.state else self._spent_at_start
         settings = session.settings
         self._limits = Limits(
             rows=settings.package_rows,
@@ -179,7 +180,7 @@ class Run:
             progress=self._journal.progress(),
             parents=parents,
             workers=session.settings.workers,
-            requests_budget=self._order.requests_budget,
+            requests_budget=self._budget,
         )
         with fetching:
             self._board.watch(fetching.snapshot)
@@ -227,6 +228,12 @@ class Run:
         except Exception:
             if error is None:  # a database that has gone cannot be told so
                 raise
+
+    @property
+    def _budget(self) -> int | None:
+        """The requests that are left of the order's budget: the lists of parents get what the others have not spent."""
+        budget = self._order.requests_budget
+        return None if budget is None else budget - (self._session.spending.spent - self._spent_at_start)
 
     @property
     def _requests(self) -> int:

@@ -27,16 +27,20 @@ class Read:
 def tables_read_whole(catalogue: Catalogue, finished: Collection[str]) -> list[str]:
     """The tables of which every list that shows rows, each to its end, is among the `finished` resources.
 
-    Without those whose objects are shown for some time only.
+    Without those whose objects are shown for some time only. Lists of single parents count where a table has no other.
     """
-    own = {one.table for one in catalogue.resources.values() if one.not_loaded is None and one.kind == "root"}
+    loaded = [one for one in catalogue.resources.values() if one.not_loaded is None]
+    lists = {
+        name: catalogue.shown_by(name) or [one for one in loaded if one.table == name]
+        for name in dict.fromkeys(one.table for one in loaded)
+    }
     return [
         name
         for name, table in catalogue.tables.items()
-        if name in own
-        and table.retrieve
+        if table.retrieve
         and table.parent is None
-        and all(one.name in finished and one.shown_for is None for one in catalogue.shown_by(name))
+        and name in lists
+        and all(one.name in finished and one.shown_for is None for one in lists[name])
     ]
 
 

@@ -18,7 +18,7 @@ import orjson
 
 from simulator.http.limits import Limits
 from simulator.orb import endpoints
-from simulator.orb.account import LISTED, Account, Object, Place, Row
+from simulator.orb.account import LISTED, PRICES_OF_GROUPS, Account, Object, Place, Row
 from simulator.orb.lists import OLDEST_FIRST, TABLES, Unusable, asked_of, list_of, shown
 from simulator.orb.refusal import Answer, Refusal
 from sources.orb_api.catalogue import CATALOGUE
@@ -74,10 +74,11 @@ class Api:
         with self.account.lock:
             if listed is not None:
                 return self._page(table, *listed, parse_qsl(query, keep_blank_values=True))
-            try:
-                return self.account.tables[table][path.rpartition("/")[2]].object
-            except KeyError:
-                raise Refusal("404-resource-not-found", "There is no such object.") from None
+            id = path.rpartition("/")[2]
+            for name in (table, PRICES_OF_GROUPS) if table == "prices" else (table,):
+                if id in self.account.tables[name]:
+                    return self.account.tables[name][id].object
+            raise Refusal("404-resource-not-found", "There is no such object.")
 
     def _page(self, table: str, template: str, ids: Mapping[str, str], pairs: list[tuple[str, str]]) -> Object:
         given = dict(pairs)

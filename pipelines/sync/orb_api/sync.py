@@ -1,7 +1,8 @@
 """A scheduled run for an Orb account: first its events, then the lists whose changes events do not tell of.
 
-What an event tells of is applied in each run. Once a day, the lists are read that have no events, all drafts, and the
-subscriptions, whose billing periods move without one; once a week everything is, which finds deletions. Where the log
+What an event tells of is applied in each run. Once a day, the lists are read that have no events, those of each parent,
+all drafts, and the subscriptions, whose billing periods move without one; once a week everything is, which finds
+deletions. Where the log
 of events cannot be read, or does not reach back to where it was left, each run goes by the lists. When each was last
 done, the rows of `sync_runs` tell, by this machine's clock.
 """
@@ -189,10 +190,12 @@ class OrbSync:
         return Refresh(began, frozenset())
 
     def _reopen(self, resources: Sequence[Resource]) -> None:
-        """Has the windows read again in which objects may have changed."""
+        """Has the windows read again in which objects may have changed, and the lists of all parents."""
         for one in resources:
             status = self._state.resources.get(one.name)
-            if one.created != "none" and status is not None and status.progress:
+            if one.parents and status is not None:
+                self._state.save_progress(one.name, {})
+            elif one.created != "none" and status is not None and status.progress:
                 lookback = CHANGING.get(one.name, round(self._settings.lookback_days * DAY))
                 progress = reopened(Progress.from_json(status.progress), Due(one, "cadence", lookback))
                 self._state.save_progress(one.name, {**status.progress, **progress.to_json()})

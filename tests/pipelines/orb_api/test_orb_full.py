@@ -158,7 +158,7 @@ def test_what_people_get_wrong_is_one_paragraph_and_loses_nothing(on_duckdb: Orb
     Ran(mirror, SOURCES__ORB__API_BASE="http://127.0.0.1:9").ends(2, "could not be reached", "SOURCES__ORB__API_BASE")
     Ran(mirror, SOURCES__ORB__WORKRS="2").ends(2, "SOURCES__ORB__WORKRS", "Did you mean workers?")
     Ran(mirror, "--resources", "custmers").ends(2, "did you mean 'customers'?", "docs/reference/orb.md")
-    Ran(mirror, "--resources", "credit_blocks").ends(2, "is never loaded")
+    Ran(mirror, "--resources", "invoice_summaries").ends(2, "is never loaded")
     Ran(mirror, "--dataset", "Orb!").ends(2, "The setting dataset has an invalid value", "SOURCES__ORB__DATASET")
     assert not Path(mirror.destination.address).exists() or mirror.destination.tables("orb") == set()
 

@@ -4,13 +4,83 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from simulator.orb.account import Account
+from sources.orb_api.catalogue import CATALOGUE
 from tests.pipelines.orb_mirror import OrbMirror
 
 Made = Callable[..., OrbMirror]
+BELOW = [one.name for one in CATALOGUE.select(["all"]) if one.parents]
 
 
-def test_every_list_below_a_parent_is_loaded_when_all_are_asked_for(orb_mirrored: Made) -> None:
+def happens(account: Account, id: str) -> None:
+    """What changes in lists of parents, all of it without an event: new, other, and vanished objects."""
+    for table in ("credit_ledger_entries", "customer_balance_transactions", "licenses"):
+        row = next(iter(account.tables[table].values()))
+        changed = {"created_at": account.now()} if "created_at" in row.object else {}
+        account.create(table, row.object | changed | {"id": f"{table} {id}"}, **row.owner)
+    blocks = [one["id"] for one in account.objects("credit_blocks")]
+    account.update("credit_blocks", blocks[0], {"balance": 1.25})
+    account.delete("credit_blocks", blocks[-1])
+    for one in account.objects("credit_top_ups")[:1]:
+        account.delete("credit_top_ups", one["id"])
+    account.delete("subscription_schedules", next(iter(account.tables["subscription_schedules"])))
+    volume = next(iter(account.tables["event_volumes"]))
+    account.update("event_volumes", volume, {"count": 99})  # late events
+
+
+def test_lists_of_parents_are_loaded_synced_and_checked_if_they_are_asked_for(orb_mirrored: Made) -> None:
     mirror = orb_mirrored(customers=9)
-    outcome = mirror.run("all")
-    assert (outcome.failed, outcome.skipped) == ([], [])
+    account, query = mirror.sim.account, mirror.destination.query
+    account.create(
+        "credit_blocks",
+        account.objects("credit_blocks")[0] | {"id": "gems"},
+        **(next(iter(account.tables["credit_blocks"].values())).owner | {"currency": "gems"}),
+    )
+    warning = {"properties": {"pricing_unit": "gems"}}
+    account.update("customers", account.objects("customers")[0]["id"], {}, "customer.credit_balance_dropped", **warning)
+    mirror.pass_time(3_600)
+    loaded = mirror.load("all")
+    assert loaded.outcome.skipped == []
     assert mirror.differences(["all"]) == []
+    shown = dict(query("select currency, count(*) from orb_current.credit_blocks group by 1"))
+    assert shown == {"credits": 12, "USD": 8, "tokens": 4, "gems": 1}  # the last one only events have told of
+    known = dict(query("select resource, status from orb.sync_status"))
+    assert {known[name] for name in BELOW} == {"complete"}
+    query("update orb.customers set _synced_at = _synced_at - interval '1 hour'")
+    mirror.sim.log.clear()
+    mirror.run("all")
+    assert not any("/credits" in one for one in mirror.sim.log)  # no customer has changed since
+
+    happens(account, "first")
+    mirror.sync("changes")
+    assert mirror.differences(["all"]) == []
+
+    happens(account, "second")
+    account.delete("alerts", account.objects("alerts")[0]["id"])
+    stopped = 0
+    while mirror.sync("everything", budget=70).stopped:
+        stopped += 1
+        assert mirror.requests <= 70
+    assert stopped >= 2
+    assert mirror.differences(["all"]) == []
+
+    happens(account, "third")
+    report = mirror.check()
+    drift = {(one.table, one.drift) for one in report.findings}
+    assert {(table, "missing") for table in ("credit_ledger_entries", "licenses")} <= drift
+    assert {("credit_blocks", "vanished"), ("credit_blocks", "stale"), ("event_volumes", "stale")} <= drift
+    assert mirror.differences(["all"]) == []
+    assert mirror.check().findings == []
+
+
+def test_a_feature_that_is_off_is_skipped_and_the_other_lists_go_on(orb_mirrored: Made) -> None:
+    mirror = orb_mirrored(customers=3)
+    mirror.sim.api.lacks |= {"licenses", "event_volumes"}
+    mirror.sim.api.largest["credit_ledger_entries"] = 1
+    outcome = mirror.run("customers", "subscriptions", "licenses", "credit_ledger_entries", "event_volumes")
+    assert (outcome.failed, sorted(outcome.skipped)) == ([], ["event_volumes", "licenses"])
+    assert mirror.differences(["credit_ledger_entries"]) == []
+    no_customers = orb_mirrored(customers=3, seed=2)
+    no_customers.changes["dataset"] = "other"
+    outcome = no_customers.run("credit_blocks")
+    assert outcome.skipped == ["credit_blocks"]  # what to load with it is said
