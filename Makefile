@@ -11,10 +11,11 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 # For one process, as a debugger needs it: make test PYTEST=
 PYTEST   ?= -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup demo test lint bench docs lock clean
+.PHONY: help setup demo demo-orb test lint bench docs lock clean
 
 help:
 	@echo "make demo    load a simulated Stripe account into DuckDB and look at it"
+	@echo "make demo-orb load a simulated Orb account in the same way"
 	@echo "make test    lint, types, import direction, and every test on DuckDB and on a real Postgres"
 	@echo "make bench   speed and memory beside plain code, and each target with met or not met"
 	@echo "make lint    ruff and mypy alone"
@@ -37,6 +38,9 @@ endif
 
 demo: setup
 	@$(BIN)/python demo.py
+
+demo-orb: setup
+	@$(BIN)/python demo.py --orb
 
 lint: setup
 	$(BIN)/ruff check .

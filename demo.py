@@ -5,6 +5,7 @@ the README shows. The load is `pipelines/stripe_full.py` in a process of its own
 
     python demo.py            # loads and shows
     python demo.py --serve    # keeps the account up, to try the commands on it
+    python demo.py --orb      # `make demo-orb`: the same with a simulated Orb account
 """
 
 from __future__ import annotations
@@ -20,23 +21,47 @@ import argparse
 import os
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
+from pipelines.configuration.orb_settings import OrbSettings
 from pipelines.configuration.settings import Settings, environment_name
 from pipelines.terminal.process import interruptible
 from simulator import Simulator
+from simulator.orb import OrbSimulator
 from sources.command_line import Parser
 
 ROOT = Path(__file__).resolve().parent
 FILE = Settings().duckdb_path
+ORB_ID = "orb_demo"
 NOW = datetime(2026, 7, 1, tzinfo=UTC)  # the account's clock stands still, so that it is the same whenever this runs
+
+
+Account = Simulator | OrbSimulator
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What is shown of a provider: its name, the script that loads it, the schema of its tables, the file of questions.
+
+    `account` makes the account behind a port, `environment` gives the settings under which the commands read it, and
+    `account_id` what its rows have as `_account_id`.
+    """
+
+    provider: str
+    script: str
+    schema: str
+    tour: str
+    account: Callable[[int], Account]
+    environment: Callable[[Any], dict[str, str]]
+    account_id: Callable[[Any], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +75,15 @@ class Question:
 def main() -> int:
     """Returns the exit code of the load, or 2 where it was not begun."""
     options = _parser().parse_args()
-    with account(options.port) as simulator, interruptible():
-        return serve(simulator) if options.serve else load_and_show(simulator)
+    demo = ORB if options.orb else STRIPE
+    with demo.account(options.port) as simulator, interruptible():
+        return serve(demo.environment(simulator)) if options.serve else load_and_show(demo, simulator)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="demo.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--serve", action="store_true", help="keep the account up until Ctrl-C")
+    parser.add_argument("--orb", action="store_true", help="an Orb account instead of Stripe's")
     parser.add_argument("--port", type=int, default=0, help="where to serve it; 0 takes a free one (default)")
     return parser
 
@@ -77,37 +104,58 @@ def environment(simulator: Simulator) -> dict[str, str]:
     }
 
 
-def serve(simulator: Simulator) -> int:
+def _orb_account(port: int = 0) -> OrbSimulator:
+    return OrbSimulator(seed=1, customers=300, now=NOW.timestamp(), running=False, port=port)
+
+
+def _orb_environment(simulator: OrbSimulator) -> dict[str, str]:
+    return {
+        "ORB_API_KEY": simulator.key,
+        environment_name("api_base", OrbSettings.section): simulator.url,
+        environment_name("account_id", OrbSettings.section): ORB_ID,
+        environment_name("test_rate", OrbSettings.section): "inf",
+        environment_name("max_clock_skew"): "inf",
+    }
+
+
+STRIPE = Demo("Stripe", "stripe_full.py", "stripe", "tour.sql", account, environment, lambda sim: str(sim.account.id))
+ORB = Demo("Orb", "orb_full.py", "orb", "tour_orb.sql", _orb_account, _orb_environment, lambda _: ORB_ID)
+
+
+def serve(environment: dict[str, str]) -> int:
     """Prints how to get at the account, and waits for SIGINT or SIGTERM."""
-    print(*(f"export {name}={value}" for name, value in environment(simulator).items()), sep="\n", flush=True)
+    print(*(f"export {name}={value}" for name, value in environment.items()), sep="\n", flush=True)
     with suppress(KeyboardInterrupt):
         threading.Event().wait()
     return 0
 
 
-def load_and_show(simulator: Simulator) -> int:
+def load_and_show(demo: Demo, simulator: Account) -> int:
     """Loads the account into the file and asks it the questions of the tour."""
-    if others := accounts(FILE) - {simulator.account.id}:
+    if others := accounts(FILE, demo.schema) - {demo.account_id(simulator)}:
         print(f"{FILE} holds another account ({', '.join(others)}): move it away, or run this in another folder.")
         return 2
-    command = [sys.executable, str(ROOT / "pipelines" / "stripe_full.py"), "--duckdb-path", FILE]
+    command = [sys.executable, str(ROOT / "pipelines" / demo.script), "--duckdb-path", FILE]
     print(
-        f"A simulated Stripe account is at {simulator.url}; pipelines/stripe_full.py loads it into {FILE}.\n",
+        f"A simulated {demo.provider} account is at {simulator.url}; pipelines/{demo.script} loads it into {FILE}.\n",
         flush=True,
     )
-    code = subprocess.run(command, env=os.environ | environment(simulator), check=False).returncode
+    code = subprocess.run(command, env=os.environ | demo.environment(simulator), check=False).returncode
     if code == 0:
-        for question in questions((ROOT / "docs" / "tour.sql").read_text("utf-8")):
+        for question in questions((ROOT / "docs" / demo.tour).read_text("utf-8")):
             print(f"\n-- {question.comment}\n{question.statement};\n\n{answer(FILE, question.statement)}")
     return code
 
 
-def accounts(path: str) -> set[str]:
-    """The accounts that a DuckDB file has been loaded from, none where there is no file."""
+def accounts(path: str, schema: str = "stripe") -> set[str]:
+    """The accounts that a DuckDB file has been loaded from, into a schema; none where there is no file or no schema."""
     if not Path(path).exists():
         return set()
     with duckdb.connect(path, read_only=True) as connection:
-        return {id for (id,) in connection.sql("select distinct _account_id from stripe.sync_status").fetchall()}
+        there = "select 1 from information_schema.tables where table_schema = ? and table_name = 'sync_status'"
+        if not connection.execute(there, [schema]).fetchall():
+            return set()
+        return {id for (id,) in connection.sql(f"select distinct _account_id from {schema}.sync_status").fetchall()}
 
 
 def questions(text: str) -> Iterator[Question]:

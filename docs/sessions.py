@@ -92,7 +92,7 @@ def in_a_shell(command: str, folder: Path, environment: dict[str, str]) -> str:
     """What a command prints, in a shell that has this Python as `python`; `make demo` needs no setting up here."""
     paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     result = subprocess.run(
-        ["bash", "-c", command.replace("make demo", "python demo.py")],
+        ["bash", "-c", command.replace("make demo-orb", "python demo.py --orb").replace("make demo", "python demo.py")],
         cwd=folder,
         env=os.environ | environment | {"PATH": paths},
         stdin=subprocess.DEVNULL,

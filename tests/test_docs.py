@@ -177,14 +177,21 @@ def test_sessions_give_what_is_shown(pages: list[Path], tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_tour_has_the_same_answers_in_both_databases(duckdb_path: Path, postgres_url: str) -> None:
-    load = "python pipelines/stripe_full.py --resources subscriptions prices charges --destination"
-    with demo.account() as simulator:
+@pytest.mark.parametrize(
+    ("shown", "resources"),
+    [(demo.STRIPE, "subscriptions prices charges"), (demo.ORB, "customers subscriptions invoices plans prices")],
+    ids=["stripe", "orb"],
+)
+def test_tour_has_the_same_answers_in_both_databases(
+    shown: demo.Demo, resources: str, duckdb_path: Path, postgres_url: str
+) -> None:
+    load = f"python pipelines/{shown.script} --resources {resources} --destination"
+    with shown.account(0) as simulator:
         places = {"DATABASE_URL": postgres_url, "DUCKDB_PATH": str(duckdb_path)}
         for kind in KINDS:
-            assert "complete" in run(f"{load} {kind}", ROOT, demo.environment(simulator) | places)
+            assert "complete" in run(f"{load} {kind}", ROOT, shown.environment(simulator) | places)
     postgres = Database("postgres", make_conninfo(postgres_url, options="-c timezone=UTC"))
-    for question in demo.questions((ROOT / "docs/tour.sql").read_text("utf-8")):
+    for question in demo.questions((ROOT / "docs" / shown.tour).read_text("utf-8")):
         answer = demo.answer(str(duckdb_path), question.statement)
         columns = [column.strip() for column in answer.split("\n")[0].split("|")]
         assert demo.text_table(columns, postgres.query(question.statement)) == answer, question.comment

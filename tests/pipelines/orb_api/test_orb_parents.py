@@ -19,13 +19,13 @@ def happens(account: Account, id: str) -> None:
         changed = {"created_at": account.now()} if "created_at" in row.object else {}
         account.create(table, row.object | changed | {"id": f"{table} {id}"}, **row.owner)
     blocks = [one["id"] for one in account.objects("credit_blocks")]
-    account.update("credit_blocks", blocks[0], {"balance": 1.25})
+    account.update("credit_blocks", blocks[0], {"balance": len(id) + 0.25})
     account.delete("credit_blocks", blocks[-1])
     for one in account.objects("credit_top_ups")[:1]:
         account.delete("credit_top_ups", one["id"])
     account.delete("subscription_schedules", next(iter(account.tables["subscription_schedules"])))
     volume = next(iter(account.tables["event_volumes"]))
-    account.update("event_volumes", volume, {"count": 99})  # late events
+    account.update("event_volumes", volume, {"count": 90 + len(id)})  # late events
 
 
 def test_lists_of_parents_are_loaded_synced_and_checked_if_they_are_asked_for(orb_mirrored: Made) -> None:
@@ -64,7 +64,7 @@ def test_lists_of_parents_are_loaded_synced_and_checked_if_they_are_asked_for(or
     assert stopped >= 2
     assert mirror.differences(["all"]) == []
 
-    happens(account, "third")
+    happens(account, "the third")
     report = mirror.check()
     drift = {(one.table, one.drift) for one in report.findings}
     assert {(table, "missing") for table in ("credit_ledger_entries", "licenses")} <= drift
