@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -31,10 +31,12 @@ def run(
     env: Mapping[str, str] | None = None,
     kill_after: float | None = None,
     together: bool = False,
+    started: Callable[[int], object] = lambda pid: None,
 ) -> subprocess.CompletedProcess[str]:
     """What `python *arguments` prints and how it ends: a script and its options, or -m and a module.
 
     After `kill_after` seconds it is killed (SIGKILL), if it still runs. With `together`, stdout has both streams.
+    `started` is told its process id.
     """
     server = _server()
     assert server.stdin is not None
@@ -49,6 +51,7 @@ def run(
         }
         server.stdin.write(json.dumps(program).encode() + b"\n")
         pid = int(server.stdout.readline())
+        started(pid)
         if kill_after is not None and not select.select([server.stdout], [], [], kill_after)[0]:
             os.kill(pid, signal.SIGKILL)
         code = server.stdout.readline()
