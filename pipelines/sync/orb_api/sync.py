@@ -1,7 +1,7 @@
 """A scheduled run for an Orb account: first its events, then the lists whose changes events do not tell of.
 
 What an event tells of is applied in each run. Once a day, the lists are read that have no events, those of each parent,
-all drafts, and the subscriptions, whose billing periods move without one; once a week everything is, which finds
+all drafts, and the active subscriptions, whose billing periods move without one; once a week everything is, which finds
 deletions. Where the log
 of events cannot be read, or does not reach back to where it was left, each run goes by the lists. When each was last
 done, the rows of `sync_runs` tell, by this machine's clock.
@@ -10,7 +10,7 @@ done, the rows of `sync_runs` tell, by this machine's clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Literal
@@ -24,11 +24,11 @@ from pipelines.sync.events_pass import EventsPass, PassSettings, Report
 from pipelines.sync.gap import EventsGap
 from pipelines.sync.lists import SyncState, followed_tables, loaded_names, loaded_resources
 from pipelines.sync.orb_api.lists import Loaded, Refresh, load_lists
-from sources.catalogue import Resource
+from sources.catalogue import Params, Resource
 from sources.fetch.event_log import NoEvents
 from sources.fetch.limiter import BudgetSpent
 from sources.fetch.position import Position
-from sources.fetch.progress import Progress
+from sources.fetch.progress import Progress, pass_key
 from sources.fetch.values import ResourceStatus
 from sources.orb_api.events.reading import reaches
 
@@ -39,8 +39,8 @@ HOUR, DAY = 3_600, 86_400
 FOR_EVER = 1 << 40
 CHANGING: Mapping[str, int] = MappingProxyType(dict.fromkeys(("customers", "subscriptions", "plans"), FOR_EVER))
 """Lists with a filter by time whose objects change at any age: seconds to look back. The others look back as set."""
-WITHOUT_EVENTS = frozenset(("subscriptions",))
-"""Those of which events do not tell every change."""
+ACTIVE: Mapping[str, Params] = MappingProxyType({"subscriptions": (("status[]", "active"),)})
+"""Those of which events do not tell every change, with what asks for the objects that these changes are in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class OrbSync:
                 )
                 return
             self._events = passing.report
-            passing.run(position)
+            session.now = passing.run(position)
         except (EventsGap, NoEvents) as error:
             self._warn(str(error))
             self._events, self._has_log = None, not isinstance(error, NoEvents)
@@ -158,7 +158,10 @@ class OrbSync:
         resources = [one for one in self._resources if what != "new" or one.created != "none"]
         if what == "changes":
             if has_events:
-                resources = [one for one in resources if one.created == "none" or one.name in WITHOUT_EVENTS]
+                told = [one for one in resources if one.created == "none" or one.name in ACTIVE]
+                resources = [
+                    replace(one, passes=(ACTIVE.get(one.name, ()),)) if one.name in ACTIVE else one for one in told
+                ]
             if not self._was_cut(what):  # else it goes on with the windows that are open
                 self._reopen(resources)
         refresh = self._refresh(resources) if what == "everything" else None
@@ -197,7 +200,10 @@ class OrbSync:
                 self._state.save_progress(one.name, {})
             elif one.created != "none" and status is not None and status.progress:
                 lookback = CHANGING.get(one.name, round(self._settings.lookback_days * DAY))
-                progress = reopened(Progress.from_json(status.progress), Due(one, "cadence", lookback))
+                saved, keys = Progress.from_json(status.progress), set(map(pass_key, one.passes))
+                again = reopened(saved, Due(one, "cadence", lookback))
+                covered = {**saved.covered, **{key: each for key, each in again.covered.items() if key in keys}}
+                progress = replace(again, covered=covered)
                 self._state.save_progress(one.name, {**status.progress, **progress.to_json()})
 
     # --- when ---------------------------------------------------------------------------------------------------------
