@@ -17,9 +17,10 @@ def orb_page() -> str:
         "Orb: lists and tables",
         "`--resources` of [the command for Orb](../orb.md) accepts the names of these lists, and the groups `core`,"
         " `default` and `all`. *By* is the field by which a list can be filtered: such lists are read in parallel"
-        " windows, and a later run requests only what is newer. The others are read whole each time.",
+        " windows, and a later run requests only what is newer. The others are read whole each time. *For each* says"
+        " whose list it is, where each parent has one.",
         table(
-            ("Resource", "Path", "Table", "Core", "By", "Asked with"),
+            ("Resource", "Path", "Table", "Core", "By", "For each", "Asked with"),
             (_resource_row(one) for one in resources if one.not_loaded is None),
         ),
         "## Never loaded",
@@ -38,7 +39,8 @@ def _resource_row(one: Resource) -> tuple[str, ...]:
     passes = [code(*("=".join(pair) for pair in params)) for params in one.passes if params]
     by = code(one.created_field) if one.created != "none" and one.created_field else ""
     core = "yes" if "core" in one.groups else "" if one.groups else "only in `all`"
-    return code(one.name), code(one.path), _link(one.table), core, by, ", then ".join(passes)
+    parents = [_link(parent.table) for parent in one.parents] + ([code(one.each.param)] if one.each else [])
+    return code(one.name), code(one.path), _link(one.table), core, by, ", ".join(parents), ", then ".join(passes)
 
 
 def _link(name: str) -> str:
@@ -55,8 +57,10 @@ def _is_filled(one: Table) -> bool:
 
 def _table_section(one: Table) -> str:
     facts = [f"Key {code(*one.key, '_account_id')}."]
-    if one.parent:
+    if one.parent and one.name in CATALOGUE.filled_with(one.parent):
         facts.append(f"Arrives embedded in {_link(one.parent)}; `_parent_id` is its row there.")
+    elif one.parent:
+        facts.append(f"Listed for each row of {_link(one.parent)}; `_parent_id` is that row.")
     if one.name in FROM_EVENTS:
         facts.append("Events alone fill it.")
     rows = [(code(name), kind) for name, kind in fields_of(one.name).items()]
