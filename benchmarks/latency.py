@@ -1,62 +1,106 @@
-"""At Stripe's own pace: `python -m benchmarks.latency [--objects 250000]`.
+"""At the provider's own pace: `python -m benchmarks.latency [--objects 250000]`, and with `--provider orb` Orb's.
 
 A simulated live account that answers after 100 ms and allows what Stripe allows: 25 requests a second for an endpoint,
 100 for the account, 100 objects a page. The connector takes its default share of the account's rate, which is half. So
 2,500 objects a second are possible for one resource and 5,000 for eight. The rate is that of the whole command, from
 the start of its process to its end: imports, the first request and the last package are in it.
+
+A simulated Orb account answers after 100 ms too and allows 100 reads a second, all of which the connector is given
+here: 10,000 objects a second are possible for one list.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import psycopg
+from psycopg import sql
 
 from benchmarks.tools.machines import ROOT, measure, running_postgres, running_simulator
 from benchmarks.tools.targets import at_least
 from simulator.content.bulk import MIX
 
-LISTS = {"one resource": ["customers"], "eight resources": list(MIX)}
-POSSIBLE = {1: 2_500, len(MIX): 5_000}  # objects a second
-SHARE = {1: 0.96, len(MIX): 0.95}
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What is measured of a provider: resources by the name of their line, the objects a second that are possible for
+    each, and the share of these that is the target. The simulator and the command get these options and settings.
+    """
+
+    provider: str
+    lists: Mapping[str, Sequence[str]]
+    possible: Mapping[str, int]
+    share: Mapping[str, float]
+    simulator: tuple[str, ...]
+    key: str
+    settings: Mapping[str, str]
+
+
+STRIPE = Pace(
+    "stripe",
+    {"one resource": ["customers"], "eight resources": list(MIX)},
+    {"one resource": 2_500, "eight resources": 5_000},
+    {"one resource": 0.96, "eight resources": 0.95},
+    ("--mode", "live"),
+    "STRIPE_SECRET_KEY",
+    {},
+)
+ORB = Pace(
+    "orb",
+    {"one list": ["customers"]},
+    {"one list": 10_000},
+    {"one list": 0.9},
+    (),
+    "ORB_API_KEY",
+    {"SOURCES__ORB__TEST_RATE": "100", "SOURCES__ORB__RATE_LIMIT_SHARE": "1"},
+)
 
 
 def main() -> None:
     """Measures and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--objects", type=int, default=250_000)
+    parser.add_argument("--provider", choices=("stripe", "orb"), default="stripe")
     options = parser.parse_args()
+    pace = ORB if options.provider == "orb" else STRIPE
     print(f"{'100 ms, live limits':28}{'objects':>10}{'seconds':>9}{'objects/s':>11}{'possible':>10}{'share':>7}")
-    simulator = ("--customers", "5", "--bulk", str(options.objects), "--mode", "live", "--latency-ms", "100")
+    words = [pace.provider] if pace is ORB else []
+    simulator = (*words, "--customers", "5", "--bulk", str(options.objects), *pace.simulator, "--latency-ms", "100")
     with running_simulator(*simulator, "--rate-limits", "live") as (url, key), running_postgres() as database_url:
-        environment = {"DATABASE_URL": database_url, "STRIPE_SECRET_KEY": key, "SOURCES__STRIPE__API_BASE": url}
-        shares = {len(lists): read(name, lists, environment) for name, lists in LISTS.items()}
-    for name, lists in LISTS.items():
-        at_least(f"share of what is possible, {name}", shares[len(lists)], SHARE[len(lists)])
+        environment = {"DATABASE_URL": database_url, pace.key: key, **pace.settings}
+        environment[f"SOURCES__{pace.provider.upper()}__API_BASE"] = url
+        shares = {name: read(pace, name, environment) for name in pace.lists}
+    for name in pace.lists:
+        at_least(f"share of what is possible, {name}", shares[name], pace.share[name])
 
 
-def read(name: str, resources: Sequence[str], environment: dict[str, str]) -> float:
+def read(pace: Pace, name: str, environment: dict[str, str]) -> float:
     """One load into an empty dataset, and its line; the share of what is possible."""
+    schema, resources = pace.provider, pace.lists[name]
     with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
-        connection.execute("DROP SCHEMA IF EXISTS stripe CASCADE")
-        connection.execute("DROP SCHEMA IF EXISTS stripe_staging CASCADE")
-    command = [sys.executable, str(ROOT / "pipelines/stripe_full.py"), "--destination", "postgres", "--resources"]
-    measured = measure([*command, *resources], environment)
+        for each in (schema, f"{schema}_staging"):
+            connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(each)))
+    script = str(ROOT / f"pipelines/{pace.provider}_full.py")
+    measured = measure([sys.executable, script, "--destination", "postgres", "--resources", *resources], environment)
     if measured.exit_code:
         raise SystemExit(f"{name} ended with {measured.exit_code}:\n{measured.output}")
     with psycopg.connect(environment["DATABASE_URL"]) as connection:
-        objects = sum(count(connection, table) for table in resources)
-    possible, rate = POSSIBLE[len(resources)], objects / measured.wall
-    share = rate / possible
-    print(f"{name:28}{objects:>10,}{measured.wall:>9.1f}{rate:>11,.0f}{possible:>10,}{share:>7.0%}", flush=True)
+        objects = sum(count(connection, schema, table) for table in resources)
+    rate = objects / measured.wall
+    share = rate / pace.possible[name]
+    print(
+        f"{name:28}{objects:>10,}{measured.wall:>9.1f}{rate:>11,.0f}{pace.possible[name]:>10,}{share:>7.0%}", flush=True
+    )
     return share
 
 
-def count(connection: psycopg.Connection, table: str) -> int:
+def count(connection: psycopg.Connection, schema: str, table: str) -> int:
     """Rows of a table."""
-    found = connection.execute(f"SELECT count(*) FROM stripe.{table}").fetchone()
+    asked = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))
+    found = connection.execute(asked).fetchone()
     return int(found[0]) if found else 0
 
 

@@ -18,7 +18,8 @@ from pipelines.state import STATEMENTS
 from pipelines.sync.settings import SECTION as SYNC_SECTION
 from pipelines.sync.settings import SyncSettings
 from sources.columns.columns import OWN_COLUMNS
-from sources.stripe_api.catalogue import CATALOGUE, TABLES, select
+from sources.orb_api.catalogue import CATALOGUE as ORB
+from sources.stripe_api.catalogue import CATALOGUE, TABLES
 from stripe_elt.__main__ import COMMANDS
 from webhook_sink import create_app
 from webhook_sink.http.app import App
@@ -98,7 +99,8 @@ def understood(words: list[str]) -> bool:
     parser = importlib.import_module(command.module)._parser(*(["stripe-elt"] if command.first else []))
     options = parser.parse_args([*command.first, *words[1:]])
     names = [name for name in ("resources", "names") if getattr(options, name, None)]
-    select([each for name in names for each in getattr(options, name)] or ["default"])
+    catalogue = ORB if words[0].startswith("orb-") else CATALOGUE
+    catalogue.select([each for name in names for each in getattr(options, name)])
     return True
 
 

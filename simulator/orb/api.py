@@ -9,7 +9,6 @@ import base64
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from urllib.parse import parse_qsl
