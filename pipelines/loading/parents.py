@@ -13,7 +13,7 @@ BATCH = 1_000
 
 
 class StoredParents:
-    """Parents of one account. Callable as `sources.fetch.parents.ParentIds`; may be called from any thread.
+    """Parents of one account. Callable as `sources.fetch.parents.rows.ParentIds`; may be called from any thread.
 
     `changed_since`: only parents that were written since then, None for all of them.
     """

@@ -24,7 +24,7 @@ ParentRow = tuple[str | None, ...]
 
 
 class ListedParents:
-    """Parents of one account. Callable as `sources.fetch.parents.ParentIds`, from any thread."""
+    """Parents of one account. Callable as `sources.fetch.parents.rows.ParentIds`, from any thread."""
 
     def __init__(self, client: Callable[[], Client], account: Account) -> None:
         self._client, self._account = client, account

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from sources.catalogue import Params, Resource
 from sources.errors import RequestRefused
-from sources.fetch.child_pager import ChildPager as Children
 from sources.fetch.pager import Step, Turn
-from sources.fetch.parents import ParentIds
+from sources.fetch.parents.child_pager import ChildPager as Children
+from sources.fetch.parents.rows import ParentIds
 from sources.fetch.progress import Reached
 from sources.fetch.values import Page, Request
 from sources.orb_api.catalogue import CATALOGUE
@@ -23,11 +23,11 @@ class ChildPager(Children):
         self._limit = resource.limit or 100
 
     def request(self, ids: Mapping[str, str], params: Params, cursor: str | None) -> Request:
-        """See `sources.fetch.child_pager.ChildPager`."""
+        """See `sources.fetch.parents.child_pager.ChildPager`."""
         return page_request(self.resource, self._limit, params, cursor, ids)
 
     def cursor_after(self, page: Page, request: Request, cursor: str | None) -> str:
-        """See `sources.fetch.child_pager.ChildPager`."""
+        """See `sources.fetch.parents.child_pager.ChildPager`."""
         return cursor_after(page, self.resource, cursor)
 
     def refused(self, step: Step, error: RequestRefused) -> Turn | None:

@@ -9,7 +9,7 @@ from sources.catalogue import Params, Resource
 from sources.errors import BadConfiguration, RequestRefused
 from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
 from sources.fetch.pager import Convert, Horizon, Pager, Survey
-from sources.fetch.parents import ParentIds
+from sources.fetch.parents.rows import ParentIds
 from sources.fetch.progress import Progress, pass_key
 from sources.fetch.schedule import ResourceRun, Schedule
 from sources.fetch.values import Page

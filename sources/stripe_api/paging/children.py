@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sources.catalogue import Params, Resource
-from sources.fetch.child_pager import ChildPager as Children
 from sources.fetch.http.client import request
 from sources.fetch.pager import Step
-from sources.fetch.parents import ParentIds
+from sources.fetch.parents.child_pager import ChildPager as Children
+from sources.fetch.parents.rows import ParentIds
 from sources.fetch.progress import Reached
 from sources.fetch.values import Page, Request
 from sources.stripe_api.catalogue import CATALOGUE
@@ -44,7 +44,7 @@ class ChildPager(Children):
         return super().begin()
 
     def request(self, ids: Mapping[str, str], params: Params, cursor: str | None) -> Request:
-        """See `sources.fetch.child_pager.ChildPager`."""
+        """See `sources.fetch.parents.child_pager.ChildPager`."""
         resource = self.resource
         if resource.pagination == "v2" and cursor is not None:
             return Request(cursor, (), request(resource.path, (), ids).endpoint, resource.denied)
@@ -52,5 +52,5 @@ class ChildPager(Children):
         return request(resource.path, (*params, *after), ids, denied=resource.denied)
 
     def cursor_after(self, page: Page, request: Request, cursor: str | None) -> str:
-        """See `sources.fetch.child_pager.ChildPager`."""
+        """See `sources.fetch.parents.child_pager.ChildPager`."""
         return next_page_path(page, request.path) if page.next_page else cursor_after(page, cursor)

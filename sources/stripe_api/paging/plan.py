@@ -10,7 +10,7 @@ from sources.errors import BadConfiguration
 from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
 from sources.fetch.http.client import endpoint_of
 from sources.fetch.pager import Convert, Horizon, Pager, Step, Survey
-from sources.fetch.parents import ParentIds
+from sources.fetch.parents.rows import ParentIds
 from sources.fetch.progress import Progress, pass_key
 from sources.fetch.schedule import ResourceRun, Schedule
 from sources.fetch.values import Page

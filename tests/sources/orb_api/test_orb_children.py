@@ -11,7 +11,7 @@ from simulator.orb import OrbSimulator
 from sources.catalogue import Parent, Resource
 from sources.errors import BadConfiguration, BrokenPage, RequestRefused, SkipResource
 from sources.fetch.pager import Pager, Step, Turn
-from sources.fetch.parents import ParentIds
+from sources.fetch.parents.rows import ParentIds
 from sources.fetch.progress import Progress, Reached
 from sources.orb_api.client.client import Client, limiter_of
 from sources.orb_api.paging.children import ChildPager

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from sources.catalogue import Parent, Resource
 from sources.errors import ObjectMissing, RequestRefused
-from sources.fetch.child_pager import BREADTH, LONG
 from sources.fetch.pager import Listing, Step, Turn
-from sources.fetch.parents import rows_after
+from sources.fetch.parents.child_pager import BREADTH, LONG
+from sources.fetch.parents.rows import rows_after
 from sources.fetch.progress import Progress, Reached
 from sources.fetch.values import Page, Request
 from sources.stripe_api.paging.children import ChildPager

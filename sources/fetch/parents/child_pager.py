@@ -15,7 +15,7 @@ from itertools import islice
 from sources.catalogue import Catalogue, Params, Resource
 from sources.errors import ObjectMissing, RequestRefused
 from sources.fetch.pager import Listing, Step, Turn
-from sources.fetch.parents import ParentIds, Rows, rows_after
+from sources.fetch.parents.rows import ParentIds, Rows, rows_after
 from sources.fetch.progress import Ids, Reached
 from sources.fetch.values import Object, Page, Request
 from sources.fetch.window_pager import RESTARTS
