@@ -119,7 +119,8 @@ class Activity:
         start = self._account.clock.seconds()
         period = {"current_billing_period_start_date": moment(start)}
         period["current_billing_period_end_date"] = moment(start + 30 * DAY)
-        self._update("subscriptions", self._one("subscriptions"), None, **period)
+        active = [one for one in self._account.objects("subscriptions") if one["status"] == "active"]
+        self._update("subscriptions", self._random.choice(active), None, **period)
 
     def _add_item(self) -> None:
         self._account.create("items", {**self._one("items"), "id": self._account.new_id(), "name": f"I{self._number}"})
