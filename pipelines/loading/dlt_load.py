@@ -1,52 +1,24 @@
-"""One package into the database by dlt's destination clients: tables are made, files staged, their rows merged.
+"""Makes what a package lacks, its tables and columns, by dlt's destination clients, which keep the stored schema.
 
-dlt's pipeline takes three steps for that, extract, normalize and load, each of which reads and writes what the one
-before has left on disk: for a small package they cost ten times what the database does. The files of ours are ready, so
-that the last step is enough. What dlt keeps is the same: its tables, the stored schema, a row of `_dlt_loads`.
+Imported where something is missing: dlt takes longer to import than a small package to load.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dlt.common.destination.client import DestinationClientDwhConfiguration
-from dlt.common.runtime.signals import raise_if_signalled
+from dlt.common.runtime.signals import intercepted_signals, raise_if_signalled
 from dlt.common.schema import Schema
 from dlt.common.schema.utils import new_table
-from dlt.common.storages.load_package import create_load_id
 
-from pipelines.loading.dlt_configuration import refuse_another_target
-from pipelines.warehouse.merge import Contents
-from pipelines.warehouse.package_merge import Staged, package_merges
+from pipelines.loading.dlt_configuration import own_configuration, refuse_another_target
 
 if TYPE_CHECKING:
-    from dlt.common.destination import Destination
     from dlt.common.schema.typing import TColumnSchema
 
-    from sources.catalogue import Catalogue
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a package goes: `schema` is the stored schema's name, `staging` the dataset in which rows are staged."""
-
-    destination: Destination[Any, Any]
-    catalogue: Catalogue
-    schema: str
-    dataset: str
-    staging: str
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A table's rows as CSV for Postgres, or Parquet for DuckDB, its columns in dlt's terms, and what the rows are."""
-
-    path: Path
-    columns: Mapping[str, TColumnSchema]
-    contents: Contents = Contents()
+    from pipelines.warehouse.package_merge import Target
 
 
 def schema_of(name: str, tables: Mapping[str, Iterable[TColumnSchema]]) -> Schema:
@@ -61,32 +33,21 @@ def schema_of(name: str, tables: Mapping[str, Iterable[TColumnSchema]]) -> Schem
 
 def open_client(target: Target, schema: Schema) -> Any:
     """dlt's client for these tables in the target. Raises BadConfiguration where dlt would go elsewhere."""
-    config = target.destination.spec()
+    destination = target.database.destination(target.staging)
+    config = destination.spec()
     if isinstance(config, DestinationClientDwhConfiguration):
         config._bind_dataset_name(target.dataset)
-    client: Any = target.destination.client(schema, config)
+    client: Any = destination.client(schema, config)
     refuse_another_target(client, target.schema, target.dataset, target.staging)
     return client
 
 
-def load_files(target: Target, files: Mapping[str, File]) -> None:
-    """Merges the rows of some files into the tables of their names; a signal ends it between two statements.
-
-    Each table is merged in a transaction of its own. Raises dlt's errors, and those of the drivers.
-    """
-    schema = schema_of(target.schema, {name: file.columns.values() for name, file in files.items()})
-    client = open_client(target, schema)
-    with client:
-        sql = client.sql_client
-        made = client.make_tables([*files, *schema.dlt_table_names()])
-        staged = {
-            name: Staged(rows, replace(files[name].contents, alone=name in made and client.has_one_writer))
-            for name, rows in client.stage({name: file.path for name, file in files.items()}).items()
-        }
-        tables = [schema.get_table(name) for name in files]
-        for statements in package_merges(sql, tables, staged, target.catalogue, target.schema):
-            raise_if_signalled()
-            with sql.begin_transaction():
-                for statement in statements:
-                    sql.execute_sql(statement)
-        client.complete_load(create_load_id())
+def make_tables(target: Target, tables: Mapping[str, Iterable[TColumnSchema]]) -> Collection[str]:
+    """Makes what is missing of these tables and of dlt's own; returns the names of the tables that it made."""
+    with own_configuration(), intercepted_signals():  # dlt's signals, around it all: else it would forget one
+        schema = schema_of(target.schema, tables)
+        client = open_client(target, schema)
+        with client:
+            made: Collection[str] = client.make_tables([*tables, *schema.dlt_table_names()])
+        raise_if_signalled()
+    return made

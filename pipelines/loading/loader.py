@@ -1,28 +1,26 @@
-"""One package of Arrow tables -> one dlt load with the guarded merge.
+"""One package of Arrow tables -> files -> the guarded merge.
 
-Every package gets a working folder and a dlt schema of its own, which name the tables of that package and no others:
-the cost of a package does not grow with the number of tables in the dataset, and nothing that a killed run left behind
-has to be mended. The stored schema `stripe` in the database is the union of them all (`destinations`).
-Knows dlt; knows no HTTP and no progress: the caller saves that after `load` has returned.
+Every package gets a working folder of its own, and where a table or a column is missing, a dlt schema of the package's
+tables alone: what a package costs does not grow with the number of tables in the dataset, and nothing that a killed run
+left behind has to be mended. The stored schema `stripe` in the database is the union of them all (`destinations`).
+Knows no HTTP and no progress: the caller saves that after `load` has returned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from dlt.common.runtime.signals import intercepted_signals, raise_if_signalled
 from pyarrow import csv, parquet
 
-from pipelines.loading.dlt_configuration import own_configuration
-from pipelines.loading.dlt_load import File, Target, load_files
 from pipelines.loading.working_folders import working_folder
 from pipelines.terminal.process import raise_if_interrupted
 from pipelines.warehouse.database import Database, has_table
 from pipelines.warehouse.merge import ACCOUNT, PARENT, SET_MARKER, SOURCE, SYNCED_AT, Contents
+from pipelines.warehouse.package_merge import File, Target, load_files
 from pipelines.warehouse.problems import DatabaseProblem, explained
 from pipelines.warehouse.verdict import refusal_of
 from sources.columns.arrow import ARROW_TYPES, types_of, with_columns
@@ -136,6 +134,13 @@ def _live_parents(database: Database, dataset: str, table: str, account: str, pa
     return [row[0] for row in rows]
 
 
+def make_tables(target: Target, tables: Mapping[str, Iterable[TColumnSchema]]) -> Collection[str]:
+    """See `dlt_load.make_tables`."""
+    from pipelines.loading.dlt_load import make_tables as make  # with dlt, which takes a second to import
+
+    return make(target, tables)
+
+
 class Loader:
     """Loads packages into one dataset of one database. Not thread-safe: one loader, one thread.
 
@@ -146,7 +151,7 @@ class Loader:
     def __init__(self, database: Database, dataset: str, columns: Columns, schema: str, staging: str = "") -> None:
         self._database, self._dataset, self._columns = database, dataset, columns
         staging = staging or f"{dataset}_staging"
-        self._target = Target(database.destination(staging), columns.catalogue, schema, dataset, staging)
+        self._target = Target(database, columns.catalogue, schema, dataset, staging)
         self._is_postgres = database.dialect == "postgres"
 
     def load(self, tables: dict[str, pa.Table]) -> None:
@@ -158,8 +163,7 @@ class Loader:
         """
         self._database.check_lock()
         try:
-            # dlt's own signals, around it all: within its load alone it would forget the signal
-            with working_folder() as folder, own_configuration(), intercepted_signals():
+            with working_folder() as folder:
                 drop_idle_markers(tables, self._database, self._dataset)
                 schemas = {name: table.schema for name, table in tables.items()}
                 try:
@@ -168,9 +172,8 @@ class Loader:
                     if refusal_of(error) is not None:
                         tables |= {name: self._read(folder, name, schema) for name, schema in schemas.items()}
                     raise
-                raise_if_signalled()
             pa.default_memory_pool().release_unused()  # it keeps what the package took, and the next one takes more
-            raise_if_interrupted()  # one that came while dlt gave the handlers back
+            raise_if_interrupted()  # one that was lost: in a finalizer, or while dlt gave the handlers back
         except ConnectorError:
             raise
         except Exception as error:
@@ -183,7 +186,7 @@ class Loader:
         """Takes each table out of `tables` once it is written to a file."""
         files = {name: self._file(folder, name, tables.pop(name)) for name in list(tables)}
         if files:
-            load_files(self._target, files)
+            load_files(self._target, files, make_tables)
 
     def _file(self, folder: Path, name: str, table: pa.Table) -> File:
         """The table as a file of the format that the database copies from."""

@@ -24,7 +24,7 @@ from pipelines.state import OWN_TABLES, State, account_of_key, modes_of_accounts
 from pipelines.terminal.process import raise_if_interrupted
 from pipelines.warehouse.database import Database, other_schemas, stored_columns
 from pipelines.warehouse.rights import check_rights
-from pipelines.warehouse.staging import drop_abandoned, drop_staged, lock_name, staging_dataset
+from pipelines.warehouse.staging import drop_abandoned, lock_name, staging_dataset
 from sources.catalogue import Catalogue
 from sources.columns.contract import ContractedColumns
 from sources.columns.conversion_counts import ConversionCounts
@@ -75,7 +75,7 @@ class Session:
 
     @property
     def loader(self) -> Loader:
-        """Made when there is something to load: with it comes dlt, which takes longer to import than an idle run."""
+        """Made when there is something to load: with it comes Arrow."""
         from pipelines.loading.loader import Loader
 
         if self._loader is None:
@@ -140,11 +140,6 @@ class Session:
         raise_if_interrupted()
         rejected = self.counts.take_unsaved()
         self.state.save(statuses, rows=self.rows, requests=self.spending.spent, rejected=rejected, account=account)
-
-    def close(self) -> None:
-        """Drops what packages have staged."""
-        if self._loader is not None:
-            drop_staged(self.database, self.settings.dataset, self.staging)
 
     def end(self, status: str, error: str | None = None) -> None:
         """The last word on the run: `complete`, `partial` or `error`."""
@@ -260,7 +255,6 @@ def open_session(
         session = Session(
             settings, provider, database, client, spending, account_id, now, state, columns, staging, views
         )
-        stack.callback(session.close)
         told: dict[str, Any] = {"livemode": settings.is_live}
         if now is not None and not clock:
             told["key_digest"] = _digest(settings)

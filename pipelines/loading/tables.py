@@ -11,8 +11,9 @@ from typing import Any
 from dlt.common.destination.exceptions import DestinationException
 
 from pipelines.loading.dlt_configuration import own_configuration
-from pipelines.loading.dlt_load import Target, open_client, schema_of
+from pipelines.loading.dlt_load import open_client, schema_of
 from pipelines.warehouse.database import Database, stored_columns
+from pipelines.warehouse.package_merge import Target
 from pipelines.warehouse.problems import DatabaseProblem, database_error_of, explained, state_of
 from pipelines.warehouse.verdict import RACES, verdict_of
 from sources.columns.columns import Columns
@@ -66,5 +67,5 @@ def _client(database: Database, dataset: str, provider: Provider, tables: Sequen
     staging = f"{dataset}_staging"  # dlt asks for one; nothing is staged there
     columns = Columns(provider.catalogue, stored_columns(database, dataset, provider.name))
     schema = schema_of(provider.name, {table: dlt_columns(table, columns).values() for table in tables})
-    target = Target(database.destination(staging), provider.catalogue, provider.name, dataset, staging)
+    target = Target(database, provider.catalogue, provider.name, dataset, staging)
     return open_client(target, schema), [*tables, *schema.dlt_table_names()]

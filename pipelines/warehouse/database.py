@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pipelines.warehouse.problems import DatabaseProblem
@@ -47,6 +48,15 @@ class Database(Protocol):
         """Gets rid of earlier states of rows in the database's files, and returns what was done, as sentences.
 
         `wholly`: also of what only unused bytes within a page still hold, while nobody else can use these tables.
+        """
+
+    def for_loads(self) -> Database:
+        """The same database through a connection of its own, so that no question waits for a load. Closed with this."""
+
+    def copy_csv(self, table: str, path: Path) -> None:
+        """Copies a CSV file, whose header names the columns, into a table, within a transaction. Postgres alone has it.
+
+        An empty string is quoted there, a null is nothing. `table` is as SQL has it.
         """
 
     def destination(self, staging: str) -> Destination[Any, Any]:

@@ -1,4 +1,4 @@
-"""dlt's own `postgres` and `duckdb` destinations with real primary keys, our staging and a shared stored schema.
+"""dlt's own `postgres` and `duckdb` destinations with real primary keys and a stored schema that writers share.
 
 Rests on these hooks of dlt 1.31 (`tests/pipelines/loading/test_dlt_contract.py` fails loudly when an upgrade moves
 them): `client_class`, `_get_constraints_sql`, `_make_create_table`, `update_stored_schema`, `_commit_schema_update`,
@@ -8,15 +8,13 @@ them): `client_class`, `_get_constraints_sql`, `_make_create_table`, `update_sto
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, cast
 
 from dlt.common.destination import Destination, DestinationCapabilitiesContext
 from dlt.common.destination.typing import PreparedTableSchema
-from dlt.common.runtime.signals import raise_if_signalled
 from dlt.common.schema import Schema
 from dlt.common.schema.typing import TColumnSchema, TSchemaTables
 from dlt.destinations import duckdb as dlt_duckdb
@@ -33,7 +31,7 @@ SCHEMA_LOCK = 0x5747_5250  # one advisory lock for every change of a dataset's t
 
 
 class _SharedTables(SqlJobClientBase):
-    """What both databases have in common: the merge, the keys, and a stored schema that two writers share."""
+    """What both databases have in common: the keys, and a stored schema that two writers share."""
 
     _prepared: dict[str, PreparedTableSchema] | None = None
 
@@ -54,13 +52,9 @@ class _SharedTables(SqlJobClientBase):
             name for name, added in update.items() if any(one.get("primary_key") for one in added["columns"].values())
         }
 
-    @property
-    def _is_staging(self) -> bool:
-        return self.sql_client.dataset_name == self.sql_client.staging_dataset_name
-
     def _get_constraints_sql(self, table_name: str, new_columns: Sequence[TColumnSchema], generate_alter: bool) -> str:
         key = [self.sql_client.escape_column_name(str(c["name"])) for c in new_columns if c.get("primary_key")]
-        if generate_alter or self._is_staging or not key:
+        if generate_alter or not key:
             return ""
         return f",\nPRIMARY KEY ({', '.join(key)})"
 
@@ -72,9 +66,6 @@ class _SharedTables(SqlJobClientBase):
     ) -> TSchemaTables | None:
         """Creates what is missing under one lock, and adds it to the stored schema instead of replacing that."""
         names = list(only_tables or self.schema.tables)
-        if self._is_staging:
-            dlts = set(self.schema.dlt_table_names())
-            names = [name for name in names if name not in dlts]
         self._prepared = {}
         try:
             if not self._build_schema_update_sql(self.get_storage_tables(names))[1]:
@@ -83,7 +74,7 @@ class _SharedTables(SqlJobClientBase):
                 self._lock_tables()
                 statements, update = self._build_schema_update_sql(self.get_storage_tables(names))
                 self.sql_client.execute_many(statements)
-                if update and not self._is_staging:
+                if update:
                     self._update_schema_in_storage(self._united_schema())
             return update
         finally:
@@ -122,61 +113,17 @@ class _SharedTables(SqlJobClientBase):
     def _lock_tables(self) -> None:
         """Holds every other change of tables off until the transaction ends."""
 
-    def complete_load(self, load_id: str) -> None:
-        """As dlt's, but with the version of the united stored schema, which is the one that describes the tables."""
-        loads = self.sql_client.make_qualified_table_name(self.schema.loads_table_name)
-        versions = self.sql_client.make_qualified_table_name(self.schema.version_table_name)
-        self.sql_client.execute_sql(
-            f"INSERT INTO {loads} ({self.loads_table_schema_columns}) SELECT %s, %s, %s, %s,"
-            f" (SELECT version_hash FROM {versions} WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1)",
-            load_id,
-            self.schema.name,
-            0,
-            datetime.now(UTC),
-            self.schema.name,
-        )
-
 
 class GuardedPostgresClient(_SharedTables, PostgresClient):
-    """Postgres: unlogged staging tables that nobody tends, an index on children's parents."""
-
-    has_one_writer = False
-
-    def stage(self, files: Mapping[str, Path]) -> dict[str, str]:
-        """Copies CSV files into emptied tables of the staging dataset. Returns what a merge selects from, by table."""
-        with self.with_staging_dataset():
-            self.make_tables(files)
-            return {table: self._copied(table, path) for table, path in files.items()}
-
-    def _copied(self, table: str, path: Path) -> str:
-        """The header of the file names the columns.
-
-        An empty string is quoted, a null is nothing: dlt's own job makes nulls of both.
-        """
-        raise_if_signalled()
-        name = self.sql_client.make_qualified_table_name(table)
-        with path.open("rb") as file:
-            header = file.readline().decode("utf-8").strip()
-            columns = ", ".join(self.sql_client.escape_column_name(column.strip('"')) for column in header.split(","))
-            with self.sql_client.begin_transaction(), self.sql_client.native_connection.cursor() as cursor:
-                cursor.execute(f"TRUNCATE TABLE {name}")
-                copy = f"COPY {name} ({columns}) FROM STDIN WITH (FORMAT csv, NULL '', ENCODING 'UTF8')"
-                cursor.copy_expert(copy, file, size=262_144)
-        return name
+    """Postgres: one lock for changes of tables, an index on children's parents."""
 
     def _lock_tables(self) -> None:
         self.sql_client.execute_sql(
             "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", SCHEMA_LOCK, self.sql_client.dataset_name
         )
 
-    def _make_create_table(self, qualified_name: str, table: PreparedTableSchema) -> str:
-        create = super()._make_create_table(qualified_name, table)
-        return create.replace("CREATE TABLE", "CREATE UNLOGGED TABLE", 1) if self._is_staging else create
-
     def _get_table_post_update_sql(self, partial_table: Any) -> list[str]:
         table = self.sql_client.make_qualified_table_name(partial_table["name"])
-        if self._is_staging:  # it is emptied before autovacuum is through with it
-            return [f"ALTER TABLE {table} SET (autovacuum_enabled = false)"]
         if PARENT not in partial_table["columns"]:
             return []
         return [f"CREATE INDEX ON {table} ({PARENT})"]
@@ -184,13 +131,6 @@ class GuardedPostgresClient(_SharedTables, PostgresClient):
 
 class GuardedDuckDbClient(_SharedTables, DuckDbClient):
     """DuckDB: one process has the file, so that a process-wide lock is lock enough."""
-
-    has_one_writer = True
-
-    def stage(self, files: Mapping[str, Path]) -> dict[str, str]:
-        """What a merge selects from, by table: the Parquet files themselves, with the column `file_row_number`."""
-        quoted = {table: str(path).replace("'", "''") for table, path in files.items()}
-        return {table: f"read_parquet('{path}', file_row_number = true)" for table, path in quoted.items()}
 
 
 class _Guarded(Destination[Any, Any]):

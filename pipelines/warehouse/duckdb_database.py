@@ -73,6 +73,7 @@ class DuckDbDatabase:
             self._connection = self._connect()
             stack.callback(lambda: self._connection.close())
             self._opened = stack.pop_all()
+        self._for_loads: DuckDbReader | None = None
         self._lock = threading.RLock()  # a connection's result, and its transaction, belong to one thread at a time
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
@@ -83,7 +84,8 @@ class DuckDbDatabase:
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """See `Database`."""
         with self._lock:
-            return self._connection.execute(sql.replace("%s", "?"), list(parameters)).fetchall()
+            text = sql.replace("%s", "?") if parameters else sql
+            return self._connection.execute(text, list(parameters)).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -119,6 +121,7 @@ class DuckDbDatabase:
                 self._connection.execute(f'COPY FROM DATABASE "{name}" TO rewritten')
                 self._connection.execute("DETACH rewritten")
                 shutil.copymode(path, made)
+                self._close_for_loads()
                 self._connection.close()
                 made.replace(path)
             finally:
@@ -128,14 +131,31 @@ class DuckDbDatabase:
                 self._connection = self._connect()
         return [f"The file {path.name} was written anew"]
 
+    def for_loads(self) -> DuckDbDatabase:
+        """See `Database`."""
+        with self._lock:
+            if self._for_loads is None:
+                self._for_loads = DuckDbReader(self)
+            return self._for_loads
+
+    def copy_csv(self, table: str, path: Path) -> None:
+        """See `Database`: what is merged here are Parquet files."""
+        raise NotImplementedError
+
     def destination(self, staging: str) -> Destination[Any, Any]:
         """See `Database`: dlt works on cursors of this connection."""
         from pipelines.warehouse import destinations  # with dlt, which takes a second to import
 
         return destinations.duckdb(credentials=self._connection, staging_dataset_name_layout=staging)
 
+    def _close_for_loads(self) -> None:
+        if self._for_loads is not None:
+            self._for_loads.close()
+            self._for_loads = None
+
     def close(self) -> None:
         """See `Database`."""
+        self._close_for_loads()
         self._opened.close()
         self._run_lock.release()
 
@@ -150,6 +170,7 @@ class DuckDbReader(DuckDbDatabase):
     def __init__(self, opened: DuckDbDatabase | None) -> None:
         self._connection = opened._connection.cursor() if opened is not None else duckdb.connect()
         self._connection.execute("SET TimeZone = 'UTC'")
+        self._for_loads = None
         self._lock = threading.RLock()
 
     def close(self) -> None:

@@ -1,49 +1,149 @@
-"""The merges of a package whose rows are staged: which columns the tables have by now, and whose children they hold.
+"""A package into the database: each table's rows are staged and merged in one transaction, and the load is noted.
 
-Tables, keys and types come with the dlt schema; which table holds whose children, and what events do not show, are told
-by the catalogue.
+All of it goes through a connection of our own. dlt, whose import takes longer than all of this, is only needed for what
+is missing: `make_tables` is called for that. Tables, keys and types come with dlt's hints; which table holds whose
+children, and what events do not show, are told by the catalogue.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dlt.common.schema.utils import get_columns_names_with_prop
-
+from pipelines.terminal.process import raise_if_interrupted
+from pipelines.warehouse.database import Database
 from pipelines.warehouse.merge import AS_OF, PARENT, SOURCE, Contents, Merge, holder_of
+from pipelines.warehouse.rights import create_missing
 from sources.catalogue import Catalogue, Table
 
 if TYPE_CHECKING:
-    from dlt.common.schema.typing import TTableSchema
-    from dlt.destinations.sql_client import SqlClientBase
+    from dlt.common.schema.typing import TColumnSchema
 
 Stored = Mapping[str, Sequence[str]]
 """table -> the columns that it has in the database, whoever made them; without tables that are not there."""
+LOADS = ("load_id", "schema_name", "status", "inserted_at", "schema_version_hash")
+VERSIONS = ("version", "engine_version", "inserted_at", "schema_name", "version_hash", "schema")
+DLT_TABLES: Mapping[str, Sequence[str]] = {"_dlt_loads": LOADS, "_dlt_version": VERSIONS}
+"""The tables in which dlt keeps what it has loaded, and their columns."""
+
+_COLUMNS = {
+    "postgres": """
+SELECT c.relname::text, a.attname::text FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE n.nspname = %s AND c.relname = ANY (%s) AND c.relkind IN ('r', 'p') ORDER BY a.attnum""",
+    "duckdb": """
+SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = %s AND list_contains(%s, table_name)
+AND database_name = current_database() ORDER BY column_index""",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Staged:
-    """What a table's merge selects from, as SQL has it after FROM, and what its rows are."""
+class Target:
+    """Where a package goes: `schema` is the stored schema's name, `staging` the dataset in which rows are staged."""
 
-    rows: str
-    contents: Contents
+    database: Database
+    catalogue: Catalogue
+    schema: str
+    dataset: str
+    staging: str
+
+    def qualified(self, table: str) -> str:
+        """A table of the dataset, as SQL has it."""
+        return _qualified(self.dataset, table)
 
 
-def package_merges(
-    sql_client: SqlClientBase[Any],
-    tables: Collection[TTableSchema],
-    staged: Mapping[str, Staged],
-    catalogue: Catalogue,
-    schema: str,
-) -> list[list[str]]:
-    """The statements of each table's merge, to be run in one transaction; `schema` is the stored schema's name."""
-    names = [str(table["name"]) for table in tables]
-    stored = _stored_columns(sql_client, {*names, *_holders(catalogue, names)})
-    merges = [_merge_of(table, staged[str(table["name"])], sql_client, catalogue, schema, stored) for table in tables]
-    return [[*_statistics(merge), *merge.statements()] for merge in merges]
+@dataclass(frozen=True, slots=True)
+class File:
+    """A table's rows as CSV for Postgres, or Parquet for DuckDB, its columns in dlt's terms, and what the rows are."""
+
+    path: Path
+    columns: Mapping[str, TColumnSchema]
+    contents: Contents = Contents()
+
+
+MakeTables = Callable[[Target, Mapping[str, Iterable["TColumnSchema"]]], Collection[str]]
+"""Makes what is missing of tables with these columns, and of dlt's own; returns the names of the tables it made."""
+
+
+def load_files(target: Target, files: Mapping[str, File], make_tables: MakeTables) -> None:
+    """Merges the rows of some files into the tables of their names; a signal ends it between two statements.
+
+    Each table is merged in a transaction of its own. Raises the errors of dlt and of the drivers.
+    """
+    database, names = target.database.for_loads(), [*files, *_holders(target.catalogue, files)]
+    stored, made = stored_columns_of(database, target.dataset, [*names, *DLT_TABLES]), frozenset[str]()
+    if _lacks({**DLT_TABLES, **{name: list(file.columns) for name, file in files.items()}}, stored):
+        made = frozenset(make_tables(target, {name: file.columns.values() for name, file in files.items()}))
+        stored = stored_columns_of(database, target.dataset, names)
+    staged: Stored = {}
+    if database.dialect == "postgres":
+        create_missing(database, target.staging, {})
+        staged = stored_columns_of(database, target.staging, files)
+    for name, file in files.items():
+        raise_if_interrupted()
+        with database.transaction(), _staged(target, database, name, file, is_there=name in staged) as rows:
+            if database.dialect == "postgres":  # other writers may have added columns while these rows were copied
+                stored = {**stored, **stored_columns_of(database, target.dataset, [name])}
+            alone = database.dialect == "duckdb" and name in made
+            told = replace(file, contents=replace(file.contents, alone=alone))
+            merge = _merge_of(target, database, name, told, rows, stored)
+            for statement in (*_statistics(merge), *merge.statements()):
+                database.execute(statement)
+    _note_load(target, database)
+
+
+def _lacks(wanted: Mapping[str, Sequence[str]], stored: Stored) -> bool:
+    return any(not set(columns) <= set(stored.get(table, ())) for table, columns in wanted.items())
+
+
+def stored_columns_of(database: Database, dataset: str, tables: Iterable[str]) -> Stored:
+    """Those of the tables that are there, with their columns."""
+    columns: dict[str, list[str]] = {}
+    for table, column in database.execute(_COLUMNS[database.dialect], (dataset, list(tables))):
+        columns.setdefault(table, []).append(column)
+    return columns
+
+
+@contextmanager
+def _staged(target: Target, database: Database, table: str, file: File, *, is_there: bool) -> Iterator[str]:
+    """What a merge selects from, as SQL has it after FROM, within a transaction.
+
+    DuckDB reads the Parquet file itself. Postgres gets an unlogged table, which nobody else ever sees: it is gone when
+    the transaction ends. One that `is_there` is of another owner: the role may empty it, and not drop it.
+    """
+    if database.dialect == "duckdb":
+        path = str(file.path).replace("'", "''")
+        yield f"read_parquet('{path}', file_row_number = true)"
+        return
+    name = _qualified(target.staging, table)
+    if is_there:
+        database.execute(f"TRUNCATE TABLE {name}")
+    else:
+        columns = ", ".join(_quoted(column) for column in file.columns)
+        select = f"SELECT {columns} FROM {target.qualified(table)} WITH NO DATA"
+        database.execute(f"CREATE UNLOGGED TABLE {name} WITH (autovacuum_enabled = false) AS {select}")
+    database.copy_csv(name, file.path)
+    yield name
+    database.execute(f"{'TRUNCATE' if is_there else 'DROP'} TABLE {name}")
+
+
+def _note_load(target: Target, database: Database) -> None:
+    """dlt's row for a load, with the version of the united stored schema, which describes the tables."""
+    version = (
+        f"SELECT version_hash FROM {target.qualified('_dlt_version')} WHERE schema_name = %s"
+        " ORDER BY inserted_at DESC LIMIT 1"
+    )
+    database.execute(
+        f"INSERT INTO {target.qualified('_dlt_loads')} ({', '.join(LOADS)}) VALUES (%s, %s, 0, %s, ({version}))",
+        (str(time.time()), target.schema, datetime.now(UTC), target.schema),
+    )
 
 
 def _holders(catalogue: Catalogue, names: Collection[str]) -> Iterable[str]:
@@ -64,55 +164,38 @@ def _statistics(merge: Merge) -> list[str]:
     return [f"ANALYZE {merge.staging} ({columns})"]
 
 
-def _merge_of(
-    table: TTableSchema,
-    staged: Staged,
-    sql_client: SqlClientBase[Any],
-    catalogue: Catalogue,
-    schema: str,
-    stored: Stored,
-) -> Merge:
-    name = str(table["name"])
-    known = catalogue.tables.get(name) or Table(name, ())
-    columns = tuple(get_columns_names_with_prop(table, "name"))
+def _merge_of(target: Target, database: Database, name: str, file: File, rows: str, stored: Stored) -> Merge:
+    known = target.catalogue.tables.get(name) or Table(name, ())
+    others = [column for column in stored[name] if column not in file.columns and column not in dict(known.kept)]
     return Merge(
-        target=sql_client.make_qualified_table_name(name),
-        staging=staged.rows,
-        columns=columns,
-        key=tuple(get_columns_names_with_prop(table, "primary_key")),
-        arrival="ctid" if sql_client.capabilities.sqlglot_dialect == "postgres" else "file_row_number",
-        holder=holder_of(catalogue, name, stored.__contains__, sql_client.make_qualified_table_name),
+        target=target.qualified(name),
+        staging=rows,
+        columns=tuple(file.columns),
+        key=tuple(column for column, hint in file.columns.items() if hint.get("primary_key")),
+        arrival="ctid" if database.dialect == "postgres" else "file_row_number",
+        holder=holder_of(target.catalogue, name, stored.__contains__, target.qualified),
         unseen=known.shown_on_request,
-        others=_added_since(
-            sql_client, schema, name, [one for one in stored[name] if one not in (*columns, *dict(known.kept))]
-        ),
+        others=_added_since(target, database, name, others),
         kept=tuple(dict(known.kept)),
         remade=known.chosen_id,
         witness=known.witness,
-        contents=staged.contents,
+        contents=file.contents,
     )
 
 
-def _stored_columns(sql_client: SqlClientBase[Any], tables: Collection[str]) -> Stored:
-    places = ", ".join(["%s"] * len(tables))
-    found = sql_client.execute_sql(
-        "SELECT table_name, column_name FROM information_schema.columns"
-        f" WHERE table_schema = %s AND table_name IN ({places})",
-        sql_client.dataset_name,
-        *sorted(tables),
-    )
-    columns: dict[str, list[str]] = {}
-    for table, column in found or []:
-        columns.setdefault(str(table), []).append(str(column))
-    return columns
-
-
-def _added_since(sql_client: SqlClientBase[Any], schema: str, table: str, more: Sequence[str]) -> tuple[str, ...]:
+def _added_since(target: Target, database: Database, table: str, more: Sequence[str]) -> tuple[str, ...]:
     """Those of more columns that another writer has added since this package began; not those that a user has."""
     if not more:
         return ()
-    versions = sql_client.make_qualified_table_name("_dlt_version")
-    newest = f"SELECT schema FROM {versions} WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1"
-    found = sql_client.execute_sql(newest, schema)
+    newest = "SELECT schema FROM {} WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1"
+    found = database.execute(newest.format(target.qualified("_dlt_version")), (target.schema,))
     known = json.loads(found[0][0])["tables"].get(table, {}).get("columns", {}) if found else {}
     return tuple(name for name in more if name in known)
+
+
+def _qualified(schema: str, table: str) -> str:
+    return f"{_quoted(schema)}.{_quoted(table)}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

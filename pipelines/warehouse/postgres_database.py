@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _OWNED = """
 SELECT c.relname::text FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = ANY (%s) AND pg_has_role(c.relowner, 'USAGE')"""
+COPIED = 2**18  # bytes of a file that are sent at once
 VACUUM_PATIENCE = 60.0  # seconds for each table's lock
 
 _REFUSED_PARAMETER = re.compile("unsupported startup parameter|command-line options")
@@ -70,6 +72,7 @@ class PostgresDatabase:
         self._is_in_transaction = False
         self._run_lock = RunLock(partial(connect, conninfo))
         self._loaders: Connections | None = None
+        self._for_loads: PostgresDatabase | None = None
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """See `Database`. Outside a transaction, a statement whose connection was lost is repeated once."""
@@ -139,6 +142,22 @@ class PostgresDatabase:
             done.append(f"The role does not own {', '.join(others)}: its owner has to run {vacuum}")
         return done
 
+    def for_loads(self) -> PostgresDatabase:
+        """See `Database`."""
+        if self._for_loads is None:
+            self._for_loads = PostgresDatabase(self._conninfo)
+        return self._for_loads
+
+    def copy_csv(self, table: str, path: Path) -> None:
+        """See `Database`."""
+        with path.open("rb") as file:
+            columns = file.readline().decode("utf-8").strip()  # quoted
+            file.seek(0)
+            statement = f"COPY {table} ({columns}) FROM STDIN WITH (FORMAT csv, HEADER, NULL '', ENCODING 'UTF8')"
+            with self._connection.cursor().copy(cast("Any", statement)) as copy:
+                while data := file.read(COPIED):
+                    copy.write(data)
+
     def destination(self, staging: str) -> Destination[Any, Any]:
         """See `Database`."""
         from pipelines.warehouse import destinations  # with dlt, which takes a second to import
@@ -154,6 +173,8 @@ class PostgresDatabase:
 
     def close(self) -> None:
         """See `Database`: the locks are free before this returns."""
+        if self._for_loads is not None:
+            self._for_loads.close()
         if self._loaders is not None:
             self._loaders.close()
         self._run_lock.close()

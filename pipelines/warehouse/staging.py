@@ -1,4 +1,4 @@
-"""The tables in which packages are staged: gone when a run ends, and those of killed runs when the next one begins.
+"""The schemas in which packages are staged, and what other versions have left there, which the next run removes.
 
 They hold copies of customers' data, and clients such as Metabase show them beside the real tables. Their schemas stay:
 a role may be allowed to use one and not to make it. Knows no provider.

@@ -11,7 +11,8 @@ from dlt.common.destination.exceptions import DestinationException
 from dlt.common.schema.typing import TColumnSchema
 
 from pipelines.loading.dlt_configuration import own_configuration
-from pipelines.loading.dlt_load import Target, open_client, schema_of
+from pipelines.loading.dlt_load import open_client, schema_of
+from pipelines.warehouse.package_merge import Target
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import database_error_of, state_of
 from pipelines.warehouse.verdict import RACES, verdict_of
@@ -35,7 +36,7 @@ def change(
     changed the tables at the same time, so that the schema has to be read again. Raises what the database refuses.
     """
     staging = f"{dataset}_staging"  # dlt asks for one; nothing is staged there
-    target = Target(database.destination(staging), columns.catalogue, name, dataset, staging)
+    target = Target(database, columns.catalogue, name, dataset, staging)
     wanted: dict[str, list[TColumnSchema]] = {}
     for table, added in needed.items():
         variants = {column: _variant(column) for column in added if VARIANT_MARK in column}

@@ -1,4 +1,4 @@
-"""The parts of dlt that `warehouse.destinations` and `loading.dlt_load` build on, beyond its documented interface.
+"""The parts of dlt that `warehouse.destinations`, `warehouse.package_merge` and `loading.dlt_load` build on, beyond its documented interface.
 
 When an upgrade of dlt fails here, read dlt's changes of the named part, adapt the project, and move the pin in
 pyproject.toml: the tests of the merge, not these, say whether it still works.
@@ -7,20 +7,23 @@ pyproject.toml: the tests of the merge, not these, say whether it still works.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from importlib.metadata import requires, version
 from typing import Any
 
 import pytest
 from dlt.common.destination import Destination
 from dlt.common.destination.client import DestinationClientDwhConfiguration
+from dlt.common.schema.utils import loads_table, version_table
 from dlt.destinations import duckdb, postgres
 from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.impl.postgres.postgres import PostgresClient
 from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
-from dlt.destinations.job_client_impl import SqlJobClientBase, SqlJobClientWithStagingDataset
+from dlt.destinations.job_client_impl import SqlJobClientBase
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from pipelines.warehouse.package_merge import DLT_TABLES, LOADS, VERSIONS
 from pipelines.warehouse.postgres.connections import SharingSqlClient
 
 
@@ -36,7 +39,6 @@ def test_installed_dlt_is_the_minor_that_the_hooks_were_read_in() -> None:
     ("owner", "name", "parameters"),
     [
         (SqlJobClientBase, "_get_constraints_sql", ["self", "table_name", "new_columns", "generate_alter"]),
-        (SqlJobClientBase, "_make_create_table", ["self", "qualified_name", "table"]),
         (SqlJobClientBase, "_get_table_post_update_sql", ["self", "partial_table"]),
         (SqlJobClientBase, "_build_schema_update_sql", ["self", "storage_tables"]),
         (SqlJobClientBase, "_update_schema_in_storage", ["self", "schema"]),
@@ -44,15 +46,19 @@ def test_installed_dlt_is_the_minor_that_the_hooks_were_read_in() -> None:
         (SqlJobClientBase, "get_stored_schema", ["self", "schema_name"]),
         (SqlJobClientBase, "_commit_schema_update", ["self", "schema", "schema_str"]),
         (SqlJobClientBase, "update_stored_schema", ["self", "only_tables", "expected_update", "force"]),
-        (SqlJobClientBase, "complete_load", ["self", "load_id"]),
         (SqlJobClientBase, "initialize_storage", ["self", "truncate_tables"]),
         (SqlJobClientBase, "is_storage_initialized", ["self"]),
-        (SqlJobClientWithStagingDataset, "with_staging_dataset", ["self"]),
         (DestinationClientDwhConfiguration, "_bind_dataset_name", ["self", "dataset_name", "default_schema_name"]),
     ],
 )
 def test_hook_is_where_it_was(owner: type, name: str, parameters: list[str]) -> None:
     assert list(inspect.signature(getattr(owner, name)).parameters) == parameters
+
+
+@pytest.mark.parametrize(("made", "columns"), [(loads_table(), LOADS), (version_table(), VERSIONS)])
+def test_dlts_own_tables_have_the_columns_that_we_fill_and_read(made: Any, columns: Sequence[str]) -> None:
+    assert set(columns) == made["columns"].keys()
+    assert made["name"] in DLT_TABLES
 
 
 @pytest.mark.parametrize(("factory", "client"), [(postgres, PostgresClient), (duckdb, DuckDbClient)])

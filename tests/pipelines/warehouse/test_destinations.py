@@ -14,10 +14,10 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from pipelines.configuration.settings import Settings
-from pipelines.loading.dlt_load import File, Target, load_files
-from pipelines.loading.loader import contents_of, write_csv, write_parquet
+from pipelines.loading.loader import contents_of, make_tables, write_csv, write_parquet
 from pipelines.loading.session import open_database
 from pipelines.warehouse.database import Database
+from pipelines.warehouse.package_merge import File, Target, load_files
 from sources.stripe_api.catalogue import CATALOGUE
 
 UTC_MICROSECONDS = pa.timestamp("us", "UTC")
@@ -76,7 +76,7 @@ def load(database: Database, folder: Path, tables: dict[str, pa.Table], extra: d
         else:
             write_parquet(data, folder / name, columns)
     staging = "stripe_staging"
-    load_files(Target(database.destination(staging), CATALOGUE, "stripe", "stripe", staging), files)
+    load_files(Target(database, CATALOGUE, "stripe", "stripe", staging), files, make_tables)
 
 
 def stored_schema(database: Database) -> dict[str, Any]:

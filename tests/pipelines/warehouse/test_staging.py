@@ -101,7 +101,8 @@ def test_a_run_that_fails_leaves_none_either(mirror: Mirror) -> None:
         with mirror.session("stripe_sync") as session:
             row = {"id": "cus_1", "object": "customer", "_account_id": session.account_id, "_source": "list"}
             session.store(session.tables_of({"customers": [{**row, "_as_of": int(mirror.sim.clock.time())}]}))
-            assert mirror.destination.kind == "duckdb" or mirror.destination.tables("stripe_staging") == {"customers"}
+            # gone with the package's transaction; a DuckDB file cannot be opened twice
+            assert mirror.destination.kind == "duckdb" or mirror.destination.tables("stripe_staging") == set()
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
