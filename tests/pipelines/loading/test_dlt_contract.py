@@ -1,4 +1,4 @@
-"""The parts of dlt that `warehouse.destinations`, `warehouse.package_merge` and `loading.dlt_load` build on, beyond its documented interface.
+"""The parts of dlt that `warehouse` and `loading.dlt_load` build on, beyond its documented interface.
 
 When an upgrade of dlt fails here, read dlt's changes of the named part, adapt the project, and move the pin in
 pyproject.toml: the tests of the merge, not these, say whether it still works.
