@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
 from pipelines.loading.working_folders import working_folder
-from pipelines.terminal.process import raise_if_interrupted
+from pipelines.terminal.process import interrupts_held, raise_if_interrupted
 from pipelines.warehouse.database import Database, has_table
 from pipelines.warehouse.merge import ACCOUNT, PARENT, SET_MARKER, SOURCE, SYNCED_AT, Contents
 from pipelines.warehouse.package_merge import File, Target, load_files
@@ -163,7 +163,7 @@ class Loader:
         """
         self._database.check_lock()
         try:
-            with working_folder() as folder:
+            with interrupts_held(), working_folder() as folder:
                 drop_idle_markers(tables, self._database, self._dataset)
                 schemas = {name: table.schema for name, table in tables.items()}
                 try:
@@ -173,7 +173,7 @@ class Loader:
                         tables |= {name: self._read(folder, name, schema) for name, schema in schemas.items()}
                     raise
             pa.default_memory_pool().release_unused()  # it keeps what the package took, and the next one takes more
-            raise_if_interrupted()  # one that was lost: in a finalizer, or while dlt gave the handlers back
+            raise_if_interrupted()  # one that came while signals were held
         except ConnectorError:
             raise
         except Exception as error:

@@ -40,6 +40,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.phase: Literal["starting", "running", "ended"] = "starting"
         self.code = INTERRUPTED
+        self.is_held = False  # a signal is remembered, and nothing is raised
         self._first: float | None = None  # when the first signal was seen
         self._arrived, self._arriving = os.pipe()
         for descriptor in (self._arrived, self._arriving):
@@ -79,7 +80,7 @@ class Interrupts:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Ends a process that has not begun; raises KeyboardInterrupt in one that runs; ends it hard the next time."""
-        if self.note() and self.phase == "running":
+        if self.note() and self.phase == "running" and not self.is_held:
             raise KeyboardInterrupt
 
     def note(self) -> bool:
@@ -110,6 +111,23 @@ def raise_if_interrupted() -> None:
         return
     if handler.phase == "running" and handler.has_arrived:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Within, a signal waits for the next `raise_if_interrupted`: some calls of DuckDB abort the process on exceptions.
+
+    A second signal ends the process hard, as elsewhere. In other threads than the main one it does nothing.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if not isinstance(handler, Interrupts) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before, handler.is_held = handler.is_held, True
+    try:
+        yield
+    finally:
+        handler.is_held = before
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.terminal.process import NOT_BEGUN
+from pipelines.terminal.process import NOT_BEGUN, interruptible, interrupts_held, raise_if_interrupted
 from tests.pipelines.mirror import Mirror
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for a process's state")
@@ -52,6 +52,14 @@ def test_a_signal_at_any_instant_ends_a_run_with_a_sentence_and_130(
     mirror.sync(*NAMES)
     assert mirror.check(*NAMES).findings == []
     assert mirror.differences(NAMES) == []
+
+
+def test_a_signal_that_is_held_is_raised_afterwards() -> None:
+    with interruptible():
+        with interrupts_held():
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            raise_if_interrupted()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
