@@ -2,9 +2,9 @@
 
 What an event tells of is applied in each run. Once a day, the lists are read that have no events, those of each parent,
 all drafts, and the active subscriptions, whose billing periods move without one; once a week everything is, which finds
-deletions. Where the log
-of events cannot be read, or does not reach back to where it was left, each run goes by the lists. When each was last
-done, the rows of `sync_runs` tell, by this machine's clock.
+deletions. Where the log of events cannot be read, each run goes by the lists. Where it does not reach back to where it
+was left, events are followed from now on, and runs go by the lists too until one has read what changes
+(`resync_since`). When each was last done, the rows of `sync_runs` tell, by this machine's clock.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from pipelines.configuration.orb_settings import OrbSettings
 from pipelines.loading.run import Order
@@ -70,8 +70,10 @@ class OrbSync:
         self._session, self._settings, self._warn = session, settings, warn
         self._resources = loaded_resources(session, names)
         self._state = SyncState(session)
+        self._is_of_all = not names
         self._events: Report | None = None
         self._has_log = True
+        self._resync_since: datetime | None = None
 
     def due(self) -> What:
         """What has to be read now, by when the syncs before have read the same."""
@@ -85,8 +87,9 @@ class OrbSync:
         lists, stopped = None, None
         try:
             self._apply_events()
-            if what != "new" or self._events is None:
-                lists = self._read_lists(what, has_events=self._events is not None)
+            is_told = self._events is not None and self._resync_since is None
+            if what != "new" or not is_told:
+                lists = self._read_lists(what, has_events=is_told)
                 stopped = lists.stopped
         except BudgetSpent as spent:
             stopped = str(spent)
@@ -103,7 +106,9 @@ class OrbSync:
     def _apply_events(self) -> None:
         """Applies the events since the last run, as far as that can be done, and notes what came of it."""
         session = self._session
-        position = self._position()
+        account = session.state.read_account()
+        self._resync_since = account.resync_since
+        position = self._position(account.events_position)
         if position is None:
             return
         passing = EventsPass(
@@ -127,16 +132,29 @@ class OrbSync:
                     f"Orb's log shows no event from before {since:%Y-%m-%d %H:%M} UTC, so that events may be missing in"
                     " it. This run goes by the lists."
                 )
+                self._begin_resync(position)
                 return
             self._events = passing.report
             session.now = passing.run(position)
-        except (EventsGap, NoEvents) as error:
+        except EventsGap as gap:
+            self._warn(str(gap))
+            self._events = None
+            self._begin_resync(position)
+        except NoEvents as error:
             self._warn(str(error))
-            self._events, self._has_log = None, not isinstance(error, NoEvents)
+            self._events, self._has_log = None, False
+            # kept, because the lists move on: a log that can be read again is read from here
+            session.save(account={"events_status": "skipped", "events_position": position.to_json()})
 
-    def _position(self) -> Position | None:
+    def _begin_resync(self, position: Position) -> None:
+        """Has events followed from now on, and keeps that the lists have to tell what came before."""
+        began = self._session.clock()
+        self._resync_since = datetime.fromtimestamp(began, UTC)
+        again = replace(position, begin=began, covered=())
+        self._session.save(account={"resync_since": self._resync_since, "events_position": again.to_json()})
+
+    def _position(self, saved: Mapping[str, Any] | None) -> Position | None:
         """The saved position; after a load, the moment since which all of it is right; None where nothing is."""
-        saved = self._session.state.read_account().events_position
         if saved is not None:
             return Position.from_json(saved)
         ends = [one.window_end for one in self._state.resources.values() if one.window_end is not None]
@@ -156,6 +174,7 @@ class OrbSync:
 
     def _read_lists(self, what: What, *, has_events: bool) -> Loaded:
         resources = [one for one in self._resources if what != "new" or one.created != "none"]
+        began: float | None = None
         if what == "changes":
             if has_events:
                 told = [one for one in resources if one.created == "none" or one.name in ACTIVE]
@@ -163,9 +182,11 @@ class OrbSync:
                     replace(one, passes=(ACTIVE.get(one.name, ()),)) if one.name in ACTIVE else one for one in told
                 ]
             if not self._was_cut(what):  # else it goes on with the windows that are open
+                began = self._session.clock()
                 self._reopen(resources)
         refresh = self._refresh(resources) if what == "everything" else None
         if refresh is not None:
+            began = refresh.began
             resources = [one for one in resources if one.name not in refresh.done]
         session, command = self._session, _command(what)
         asked = {"resources": [one.name for one in resources], "reads": what}
@@ -175,7 +196,14 @@ class OrbSync:
         loaded = load_lists(session, order, state, refresh)
         if refresh is not None and loaded.stopped is None and loaded.outcome.error is None:
             session.save(account={"full_refresh": ""})
+        if loaded.stopped is None and loaded.outcome.error is None and not loaded.outcome.failed and self._is_of_all:
+            self._end_resync(began)
         return loaded
+
+    def _end_resync(self, began: float | None) -> None:
+        """After all lists that are due were read. `began` is when; None: an earlier run had read a part of them."""
+        if self._resync_since is not None and began is not None and began >= self._resync_since.timestamp():
+            self._session.save(account={"resync_since": None})
 
     def _refresh(self, resources: Sequence[Resource]) -> Refresh:
         """Forgets what has been read of the lists, unless a refresh of them was begun and not ended: it goes on.

@@ -190,6 +190,50 @@ def test_a_log_that_no_longer_reaches_back_is_not_relied_on(orb_mirrored: Made) 
     assert synced.lists is not None
 
 
+def test_what_a_log_did_not_tell_is_read_by_the_next_lists_although_the_log_reaches_back_again(
+    orb_mirrored: Made,
+) -> None:
+    mirror = orb_mirrored(customers=6)
+    account = mirror.sim.account
+    mirror.load()
+    mirror.pass_time(3_600)
+    plan = account.objects("plans")[0]["id"]
+    account.update("plans", plan, {"name": "Unheard of"}, "plan.edited")
+    mirror.pass_time(3_600)
+    assert mirror.sync().events is None
+    assert mirror.destination.value("select resync_since is not null from orb.sync_accounts")
+    mirror.pass_time(3_600)
+    account.update("customers", account.objects("customers")[0]["id"], {"name": "Heard of"}, "customer.edited")
+    mirror.pass_time(60)
+    synced = mirror.sync("new")  # the log reaches back now
+    assert synced.events is not None
+    assert synced.lists is not None  # what is new, too: events may not have told of it
+    assert mirror.differences() == [f"plans ({plan!r},) differs in name"]
+    mirror.sync("changes")
+    assert mirror.differences() == []
+    assert mirror.destination.value("select resync_since is null from orb.sync_accounts")
+    assert mirror.sync("new").lists is None
+
+
+def test_a_log_that_can_be_read_again_is_read_from_where_lists_were_all_there_was(orb_mirrored: Made) -> None:
+    mirror = orb_mirrored(customers=6)
+    account = mirror.sim.account
+    account.update("customers", account.objects("customers")[0]["id"], {}, "customer.edited")
+    mirror.pass_time(3_600)
+    mirror.load()
+    mirror.sim.api.lacks.add("webhook_events")
+    plan = account.objects("plans")[0]["id"]
+    account.update("plans", plan, {"name": "Late"}, "plan.edited")
+    mirror.pass_time(3_600)
+    assert mirror.sync("new").events is None
+    mirror.sim.api.lacks.clear()
+    synced = mirror.sync("new")
+    assert synced.events is not None
+    assert synced.events.applied
+    assert mirror.differences() == []
+    assert mirror.destination.value("select events_status from orb.sync_accounts") == "complete"
+
+
 def test_days_of_an_account_end_equal_each_night_that_reads_everything(orb_mirrored: Made) -> None:
     mirror = orb_mirrored(customers=20)
     account, chance = mirror.sim.account, random.Random(3)
