@@ -58,7 +58,7 @@ def _parser(prog: str = "stripe_report.py") -> argparse.ArgumentParser:
 
 
 def _report(options: argparse.Namespace) -> Report:
-    from pipelines.loading.session import open_database
+    from pipelines.loading.session import open_existing
     from pipelines.models.build import Build
     from pipelines.models.report.answers import Reader
 
@@ -67,7 +67,7 @@ def _report(options: argparse.Namespace) -> Report:
         from pipelines.models.report.page import require_charts
 
         require_charts()
-    database = open_database(settings)
+    database = open_existing(settings)
     try:
         built = Build(database, settings.dataset).run(full=options.full)
         if options.build:
@@ -87,7 +87,7 @@ def _show(answers: list[Answers], options: argparse.Namespace) -> None:
     from pipelines.models.report.screen import screen
 
     if not answers:
-        say("There are no subscriptions and no payments yet. Load them with pipelines/stripe_full.py first.")
+        say("There are no subscriptions and no payments yet. Load them with `stripe-elt full` first.")
     elif not options.json:
         print("\n\n".join(screen(one) for one in answers))
     if options.html is not None:

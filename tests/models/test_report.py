@@ -203,6 +203,13 @@ def test_nothing_at_all_is_said(tmp_path: Path) -> None:
     assert "There are no subscriptions and no payments yet." in ended.stderr
 
 
+def test_a_report_of_no_file_makes_none(tmp_path: Path) -> None:
+    ended = report(Database("duckdb", str(tmp_path / "data.duckdb")), cwd=tmp_path)
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert "There are no subscriptions and no payments yet. Load them with `stripe-elt full` first." in ended.stderr
+    assert not (tmp_path / "data.duckdb").exists()
+
+
 def test_without_the_library_the_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     with pytest.raises(BadConfiguration, match=re.escape("pip install 'stripe-elt[report]'")):
