@@ -95,8 +95,10 @@ def test_follow_merges_the_events_of_the_log(run: Callable[..., Any], sim: OrbSi
     expected = {(one["id"], one["name"]) for one in sim.account.objects("customers")}
     assert set(stored.query("select id, name from orb.customers")) == expected
     before = stored.value("select count(*) from orb.orb_webhook_events")
-    assert run("follow", "--once").returncode == 0
+    assert run("follow", "--once", "--since", str(begin)).returncode == 0
     assert stored.value("select count(*) from orb.orb_webhook_events") == before
+    assert run("follow", "--once").returncode == 0  # from the newest event of the ledger, less an overlap
+    assert stored.value("select max(attempts) from orb.orb_webhook_events") == 1
 
 
 def test_only_orbs_secret_serves_orb_at_both_paths(
