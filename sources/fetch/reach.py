@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sources.errors import BadConfiguration
 from sources.fetch.http.api_name import ApiName
@@ -78,6 +78,21 @@ class Reach:
             raise BadConfiguration(
                 f"A live key is never sent over plain http to another machine. Set {setting} to an https URL."
             )
+
+
+def reach_of(settings: Any) -> dict[str, Any]:
+    """The fields of a `Reach`, but for the key, by the settings (`pipelines.configuration.settings.CommonSettings`)."""
+    own = (
+        "api_base",
+        "max_retries",
+        "initial_retry_delay",
+        "max_retry_delay",
+        "connect_timeout",
+        "read_timeout",
+        "request_deadline",
+        "max_clock_skew",
+    )
+    return {name: getattr(settings, name) for name in own} | {"connections": settings.workers}
 
 
 def is_header(value: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sources.fetch.reach import reach_of
 from sources.orb_api.catalogue import CATALOGUE
 from sources.orb_api.client.client import Client, limiter_of, read_account
 from sources.orb_api.client.settings import ClientSettings
@@ -21,18 +22,7 @@ def open_client(settings: Any) -> Client:
 
     Raises `BadConfiguration` without a usable key.
     """
-    client_settings = ClientSettings(
-        api_key=settings.orb_api_key or "",
-        api_base=settings.api_base,
-        max_retries=settings.max_retries,
-        initial_retry_delay=settings.initial_retry_delay,
-        max_retry_delay=settings.max_retry_delay,
-        connect_timeout=settings.connect_timeout,
-        read_timeout=settings.read_timeout,
-        request_deadline=settings.request_deadline,
-        max_clock_skew=settings.max_clock_skew,
-        connections=settings.workers,
-    )
+    client_settings = ClientSettings(api_key=settings.orb_api_key or "", **reach_of(settings))
     return Client(client_settings, limiter_of(settings.account_rate))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sources.errors import BadConfiguration
+from sources.fetch.reach import reach_of
 from sources.provider import Provider
 from sources.stripe_api.catalogue import CATALOGUE
 from sources.stripe_api.catalogue.fields import api_version
@@ -32,18 +33,10 @@ def open_client(settings: Any) -> Client:
         )
     client_settings = ClientSettings(
         api_key=settings.stripe_secret_key,
-        api_base=settings.api_base,
         stripe_version=settings.stripe_version,
         stripe_account=settings.stripe_account,
         stripe_context=settings.stripe_context,
-        max_retries=settings.max_retries,
-        initial_retry_delay=settings.initial_retry_delay,
-        max_retry_delay=settings.max_retry_delay,
-        connect_timeout=settings.connect_timeout,
-        read_timeout=settings.read_timeout,
-        request_deadline=settings.request_deadline,
-        max_clock_skew=settings.max_clock_skew,
-        connections=settings.workers,
+        **reach_of(settings),
     )
     return Client(client_settings, limiter_of(settings.account_rate, settings.endpoint_rate))
 

@@ -29,7 +29,7 @@ from sources.privacy import Privacy
 from sources.privacy_rules import SALT, privacy_of
 from sources.privacy_rules import SECTION as SECTION_OF_PRIVACY
 from sources.stripe_api.catalogue import CATALOGUE, select
-from sources.stripe_api.client.account import is_live, limiter_of
+from sources.stripe_api.client.account import limiter_of
 from sources.stripe_api.client.settings import ClientSettings
 from sources.stripe_api.reading import Range, SourceRuns, read
 
@@ -115,7 +115,7 @@ def stripe_source(
         max_clock_skew=max_clock_skew,
         connections=workers,
     )
-    rate = (live_rate if is_live(key) else sandbox_rate) * rate_limit_share
+    rate = (live_rate if settings.is_live else sandbox_rate) * rate_limit_share
     chosen = Range(_seconds(since) or 0, _seconds(until), full_refresh)
     runs = SourceRuns(settings, limiter_of(rate, endpoint_rate), account_id, workers, chosen, _privacy())
     columns = Columns(CATALOGUE)

@@ -14,11 +14,6 @@ from sources.stripe_api.client.client import Client
 PATIENCE = 30.0  # seconds for a host that does not answer the very first request: its address is likely to be wrong
 
 
-def is_live(api_key: str) -> bool:
-    """Whether a key is a live one: `sk_live_…` or `rk_live_…`."""
-    return "_live_" in api_key
-
-
 def limiter_of(account_rate: float, endpoint_rate: float) -> Limiter:
     """A limiter for rates in requests a second, infinite for none; endpoints that have less keep to that."""
     if math.isinf(endpoint_rate):

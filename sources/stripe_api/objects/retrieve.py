@@ -6,23 +6,17 @@ never costs more requests than reading singly. Knows Stripe and rows, no databas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 
 from sources.changes import ObjectRef, Retrieved
 from sources.columns.conversion_counts import ConversionCounts
-from sources.errors import (
-    BrokenPage,
-    ConnectorError,
-    ObjectMissing,
-    RequestRefused,
-    RetryLater,
-    SkipResource,
-)
-from sources.fetch.http.client import request
-from sources.fetch.limiter import BudgetSpent
+from sources.errors import BrokenPage, RequestRefused, SkipResource
+from sources.fetch.http.retrieval import retrieve_each, retrieve_single
 from sources.fetch.pager import Step
-from sources.fetch.values import Object, Page
+from sources.fetch.values import Answer, Object, Page, Request
 from sources.fetch.window_pager import created_of
 from sources.rows import Stamp
 from sources.stripe_api.catalogue import RESOURCES, TABLES, Params, Resource
@@ -32,7 +26,6 @@ from sources.stripe_api.objects.rows import explode
 from sources.stripe_api.paging.completion import Completion
 from sources.stripe_api.paging.conventions import created_params, expansions, list_params
 
-BATCH = 200
 SPARSE_PAGES = 2  # pages in a row that held only one of the objects, after which reading singly is as cheap
 
 
@@ -62,7 +55,8 @@ def retrieve(
                     listed += [one.ref for one in batch]
                     yield batch
                 left = [one for one in left if one not in set(listed)]
-            yield from _singly(client, left, account_id, threads, entries)
+            one_of = partial(retrieve_one, client, account_id=account_id, entries=entries)
+            yield from retrieve_each(one_of, left, threads)
 
 
 def retrieve_one(client: Client, ref: ObjectRef, account_id: str, entries: ConversionCounts | None = None) -> Retrieved:
@@ -71,32 +65,24 @@ def retrieve_one(client: Client, ref: ObjectRef, account_id: str, entries: Conve
     Raises what stops a run.
     """
     table = TABLES[ref.table]
-    if table.retrieve is None:
-        return Retrieved(ref, "unreadable", why="Stripe cannot read it by its id")
-    try:
-        asked = request(table.retrieve, (), ref.fields(table.key))
-    except KeyError:
-        return Retrieved(ref, "unreadable", why="it can be read only below its parent, which is not known")
     expand: Params = tuple((name, value.removeprefix("data.")) for name, value in expansions(ref.table, TABLES))
-    try:
+
+    def read(asked: Request) -> Answer:
         answer = client.object(asked.path, expand, endpoint=asked.endpoint)
         page = Page([answer.object], False, None, answer.as_of, answer.requests, 0, answer.request_id)
         completed(client, ref.table, page)
-    except ObjectMissing:
-        stamp = Stamp(account_id, ref.at, "retrieve")
-        return Retrieved(ref, "gone", gone(ref.table, ref.fields(table.key), stamp, ref.parent_id))
-    except (SkipResource, RequestRefused) as error:
-        return Retrieved(ref, "unreadable", why=str(error))
-    except RetryLater as error:
-        return Retrieved(ref, "failed", why=str(error))
-    stamp = Stamp(account_id, answer.as_of, "retrieve")
-    is_gone = answer.object.get("deleted") is True
-    shown = dict(answer.object)
-    try:
-        rows = explode(ref.table, [answer.object], stamp, parent_id=ref.parent_id, entries=entries)
-    except BrokenPage as error:
-        return Retrieved(ref, "broken", why=str(error))
-    return Retrieved(ref, "gone" if is_gone else "read", rows, shown)
+        return answer
+
+    found = retrieve_single(
+        ref,
+        table,
+        account_id,
+        "Stripe",
+        read=read,
+        rows_of=lambda one, stamp: explode(ref.table, [one], stamp, parent_id=ref.parent_id, entries=entries),
+        gone=lambda stamp: gone(ref.table, ref.fields(table.key), stamp, ref.parent_id),
+    )
+    return replace(found, state="gone") if found.object and found.object.get("deleted") is True else found
 
 
 def newest_page(client: Client, resource: Resource, chosen: Params, since: int, until: int) -> Page:
@@ -178,36 +164,3 @@ def _is_below(one: ObjectRef, last: int | None, newest: int) -> bool:
     A second with more objects than a page holds is not gone through: what is missing of it is read singly.
     """
     return last is not None and (one.created or 0) <= last and (one.created or 0) < newest
-
-
-def _singly(
-    client: Client,
-    refs: Sequence[ObjectRef],
-    account_id: str,
-    threads: ThreadPoolExecutor,
-    entries: ConversionCounts | None,
-) -> Iterator[list[Retrieved]]:
-    for start in range(0, len(refs), BATCH):
-        found: list[Retrieved] = []
-        stopped: ConnectorError | None = None
-        for outcome in threads.map(_outcome(client, account_id, entries), refs[start : start + BATCH]):
-            if isinstance(outcome, Retrieved):
-                found.append(outcome)
-            else:
-                stopped = stopped or outcome
-        if found:
-            yield found
-        if stopped is not None:
-            raise stopped
-
-
-def _outcome(
-    client: Client, account_id: str, entries: ConversionCounts | None
-) -> Callable[[ObjectRef], Retrieved | ConnectorError]:
-    def read(one: ObjectRef) -> Retrieved | ConnectorError:
-        try:
-            return retrieve_one(client, one, account_id, entries)
-        except (BudgetSpent, ConnectorError) as error:
-            return error
-
-    return read

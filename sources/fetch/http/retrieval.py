@@ -1,0 +1,73 @@
+"""Retrieving single objects: what each answer says of its object. Knows no provider, no column and no database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from sources.catalogue import Table
+from sources.changes import ObjectRef, Retrieved
+from sources.errors import BrokenPage, ConnectorError, ObjectMissing, RequestRefused, RetryLater, SkipResource
+from sources.fetch.http.client import request
+from sources.fetch.values import Answer, Object, Request
+from sources.rows import Row, Stamp
+
+BATCH = 200
+
+
+def retrieve_single(
+    ref: ObjectRef,
+    table: Table,
+    account_id: str,
+    provider: str,
+    *,
+    read: Callable[[Request], Answer],
+    rows_of: Callable[[Object, Stamp], dict[str, list[Row]]],
+    gone: Callable[[Stamp], dict[str, list[Row]]],
+) -> Retrieved:
+    """Reads a single object of a table. `provider` is the name that people know.
+
+    The rows' `_as_of` is that of the answer; of an object that is gone, the second since which it was needed. Raises
+    what stops a run.
+    """
+    if table.retrieve is None:
+        return Retrieved(ref, "unreadable", why=f"{provider} cannot read it by its id")
+    try:
+        asked = request(table.retrieve, (), ref.fields(table.key))
+    except KeyError:
+        return Retrieved(ref, "unreadable", why="it can be read only below its parent, which is not known")
+    try:
+        answer = read(asked)
+    except ObjectMissing:
+        return Retrieved(ref, "gone", gone(Stamp(account_id, ref.at, "retrieve")))
+    except (SkipResource, RequestRefused) as error:
+        return Retrieved(ref, "unreadable", why=str(error))
+    except RetryLater as error:
+        return Retrieved(ref, "failed", why=str(error))
+    shown = dict(answer.object)
+    try:
+        rows = rows_of(answer.object, Stamp(account_id, answer.as_of, "retrieve"))
+    except BrokenPage as error:
+        return Retrieved(ref, "broken", why=str(error))
+    return Retrieved(ref, "read", rows, shown)
+
+
+def retrieve_each(
+    retrieve_one: Callable[[ObjectRef], Retrieved], refs: Sequence[ObjectRef], threads: ThreadPoolExecutor
+) -> Iterator[list[Retrieved]]:
+    """Reads objects in batches. Raises what stops a run after the objects that were read before it."""
+    for start in range(0, len(refs), BATCH):
+        outcomes = list(threads.map(partial(_outcome, retrieve_one), refs[start : start + BATCH]))
+        if found := [one for one in outcomes if isinstance(one, Retrieved)]:
+            yield found
+        for stopped in outcomes:
+            if isinstance(stopped, ConnectorError):
+                raise stopped
+
+
+def _outcome(retrieve_one: Callable[[ObjectRef], Retrieved], ref: ObjectRef) -> Retrieved | ConnectorError:
+    try:
+        return retrieve_one(ref)
+    except ConnectorError as error:
+        return error
