@@ -23,6 +23,7 @@ from pipelines.sync.settings import SyncSettings
 from pipelines.sync.sync import Sync, SyncOutcome
 from simulator import Simulator
 from sources.stripe_api.catalogue import select
+from sources.stripe_api.provider import STRIPE
 
 START = 1_760_000_000
 HOUR = 3_600
@@ -79,7 +80,7 @@ def cost_of(objects: int, updates: int) -> Cost:
             endpoint_rate=float("inf"),
             max_clock_skew=float("inf"),
         )
-        run(settings, Order("stripe_full", select(TABLES)))
+        run(settings, Order("stripe_full", select(TABLES)), STRIPE)
         sim.clock.advance(HOUR)
         _sync(settings)
         sim.clock.advance(HOUR)
@@ -101,7 +102,7 @@ def cost_of(objects: int, updates: int) -> Cost:
 
 
 def _sync(settings: Settings) -> SyncOutcome:
-    with open_session(settings, "stripe_sync") as session:
+    with open_session(settings, "stripe_sync", provider=STRIPE) as session:
         return Sync(session, SyncSettings()).run()
 
 

@@ -30,6 +30,7 @@ from pipelines.models.build import Build
 from simulator import Simulator
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.events.webhook import read_event
+from sources.stripe_api.provider import STRIPE
 from webhook_sink.endpoints.providers import Served
 from webhook_sink.http.server import server_of
 from webhook_sink.settings import SinkSettings
@@ -90,14 +91,16 @@ def _sink() -> Iterator[str]:
                 destination="postgres", database_url=server.get_uri(), stripe_secret_key=sim.key, api_base=sim.url,
                 sandbox_rate=inf, endpoint_rate=inf,
             )  # fmt: skip
-            run(settings, Order("stripe_full", select()))
+            run(settings, Order("stripe_full", select()), STRIPE)
             for name in ("products", "customers", "prices", "invoices", "charges"):
-                run(settings, Order("sync", select([name]), asked={"object": name}))
+                run(settings, Order("sync", select([name]), asked={"object": name}), STRIPE)
             with closing(open_database(settings)) as database:
                 Build(database, "stripe").run()
                 database.execute("ANALYZE")
                 database.execute("UPDATE stripe.customers SET name = 'x', _as_of = '2020-01-01Z' WHERE ctid = '(0,1)'")
-            check_account(settings, ("customers", "products", "prices"), sample=50, asked={"sample": 50})
+            check_account(
+                settings, ("customers", "products", "prices"), provider=STRIPE, sample=50, asked={"sample": 50}
+            )
             options = SinkSettings(webhook_secret="whsec_pictures", port=0, page_password=PASSWORD)
             with _served(settings, options, sim) as url:
                 yield url

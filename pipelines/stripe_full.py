@@ -55,13 +55,14 @@ def _full(options: argparse.Namespace) -> Report:
 def load_each_account(settings: Settings, order: Order, *, debug: bool = False) -> Report:
     """Runs the order for each account of the settings, and says what came of it."""
     from pipelines.loading.run import run
+    from sources.stripe_api.provider import STRIPE
 
     told: list[dict[str, Any]] = []
 
     def load(each: Settings) -> int:
         if each.stripe_account:
             print(f"{each.stripe_account}:")
-        outcome = run(each, order)
+        outcome = run(each, order, STRIPE)
         told.append({"account": each.stripe_account, **outcome.to_json()})
         return report(outcome, debug=debug)
 

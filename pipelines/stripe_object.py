@@ -50,10 +50,11 @@ def _objects(options: argparse.Namespace) -> Report:
     from pipelines.sync.objects import load_objects
     from pipelines.sync.report import report_objects
     from sources.stripe_api.catalogue.prefixes import shown_id
+    from sources.stripe_api.provider import STRIPE
 
     settings = one_account(settings_of(options))
     asked = {**asked_of(options, "related"), "ids": [shown_id(id).strip("'") for id in options.ids]}
-    with open_session(settings, "stripe_object", scope="object", asked=asked) as session:
+    with open_session(settings, "stripe_object", provider=STRIPE, scope="object", asked=asked) as session:
         return report_objects(
             session, lambda: load_objects(session, options.ids, options.type, related=options.related)
         )

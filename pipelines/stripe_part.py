@@ -101,10 +101,12 @@ def _events(options: argparse.Namespace) -> int:
     from pipelines.sync.parts import drop_staging, run_events, scope_of
     from pipelines.sync.report import report
     from pipelines.sync.settings import read_sync_settings
+    from sources.stripe_api.provider import STRIPE
 
     scope = scope_of("events", options.stripe_account)
     asked = asked_of(options, "full_refresh")
-    with open_session(_settings(options), COMMAND, budget=options.requests_budget, scope=scope, asked=asked) as session:
+    settings, budget = _settings(options), options.requests_budget
+    with open_session(settings, COMMAND, provider=STRIPE, budget=budget, scope=scope, asked=asked) as session:
         account = options.stripe_account or ""
         outcome, left = run_events(session, read_sync_settings(), account, full_refresh=options.full_refresh)
         drop_staging(session, scope)
@@ -116,10 +118,12 @@ def _lists(options: argparse.Namespace) -> int:
     from pipelines.sync.parts import drop_staging, run_lists, scope_of
     from pipelines.sync.report import report
     from pipelines.sync.settings import read_sync_settings
+    from sources.stripe_api.provider import STRIPE
 
     scope = scope_of(options.area, options.stripe_account)
     asked = {"resources": _names(options.resources)}
-    with open_session(_settings(options), COMMAND, budget=options.requests_budget, scope=scope, asked=asked) as session:
+    settings, budget = _settings(options), options.requests_budget
+    with open_session(settings, COMMAND, provider=STRIPE, budget=budget, scope=scope, asked=asked) as session:
         outcome = run_lists(session, read_sync_settings(), _names(options.resources), _names(options.touched))
         drop_staging(session, scope)
     return _tell(report(outcome, strict=False), {"rows": outcome.rows, "requests": outcome.requests})

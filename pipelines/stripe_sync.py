@@ -113,9 +113,10 @@ def sync_once(
     from pipelines.sync.lists import COMMAND
     from pipelines.sync.report import report
     from pipelines.sync.sync import Sync
+    from sources.stripe_api.provider import STRIPE
 
     def sync(each: Settings) -> int:
-        with open_session(each, COMMAND, budget=budget, scope=scope, asked=asked) as session:
+        with open_session(each, COMMAND, provider=STRIPE, budget=budget, scope=scope, asked=asked) as session:
             outcome = Sync(session, sync_settings, names, warn=say).run()
             if sync_settings.after_sync == "metrics":
                 from pipelines.models.build import Build

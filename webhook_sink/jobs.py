@@ -27,6 +27,7 @@ from pipelines.warehouse.database import Database
 from sources.columns.conversion_counts import left_out
 from sources.errors import BadConfiguration, ConnectorError
 from sources.stripe_api.catalogue.prefixes import shown_id
+from sources.stripe_api.provider import STRIPE
 from webhook_sink.commit.connection import describe_error
 from webhook_sink.database import SharedDatabase
 from webhook_sink.replay import Selection, replay
@@ -172,7 +173,7 @@ def _ended(job: Job, done: Future[None]) -> None:
 
 def load(order: Order) -> Work:
     """Loads lists."""
-    return lambda settings, run_id, opened: run(settings, order, run_id=run_id, opened=opened)
+    return lambda settings, run_id, opened: run(settings, order, STRIPE, run_id=run_id, opened=opened)
 
 
 def sync(command: str, hours: float, names: Sequence[str], asked: Mapping[str, Any]) -> Work:
@@ -180,7 +181,7 @@ def sync(command: str, hours: float, names: Sequence[str], asked: Mapping[str, A
     sync_settings = replace(read_sync_settings(), lookback_hours=hours, cadence_hours=0.0)
 
     def work(settings: Any, run_id: str, opened: Database | None) -> object:
-        with open_session(settings, command, run_id=run_id, asked=asked, opened=opened) as session:
+        with open_session(settings, command, provider=STRIPE, run_id=run_id, asked=asked, opened=opened) as session:
             return Sync(session, sync_settings, names, warn=log.warning).run()
 
     return work
@@ -192,7 +193,7 @@ def check(sample: int | None, asked: Mapping[str, Any]) -> Work:
     def work(settings: Any, run_id: str, opened: Database | None) -> object:
         from pipelines.check.account import check_account  # with PyArrow, which no webhook needs: 26 MB
 
-        return check_account(settings, sample=sample, asked=asked, run_id=run_id, opened=opened)
+        return check_account(settings, provider=STRIPE, sample=sample, asked=asked, run_id=run_id, opened=opened)
 
     return work
 
@@ -210,7 +211,9 @@ def load_object(
     `error` says what was left out. Raises UnknownObject, and what a session raises.
     """
     asked = {"ids": [shown_id(id).strip("'")]}
-    opening = open_session(settings, "sync_single", scope="object", asked=asked, run_id=run_id, opened=opened)
+    opening = open_session(
+        settings, "sync_single", provider=STRIPE, scope="object", asked=asked, run_id=run_id, opened=opened
+    )
     with opening as session:
         return stored_objects(session, lambda: load_objects(session, [id], kind))
 

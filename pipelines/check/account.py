@@ -13,7 +13,6 @@ from pipelines.sync.lists import loaded_resources
 from pipelines.sync.parts import drop_staging, scope_of
 from pipelines.warehouse.database import Database
 from sources.provider import Provider
-from sources.stripe_api.provider import STRIPE
 
 
 def check_account(
@@ -21,7 +20,7 @@ def check_account(
     names: Sequence[str] = (),
     window: tuple[int, int | None] = (0, None),
     *,
-    provider: Provider = STRIPE,
+    provider: Provider,
     sample: int | None = None,
     dry_run: bool = False,
     budget: int | None = None,

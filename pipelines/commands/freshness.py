@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipelines.sync.cadence import covered_by_events
+from sources.catalogue import Catalogue
 from sources.fetch.position import Position
-from sources.stripe_api.catalogue import CATALOGUE
 
 MODES = {True: "live", False: "test", None: None}
 
@@ -24,13 +24,13 @@ def events_reached(account: Mapping[str, Any]) -> datetime | None:
     return datetime.fromtimestamp(Position.from_json(account["events_position"]).reached, UTC)
 
 
-def resource_reached(resource: Mapping[str, Any], events: datetime | None) -> datetime | None:
+def resource_reached(resource: Mapping[str, Any], events: datetime | None, catalogue: Catalogue) -> datetime | None:
     """The moment up to which a resource is right: that of its list, or of the `events` where they tell of it."""
     end: datetime | None = resource["window_end"]
     if end is None and resource["status"] == "complete":  # a list without `created`, which is read as a whole
         end = resource["updated_at"]
-    known = CATALOGUE.resources.get(resource["resource"])
-    if events is None or end is None or known is None or not covered_by_events(known):
+    known = catalogue.resources.get(resource["resource"])
+    if events is None or end is None or known is None or not covered_by_events(known, catalogue.types):
         return end
     return max(end, events)
 

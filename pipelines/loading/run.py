@@ -28,7 +28,6 @@ from sources.errors import ConnectorError
 from sources.fetch.fetch import Fetch
 from sources.fetch.windows import AHEAD, Window
 from sources.provider import Provider
-from sources.stripe_api.provider import STRIPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ class Outcome:
 def run(
     settings: CommonSettings,
     order: Order,
-    provider: Provider = STRIPE,
+    provider: Provider,
     *,
     run_id: str | None = None,
     opened: Database | None = None,

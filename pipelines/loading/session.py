@@ -33,7 +33,6 @@ from sources.fetch.limiter import Spending
 from sources.fetch.values import ResourceStatus
 from sources.provider import Client, Provider
 from sources.rows import Row
-from sources.stripe_api.provider import STRIPE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +45,7 @@ MOST_REFUSED = 10
 
 @dataclass(slots=True)
 class Session:
-    """An open session. `now` is Stripe's clock (unix seconds) when the account was asked for, None if it was not."""
+    """An open session. `now` is the provider's clock (unix seconds) when it was asked for the account, else None."""
 
     settings: CommonSettings
     provider: Provider
@@ -203,7 +202,7 @@ def open_session(
     settings: CommonSettings,
     command: str,
     *,
-    provider: Provider = STRIPE,
+    provider: Provider,
     budget: int | None = None,
     scope: str = "",
     opened: Database | None = None,
@@ -291,7 +290,7 @@ def refuse_other_mode(settings: CommonSettings, account_id: str, livemode: bool 
 def _account(
     provider: Provider, database: Database, client: Client, settings: CommonSettings
 ) -> tuple[str, int | None]:
-    """Whose objects are read: told by the settings, or remembered, or else asked of Stripe."""
+    """Whose objects are read: told by the settings, or remembered, or else asked of the provider."""
     if settings.told_account:
         return settings.told_account, None
     if (remembered := account_of_key(database, settings.dataset, _digest(settings))) is not None:

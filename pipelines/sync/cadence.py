@@ -6,12 +6,12 @@ Knows no request and no database.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from pipelines.sync.settings import SyncSettings
-from sources.catalogue import Resource
+from sources.catalogue import EventType, Resource
 from sources.fetch.progress import Progress
 from sources.fetch.windows import AHEAD, Window, subtract
 from sources.stripe_api.catalogue.events import TYPES
@@ -66,16 +66,19 @@ class Due:
     lookback: int | None
 
 
-def covered_by_events(resource: Resource) -> bool:
-    """Whether events tell of both creations and updates of a resource's objects, so that it need not be listed."""
+def covered_by_events(resource: Resource, types: Mapping[str, EventType]) -> bool:
+    """Whether events tell of both creations and updates of a resource's objects, so that it need not be listed.
+
+    `types` are those of the catalogue that has the resource.
+    """
     if resource.kind != "root":
         return False
-    words = {name.rpartition(".")[2] for name, kind in TYPES.items() if kind.table == resource.table}
+    words = {name.rpartition(".")[2] for name, kind in types.items() if kind.table == resource.table}
     return bool(words & CREATED_BY.get(resource.table, frozenset({"created"}))) and "updated" in words
 
 
 def due_lists(
-    resources: Iterable[Resource],
+    resources: Sequence[Resource],
     last: Mapping[str, Last],
     now: int,
     settings: SyncSettings,
@@ -87,10 +90,11 @@ def due_lists(
 
     Without events, which the key may not read, every list comes round.
     """
-    listed = [one for one in resources if one.name != "events"]
+    covered = {one.name for one in resources if has_events and covered_by_events(one, TYPES)}
     found = (
-        _due(one, last.get(one.name), now, settings, touched, covered_by_events=has_events and covered_by_events(one))
-        for one in listed
+        _due(one, last.get(one.name), now, settings, touched, covered_by_events=one.name in covered)
+        for one in resources
+        if one.name != "events"
     )
     return [one for one in found if one is not None]
 

@@ -20,12 +20,11 @@ from pipelines.sync.lists import ListRuns, SyncState, followed_tables, loaded_re
 from pipelines.sync.resync import Resync
 from pipelines.sync.settings import SyncSettings
 from sources.columns.conversion_counts import ConversionCounts, Rejected, left_out
-from sources.fetch.event_log import Piece
+from sources.fetch.event_log import NoEvents, Piece
 from sources.fetch.limiter import BudgetSpent
 from sources.fetch.position import EVENTS_PASS, Position
 from sources.fetch.values import Status
 from sources.rows import Row, Stamp
-from sources.stripe_api.events.reading import EventsDenied
 from sources.stripe_api.objects.rows import explode
 
 SyncPart = Literal["all", "events", "lists"]
@@ -164,7 +163,7 @@ class Sync:
         except EventsGap as gap:
             self._resync(str(gap), gap.now)
             return gap.now
-        except EventsDenied as denied:
+        except NoEvents as denied:
             return self._go_without(position, denied)
 
     # --- events ------------------------------------------------------------------------------------------------------
@@ -228,7 +227,7 @@ class Sync:
         resync.end()
         return position
 
-    def _go_without(self, position: Position, denied: EventsDenied) -> int:
+    def _go_without(self, position: Position, denied: NoEvents) -> int:
         """Lists come round for everything then. The position stays: what is kept is applied when the key may."""
         self._warn(str(denied))
         self._outcome.has_events = False

@@ -100,12 +100,12 @@ class Mirror:
     def run(self, *names: str, **order: Any) -> Outcome:
         """A load, some seconds after whatever was made last: what was created in this very second comes later."""
         self.pass_time(5)
-        return run(self.settings, Order("stripe_full", select(names), **order))
+        return run(self.settings, Order("stripe_full", select(names), **order), STRIPE)
 
     def load(self, *names: str) -> None:
         """The initial load; time passes before it, so that no event lies in the overlap before it."""
         self.pass_time(900)
-        outcome = run(self.settings, Order("stripe_full", select(names)))
+        outcome = run(self.settings, Order("stripe_full", select(names)), STRIPE)
         assert outcome.failed == []
         self.pass_time(120)
 
@@ -124,12 +124,12 @@ class Mirror:
 
     def sync(self, *names: str, budget: int | None = None) -> SyncOutcome:
         """A scheduled run."""
-        with open_session(self.settings, "stripe_sync", budget=budget) as session:
+        with open_session(self.settings, "stripe_sync", provider=STRIPE, budget=budget) as session:
             return Sync(session, self.sync_settings, names, warn=self.said.append).run()
 
     def check(self, *names: str, **order: Any) -> CheckReport:
         """A consistency check."""
-        with open_session(self.settings, "stripe_check", budget=order.pop("budget", None)) as session:
+        with open_session(self.settings, "stripe_check", provider=STRIPE, budget=order.pop("budget", None)) as session:
             report = Check(session, CheckOrder(loaded_resources(session, names), **order)).run()
             session.end("complete")
             return report
@@ -142,7 +142,7 @@ class Mirror:
     @contextmanager
     def session(self, command: str, scope: str = "", budget: int | None = None) -> Iterator[Session]:
         """An open session."""
-        with open_session(self.settings, command, scope=scope, budget=budget) as session:
+        with open_session(self.settings, command, provider=STRIPE, scope=scope, budget=budget) as session:
             yield session
 
     def row(self, table: str, id: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from pipelines.loading.run import Order, run
 from simulator import Simulator
 from sources.stripe_api.catalogue import select
+from sources.stripe_api.provider import STRIPE
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import NOW, Served, Stored, event, settings_for
 
@@ -57,7 +58,7 @@ def test_lines_that_share_an_id_below_several_invoices_are_all_kept(
         assert kept > 0
         assert len(stored.query(LINES)) + kept == len(expected)
     sim.clock.advance(5)
-    run(settings_for(stored.url, sim), Order("stripe_full", select(["invoices"])))
+    run(settings_for(stored.url, sim), Order("stripe_full", select(["invoices"])), STRIPE)
     assert_equal(stored.url, sim, ("invoices", "invoice_line_items"))
 
 

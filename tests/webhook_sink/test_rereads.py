@@ -192,7 +192,7 @@ def test_without_a_key_the_mode_is_the_one_that_the_dataset_remembers(
     live = event("customer.updated", {"id": "cus_live", "object": "customer"}, livemode=True)
     assert serve().send(live) == [200]
     assert stored.value("select id from stripe.customers") == "cus_live"
-    with open_session(settings_for(postgres_url, sim), "stripe_sync"):
+    with open_session(settings_for(postgres_url, sim), "stripe_sync", provider=STRIPE):
         pass
     served = serve()
     test = event("customer.updated", {"id": "cus_test", "object": "customer"}, id="evt_3")
@@ -204,7 +204,7 @@ def test_without_a_key_the_mode_is_the_one_that_the_dataset_remembers(
 def test_key_of_the_other_mode_than_the_dataset_s_is_refused(sim: Simulator, postgres_url: str) -> None:
     test = settings_for(postgres_url, sim)
     live = replace(test, stripe_secret_key="rk_live_x", account_id=sim.account.id)
-    with open_session(test, "stripe_sync"):
+    with open_session(test, "stripe_sync", provider=STRIPE):
         pass
     with pytest.raises(BadConfiguration, match="test-mode objects"):
         owner_of(live, postgres_url, STRIPE, lambda _: open_client(live))

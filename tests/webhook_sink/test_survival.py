@@ -194,7 +194,7 @@ def test_batch_load_and_a_storm_of_events_together_end_equal_to_the_account(
             changing = threads.submit(change, sim, ended)
             delivering = threads.submit(deliver_late, served, told, ended)
             settings = settings_for(stored.url, sim)
-            outcome = run(settings, Order("stripe_full", select(list(RESOURCES))))
+            outcome = run(settings, Order("stripe_full", select(list(RESOURCES))), STRIPE)
             ended.set()
             changing.result()
             delivering.result()

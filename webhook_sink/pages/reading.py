@@ -115,7 +115,7 @@ def _table(
     catalogue: Catalogue,
     now: datetime,
 ) -> dict[str, Any]:
-    reached = resource_reached(resource, events)
+    reached = resource_reached(resource, events, catalogue)
     known = catalogue.resources.get(resource["resource"])
     table = known.table if known else resource["resource"]
     rows, is_estimate = counts.get(table, (None, False))

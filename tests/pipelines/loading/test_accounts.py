@@ -17,6 +17,7 @@ from pipelines.stripe_sync import sync_once
 from pipelines.sync.settings import SyncSettings
 from sources.errors import BadConfiguration
 from sources.stripe_api.catalogue import select
+from sources.stripe_api.provider import STRIPE
 from tests import processes
 from tests.pipelines.mirror import Mirror
 
@@ -160,20 +161,23 @@ def test_differences_are_those_of_one_account(mirror: Mirror) -> None:
 def test_a_connected_account_s_load_is_its_own_whatever_the_platform_is_called(mirror: Mirror) -> None:
     id = next(row.id for row in mirror.sim.account.tables["accounts"].shelf.rows() if row.id != mirror.sim.account.id)
     one = replace(mirror.settings, stripe_account=id, account_id=mirror.sim.account.id)
-    assert run(one, Order("stripe_full", select(["products"]))).failed == []
+    assert run(one, Order("stripe_full", select(["products"])), mirror.provider).failed == []
     assert mirror.destination.query("select distinct _account_id from stripe.sync_status") == [(id,)]
 
 
 def test_a_key_of_the_other_mode_is_refused_before_anything_is_counted_as_read(mirror: Mirror) -> None:
     mirror.begin("products")
     live = replace(mirror.settings, stripe_secret_key="sk_live_x", account_id=mirror.sim.account.id)
-    with pytest.raises(BadConfiguration, match=r"test-mode objects.*--dataset"), open_session(live, "stripe_sync"):
+    with (
+        pytest.raises(BadConfiguration, match=r"test-mode objects.*--dataset"),
+        open_session(live, "stripe_sync", provider=STRIPE),
+    ):
         pass
-    with open_session(replace(live, dataset="other"), "stripe_sync") as session:
+    with open_session(replace(live, dataset="other"), "stripe_sync", provider=STRIPE) as session:
         assert session.account_id == mirror.sim.account.id
     with (
         pytest.raises(BadConfiguration, match="live-mode objects"),
-        open_session(replace(mirror.settings, dataset="other"), "stripe_sync"),
+        open_session(replace(mirror.settings, dataset="other"), "stripe_sync", provider=STRIPE),
     ):
         pass
     assert mirror.sync("products").failed == []

@@ -54,7 +54,7 @@ def postgres_mirror(simulator: Callable[..., Simulator], postgres_url: str, begi
 
 
 def load(mirror: Mirror, *names: str, **order: Any) -> Outcome:
-    return run(mirror.settings, Order("stripe_full", select(names), **order))
+    return run(mirror.settings, Order("stripe_full", select(names), **order), mirror.provider)
 
 
 def rejected(mirror: Mirror) -> set[tuple[str, str]]:
@@ -331,7 +331,7 @@ def test_tables_leave_memory_while_they_load_and_are_there_again_where_they_are_
         )
         return arrow_tables(rows, session.columns)
 
-    with open_session(mirror.settings, "stripe_full") as session:
+    with open_session(mirror.settings, "stripe_full", provider=mirror.provider) as session:
         taken = tables("cus_1", name="Same")
         session.loader.load(taken)
         assert taken == {}

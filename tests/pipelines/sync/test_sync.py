@@ -323,16 +323,16 @@ def test_what_was_deleted_before_the_load_and_told_by_a_lost_webhook_is_deleted(
 
 def test_a_second_run_of_the_same_dataset_is_refused_at_once(synced: Mirror) -> None:
     with (
-        open_session(synced.settings, "stripe_sync"),
+        open_session(synced.settings, "stripe_sync", provider=synced.provider),
         pytest.raises(AlreadyRunning),
-        open_session(synced.settings, "stripe_sync"),
+        open_session(synced.settings, "stripe_sync", provider=synced.provider),
     ):
         pass
 
 
 def test_an_overlapping_run_ends_at_once_with_exit_code_0(mirror: Mirror, root: Path) -> None:
     mirror.begin("customers")
-    with open_session(mirror.settings, "stripe_sync"):
+    with open_session(mirror.settings, "stripe_sync", provider=mirror.provider):
         result = run_sync(mirror, root)
     assert result.returncode == 0, result.stderr
     assert "Another run" in result.stderr
@@ -370,12 +370,14 @@ def test_parts_of_a_sync_can_run_apart_and_at_once(mirror: Mirror) -> None:
     mirror.sim.account.create("shipping_rates", rate)
     mirror.sim.account.update("customers", customer, {"name": "Changed"})
     mirror.pass_time(2 * DAY)
-    with open_session(mirror.settings, "stripe_sync", scope="events") as session:
+    with open_session(mirror.settings, "stripe_sync", provider=mirror.provider, scope="events") as session:
         events = Sync(session, SyncSettings(), part="events").run()
         assert (events.lists, events.events.applied) == ([], 1)
         for names in groups:  # within the session of another scope, as on another worker
             opened = session.database if mirror.destination.kind == "duckdb" else None
-            with open_session(mirror.settings, "stripe_sync", scope=names[0], opened=opened) as other:
+            with open_session(
+                mirror.settings, "stripe_sync", provider=mirror.provider, scope=names[0], opened=opened
+            ) as other:
                 outcome = Sync(other, SyncSettings(), names, part="lists", touched=events.events.touched).run()
                 assert {line.resource for line in outcome.lists[0].board.statuses()} == set(names)
     assert mirror.row("customers", customer)["name"] == "Changed"

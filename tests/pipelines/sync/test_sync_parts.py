@@ -18,6 +18,7 @@ from sources.fetch.position import KEPT, Position
 from sources.fetch.progress import Progress
 from sources.fetch.windows import Window, window
 from sources.stripe_api.catalogue import RESOURCES, select
+from sources.stripe_api.catalogue.events import TYPES
 
 DAY = 86_400
 
@@ -75,10 +76,10 @@ def due(name: str, last: Last | None, now: int, touched: set[str] | None = None)
 
 
 def test_events_spare_the_lists_that_they_tell_whole() -> None:
-    assert covered_by_events(RESOURCES["customers"])
-    assert covered_by_events(RESOURCES["charges"])
-    assert not covered_by_events(RESOURCES["balance_transactions"])
-    assert not covered_by_events(RESOURCES["quotes"])
+    assert covered_by_events(RESOURCES["customers"], TYPES)
+    assert covered_by_events(RESOURCES["charges"], TYPES)
+    assert not covered_by_events(RESOURCES["balance_transactions"], TYPES)
+    assert not covered_by_events(RESOURCES["quotes"], TYPES)
     assert due("customers", Last(0, "complete"), 100 * DAY) == []
 
 
