@@ -39,7 +39,7 @@ def _parser(prog: str = "stripe_check.py") -> argparse.ArgumentParser:
 def _check(options: argparse.Namespace) -> Report:
     from sources.stripe_api.provider import STRIPE
 
-    names = resources_of(options)
+    names = resources_of(options, STRIPE.catalogue)
     return run_checks(
         options, names, STRIPE, lambda check: for_each_account(settings_of(options), check, debug=options.debug)
     )

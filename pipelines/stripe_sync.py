@@ -58,8 +58,9 @@ def _parser(prog: str = "stripe_sync.py") -> argparse.ArgumentParser:
 
 def _sync(options: argparse.Namespace) -> Report:
     from pipelines.sync.settings import read_sync_settings
+    from sources.stripe_api.catalogue import CATALOGUE
 
-    names = resources_of(options)
+    names = resources_of(options, CATALOGUE)
     told: list[dict[str, Any]] = []
     settings, sync_settings = settings_of(options), read_sync_settings()
     if options.dry_run:
@@ -100,15 +101,11 @@ def sync_once(
     *,
     budget: int | None = None,
     strict: bool = False,
-    scope: str = "",
     debug: bool = False,
     asked: Mapping[str, Any] | None = None,
     told: list[dict[str, Any]] | None = None,
 ) -> int:
-    """One round over all accounts of the settings; returns the exit code. `told` gets each outcome as JSON values.
-
-    `scope` sets it apart from runs of other scopes, which may go on at the same time: each stages under its own name.
-    """
+    """One round over all accounts of the settings; returns the exit code. `told` gets each outcome as JSON values."""
     from pipelines.loading.session import open_session
     from pipelines.sync.lists import COMMAND
     from pipelines.sync.report import report
@@ -116,7 +113,7 @@ def sync_once(
     from sources.stripe_api.provider import STRIPE
 
     def sync(each: Settings) -> int:
-        with open_session(each, COMMAND, provider=STRIPE, budget=budget, scope=scope, asked=asked) as session:
+        with open_session(each, COMMAND, provider=STRIPE, budget=budget, asked=asked) as session:
             outcome = Sync(session, sync_settings, names, warn=say).run()
             if sync_settings.after_sync == "metrics":
                 from pipelines.models.build import Build

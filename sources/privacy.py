@@ -51,12 +51,12 @@ class Forgotten:
             value = value.get("id")
         return type(value) is str and prefix_of(value) in self._prefixes and digest_of(value) in self._digests
 
-    def is_about(self, obj: Mapping[str, Any], owner: str = "customer") -> bool:
-        """Whether an object is a forgotten person's: by its own id, its owner's, or any other that it names."""
+    def is_about(self, obj: Mapping[str, Any]) -> bool:
+        """Whether an object is a forgotten person's: by its own id, its customer's, or any other that it names."""
         if self.has(obj.get("id")):
             return True
-        if obj.get(owner) is not None:
-            return self.has(obj[owner])
+        if obj.get("customer") is not None:
+            return self.has(obj["customer"])
         return any(map(self.has, obj.values()))
 
 

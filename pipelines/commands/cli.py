@@ -115,10 +115,8 @@ def asked_of(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items() if value}
 
 
-def resources_of(options: argparse.Namespace, catalogue: Catalogue | None = None) -> list[str]:
+def resources_of(options: argparse.Namespace, catalogue: Catalogue) -> list[str]:
     """The names that `--resources` gave, apart by spaces or commas; none where the option was not given.
-
-    `catalogue` is Stripe's where none is given.
 
     Raises BadConfiguration where it was given and names nothing: an empty variable must not load everything. Raises
     UnknownResource for a name that the catalogue does not have.
@@ -127,10 +125,6 @@ def resources_of(options: argparse.Namespace, catalogue: Catalogue | None = None
     if options.resources and not names:
         raise BadConfiguration("--resources names nothing. Name resources or groups, or omit the option.")
     if names:
-        if catalogue is None:
-            from sources.stripe_api.catalogue import CATALOGUE  # a tenth of a second
-
-            catalogue = CATALOGUE
         catalogue.select(names)
     return names
 

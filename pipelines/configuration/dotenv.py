@@ -13,12 +13,12 @@ from sources.errors import BadConfiguration
 NAME = ".env"
 
 
-def read_dotenv(folder: Path | None = None) -> list[str]:
+def read_dotenv() -> list[str]:
     """Sets the variables of `.env` that are not set yet, and returns their names. Does nothing where there is no file.
 
     Raises BadConfiguration where it cannot be read.
     """
-    path = (folder or Path()) / NAME
+    path = Path(NAME)
     if not path.is_file():
         return []
     from dotenv import dotenv_values

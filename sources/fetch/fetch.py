@@ -99,11 +99,6 @@ class Fetch:
         """Requests sent so far, retries too."""
         return self._schedule.sent
 
-    @property
-    def is_out_of_budget(self) -> bool:
-        """Whether `requests_budget` is spent while something is left to read."""
-        return self._schedule.is_spent and not all(run.is_closed for run in self._schedule.runs)
-
     def close(self) -> None:
         """Ends all threads: those that wait for an answer get none. Nothing more comes; can be called twice."""
         self._queues.close()

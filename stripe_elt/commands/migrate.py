@@ -38,7 +38,9 @@ def _parser(prog: str = "stripe-elt migrate") -> argparse.ArgumentParser:
 
 
 def _migrate(options: argparse.Namespace) -> Report:
-    names, settings = resources_of(options), settings_of(options)
+    from sources.stripe_api.catalogue import CATALOGUE
     from stripe_elt.commands.tables import report
+
+    names, settings = resources_of(options, CATALOGUE), settings_of(options)
 
     return report(settings, names, is_check=options.check, is_dry_run=options.dry_run)

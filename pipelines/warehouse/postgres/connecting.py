@@ -85,13 +85,13 @@ def not_connected(error: psycopg.Error, conninfo: str) -> DatabaseProblem:
     return DatabaseProblem(f"{what}: {sentences(str(error))} {advice}{also}")
 
 
-def libpq_variables(conninfo: str, environment: Mapping[str, str] = os.environ) -> list[str]:
+def libpq_variables(conninfo: str) -> list[str]:
     """Names of libpq's variables that are set and that the connection string leaves room for: they take part."""
     given = conninfo_to_dict(conninfo)
     options = [
         (option.keyword.decode(), option.envvar.decode()) for option in pq.Conninfo.get_defaults() if option.envvar
     ]
-    return [variable for keyword, variable in options if environment.get(variable) and keyword not in given]
+    return [variable for keyword, variable in options if os.environ.get(variable) and keyword not in given]
 
 
 def sentences(text: str) -> str:

@@ -467,7 +467,6 @@ def test_requests_budget_is_kept_and_the_rest_goes_on_next_time(sim: Simulator) 
         sim.service.reset()
         with reader.fetch(resources, requests_budget=25) as fetching:
             reader.take(fetching)
-            assert fetching.is_out_of_budget == any(one.name not in reader.ends for one in resources)
         assert sim.service.requests.total() <= 25
         runs += 1
     assert runs > 3
