@@ -12,8 +12,7 @@ from sources.fetch.parents.rows import ParentIds
 from sources.fetch.progress import Reached
 from sources.fetch.values import Page, Request
 from sources.stripe_api.catalogue import CATALOGUE
-from sources.stripe_api.paging.conventions import cursor_after, next_page_path
-from sources.stripe_api.paging.ranges import range_params
+from sources.stripe_api.paging.conventions import cursor_after, next_page_path, range_params
 
 
 class ChildPager(Children):

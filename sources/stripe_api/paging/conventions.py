@@ -14,6 +14,7 @@ from sources.errors import BrokenPage
 from sources.fetch.values import Page
 
 STRIPE_BEGAN = 1_293_840_000  # 2011-01-01: no list holds anything older, so it only guides where to look first
+_GRAINS = {"day": 86_400, "hour": 3_600}  # seconds that the bounds of a range are multiples of; else whole minutes
 
 
 def list_params(resource: Resource, tables: Mapping[str, Table], chosen: Params) -> Params:
@@ -50,6 +51,22 @@ def created_params(created: Created, gte: int, lt: int) -> Params:
     if created == "iso_flat":
         return tuple((f"created_{name}", _iso(second)) for name, second in bounds)
     return ()
+
+
+def range_params(resource: Resource, passes: tuple[Params, ...], since: int, until: int) -> Params:
+    """The bounds that a list requires, of whole days, hours or minutes within `[since, until)`; none if that is empty.
+
+    https://docs.stripe.com/api/billing/meter-event-summary/list: bounds align with the granularity that is asked for.
+    A day that is not over is left to a later run.
+    """
+    if resource.range_params is None:
+        return ()
+    grouping = next((value for one in passes for name, value in one if name == "value_grouping_window"), "")
+    grain = _GRAINS.get(grouping, 60)
+    start = -(-max(since, STRIPE_BEGAN) // grain) * grain
+    end = until // grain * grain
+    first, last = resource.range_params
+    return ((first, str(start)), (last, str(end))) if start < end else ()
 
 
 def cursor_after(page: Page, previous: str | None, *, first: bool = False) -> str:

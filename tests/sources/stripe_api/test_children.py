@@ -19,7 +19,7 @@ from sources.fetch.parents.rows import rows_after
 from sources.fetch.progress import Progress, Reached
 from sources.fetch.values import Page, Request
 from sources.stripe_api.paging.children import ChildPager
-from sources.stripe_api.paging.ranges import range_params
+from sources.stripe_api.paging.conventions import range_params
 
 CUSTOMERS = Parent("customers", "customer", "path")
 METERS = Parent("billing_meters", "id", "path")
