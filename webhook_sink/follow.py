@@ -1,7 +1,7 @@
 """Receives events without a public address: `python -m webhook_sink follow` polls the provider's log of events.
 
-Stripe's goes back thirty days (https://docs.stripe.com/api/events/list). Events that are read twice are duplicates to
-the ledger, and do no harm.
+Stripe's log goes back thirty days (https://docs.stripe.com/api/events/list). Events that are read twice do no harm: the
+ledger treats them as duplicates.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class Receiver:
             raise Refused(503, "full", "too many events are waiting")
 
     async def take(self, body: bytes, signed: Sequence[str], coding: str = "", began: float | None = None) -> Answer:
-        """Has the event in a body committed. Raises Refused.
+        """Commits the event in a body. Raises Refused.
 
         `signed` are the values of the headers with the signature, `coding` is the Content-Encoding. The request `began`
         on the clock of `time.perf_counter`, seconds; None for now.
@@ -123,7 +123,7 @@ class Receiver:
         return Answer(*ANSWERS[outcome], outcome, event)
 
     async def process(self, body: bytes, signed: Sequence[str]) -> Answer:
-        """What a webhook is answered, whatever becomes of it."""
+        """The answer to a webhook, whatever happens to it."""
         started = time.perf_counter()
         try:
             await self.ready()

@@ -64,8 +64,8 @@ class Sink:
 
     `start` begins in the background, and `is_ready` tells when events can be committed. If `settings` name several
     connected accounts, the sink works for the platform. With `takes_webhooks` it needs a webhook secret, from the
-    settings or the database. A sink that `is_optional` waits for one: until then it changes nothing, and what stops it
-    is logged, and ends nothing else. `clock` gives unix seconds.
+    settings or the database. A sink that `is_optional` waits for one, and changes nothing until then. If it
+    cannot start, that is logged, and nothing else ends. `clock` gives unix seconds.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Sink:
         needing = {"revalidate": self._revalidated, "backfill_related": self._backfills}
         for name, is_on in needing.items():
             if is_on and not self.can_read:
-                raise BadConfiguration(f"The setting {name} takes a key to read with: set {self.key_variable}.")
+                raise BadConfiguration(f"The setting {name} needs a key to read with: set {self.key_variable}.")
 
     @property
     def is_ready(self) -> bool:
@@ -229,7 +229,7 @@ class Sink:
         except ConnectorError as error:
             self.failure = error
             if self.is_optional:
-                log.error("no webhooks of %s are taken: %s", self.provider.name, error)
+                log.error("webhooks from %s are not accepted: %s", self.provider.name, error)
             else:
                 on_failure()
             return
@@ -287,7 +287,7 @@ class Sink:
             self._is_told = False
             return True
         if not self._is_told:
-            log.info("no webhooks of %s are taken until there is a secret for them", self.provider.name)
+            log.info("webhooks from %s are not accepted until there is a signing secret for them", self.provider.name)
         self._is_told = True
         return False
 

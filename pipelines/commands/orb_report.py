@@ -1,4 +1,4 @@
-"""Orb's commands: the session, what is said of what came of a load or a sync, and the exit code."""
+"""Orb's commands: the session, what is said about a load or a sync, and the exit code."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def orb_session(
 
 
 def report_lists(session: Session, loaded: Loaded, *, is_sync: bool = False, debug: bool = False) -> Report:
-    """What a load of lists has done, on stdout; what went wrong, on stderr."""
+    """Says on stdout what a load of lists did, and on stderr what went wrong."""
     code = report(loaded.outcome, is_sync=is_sync, debug=debug)
     unlisted = loaded.unlisted
     if unlisted.rows:
@@ -56,7 +56,7 @@ def report_lists(session: Session, loaded: Loaded, *, is_sync: bool = False, deb
 
 
 def report_sync(session: Session, synced: Synced, *, strict: bool = False, debug: bool = False) -> Report:
-    """What a sync has done, on stdout; what went wrong, on stderr. `strict`: what the account lacks is an error."""
+    """Says on stdout what a sync did, and on stderr what went wrong. `strict`: what the account lacks is an error."""
     report = _report_sync(session, synced, debug=debug)
     told = {**report.value, "requests": session.spending.spent, "stopped": synced.stopped, "lacking": synced.lacking}
     if synced.stopped:

@@ -118,7 +118,7 @@ class CommonSettings:
 
     @property
     def accounts(self) -> str:
-        """The accounts, other than the key's own, that are asked for: with commas between, or `all`."""
+        """The accounts to work on besides the key's own: ids separated by commas, or `all`."""
         return ""
 
     @property
@@ -357,7 +357,7 @@ def secret_of_file(path: str, name: str) -> str:
 
 
 def is_set(kind: type[CommonSettings], name: str) -> bool:
-    """Whether a setting has a value of somebody's."""
+    """Whether a setting has been set, in the environment or in `.dlt`."""
     metadata = next(each.metadata for each in fields(kind) if each.name == name)
     return _found_value(metadata, name, kind.section) is not None
 

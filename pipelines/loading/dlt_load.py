@@ -1,6 +1,6 @@
 """Makes what a package lacks, its tables and columns, by dlt's destination clients, which keep the stored schema.
 
-Imported where something is missing: dlt takes longer to import than a small package to load.
+Imported only if something is missing: importing dlt takes longer than loading a small package.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def schema_of(name: str, tables: Mapping[str, Iterable[TColumnSchema]]) -> Schem
 
 
 def open_client(target: Target, schema: Schema) -> Any:
-    """dlt's client for these tables in the target. Raises BadConfiguration where dlt would go elsewhere."""
+    """dlt's client for these tables in the target. Raises BadConfiguration if dlt would connect elsewhere."""
     destination = target.database.destination(target.staging)
     config = destination.spec()
     if isinstance(config, DestinationClientDwhConfiguration):

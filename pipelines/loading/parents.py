@@ -1,4 +1,4 @@
-"""Whose children to ask for: the parents' ids, read from the tables that an earlier part of the run has filled."""
+"""The ids of parents whose children to ask for, read from the tables that an earlier part of the run has filled."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class StoredParents:
             after = str(rows[-1][0])
 
     def _values(self, parent: Parent) -> list[str]:
-        """What stands for ids without a table: what columns show, as far as they are there."""
+        """The values that take the place of ids without a table, from the columns that show them and that exist."""
         found = set(parent.always)
         for each in parent.values:
             table, column, *path = each.split(".")
@@ -73,7 +73,7 @@ class StoredParents:
         return sorted(found)
 
     def _unread(self, parent: Parent, key: str) -> str:
-        """The condition for parents whose list tells a column that no row has from them yet, as they are now."""
+        """The condition for parents whose list fills a column, and of whose present state no row has it yet."""
         table, _, column = parent.fills.partition(".")
         if not table or not has_column(self._database, self._dataset, table, column):
             return ""

@@ -1,4 +1,4 @@
-"""Live rows that lists should have shown and did not: each is read once, which tells a deletion from what lists hide.
+"""Live rows that lists should have shown and did not. Reading each once tells deleted objects from hidden ones.
 
 Knows no provider; reads and stores through an open session.
 """
@@ -25,9 +25,9 @@ class Read:
 
 
 def tables_read_whole(catalogue: Catalogue, finished: Collection[str]) -> list[str]:
-    """The tables of which every list that shows rows, each to its end, is among the `finished` resources.
+    """The tables whose rows have all been listed: every list that shows them is among the `finished` resources.
 
-    Without those whose objects are shown for some time only. Lists of single parents count where a table has no other.
+    Leaves out tables whose objects are listed for a limited time. Lists of each parent count where there is no other.
     """
     loaded = [one for one in catalogue.resources.values() if one.not_loaded is None]
     lists = {
@@ -47,8 +47,8 @@ def tables_read_whole(catalogue: Catalogue, finished: Collection[str]) -> list[s
 def read_unlisted(session: Session, table: str, began: int, statuses: Collection[str] = ()) -> Read:
     """Reads the live rows of a table whose state is from before `began`, unix seconds on the provider's clock.
 
-    With `statuses`, only those of these. Objects that cannot be read are noted in the session's `counts`. Raises what
-    stops a run.
+    With `statuses`, only rows that have one of them. Objects that cannot be read are noted in the session's `counts`.
+    Raises what stops a run.
     """
     rows = deleted = 0
     refs = [ObjectRef(table, (id,), None, None, began) for id in _ids(session, table, began, statuses)]

@@ -1,8 +1,8 @@
 """A package into the database: each table's rows are staged and merged in one transaction, and the load is noted.
 
-All of it goes through a connection of our own. dlt, whose import takes longer than all of this, is only needed for what
-is missing: `make_tables` is called for that. Tables, keys and types come with dlt's hints; which table holds whose
-children, and what events do not show, are told by the catalogue.
+All of it goes through a connection of our own. Importing dlt takes longer than all of this, so `make_tables`, which
+needs it, is only called if a table or a column is missing. Tables, keys and types come with dlt's hints; the catalogue
+says which table holds whose children, and what events do not show.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ MakeTables = Callable[[Target, Mapping[str, Iterable["TColumnSchema"]]], Collect
 
 
 def load_files(target: Target, files: Mapping[str, File], make_tables: MakeTables) -> None:
-    """Merges the rows of some files into the tables of their names; a signal ends it between two statements.
+    """Merges the rows of each file into the table of the same name; a signal ends it between two statements.
 
     Each table is merged in a transaction of its own. Raises the errors of dlt and of the drivers.
     """
@@ -104,7 +104,7 @@ def _lacks(wanted: Mapping[str, Sequence[str]], stored: Stored) -> bool:
 
 
 def stored_columns_of(database: Database, dataset: str, tables: Iterable[str]) -> Stored:
-    """Those of the tables that are there, with their columns."""
+    """The tables that exist, of those named, with their columns."""
     columns: dict[str, list[str]] = {}
     for table, column in database.execute(_COLUMNS[database.dialect], (dataset, list(tables))):
         columns.setdefault(table, []).append(column)
@@ -113,10 +113,10 @@ def stored_columns_of(database: Database, dataset: str, tables: Iterable[str]) -
 
 @contextmanager
 def _staged(target: Target, database: Database, table: str, file: File, *, is_there: bool) -> Iterator[str]:
-    """What a merge selects from, as SQL has it after FROM, within a transaction.
+    """What a merge selects from: the SQL after FROM, valid within the transaction.
 
     DuckDB reads the Parquet file itself. Postgres gets an unlogged table, which nobody else ever sees: it is gone when
-    the transaction ends. One that `is_there` is of another owner: the role may empty it, and not drop it.
+    the transaction ends. A table that `is_there` belongs to another owner: the role may empty it, but not drop it.
     """
     if database.dialect == "duckdb":
         path = str(file.path).replace("'", "''")
@@ -147,7 +147,7 @@ def _note_load(target: Target, database: Database) -> None:
 
 
 def _holders(catalogue: Catalogue, names: Collection[str]) -> Iterable[str]:
-    """The tables whose objects come with rows of these."""
+    """The tables whose objects bring rows of these tables with them."""
     return (
         name for name, table in catalogue.tables.items() if any(embedded.table in names for embedded in table.embedded)
     )
@@ -184,7 +184,7 @@ def _merge_of(target: Target, database: Database, name: str, file: File, rows: s
 
 
 def _added_since(target: Target, database: Database, table: str, more: Sequence[str]) -> tuple[str, ...]:
-    """Those of more columns that another writer has added since this package began; not those that a user has."""
+    """The columns, of `more`, that another writer has added since this package began; not those that a user added."""
     if not more:
         return ()
     newest = "SELECT schema FROM {} WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1"

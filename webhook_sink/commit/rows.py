@@ -59,7 +59,7 @@ ARRIVAL = "_arrival"
 class JsonRow(NamedTuple):
     """A row as a JSON object, the names of its columns that are not null, and what the merge does with it.
 
-    `shown` are all columns that a row of a part of an object speaks for, those that are null too.
+    `shown` are the columns that a row with a part of an object sets, including those that are null.
     """
 
     json: bytes
@@ -223,9 +223,9 @@ def merge_sql(
 def part_sql(
     catalogue: Catalogue, dataset: str, table: str, columns: Mapping[str, ColumnType], shown: Collection[str]
 ) -> bytes:
-    """The SQL that merges parts of objects, which speak for the `shown` ones of a table's columns and leave the others.
+    """The SQL that merges parts of objects: they set the `shown` columns of a table, and leave the others as they are.
 
-    Reports no ties: what cannot be read again is not decided either.
+    Reports no ties: an object that cannot be read again cannot settle one.
     """
     known = catalogue.tables[table]
     own = {name: kind for name, kind in columns.items() if name in shown or name in OWN_COLUMNS}

@@ -1,1 +1,1 @@
-"""Our webhook endpoints in Stripe, and their signing secrets in the database."""
+"""Our webhook endpoints at each provider, and their signing secrets in the database."""

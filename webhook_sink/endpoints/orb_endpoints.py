@@ -1,7 +1,7 @@
 """Creates, finds and deletes webhook endpoints in Orb: https://docs.withorb.com/api-reference/webhook-endpoint.
 
 An endpoint is created for all event types and with expanded payloads: only those show whole objects. Orb shows its
-secret only once, when it is created, and nothing in an endpoint tells who has made it. Nothing else in the project
+secret only once, when it is created, and does not say who created an endpoint. Nothing else in the project
 writes to Orb. Knows no database.
 """
 

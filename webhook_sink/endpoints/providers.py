@@ -40,7 +40,7 @@ class Manager(Protocol):
         ...
 
     def ours(self) -> list[Endpoint]:
-        """The endpoints that there are."""
+        """The endpoints of the account."""
         ...
 
     def delete(self, id_or_url: str) -> list[Endpoint]:
@@ -61,8 +61,10 @@ def _orb_endpoints(settings: OrbSettings) -> Manager:
 
 
 class Known(NamedTuple):
-    """A provider that there is: `provider` and `endpoints` import it, `read_settings` takes what is given and reads the
-    rest. `secret` is the variable with the signing secrets.
+    """A provider whose webhooks the sink can take.
+
+    `provider` and `endpoints` import it when they are called. `read_settings` takes some settings and reads the rest.
+    `secret` is the variable with the signing secrets.
     """
 
     provider: Callable[[], Provider]
@@ -89,10 +91,10 @@ class Served:
 
 
 def served_by(settings: Settings, sink_settings: SinkSettings, **given: Any) -> list[Served]:
-    """The sinks that the settings ask for, Stripe's first. `given` are settings of loads that are not read.
+    """The sinks that the settings ask for, Stripe's first. `given` replaces settings of loads.
 
-    Orb's webhooks are taken if there is a secret for them, or a key with which an endpoint can have been made; then the
-    sink waits for the secret in the database. Stripe's are left out if only Orb's secret is set. Raises
+    Orb's webhooks are taken if there is a secret for them, or a key, with which an endpoint may have been created; then
+    the sink waits for the secret in the database. Stripe's are left out if only Orb's secret is set. Raises
     BadConfiguration.
     """
     has_orb_secret = bool(sink_settings.orb_webhook_secret)
@@ -108,7 +110,7 @@ def served_by(settings: Settings, sink_settings: SinkSettings, **given: Any) -> 
         paths = sink_settings.orb_paths if found else sink_settings.orb_paths | sink_settings.paths
         sink = Sink(own, sink_settings, provider=_orb(), takes_webhooks=True, is_optional=not has_orb_secret)
         found.append(Served(sink, own, paths))
-        log.info("Orb's webhooks are taken at %s", " and ".join(sorted(paths)))
+        log.info("Orb's webhooks are accepted at %s", " and ".join(sorted(paths)))
         if len(found) == 1:
-            log.info("Stripe's webhooks are not taken: neither its key nor its webhook secret is set")
+            log.info("Stripe's webhooks are not accepted: neither its key nor its webhook secret is set")
     return found

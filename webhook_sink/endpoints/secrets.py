@@ -1,4 +1,4 @@
-"""The signing secrets of a provider's webhook endpoints of ours, in a schema of their own: `<dataset>_secrets`.
+"""The signing secrets of our webhook endpoints at a provider, in a schema of their own: `<dataset>_secrets`.
 
 A role that may read every table of the dataset may not read the secrets, because with a signing secret anybody can
 forge events. The schema is created when the first secret is stored, and only the role that created it has rights on it.

@@ -63,7 +63,7 @@ class OrbManagement(Management):
         """`POST /sync/orb/{table}`."""
         given = await json_of(request)
         if "object" in given:
-            raise BadRequest("the path says which list to load, so that object must not be given")
+            raise BadRequest("the path names the list to load, so leave out object")
         try:
             order = order_of({"object": request.path_params["table"], **given}, self._catalogue)
         except UnknownResource as error:
@@ -98,7 +98,7 @@ class OrbManagement(Management):
 
 
 def load(order: Order) -> Work:
-    """Loads lists, and reads what no list shows any more."""
+    """Loads lists, and reads the rows that no list shows any more."""
 
     def work(settings: Any, run_id: str, opened: Database | None) -> object:
         with orb_session(settings, order.command, order.asked, run_id=run_id, opened=opened) as session:

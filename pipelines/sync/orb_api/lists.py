@@ -1,4 +1,4 @@
-"""Loads of Orb's lists, and what follows from a list that was read whole: rows that it should have shown.
+"""Loads Orb's lists, and reads the rows that a list should have shown and did not.
 
 Orb tells of no deletion, and a draft can vanish or be issued without a trace. After all drafts were listed, a stored
 draft that was not among them is read once; after a full refresh, so is every row that no list has shown.
@@ -20,7 +20,7 @@ DRAFTS, OF_DRAFTS = "invoice_drafts", "invoices"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What came of a load: that of its lists, and of the rows that they should have shown.
+    """The outcome of a load: of its lists, and of the rows that they should have shown.
 
     `stopped` says why it ended early, where a budget of requests was spent.
     """
@@ -32,8 +32,9 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """A reading of everything that may take several runs: the second (unix) at which it began, and the lists that the
-    earlier runs have read to their end.
+    """A refresh of everything, which may take several runs.
+
+    `began` is the second (unix) at which it began; `done` are the lists that earlier runs have read to their end.
     """
 
     began: int
@@ -68,7 +69,7 @@ def load_lists(session: Session, order: Order, state: State, refresh: Refresh | 
 def _to_settle(
     session: Session, order: Order, complete: set[str], refresh: Refresh | None
 ) -> list[tuple[str, tuple[str, ...]]]:
-    """The tables of which something was read whole, with the statuses of the rows that this is about, all for none."""
+    """The tables of which something was read whole, each with the statuses of the rows concerned; () means all rows."""
     whole: list[str] = []
     if refresh is not None:
         whole = tables_read_whole(session.catalogue, complete | refresh.done)

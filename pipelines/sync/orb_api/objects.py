@@ -1,6 +1,6 @@
-"""Single objects of Orb's by id, with what is inside them, into their tables.
+"""Loads single Orb objects by id, with what is inside them, into their tables.
 
-An id of Orb's does not tell its type. Where no type is given, each kind of object that can be read by its id is asked
+Orb's ids do not show their type. If no type is given, each kind of object that can be read by its id is asked
 for once, beginning with the tables that have a row of that id. Knows Orb and rows; stores through an open session.
 """
 
@@ -68,7 +68,7 @@ def _tables(catalogue: Catalogue, kind: str | None) -> list[str]:
 
 
 def _find(session: Session, id: str, tables: Sequence[str]) -> Retrieved:
-    """The object from the table that has it; where none has it any more, the deletion of the row that one has."""
+    """The object, from the table that has it; if Orb has none any more, the deletion of the stored row."""
     stored = [name for name in tables if _is_stored(session, name, id)]
     tries: list[Retrieved] = []
     for table in dict.fromkeys([*stored, *tables]):

@@ -1,10 +1,10 @@
 """A scheduled run for an Orb account: first its events, then the lists whose changes events do not tell of.
 
-What an event tells of is applied in each run. Once a day, the lists are read that have no events, those of each parent,
-all drafts, and the active subscriptions, whose billing periods move without one; once a week everything is, which finds
-deletions. Where the log of events cannot be read, each run goes by the lists. Where it does not reach back to where it
-was left, events are followed from now on, and runs go by the lists too until one has read what changes
-(`resync_since`). When each was last done, the rows of `sync_runs` tell, by this machine's clock.
+Each run applies the events. Once a day it also reads the lists that have no events, those of each parent, all drafts,
+and the active subscriptions, whose billing periods move on without an event. Once a week it reads everything, which
+finds deletions. If the log of events cannot be read, each run goes by the lists. If the log no longer reaches back to
+the point of the last run, events are followed from now on, and runs go by the lists as well until one of them has read
+everything that changes (`resync_since`). The rows of `sync_runs` say when each was last done, by this machine's clock.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ACTIVE: Mapping[str, Params] = MappingProxyType({"subscriptions": (("status[]", 
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """What came of a sync: of its events, None where it went without, and of its lists, None where none was due.
+    """The outcome of a sync: of its events, None if it went without, and of its lists, None if none was due.
 
     `lacking` are the resources that the account does not have, as far as is known; `stopped` says why the sync ended
     early, where the budget of requests was spent.
@@ -76,7 +76,7 @@ class OrbSync:
         self._resync_since: datetime | None = None
 
     def due(self) -> What:
-        """What has to be read now, by when the syncs before have read the same."""
+        """What has to be read now, judging by when earlier syncs read it."""
         if self._hours_since("everything") >= self._settings.everything_hours:
             return "everything"
         return "changes" if self._hours_since("changes", "everything") >= self._settings.changes_hours else "new"
@@ -147,7 +147,7 @@ class OrbSync:
             session.save(account={"events_status": "skipped", "events_position": position.to_json()})
 
     def _begin_resync(self, position: Position) -> None:
-        """Has events followed from now on, and keeps that the lists have to tell what came before."""
+        """Starts to follow events from now on, and notes that the lists have to show what happened before."""
         began = self._session.clock()
         self._resync_since = datetime.fromtimestamp(began, UTC)
         again = replace(position, begin=began, covered=())
@@ -161,7 +161,7 @@ class OrbSync:
         return Position(int(min(ends).timestamp())) if ends else None
 
     def _is_reached(self, position: Position) -> bool:
-        """Whether the log still has what came after the position. It is asked once, and after a day without a run."""
+        """Whether the log still has what came after the position. Asks only at first, and after a day without a run."""
         is_recent = position.covered and self._hours_since("new", "changes", "everything", first_load=False) < 24.0
         return bool(is_recent) or reaches(self._session.client, position.newest_from(0))
 
@@ -201,14 +201,14 @@ class OrbSync:
         return loaded
 
     def _end_resync(self, began: float | None) -> None:
-        """After all lists that are due were read. `began` is when; None: an earlier run had read a part of them."""
+        """Ends a resync after the lists that are due were read; `began` is None if an earlier run read some of them."""
         if self._resync_since is not None and began is not None and began >= self._resync_since.timestamp():
             self._session.save(account={"resync_since": None})
 
     def _refresh(self, resources: Sequence[Resource]) -> Refresh:
-        """Forgets what has been read of the lists, unless a refresh of them was begun and not ended: it goes on.
+        """Forgets what has been read of the lists, unless an unfinished refresh of them can continue.
 
-        The second at which it began is kept with what it is about.
+        The second at which the refresh began is stored with the names of its lists.
         """
         names = [one.name for one in resources]
         second, _, what = (self._session.state.read_account().full_refresh or "").partition(" ")
@@ -221,7 +221,7 @@ class OrbSync:
         return Refresh(began, frozenset())
 
     def _reopen(self, resources: Sequence[Resource]) -> None:
-        """Has the windows read again in which objects may have changed, and the lists of all parents."""
+        """Reopens the windows in which objects may have changed, and the lists of all parents."""
         for one in resources:
             status = self._state.resources.get(one.name)
             if one.parents and status is not None:
@@ -237,9 +237,9 @@ class OrbSync:
     # --- when ---------------------------------------------------------------------------------------------------------
 
     def _hours_since(self, *whats: What, first_load: bool = True) -> float:
-        """Hours since the last sync of this account that has read such a thing; infinite where none has.
+        """Hours since the last sync of this account that read this; infinite if none did.
 
-        The first full load, without options, has read everything too.
+        The first full load without options counts as having read everything.
         """
         commands = [_command(what) for what in whats] + ([] if first_load else ["orb_sync"])
         moments = [self._started("max", commands)]
@@ -249,7 +249,7 @@ class OrbSync:
         return (datetime.now(UTC) - last).total_seconds() / HOUR if last is not None else float("inf")
 
     def _started(self, which: Literal["min", "max"], commands: Sequence[str], more: str = "") -> datetime | None:
-        """When the first or the last run of such a command began, of those of this account that came to their end."""
+        """When the first or the last finished run of such a command began, for this account."""
         places = ", ".join(["%s"] * len(commands))
         ((found,),) = self._session.database.execute(
             f'SELECT {which}(started_at) FROM "{self._session.settings.dataset}".sync_runs'
@@ -260,7 +260,7 @@ class OrbSync:
         return moment
 
     def _was_cut(self, what: What) -> bool:
-        """Whether the last run that read this came to no end."""
+        """Whether the last run that read this did not finish."""
         found = self._session.database.execute(
             f'SELECT status FROM "{self._session.settings.dataset}".sync_runs WHERE command = %s'
             " AND right(run_id, %s) = %s ORDER BY started_at DESC LIMIT 1",

@@ -1,7 +1,7 @@
 """Paging a list that takes a parent: one list for each parent, several under way, handed over in the parents' order.
 
-A parent's list is handed over whole, with those of its neighbours, unless it is very long. What a provider adds: how a
-request is made, and how it goes on from a page. No thread, no request.
+A parent's list is handed over whole, with those of its neighbours, unless it is very long. A provider adds how a
+request is made, and how to continue after a page. No thread, no request.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _List:
 
 
 class ChildPager(ABC):
-    """Pages the lists of all parents after those that were reached before; from the first where all were.
+    """Pages the lists of the parents after those that an earlier run reached; of all parents if it reached the last.
 
     `passes` gives the parameters of each pass over a parent's list; it is asked once, by the worker that loads the
     first parents.
@@ -76,11 +76,11 @@ class ChildPager(ABC):
 
     @abstractmethod
     def request(self, ids: Mapping[str, str], params: Params, cursor: str | None) -> Request:
-        """A page of a parent's list: `ids` fill the path, `cursor` is what the page before has told."""
+        """The request of a page of a parent's list: `ids` fill the path, `cursor` comes from the page before."""
 
     @abstractmethod
     def cursor_after(self, page: Page, request: Request, cursor: str | None) -> str:
-        """The cursor that goes on from a page, which the request has brought. Raises BrokenPage."""
+        """The cursor for the page after this one, which `request` returned. Raises BrokenPage."""
 
     @property
     def goes_up(self) -> bool:
@@ -101,7 +101,7 @@ class ChildPager(ABC):
         return self._go_on([])
 
     def refused(self, step: Step, error: RequestRefused) -> Turn | None:
-        """A cursor that has gone: that parent's list again. A parent that has gone: it has no list."""
+        """If a cursor has expired, reads that parent's list again. A parent that was deleted has no list."""
         listed: _List = step.tag
         if listed.cursor is None and isinstance(error, ObjectMissing):
             listed.objects, listed.whole, listed.is_done = [], False, True
@@ -113,7 +113,7 @@ class ChildPager(ABC):
         return Turn(at_once=[self._step(listed)])
 
     def again(self, step: Step) -> Step:
-        """The same page of a parent's list once more, as it is asked for now."""
+        """The same page of a parent's list again, with the present parameters."""
         return self._step(step.tag)
 
     def pass_by(self, step: Step) -> tuple[str, Turn]:
@@ -130,7 +130,7 @@ class ChildPager(ABC):
     # --- lists -------------------------------------------------------------------------------------------------------
 
     def _page(self, listed: _List, page: Page) -> list[Step]:
-        """Adds a page to a parent's list; gives the step that goes on with it, if any."""
+        """Adds a page to a parent's list; returns the step for its next page, if any."""
         if page.has_more:
             listed.cursor = self.cursor_after(page, self._request(listed), listed.cursor)
         self._fill(listed, page.objects)
@@ -159,7 +159,7 @@ class ChildPager(ABC):
         return turn
 
     def _hand_over(self, turn: Turn) -> None:
-        """Takes whole lists from the front once they are enough, or a piece of the first one when it is long."""
+        """Takes whole lists from the front once there are enough, or a piece of the first one if it is long."""
         ready = [one for one in self._front() if one.is_done]
         rows = sum(len(one.objects) for one in ready)
         following = next(islice(self._open, len(ready), None), None)
@@ -192,7 +192,7 @@ class ChildPager(ABC):
         return [Listing(listed.objects, listed.as_of, parent_id, listed.whole and self._sets)]
 
     def _fill(self, listed: _List, objects: list[Object]) -> None:
-        """Writes what a request has named into the objects that it has brought, where they do not show it."""
+        """Writes what a request named into the objects that it returned, if they do not show it."""
         asked = list(zip(self.resource.parents, listed.ids, strict=True))
         if (each := self.resource.each) is not None:
             asked.append((each, dict(self._passes[listed.pass_index])[each.param]))

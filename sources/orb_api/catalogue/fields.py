@@ -24,7 +24,7 @@ def fields_of(table: str) -> Mapping[str, ColumnType]:
 
 @cache
 def required_of(table: str) -> frozenset[str]:
-    """The fields that every whole object of a table has, those of its embedded lists too. Raises KeyError as above."""
+    """The fields that every whole object of a table has, including embedded lists. Raises KeyError as `fields_of`."""
     return frozenset(_snapshot()["required"][table])
 
 

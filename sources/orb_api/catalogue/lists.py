@@ -1,7 +1,7 @@
 """Orb's lists: paths, passes, order and filters. Data only.
 
-A filter by time has the name of the field that it goes by: `created_at[gte]`, `invoice_date[gte]`. What a list hides
-unless it is asked for is asked for by the passes. Lists that need a request for each parent are read if they are named.
+A filter by time is named after its field: `created_at[gte]`, `invoice_date[gte]`. The passes ask for what a list hides
+by default. Lists that need a request for each parent are read if they are named.
 """
 
 from __future__ import annotations

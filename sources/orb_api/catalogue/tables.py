@@ -1,6 +1,6 @@
 """Orb's tables: keys, witnesses, embedded lists, paths of single objects. Data only.
 
-Orb's objects show no type, and an id does not tell it. An embedded list is a plain array, which is always whole.
+Neither an object nor its id shows the object's type. An embedded list is a plain array, which is always whole.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _table(
     parent_field: str | None = None,
     kept: dict[str, str] | None = None,
 ) -> Table:
-    """A table; `embedded` are arrays inside its objects: field -> table, `kept` columns that these do not show."""
+    """A table; `embedded` are arrays inside its objects: field -> table, `kept` columns that they do not show."""
     return Table(
         name,
         (object_name,),

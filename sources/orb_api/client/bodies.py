@@ -14,8 +14,8 @@ from sources.orb_api.client.settings import ClientSettings
 def page_of(reply: Reply, *, is_whole: bool = False) -> Page:
     """The page in an answer of status 200. Raises BrokenPage for anything else than a list of objects.
 
-    `is_whole`: a list that has no pages need not say so. A single entry that is no object stands as an empty one, which
-    has no key: it alone will be left out.
+    `is_whole`: the list has no pages, and need not say so. A single entry that is not an object becomes an empty one,
+    which has no key, so that it alone is left out.
     """
     body = parse(reply)
     objects, about = body.get("data"), body.get("pagination_metadata")

@@ -36,11 +36,11 @@ class Client(ApiClient):
         return error_of(reply, self.settings.api_key)
 
     def throttle_reason(self, reply: Reply, error: Throttled) -> str:
-        """Orb's limits are the account's and about pace: https://docs.withorb.com/api-reference/rate-limits."""
+        """Orb's limits are rates, and belong to the account: https://docs.withorb.com/api-reference/rate-limits."""
         return "global-rate"
 
     def write(self, method: str, path: str, fields: Mapping[str, Any] | None = None) -> Object:
-        """What a writing request is answered, {} where it has no body. It is sent once: it may not be safe to repeat.
+        """The answer to a writing request, {} if it has no body. Sent only once, because repeating may not be safe.
 
         Raises the tree of `errors.py`.
         """

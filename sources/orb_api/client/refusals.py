@@ -1,8 +1,8 @@
 """Which error of the tree an answer with an error status is, and what of Orb's text may be shown. Pure.
 
 Bodies of errors are those of RFC 7807: https://docs.withorb.com/api-reference/error-responses. The end of their `type`
-names the class, which the status alone does not: a feature that the account lacks is a 404, as an object is that is not
-there.
+names the class, which the status alone does not: a missing feature of the account and a missing object are
+both a 404.
 """
 
 from __future__ import annotations

@@ -40,5 +40,5 @@ class ClientSettings(Reach):
 
 
 def is_live(api_key: str) -> bool:
-    """Whether a key is not one of Orb's test mode, whose keys begin with `test_`."""
+    """Whether a key is a live one: keys of Orb's test mode begin with `test_`."""
     return not api_key.startswith("test_")

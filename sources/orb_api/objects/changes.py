@@ -1,8 +1,8 @@
-"""Orb's events -> the changes that they tell of, and whether the payload may be believed. Pure.
+"""Orb's events -> the changes that they report, and whether the payload may be believed. Pure.
 
-An endpoint may ask for payloads that are cut (`payload_style`), and older accounts have them without a word. So a
-payload is believed only where it does not say that it is cut, and has every field that Orb's SDK requires of a whole
-object; otherwise the object has to be read. The second of `created_at` dates what an event shows.
+An endpoint may ask for cut payloads (`payload_style`), and older accounts get them without being told. So a payload is
+believed only if it does not say that it is cut, and has every field that Orb's SDK requires of a whole object;
+otherwise the object has to be read. The second of `created_at` dates what an event shows.
 
 Knows no HTTP, no Arrow and no database.
 """
@@ -27,9 +27,9 @@ BALANCE = "balance"
 
 
 def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Change | Ignored:
-    """What an event tells. Its object is taken over: `rows_of` changes it. Raises BrokenPage for one without an object.
+    """What an event reports. Takes over its object, which `rows_of` changes. Raises BrokenPage if there is no object.
 
-    A type that is not known is taken by its first word. Orb's API has no versions, and a key sees one account's events.
+    An unknown type is read by its first word. Orb's API has no versions, and a key sees one account's events.
     """
     type, at = event.get("type"), second_of(event)
     if not isinstance(type, str) or at is None:
@@ -68,7 +68,7 @@ def rows_of(change: Change, account_id: str, entries: ConversionCounts | None = 
 
 
 def second_of(event: Mapping[str, Any]) -> int | None:
-    """The second (unix) of an event, None where it shows none that can be."""
+    """The second (unix) of an event; None if it shows no possible one."""
     try:
         moment = datetime.fromisoformat(str(event.get("created_at")))
         second = int(moment.timestamp()) if moment.tzinfo else -1

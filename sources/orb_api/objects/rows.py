@@ -70,7 +70,7 @@ def gone(table: str, id: str, stamp: Stamp) -> dict[str, list[Row]]:
 def take_children(obj: Row, embedded: Embedded) -> tuple[list[Row], bool] | None:
     """Removes an array from an object: its entries, and whether these are all. None where it has no array there.
 
-    Entries without a key, and those that have one together, stay in the object; the others are not all then.
+    Entries without a key, and those that share one, stay in the object; the others are then not the whole set.
     """
     entries = obj.get(embedded.field)
     if type(entries) is not list:

@@ -1,4 +1,4 @@
-"""Paging the list of each parent of Orb's: along its cursors, with as many objects a page as it gives."""
+"""Pages the list of each parent in Orb, along its cursors, with as many objects a page as Orb gives."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ChildPager(Children):
         return cursor_after(page, self.resource, cursor)
 
     def refused(self, step: Step, error: RequestRefused) -> Turn | None:
-        """A page that is too large: from now on half of it, for all parents. Otherwise as any list of a parent."""
+        """If a page is too large, asks for half as many objects from now on, for all parents. Else as the base."""
         if not is_too_large(error):
             return super().refused(step, error)
         asked = int(dict(step.request.params)["limit"]) if step.request is not None else 1

@@ -53,7 +53,7 @@ class ListPager:
         return Turn(listings=listings, advance=advance, then=[] if ended else [Step(self._query.request())])
 
     def refused(self, step: Step, error: RequestRefused) -> Turn | None:
-        """A page that is too large: half of it. A cursor that has gone: the whole list again."""
+        """If a page is too large, asks for half of it; if a cursor has expired, for the whole list again."""
         if not self._query.asks_for_less(error):
             if self._query.cursor is None or self._restarts >= RESTARTS:
                 return None
@@ -62,8 +62,8 @@ class ListPager:
         return Turn(at_once=[Step(self._query.request())])
 
     def handed_over(self) -> Turn:
-        """Nothing waits for it here."""
+        """Does nothing: nothing waits for it."""
         return Turn()
 
     def pass_by(self, step: Step) -> None:
-        """No list of a single object."""
+        """Does nothing: no request is about a single object."""

@@ -42,7 +42,7 @@ class Query:
         return self.cursor
 
     def asks_for_less(self, error: RequestRefused) -> bool:
-        """Whether a refusal was of a page that is too large, which from now on has half as many objects, at least 1."""
+        """Whether a page was refused as too large. If so, pages have half as many objects from now on, at least 1."""
         if not is_too_large(error) or self._limit == 1:
             return False
         self._limit //= 2
@@ -59,19 +59,19 @@ def page_request(
 
 
 def endpoint(resource: Resource) -> str:
-    """What limits count a list by."""
+    """The name under which limits count a list's requests."""
     return LIMITED.get(resource.path) or endpoint_of(resource.path)
 
 
 def cursor_after(page: Page, resource: Resource, cursor: str | None) -> str:
-    """The cursor of the page after this one, which itself has come by `cursor`. Raises BrokenPage."""
+    """The cursor of the next page; `cursor` is the one that led to this page. Raises BrokenPage."""
     if page.next_page is None or page.next_page == cursor:
         raise BrokenPage(f"The list {resource.path} does not advance: a page has its own cursor as the next.")
     return page.next_page
 
 
 def is_too_large(error: RequestRefused) -> bool:
-    """Whether a page was refused that has too much in it: a smaller one may come."""
+    """Whether a page was refused because it is too large; a smaller one may be answered."""
     return error.status == TOO_LARGE
 
 

@@ -1,4 +1,4 @@
-"""Paging sums for each hour, which a list shows for a range that has to be named. No thread, no request."""
+"""Pages hourly sums, which a list shows for a range that each request has to name. No thread, no request."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ class VolumePager:
         return Turn(listings=listings, advance=advance, then=[] if self.is_done else [self._step()])
 
     def refused(self, step: Step, error: RequestRefused) -> Turn | None:
-        """A page that is too large: half of it."""
+        """If a page is too large, asks for half as many hours."""
         if not is_too_large(error) or self._hours == 1:
             return None
         self._hours //= 2
         return Turn(at_once=[self._step()])
 
     def handed_over(self) -> Turn:
-        """Nothing waits for it here."""
+        """Does nothing: nothing waits for it."""
         return Turn()
 
     def pass_by(self, step: Step) -> None:
-        """No list of a single object."""
+        """Does nothing: no request is about a single object."""
 
     def _step(self) -> Step:
         end = min(self._begin + self._hours * HOUR, self._end)

@@ -35,7 +35,7 @@ class WindowPager(Windowed):
         return self._query.go_on(page)
 
     def refused(self, step: Step, error: RequestRefused) -> Turn | None:
-        """A page that is too large: half of it. A cursor that has gone: what is left of the window, from its top."""
+        """If a page is too large, asks for half of it; if a cursor has expired, for the rest of the window again."""
         if self._query.asks_for_less(error):
             return Turn(at_once=[Step(self._query.request())])
         return super().refused(step, error)

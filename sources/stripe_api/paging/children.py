@@ -1,4 +1,4 @@
-"""Paging the list of each parent of Stripe's: on after the last object, or along v2's links."""
+"""Pages the list of each parent in Stripe: on after the last object, or along v2's links."""
 
 from __future__ import annotations
 
