@@ -127,7 +127,7 @@ class RetryLater(ConnectorError):
 
 
 class Throttled(RetryLater):
-    """429 to the last."""
+    """429 at every attempt."""
 
 
 class Unreachable(RetryLater):
@@ -135,7 +135,7 @@ class Unreachable(RetryLater):
 
 
 class ServerFailed(RetryLater):
-    """5xx or 409 to the last."""
+    """5xx or 409 at every attempt."""
 
 
 class BrokenPage(RetryLater):

@@ -1,7 +1,7 @@
-"""Loads a package; where the database refuses what is in it, in parts, so that only the refused rows are left out.
+"""Loads a package, in parts if the database refuses some of it, so that only the refused rows are left out.
 
-Halves a table until the refused row stands alone. Knows no Stripe request and no progress: whoever saves that is told
-of which tables rows were left out.
+Halves a table until the refused row stands alone. Knows no request and no progress: the caller, which saves that, gets
+the tables of which rows were left out.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ class Journal:
 
 
 def explanation(error: Exception) -> str:
-    """Why a resource came to nothing: our own errors say it; of a stranger only the kind is told, not what it holds."""
+    """Why a resource failed: the message of our own errors; of others only the class, since the text may hold data."""
     if isinstance(error, ConnectorError):
         return str(error)
     return f"Unexpected error: {type(error).__name__}. Run the command again with --debug, and please report it."

@@ -1,6 +1,6 @@
-"""The keys of the live views and how they hang together, for object-relational mappers. Pure; knows no database.
+"""The keys of the live views and the relations between them, for object-relational mappers. Pure; knows no database.
 
-The databases have no foreign keys, because objects arrive in any order and may be deleted. A mapper is told here.
+The databases have no foreign keys, because objects arrive in any order and may be deleted. Mappers find them here.
 """
 
 from __future__ import annotations

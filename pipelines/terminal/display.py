@@ -98,7 +98,7 @@ ACTIVE_LINES = 12
 WIDE = 110
 """Columns of a terminal from which on the summary has room for reasons beside the numbers."""
 FEW_SECONDS = 10.0
-"""Below this no number is told: what is read last has to be loaded as well."""
+"""Below this no number of seconds is shown: what is read last still has to be loaded."""
 logger = logging.getLogger("stripe_elt")
 
 

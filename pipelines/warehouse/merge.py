@@ -70,9 +70,9 @@ class Merge:
     (`ctid` in Postgres, `file_row_number` of a Parquet file in DuckDB). `holder` is given for children whose holder's
     table exists. `unseen` are the columns that no event shows: whole objects that come with one say nothing about them.
     `others` are the provider's columns that another writer has added since: the incoming objects lack them. `kept` are
-    columns that only some lists tell: a state without one leaves it as it is. `remade` says that a deleted object can
-    be made again under its id, within the same second even. `witness` is the column by which a whole object is told
-    from a tombstone, where it is null. `contents` says what may be staged: nothing is done for the rest.
+    columns that only some lists show: a state without one leaves it as it is. `remade` says that a deleted object can
+    be created again under its id, even within the same second. `witness` is the column that is null in a tombstone and
+    in no whole object. `contents` says what may be staged: nothing is done for the rest.
     """
 
     target: str

@@ -1,7 +1,7 @@
 """What a run over an API and its pagers have in common: steps to take, and turns that follow from answers.
 
-A pager is the state of paging one list, or one window of it. It is told of answers one at a time and says what to ask
-next and what to hand over; it sends nothing, waits for nothing and knows no thread.
+A pager is the state of paging one list, or one window of it. It receives answers one at a time and says what to ask
+for next and what to hand over; it sends nothing, waits for nothing and knows no thread.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Concurrency:
         self.at_once = min(most, FIRST)
 
     def answered(self, endpoint: str, waited: float, processor: float) -> None:
-        """A request has been answered after so long a wait, besides the processor's time for it."""
+        """Notes that a request was answered after `waited` seconds, and took `processor` seconds of CPU."""
         self._waits.append((endpoint, waited))
         self._asking = _mean(self._asking, processor)
         if len(self._waits) >= ENOUGH:

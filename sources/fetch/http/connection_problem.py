@@ -1,6 +1,6 @@
 """What went wrong with a connection or an answer's bytes, in words: the libraries' own texts are not for people. Pure.
 
-The cause is told from the exceptions of urllib3, http.client and ssl, wherever in the chain they are. A message names
+The cause comes from the exceptions of urllib3, http.client and ssl, wherever they are in the chain. A message names
 it and the setting to look at.
 """
 

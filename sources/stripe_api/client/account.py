@@ -50,7 +50,7 @@ def read_account(client: Client, account_id: str | None) -> Account:
 
 
 def _any_answer(client: Client, account_id: str) -> Account:
-    """The account that is told, with the clock of the first list that the key may read."""
+    """The given account, with the clock of the first list that the key may read."""
     for requests, resource in enumerate(select(["core"]), start=2):
         if resource.kind == "root":
             try:

@@ -31,7 +31,7 @@ OF_A_PERSON = re.compile(
     r"|(\w+_)?ip(_address)?|user_agent|tax_id",
     re.ASCII,
 )
-"""Fields that hold a person's data wherever they are. Country and state are left: no person is told from them."""
+"""Fields that hold a person's data wherever they are. Country and state are left out: they identify nobody."""
 
 BESIDE_A_NAME = frozenset(("email", "phone", "phone_number", "address"))
 """A `name` is a person's where one of these stands beside it; elsewhere it is that of a product, a plan, a bank."""

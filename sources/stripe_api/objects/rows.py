@@ -122,7 +122,7 @@ def _explode(
 
 
 def _reject(table: Table, obj: Row, what: str, counts: ConversionCounts | None) -> None:
-    """Leaves an object out that no row can hold. Raises BrokenPage where nobody is told."""
+    """Leaves out an object that no row can hold, and notes it in `counts`. Raises BrokenPage without `counts`."""
     if counts is None:
         raise BrokenPage(f"an object of {table.name} {what} ({', '.join(table.key)})")
     counts.reject(table.name, obj.get("id"), f"it {what}, {', '.join(table.key)}")
