@@ -114,7 +114,7 @@ def _served(settings: Settings, options: SinkSettings, sim: Simulator) -> Iterat
     ready, where = threading.Event(), list[Any]()
 
     async def serve() -> None:
-        sink = Sink(settings, options)
+        sink = Sink(settings, options, provider=STRIPE)
         server = server_of([Served(sink, settings, options.paths)], options)
         serving = asyncio.create_task(server.serve())
         while not server.started:

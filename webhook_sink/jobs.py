@@ -237,7 +237,7 @@ def replay_failed(sink_settings: SinkSettings, asked: Mapping[str, Any], databas
 
     def work(settings: Any, run_id: str, opened: Database | None) -> None:
         async def replayed() -> tuple[int, int]:
-            sink = Sink(settings, sink_settings)
+            sink = Sink(settings, sink_settings, provider=STRIPE)
             sink.start()
             try:
                 await sink.opened()

@@ -25,7 +25,6 @@ from pipelines.warehouse.verdict import DENIED
 from sources.errors import BadConfiguration, BrokenPage, ConnectorError, RetryLater
 from sources.events import Event
 from sources.provider import Provider
-from sources.stripe_api.provider import STRIPE
 from webhook_sink.commit.batch import BatchTransactions, Outcome, PendingWrite
 from webhook_sink.commit.connection import describe_error, new_pool, transaction
 from webhook_sink.commit.ledger import Ledger, create_tables
@@ -73,7 +72,7 @@ class Sink:
         settings: CommonSettings,
         sink_settings: SinkSettings,
         *,
-        provider: Provider = STRIPE,
+        provider: Provider,
         takes_webhooks: bool = False,
         is_optional: bool = False,
         clock: Callable[[], float] = time.time,

@@ -209,7 +209,7 @@ def servers(postgres_url: str) -> Iterator[Callable[..., Served]]:
             clock = sim.clock.time if sim else lambda: float(NOW)
             settings = settings_for(url or postgres_url, sim)
             settings = replace(settings, stripe_account=account, database_ca=authority)
-            sink = Sink(settings, given, clock=clock)
+            sink = Sink(settings, given, provider=STRIPE, clock=clock)
             server = server_of([Serving(sink, settings, given.paths)], given)
             port, loop = begin(server, [sink] if wait else [], running)
             return Served(sink, port, loop, clock)

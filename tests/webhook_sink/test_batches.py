@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from sources.stripe_api.events.webhook import read_event
+from sources.stripe_api.provider import STRIPE
 from tests.webhook_sink.conftest import NOW, Served, Stored, deliver, event, settings_for, sink_settings
 from webhook_sink.commit.writer import QueueFull
 from webhook_sink.sink import Sink
@@ -211,7 +212,7 @@ def test_two_sinks_on_one_database_do_every_event_once(with_sink: WithSink, stor
     shared = [event("customer.updated", customer(i % 7, balance=i), id=f"evt_{i}", created=NOW + i) for i in range(120)]
 
     async def body(sink: Sink) -> list[str]:
-        other = Sink(settings_for(stored.url), sink_settings())
+        other = Sink(settings_for(stored.url), sink_settings(), provider=STRIPE)
         other.start()
         await other.opened()
         try:

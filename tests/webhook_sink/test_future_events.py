@@ -11,6 +11,7 @@ import pytest
 
 from sources.errors import BrokenPage
 from sources.stripe_api.events.webhook import read_event
+from sources.stripe_api.provider import STRIPE
 from tests.webhook_sink.conftest import NOW, Stored, event, settings_for, sink_settings
 from webhook_sink.sink import Sink, refuse_future
 
@@ -22,7 +23,12 @@ def test_event_from_the_future_fails_and_its_neighbours_are_committed(postgres_u
     near = event("customer.updated", {"id": "cus_1", "object": "customer"}, id="evt_near", created=NOW)
 
     async def main() -> list[str]:
-        sink = Sink(replace(settings_for(postgres_url), max_clock_skew=600.0), sink_settings(), clock=lambda: NOW)
+        sink = Sink(
+            replace(settings_for(postgres_url), max_clock_skew=600.0),
+            sink_settings(),
+            provider=STRIPE,
+            clock=lambda: NOW,
+        )
         sink.start()
         try:
             await sink.opened()

@@ -19,6 +19,7 @@ from psycopg.conninfo import make_conninfo
 
 from pipelines.warehouse.problems import DatabaseProblem
 from simulator import Simulator
+from sources.stripe_api.provider import STRIPE
 from tests.webhook_sink.conftest import SECRET, Stored, event, settings_for, sink_settings
 from tests.webhook_sink.test_batches import BLOCKED, POISON
 from tests.webhook_sink.test_commands import HTTP, post, serving
@@ -177,7 +178,7 @@ def test_a_sink_that_waits_for_the_database_says_why(caplog: pytest.LogCaptureFi
     """Once it said "OperationalError", whatever was the reason."""
 
     async def main() -> None:
-        sink = Sink(settings_for(f"host=127.0.0.1 port=9 password={MARK}"), sink_settings())
+        sink = Sink(settings_for(f"host=127.0.0.1 port=9 password={MARK}"), sink_settings(), provider=STRIPE)
         sink.start()
         while not caplog.messages:
             await asyncio.sleep(0.01)
@@ -199,7 +200,7 @@ def test_a_sink_does_not_wait_where_the_server_lets_nobody_in(
         connection.execute("select pg_reload_conf()")
 
     async def main(**wrong: str) -> None:
-        sink = Sink(settings_for(make_conninfo(address, **wrong)), sink_settings())
+        sink = Sink(settings_for(make_conninfo(address, **wrong)), sink_settings(), provider=STRIPE)
         sink.start()
         try:
             await sink.opened()

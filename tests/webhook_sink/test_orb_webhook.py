@@ -253,7 +253,7 @@ def test_one_process_takes_both_providers_webhooks(postgres_url: str, stored: St
     given = sink_settings(orb_webhook_secret=SECRET)
     stripe, orb = settings_for(postgres_url), orb_settings(postgres_url)
     sinks = [
-        Sink(stripe, given, takes_webhooks=True, clock=lambda: float(NOW)),
+        Sink(stripe, given, provider=STRIPE, takes_webhooks=True, clock=lambda: float(NOW)),
         Sink(orb, given, provider=ORB, takes_webhooks=True, clock=lambda: float(NOW)),
     ]
     with ExitStack() as running:

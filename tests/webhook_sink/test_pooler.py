@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from simulator import Simulator
+from sources.stripe_api.provider import STRIPE
 from tests.databases import with_database
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import NOW, Served, Stored, deliver, event, sink_settings
@@ -76,7 +77,7 @@ def test_statements_have_names_only_where_the_server_itself_answers(
     address = postgres_url if way == "direct" else request.getfixturevalue("pooled")(pool_size=2)
 
     async def main() -> tuple[bool, Any]:
-        sink = Sink(sink_settings_for(address), sink_settings())
+        sink = Sink(sink_settings_for(address), sink_settings(), provider=STRIPE)
         sink.start()
         try:
             await sink.opened()
@@ -157,7 +158,7 @@ def test_database_that_cannot_hold_every_text_is_refused_at_the_start(postgres_u
         )
 
     async def main() -> Any:
-        sink = Sink(sink_settings_for(with_database(postgres_url, name)), sink_settings())
+        sink = Sink(sink_settings_for(with_database(postgres_url, name)), sink_settings(), provider=STRIPE)
         ended = asyncio.Event()
         sink.start(ended.set)
         try:

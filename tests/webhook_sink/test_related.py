@@ -10,6 +10,7 @@ import pytest
 from simulator import Simulator
 from sources.errors import BadConfiguration
 from sources.stripe_api.objects.related import related
+from sources.stripe_api.provider import STRIPE
 from tests.webhook_sink.conftest import Stored, deliver, event, read_again, settings_for, sink_settings
 from webhook_sink.sink import Sink
 
@@ -65,4 +66,4 @@ def test_without_the_setting_nothing_is_read(with_sink: Callable[..., Any], sim:
 
 def test_it_takes_a_key(postgres_url: str) -> None:
     with pytest.raises(BadConfiguration, match="backfill_related takes a key"):
-        Sink(settings_for(postgres_url), sink_settings(backfill_related=True))
+        Sink(settings_for(postgres_url), sink_settings(backfill_related=True), provider=STRIPE)

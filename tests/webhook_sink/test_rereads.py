@@ -131,7 +131,7 @@ def test_revalidated_tables_are_never_trusted_and_the_others_are(serve: Serve, s
 
 def test_revalidate_needs_a_key_and_known_tables(postgres_url: str) -> None:
     with pytest.raises(BadConfiguration, match="STRIPE_SECRET_KEY"):
-        Sink(settings_for(postgres_url), sink_settings(revalidate="all"))
+        Sink(settings_for(postgres_url), sink_settings(revalidate="all"), provider=STRIPE)
 
 
 def test_thin_event_is_read_back(serve: Serve, stored: Stored, sim: Simulator) -> None:

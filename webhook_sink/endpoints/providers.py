@@ -102,7 +102,9 @@ def served_by(settings: Settings, sink_settings: SinkSettings, **given: Any) -> 
     has_stripe = bool(sink_settings.webhook_secret or settings.has_key or settings.told_account)
     found = []
     if has_stripe or not has_orb_secret:
-        sink = Sink(settings, sink_settings, takes_webhooks=True, is_optional=has_orb and not has_stripe)
+        sink = Sink(
+            settings, sink_settings, provider=_stripe(), takes_webhooks=True, is_optional=has_orb and not has_stripe
+        )
         found.append(Served(sink, settings, sink_settings.paths))
     if has_orb:
         shared = CommonSettings.__annotations__.keys() - OWN

@@ -16,7 +16,6 @@ from pipelines.commands.freshness import ago
 from pipelines.configuration.settings import Settings
 from pipelines.warehouse.problems import explained, is_database_error
 from sources.errors import ConnectorError
-from sources.provider import Provider
 from sources.stripe_api.provider import STRIPE
 from webhook_sink.database import SharedDatabase
 from webhook_sink.pages.reading import AnswersReader, Asked, Facts, read_facts, utc_now
@@ -47,8 +46,8 @@ class Seen:
 class Watch:
     """Reads the database and asks Stripe, each at most as often as it changes. Lives in one event loop."""
 
-    def __init__(self, settings: Settings, database: SharedDatabase, provider: Provider = STRIPE) -> None:
-        self._settings, self._database, self._provider = settings, database, provider
+    def __init__(self, settings: Settings, database: SharedDatabase) -> None:
+        self._settings, self._database = settings, database
         self._answers = AnswersReader(settings.dataset)
         self._readings: dict[tuple[Asked, int], tuple[float, asyncio.Task[Seen]]] = {}
         self._last: Facts | None = None
@@ -75,10 +74,8 @@ class Watch:
         """As `see`, without an event loop."""
         try:
             with self._database.opened() as database:
-                provider = self._provider
-                facts = read_facts(
-                    database, self._settings.dataset, provider.catalogue, provider.name, asked, utc_now()
-                )
+                dataset = self._settings.dataset
+                facts = read_facts(database, dataset, STRIPE.catalogue, STRIPE.name, asked, utc_now())
                 self._last = replace(facts, answers=self._answers.read(database))
             return Seen(self._last)
         except ConnectorError as error:

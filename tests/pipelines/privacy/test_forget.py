@@ -193,7 +193,7 @@ def test_no_run_goes_on_beside_it(mirror: Mirror) -> None:
 @contextmanager
 def sink_of(loop: asyncio.AbstractEventLoop, mirror: Mirror) -> Iterator[Sink]:
     """A sink that has been running for a while."""
-    sink = Sink(settings_for(mirror.destination.address, mirror.sim), sink_settings())
+    sink = Sink(settings_for(mirror.destination.address, mirror.sim), sink_settings(), provider=STRIPE)
 
     async def begin() -> None:
         sink.start()

@@ -22,6 +22,7 @@ from pipelines.warehouse.problems import DatabaseProblem
 from pipelines.warehouse.rights import Schema, Table, check_rights, create_missing, lacking
 from simulator import Simulator
 from sources.stripe_api.catalogue import CATALOGUE
+from sources.stripe_api.provider import STRIPE
 from tests import processes
 from tests.databases import Database
 from tests.pipelines.mirror import START, Mirror
@@ -83,7 +84,7 @@ def received(url: str, sim: Simulator, *events: dict[str, Any]) -> list[str]:
     """The fates of events in a sink of its own. Raises what makes it hopeless."""
 
     async def main() -> list[str]:
-        sink = Sink(settings_for(url, sim), sink_settings())
+        sink = Sink(settings_for(url, sim), sink_settings(), provider=STRIPE)
         sink.start()
         try:
             await sink.opened()
