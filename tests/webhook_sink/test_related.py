@@ -64,6 +64,6 @@ def test_without_the_setting_nothing_is_read(with_sink: Callable[..., Any], sim:
     assert stored.query(REQUESTED) == []
 
 
-def test_it_takes_a_key(postgres_url: str) -> None:
-    with pytest.raises(BadConfiguration, match="backfill_related takes a key"):
+def test_it_needs_a_key(postgres_url: str) -> None:
+    with pytest.raises(BadConfiguration, match="backfill_related needs a key"):
         Sink(settings_for(postgres_url), sink_settings(backfill_related=True), provider=STRIPE)
