@@ -29,6 +29,7 @@ from sources.stripe_api.catalogue import select
 from sources.stripe_api.client.account import read_account
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.client.settings import ClientSettings
+from sources.stripe_api.provider import STRIPE
 from tests import processes
 from tests.databases import Database
 from tests.pipelines.mirror import START, Mirror
@@ -82,7 +83,7 @@ class Case(Mirror):
     def loads_well(self) -> None:
         """The next run, with all in order, ends with equal tables."""
         self.sim.faults.clear()
-        outcome = run(self.settings, Order("stripe_full", select(NAMES)))
+        outcome = run(self.settings, Order("stripe_full", select(NAMES)), STRIPE)
         assert (outcome.failed, outcome.skipped, outcome.error) == ([], [], None)
         assert self.differences(NAMES) == []
 

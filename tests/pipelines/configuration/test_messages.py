@@ -24,7 +24,7 @@ from sources.columns.contract import contract_of
 from sources.errors import BadConfiguration, ConnectorError, RequestRefused, looks_secret, shape, shown
 from sources.stripe_api.catalogue import CATALOGUE, select
 from sources.stripe_api.catalogue.prefixes import shown_id
-from webhook_sink.endpoints.endpoints import Endpoints, _check_url
+from webhook_sink.endpoints.endpoints import Endpoints, check_url
 from webhook_sink.settings import SECTION as SINK_SECTION
 from webhook_sink.settings import SinkSettings, read_sink_settings
 
@@ -125,7 +125,7 @@ def test_no_name_account_or_contract_repeats_a_secret(secret: str) -> None:
         lambda: contract_of(secret),
         lambda: contract_of({secret: "freeze"}),
         lambda: _tables(CATALOGUE, "x_1", secret),
-        lambda: _check_url(secret),
+        lambda: check_url(secret, "Stripe", "https://host/webhooks"),
         lambda: options_of(f"postgresql://h/d?{quote(secret, safe='')}=1", "DATABASE_URL"),
     ):
         with pytest.raises(ConnectorError) as raised:

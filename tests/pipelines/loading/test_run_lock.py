@@ -22,6 +22,7 @@ from pipelines.warehouse.postgres.run_lock import RUN_LOCK, RunLock
 from pipelines.warehouse.postgres_database import PostgresDatabase, connect
 from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem
 from sources.stripe_api.catalogue import select
+from sources.stripe_api.provider import STRIPE
 from tests.databases import Database
 from tests.pipelines.mirror import START, Mirror
 
@@ -162,7 +163,7 @@ def test_run_that_lost_its_lock_stops_at_its_next_package(
     assert mirror.destination.query("SELECT status, rows FROM stripe.sync_runs") == [("error", 0)]
     assert "customers" not in mirror.destination.tables("stripe")
     other.close()
-    assert run(mirror.settings, order).error is None
+    assert run(mirror.settings, order, STRIPE).error is None
     assert mirror.differences(["customers"]) == []
 
 

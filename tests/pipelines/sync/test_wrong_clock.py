@@ -15,6 +15,7 @@ from pipelines.sync.lists import SyncState
 from sources.errors import BrokenPage
 from sources.fetch.position import Position
 from sources.stripe_api.catalogue import select
+from sources.stripe_api.provider import STRIPE
 from tests.pipelines.mirror import START, Mirror
 
 HOURS = 6 * 3_600
@@ -37,7 +38,7 @@ def test_load_by_a_clock_minutes_ahead_hides_no_later_change(mirrored: Callable[
     mirror = mirrored(now=None, running=True, customers=4)
     mirror.changes = {"max_clock_skew": 600.0}
     mirror.pass_time(540)
-    run(mirror.settings, Order("stripe_full", select(["customers"])))
+    run(mirror.settings, Order("stripe_full", select(["customers"])), STRIPE)
     mirror.sync("customers")
     with mirror.session("stripe_sync") as session:
         position = Position.from_json(session.state.read_account().events_position or {})
@@ -58,7 +59,7 @@ def test_load_by_a_clock_ahead_is_mended(mirror: Mirror, way: str) -> None:
     mirror.begin(*LISTS)
     mirror.sync(*LISTS)
     mirror.sim.clock.set(START + HOURS)
-    run(mirror.settings, Order("stripe_full", select(LISTS), full_refresh=True))
+    run(mirror.settings, Order("stripe_full", select(LISTS), full_refresh=True), STRIPE)
     mirror.sync(*LISTS)
     mirror.sim.clock.set(START + 2_000)
     changed, gone, *_ = (row["id"] for row in mirror.rows("customers"))

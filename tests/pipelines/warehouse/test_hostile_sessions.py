@@ -18,6 +18,7 @@ from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import DatabaseProblem
 from simulator.http.faults import Fault, Faults
 from sources.stripe_api.catalogue import select
+from sources.stripe_api.provider import STRIPE
 from tests.databases import Database, with_database
 from tests.pipelines.mirror import START, Mirror
 from tests.pipelines.warehouse.test_session_properties import HOSTILE
@@ -215,7 +216,7 @@ def test_page_that_takes_longer_than_an_idle_session_may_last_costs_nothing(
     mirror = Mirror(simulator(seed=1, customers=4, now=START, running=False), Database("postgres", postgres_url))
     mirror.pass_time(900)
     mirror.sim.service.faults = faults = EndOfIdleSessions(postgres_url)
-    outcome = run(mirror.settings, Order("stripe_full", select(["customers", "products"])))
+    outcome = run(mirror.settings, Order("stripe_full", select(["customers", "products"])), STRIPE)
     assert (outcome.error, outcome.failed) == (None, [])
     assert mirror.differences(["customers", "products"]) == []
     assert faults.ended > 0

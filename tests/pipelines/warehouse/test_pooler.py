@@ -16,6 +16,7 @@ from pipelines.loading.session import open_database
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem, explained
 from sources.stripe_api.catalogue import select
+from sources.stripe_api.provider import STRIPE
 from tests.databases import Database
 from tests.pipelines.mirror import START, Mirror
 
@@ -79,10 +80,10 @@ def test_second_full_refresh_ends_at_once_and_changes_nothing(mirror: Mirror) ->
     first = open_database(mirror.settings)
     first.lock_run(mirror.settings.dataset)
     with pytest.raises(AlreadyRunning, match="Another run"):
-        run(mirror.settings, Order("stripe_full", select(["customers"]), full_refresh=True))
+        run(mirror.settings, Order("stripe_full", select(["customers"]), full_refresh=True), STRIPE)
     assert mirror.destination.tables("stripe") == set()
     first.close()
-    run(mirror.settings, Order("stripe_full", select(["customers"]), full_refresh=True))
+    run(mirror.settings, Order("stripe_full", select(["customers"]), full_refresh=True), STRIPE)
     assert mirror.differences(["customers"]) == []
 
 
@@ -92,7 +93,7 @@ def test_pool_that_is_too_small_is_named(
     small = pooled(pool_size=1, query_wait_timeout=1)
     mirror = Mirror(simulator(seed=1, customers=4, now=START, running=False), Database("postgres", small))
     with pytest.raises(DatabaseProblem, match=r"query_wait_timeout.*fewer server connections.*docs/postgres\.md"):
-        run(mirror.settings, Order("stripe_full", select(["customers"])))
+        run(mirror.settings, Order("stripe_full", select(["customers"])), STRIPE)
     assert Database("postgres", postgres_url).tables("stripe") == set()
 
 
