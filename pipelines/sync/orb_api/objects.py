@@ -28,6 +28,8 @@ def load_orb_objects(session: Session, ids: Sequence[str], kind: str | None = No
     Raises UnknownObject for the first id that Orb does not have; nothing is stored then. An object that cannot be
     stored is left out, and the session's `counts` name it.
     """
+    if not all(ids):  # a path without its id would ask for the list
+        raise UnknownObject("An id is empty, so nothing was loaded. Give the id as Orb shows it.")
     found: list[Retrieved] = []
     for id in dict.fromkeys(ids):
         one = _find(session, id, _tables(session.catalogue, kind))
@@ -81,10 +83,12 @@ def _find(session: Session, id: str, tables: Sequence[str]) -> Retrieved:
         return replace(tries[0], rows=gone(stored[0], id, stamp))
     if came := [one for one in tries if one.state in ("broken", "failed")]:  # it may well be there
         return came[0]
-    what = tries[0].ref.table if len(tries) == 1 else "object"
+    what, asked = f"object of {tries[0].ref.table}", ""
+    if len(tries) > 1:
+        what, asked = "object", f": {len(tries)} kinds of objects were asked for"
     raise UnknownObject(
-        f"Orb has no {what} with the id {shown_id(id)}: {len(tries)} kinds of objects were asked for. Check the id, and"
-        " whether the key is of the same mode (live or test)."
+        f"Orb has no {what} with the id {shown_id(id)}{asked}. Check the id, and whether the key is of the same mode"
+        " (live or test)."
     )
 
 

@@ -60,6 +60,12 @@ def test_an_object_that_orb_has_no_more_is_marked_and_an_unknown_one_is_an_error
     with pytest.raises(UnknownObject, match=f"Orb has no object with the id '{unknown}': {len(READABLE)} kinds"):
         read(mirror, other, unknown)
     assert len([one for one in mirror.sim.log if unknown in one]) == len(READABLE)
+    with pytest.raises(UnknownObject, match=f"Orb has no object of invoices with the id '{unknown}'. Check the id"):
+        read(mirror, unknown, kind="invoice")
+    mirror.sim.log.clear()
+    with pytest.raises(UnknownObject, match="An id is empty"):
+        read(mirror, "", kind="invoice")
+    assert not [one for one in mirror.sim.log if "/v1/invoices" in one]
 
 
 @pytest.mark.parametrize("destination", ["duckdb"], indirect=True)
