@@ -21,6 +21,7 @@ from tests.pipelines.orb_mirror import OrbMirror
 from tests.webhook_sink.conftest import Stored
 from tests.webhook_sink.orb_served import OrbServed, orb_event, orb_servers
 from tests.webhook_sink.test_commands import HTTP, serving
+from webhook_sink.follow import OVERLAP_SECONDS
 
 KEY = "a long key of tests"
 
@@ -87,7 +88,7 @@ def test_an_endpoint_is_made_and_the_sink_finds_its_secret(
 
 
 def test_follow_merges_the_events_of_the_log(run: Callable[..., Any], sim: OrbSimulator, stored: Stored) -> None:
-    begin = sim.clock.seconds() - 1
+    begin = sim.clock.seconds() - 2 * OVERLAP_SECONDS  # the next command goes back too, to events of other tests
     for one in sim.account.objects("customers"):
         sim.account.update("customers", one["id"], {"name": f"followed {one['id']}"}, "customer.edited")
     done = run("follow", "--once", "--since", str(begin))
