@@ -16,7 +16,16 @@ from dataclasses import asdict
 from typing import Any
 
 from pipelines.commands.accounts import one_account
-from pipelines.commands.cli import ALL_WELL, SOME_FAILED, add_output_options, level_of, moment, run_command, say
+from pipelines.commands.cli import (
+    ALL_WELL,
+    SOME_FAILED,
+    add_output_options,
+    level_of,
+    moment,
+    run_command,
+    say,
+    seconds,
+)
 from pipelines.terminal.log import log_to_stderr
 from pipelines.terminal.output import Report
 from pipelines.terminal.process import Interrupts, interruptible, lost_output, stops
@@ -195,15 +204,16 @@ def _described(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _list_endpoints(settings: Any, sink_settings: SinkSettings, options: argparse.Namespace) -> Report:
+    known = KNOWN[options.provider]
     with Secrets(settings, options.provider) as secrets:
-        known = secrets.known()
-    found = KNOWN[options.provider].endpoints(settings).ours()
+        kept_ids = secrets.known()
+    found = known.endpoints(settings).ours()
     for endpoint in found:
-        kept = "secret kept" if endpoint.id in known else "secret not kept"
+        kept = "secret kept" if endpoint.id in kept_ids else "secret not kept"
         print(f"{endpoint.id}  {endpoint.url}  {endpoint.status}  {endpoint.described}  {kept}")
     if not found:
-        print("There is no endpoint of ours. `endpoint create https://host/webhooks` makes it.")
-    return Report(ALL_WELL, [{**_described(one), "is_secret_kept": one.id in known} for one in found])
+        print(f"There is no endpoint of ours. `{known.create}` makes it.")
+    return Report(ALL_WELL, [{**_described(one), "is_secret_kept": one.id in kept_ids} for one in found])
 
 
 def _delete_endpoint(settings: Any, sink_settings: SinkSettings, options: argparse.Namespace) -> Report:

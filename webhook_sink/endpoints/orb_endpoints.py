@@ -55,7 +55,9 @@ class OrbEndpoints:
         """Deletes the endpoints with this id or URL, and returns them. Raises RequestRefused if there are none."""
         endpoints = [endpoint for endpoint in self.ours() if id_or_url in (endpoint.id, endpoint.url)]
         if not endpoints:
-            raise RequestRefused(f"There is no endpoint with the id or URL {shown(id_or_url)}: see `endpoint list`.")
+            raise RequestRefused(
+                f"There is no endpoint with the id or URL {shown(id_or_url)}: see `endpoint list --provider orb`."
+            )
         for endpoint in endpoints:
             self._client.write("DELETE", f"{PATH}/{endpoint.id}")
         return endpoints

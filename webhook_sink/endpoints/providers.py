@@ -64,7 +64,7 @@ class Known(NamedTuple):
     """A provider whose webhooks the sink can take.
 
     `provider` and `endpoints` import it when they are called. `read_settings` takes some settings and reads the rest.
-    `secret` is the variable with the signing secrets.
+    `secret` is the variable with the signing secrets, `create` the command that makes an endpoint.
     """
 
     provider: Callable[[], Provider]
@@ -72,11 +72,26 @@ class Known(NamedTuple):
     read_settings: Callable[..., CommonSettings]
     endpoints: Callable[[Any], Manager]
     secret: str
+    create: str
 
 
 KNOWN: Mapping[str, Known] = {
-    "stripe": Known(_stripe, Settings, read_settings, _stripe_endpoints, "STRIPE_WEBHOOK_SECRET"),
-    "orb": Known(_orb, OrbSettings, read_orb_settings, _orb_endpoints, "ORB_WEBHOOK_SECRET"),
+    "stripe": Known(
+        _stripe,
+        Settings,
+        read_settings,
+        _stripe_endpoints,
+        "STRIPE_WEBHOOK_SECRET",
+        "endpoint create https://host/webhooks",
+    ),
+    "orb": Known(
+        _orb,
+        OrbSettings,
+        read_orb_settings,
+        _orb_endpoints,
+        "ORB_WEBHOOK_SECRET",
+        "endpoint create --provider orb https://host/webhooks/orb",
+    ),
 }
 """The providers by their names."""
 
