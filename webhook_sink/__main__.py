@@ -108,7 +108,7 @@ def _add_follow(commands: Any) -> None:
     command = _command(commands, "follow", "poll for events: no public address needed", _follow)
     _add_provider(command)
     command.add_argument("--since", type=moment, metavar="TIME", help="default: where the ledger ends, or now")
-    command.add_argument("--interval", type=float, default=5.0, metavar="SECONDS", help="default: 5")
+    command.add_argument("--interval", type=seconds, default=5.0, metavar="SECONDS", help="default: 5")
     command.add_argument("--once", action="store_true", help="end when there is nothing more")
 
 

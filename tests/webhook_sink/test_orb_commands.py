@@ -92,6 +92,9 @@ def test_an_endpoint_is_made_and_the_sink_finds_its_secret(
 
 
 def test_follow_merges_the_events_of_the_log(run: Callable[..., Any], sim: OrbSimulator, stored: Stored) -> None:
+    for interval in ("nan", "-1", "0"):
+        refused = run("follow", "--interval", interval)
+        assert (refused.returncode, "it must be a number of seconds, 1 or more" in refused.stderr) == (2, True)
     begin = sim.clock.seconds() - 2 * OVERLAP_SECONDS  # the next command goes back too, to events of other tests
     for one in sim.account.objects("customers"):
         sim.account.update("customers", one["id"], {"name": f"followed {one['id']}"}, "customer.edited")
