@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import psycopg
+import pytest
 
 from sources.orb_api.provider import ORB
 from tests.webhook_sink.conftest import Stored
@@ -21,7 +22,7 @@ PATIENCE = 0.6
 LATE = 3.0  # on a machine that does other things too
 
 
-def test_an_answer_comes_in_time_whatever_the_database_does(own_server: Any) -> None:
+def test_an_answer_comes_in_time_whatever_the_database_does(own_server: Any, caplog: pytest.LogCaptureFixture) -> None:
     url = own_server.get_uri()
     assert ORB.answer_seconds is not None
     assert ORB.answer_seconds < 5
@@ -35,7 +36,10 @@ def test_an_answer_comes_in_time_whatever_the_database_does(own_server: Any) -> 
                 continue
             assert stored.query("select name from orb.customers") == [(name,)]
         assert {row for (row,) in stored.query("select status from orb.orb_webhook_events")} == {"processed"}
+        brief = start(database_timeout=0.1)
         with stopped(own_server):
+            assert post(brief, "starting") == 503
+            assert "the provider has to send 1 events again" in caplog.text
             late = start(wait=False, provider=replace(ORB, answer_seconds=PATIENCE))
             assert post(late, "starting") == 503
 

@@ -126,7 +126,7 @@ class Writer:
         if len(batch) > 1:
             await self._halve(batch)
         else:
-            log.warning("other writers kept changing the same rows or tables: Stripe has to send an event again")
+            log.warning("other writers kept changing the same rows or tables: the provider has to send an event again")
             self._settle(batch, "unavailable")
 
     async def _transact(self, batch: Sequence[PendingWrite]) -> None:
@@ -143,7 +143,8 @@ class Writer:
         if asyncio.get_running_loop().time() < min(write.arrived_at for write in batch) + self._timeout:
             await asyncio.sleep(OUTAGE_PAUSE)
             return True
-        log.warning("the database is away (%s): Stripe has to send %d events again", describe_error(error), len(batch))
+        reason = describe_error(error)
+        log.warning("the database is away (%s): the provider has to send %d events again", reason, len(batch))
         self._settle(batch, "unavailable")
         return False
 
