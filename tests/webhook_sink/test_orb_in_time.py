@@ -17,6 +17,7 @@ import pytest
 from sources.orb_api.provider import ORB
 from tests.webhook_sink.conftest import Stored
 from tests.webhook_sink.orb_served import OrbServed, orb_event, orb_servers
+from webhook_sink.http.app import READY_SECONDS
 
 PATIENCE = 0.6
 LATE = 3.0  # on a machine that does other things too
@@ -32,6 +33,10 @@ def test_an_answer_comes_in_time_whatever_the_database_does(own_server: Any, cap
         for name, hold in (("locked", locked(url)), ("frozen", frozen(own_server)), ("stopped", stopped(own_server))):
             with hold:
                 assert post(served, name) == 503, name
+                if name == "frozen":
+                    began = time.monotonic()
+                    assert served.get("/ready").status == 503
+                    assert time.monotonic() - began < READY_SECONDS + LATE
             while post(served, name) != 200:  # as Orb sends it again
                 continue
             assert stored.query("select name from orb.customers") == [(name,)]

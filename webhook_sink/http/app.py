@@ -16,9 +16,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from webhook_sink.commit.connection import transaction
 from webhook_sink.receiver import Answer, Receiver, Refused
+from webhook_sink.sink import Sink
 
 log = logging.getLogger("stripe_elt.sink")
 
+READY_SECONDS = 2.0
+"""How long `/ready` waits for the databases."""
 EMPTY: Message = {"type": "http.response.body", "body": b""}
 
 
@@ -40,6 +43,7 @@ class App:
     ) -> None:
         self._receivers, self._sinks = receivers, list(dict.fromkeys(one.sink for one in receivers.values()))
         self._on_failure, self._on_stop = on_failure, on_stop
+        self._asking: asyncio.Future[bool] | None = None  # whether the databases answer
         self._others = Starlette(
             routes=[
                 Route("/health", self._health),
@@ -106,11 +110,11 @@ class App:
         begun = [sink for sink in self._sinks if sink.is_ready]
         if not begun or not all(sink.is_ready or sink.is_optional for sink in self._sinks):
             return JSONResponse({"status": "starting"}, 503)
-        try:
-            for sink in begun:
-                async with transaction(sink.pool, timeout=2.0) as connection:
-                    await connection.execute("SELECT 1")
-        except Exception:
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(_answer(begun))
+        # Not cancelled when it takes too long: of a server that stands still, psycopg waits ten seconds for that.
+        await asyncio.wait({self._asking}, timeout=READY_SECONDS)
+        if not (self._asking.done() and self._asking.result()):
             return JSONResponse({"status": "the database does not answer"}, 503)
         return JSONResponse({"status": "ready"})
 
@@ -119,6 +123,17 @@ class App:
             sink.metrics.waiting.set(sink.writer.queue_length)
         text = b"".join(sink.metrics.text() for sink in self._sinks)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def _answer(sinks: Sequence[Sink]) -> bool:
+    """Whether the databases of these sinks answer."""
+    try:
+        for sink in sinks:
+            async with transaction(sink.pool, timeout=READY_SECONDS) as connection:
+                await connection.execute("SELECT 1")
+    except Exception:
+        return False
+    return True
 
 
 async def _webhook(receiver: Receiver, scope: Scope, receive: Receive, send: Send) -> None:
