@@ -6,6 +6,7 @@ Without an API key it is believed all the same, as far as it goes, and counted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from sources.provider import Provider
 from sources.rows import Row
 
 UNREADABLE = "reading its object takes {}"
+UNHELD = re.compile(r"[\x00\ud800-\udfff]")
 OTHER_MODE = "it is of the other mode"
 
 
@@ -131,8 +133,11 @@ def _rows(
 
 
 def _reread(change: Change, table: Table, event: Event, policy: Policy, reason: str) -> Reread | None:
-    """How to read the object again; None if the provider has no way to, or there is no key."""
-    if table.retrieve is None or not policy.can_read:
+    """How to read the object again; None if the provider has no way to, there is no API key, or no object has this id.
+
+    The ledger cannot hold a key with NUL or half of a surrogate pair, and no provider gives out such an id.
+    """
+    if table.retrieve is None or not policy.can_read or UNHELD.search("".join(map(str, change.key))):
         return None
     ref = ObjectRef(change.table, change.key, change.parent_id, change.created, change.at)
     return Reread(ref, event.account or policy.account_id, event.account, reason)

@@ -246,6 +246,16 @@ def test_with_a_key_cut_payloads_and_balances_are_read_again(style: str, serve_o
         assert statuses == [("processed",)]
 
 
+def test_an_object_whose_id_no_request_can_ask_for_is_stored_as_it_came(serve_orb: Serve, stored: Stored) -> None:
+    served = serve_orb(SIM)
+    for number, id in enumerate((rb"\u0000x", rb"\ud800x")):
+        shown = orjson.dumps(orb_event("invoice.issued", id=f"odd{number}", invoice={"id": "ID", "status": "issued"}))
+        assert served.post(shown.replace(b"ID", id)).status == 200
+    assert stored.query("select distinct status, error from orb.orb_webhook_events") == [("processed", None)]
+    assert stored.query("select status from orb.invoices") == [("issued",), ("issued",)]
+    assert stored.query("select * from orb.orb_webhook_rereads") == []
+
+
 # --- a process with both ----------------------------------------------------------------------------------------------
 
 
