@@ -207,6 +207,7 @@ def test_both_workers_did_some_of_the_tasks(refreshed: Scheduled) -> None:
 
 
 def test_another_dag_is_started_by_the_asset(refreshed: Scheduled) -> None:
+    assert refreshed.airflow.wait_for_run("consumer") == "success"  # the scheduler begins it in a later loop
     kinds = refreshed.airflow.query("select run_type from dag_run where dag_id = 'consumer'")
     assert kinds == [("asset_triggered",)]
 
