@@ -26,6 +26,7 @@ from pipelines.warehouse.problems import DatabaseProblem
 
 if TYPE_CHECKING:
     from dlt.common.destination import Destination
+    from psycopg.abc import PQGen
 
     from pipelines.warehouse.postgres.connections import Connections
 
@@ -39,13 +40,40 @@ _REFUSED_PARAMETER = re.compile("unsupported startup parameter|command-line opti
 """PgBouncer's words, and Neon's; those of Amazon RDS Proxy. Their SQLSTATE, 08P01, does not reach us."""
 
 
+class _Pipeline(psycopg.Pipeline):
+    """psycopg's pipeline, without the Flush message that psycopg 3.3 sends behind the last Sync.
+
+    With the answer to the Sync, a pooler takes the server connection back. A Flush that reaches it later takes one
+    again, and as no answer to a Flush ends it, keeps it until the next statement: one connection of the pool for
+    nothing (https://www.postgresql.org/docs/current/protocol-flow.html, "Extended Query").
+    """
+
+    def _exit_gen(self) -> PQGen[None]:
+        try:
+            yield from self._sync_gen()
+        finally:
+            yield from self._fetch_gen(flush=False)
+
+
+class _Connection(psycopg.Connection[Any]):
+    @contextmanager
+    def pipeline(self) -> Iterator[psycopg.Pipeline]:
+        """As psycopg's, but not to be nested."""
+        self._pipeline = _Pipeline(self)
+        try:
+            with self._pipeline as pipeline:
+                yield pipeline
+        finally:
+            self._pipeline = None
+
+
 def connect(conninfo: str) -> psycopg.Connection:
     """A connection in autocommit mode that prepares no named statements, which a pooler would lose.
 
     Transactions on it begin with `BEGIN_TRANSACTION`. Raises psycopg's errors.
     """
     with values_hidden(conninfo):
-        return psycopg.connect(
+        return _Connection.connect(
             conninfo, autocommit=True, prepare_threshold=None, application_name="stripe-elt", **CONNECTION
         )
 

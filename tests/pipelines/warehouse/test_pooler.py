@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -125,3 +127,19 @@ def test_query_that_a_pooler_interrupts_is_repeated(address: str, postgres_url: 
         )
     assert database.execute("SELECT 1") == [(1,)]
     database.close()
+
+
+@pytest.mark.parametrize("statement", ["SELECT 1", "SELECT 1 / 0"])
+def test_nothing_is_sent_behind_the_last_sync(postgres_url: str, statement: str, tmp_path: Path) -> None:
+    """A pooler gives each message that comes after it a server connection, and waits for the next Sync to take it."""
+    database = PostgresDatabase(postgres_url)
+    with (tmp_path / "trace").open("w+") as trace:
+        database._connection.pgconn.trace(trace.fileno())
+        with nullcontext() if "0" not in statement else pytest.raises(psycopg.errors.DivisionByZero):
+            database.execute(statement)
+        database._connection.pgconn.untrace()
+        trace.seek(0)
+        sent = re.findall(r"\tF\t\d+\t(\w+)", trace.read())
+    database.close()
+    assert sent.count("Sync") == 1
+    assert "Flush" not in sent[sent.index("Sync") :]
