@@ -77,11 +77,13 @@ OPEN = f"""
 SELECT a.xact_start FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock' AND l.pid <> pg_catalog.pg_backend_pid()
     AND a.datid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+    AND a.usesysid IS NOT NULL
     AND coalesce(a.backend_type, 'client backend') = 'client backend'
     AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_locks AS k WHERE k.pid = l.pid AND k.locktype = 'advisory'
                     AND k.classid = {RUN_LOCK} AND k.objsubid = 2)"""
 """When the transactions that are open began, but for those that hold the lock of a run and write nothing. Null: another
-role's, whose begin only pg_read_all_stats may see."""
+role's, whose begin and kind only pg_read_all_stats may see. What the server does itself, such as autovacuum, has no
+user."""
 
 NEVER_COUNTED = """
 SELECT c.relname::text FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.models.build import Build
+from pipelines.models.build import OPEN, Build
 from pipelines.models.indexes import keep_indexes, missing_indexes, wanted_indexes
 from pipelines.models.settings import DEFAULTS
 from pipelines.models.source_tables import LEDGER, OF_LEDGER, SOURCE_TABLES
@@ -162,6 +162,26 @@ def test_a_transaction_that_is_open_during_a_build_is_not_missed(postgres_url: s
                 owner.execute(f"drop owned by {role}; drop role {role}")
 
 
+def test_a_vacuum_of_the_servers_own_is_no_open_transaction(own_server: Any) -> None:
+    """It writes no rows of ours. To a role without pg_read_all_stats it looks like another role's transaction."""
+    with psycopg.connect(own_server.get_uri(), autocommit=True) as owner:
+        for setting in ("naptime to 1", "vacuum_cost_delay to 100", "vacuum_cost_limit to 1"):
+            owner.execute(f"alter system set autovacuum_{setting}")
+        owner.execute("select pg_reload_conf()")
+        owner.execute("create table many as select generate_series(1, 100000) as one")
+        owner.execute("delete from many")
+        running = (
+            "select 1 from pg_locks join pg_stat_activity using (pid) where locktype = 'virtualxid'"
+            " and backend_type = 'autovacuum worker' and datname = current_database()"
+        )
+        while not owner.execute(running).fetchall():
+            continue
+        owner.execute("create role builder; set role builder")
+        assert owner.execute(OPEN).fetchall() == []
+        owner.execute("reset role")
+        assert owner.execute(running).fetchall() != []
+
+
 def test_rows_that_came_after_a_clock_was_put_back_are_taken(empty: Callable[[], Database]) -> None:
     fill(database := empty(), case("02"))
     build(database)
@@ -200,7 +220,7 @@ def test_a_build_that_ends_early_leaves_the_last_good_tables(destination: Databa
 
 BEGUN = """
 import sys
-from pipelines.models.build import Build
+from pipelines.models.build import OPEN, Build
 from tests.databases import Database
 from tests.models.loaded import connected
 
