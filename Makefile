@@ -11,12 +11,13 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 # For one process, as a debugger needs it: make test PYTEST=
 PYTEST   ?= -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup demo demo-orb test lint bench docs lock clean
+.PHONY: help setup demo demo-orb test test-all lint bench docs lock clean
 
 help:
 	@echo "make demo    load a simulated Stripe account into DuckDB and look at it"
 	@echo "make demo-orb load a simulated Orb account in the same way"
-	@echo "make test    lint, types, import direction, and every test on DuckDB and on a real Postgres"
+	@echo "make test    lint, types, import direction, and the tests on DuckDB and on a real Postgres"
+	@echo "make test-all the long tests too, as continuous integration runs them"
 	@echo "make bench   speed and memory beside plain code, and each target with met or not met"
 	@echo "make lint    ruff and mypy alone"
 	@echo "make docs    write the generated reference, and what the pages' sessions print"
@@ -49,6 +50,9 @@ lint: setup
 
 # Lint, types and import direction are tests as well (tests/test_project.py), so that one line at the end says it all.
 test: setup
+	@$(BIN)/pytest $(PYTEST) -m "not long"
+
+test-all: setup
 	@$(BIN)/pytest $(PYTEST)
 
 bench: setup

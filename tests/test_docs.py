@@ -169,6 +169,7 @@ def run(command: str, folder: Path, environment: dict[str, str]) -> str:
 # --- what is run ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("pages", groups(), ids=lambda pages: name(pages[0]))
 def test_sessions_give_what_is_shown(pages: list[Path], tmp_path: Path) -> None:

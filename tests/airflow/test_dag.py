@@ -151,6 +151,7 @@ def ended(*accounts: OneAccount) -> dict[tuple[str, str], str]:
     }
 
 
+@pytest.mark.long
 def test_what_fails_is_tried_again_and_stops_no_other_account(failed: Scheduled) -> None:
     broken, sound = failed.connected
     assert failed.airflow.states(SYNC) == ended(sound) | {
@@ -186,6 +187,7 @@ def refreshed(failed: Scheduled) -> Scheduled:
     return failed
 
 
+@pytest.mark.long
 def test_a_full_refresh_survives_killed_workers(refreshed: Scheduled) -> None:
     assert refreshed.airflow.states(SYNC) == ended(*refreshed.connected)
     assert refreshed.wrong == [[], []]

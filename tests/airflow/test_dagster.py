@@ -20,6 +20,7 @@ print(json.dumps({name: one.value for name, one in event.metadata.items()}))
 """
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)  # the first run on a machine installs the environment
 def test_the_asset_of_the_page_runs_a_sync(airflow_python: Path, platform: Mirror, root: Path, tmp_path: Path) -> None:
     (code,) = (text for language, text in blocks(root / "docs/scheduling/dagster.md") if language == "python")

@@ -109,6 +109,7 @@ def test_a_full_refresh_is_refused_while_a_part_reads_lists(platform: Mirror, co
         assert platform.destination.value(progress) != {}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_parts_that_run_at_once_do_not_touch_each_others_staging(
     platform: Mirror, connected: Sequence[OneAccount], root: Path

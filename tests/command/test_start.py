@@ -171,6 +171,7 @@ def query(url: str, sql: str) -> Any:
         return connection.execute(sql.encode()).fetchall()
 
 
+@pytest.mark.long
 def test_start_with_an_address_takes_webhooks_loads_and_leaves_nothing_behind(
     start: Callable[..., Any], sim: Simulator, postgres_url: str
 ) -> None:
@@ -221,6 +222,7 @@ exec sleep {seconds}
 """
 
 
+@pytest.mark.long
 def test_a_tunnels_program_that_is_missing_or_silent_is_said(
     start: Callable[..., Any], tmp_path: Path, sim: Simulator
 ) -> None:

@@ -81,6 +81,7 @@ def three_commands(root: Path) -> Iterator[list[str]]:
         yield shlex.split(line, comments=True)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_three_commands_install_load_and_receive_webhooks(
     root: Path, wheel: Path, environment: Path, folder: Path, postgres_url: str

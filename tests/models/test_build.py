@@ -48,6 +48,7 @@ def case(name: str) -> Tables:
     return tables
 
 
+@pytest.mark.long
 @settings(max_examples=1, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 10**6))
 def test_builds_after_parts_of_the_rows_are_a_full_one(seed: int, destination: Database) -> None:
@@ -85,6 +86,7 @@ def empty(tmp_path: Path) -> Callable[[], Database]:
     return lambda: Database("duckdb", str(tmp_path / f"file_{next(numbers)}.duckdb"))
 
 
+@pytest.mark.long
 def test_a_build_takes_only_what_changed(destination: Database) -> None:
     tables = case("12")
     fill(database := destination, tables)
@@ -108,6 +110,7 @@ def test_a_build_takes_only_what_changed(destination: Database) -> None:
     assert different(built(database), step_by_step) == {}
 
 
+@pytest.mark.long
 def test_payments_that_changed_are_counted_again(destination: Database) -> None:
     """Months and invoices of which nothing was stored stay as they are; the others are as in a full build."""
     fill(database := destination, case("10"))
@@ -190,6 +193,7 @@ def test_rows_that_came_after_a_clock_was_put_back_are_taken(empty: Callable[[],
     assert not build(database).full
 
 
+@pytest.mark.long
 def test_a_build_that_ends_early_leaves_the_last_good_tables(destination: Database) -> None:
     fill(destination, case("11"))
     build(destination)

@@ -319,6 +319,7 @@ def scheduled(database: Database) -> dict[str, list[tuple[Any, ...]]]:
     return found
 
 
+@pytest.mark.long
 def test_all_money_is_converted_by_the_rates(loaded: Database) -> None:
     """Each amount has a twin, and twins add up as the amounts do; without a rate they are null."""
     build(loaded)

@@ -66,6 +66,7 @@ def wrong(contract: Contract, held: Spans, now: int, *, otherwise: bool = False)
     return found
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_mrr_is_the_truth_at_every_moment(mirrored: Callable[..., Mirror]) -> None:
     mirror, lives = lived(mirrored, days=75, count=30, seed=4, prorate=0.7)

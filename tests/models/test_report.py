@@ -77,6 +77,7 @@ def test_the_report_says_what_the_views_say(destination: Database, tmp_path: Pat
     assert re.fullmatch(r"All metrics were built in \S+ seconds: see the schema stripe_metrics\.\n", tables.stdout)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -114,6 +115,7 @@ class Loaded(HTMLParser):
         self.names += [value or "" for name, value in attrs if name in places]
 
 
+@pytest.mark.long
 def test_the_page_opens_from_disk_and_its_figures_are_the_views(file: Database) -> None:
     tables = case("15")
     tables["prices"][0]["nickname"] = NASTY
@@ -144,6 +146,7 @@ def specs(text: str) -> Mapping[str, Any]:
     return {place: json.loads(spec) for place, spec in found}
 
 
+@pytest.mark.long
 def test_each_currency_has_its_part_of_the_page_which_fetches_nothing_and_fits_on_paper(
     file: Database, tmp_path: Path
 ) -> None:

@@ -211,6 +211,7 @@ def test_rubbish_is_400_and_closes(get: Reader) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 400")
 
 
+@pytest.mark.long
 def test_the_command_prints_its_url_and_serves_until_terminated() -> None:
     command = [sys.executable, "-m", "simulator", "--customers", "1", "--faults", "503:1:/v1/charges"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -253,6 +254,7 @@ def test_the_command_says_what_is_wrong(capsys: pytest.CaptureFixture[str], get:
     assert "cannot listen" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_process_that_uses_duckdb_beside_the_simulator_ends_without_a_word(root: Path) -> None:
     """As the demo does: DuckDB's module would report what the collector was told to leave alone."""
     program = "import duckdb\nfrom simulator.account.accounts import model\nmodel()"

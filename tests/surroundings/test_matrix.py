@@ -202,6 +202,7 @@ def alter(url: str, target: sql.Composable, properties: Mapping[str, str]) -> No
                 connection.execute(sql.SQL("ALTER ") + target + setting)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", HOSTILE_PROCESSES)
 def test_what_a_shell_hands_over_changes_nothing(surroundings: Surroundings, case: str) -> None:
     surroundings.environment, surroundings.shell = HOSTILE_PROCESSES[case]

@@ -92,6 +92,7 @@ def overflow(page: Page) -> int:
     return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
 
+@pytest.mark.long
 def test_page_is_used_by_keyboard_and_changes_while_it_is_open(
     browser: Browser, shown: Callable[[int], Client], postgres_url: str
 ) -> None:
@@ -122,6 +123,7 @@ def test_page_is_used_by_keyboard_and_changes_while_it_is_open(
     assert complaints(page) == []
 
 
+@pytest.mark.long
 def test_axe_has_no_complaint_nothing_is_too_wide_and_it_is_whole_without_script(
     browser: Browser, shown: Callable[[int], Client]
 ) -> None:

@@ -110,6 +110,7 @@ def test_a_sink_whose_log_nobody_reads_goes_on_and_ends(
         assert process.wait(30) == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_follow_ends_by_a_signal_with_a_sentence(
     run: Callable[..., Any], root: Path, stored: Stored, number: signal.Signals

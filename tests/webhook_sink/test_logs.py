@@ -79,6 +79,7 @@ def told(postgres_url: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     return start
 
 
+@pytest.mark.long
 def test_no_failure_tells_a_row_a_payload_or_a_secret(
     told: Callable[[Simulator], Any], stored: Stored, simulator: Callable[..., Simulator]
 ) -> None:

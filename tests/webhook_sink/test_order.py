@@ -139,6 +139,7 @@ CHANGES = st.lists(
 TABLES = ("customers", "subscriptions", "subscription_items", "invoices", "invoice_line_items", "products")
 
 
+@pytest.mark.long
 def test_storm_of_one_seconds_events_ends_equal_to_the_account(serve: Callable[..., Served], stored: Stored) -> None:
     """Ties are decided by reading again; everything is delivered shuffled and some of it twice."""
     with Simulator(seed=3, customers=4, now=NOW, running=False) as sim:
@@ -216,6 +217,7 @@ ORBS = ("customers", "subscriptions", "invoices", "plans")
 STYLES: tuple[Style, ...] = ("expanded", "expanded", "standard", "summary")
 
 
+@pytest.mark.long
 def test_storm_of_one_seconds_events_ends_equal_to_orbs_account(stored: Stored) -> None:
     """As Stripe's storm; payloads come whole or cut, and several events of a second tell of different balances."""
     with (

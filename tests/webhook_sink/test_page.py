@@ -67,6 +67,7 @@ def test_page_shows_tables_runs_checks_and_what_is_wrong_and_escapes_it(mirror: 
         assert mirror.row("customers", mirror.rows("customers")[0]["id"])["email"] not in page
 
 
+@pytest.mark.long
 def test_page_shows_the_answers_where_metrics_are_built(mirror: Mirror) -> None:
     mirror.begin("core")
     with served_page(mirror.settings) as client:
@@ -239,6 +240,7 @@ def test_every_answer_has_the_headers_and_signing_out_ends_the_visit_and_its_str
 # --- what it does -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_jobs_of_the_page_run_show_in_sync_runs_and_refuse_a_second_start(mirror: Mirror) -> None:
     with served_page(mirror.settings) as client:
         client.sign_in()

@@ -55,6 +55,7 @@ def of_the_old_version(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return events
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("story", [made_again, made_and_deleted])
 @pytest.mark.parametrize("table", TABLES)
 def test_events_of_one_second_end_with_what_stripe_has_in_every_order(

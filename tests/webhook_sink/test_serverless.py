@@ -111,6 +111,7 @@ def test_many_sinks_that_start_at_once_on_one_empty_database_apply_each_event_on
     assert stored.query("select distinct status, attempts from stripe.stripe_webhook_events") == [("processed", 1)]
 
 
+@pytest.mark.long
 def test_tasks_need_their_secret_and_a_sync_that_is_stopped_is_gone_on_with(
     environment: None, stored: Stored, monkeypatch: pytest.MonkeyPatch, simulator: Callable[..., Simulator]
 ) -> None:

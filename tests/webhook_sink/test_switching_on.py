@@ -59,6 +59,7 @@ def changing(sim: Simulator, chance: random.Random, lost: float = 0.0) -> Iterat
         thread.join()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_tables_equal_the_account_after_the_endpoint_the_load_and_the_events_pass(
     simulator: Callable[..., Simulator], stored: Stored, root: Path, monkeypatch: pytest.MonkeyPatch

@@ -427,6 +427,7 @@ def test_folder_and_file_that_may_not_be_written(on_duckdb: Case, tmp_path: Path
     on_duckdb.loads_well()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("most", "words"), [(200_000, ["DuckDB could not", "DUCKDB_PATH"]), (20_000, ["temporary folder", "TMPDIR"])]
 )
@@ -471,6 +472,7 @@ def query(case: Case, statement: str) -> None:
 # --- stopped from outside ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_in_the_middle_of_a_package_it_says_so_and_goes_on(on_postgres: Case, number: signal.Signals) -> None:
     on_postgres.load("customers")

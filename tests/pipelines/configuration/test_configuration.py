@@ -102,6 +102,7 @@ def test_an_interpreter_without_dlt_reads_what_dlt_reads(root: Path, tmp_path: P
     assert ["environment", "destination.postgres", "credentials"] in plain[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("variables", "files"),
     [

@@ -138,6 +138,7 @@ def test_the_names_that_are_tried_are_those_of_dlt() -> None:
     assert names["DEV_MODE"] == "true"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("everything_set")
 def test_every_setting_of_dlt_at_once_changes_no_row(mirror: Mirror) -> None:
     mirror.load(*NAMES)
@@ -149,6 +150,7 @@ def test_every_setting_of_dlt_at_once_changes_no_row(mirror: Mirror) -> None:
     assert schemas(mirror.destination) <= {"stripe", "stripe_current"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -37,6 +37,7 @@ def test_one_a_list_or_none() -> None:
         each_account(settings("cus_1"))
 
 
+@pytest.mark.long
 def test_all_accounts_of_a_platform_are_synced_apart(mirror: Mirror) -> None:
     ids = [row.id for row in mirror.sim.account.tables["accounts"].shelf.rows() if row.id != mirror.sim.account.id]
     both = replace(mirror.settings, stripe_account="all")
@@ -72,6 +73,7 @@ def script(mirror: Mirror, root: Path, name: str, *options: str) -> subprocess.C
     return processes.run(f"pipelines/{name}", *options, cwd=root, env=mirror.environment)
 
 
+@pytest.mark.long
 def test_the_initial_load_takes_several_accounts_and_each_goes_on_by_itself(mirror: Mirror, root: Path) -> None:
     platform = mirror.sim.account
     first, second, *_ = [row.id for row in platform.tables["accounts"].shelf.rows() if row.id != platform.id]

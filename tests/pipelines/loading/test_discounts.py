@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from simulator.content.business.contracts import Contract
 from tests.pipelines.mirror import Mirror
 
@@ -107,6 +109,7 @@ def test_events_tell_ids_and_discounts_begin_and_end_with_events_of_their_own(mi
     assert mirror.differences(LISTS) == []
 
 
+@pytest.mark.long
 def test_a_check_finds_and_repairs_discounts(mirrored: Callable[..., Mirror]) -> None:
     mirror = mirrored()
     made, lost = contract(mirror.sim, "friends & family"), contract(mirror.sim, "LAUNCH25")

@@ -43,6 +43,7 @@ def test_every_table_equals_the_account(mirrored: Callable[..., Mirror]) -> None
     assert mirror.differences(["all"]) == []
 
 
+@pytest.mark.long
 def test_default_run_skips_what_the_account_lacks_and_says_why(mirrored: Callable[..., Mirror]) -> None:
     mirror = mirrored(lacks=["issuing_cards", "treasury_financial_accounts"])
     outcome = load(mirror)
@@ -123,6 +124,7 @@ def test_page_that_fails_for_good_is_an_error_and_stops_no_other(mirrored_provid
     assert mirror.differences(["customers", other] if broken == "invoices" else ["customers", broken, other]) == []
 
 
+@pytest.mark.long
 def test_passing_failures_are_retried(mirrored_provider: Made) -> None:
     mirror = mirrored_provider(customers=20)
     kinds = ("status", "throttle", "drop", "cut", "half_json", "not_json")
@@ -193,6 +195,7 @@ def test_second_run_at_the_same_time_ends_with_a_clear_message(mirrored_provider
     load(mirror, "customers")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_killed_at_ten_random_instants_it_ends_equal(mirrored_provider: Made) -> None:
     mirror = mirrored_provider(customers=60)

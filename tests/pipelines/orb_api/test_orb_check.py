@@ -36,6 +36,7 @@ def test_equal_tables_have_no_drift_and_cost_their_pages(orb_mirrored: Made) -> 
         assert report.checked[table] == len(mirror.rows(table)) > 0
 
 
+@pytest.mark.long
 def test_every_kind_of_drift_is_found_named_and_repaired(orb_mirrored: Made) -> None:
     mirror = orb_mirrored(customers=12)
     account, query = mirror.sim.account, mirror.destination.query
@@ -99,6 +100,7 @@ def test_every_kind_of_drift_is_found_named_and_repaired(orb_mirrored: Made) -> 
     assert query(counts) == [(1, 2, 1), (1, 2, 1), (0, 0, 0)]
 
 
+@pytest.mark.long
 def test_changes_that_no_sync_has_applied_yet_are_no_drift(orb_mirrored: Made) -> None:
     mirror = orb_mirrored(customers=6)
     account = mirror.sim.account

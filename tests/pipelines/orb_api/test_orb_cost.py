@@ -15,6 +15,7 @@ from tests.pipelines.orb_mirror import OrbMirror
 RUNS, DAYS, WEEKS = 720, 30, 30 / 7
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_an_idle_month_costs_fewer_than_2000_requests(postgres_url: str) -> None:
     """One run of each kind is counted; a month has 720 runs, one a day and one a week of which read more."""

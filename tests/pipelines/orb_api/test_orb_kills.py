@@ -38,6 +38,7 @@ class Killing(deque[str]):
         self.pid = pid
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_killed_ten_times_in_events_nightly_and_weekly_reads_it_ends_equal(orb_mirrored: Made) -> None:
     mirror, chance = orb_mirrored(customers=24), random.Random(8)

@@ -55,6 +55,7 @@ class Webhooks:
         self._served.read_again()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(0)
 def test_tables_equal_the_account_every_night(
     destination: Database, orb_mirrored: Callable[..., OrbMirror], request: pytest.FixtureRequest

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from simulator.orb.account import Account
 from sources.orb_api.catalogue import CATALOGUE
 from tests.pipelines.orb_mirror import OrbMirror
@@ -28,6 +30,7 @@ def happens(account: Account, id: str) -> None:
     account.update("event_volumes", volume, {"count": 90 + len(id)})  # late events
 
 
+@pytest.mark.long
 def test_lists_of_parents_are_loaded_synced_and_checked_if_they_are_asked_for(orb_mirrored: Made) -> None:
     mirror = orb_mirrored(customers=9)
     account, query = mirror.sim.account, mirror.destination.query

@@ -55,6 +55,7 @@ def test_drafts_that_vanish_or_are_issued_late_are_read_once_after_their_list(or
     assert mirror.destination.value(deleted) == 1  # of the draft that has vanished
 
 
+@pytest.mark.long
 def test_a_full_refresh_finds_what_orb_has_deleted(orb_mirrored: Made) -> None:
     mirror = orb_mirrored(customers=12)
     account = mirror.sim.account
@@ -70,6 +71,7 @@ def test_a_full_refresh_finds_what_orb_has_deleted(orb_mirrored: Made) -> None:
     assert other in {row["id"] for row in mirror.rows("customers")}
 
 
+@pytest.mark.long
 def test_without_a_log_of_events_a_sync_reads_the_lists_that_are_due(orb_mirrored: Made) -> None:
     mirror = orb_mirrored(customers=10)
     account = mirror.sim.account
@@ -135,6 +137,7 @@ def test_events_are_applied_and_an_idle_run_costs_a_request(orb_mirrored: Made) 
     assert mirror.requests == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("style", ["standard", "summary"])
 def test_payloads_that_are_cut_are_not_believed_and_their_objects_are_read(orb_mirrored: Made, style: str) -> None:
     mirror = orb_mirrored(customers=8)
@@ -159,6 +162,7 @@ def test_payloads_that_are_cut_are_not_believed_and_their_objects_are_read(orb_m
     assert mirror.differences(["invoices", "subscriptions", "plans", "prices"]) == []
 
 
+@pytest.mark.long
 def test_a_storm_of_events_with_ties_in_all_styles_ends_equal(orb_mirrored: Made) -> None:
     mirror = orb_mirrored(customers=6)
     account, chance = mirror.sim.account, random.Random(1)
@@ -190,6 +194,7 @@ def test_a_log_that_no_longer_reaches_back_is_not_relied_on(orb_mirrored: Made) 
     assert synced.lists is not None
 
 
+@pytest.mark.long
 def test_what_a_log_did_not_tell_is_read_by_the_next_lists_although_the_log_reaches_back_again(
     orb_mirrored: Made,
 ) -> None:
@@ -234,6 +239,7 @@ def test_a_log_that_can_be_read_again_is_read_from_where_lists_were_all_there_wa
     assert mirror.destination.value("select events_status from orb.sync_accounts") == "complete"
 
 
+@pytest.mark.long
 def test_days_of_an_account_end_equal_each_night_that_reads_everything(orb_mirrored: Made) -> None:
     mirror = orb_mirrored(customers=20)
     account, chance = mirror.sim.account, random.Random(3)
@@ -275,6 +281,7 @@ def change(account: Account, chance: random.Random, id: str) -> None:
                 account.update("invoices", one["id"], {"status": "paid", "paid_at": account.now()}, "invoice.edited")
 
 
+@pytest.mark.long
 def test_a_budget_is_kept_and_the_next_runs_go_on_until_everything_is_read(orb_mirrored: Made) -> None:
     mirror = orb_mirrored(customers=40)
     account = mirror.sim.account

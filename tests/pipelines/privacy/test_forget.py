@@ -162,6 +162,7 @@ def test_nothing_of_a_forgotten_customer_is_left_or_comes_back(mirrored: Callabl
     assert places(mirror) == {}
 
 
+@pytest.mark.long
 def test_the_command_says_what_it_did_and_refuses_what_cannot_be(
     mirror: Mirror, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ HOUR, DAY = 3_600, 86_400
 DAYS = int(os.environ.get("COUNTED_DAYS", "1"))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(0)
 def test_an_idle_month_costs_fewer_than_3000_requests(simulator: Callable[..., Simulator], postgres_url: str) -> None:
     """The default group: every root list of the API, of which 70 are not told whole by events.

@@ -94,6 +94,7 @@ def corrupt(database: Database, chance: random.Random) -> Damage:
     }
 
 
+@pytest.mark.long
 @pytest.mark.timeout(0)
 def test_tables_equal_the_account_every_night(
     destination: Database, simulator: Callable[..., Simulator], request: pytest.FixtureRequest

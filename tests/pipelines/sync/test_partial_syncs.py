@@ -46,6 +46,7 @@ def finish(mirror: Mirror) -> None:
     assert outcome.failed == []
 
 
+@pytest.mark.long
 def test_events_of_resources_that_a_sync_does_not_name_are_not_lost(mirror: Mirror) -> None:
     mirror.begin(*LISTS, synced=True)
     mirror.pass_time(HOUR)
@@ -78,6 +79,7 @@ def test_a_resource_that_is_named_later_has_all_that_happened_before(mirror: Mir
     assert mirror.differences(("customers", "invoices")) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(2))
 def test_syncs_of_random_parts_end_equal_to_the_account(mirror: Mirror, seed: int) -> None:
     """Random resources and random budgets, cut anywhere; at the end a plain sync has nothing left to mend."""

@@ -52,6 +52,7 @@ def test_load_by_a_clock_minutes_ahead_hides_no_later_change(mirrored: Callable[
     assert mirror.differences(["customers"]) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["sync", "check"])
 def test_load_by_a_clock_ahead_is_mended(mirror: Mirror, way: str) -> None:
     """As a version that believed any clock has left it."""

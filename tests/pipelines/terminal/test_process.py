@@ -43,6 +43,7 @@ def shell(mirror: Mirror, redirections: str, script: str, *arguments: str, **cha
     return done.returncode, done.stdout, " ".join(done.stderr.split())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("redirections", [">&-", "<&- >&- 2>&-", "| true", ">/dev/full", ">/dev/full 2>&1"])
 def test_a_stdout_that_nobody_reads_is_no_failure_of_a_load(on_duckdb: Mirror, redirections: str) -> None:
     code, _, told = shell(on_duckdb, redirections, "stripe_full.py", *NAMES)
@@ -51,6 +52,7 @@ def test_a_stdout_that_nobody_reads_is_no_failure_of_a_load(on_duckdb: Mirror, r
     assert on_duckdb.differences(["products"]) == []
 
 
+@pytest.mark.long
 def test_surroundings_of_a_process_change_nothing(on_duckdb: Mirror, tmp_path: Path) -> None:
     on_duckdb.sim.account.create("products", on_duckdb.sim.make("products") | {"name": "Käse"})
     on_duckdb.pass_time(60)

@@ -39,6 +39,7 @@ def stress(mirror: Mirror, count: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120 + 2 * SIGNALS)
 def test_a_signal_at_any_instant_ends_a_run_with_a_sentence_and_130(
     mirrored: Callable[..., Mirror],

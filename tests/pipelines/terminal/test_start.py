@@ -64,6 +64,7 @@ def test_an_idle_sync_needs_the_driver_of_its_database_alone(mirror: Mirror, roo
     assert heavy_imports(root, "stripe_sync", env=mirror.environment) == needed
 
 
+@pytest.mark.long
 def test_only_a_sync_that_makes_columns_needs_dlt(mirror: Mirror, root: Path) -> None:
     mirror.begin("customers", "events", synced=True)
     account, driver = mirror.sim.account, {"duckdb"} if mirror.destination.kind == "duckdb" else {"psycopg", "psycopg2"}

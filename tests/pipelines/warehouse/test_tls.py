@@ -149,6 +149,7 @@ def test_the_sink_takes_webhooks_over_tls(served: Served, serve: Callable[..., A
     assert stored.query("select id from stripe.customers") == [("cus_1",)]
 
 
+@pytest.mark.long
 def test_start_and_its_parts_read_the_authority(
     served: Served, simulator: Callable[..., Simulator], stored: Stored
 ) -> None:

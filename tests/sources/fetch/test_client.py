@@ -136,6 +136,7 @@ PASSING = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "fault", PASSING, ids=lambda fault: str(fault.get("reason") or fault.get("status") or fault["kind"])
 )

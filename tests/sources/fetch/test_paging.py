@@ -180,6 +180,7 @@ def test_second_run_asks_only_for_what_is_newer(sim: Simulator) -> None:
     assert [row["id"] for row in reader.rows["customers"][before["customers"] :]] == [customer["id"]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(4))
 def test_run_that_is_given_up_at_any_chunk_goes_on_there(sim: Simulator, seed: int) -> None:
     names = [*CORE, "events", "checkout_sessions", "customer_balance_transactions", "invoice_line_items"]
@@ -243,6 +244,7 @@ def test_list_of_an_owner_that_has_gone_stays_open_and_nothing_else_suffers(sim:
 # --- what goes wrong -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "kind",
     ["status", "throttle", "lock_timeout", "drop", "reset", "cut", "error_200", "not_json", "half_json", "empty"],

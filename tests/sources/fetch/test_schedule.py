@@ -192,6 +192,7 @@ def test_empty_list_costs_one_request() -> None:
     assert progress["charges"].covered == {"": (Window(0, 500),)}
 
 
+@pytest.mark.long
 def test_big_list_is_divided_and_wastes_few_requests() -> None:
     chance = random.Random(1)
     model = ModelList.of(chance.randrange(500_000, 1_000_000) for _ in range(20_000))

@@ -96,6 +96,7 @@ def held(loads: Loads, table: str) -> list[str]:
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_rows_equal_the_account_and_the_second_run_asks_for_what_is_newer(loads: Loads) -> None:
     names = [*NAMES, "customer_balance_transactions"]
     loads.run(names)
@@ -124,6 +125,7 @@ def test_unknown_fields_and_changed_types_lose_nothing(loads: Loads) -> None:
     assert (rows[second["id"]]["brand_new__v_text"], rows[second["id"]]["balance__v_double"]) == ("text", 2.5)
 
 
+@pytest.mark.long
 def test_full_refresh_merges_what_changed(loads: Loads) -> None:
     loads.run(["customers"])
     changed = ids(loads, "customers")[0]
@@ -190,6 +192,7 @@ def test_what_the_pipelines_loaded_can_be_read_as_dlts_dataset(loads: Loads) -> 
         assert sorted(id for (id,) in dataset[table].select("id").fetchall()) == held(loads, table)
 
 
+@pytest.mark.long
 def test_dlts_command_knows_the_pipeline(loads: Loads) -> None:
     loads.run(["customers"])
     command = [sys.executable, "-m", "dlt", "pipeline", "--pipelines-dir", str(loads.folder), "stripe", "info"]
@@ -380,6 +383,7 @@ def test_package_without_the_source_imports_no_dlt() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+@pytest.mark.long
 def test_examples_of_the_page_run(duckdb_loads: Loads, tmp_path: Path) -> None:
     duckdb_loads.pass_time(60)
     environment = {**os.environ, **duckdb_loads.environment, "PYTHONPATH": str(ROOT)}
