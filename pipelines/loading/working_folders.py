@@ -9,8 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 PREFIX, LOCK = "stripe-elt-", ".lock"
 YOUNG = 60.0  # seconds in which a folder may not have been locked yet
@@ -21,7 +23,7 @@ def working_folder() -> Iterator[Path]:
     """A new folder in the temporary folder that only this user can read; it is gone afterwards. Raises OSError."""
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     try:
-        with FileLock(folder / LOCK, thread_local=False):
+        with _lock_of(folder):
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -32,10 +34,16 @@ def remove_abandoned() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         if _is_old(folder):
             try:
-                with FileLock(folder / LOCK, timeout=0, thread_local=False):
+                with _lock_of(folder).acquire(timeout=0):
                     shutil.rmtree(folder, ignore_errors=True)
-            except (Timeout, OSError):  # it is in use, or another run removes it
+            except OSError:  # a time-out too: it is in use, or another run removes it
                 continue
+
+
+def _lock_of(folder: Path) -> FileLock:
+    from filelock import FileLock  # here, as it takes a while
+
+    return FileLock(folder / LOCK, thread_local=False)
 
 
 def _is_old(folder: Path) -> bool:

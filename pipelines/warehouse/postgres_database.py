@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
+from psycopg.pq import ConnStatus
 
 from pipelines.warehouse.postgres.connecting import not_connected, sentences, values_hidden
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
@@ -51,8 +52,12 @@ class _Pipeline(psycopg.Pipeline):
     def _exit_gen(self) -> PQGen[None]:
         try:
             yield from self._sync_gen()
-        finally:
-            yield from self._fetch_gen(flush=False)
+        except psycopg.Error as error:
+            with suppress(psycopg.Error):  # the statements behind the one that failed
+                yield from self._fetch_gen(flush=False)
+            if self.pgconn.status == ConnStatus.BAD:
+                raise psycopg.OperationalError("the connection was lost in the middle of a round trip") from error
+            raise
 
 
 class _Connection(psycopg.Connection[Any]):

@@ -60,14 +60,14 @@ def test_help_of_the_one_command_needs_the_standard_library_alone(root: Path, wo
 def test_an_idle_sync_needs_the_driver_of_its_database_alone(mirror: Mirror, root: Path) -> None:
     mirror.begin("customers", "events", synced=True)
     mirror.pass_time(3_600)
-    needed = {"duckdb"} if mirror.destination.kind == "duckdb" else {"psycopg", "psycopg2"}
+    needed = {"duckdb"} if mirror.destination.kind == "duckdb" else {"psycopg"}
     assert heavy_imports(root, "stripe_sync", env=mirror.environment) == needed
 
 
 @pytest.mark.long
 def test_only_a_sync_that_makes_columns_needs_dlt(mirror: Mirror, root: Path) -> None:
     mirror.begin("customers", "events", synced=True)
-    account, driver = mirror.sim.account, {"duckdb"} if mirror.destination.kind == "duckdb" else {"psycopg", "psycopg2"}
+    account, driver = mirror.sim.account, {"duckdb"} if mirror.destination.kind == "duckdb" else {"psycopg"}
     customer = account.tables["customers"].shelf.rows()[0].id
     account.update("customers", customer, {"name": "Changed"})
     mirror.pass_time(3_600)
@@ -82,4 +82,4 @@ def test_a_sink_begins_without_what_only_loads_and_pages_need(root: Path) -> Non
     """PyArrow alone is a third of its memory."""
     tell = "import sys, webhook_sink.__main__; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", tell], cwd=root, capture_output=True, text=True, check=True)
-    assert (HEAVY | {"jinja2"}) & set(done.stdout.split()) == {"psycopg", "psycopg2"}
+    assert (HEAVY | {"jinja2"}) & set(done.stdout.split()) == {"psycopg"}
