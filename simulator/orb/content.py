@@ -1,7 +1,7 @@
 """What fills a simulated Orb account: an offer, customers with subscriptions, invoices and credit notes.
 
 Every object has all fields of its table; those that Orb may leave null are null unless a line here fills them.
-`tests/simulator/test_orb.py` checks every object against the SDK's models.
+`tests/simulator/orb/test_orb.py` checks every object against the SDK's models.
 """
 
 from __future__ import annotations

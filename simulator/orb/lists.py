@@ -1,6 +1,6 @@
 """Orb's lists: what each takes, how it is ordered, what it hides, and whose objects it shows. Data, and pure filters.
 
-`TAKES` is held against the SDK by `tests/simulator/test_orb_lists.py`. Knows no HTTP and no cursor.
+`TAKES` is held against the SDK by `tests/simulator/orb/test_orb_lists.py`. Knows no HTTP and no cursor.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from sources.stripe_api.catalogue.fields import api_version
 from sources.stripe_api.provider import STRIPE
 from tests import processes
 from tests.webhook_sink.account_equality import assert_equal
+from tests.webhook_sink.commit.test_batches import POISON
 from tests.webhook_sink.conftest import ACCOUNT, SECRET, Stored, event
-from tests.webhook_sink.test_batches import POISON
 from webhook_sink.commit.ledger import create_tables
 
 HTTP = urllib3.PoolManager(retries=False, timeout=20)

@@ -16,8 +16,8 @@ from sources.fetch.limiter import Limiter
 from sources.fetch.values import Page
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.client.client import Client
+from tests.webhook_sink.commit.test_batches import POISON, customer
 from tests.webhook_sink.conftest import NOW, Stored
-from tests.webhook_sink.test_batches import POISON, customer
 from webhook_sink.follow import OVERLAP_SECONDS, follow, poll
 from webhook_sink.sink import Sink
 

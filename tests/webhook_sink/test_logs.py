@@ -20,8 +20,8 @@ from psycopg.conninfo import make_conninfo
 from pipelines.warehouse.problems import DatabaseProblem
 from simulator import Simulator
 from sources.stripe_api.provider import STRIPE
+from tests.webhook_sink.commit.test_batches import BLOCKED, POISON
 from tests.webhook_sink.conftest import SECRET, Stored, event, settings_for, sink_settings
-from tests.webhook_sink.test_batches import BLOCKED, POISON
 from tests.webhook_sink.test_commands import HTTP, post, serving
 from webhook_sink.sink import Sink
 

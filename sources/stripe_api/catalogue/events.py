@@ -1,7 +1,7 @@
 """What Stripe's event types mean: each one's table, which ones delete the object, which are ignored and why.
 
-`tests/webhook_sink/test_event_types.py` holds the types against the installed SDK. Types that Stripe adds later need no
-declaration: the payload's own `object` names the table. Knows no HTTP, no column and no database.
+`tests/sources/stripe_api/test_event_types.py` holds the types against the installed SDK. Types that Stripe adds later
+need no declaration: the payload's own `object` names the table. Knows no HTTP, no column and no database.
 
     TYPES["customer.subscription.updated"]     # EventType(table="subscriptions", deletes=False, ignored=None)
     table_of_event("customer.source.updated", {"object": "card", ...})         # "payment_sources"

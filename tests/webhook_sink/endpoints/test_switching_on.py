@@ -19,9 +19,9 @@ import pytest
 from pipelines.sync.settings import SyncSettings
 from simulator import Simulator
 from tests.webhook_sink.account_equality import assert_equal
+from tests.webhook_sink.commit.test_order import apply
 from tests.webhook_sink.conftest import Stored
 from tests.webhook_sink.test_commands import serving
-from tests.webhook_sink.test_order import apply
 
 RESOURCES = ("customers", "products", "prices", "subscriptions", "invoices")
 TABLES = (*RESOURCES, "subscription_items", "invoice_line_items")

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from pipelines.state import STATEMENTS
 from tests.webhook_sink.conftest import settings_for
-from tests.webhook_sink.page_client import PASSWORD, Client, served_page
+from tests.webhook_sink.pages.page_client import PASSWORD, Client, served_page
 
 PROGRAM = shutil.which("chromium")
 ROWS = 2_000

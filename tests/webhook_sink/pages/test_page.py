@@ -23,7 +23,7 @@ from tests.pipelines.conftest import mirror as mirror
 from tests.pipelines.conftest import mirrored as mirrored
 from tests.pipelines.mirror import Mirror
 from tests.webhook_sink.conftest import ACCOUNT, Served, Stored, event
-from tests.webhook_sink.page_client import PASSWORD, Client, ended, served_page
+from tests.webhook_sink.pages.page_client import PASSWORD, Client, ended, served_page
 from webhook_sink.commit.ledger import create_tables
 from webhook_sink.commit.recent import OPEN, SEARCHED, SHOWN, questions
 from webhook_sink.http.page import HEADERS

@@ -10,8 +10,8 @@ import pytest
 
 from sources.errors import BadConfiguration
 from tests.pipelines.warehouse.test_contract import SETTING
+from tests.webhook_sink.commit.test_evolution import columns_of, customer, load
 from tests.webhook_sink.conftest import NOW, Served, Stored, deliver, event
-from tests.webhook_sink.test_evolution import columns_of, customer, load
 from webhook_sink.sink import Sink
 
 Serve = Callable[..., Served]

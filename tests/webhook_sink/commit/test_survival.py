@@ -207,7 +207,7 @@ def test_batch_load_and_a_storm_of_events_together_end_equal_to_the_account(
 
 
 def change(sim: Simulator, ended: threading.Event) -> None:
-    from tests.webhook_sink.test_order import apply
+    from tests.webhook_sink.commit.test_order import apply
 
     chance = random.Random(5)
     while not ended.wait(0.005):

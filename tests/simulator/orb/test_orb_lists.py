@@ -13,7 +13,7 @@ from simulator.orb.lists import BY_EXTERNAL_ID, TABLES, TAKES
 from sources.catalogue import Resource
 from sources.orb_api.catalogue import CATALOGUE
 from sources.orb_api.generate.sdk import operations, shapes
-from tests.simulator.test_orb import NOON, get, is_valid, read, refusal
+from tests.simulator.orb.test_orb import NOON, get, is_valid, read, refusal
 
 NOT_SIMULATED = {"date_type", "due_date_window", "include_zero_quantity_line_items", "is_recurring"}
 BELOW = [one for one in CATALOGUE.resources.values() if one.parents and one.not_loaded is None]
