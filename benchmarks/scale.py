@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from pipelines.sync.cadence import Last, due_lists
-from pipelines.sync.parts import list_parts
-from pipelines.sync.settings import SyncSettings
+from pipelines.sync.lists import Last
+from pipelines.sync.stripe_api.cadence import due_lists
+from pipelines.sync.stripe_api.parts import list_parts
+from pipelines.sync.stripe_api.settings import SyncSettings
 from sources.fetch.limiter import Limiter
 from sources.stripe_api.catalogue import CATALOGUE
 

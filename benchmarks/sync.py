@@ -19,8 +19,8 @@ from benchmarks.tools.targets import at_most
 from pipelines.configuration.settings import Settings
 from pipelines.loading.run import Order, run
 from pipelines.loading.session import open_session
-from pipelines.sync.settings import SyncSettings
-from pipelines.sync.sync import Sync, SyncOutcome
+from pipelines.sync.stripe_api.settings import SyncSettings
+from pipelines.sync.stripe_api.sync import Sync, SyncOutcome
 from simulator import Simulator
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.provider import STRIPE

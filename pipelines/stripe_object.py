@@ -47,8 +47,8 @@ def _parser(prog: str = "stripe_object.py") -> argparse.ArgumentParser:
 def _objects(options: argparse.Namespace) -> Report:
     from pipelines.commands.accounts import one_account
     from pipelines.loading.session import open_session
-    from pipelines.sync.objects import load_objects
     from pipelines.sync.report import report_objects
+    from pipelines.sync.stripe_api.objects import load_objects
     from sources.stripe_api.catalogue.prefixes import shown_id
     from sources.stripe_api.provider import STRIPE
 

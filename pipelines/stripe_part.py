@@ -35,7 +35,7 @@ from sources.command_line import Parser
 
 if TYPE_CHECKING:
     from pipelines.configuration.settings import Settings
-    from pipelines.sync.parts import Task
+    from pipelines.sync.stripe_api.parts import Task
 
 COMMAND = "stripe_sync"  # what `sync_runs` calls it: a part of one
 
@@ -98,9 +98,10 @@ def _accounts(options: argparse.Namespace) -> int:
 
 def _events(options: argparse.Namespace) -> int:
     from pipelines.loading.session import open_session
-    from pipelines.sync.parts import drop_staging, run_events, scope_of
-    from pipelines.sync.report import report
-    from pipelines.sync.settings import read_sync_settings
+    from pipelines.sync.stripe_api.parts import run_events
+    from pipelines.sync.stripe_api.report import report
+    from pipelines.sync.stripe_api.settings import read_sync_settings
+    from pipelines.warehouse.staging import drop_staging, scope_of
     from sources.stripe_api.provider import STRIPE
 
     scope = scope_of("events", options.stripe_account)
@@ -109,15 +110,16 @@ def _events(options: argparse.Namespace) -> int:
     with open_session(settings, COMMAND, provider=STRIPE, budget=budget, scope=scope, asked=asked) as session:
         account = options.stripe_account or ""
         outcome, left = run_events(session, read_sync_settings(), account, full_refresh=options.full_refresh)
-        drop_staging(session, scope)
+        drop_staging(session.database, settings.dataset, scope)
     return _tell(report(outcome, strict=False), left)
 
 
 def _lists(options: argparse.Namespace) -> int:
     from pipelines.loading.session import open_session
-    from pipelines.sync.parts import drop_staging, run_lists, scope_of
-    from pipelines.sync.report import report
-    from pipelines.sync.settings import read_sync_settings
+    from pipelines.sync.stripe_api.parts import run_lists
+    from pipelines.sync.stripe_api.report import report
+    from pipelines.sync.stripe_api.settings import read_sync_settings
+    from pipelines.warehouse.staging import drop_staging, scope_of
     from sources.stripe_api.provider import STRIPE
 
     scope = scope_of(options.area, options.stripe_account)
@@ -125,7 +127,7 @@ def _lists(options: argparse.Namespace) -> int:
     settings, budget = _settings(options), options.requests_budget
     with open_session(settings, COMMAND, provider=STRIPE, budget=budget, scope=scope, asked=asked) as session:
         outcome = run_lists(session, read_sync_settings(), _names(options.resources), _names(options.touched))
-        drop_staging(session, scope)
+        drop_staging(session.database, settings.dataset, scope)
     return _tell(report(outcome, strict=False), {"rows": outcome.rows, "requests": outcome.requests})
 
 

@@ -37,7 +37,7 @@ from sources.command_line import Parser
 
 if TYPE_CHECKING:
     from pipelines.configuration.settings import Settings
-    from pipelines.sync.settings import SyncSettings
+    from pipelines.sync.stripe_api.settings import SyncSettings
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "stripe_sync.py") -> int:
@@ -57,7 +57,7 @@ def _parser(prog: str = "stripe_sync.py") -> argparse.ArgumentParser:
 
 
 def _sync(options: argparse.Namespace) -> Report:
-    from pipelines.sync.settings import read_sync_settings
+    from pipelines.sync.stripe_api.settings import read_sync_settings
     from sources.stripe_api.catalogue import CATALOGUE
 
     names = resources_of(options, CATALOGUE)
@@ -82,8 +82,8 @@ def _dry_run(settings: Settings, sync_settings: SyncSettings, names: Sequence[st
     so the lists that follow these tables are not among them.
     """
     from pipelines.loading.dry_run import planned, stored, tell
-    from pipelines.sync.cadence import due_lists
     from pipelines.sync.lists import last_listed
+    from pipelines.sync.stripe_api.cadence import due_lists
     from sources.stripe_api.catalogue import CATALOGUE
 
     with stored(settings) as (_, saved):
@@ -107,9 +107,9 @@ def sync_once(
 ) -> int:
     """One round over all accounts of the settings; returns the exit code. `told` gets each outcome as JSON values."""
     from pipelines.loading.session import open_session
-    from pipelines.sync.lists import COMMAND
-    from pipelines.sync.report import report
-    from pipelines.sync.sync import Sync
+    from pipelines.sync.stripe_api.lists import COMMAND
+    from pipelines.sync.stripe_api.report import report
+    from pipelines.sync.stripe_api.sync import Sync
     from sources.stripe_api.provider import STRIPE
 
     def sync(each: Settings) -> int:

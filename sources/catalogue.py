@@ -103,6 +103,8 @@ class Resource:
     the endpoint's own limit in requests a second. `not_loaded` is the reason why an operation is known but never
     loaded. `shown_for` are the seconds for which a list shows an object: None as long as it exists, 0 where nobody
     knows. `statuses` are the only values of `status` in a list, where other lists fill the same table.
+    `covered_by_events` says that events tell of both creations and updates of the objects, so that a list need not be
+    read again.
     """
 
     name: str
@@ -127,6 +129,7 @@ class Resource:
     not_loaded: str | None = None
     shown_for: int | None = None
     statuses: tuple[str, ...] = ()
+    covered_by_events: bool = False
 
 
 @dataclass(frozen=True, slots=True)

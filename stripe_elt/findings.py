@@ -18,7 +18,7 @@ from pipelines.configuration.privacy import read_privacy
 from pipelines.configuration.settings import Settings
 from pipelines.loading.session import open_existing, refuse_other_mode
 from pipelines.state import OWN_TABLES, modes_of_accounts
-from pipelines.sync.settings import read_sync_settings
+from pipelines.sync.stripe_api.settings import read_sync_settings
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from pipelines.warehouse.problems import explained, is_database_error

@@ -15,8 +15,8 @@ from starlette.routing import Match, Route
 import webhook_sink
 from pipelines.configuration.settings import SECTION, Settings, environment_name
 from pipelines.state import STATEMENTS
-from pipelines.sync.settings import SECTION as SYNC_SECTION
-from pipelines.sync.settings import SyncSettings
+from pipelines.sync.stripe_api.settings import SECTION as SYNC_SECTION
+from pipelines.sync.stripe_api.settings import SyncSettings
 from sources.columns.columns import OWN_COLUMNS
 from sources.orb_api.catalogue import CATALOGUE as ORB
 from sources.stripe_api.catalogue import CATALOGUE, TABLES

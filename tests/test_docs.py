@@ -26,8 +26,8 @@ from docs.sessions import PAGES, ROOT, blocks, groups, in_a_shell, shown, tidy
 from pipelines.configuration.orb_settings import OrbSettings
 from pipelines.configuration.settings import SECTION, Settings, environment_name
 from pipelines.state import OWN_TABLES
-from pipelines.sync.settings import SECTION as SYNC_SECTION
-from pipelines.sync.settings import SyncSettings
+from pipelines.sync.stripe_api.settings import SECTION as SYNC_SECTION
+from pipelines.sync.stripe_api.settings import SyncSettings
 from sources.privacy_rules import privacy_of
 from sources.stripe_api.catalogue import CATALOGUE, GROUPS, RESOURCES, TABLES
 from tests import processes

@@ -20,9 +20,10 @@ from pipelines.configuration.settings import CommonSettings
 from pipelines.loading.run import Order, run
 from pipelines.loading.session import Session, known_account, new_run_id, open_session
 from pipelines.state import State
-from pipelines.sync.objects import Loaded, load_objects
-from pipelines.sync.settings import read_sync_settings
-from pipelines.sync.sync import Sync
+from pipelines.sync.objects import Loaded
+from pipelines.sync.stripe_api.objects import load_objects
+from pipelines.sync.stripe_api.settings import read_sync_settings
+from pipelines.sync.stripe_api.sync import Sync
 from pipelines.warehouse.database import Database
 from sources.columns.conversion_counts import left_out
 from sources.errors import BadConfiguration, ConnectorError

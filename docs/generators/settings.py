@@ -8,8 +8,8 @@ from dataclasses import MISSING, Field, fields
 from generators.markdown_page import code, page, table
 from pipelines.configuration.orb_settings import OrbSettings
 from pipelines.configuration.settings import SECTION, Settings, environment_name
-from pipelines.sync.settings import SECTION as SYNC_SECTION
-from pipelines.sync.settings import SyncSettings
+from pipelines.sync.stripe_api.settings import SECTION as SYNC_SECTION
+from pipelines.sync.stripe_api.settings import SyncSettings
 from webhook_sink.settings import SECTION as SINK_SECTION
 from webhook_sink.settings import SinkSettings
 

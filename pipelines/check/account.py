@@ -10,8 +10,8 @@ from pipelines.check.report import CheckReport
 from pipelines.configuration.settings import CommonSettings
 from pipelines.loading.session import open_session
 from pipelines.sync.lists import loaded_resources
-from pipelines.sync.parts import drop_staging, scope_of
 from pipelines.warehouse.database import Database
+from pipelines.warehouse.staging import drop_staging, scope_of
 from sources.provider import Provider
 
 
@@ -52,5 +52,5 @@ def check_account(
         with session.noting_failure():
             report = Check(session, order).run()
         session.end("partial" if report.incomplete else "complete")
-        drop_staging(session, scope)
+        drop_staging(session.database, settings.dataset, scope)
         return report

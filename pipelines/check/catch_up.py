@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from pipelines.loading.session import Session
-from pipelines.sync.events_pass import EventsPass, PassSettings
-from pipelines.sync.gap import EventsGap
+from pipelines.sync.events_pass import EventsGap, EventsPass, PassSettings
 from pipelines.sync.lists import followed_tables, loaded_names
 from pipelines.warehouse.stored_rows import row_key
 from sources.catalogue import Catalogue

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipelines.sync.cadence import covered_by_events
 from sources.catalogue import Catalogue
 from sources.fetch.position import Position
 
@@ -30,7 +29,7 @@ def resource_reached(resource: Mapping[str, Any], events: datetime | None, catal
     if end is None and resource["status"] == "complete":  # a list without `created`, which is read as a whole
         end = resource["updated_at"]
     known = catalogue.resources.get(resource["resource"])
-    if events is None or end is None or known is None or not covered_by_events(known, catalogue.types):
+    if events is None or end is None or known is None or not known.covered_by_events:
         return end
     return max(end, events)
 

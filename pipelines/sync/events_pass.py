@@ -14,11 +14,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pipelines.sync.gap import EventsGap
 from sources.changes import Change, Ignored, Newest, ObjectRef, Retrieved
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
-from sources.errors import BrokenPage
+from sources.errors import BrokenPage, ConnectorError
 from sources.fetch.event_log import Piece
 from sources.fetch.position import EVENTS_PASS, Position
 from sources.fetch.values import Object
@@ -27,6 +26,14 @@ from sources.rows import Row, merged
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+class EventsGap(ConnectorError):
+    """Events that were not applied are no longer kept. `now` is the provider's clock, unix seconds."""
+
+    def __init__(self, message: str, now: int) -> None:
+        super().__init__(message)
+        self.now = now
 
 
 @dataclass(slots=True)

@@ -1,26 +1,28 @@
-"""The lists of a sync: how each resource stands, when its list was last read, and reading those that are due.
-
-They are read from where they were left by the run that loads use too.
-"""
+"""The lists of a sync: how each resource stands, when its list was last read, and which of it to read again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pipelines.loading.run import Order, Outcome, Run
 from pipelines.loading.session import Session
-from pipelines.state import State
-from pipelines.sync.cadence import Due, Last, reopened
 from sources.catalogue import Catalogue, Resource
-from sources.fetch.limiter import BudgetSpent
 from sources.fetch.progress import Progress
 from sources.fetch.values import ResourceStatus
+from sources.fetch.windows import Window, subtract
 
-COMMAND = "stripe_sync"
+SPENT = "The request budget is spent. Everything that was loaded is kept, and the next run continues from there."
 LISTED_AT = "listed_at"
 """The key in a resource's progress that says when its list was last read to its end, in unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """When and how a resource was last listed: `at` in unix seconds, None where it never was to its end."""
+
+    at: int | None
+    status: str
 
 
 class SyncState:
@@ -66,44 +68,20 @@ def last_listed(statuses: Mapping[str, ResourceStatus], catalogue: Catalogue) ->
     }
 
 
-class ListRuns:
-    """Runs over lists in an open session. `outcomes` are those so far."""
+def reopened(progress: Progress, lookback: int | None) -> Progress:
+    """The progress from which a run reads again what changed in the last `lookback` seconds; None reopens all of it.
 
-    def __init__(self, session: Session, state: SyncState) -> None:
-        self._session, self._state = session, state
-        self.outcomes: list[Outcome] = []
-
-    def read_due(self, due: Sequence[Due], now: int) -> None:
-        """Reads what is due, up to `now`, unix seconds on Stripe's clock. Raises as `read` does."""
-        for one in due:
-            status = self._state.resources.get(one.resource.name)
-            if status is not None and status.progress:
-                progress = reopened(Progress.from_json(status.progress), one)
-                self._state.save_progress(one.resource.name, {**status.progress, **progress.to_json()})
-        if due:
-            self.read([one.resource for one in due], now)
-
-    def read(self, resources: Sequence[Resource], now: int) -> None:
-        """Reads lists from their saved progress, and notes those that came to their end.
-
-        Raises BudgetSpent when requests did not suffice, and what stops a run.
-        """
-        session = self._session
-        order = Order(f"{COMMAND} lists", resources, until=now, requests_budget=session.spending.left)
-        run_id = f"{session.state.run_id}-lists-{len(self.outcomes) + 1}"
-        asked = {"resources": [one.name for one in resources]}
-        state = State(session.database, session.settings.dataset, session.account_id, run_id, order.command, asked)
-        outcome = Run(session, order, now, state).go()
-        self.outcomes.append(outcome)
-        done = [one.resource for one in outcome.board.statuses() if one.status in ("complete", "skipped")]
-        self._state.note_listed([*done, *outcome.in_part], now)
-        if outcome.error is not None:
-            raise outcome.error
-        if len(done) + len(outcome.failed) < len(resources):
-            raise BudgetSpent(
-                "The request budget is spent. Everything that was loaded is kept, and the next run continues"
-                " from there."
-            )
+    Windows lose their last part, and lists are read from the top.
+    """
+    if lookback is None:
+        return replace(progress, listed={})
+    if lookback == 0 or not progress.covered:
+        return progress
+    covered = {}
+    for key, windows in progress.covered.items():
+        end = windows[-1].lt if windows else 0
+        covered[key] = subtract(windows, [Window(max(0, end - lookback), max(end, 1))])
+    return replace(progress, covered=covered)
 
 
 def loaded_names(session: Session) -> list[str]:

@@ -6,11 +6,13 @@ a role may be allowed to use one and not to make it. Knows no provider.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable
 
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.problems import is_database_error, state_of
+from pipelines.warehouse.rights import may_remake
 
 LOG = logging.getLogger("stripe_elt")
 
@@ -21,6 +23,12 @@ WHERE (n.nspname = %s OR starts_with(n.nspname, %s)) AND c.relkind = 'r'"""
 _DUCKDB = """
 SELECT table_schema, table_name, true FROM information_schema.tables
 WHERE table_schema = %s OR starts_with(table_schema, %s)"""
+
+
+def scope_of(part: str, account: str | None) -> str:
+    """A name for the lock and the staging schema of a part of a run: lower case, at most 26 characters."""
+    digest = hashlib.sha256(account.encode()).hexdigest()[:12] if account else "own"
+    return f"{part}_{digest}"
 
 
 def staging_dataset(dataset: str, scope: str) -> str:
@@ -42,6 +50,18 @@ def drop_staged(database: Database, dataset: str, schema: str) -> None:
         if not is_database_error(error):
             raise
         LOG.debug("staging tables were not dropped (%s)", state_of(error) or type(error).__name__)
+
+
+def drop_staging(database: Database, dataset: str, scope: str) -> None:
+    """Removes the staging schema of a part that came to its end, which no other part may ever use.
+
+    A role that may not drop it, or could not make it again, drops the tables alone that it owns.
+    """
+    schema = staging_dataset(dataset, scope)
+    if may_remake(database, schema):
+        database.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+    else:
+        drop_staged(database, dataset, schema)
 
 
 def drop_abandoned(database: Database, dataset: str, scope: str, *, others: bool) -> None:

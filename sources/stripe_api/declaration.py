@@ -156,6 +156,7 @@ def declare(
     chosen_id: bool = False,
     ids: str | Mapping[str, str] = "",
     events: str | Mapping[str, str] = "",
+    created_by: str = "created",
     deleted_by: str = "deleted",
     ignored: Mapping[str, str] = NOTHING,
     carried_by: Mapping[str, str] = NOTHING,
@@ -166,9 +167,9 @@ def declare(
     `expands_ids` are arrays of ids that become objects on request: field -> table of the objects. The lists in
     `not_embedded` fill no table from there: field -> reason. `ids` are the prefixes of the first object's ids, or of
     each object's: object -> prefixes. `events` are the last words of the event types, or beginning -> last words where
-    a type does not begin with the first object's name. The words in `deleted_by` say that the object is gone, those in
-    `ignored` tell no state of it: word -> reason. `carried_by` are objects of events that have this one in a field:
-    object -> field.
+    a type does not begin with the first object's name. The words in `created_by` say that the
+    object is new, those in `deleted_by` that it is gone; those in `ignored` tell no state of it: word -> reason.
+    `carried_by` are objects of events that have this one in a field: object -> field.
     """
     names = tuple(objects.split())
     first = lists[0] if lists else None
@@ -195,14 +196,17 @@ def declare(
         chosen_id=chosen_id,
         moments="iso" if all(name.startswith("v2.") for name in names) else "unix",
     )
+    types = tuple(
+        (f"{beginning}.{word}", EventType(name, word in deleted_by.split(), ignored.get(word)))
+        for beginning, last_words in words.items()
+        for word in last_words.split()
+    )
+    told = {type.rpartition(".")[2] for type, _ in types}
+    is_covered = "updated" in told and not told.isdisjoint(created_by.split())
     return Declaration(
         own_table,
-        tuple(_named(line, own_table) for line in lists),
-        types=tuple(
-            (f"{beginning}.{word}", EventType(name, word in deleted_by.split(), ignored.get(word)))
-            for beginning, last_words in words.items()
-            for word in last_words.split()
-        ),
+        tuple(_named(line, own_table, is_covered) for line in lists),
+        types=types,
         prefixes=tuple(_pairs(prefixes)),
         not_embedded=tuple(((names[0], field), reason) for field, reason in not_embedded.items()),
         carried_by=tuple(carried_by.items()),
@@ -284,9 +288,15 @@ def _pairs(words: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     return ((name, word) for name, text in words.items() for word in text.split())
 
 
-def _named(line: Resource, table: Table) -> Resource:
+def _named(line: Resource, table: Table, is_covered: bool) -> Resource:
     derived = _snake(table.objects[0]) if line.kind == "singleton" else table.name
-    return replace(line, name=derived if line.name == DERIVED else line.name, table=table.name, objects=table.objects)
+    return replace(
+        line,
+        name=derived if line.name == DERIVED else line.name,
+        table=table.name,
+        objects=table.objects,
+        covered_by_events=is_covered and line.kind == "root",
+    )
 
 
 def _single(first: Resource) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.sync.parts import Task, area_of, forget_progress, list_parts, scope_of
+from pipelines.sync.stripe_api.parts import Task, area_of, forget_progress, list_parts
 from pipelines.warehouse.problems import AlreadyRunning
+from pipelines.warehouse.staging import scope_of
 from sources.stripe_api.catalogue import RESOURCES, Resource, select
 from tests.airflow.conftest import OneAccount
 from tests.pipelines.mirror import Mirror

@@ -21,7 +21,7 @@ from pipelines.models.report.answers import Answers, Reader
 from pipelines.models.report.page import page
 from pipelines.models.report.screen import change, money, percent, screen
 from pipelines.stripe_sync import sync_once
-from pipelines.sync.settings import SyncSettings
+from pipelines.sync.stripe_api.settings import SyncSettings
 from sources.errors import BadConfiguration
 from tests.databases import Database
 from tests.models.loaded import connected, fill

@@ -18,9 +18,10 @@ from pipelines.configuration.settings import Settings
 from pipelines.loading.run import Order, Outcome, run
 from pipelines.loading.session import Session, open_database, open_session
 from pipelines.sync.lists import loaded_resources
-from pipelines.sync.objects import Loaded, load_objects
-from pipelines.sync.settings import SyncSettings
-from pipelines.sync.sync import Sync, SyncOutcome
+from pipelines.sync.objects import Loaded
+from pipelines.sync.stripe_api.objects import load_objects
+from pipelines.sync.stripe_api.settings import SyncSettings
+from pipelines.sync.stripe_api.sync import Sync, SyncOutcome
 from pipelines.warehouse.database import stored_columns
 from simulator.truth import Held, held, truth
 from sources.columns.coerce import VARIANT_MARK

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pipelines.loading.run import Order, Outcome, Run
 from pipelines.loading.session import Session
 from pipelines.state import State
+from pipelines.sync.lists import SPENT
 from pipelines.sync.unlisted_rows import Read, read_unlisted, tables_read_whole
 from sources.fetch.limiter import BudgetSpent
 
-SPENT = "The request budget is spent. Everything that was loaded is kept, and the next run continues from there."
 DRAFTS, OF_DRAFTS = "invoice_drafts", "invoices"
 
 

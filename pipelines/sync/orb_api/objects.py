@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipelines.loading.session import Session
-from pipelines.sync.objects import Loaded, UnknownObject
-from pipelines.warehouse.database import has_table
+from pipelines.sync.objects import Loaded, UnknownObject, store, stored
 from sources.catalogue import Catalogue
 from sources.changes import ObjectRef, Retrieved
-from sources.errors import shape, shortened, shown
+from sources.errors import shape, shown
 from sources.orb_api.objects.retrieve import retrieve_one
 from sources.orb_api.objects.rows import gone
-from sources.rows import Stamp, merged
+from sources.rows import Stamp
 
 
 def load_orb_objects(session: Session, ids: Sequence[str], kind: str | None = None) -> list[Loaded]:
@@ -30,20 +29,8 @@ def load_orb_objects(session: Session, ids: Sequence[str], kind: str | None = No
     """
     if not all(ids):  # a path without its id would ask for the list
         raise UnknownObject("An id is empty, so nothing was loaded. Give the id as Orb shows it.")
-    found: list[Retrieved] = []
-    for id in dict.fromkeys(ids):
-        one = _find(session, id, _tables(session.catalogue, kind))
-        if one.state in ("broken", "failed"):
-            session.counts.reject(one.ref.table, id, one.why)
-        else:
-            found.append(one)
-    session.store(session.tables_of(merged(one.rows for one in found)))
-    refused = {(one.table, one.id) for one in session.counts.rejected()}
-    return [
-        Loaded(one.ref.key[0], one.ref.table, one.state == "gone")
-        for one in found
-        if (one.ref.table, shortened(one.ref.key[0])) not in refused
-    ]
+    tables = _tables(session.catalogue, kind)
+    return store(session, [_find(session, id, tables) for id in dict.fromkeys(ids)])
 
 
 def shown_id(id: str) -> str:
@@ -71,16 +58,16 @@ def _tables(catalogue: Catalogue, kind: str | None) -> list[str]:
 
 def _find(session: Session, id: str, tables: Sequence[str]) -> Retrieved:
     """The object, from the table that has it; if Orb has none any more, the deletion of the stored row."""
-    stored = [name for name in tables if _is_stored(session, name, id)]
+    having = [name for name in tables if stored(session, name, id)]
     tries: list[Retrieved] = []
-    for table in dict.fromkeys([*stored, *tables]):
+    for table in dict.fromkeys([*having, *tables]):
         one = retrieve_one(session.client, ObjectRef(table, (id,), None, None, 0), session.account_id, session.counts)
-        if one.state == "read" or (table in stored and one.state in ("broken", "failed")):
+        if one.state == "read" or (table in having and one.state in ("broken", "failed")):
             return one
         tries.append(one)
-    if stored and tries[0].state == "gone":
+    if having and tries[0].state == "gone":
         stamp = Stamp(session.account_id, session.clock(), "retrieve")
-        return replace(tries[0], rows=gone(stored[0], id, stamp))
+        return replace(tries[0], rows=gone(having[0], id, stamp))
     if came := [one for one in tries if one.state in ("broken", "failed")]:  # it may well be there
         return came[0]
     what, asked = f"object of {tries[0].ref.table}", ""
@@ -90,10 +77,3 @@ def _find(session: Session, id: str, tables: Sequence[str]) -> Retrieved:
         f"Orb has no {what} with the id {shown_id(id)}{asked}. Check the id, and whether the key is of the same mode"
         " (live or test)."
     )
-
-
-def _is_stored(session: Session, table: str, id: str) -> bool:
-    if not has_table(session.database, session.settings.dataset, table):
-        return False
-    sql = f'SELECT 1 FROM "{session.settings.dataset}"."{table}" WHERE id = %s AND _account_id = %s'
-    return bool(session.database.execute(sql, (id, session.account_id)))

@@ -19,10 +19,8 @@ from pipelines.configuration.orb_settings import OrbSettings
 from pipelines.loading.run import Order
 from pipelines.loading.session import Session
 from pipelines.state import State
-from pipelines.sync.cadence import Due, reopened
-from pipelines.sync.events_pass import EventsPass, PassSettings, Report
-from pipelines.sync.gap import EventsGap
-from pipelines.sync.lists import SyncState, followed_tables, loaded_names, loaded_resources
+from pipelines.sync.events_pass import EventsGap, EventsPass, PassSettings, Report
+from pipelines.sync.lists import SyncState, followed_tables, loaded_names, loaded_resources, reopened
 from pipelines.sync.orb_api.lists import Loaded, Refresh, load_lists
 from sources.catalogue import Params, Resource
 from sources.fetch.event_log import NoEvents
@@ -229,7 +227,7 @@ class OrbSync:
             elif one.created != "none" and status is not None and status.progress:
                 lookback = CHANGING.get(one.name, round(self._settings.lookback_days * DAY))
                 saved, keys = Progress.from_json(status.progress), set(map(pass_key, one.passes))
-                again = reopened(saved, Due(one, "cadence", lookback))
+                again = reopened(saved, lookback)
                 covered = {**saved.covered, **{key: each for key, each in again.covered.items() if key in keys}}
                 progress = replace(again, covered=covered)
                 self._state.save_progress(one.name, {**status.progress, **progress.to_json()})

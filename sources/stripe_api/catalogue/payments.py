@@ -46,6 +46,7 @@ OBJECTS = (
         not_embedded={"refunds": "the list of refunds contains them"},
         ids="ch_ py_",
         events="captured expired failed pending refunded succeeded updated",
+        created_by="failed pending succeeded",
     ),
     declare(
         "refund",
@@ -125,6 +126,7 @@ OBJECTS = (
         listed("/v1/customers/{customer}/payment_methods", CUSTOMER, name="customer_payment_methods"),
         ids="pm_",
         events="attached automatically_updated detached updated",
+        created_by="attached",  # no list shows one that is attached to nobody
     ),
     declare(
         "payment_method_configuration", listed("/v1/payment_method_configurations", created_field=None), ids="pmc_"

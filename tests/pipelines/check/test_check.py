@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.commands.checks import ReportFile
-from pipelines.sync.parts import scope_of
+from pipelines.warehouse.staging import scope_of
 from tests import processes
 from tests.pipelines.mirror import Mirror
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from pipelines.commands.accounts import each_account
 from pipelines.configuration.settings import SECTION, Settings, environment_name, read_settings
-from pipelines.sync.objects import _tables
-from pipelines.sync.settings import SECTION as SYNC_SECTION
-from pipelines.sync.settings import SyncSettings, read_sync_settings
+from pipelines.sync.stripe_api.objects import _tables
+from pipelines.sync.stripe_api.settings import SECTION as SYNC_SECTION
+from pipelines.sync.stripe_api.settings import SyncSettings, read_sync_settings
 from pipelines.warehouse.postgres.conninfo import options_of
 from sources.columns.contract import contract_of
 from sources.errors import BadConfiguration, ConnectorError, RequestRefused, looks_secret, shape, shown

@@ -15,7 +15,7 @@ from dlt.common.configuration.specs.pluggable_run_context import PluggableRunCon
 
 from pipelines.configuration.privacy import read_privacy
 from pipelines.configuration.settings import Settings, environment_name, read_settings
-from pipelines.sync.settings import SyncSettings, read_sync_settings
+from pipelines.sync.stripe_api.settings import SyncSettings, read_sync_settings
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from sources.errors import BadConfiguration
 from sources.stripe_api.catalogue import CATALOGUE

@@ -14,7 +14,7 @@ from pipelines.configuration.settings import Settings
 from pipelines.loading.run import Order, run
 from pipelines.loading.session import open_session
 from pipelines.stripe_sync import sync_once
-from pipelines.sync.settings import SyncSettings
+from pipelines.sync.stripe_api.settings import SyncSettings
 from sources.errors import BadConfiguration
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.provider import STRIPE

@@ -23,9 +23,9 @@ from pipelines.check.unlisted import Unlisted
 from pipelines.loading.isolation import load_isolated
 from pipelines.loading.run import Order, Outcome, run
 from pipelines.loading.session import open_session
-from pipelines.sync.gap import vanished_since
-from pipelines.sync.objects import load_objects
-from pipelines.sync.report import report
+from pipelines.sync.stripe_api.gap import vanished_since
+from pipelines.sync.stripe_api.objects import load_objects
+from pipelines.sync.stripe_api.report import report
 from pipelines.warehouse.problems import DatabaseProblem
 from pipelines.warehouse.stored_rows import StoredRows
 from pipelines.warehouse.verdict import refusal_of

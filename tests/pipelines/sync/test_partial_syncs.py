@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from pipelines.sync.parts import run_events, run_lists
-from pipelines.sync.settings import SyncSettings
+from pipelines.sync.stripe_api.parts import run_events, run_lists
+from pipelines.sync.stripe_api.settings import SyncSettings
 from tests.pipelines.mirror import Mirror
 
 LISTS = (

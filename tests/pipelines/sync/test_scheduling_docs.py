@@ -10,9 +10,10 @@ import pytest
 
 from pipelines.check.report import TABLE
 from pipelines.configuration.settings import SECTION, Settings, environment_name
-from pipelines.sync.cadence import Last, due_lists
-from pipelines.sync.settings import SECTION as SYNC_SECTION
-from pipelines.sync.settings import SyncSettings
+from pipelines.sync.lists import Last
+from pipelines.sync.stripe_api.cadence import due_lists
+from pipelines.sync.stripe_api.settings import SECTION as SYNC_SECTION
+from pipelines.sync.stripe_api.settings import SyncSettings
 from sources.stripe_api.catalogue import GROUPS, RESOURCES, select
 from tests import processes
 

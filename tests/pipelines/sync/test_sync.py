@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.loading.session import open_session
-from pipelines.sync.settings import SyncSettings
-from pipelines.sync.sync import Sync
+from pipelines.sync.stripe_api.settings import SyncSettings
+from pipelines.sync.stripe_api.sync import Sync
 from pipelines.warehouse.problems import AlreadyRunning
 from sources.stripe_api.catalogue import select
 from tests import processes
@@ -401,7 +401,8 @@ def test_strict_makes_a_product_that_the_account_lacks_an_error(mirrored: Callab
 
 def test_every_loadable_list_is_told_by_events_or_listed() -> None:
     """No resource falls between: what events do not tell whole comes round with its cadence."""
-    from pipelines.sync.cadence import Last, due_lists
+    from pipelines.sync.lists import Last
+    from pipelines.sync.stripe_api.cadence import due_lists
 
     resources = [one for one in select(["all"]) if one.name != "events"]
     last = {one.name: Last(0, "complete") for one in resources}

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.commands.syncs import follow
-from pipelines.sync.cadence import Due, Last, covered_by_events, due_lists, reopened
-from pipelines.sync.settings import SyncSettings, read_sync_settings
+from pipelines.sync.lists import Last, reopened
+from pipelines.sync.stripe_api.cadence import Due, due_lists
+from pipelines.sync.stripe_api.settings import SyncSettings, read_sync_settings
 from sources.changes import ObjectRef
 from sources.errors import BadConfiguration, Unreachable
 from sources.fetch.limiter import BudgetSpent, Limiter, Spending
@@ -18,7 +19,6 @@ from sources.fetch.position import KEPT, Position
 from sources.fetch.progress import Progress
 from sources.fetch.windows import Window, window
 from sources.stripe_api.catalogue import RESOURCES, select
-from sources.stripe_api.catalogue.events import TYPES
 
 DAY = 86_400
 
@@ -76,10 +76,10 @@ def due(name: str, last: Last | None, now: int, touched: set[str] | None = None)
 
 
 def test_events_spare_the_lists_that_they_tell_whole() -> None:
-    assert covered_by_events(RESOURCES["customers"], TYPES)
-    assert covered_by_events(RESOURCES["charges"], TYPES)
-    assert not covered_by_events(RESOURCES["balance_transactions"], TYPES)
-    assert not covered_by_events(RESOURCES["quotes"], TYPES)
+    assert RESOURCES["customers"].covered_by_events
+    assert RESOURCES["charges"].covered_by_events
+    assert not RESOURCES["balance_transactions"].covered_by_events
+    assert not RESOURCES["quotes"].covered_by_events
     assert due("customers", Last(0, "complete"), 100 * DAY) == []
 
 
@@ -108,12 +108,10 @@ def test_balance_transactions_follow_the_money() -> None:
 
 def test_a_lookback_opens_the_end_of_what_was_covered() -> None:
     progress = Progress(covered={"": (Window(0, 100), Window(200, 1_000))})
-    opened = reopened(progress, Due(RESOURCES["refunds"], "cadence", 850))
+    opened = reopened(progress, 850)
     assert opened.covered[""] == (Window(0, 100),)
     assert opened.remaining("", 0, 1_100) == (Window(100, 1_100),)
-    assert reopened(progress, Due(RESOURCES["refunds"], "cadence", 10)).remaining("", 200, 1_100) == (
-        Window(990, 1_100),
-    )
+    assert reopened(progress, 10).remaining("", 200, 1_100) == (Window(990, 1_100),)
 
 
 def test_the_day_of_an_idle_account_stays_within_its_price() -> None:

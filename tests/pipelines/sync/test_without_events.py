@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.sync.parts import run_events, run_lists
-from pipelines.sync.settings import SyncSettings
+from pipelines.sync.stripe_api.parts import run_events, run_lists
+from pipelines.sync.stripe_api.settings import SyncSettings
 from sources.stripe_api.catalogue import TABLES
 from tests import processes
 from tests.databases import Database

@@ -17,9 +17,9 @@ from pipelines.check.check import Check, CheckOrder
 from pipelines.configuration.settings import Settings
 from pipelines.loading.session import open_database
 from pipelines.sync.lists import loaded_resources
-from pipelines.sync.parts import drop_staging, scope_of
 from pipelines.warehouse.problems import DatabaseProblem
 from pipelines.warehouse.rights import Schema, Table, check_rights, create_missing, lacking
+from pipelines.warehouse.staging import drop_staging, scope_of
 from simulator import Simulator
 from sources.stripe_api.catalogue import CATALOGUE
 from sources.stripe_api.provider import STRIPE
@@ -107,7 +107,7 @@ def test_the_pages_roles_load_take_webhooks_and_read(roles: Roles, loader: Mirro
         roles.run("update stripe.customers set description = 'changed by hand'")
         with loader.session("stripe_check", scope=scope) as session:
             report = Check(session, CheckOrder(loaded_resources(session, ["customers"]))).run()
-            drop_staging(session, scope)
+            drop_staging(session.database, session.settings.dataset, scope)
         assert report.count("customers", "stale") > 0
         assert loader.read(loader.rows("customers", live=True)[0]["id"])
     assert loader.differences(NAMES) == []

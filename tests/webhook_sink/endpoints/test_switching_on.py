@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.sync.settings import SyncSettings
+from pipelines.sync.stripe_api.settings import SyncSettings
 from simulator import Simulator
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.commit.test_order import apply

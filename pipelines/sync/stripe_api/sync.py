@@ -13,12 +13,13 @@ from typing import Any, Literal
 from pipelines.loading.run import Outcome
 from pipelines.loading.session import Session
 from pipelines.state import AccountState
-from pipelines.sync.cadence import due_lists
-from pipelines.sync.events_pass import EventsPass, PassSettings, Report
-from pipelines.sync.gap import EventsGap, loaded_since
-from pipelines.sync.lists import ListRuns, SyncState, followed_tables, loaded_resources
-from pipelines.sync.resync import Resync
-from pipelines.sync.settings import SyncSettings
+from pipelines.sync.events_pass import EventsGap, EventsPass, PassSettings, Report
+from pipelines.sync.lists import SyncState, followed_tables, loaded_resources
+from pipelines.sync.stripe_api.cadence import due_lists
+from pipelines.sync.stripe_api.gap import loaded_since
+from pipelines.sync.stripe_api.lists import ListRuns
+from pipelines.sync.stripe_api.resync import Resync
+from pipelines.sync.stripe_api.settings import SyncSettings
 from sources.columns.conversion_counts import ConversionCounts, Rejected, left_out
 from sources.fetch.event_log import NoEvents, Piece
 from sources.fetch.limiter import BudgetSpent

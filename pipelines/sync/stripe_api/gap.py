@@ -1,4 +1,4 @@
-"""A gap in the events: whether there is one, and which rows disappeared in it. Nothing here lists anything."""
+"""What lies before and after a gap in the events: since when the tables are right, and which rows disappeared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from pipelines.warehouse.database import has_table
 from sources.catalogue import Resource
 from sources.changes import ObjectRef
-from sources.errors import ConnectorError
 from sources.fetch.values import ResourceStatus
 from sources.rows import merged
 
@@ -17,14 +16,6 @@ if TYPE_CHECKING:
 
 REPEATED = 3 * 86_400  # seconds for which Stripe sends a webhook again (https://docs.stripe.com/webhooks)
 SLACK = 120  # seconds by which a read may show less than the second it was sent in
-
-
-class EventsGap(ConnectorError):
-    """Events that were not applied are no longer kept. `now` is Stripe's clock, unix seconds."""
-
-    def __init__(self, message: str, now: int) -> None:
-        super().__init__(message)
-        self.now = now
 
 
 def loaded_since(session: Session, resources: Iterable[Resource], saved: Mapping[str, ResourceStatus]) -> int | None:

@@ -6,16 +6,14 @@ part tells the next is a map of strings, for a scheduler to keep and to put into
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping
 
 from pipelines.loading.session import Session
-from pipelines.sync.cadence import due_lists
 from pipelines.sync.lists import SyncState, loaded_names, loaded_resources
-from pipelines.sync.settings import SyncSettings
-from pipelines.sync.sync import Sync, SyncOutcome
-from pipelines.warehouse.rights import may_remake
-from pipelines.warehouse.staging import drop_staged, lock_name, staging_dataset
+from pipelines.sync.stripe_api.cadence import due_lists
+from pipelines.sync.stripe_api.settings import SyncSettings
+from pipelines.sync.stripe_api.sync import Sync, SyncOutcome
+from pipelines.warehouse.staging import lock_name, scope_of
 from sources.catalogue import Resource
 from sources.fetch.values import ResourceStatus
 
@@ -45,12 +43,6 @@ OTHER_AREA = "payments"
 def area_of(resource: Resource) -> str:
     """The area of a resource, see `AREAS`."""
     return AREAS.get(resource.path.split("/")[2], OTHER_AREA)
-
-
-def scope_of(area: str, account: str | None) -> str:
-    """A name for the lock and the staging dataset of a part: lower case, at most 26 characters."""
-    digest = hashlib.sha256(account.encode()).hexdigest()[:12] if account else "own"
-    return f"{area}_{digest}"
 
 
 def list_parts(account: str, due: Iterable[Resource], touched: Collection[str], budget: int | None) -> list[Task]:
@@ -109,16 +101,3 @@ def run_lists(
 ) -> SyncOutcome:
     """Reads the named lists as far as they are due: those that an earlier attempt has read are not."""
     return Sync(session, settings, list(names), part="lists", touched=touched).run()
-
-
-def drop_staging(session: Session, scope: str) -> None:
-    """Removes the staging dataset of a part that came to its end, with its schema, which no other part may ever use.
-
-    A role that may not drop it, or could not make it again, drops the tables alone that it owns.
-    """
-    database, dataset = session.database, session.settings.dataset
-    schema = staging_dataset(dataset, scope)
-    if may_remake(database, schema):
-        database.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
-    else:
-        drop_staged(database, dataset, schema)

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 
 from pipelines.loading.session import Session
 from pipelines.sync.future_rows import future_rows
-from pipelines.sync.gap import vanished_since
-from pipelines.sync.lists import ListRuns, SyncState
+from pipelines.sync.lists import SyncState
+from pipelines.sync.stripe_api.gap import vanished_since
+from pipelines.sync.stripe_api.lists import ListRuns
 from sources.catalogue import Resource
 from sources.fetch.position import KEPT, MARGIN
 from sources.fetch.progress import Progress

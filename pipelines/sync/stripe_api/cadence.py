@@ -1,4 +1,4 @@
-"""Which lists a sync reads beside the events, and how much of each: decided from the catalogue and the event types.
+"""Which lists a sync reads beside the events, and how much of each: decided from the catalogue.
 
 Of 120 lists 49 have no event at all, others none for a creation or an update: only listing them finds those changes.
 Knows no request and no database.
@@ -7,23 +7,15 @@ Knows no request and no database.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
-from pipelines.sync.settings import SyncSettings
-from sources.catalogue import EventType, Resource
-from sources.fetch.progress import Progress
-from sources.fetch.windows import AHEAD, Window, subtract
-from sources.stripe_api.catalogue.events import TYPES
+from pipelines.sync.lists import Last
+from pipelines.sync.stripe_api.settings import SyncSettings
+from sources.catalogue import Resource
+from sources.fetch.windows import AHEAD
 
 Reason = Literal["never finished", "cadence", "events"]
-
-CREATED_BY: Mapping[str, frozenset[str]] = {
-    "charges": frozenset({"succeeded", "failed", "pending"}),
-    "payment_methods": frozenset({"attached"}),  # no list shows one that is attached to nobody
-    "application_fees": frozenset({"created"}),
-}
-"""Last words of event types that tell of a creation, where it is not `created`."""
 
 FOLLOWS: Mapping[str, frozenset[str]] = {
     name: frozenset(
@@ -50,31 +42,12 @@ SOON = 3_600  # seconds that a list which follows events looks back
 
 
 @dataclass(frozen=True, slots=True)
-class Last:
-    """When and how a resource was last listed: `at` in unix seconds, None where it never was to its end."""
-
-    at: int | None
-    status: str
-
-
-@dataclass(frozen=True, slots=True)
 class Due:
     """A list to read now. `lookback` are the seconds before the last listing to read again, None for all of it."""
 
     resource: Resource
     reason: Reason
     lookback: int | None
-
-
-def covered_by_events(resource: Resource, types: Mapping[str, EventType]) -> bool:
-    """Whether events tell of both creations and updates of a resource's objects, so that it need not be listed.
-
-    `types` are those of the catalogue that has the resource.
-    """
-    if resource.kind != "root":
-        return False
-    words = {name.rpartition(".")[2] for name, kind in types.items() if kind.table == resource.table}
-    return bool(words & CREATED_BY.get(resource.table, frozenset({"created"}))) and "updated" in words
 
 
 def due_lists(
@@ -90,9 +63,8 @@ def due_lists(
 
     Without events, which the key may not read, every list comes round.
     """
-    covered = {one.name for one in resources if has_events and covered_by_events(one, TYPES)}
     found = (
-        _due(one, last.get(one.name), now, settings, touched, covered_by_events=one.name in covered)
+        _due(one, last.get(one.name), now, settings, touched, covered_by_events=has_events and one.covered_by_events)
         for one in resources
         if one.name != "events"
     )
@@ -118,16 +90,3 @@ def _due(
     if not is_skipped and FOLLOWS.get(resource.name, frozenset()) & frozenset(touched):
         return Due(resource, "events", None if whole else SOON)
     return None
-
-
-def reopened(progress: Progress, due: Due) -> Progress:
-    """The progress from which a run reads again what is due: windows without their last part, lists from the top."""
-    if due.lookback is None:
-        return replace(progress, listed={})
-    if due.lookback == 0 or not progress.covered:
-        return progress
-    covered = {}
-    for key, windows in progress.covered.items():
-        end = windows[-1].lt if windows else 0
-        covered[key] = subtract(windows, [Window(max(0, end - due.lookback), max(end, 1))])
-    return replace(progress, covered=covered)

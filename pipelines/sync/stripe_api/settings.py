@@ -1,4 +1,4 @@
-"""The settings of scheduled syncs and checks, read as those of loads are: environment, then `.dlt`."""
+"""The settings of scheduled syncs of Stripe, read as those of loads are: environment, then `.dlt`."""
 
 from __future__ import annotations
 

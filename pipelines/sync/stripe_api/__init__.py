@@ -1,0 +1,1 @@
+"""The scheduled run of Stripe: events first, then the lists whose changes events do not report."""

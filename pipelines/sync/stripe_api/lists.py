@@ -1,0 +1,53 @@
+"""Reads the lists of a sync that are due, from where they were left by the run that loads use too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipelines.loading.run import Order, Outcome, Run
+from pipelines.loading.session import Session
+from pipelines.state import State
+from pipelines.sync.lists import SPENT, SyncState, reopened
+from pipelines.sync.stripe_api.cadence import Due
+from sources.catalogue import Resource
+from sources.fetch.limiter import BudgetSpent
+from sources.fetch.progress import Progress
+
+COMMAND = "stripe_sync"
+
+
+class ListRuns:
+    """Runs over lists in an open session. `outcomes` are those so far."""
+
+    def __init__(self, session: Session, state: SyncState) -> None:
+        self._session, self._state = session, state
+        self.outcomes: list[Outcome] = []
+
+    def read_due(self, due: Sequence[Due], now: int) -> None:
+        """Reads what is due, up to `now`, unix seconds on Stripe's clock. Raises as `read` does."""
+        for one in due:
+            status = self._state.resources.get(one.resource.name)
+            if status is not None and status.progress:
+                progress = reopened(Progress.from_json(status.progress), one.lookback)
+                self._state.save_progress(one.resource.name, {**status.progress, **progress.to_json()})
+        if due:
+            self.read([one.resource for one in due], now)
+
+    def read(self, resources: Sequence[Resource], now: int) -> None:
+        """Reads lists from their saved progress, and notes those that came to their end.
+
+        Raises BudgetSpent when requests did not suffice, and what stops a run.
+        """
+        session = self._session
+        order = Order(f"{COMMAND} lists", resources, until=now, requests_budget=session.spending.left)
+        run_id = f"{session.state.run_id}-lists-{len(self.outcomes) + 1}"
+        asked = {"resources": [one.name for one in resources]}
+        state = State(session.database, session.settings.dataset, session.account_id, run_id, order.command, asked)
+        outcome = Run(session, order, now, state).go()
+        self.outcomes.append(outcome)
+        done = [one.resource for one in outcome.board.statuses() if one.status in ("complete", "skipped")]
+        self._state.note_listed([*done, *outcome.in_part], now)
+        if outcome.error is not None:
+            raise outcome.error
+        if len(done) + len(outcome.failed) < len(resources):
+            raise BudgetSpent(SPENT)

@@ -1,0 +1,142 @@
+"""Single objects by id, with their children and, on request, what they refer to, into their tables.
+
+Knows Stripe, rows and which id belongs where; stores through an open session.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pipelines.loading.session import Session
+from pipelines.sync.objects import Loaded, UnknownObject, store, stored
+from sources.catalogue import Catalogue, Table
+from sources.changes import ObjectRef, Retrieved
+from sources.errors import shown
+from sources.rows import Stamp
+from sources.stripe_api.catalogue.prefixes import CHOSEN_BY_USERS, prefix_of, shown_id, tables_named, tables_of_id
+from sources.stripe_api.objects.changes import gone
+from sources.stripe_api.objects.retrieve import retrieve_one
+
+
+def load_objects(
+    session: Session, ids: Sequence[str], kind: str | None = None, *, related: bool = False
+) -> list[Loaded]:
+    """Reads objects and merges them in one load. `kind` is a table or an `object` value, for ids that do not tell.
+
+    An id below its parent is written `acct_1/person_1`; a slash in any other id is part of it, since people choose some
+    ids. Raises UnknownObject for the first one that Stripe does not have; nothing is stored then. An object that cannot
+    be stored is left out, and the session's `counts` name it.
+    """
+    found = [_find(session, id, kind) for id in dict.fromkeys(ids)]
+    if related and (named_by := session.provider.related) is not None:
+        known = {(one.ref.table, one.ref.key) for one in found}
+        named = dict.fromkeys(ref for one in found for ref in named_by(one.object or {}))
+        refs = [ref for ref in named if (ref.table, ref.key) not in known]
+        read = (retrieve_one(session.client, ref, session.account_id, session.counts) for ref in refs)
+        found += [one for one in read if one.object is not None]
+    return store(session, found)
+
+
+def _find(session: Session, id: str, kind: str | None) -> Retrieved:
+    """The object, from the first table that has it; of ids that users choose, from the only one."""
+    tries: list[Retrieved] = []
+    catalogue = session.catalogue
+    for table in _tables(catalogue, id, kind):
+        parent, own = _parts(catalogue.tables[table], id)
+        tries.append(_read(session, table, own, parent))
+        if tries[-1].state == "read" and prefix_of(own) is not None:
+            break
+    held = [one for one in tries if one.state == "read"]
+    if len(held) > 1:
+        names = ", ".join(one.ref.table for one in held)
+        raise UnknownObject(f"{shown_id(id)} is the id of several objects: {names}. Choose one with --type.")
+    lost = [one for one in tries if one.state == "gone" and (one.object is not None or _is_stored(session, one.ref))]
+    if held or lost:
+        return held[0] if held else _deleted_now(session, lost[0])
+    if came := [one for one in tries if one.state in ("broken", "failed")]:  # it may well be there
+        return came[0]
+    reasons = [one.why for one in tries if one.why and prefix_of(id)]  # Stripe repeats the id, which may be anything
+    where = " or ".join(sorted(catalogue.tables[one.ref.table].objects[0] for one in tries))
+    raise UnknownObject(
+        f"There is no {where} {shown_id(id)} in account {session.account_id}"
+        + (f": {reasons[0].rstrip('.')}. " if reasons else ". ")
+        + (
+            "Check the id, the mode of the key (live or test) and --stripe-account. Use --type for another"
+            " kind of object, and PARENT/ID for an object below a parent."
+        )
+    )
+
+
+def _tables(catalogue: Catalogue, id: str, kind: str | None) -> Sequence[str]:
+    """The tables to look in, the likeliest first. Raises UnknownObject where no table can have it."""
+    if kind is not None:
+        named = tables_named(kind)
+        if not named:
+            known = [*catalogue.tables, *(o for t in catalogue.tables.values() for o in t.objects)]
+            near = difflib.get_close_matches(kind, known, 1)
+            raise UnknownObject(f"--type {shown(kind, known)} is neither a table nor a Stripe object" + _mean(near))
+        return named
+    own = id.rpartition("/")[2]
+    if own != id and any(catalogue.tables[name].parent for name in tables_of_id(own) or ()):
+        id = own
+    tables = tables_of_id(id)
+    if tables is None:
+        return CHOSEN_BY_USERS
+    if not tables:
+        raise UnknownObject(f"Objects with ids like {shown_id(id)} ({prefix_of(id)}…) have no table.")
+    readable = [name for name in tables if catalogue.tables[name].retrieve is not None]
+    if not readable:
+        parents = sorted({catalogue.tables[name].parent or "" for name in tables} - {""})
+        raise UnknownObject(
+            f"{shown_id(id)} cannot be read by its id alone."
+            + (f" Load its parent, which includes it: {' or '.join(parents)}." if parents else "")
+        )
+    return readable
+
+
+def _parts(table: Table, id: str) -> tuple[str | None, str]:
+    """The parent that an id names, for objects that are read below theirs, and the object's own id."""
+    if "{_parent_id}" not in (table.retrieve or ""):
+        return None, id
+    parent, _, own = id.rpartition("/")
+    return parent or None, own
+
+
+def _mean(near: Sequence[str]) -> str:
+    return f"; did you mean {near[0]!r}?" if near else "."
+
+
+def _read(session: Session, table: str, id: str, parent: str | None) -> Retrieved:
+    known = session.catalogue.tables[table]
+    needs_parent = "{_parent_id}" in (known.retrieve or "")
+    if needs_parent and parent is None:
+        parent = _stored_parent(session, table, id)
+    key = (id, *((parent or "",) * (len(known.key) - 1)))
+    return retrieve_one(session.client, ObjectRef(table, key, parent, None, 0), session.account_id, session.counts)
+
+
+def _deleted_now(session: Session, lost: Retrieved) -> Retrieved:
+    """An object that Stripe has no stub of: a refusal does not say when it was, so that the clock is asked."""
+    if lost.object is not None:
+        return lost
+    now = session.clock()
+    stamp = Stamp(session.account_id, now, "retrieve")
+    return replace(
+        lost,
+        rows=gone(
+            lost.ref.table, lost.ref.fields(session.catalogue.tables[lost.ref.table].key), stamp, lost.ref.parent_id
+        ),
+    )
+
+
+def _stored_parent(session: Session, table: str, id: str) -> str | None:
+    """The parent of an object that is in its table already."""
+    rows = stored(session, table, id, "_parent_id")
+    return str(rows[0][0]) if rows and rows[0][0] is not None else None
+
+
+def _is_stored(session: Session, ref: ObjectRef) -> bool:
+    """Whether the object's row is there: then an object that Stripe does not have any more was deleted."""
+    return bool(ref.key) and bool(stored(session, ref.table, ref.key[0]))
