@@ -31,8 +31,9 @@ from typing import Any
 
 import duckdb
 
+from pipelines.configuration.fields import environment_name
 from pipelines.configuration.orb_settings import OrbSettings
-from pipelines.configuration.settings import Settings, environment_name
+from pipelines.configuration.settings import Settings
 from pipelines.terminal.process import interruptible
 from simulator import Simulator
 from simulator.orb import OrbSimulator
@@ -97,10 +98,10 @@ def environment(simulator: Simulator) -> dict[str, str]:
     """The settings under which the project's commands read that account, as fast as it answers."""
     return {
         "STRIPE_SECRET_KEY": simulator.key,
-        environment_name("api_base"): simulator.url,
-        environment_name("max_clock_skew"): "inf",
-        environment_name("sandbox_rate"): "inf",
-        environment_name("endpoint_rate"): "inf",
+        environment_name("api_base", Settings.section): simulator.url,
+        environment_name("max_clock_skew", Settings.section): "inf",
+        environment_name("sandbox_rate", Settings.section): "inf",
+        environment_name("endpoint_rate", Settings.section): "inf",
     }
 
 
@@ -114,7 +115,7 @@ def _orb_environment(simulator: OrbSimulator) -> dict[str, str]:
         environment_name("api_base", OrbSettings.section): simulator.url,
         environment_name("account_id", OrbSettings.section): ORB_ID,
         environment_name("test_rate", OrbSettings.section): "inf",
-        environment_name("max_clock_skew"): "inf",
+        environment_name("max_clock_skew", Settings.section): "inf",
     }
 
 

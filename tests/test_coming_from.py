@@ -13,7 +13,8 @@ import pytest
 from starlette.routing import Match, Route
 
 import webhook_sink
-from pipelines.configuration.settings import SECTION, Settings, environment_name
+from pipelines.configuration.fields import environment_name
+from pipelines.configuration.settings import SECTION, Settings
 from pipelines.state import STATEMENTS
 from pipelines.sync.stripe_api.settings import SECTION as SYNC_SECTION
 from pipelines.sync.stripe_api.settings import SyncSettings

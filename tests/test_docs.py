@@ -23,8 +23,9 @@ from psycopg.conninfo import make_conninfo
 import demo
 from docs.picture import PICTURE, mark
 from docs.sessions import PAGES, ROOT, blocks, groups, in_a_shell, shown, tidy
+from pipelines.configuration.fields import environment_name
 from pipelines.configuration.orb_settings import OrbSettings
-from pipelines.configuration.settings import SECTION, Settings, environment_name
+from pipelines.configuration.settings import SECTION, Settings
 from pipelines.state import OWN_TABLES
 from pipelines.sync.stripe_api.settings import SECTION as SYNC_SECTION
 from pipelines.sync.stripe_api.settings import SyncSettings

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pipelines.configuration.settings import CommonSettings, environment_name
+from pipelines.configuration.fields import environment_name
+from pipelines.configuration.settings import CommonSettings
 from pipelines.loading.session import refuse_other_mode
 from pipelines.state import modes_of_accounts
 from pipelines.warehouse.postgres_database import PostgresDatabase

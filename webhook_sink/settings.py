@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.configuration.settings import read_fields, refuse_wrong, setting
+from pipelines.configuration.fields import read_fields, refuse_wrong, setting
 from sources.catalogue import Catalogue
 from sources.stripe_api.catalogue import CATALOGUE
 

@@ -6,8 +6,9 @@ import textwrap
 from dataclasses import MISSING, Field, fields
 
 from generators.markdown_page import code, page, table
+from pipelines.configuration.fields import environment_name
 from pipelines.configuration.orb_settings import OrbSettings
-from pipelines.configuration.settings import SECTION, Settings, environment_name
+from pipelines.configuration.settings import SECTION, Settings
 from pipelines.sync.stripe_api.settings import SECTION as SYNC_SECTION
 from pipelines.sync.stripe_api.settings import SyncSettings
 from webhook_sink.settings import SECTION as SINK_SECTION

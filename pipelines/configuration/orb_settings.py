@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pipelines.configuration.settings import CommonSettings, Settings, check_common, read_fields, setting
+from pipelines.configuration.fields import read_fields, setting
+from pipelines.configuration.settings import CommonSettings, Settings, check_common
 from sources.orb_api.client.settings import is_live
 
 

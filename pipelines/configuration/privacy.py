@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
+from pipelines.configuration.fields import FILE, secret_of_file
 from pipelines.configuration.reading import configured, settings_found
-from pipelines.configuration.settings import FILE, secret_of_file
 from sources.catalogue import Catalogue
 from sources.errors import BadConfiguration
 from sources.privacy import TREATMENTS, Privacy

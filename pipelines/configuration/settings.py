@@ -6,36 +6,21 @@ Knows no command line: scripts replace fields with `dataclasses.replace`.
 
 from __future__ import annotations
 
-import difflib
 import json
-import os
 import re
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_type_hints
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
+from pipelines.configuration.fields import full_name, read_fields, refuse_wrong, setting
 from pipelines.configuration.reading import configured
-from pipelines.configuration.unread import LIKE, LOG, refuse_unread
 from pipelines.terminal.log import LogFormat
-from sources.errors import BadConfiguration, looks_secret
 
 if TYPE_CHECKING:
     from sources.columns.contract import Contract
 
 Destination = Literal["duckdb", "postgres"]
 Indexes = Literal["default", "none"]
-
-BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-"""How a setting that is on or off may be written."""
-
-
-def setting(default: Any, about: str, *, env: str | None = None, also: str | None = None, secret: bool = False) -> Any:
-    """A field: `env` is a shorter environment variable that wins over it, and `also` one that other tools read."""
-    metadata = {"about": about, "env": env, "also": also, "secret": secret}
-    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True)
@@ -232,16 +217,6 @@ metrics, its staging tables or its secrets."""
 FOREIGN_SCHEMAS = ("information_schema", "temp", "system")
 
 
-def full_name(name: str, section: str = SECTION) -> str:
-    """dlt's path of a setting, as in `.dlt/config.toml`: `sources.stripe.api_base`."""
-    return f"{section}.{name}"
-
-
-def environment_name(name: str, section: str = SECTION) -> str:
-    """dlt's environment variable of a setting: `SOURCES__STRIPE__API_BASE`."""
-    return full_name(name, section).replace(".", "__").upper()
-
-
 def read_settings(**given: Any) -> Settings:
     """Reads every field: what is `given` (not None) wins, then the short variable, then dlt's environment and files.
 
@@ -272,111 +247,6 @@ def read_contract(section: str = SECTION) -> Contract:
     return contract_of(given, section)
 
 
-def read_fields(
-    kind: type[Any], section: str, given: Mapping[str, Any], shared: Mapping[str, str] = MappingProxyType({})
-) -> dict[str, Any]:
-    """The set values of a dataclass whose fields are made by `setting`, in the order that `read_settings` says.
-
-    `shared` are names of settings with another section, which has them where their own section does not.
-    """
-    values: dict[str, Any] = {}
-    hints = get_type_hints(kind)
-    names = [each.name for each in fields(kind)]
-    in_files = [f"{each.name}{FILE}" for each in fields(kind) if each.metadata["secret"]]
-    refuse_unread(section, [*names, *in_files])
-    _warn_of_variables(kind, section)
-    for each in fields(kind):
-        value = given.get(each.name)
-        for place in (section, shared.get(each.name)):
-            if value is None and place is not None:
-                value = _found_value(each.metadata, each.name, place)
-        if value is not None:
-            if not each.metadata["secret"] and looks_secret(str(value)):
-                raise BadConfiguration(
-                    f"The setting {each.name} contains what looks like a key, a signing secret or a"
-                    f" connection string, which does not belong there. {_set(each.name, section)}"
-                )
-            values[each.name] = _typed(each.name, section, value, hints[each.name])
-    return values
-
-
-def _warn_of_variables(kind: type[Any], section: str) -> None:
-    """Warns of an environment variable whose name is nearly a setting's, where the setting itself has no value.
-
-    It may be another program's, and so is not refused. Of long names only those that lack an underscore are found.
-    """
-    set_names = {_joined(name): name for name in os.environ}
-    for each in fields(kind):
-        long = environment_name(each.name, section)
-        short = [name for name in (each.metadata["env"], each.metadata.get("also")) if name]
-        found = {name: long for name in [set_names.get(_joined(long), long)] if name.count("__") < long.count("__")}
-        others = os.environ.keys() - set(short)
-        for name in short:
-            alike = [given for given in others if given[0] == name[0] and abs(len(given) - len(name)) <= 2]
-            found |= dict.fromkeys(difflib.get_close_matches(name, alike, 1, LIKE), name)
-        if found and _found_value(each.metadata, each.name, section) is None:
-            for given, meant in found.items():
-                LOG.warning("The variable %s is not read. Did you mean %s?", given, meant)
-
-
-def _joined(variable: str) -> str:
-    return variable.replace("__", "_")
-
-
-FILE = "_file"
-"""What follows the name of a secret whose value is in a file."""
-
-
-def _found_value(metadata: Mapping[str, Any], name: str, section: str) -> Any:
-    """The value of a setting: of its short variables, then of dlt's own places; of a secret also what a file holds."""
-    is_secret = metadata["secret"]
-    for variable in filter(None, (metadata["env"], metadata.get("also"))):
-        if value := os.environ.get(variable):
-            return value
-        if is_secret and (path := os.environ.get(f"{variable}{FILE.upper()}")):
-            return secret_of_file(path, f"{variable}{FILE.upper()}")
-    value = configured(full_name(name, section), secret=is_secret)
-    if value is None and is_secret and (path := configured(full_name(f"{name}{FILE}", section))):
-        return secret_of_file(str(path), environment_name(f"{name}{FILE}", section))
-    return value
-
-
-def secret_of_file(path: str, name: str) -> str:
-    """The text of a secret's file, without the blanks around it. Raises BadConfiguration, which names the setting."""
-    try:
-        text = Path(path).read_text("utf-8").strip()
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise BadConfiguration(
-            f"The file that the setting {name} names cannot be read: {why}. Set it to the path of a file that holds the"
-            " value and nothing else."
-        ) from None
-    if not text:
-        raise BadConfiguration(f"The file that the setting {name} names is empty. It has to hold the value.")
-    return text
-
-
-def is_set(kind: type[CommonSettings], name: str) -> bool:
-    """Whether a setting has been set, in the environment or in `.dlt`."""
-    metadata = next(each.metadata for each in fields(kind) if each.name == name)
-    return _found_value(metadata, name, kind.section) is not None
-
-
-def _typed(name: str, section: str, value: Any, hint: Any) -> Any:
-    kind = next((kind for kind in (int, float, bool) if hint is kind), str)
-    if kind is bool:
-        if str(value).lower() in BOOLEANS:
-            return BOOLEANS[str(value).lower()]
-        raise BadConfiguration(f"The setting {name} is neither true nor false. {_set(name, section)}")
-    try:
-        if isinstance(value, Mapping | list | bool) or (kind is int and isinstance(value, float)):
-            raise ValueError
-        return kind(value)
-    except (ValueError, OverflowError):
-        wanted = {int: "whole number", float: "number", str: "text"}[kind]
-        raise BadConfiguration(f"The setting {name} is not a {wanted}. {_set(name, section)}") from None
-
-
 def check_common(settings: CommonSettings, **others: bool) -> None:
     """Raises BadConfiguration for the first setting that cannot be used; `others` says it of those of one provider."""
     limits = {
@@ -398,19 +268,3 @@ def check_common(settings: CommonSettings, **others: bool) -> None:
         "dataset": re.fullmatch(DATASET, settings.dataset) is not None and settings.dataset not in FOREIGN_SCHEMAS,
     }
     refuse_wrong(type(settings), settings.section, limits | others)
-
-
-def refuse_wrong(kind: type[Any], section: str, is_right: Mapping[str, bool]) -> None:
-    """Raises BadConfiguration for the first setting that is not right. The message has no value: it may be a secret."""
-    for each in fields(kind):
-        if not is_right.get(each.name, True):
-            variable = each.metadata["env"] or environment_name(each.name, section)
-            file = "secrets" if each.metadata["secret"] else "config"
-            raise BadConfiguration(
-                f"The setting {each.name} has an invalid value. {each.metadata['about']} Set {variable}, or {each.name}"
-                f" in the section [{section}] of .dlt/{file}.toml."
-            )
-
-
-def _set(name: str, section: str) -> str:
-    return f"Set {environment_name(name, section)}, or {name} in the section [{section}] of .dlt/config.toml."

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.configuration.settings import SECTION, Settings, environment_name
+from pipelines.configuration.fields import environment_name
+from pipelines.configuration.settings import SECTION, Settings
 from stripe_elt.commands import status
 from stripe_elt.textfile import METRICS
 from tests.pipelines.mirror import Mirror

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pipelines.commands.accounts import own_account
+from pipelines.configuration.fields import is_set
 from pipelines.configuration.orb_settings import OWN, OrbSettings, read_orb_settings
-from pipelines.configuration.settings import CommonSettings, Settings, is_set, read_settings
+from pipelines.configuration.settings import CommonSettings, Settings, read_settings
 from sources.provider import Provider
 from webhook_sink.settings import SinkSettings
 from webhook_sink.sink import Sink

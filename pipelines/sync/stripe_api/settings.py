@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.configuration.settings import environment_name, read_fields, setting
+from pipelines.configuration.fields import environment_name, read_fields, setting
 from sources.errors import BadConfiguration
 from sources.stripe_api.catalogue import CATALOGUE
 

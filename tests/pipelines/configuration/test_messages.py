@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.commands.accounts import each_account
-from pipelines.configuration.settings import SECTION, Settings, environment_name, read_settings
+from pipelines.configuration.fields import environment_name
+from pipelines.configuration.settings import SECTION, Settings, read_settings
 from pipelines.sync.stripe_api.objects import _tables
 from pipelines.sync.stripe_api.settings import SECTION as SYNC_SECTION
 from pipelines.sync.stripe_api.settings import SyncSettings, read_sync_settings

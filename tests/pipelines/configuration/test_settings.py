@@ -13,8 +13,9 @@ import pytest
 from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
+from pipelines.configuration.fields import environment_name
 from pipelines.configuration.privacy import read_privacy
-from pipelines.configuration.settings import Settings, environment_name, read_settings
+from pipelines.configuration.settings import Settings, read_settings
 from pipelines.sync.stripe_api.settings import SyncSettings, read_sync_settings
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from sources.errors import BadConfiguration
@@ -91,9 +92,9 @@ def test_short_variable_names_beat_dlts(project: Path, monkeypatch: pytest.Monke
 def test_impossible_value_names_the_setting(
     project: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    monkeypatch.setenv(environment_name(name), value)
+    monkeypatch.setenv(environment_name(name, Settings.section), value)
     reload_dlt()
-    with pytest.raises(BadConfiguration, match=environment_name(name)):
+    with pytest.raises(BadConfiguration, match=environment_name(name, Settings.section)):
         read_settings()
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.check.report import TABLE
-from pipelines.configuration.settings import SECTION, Settings, environment_name
+from pipelines.configuration.fields import environment_name
+from pipelines.configuration.settings import SECTION, Settings
 from pipelines.sync.lists import Last
 from pipelines.sync.stripe_api.cadence import due_lists
 from pipelines.sync.stripe_api.settings import SECTION as SYNC_SECTION
