@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from pipelines.configuration.settings import CommonSettings
+from pipelines.configuration.fields import environment_name
+from pipelines.configuration.settings import ALL_ACCOUNTS, CommonSettings
 from pipelines.warehouse.problems import DatabaseProblem
 from sources.errors import AuthenticationFailed, BadConfiguration, ConnectorError, shown
-from sources.stripe_api.catalogue import RESOURCES, Params
-from sources.stripe_api.client.client import Client
-from sources.stripe_api.objects.embedded import has_key
-from sources.stripe_api.paging.conventions import cursor_after
-from sources.stripe_api.provider import open_client
 
-ALL = "all"
 Settings = TypeVar("Settings", bound=CommonSettings)
 
 
 def each_account(settings: Settings) -> list[Settings]:
-    """The settings once for each account: `stripe_account` is none, one, several with commas between, or `all`.
+    """The settings once for each account that they name: none, one, several with commas between, or `all`.
 
-    `all` is the platform itself and every account connected to it, which costs a request for each hundred of them.
-    Raises BadConfiguration for what names no account, and what the client raises.
+    `all` is the platform itself and every account connected to it, for which the provider is asked. Raises
+    BadConfiguration for what names no account, and what the client raises.
     """
-    names = _names(settings)
-    if names == [ALL]:
+    names = settings.account_names
+    if names == [ALL_ACCOUNTS]:
         platform = settings.acting_for(None)
-        with open_client(platform) as client:
-            names = list(connected(client))
-        return [platform, *(settings.acting_for(name) for name in names)]
+        return [platform, *map(settings.acting_for, platform.connected_accounts())]
     for name in names:
-        if not name.startswith("acct_"):
+        if not name.startswith(settings.account_prefix):
             raise BadConfiguration(
-                f"The setting stripe_account has an entry that is not an account id, {shown(name)}: set"
-                " SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to acct_…, to several of them"
-                " separated by commas, or to all."
+                f"The setting {settings.account_setting} has an entry that is not an account id, {shown(name)}: set"
+                f" {_variable(settings)} to {settings.account_prefix}…, to several of them separated by commas, or to"
+                " all."
             )
     return [settings.acting_for(name) for name in names] or [settings]
 
@@ -60,11 +53,10 @@ def work_on_each_account(
 
 def one_account(settings: Settings) -> Settings:
     """The settings for the one account that they name. Raises BadConfiguration where they name several, or `all`."""
-    if not _is_one(settings):
+    if settings.names_several_accounts:
         raise BadConfiguration(
-            "This command works on one account, but the setting stripe_account names several: set"
-            " SOURCES__STRIPE__STRIPE_ACCOUNT (or --stripe-account) to one acct_…, or leave it empty for the"
-            " key's own account."
+            f"This command works on one account, but the setting {settings.account_setting} names several: set"
+            f" {_variable(settings)} to one {settings.account_prefix}…, or leave it empty for the key's own account."
         )
     (found,) = each_account(settings)
     return found
@@ -75,26 +67,10 @@ def own_account(settings: Settings) -> Settings:
 
     Raises BadConfiguration for what names no account.
     """
-    return one_account(settings if _is_one(settings) else settings.acting_for(None))
+    return one_account(settings.acting_for(None) if settings.names_several_accounts else settings)
 
 
-def connected(client: Client) -> Iterator[str]:
-    """Ids of the accounts connected to the platform whose key the client has."""
-    accounts, after = RESOURCES["accounts"], None
-    while True:
-        cursor: Params = (("starting_after", after),) if after else ()
-        page = client.page(accounts.path, (("limit", "100"), *cursor), denied=accounts.denied)
-        yield from (str(one["id"]) for one in page.objects if has_key(one, "accounts"))
-        if not page.has_more:
-            return
-        after = cursor_after(page, after)
-
-
-def _names(settings: CommonSettings) -> list[str]:
-    names = (name.strip() for name in settings.accounts.split(","))
-    return list(dict.fromkeys(name for name in names if name))
-
-
-def _is_one(settings: CommonSettings) -> bool:
-    names = _names(settings)
-    return len(names) <= 1 and names != [ALL]
+def _variable(settings: CommonSettings) -> str:
+    """The environment variable and the option that name the accounts."""
+    name = settings.account_setting
+    return f"{environment_name(name, settings.section)} (or --{name.replace('_', '-')})"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Destination = Literal["duckdb", "postgres"]
 Indexes = Literal["default", "none"]
+ALL_ACCOUNTS = "all"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class CommonSettings:
 
     section: ClassVar[str]
     key_variable: ClassVar[str]
+    account_setting: ClassVar[str] = ""
+    account_prefix: ClassVar[str] = ""
+    """The setting that names accounts to work on besides the key's own, where there can be any, and how ids begin."""
 
     max_retries: int = setting(5, "Number of times that a request is retried after a temporary failure.")
     initial_retry_delay: float = setting(
@@ -107,9 +111,14 @@ class CommonSettings:
         return ""
 
     @property
+    def account_names(self) -> list[str]:
+        """The accounts to work on besides the key's own, each once."""
+        return list(dict.fromkeys(name for each in self.accounts.split(",") if (name := each.strip())))
+
+    @property
     def names_several_accounts(self) -> bool:
         """Whether a command works on more than one account, one after the other."""
-        return False
+        return self.account_names == [ALL_ACCOUNTS] or len(self.account_names) > 1
 
     @property
     def has_key(self) -> bool:
@@ -119,6 +128,10 @@ class CommonSettings:
     def acting_for(self, account: str | None) -> Self:
         """The settings for a connected account, or for the key's own (None), which is all that most providers have."""
         return self
+
+    def connected_accounts(self) -> list[str]:
+        """Ids of the accounts that the key can act for besides its own, for which the provider is asked."""
+        return []
 
     @property
     def asked_version(self) -> str | None:
@@ -137,6 +150,8 @@ class Settings(CommonSettings):
 
     section: ClassVar[str] = "sources.stripe"
     key_variable: ClassVar[str] = "STRIPE_SECRET_KEY"
+    account_setting: ClassVar[str] = "stripe_account"
+    account_prefix: ClassVar[str] = "acct_"
 
     stripe_secret_key: str | None = setting(
         None,
@@ -185,11 +200,6 @@ class Settings(CommonSettings):
         return self.stripe_account or ""
 
     @property
-    def names_several_accounts(self) -> bool:
-        """Whether a command works on more than one account, one after the other."""
-        return self.accounts == "all" or "," in self.accounts
-
-    @property
     def has_key(self) -> bool:
         """Whether there is a key to read with."""
         return bool(self.stripe_secret_key)
@@ -197,6 +207,14 @@ class Settings(CommonSettings):
     def acting_for(self, account: str | None) -> Self:
         """The settings for a connected account. `account_id` names the platform, if any: it applies to its own only."""
         return replace(self, stripe_account=account, account_id=None if account else self.account_id)
+
+    def connected_accounts(self) -> list[str]:
+        """Ids of the accounts connected to the key's platform, for which Stripe is asked. Raises what a client does."""
+        from sources.stripe_api.connected import connected
+        from sources.stripe_api.provider import open_client
+
+        with open_client(self) as client:
+            return list(connected(client))
 
     @property
     def asked_version(self) -> str | None:
