@@ -20,8 +20,8 @@ from pathlib import Path
 
 import demo
 from benchmarks.tools.machines import running_postgres
-from pipelines.models.build import Build
 from pipelines.models.indexes import keep_indexes
+from pipelines.models.metrics.build import Build
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.duckdb_database import open_duckdb
 from pipelines.warehouse.postgres_database import open_postgres

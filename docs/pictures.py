@@ -26,7 +26,7 @@ from pipelines.check.account import check_account
 from pipelines.configuration.settings import Settings
 from pipelines.loading.run import Order, run
 from pipelines.loading.session import open_database
-from pipelines.models.build import Build
+from pipelines.models.metrics.build import Build
 from simulator import Simulator
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.events.webhook import read_event

@@ -59,7 +59,7 @@ def _parser(prog: str = "stripe_report.py") -> argparse.ArgumentParser:
 
 def _report(options: argparse.Namespace) -> Report:
     from pipelines.loading.session import open_existing
-    from pipelines.models.build import Build
+    from pipelines.models.metrics.build import Build
     from pipelines.models.report.answers import Reader
 
     settings = settings_of(options)

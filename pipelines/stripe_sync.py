@@ -116,7 +116,7 @@ def sync_once(
         with open_session(each, COMMAND, provider=STRIPE, budget=budget, asked=asked) as session:
             outcome = Sync(session, sync_settings, names, warn=say).run()
             if sync_settings.after_sync == "metrics":
-                from pipelines.models.build import Build
+                from pipelines.models.metrics.build import Build
 
                 Build(session.database, each.dataset).run()
         if told is not None:

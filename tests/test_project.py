@@ -200,6 +200,19 @@ def test_files_import_each_other_in_no_circle() -> None:
     sorter.prepare()  # raises CycleError, which names them
 
 
+OF_A_PROVIDER = re.compile(r"stripe|orb|/models/metrics/")
+"""Paths below `pipelines` of what is about one provider."""
+READS_EACH = {"pipelines/configuration/privacy.py"}  # whether a rule is about another provider's tables
+SETTINGS_OF_STRIPE = {"pipelines/configuration/settings.py"}  # of which one asks Stripe for connected accounts
+
+
+def test_pipelines_of_no_provider_import_none() -> None:
+    found = files_importing({"sources.stripe_api", "sources.orb_api"}, "pipelines")
+    assert {path for path in found if not OF_A_PROVIDER.search(path)} == READS_EACH | SETTINGS_OF_STRIPE
+    assert files_importing({"sources.stripe_api"}, "sources/orb_api", "sources/fetch", "sources/columns") == {}
+    assert files_importing({"sources.orb_api"}, "sources/stripe_api", "sources/fetch", "sources/columns") == {}
+
+
 def test_nothing_sets_the_sdks_global_key() -> None:
     assigned = re.compile(r"\bstripe\.api_key\s*=[^=]")
     assert [str(path) for path in python_files(*PACKAGES, "tests") if assigned.search(path.read_text())] == []

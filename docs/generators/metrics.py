@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 from generators.markdown_page import code, page, table
-from pipelines.models.build import Build
-from pipelines.models.descriptions import CONVERTED, descriptions, of_column
+from pipelines.models.metrics.build import Build
+from pipelines.models.metrics.descriptions import CONVERTED, descriptions, of_column
 from pipelines.warehouse.duckdb_database import open_duckdb
 
 SHOWN = {"VARCHAR": "text", "TIMESTAMP WITH TIME ZONE": "timestamptz"}

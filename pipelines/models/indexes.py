@@ -8,13 +8,12 @@ DuckDB has none: there an index makes merges ten times slower (docs/decisions.md
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, cast
 
-from pipelines.models.source_tables import LEDGER, OF_LEDGER, SOURCE_TABLES, columns_of
+from pipelines.models.metrics.source_tables import LEDGER, looked_up
 from pipelines.models.views import live_views, quoted
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.merge import PARENT, SYNCED_AT
@@ -30,6 +29,11 @@ LEAST_BYTES = 4 * 2**20  # of a table's rows, apart from long values: a scan of 
 PATIENCE = 10.0  # seconds to wait for a transaction that has used the table and is still open
 WAITED, CANCELLED = "55P03", "57014"
 RUNS = "sync_runs"
+
+LOOKED_UP: Mapping[str, Callable[[Mapping[str, Collection[str]]], Iterator[tuple[str, str, str]]]] = {
+    "stripe": looked_up
+}
+"""What the metrics of a provider look rows up by, by its name; `looked_up` says in which form."""
 
 _FOUND = """
 SELECT c.relname::text, pg_has_role(c.relowner, 'USAGE'),
@@ -68,8 +72,8 @@ def wanted_indexes(
     """The indexes that the tables should have; `tables` have their columns.
 
     They are on references, on the moment that a list is filtered by, on the ids that the live views take out of JSON,
-    and on when a row was stored, by which the metrics find what has changed. The metrics also look up events of a
-    subscription in the sink's ledger, and the status page reads the last runs. An expression that asks another table
+    and on when a row was stored, by which the metrics find what has changed. The metrics also look up rows of a
+    subscription, and the status page reads the last runs. An expression that asks another table
     cannot be indexed.
     """
     moments = {"created", *(one.created_field for one in catalogue.resources.values() if one.created_field)}
@@ -82,15 +86,10 @@ def wanted_indexes(
             is_added = column not in tables[name] and not expression.endswith(PARENT)  # which has one already
             if column in plain or (is_added and column.endswith("_id") and "select" not in expression):
                 yield Index(name, column, expression)
-        source = SOURCE_TABLES.get(name)
-        if source and source.plain:
-            read = {each for each in columns_of(name) if re.search(rf"\b{each}\b", source.elsewhere)}
-            if read <= {*tables[name]}:
-                yield Index(name, "of_subscription", source.elsewhere)
         if SYNCED_AT in tables[name]:
             yield Index(name, SYNCED_AT, quoted(SYNCED_AT), is_ranges=True)
-    for of, expression in OF_LEDGER.items():
-        yield Index(LEDGER, f"of_{of}", expression)
+    for table, of, expression in LOOKED_UP[provider](tables) if provider in LOOKED_UP else ():
+        yield Index(table, f"of_{of}", expression)
     yield Index(RUNS, "started_at", "started_at")
 
 

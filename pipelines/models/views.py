@@ -1,9 +1,10 @@
 """Which live views a dataset should have, and their SQL. Pure but for reading the files; knows no database.
 
 A view has the name and the columns of its table, its live rows only, and the columns that people join by. These are
-written in `current/<table>.sql`: for each, a comment with its name and one sentence, and an expression. A file that
-begins with SELECT or WITH is a view of its own. The files say `stripe.<table>` for a table and `stripe_current.<view>`
-for a view, whatever the dataset is called. A word in braces is a column that only older versions of the API show.
+written in `<provider>_current/<table>.sql`: for each, a comment with its name and one sentence, and an expression. A
+file that begins with SELECT or WITH is a view of its own. The files say `stripe.<table>` for a table and
+`stripe_current.<view>` for a view, whatever the dataset is called. A word in braces is a column that only older
+versions of the API show.
 """
 
 from __future__ import annotations
@@ -17,12 +18,6 @@ from pathlib import Path
 
 from sources.catalogue import Catalogue
 from sources.columns.layout import OTHER_FIELDS
-
-FOLDERS: Mapping[str, Path] = {
-    "stripe": Path(__file__).with_name("current"),
-    "orb": Path(__file__).with_name("orb_current"),
-}
-"""Where the definitions for a provider are, by its name."""
 
 PARENT = "_parent_id"
 SHOWN = ("_account_id", OTHER_FIELDS)
@@ -91,7 +86,7 @@ def quoted(name: str) -> str:
 @cache
 def definitions(provider: str) -> Definitions:
     """What the files of a provider say; nothing for one that has none."""
-    return read_definitions(FOLDERS[provider]) if provider in FOLDERS else Definitions()
+    return read_definitions(Path(__file__).with_name(f"{provider}_current"))
 
 
 def read_definitions(folder: Path) -> Definitions:

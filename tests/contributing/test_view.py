@@ -27,7 +27,7 @@ def test_a_file_makes_a_view_and_a_file_makes_a_column(simulator: Callable[..., 
     for folder in ("sources", "pipelines"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file, text in zip(files, texts, strict=True):
-        (tmp_path / "pipelines/models/current" / file).write_text(f"{text}\n", "utf-8")
+        (tmp_path / "pipelines/models/stripe_current" / file).write_text(f"{text}\n", "utf-8")
     sim = simulator(seed=1, customers=6, running=False)
     environment = {
         **os.environ,

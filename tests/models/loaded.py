@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from pipelines.models.build import OF_CUSTOMERS, OF_SUBSCRIPTIONS, PAYMENTS, WHOLE, Build, Built
-from pipelines.models.source_tables import SOURCE_TABLES, columns_of
+from pipelines.models.metrics.build import OF_CUSTOMERS, OF_SUBSCRIPTIONS, PAYMENTS, WHOLE, Build, Built
+from pipelines.models.metrics.source_tables import SOURCE_TABLES, columns_of
 from pipelines.warehouse.database import Database as Connection
 from pipelines.warehouse.duckdb_database import open_duckdb
 from pipelines.warehouse.postgres_database import open_postgres

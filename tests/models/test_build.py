@@ -21,11 +21,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.models.build import OPEN, Build
 from pipelines.models.indexes import keep_indexes, missing_indexes, wanted_indexes
-from pipelines.models.settings import DEFAULTS
-from pipelines.models.source_tables import LEDGER, OF_LEDGER, SOURCE_TABLES
-from pipelines.models.statements import statements
+from pipelines.models.metrics.build import OPEN, Build
+from pipelines.models.metrics.settings import DEFAULTS
+from pipelines.models.metrics.source_tables import LEDGER, OF_LEDGER, SOURCE_TABLES
+from pipelines.models.metrics.statements import statements
 from pipelines.warehouse.problems import DatabaseProblem
 from sources.columns.columns import all_columns
 from sources.errors import BadConfiguration
@@ -224,7 +224,7 @@ def test_a_build_that_ends_early_leaves_the_last_good_tables(destination: Databa
 
 BEGUN = """
 import sys
-from pipelines.models.build import OPEN, Build
+from pipelines.models.metrics.build import OPEN, Build
 from tests.databases import Database
 from tests.models.loaded import connected
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import sync_playwright
 
-from pipelines.models.build import Build
+from pipelines.models.metrics.build import Build
 from pipelines.models.report.answers import Answers, Reader
 from pipelines.models.report.page import page
 from pipelines.models.report.screen import change, money, percent, screen

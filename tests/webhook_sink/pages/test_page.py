@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.configuration.settings import Settings
 from pipelines.loading.session import open_database
-from pipelines.models.build import Build
+from pipelines.models.metrics.build import Build
 from pipelines.warehouse.problems import DatabaseProblem
 from sources.errors import BadConfiguration
 from sources.stripe_api.provider import STRIPE

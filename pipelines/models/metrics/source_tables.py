@@ -6,7 +6,8 @@ the table. Types are the catalogue's. Opens nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from sources.catalogue import ColumnType
@@ -120,3 +121,17 @@ def columns_of(table: str) -> Mapping[str, ColumnType]:
             if name != "_source" and (name != "_parent_id" or CATALOGUE.tables[table].parent)
         }
     return found
+
+
+def looked_up(tables: Mapping[str, Collection[str]]) -> Iterator[tuple[str, str, str]]:
+    """Look-ups that need an index: table, what is looked for, and the SQL that gives it. `tables` have their columns.
+
+    Events of a subscription are also looked up in the sink's ledger.
+    """
+    for name, source in SOURCE_TABLES.items():
+        if source.plain and name in tables:
+            read = {each for each in columns_of(name) if re.search(rf"\b{each}\b", source.elsewhere)}
+            if read <= {*tables[name]}:
+                yield name, "subscription", source.elsewhere
+    for of, expression in OF_LEDGER.items():
+        yield LEDGER, of, expression

@@ -15,11 +15,11 @@ from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pipelines.models.changes import Changes
-from pipelines.models.descriptions import comments
-from pipelines.models.settings import DEFAULTS, check_rates, check_settings
-from pipelines.models.source_tables import OPTIONAL, SOURCE_TABLES
-from pipelines.models.statements import Statements, digest, statements
+from pipelines.models.metrics.changes import Changes
+from pipelines.models.metrics.descriptions import comments
+from pipelines.models.metrics.settings import DEFAULTS, check_rates, check_settings
+from pipelines.models.metrics.source_tables import OPTIONAL, SOURCE_TABLES
+from pipelines.models.metrics.statements import Statements, digest, statements
 from pipelines.models.views import quoted
 from pipelines.warehouse.database import Database, has_table
 from pipelines.warehouse.postgres.run_lock import RUN_LOCK

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from datetime import datetime
 
-from pipelines.models.source_tables import LEDGER, OF_LEDGER, SOURCE_TABLES, SourceTable, columns_of
-from pipelines.models.statements import Statements
+from pipelines.models.metrics.source_tables import LEDGER, OF_LEDGER, SOURCE_TABLES, SourceTable, columns_of
+from pipelines.models.metrics.statements import Statements
 from pipelines.models.views import quoted
 from sources.catalogue import ColumnType
 
