@@ -26,17 +26,9 @@ import urllib3
 
 from sources.stripe_api.catalogue import RESOURCES, TABLES
 from sources.stripe_api.catalogue.fields import fields_of
+from webhook_sink.commit.rows import SQL_TYPES
 
 BATCH_PAGES, WAITING = 200, 2
-POSTGRES_TYPES = {
-    "text": "text",
-    "bigint": "bigint",
-    "double": "double precision",
-    "bool": "boolean",
-    "timestamp": "timestamptz",
-    "decimal": "numeric",
-    "json": "jsonb",
-}
 T = TypeVar("T")
 NULL = r"\N"
 NONE: Mapping[str, list[Any]] = {"data": []}
@@ -163,7 +155,7 @@ def upsert(kind: str, table: str, staged: str, embedded: str | None) -> str:
 def create(connection: psycopg.Connection, kind: str, table: str) -> None:
     """A table and the one in which its rows are staged, in which times are seconds."""
     types = fields_of(table)
-    made = ", ".join(f'"{name}" {POSTGRES_TYPES[type]}' for name, type in types.items())
+    made = ", ".join(f'"{name}" {SQL_TYPES[type]}' for name, type in types.items())
     run(connection, f'CREATE TABLE "{table}" ({made}, PRIMARY KEY (id))')
     run(
         connection,
@@ -173,7 +165,7 @@ def create(connection: psycopg.Connection, kind: str, table: str) -> None:
 
 def staged_columns(table: str) -> str:
     """The columns of a staging table, as SQL has them."""
-    types = {**POSTGRES_TYPES, "timestamp": "bigint"}
+    types = {**SQL_TYPES, "timestamp": "bigint"}
     return ", ".join(f'"{name}" {types[fields_of(table)[name]]}' for one in columns(table) for name in one)
 
 

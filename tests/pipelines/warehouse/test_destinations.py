@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -35,17 +34,6 @@ HINTS: dict[str, Any] = {
     "_synced_at": {"data_type": "timestamp"},
     "_deleted_at": {"data_type": "timestamp"},
 }
-
-
-@pytest.fixture(params=["duckdb", "postgres"])
-def database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    opened = open_database(
-        Settings(destination="duckdb", duckdb_path=str(request.getfixturevalue("duckdb_path")))
-        if request.param == "duckdb"
-        else Settings(destination="postgres", database_url=request.getfixturevalue("postgres_url"))
-    )
-    yield opened
-    opened.close()
 
 
 def at(second: int) -> datetime:

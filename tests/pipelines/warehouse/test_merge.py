@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,9 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.configuration.settings import Settings
 from pipelines.loading.loader import contents_of
-from pipelines.loading.session import open_database
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.merge import Holder, Merge
 
@@ -93,19 +90,14 @@ class Model:
         return self.remade and any(one.as_of == row.as_of for one in states)
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
-def database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    opened = open_database(
-        Settings(destination="duckdb", duckdb_path=str(request.getfixturevalue("duckdb_path")))
-        if request.param == "duckdb"
-        else Settings(destination="postgres", database_url=request.getfixturevalue("postgres_url"))
-    )
+@pytest.fixture
+def database(database: Database) -> Database:
+    """An empty database of `conftest.py`, with a table and what is staged for it."""
     columns = ", ".join(f"{name} {TYPES[name]}" for name in COLUMNS)
-    opened.execute("CREATE SCHEMA kept")
-    opened.execute(f"CREATE TABLE kept.staged ({columns})")
-    opened.execute(f"CREATE TABLE kept.things ({columns}, PRIMARY KEY (id, _account_id))")
-    yield opened
-    opened.close()
+    database.execute("CREATE SCHEMA kept")
+    database.execute(f"CREATE TABLE kept.staged ({columns})")
+    database.execute(f"CREATE TABLE kept.things ({columns}, PRIMARY KEY (id, _account_id))")
+    return database
 
 
 def merge_of(database: Database) -> Merge:
