@@ -15,7 +15,8 @@ from simulator.account.events import KEPT
 from simulator.account.objects import Object, key_of
 from simulator.account.store import Row
 from simulator.api.gates import lacking
-from sources.stripe_api.catalogue import RESOURCES, TABLES, Resource
+from sources.catalogue import Resource
+from sources.stripe_api.catalogue import RESOURCES, TABLES
 
 if TYPE_CHECKING:
     from simulator.account.account import Account

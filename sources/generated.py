@@ -1,12 +1,34 @@
-"""Files that are generated from an installed SDK: writes them, and says whether they are stale. Knows no provider."""
+"""Files that are generated from an installed SDK: reads them, writes them, and says whether they are stale.
+
+Knows no provider.
+"""
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from sources.catalogue import ColumnType
+
+
+@cache
+def read_generated(path: Path) -> Mapping[str, Any]:
+    """What a generated JSON file says, which is read once."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return MappingProxyType(content)
+
+
+@cache
+def fields_in(snapshot: Path, table: str) -> Mapping[str, ColumnType]:
+    """The fields of a table in a provider's snapshot, sorted. Raises KeyError for a table that the snapshot lacks."""
+    return MappingProxyType(read_generated(snapshot)["tables"][table])
 
 
 def difference(stored: str, current: str, name: str = "snapshot.json") -> list[str]:

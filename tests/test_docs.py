@@ -29,8 +29,9 @@ from pipelines.configuration.settings import SECTION, Settings
 from pipelines.state import OWN_TABLES
 from pipelines.sync.stripe_api.settings import SECTION as SYNC_SECTION
 from pipelines.sync.stripe_api.settings import SyncSettings
+from sources.catalogue import GROUPS
 from sources.privacy_rules import privacy_of
-from sources.stripe_api.catalogue import CATALOGUE, GROUPS, RESOURCES, TABLES
+from sources.stripe_api.catalogue import CATALOGUE, RESOURCES, TABLES
 from tests import processes
 from tests.databases import KINDS, Database
 from tests.test_coming_from import understood

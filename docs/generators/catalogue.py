@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from generators.markdown_page import code, link, page, table
+from sources.catalogue import GROUPS, Resource, Table
 from sources.columns.coerce import SYSTEM_COLUMNS
 from sources.columns.columns import ABOUT_OWN_COLUMNS, MORE_COLUMNS, OWN_COLUMNS
 from sources.columns.layout import OTHER_FIELDS
-from sources.stripe_api.catalogue import CATALOGUE, GROUPS, RESOURCES, TABLES, Resource, Table
+from sources.stripe_api.catalogue import CATALOGUE, RESOURCES, TABLES
 from sources.stripe_api.catalogue.fields import fields_of
 
 

@@ -22,7 +22,8 @@ from simulator.account.store import Collection as Rows
 from simulator.account.store import Row
 from simulator.account.views import Views
 from simulator.truth import Held, Truth
-from sources.stripe_api.catalogue import TABLES, Embedded
+from sources.catalogue import Embedded
+from sources.stripe_api.catalogue import TABLES
 
 # Fields that name the object below which another is also listed.
 LINKS: Mapping[str, str] = {

@@ -17,7 +17,7 @@ from simulator.account.ids import Ids
 from simulator.account.objects import Object, iso
 from simulator.account.old_versions import in_version
 from simulator.account.store import Collection, Row
-from sources.stripe_api.catalogue import TABLES, table_of_object
+from sources.stripe_api.catalogue import CATALOGUE, TABLES
 
 KEPT = 30 * 86400
 
@@ -84,7 +84,7 @@ class Events:
     def _tell_thin(self, type: str, own: Object, at: int) -> None:
         """A thin event names its object and carries nothing of it."""
         name = str(own["object"])
-        table = table_of_object(name)
+        table = CATALOGUE.table_of_object(name)
         path = (TABLES[table].retrieve if table else None) or ""
         url = path.format(id=own["id"], _parent_id=own.get("account", ""))
         event = {

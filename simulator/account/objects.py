@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sources.stripe_api.catalogue import Embedded
+from sources.catalogue import Embedded
 
 Object = dict[str, Any]
 

@@ -8,7 +8,8 @@ import orjson
 
 from simulator.account.objects import Object, place
 from simulator.account.store import Collection, Row
-from sources.stripe_api.catalogue import TABLES, Embedded, Table
+from sources.catalogue import Embedded, Table
+from sources.stripe_api.catalogue import TABLES
 
 EMBEDDED = 10
 NOTHING = '{"object":"list","data":[],"has_more":false,"total_count":0,"url":"'

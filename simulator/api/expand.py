@@ -16,7 +16,8 @@ from simulator.account.objects import Object, place
 from simulator.account.store import Row
 from simulator.account.views import empty_list
 from simulator.api import refusals
-from sources.stripe_api.catalogue import TABLES, Embedded, table_of_object
+from sources.catalogue import Embedded
+from sources.stripe_api.catalogue import CATALOGUE, TABLES
 from sources.stripe_api.generate.sdk import Field, Ref, Sdk
 
 DEEPEST = 4
@@ -160,7 +161,7 @@ def _expand(account: Account, holder: Any, parts: Sequence[str]) -> None:
     elif isinstance(value, str):
         value = holder[name] = _object(account, value, name)
     elif value is None and not rest:
-        table = table_of_object(str(holder.get("object")))
+        table = CATALOGUE.table_of_object(str(holder.get("object")))
         value = holder[name] = _included(account, table, str(holder.get("id")), name) if table else None
     if rest:
         _expand(account, value, rest)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from simulator.api import refusals
 from simulator.api.refusals import Refusal
-from sources.stripe_api.catalogue import Resource
+from sources.catalogue import Resource
 
 SETUP = "Your account is not set up to use {0}. Please visit https://dashboard.stripe.com/{1}/overview to get started."
 V2_ACCOUNTS = "Accounts v2 is not enabled for your platform/livemode merchant. Please contact Stripe support."

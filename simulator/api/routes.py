@@ -14,7 +14,8 @@ from typing import Literal
 from urllib.parse import unquote
 
 from simulator.api.parameters import Spec, specs
-from sources.stripe_api.catalogue import RESOURCES, TABLES, Resource, table_of_object
+from sources.catalogue import Resource
+from sources.stripe_api.catalogue import CATALOGUE, RESOURCES, TABLES
 from sources.stripe_api.generate.sdk import Ref, Sdk
 from sources.stripe_api.generate.sdk_operations import Operation, operations
 
@@ -150,7 +151,7 @@ def _owner(path: str, objects: Iterable[str]) -> tuple[str | None, Resource | No
     for resource in RESOURCES.values():
         if _shape(resource.path) == _shape(base) and path.endswith("}"):
             return resource.table, resource
-    tables = {table_of_object(name) for name in objects} - {None}
+    tables = {CATALOGUE.table_of_object(name) for name in objects} - {None}
     table = tables.pop() if len(tables) == 1 else None
     if table is None or table not in TABLES:
         return None, None

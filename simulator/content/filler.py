@@ -15,7 +15,8 @@ import orjson
 from simulator.account.account import Account
 from simulator.account.objects import Object
 from simulator.content.shapes import Draw, Shapes
-from sources.stripe_api.catalogue import RESOURCES, TABLES, Table, table_of_object
+from sources.catalogue import Table
+from sources.stripe_api.catalogue import CATALOGUE, RESOURCES, TABLES
 
 DAY = 86400
 # What others refer to.
@@ -123,7 +124,7 @@ def _add(
     at = chance.randrange(since, now) if since < now else now
 
     def known(name: str) -> Object | None:
-        of = table_of_object(name)
+        of = CATALOGUE.table_of_object(name)
         rows = account.tables[of].shelf.rows() if of else []
         return orjson.loads(chance.choice(rows).own) if rows else None
 

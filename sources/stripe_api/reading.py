@@ -18,7 +18,7 @@ from dlt.common import logger
 from dlt.extract.exceptions import CurrentSourceSchemaNotAvailable
 from dlt.extract.hints import make_hints
 
-from sources.catalogue import ColumnType
+from sources.catalogue import ColumnType, Resource
 from sources.columns.arrow import concat, types_of, without_markers
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
@@ -29,7 +29,7 @@ from sources.fetch.limiter import Limiter
 from sources.fetch.progress import Advance, Progress
 from sources.privacy import Privacy
 from sources.provider import Account
-from sources.stripe_api.catalogue import CATALOGUE, Resource
+from sources.stripe_api.catalogue import CATALOGUE
 from sources.stripe_api.client.account import read_account
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.client.settings import ClientSettings

@@ -14,7 +14,8 @@ import pytest
 from pipelines.sync.stripe_api.parts import Task, area_of, forget_progress, list_parts
 from pipelines.warehouse.problems import AlreadyRunning
 from pipelines.warehouse.staging import scope_of
-from sources.stripe_api.catalogue import RESOURCES, Resource, select
+from sources.catalogue import Resource
+from sources.stripe_api.catalogue import RESOURCES, select
 from tests.airflow.conftest import OneAccount
 from tests.pipelines.mirror import Mirror
 

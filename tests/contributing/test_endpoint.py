@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 SCRIPT = """
 import json, sources
-from sources.stripe_api.catalogue import RESOURCES, TABLES, select, table_of_object
+from sources.stripe_api.catalogue import CATALOGUE, RESOURCES, TABLES, select
 from sources.stripe_api.catalogue.events import TYPES, table_of_event
 from sources.stripe_api.catalogue.prefixes import tables_of_id
 print(json.dumps({
@@ -22,7 +22,7 @@ print(json.dumps({
     "path": RESOURCES["shop_gadgets"].path,
     "selected": [each.name for each in select() if each.name.startswith("shop_")],
     "retrieve": TABLES["shop_gadgets"].retrieve,
-    "of_object": table_of_object("shop.gadget"),
+    "of_object": CATALOGUE.table_of_object("shop.gadget"),
     "types": {name: kind.deletes for name, kind in TYPES.items() if kind.table == "shop_gadgets"},
     "of_id": tables_of_id("gdg_123"),
 }))

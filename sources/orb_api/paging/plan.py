@@ -15,10 +15,9 @@ from sources.fetch.schedule import ResourceRun, Schedule
 from sources.fetch.values import Page
 from sources.orb_api.client.client import Client
 from sources.orb_api.paging.children import ChildPager
-from sources.orb_api.paging.lists import ListPager
+from sources.orb_api.paging.lists import ListPager, WindowPager
 from sources.orb_api.paging.pages import ORB_BEGAN, Query, bounds, endpoint
 from sources.orb_api.paging.volumes import VolumePager
-from sources.orb_api.paging.windows import WindowPager
 
 
 def fetch(

@@ -14,45 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sources.catalogue import (
-    GROUPS,
-    Catalogue,
-    Created,
-    Embedded,
-    Expanded,
-    Gate,
-    Pagination,
-    Params,
-    Parent,
-    Resource,
-    Table,
-)
+from sources.catalogue import Catalogue, Resource, Table
 from sources.stripe_api.catalogue import billing, connect, issuing, other_areas, payments, tax, treasury, v2
 from sources.stripe_api.catalogue.fields import DESCRIPTIONS, fields_of, references_of, shape_of
 from sources.stripe_api.declaration import assemble
-
-__all__ = [
-    "CATALOGUE",
-    "DECLARATIONS",
-    "GROUPS",
-    "NOT_EMBEDDED",
-    "RESOURCES",
-    "TABLES",
-    "Created",
-    "Embedded",
-    "Expanded",
-    "Gate",
-    "Pagination",
-    "Params",
-    "Parent",
-    "Resource",
-    "Table",
-    "gives_sets",
-    "select",
-    "table_of",
-    "table_of_object",
-    "tables_of_object",
-]
 
 DECLARATIONS = (
     *payments.OBJECTS,
@@ -74,12 +39,4 @@ RESOURCES: Mapping[str, Resource] = CATALOGUE.resources
 TABLES: Mapping[str, Table] = CATALOGUE.tables
 """Every table by name."""
 
-NOT_EMBEDDED: Mapping[tuple[str, str], str] = CATALOGUE.not_embedded
-"""Lists inside objects, by `object` and field, that fill no table from there, and why."""
-
-select, gives_sets = CATALOGUE.select, CATALOGUE.gives_sets
-tables_of_object, table_of_object, table_of = (
-    CATALOGUE.tables_of_object,
-    CATALOGUE.table_of_object,
-    CATALOGUE.table_of,
-)
+select = CATALOGUE.select

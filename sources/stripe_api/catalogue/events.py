@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sources.catalogue import EventType
-from sources.stripe_api.catalogue import CATALOGUE, TABLES, table_of
+from sources.stripe_api.catalogue import CATALOGUE, TABLES
 
 TYPES: Mapping[str, EventType] = CATALOGUE.types
 """Every snapshot event type of the SDK."""
@@ -44,4 +44,4 @@ def table_of_event(event_type: str, obj: Mapping[str, Any]) -> str | None:
     known = TYPES.get(event_type.removeprefix("v1."))
     if known is not None and obj.get("object") in TABLES[known.table].objects:
         return known.table
-    return table_of(obj)
+    return CATALOGUE.table_of(obj)

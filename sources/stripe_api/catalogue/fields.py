@@ -7,14 +7,12 @@ makes `descriptions.json` and `generate/shapes.py` makes `shapes.json`. Ids of o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from sources.catalogue import ColumnType
+from sources.generated import fields_in, read_generated
 
 SNAPSHOT = Path(__file__).with_name("snapshot.json")
 DESCRIPTIONS = Path(__file__).with_name("descriptions.json")
@@ -23,37 +21,21 @@ SHAPES = Path(__file__).with_name("shapes.json")
 
 def fields_of(table: str) -> Mapping[str, ColumnType]:
     """The fields of a table, sorted. Raises KeyError for a table that the snapshot lacks."""
-    return _tables()[table]
+    return fields_in(SNAPSHOT, table)
 
 
 def references_of(table: str) -> Mapping[str, tuple[str, ...]]:
     """Columns of a table that hold the id of another object, and the tables that this object can be in."""
-    return {name: tuple(tables.split()) for name, tables in _snapshot()["references"].get(table, {}).items()}
+    found: Mapping[str, str] = read_generated(SNAPSHOT)["references"].get(table, {})
+    return {name: tuple(tables.split()) for name, tables in found.items()}
 
 
 def api_version() -> str:
     """The version of Stripe's API that the snapshot describes ("2026-10-28.endive")."""
-    return str(_snapshot()["api_version"])
+    return str(read_generated(SNAPSHOT)["api_version"])
 
 
 def shape_of(table: str) -> Mapping[str, Any]:
     """The nested fields of a table, as `generate/shapes.py` describes them. Raises KeyError for an unknown table."""
-    shape: Mapping[str, Any] = _shapes()[table]
+    shape: Mapping[str, Any] = read_generated(SHAPES)[table]
     return shape
-
-
-@cache
-def _shapes() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(SHAPES.read_text(encoding="utf-8"))
-    return content
-
-
-@cache
-def _tables() -> Mapping[str, Mapping[str, ColumnType]]:
-    return {name: MappingProxyType(found) for name, found in _snapshot()["tables"].items()}
-
-
-@cache
-def _snapshot() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
-    return content

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 
 from sources.errors import shape
-from sources.stripe_api.catalogue import CATALOGUE, TABLES, tables_of_object
+from sources.stripe_api.catalogue import CATALOGUE, TABLES
 
 OBJECTS_BY_PREFIX: Mapping[str, tuple[str, ...]] = CATALOGUE.objects_by_prefix
 """Prefix -> the `object` values that have such ids, the likeliest first; some are in no table."""
@@ -44,9 +44,11 @@ def tables_of_id(id: str) -> tuple[str, ...] | None:
     prefix = prefix_of(id)
     if prefix is None:
         return None
-    return tuple(dict.fromkeys(table for name in OBJECTS_BY_PREFIX[prefix] for table in tables_of_object(name)))
+    return tuple(
+        dict.fromkeys(table for name in OBJECTS_BY_PREFIX[prefix] for table in CATALOGUE.tables_of_object(name))
+    )
 
 
 def tables_named(name: str) -> tuple[str, ...]:
     """The tables that somebody means by a table's name or by an `object` value: "coupons", "coupon"."""
-    return (name,) if name in TABLES else tables_of_object(name)
+    return (name,) if name in TABLES else CATALOGUE.tables_of_object(name)

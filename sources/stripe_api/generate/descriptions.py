@@ -14,8 +14,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sources.catalogue import Table
 from sources.generated import write_or_check
-from sources.stripe_api.catalogue import TABLES, Table
+from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.catalogue.fields import DESCRIPTIONS, fields_of
 from sources.stripe_api.generate.sdk import Sdk
 

@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sources.catalogue import Table
 from sources.generated import write_or_check
-from sources.stripe_api.catalogue import TABLES, Table, tables_of_object
+from sources.stripe_api.catalogue import CATALOGUE, TABLES
 from sources.stripe_api.catalogue.fields import SHAPES
 from sources.stripe_api.generate.sdk import Ref, Sdk, Type
 
@@ -122,7 +123,7 @@ def _shape(sdk: Sdk, names: Mapping[Ref, str], type: Type, above: tuple[Ref, ...
     if type.kind in ("array", "list", "map"):
         item = _shape(sdk, names, type.item, above) if type.item else OTHER
         return item if type.kind == "array" else {"data" if type.kind == "list" else ANY_KEY: item}
-    if objects := [names[ref] for ref in type.refs if tables_of_object(names.get(ref, ""))]:
+    if objects := [names[ref] for ref in type.refs if CATALOGUE.tables_of_object(names.get(ref, ""))]:
         return OBJECT + " ".join(objects)
     fields: dict[str, Any] = {}
     for ref in type.refs if type.kind == "object" or type.kind == "any" else ():

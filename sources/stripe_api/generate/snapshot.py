@@ -14,9 +14,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sources.catalogue import ColumnType
+from sources.catalogue import ColumnType, Table
 from sources.generated import write_or_check
-from sources.stripe_api.catalogue import TABLES, Table, tables_of_object
+from sources.stripe_api.catalogue import CATALOGUE, TABLES
 from sources.stripe_api.catalogue.fields import SNAPSHOT
 from sources.stripe_api.generate.sdk import Field, Kind, Sdk
 
@@ -78,12 +78,14 @@ def table_references(sdk: Sdk, table: Table) -> dict[str, str]:
     classes = sdk.object_classes()
     objects = {ref: name for name, ref in classes.items()}
     columns = table_columns(sdk, table)
-    found = {name: " ".join(sorted(tables_of_object(name))) for name, _ in table.kept}
+    found = {name: " ".join(sorted(CATALOGUE.tables_of_object(name))) for name, _ in table.kept}
     for object_name in table.objects:
         for name, field in sdk.fields(classes[object_name]).items():
             expanded = field.type.refs if field.type.kind == "expandable" else ()
             named = [objects[ref] for ref in expanded] or [name]
-            if columns.get(name) == "text" and (tables := {one for each in named for one in tables_of_object(each)}):
+            if columns.get(name) == "text" and (
+                tables := {one for each in named for one in CATALOGUE.tables_of_object(each)}
+            ):
                 found[name] = " ".join(sorted(tables))
     return {name: found[name] for name in sorted(found)}
 

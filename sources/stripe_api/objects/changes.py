@@ -16,12 +16,12 @@ from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import unquote
 
-from sources.catalogue import LAST_SECOND
+from sources.catalogue import LAST_SECOND, Embedded, Table
 from sources.changes import THIN, Change, Ignored
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage
 from sources.rows import Row, Stamp
-from sources.stripe_api.catalogue import RESOURCES, TABLES, Embedded, Table, table_of_object
+from sources.stripe_api.catalogue import CATALOGUE, RESOURCES, TABLES
 from sources.stripe_api.catalogue.events import TYPES, is_deletion, table_of_event, unwrapped
 from sources.stripe_api.objects.embedded import has_key, take
 from sources.stripe_api.objects.rows import explode, set_marker
@@ -82,7 +82,7 @@ def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Ch
 def _thin_change(event: Mapping[str, Any]) -> Change | Ignored:
     """What a thin event tells: it names its object, and where to read that, and shows no state of it."""
     type, related, at = str(event["type"]), event.get("related_object") or {}, _second(event["created"])
-    name = table_of_object(str(related.get("type")))
+    name = CATALOGUE.table_of_object(str(related.get("type")))
     if name is None:
         return Ignored(type, "it names no object that a table holds")
     table, id = TABLES[name], related.get("id")

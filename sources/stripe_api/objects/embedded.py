@@ -13,7 +13,7 @@ from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.catalogue.fields import fields_of
 
 if TYPE_CHECKING:
-    from sources.stripe_api.catalogue import Embedded, Expanded, Table
+    from sources.catalogue import Embedded, Expanded, Table
 
 
 class Taken(NamedTuple):

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
+from sources.catalogue import Params, Resource
 from sources.changes import ObjectRef, Retrieved
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage, RequestRefused, SkipResource
@@ -19,7 +20,7 @@ from sources.fetch.pager import Step
 from sources.fetch.values import Answer, Object, Page, Request
 from sources.fetch.window_pager import created_of
 from sources.rows import Stamp
-from sources.stripe_api.catalogue import RESOURCES, TABLES, Params, Resource
+from sources.stripe_api.catalogue import RESOURCES, TABLES
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.objects.changes import gone
 from sources.stripe_api.objects.rows import explode

@@ -23,10 +23,10 @@ from sources.stripe_api.objects.embedded import id_in, key_columns_of, key_probl
 from sources.stripe_api.objects.typed import comparable
 
 if TYPE_CHECKING:
+    from sources.catalogue import Table
     from sources.columns.columns import Columns
     from sources.columns.conversion_counts import ConversionCounts
     from sources.fetch.pager import Convert
-    from sources.stripe_api.catalogue import Table
 
 __all__ = ["Row", "Stamp", "comparable", "converter", "explode", "set_marker", "tombstone"]
 

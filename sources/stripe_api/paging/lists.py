@@ -1,4 +1,4 @@
-"""Paging a list that takes no `created`, one page after the other; singletons too. No thread, no request."""
+"""Paging a list: a window of one that takes `created`, or all of another; singletons too. No thread, no request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from sources.fetch.pager import Listing, Step, Turn
 from sources.fetch.progress import Listed
 from sources.fetch.values import Object, Page, Request
 from sources.fetch.window_pager import RESTARTS, created_of
-from sources.stripe_api.paging.conventions import cursor_after, next_page_path
+from sources.fetch.window_pager import WindowPager as Windowed
+from sources.stripe_api.paging.conventions import STRIPE_BEGAN, created_params, cursor_after, next_page_path
 
 
 class ListPager:
@@ -131,3 +132,22 @@ class ListPager:
 def _id(one: Object) -> str | None:
     id = one.get("id")
     return id if isinstance(id, str) else None
+
+
+class WindowPager(Windowed):
+    """Pages a window of one of Stripe's lists."""
+
+    began = STRIPE_BEGAN
+
+    def request(self) -> Request:
+        """The next request. The window's bounds are as they are now: Stripe takes any beside a cursor."""
+        resource = self.resource
+        if resource.pagination == "v2" and self._cursor is not None:
+            return Request(self._cursor, (), request(resource.path).endpoint, resource.denied)
+        bounds = created_params(resource.created, self.gte, self.lt)
+        after: Params = (("starting_after", self._cursor),) if self._cursor is not None else ()
+        return request(resource.path, (*self._params, *bounds, *after), denied=resource.denied)
+
+    def cursor_after(self, page: Page) -> str:
+        """The last object's id, or the path of v2's next page."""
+        return next_page_path(page, self.resource.path) if page.next_page else cursor_after(page, self._cursor)

@@ -19,8 +19,7 @@ from sources.stripe_api.client.client import Client
 from sources.stripe_api.paging.children import ChildPager
 from sources.stripe_api.paging.completion import Completion
 from sources.stripe_api.paging.conventions import STRIPE_BEGAN, list_params
-from sources.stripe_api.paging.lists import ListPager
-from sources.stripe_api.paging.windows import WindowPager
+from sources.stripe_api.paging.lists import ListPager, WindowPager
 
 
 def fetch(

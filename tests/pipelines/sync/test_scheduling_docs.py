@@ -15,7 +15,8 @@ from pipelines.sync.lists import Last
 from pipelines.sync.stripe_api.cadence import due_lists
 from pipelines.sync.stripe_api.settings import SECTION as SYNC_SECTION
 from pipelines.sync.stripe_api.settings import SyncSettings
-from sources.stripe_api.catalogue import GROUPS, RESOURCES, select
+from sources.catalogue import GROUPS
+from sources.stripe_api.catalogue import RESOURCES, select
 from tests import processes
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from sources.stripe_api.catalogue import RESOURCES, Resource
+from sources.catalogue import Resource
+from sources.stripe_api.catalogue import RESOURCES
 from tests.simulator.conftest import NOON, Reader
 
 BURST = 130

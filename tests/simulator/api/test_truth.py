@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sources.stripe_api.catalogue import RESOURCES, TABLES, Embedded, Resource, select
+from sources.catalogue import Embedded, Resource
+from sources.stripe_api.catalogue import RESOURCES, TABLES, select
 from sources.stripe_api.paging.conventions import expansions
 from tests.simulator.conftest import NOON, Reader
 

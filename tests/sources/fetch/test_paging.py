@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from simulator.http.limits import Budget
+from sources.catalogue import Parent, Resource
 from sources.errors import (
     AuthenticationFailed,
     BadConfiguration,
@@ -27,7 +28,7 @@ from sources.fetch.pager import Listing
 from sources.fetch.progress import Progress
 from sources.fetch.values import Reply, Request
 from sources.rows import Stamp
-from sources.stripe_api.catalogue import RESOURCES, TABLES, Parent, Resource, select
+from sources.stripe_api.catalogue import RESOURCES, TABLES, select
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.client.settings import ClientSettings
 from sources.stripe_api.objects.rows import explode, set_marker

@@ -24,10 +24,9 @@ from sources.fetch.windows import Window, merge
 from sources.orb_api.catalogue import CATALOGUE
 from sources.orb_api.client.client import Client
 from sources.orb_api.client.settings import ClientSettings
-from sources.orb_api.paging.lists import ListPager
+from sources.orb_api.paging.lists import ListPager, WindowPager
 from sources.orb_api.paging.pages import ORB_BEGAN
 from sources.orb_api.paging.plan import fetch
-from sources.orb_api.paging.windows import WindowPager
 
 NOW = 1_790_000_000
 RESOURCES = CATALOGUE.resources

@@ -8,22 +8,9 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from simulator.api.expand import INCLUDABLE
+from sources.catalogue import GROUPS, Resource, Table
 from sources.errors import UnknownResource
-from sources.stripe_api.catalogue import (
-    CATALOGUE,
-    DECLARATIONS,
-    GROUPS,
-    NOT_EMBEDDED,
-    RESOURCES,
-    TABLES,
-    Resource,
-    Table,
-    gives_sets,
-    select,
-    table_of,
-    table_of_object,
-    tables_of_object,
-)
+from sources.stripe_api.catalogue import CATALOGUE, DECLARATIONS, RESOURCES, TABLES, select
 from sources.stripe_api.generate.sdk import Ref, Sdk
 from sources.stripe_api.generate.sdk_operations import Operation, operations, parameters
 
@@ -82,7 +69,7 @@ def test_objects_have_a_table_or_a_reason_why_they_have_none(
 
 def test_what_carries_an_object_in_an_event_is_no_object_of_a_table(sdk: Sdk) -> None:
     for carrier, field in CATALOGUE.carried_by.items():
-        assert tables_of_object(carrier) == ()
+        assert CATALOGUE.tables_of_object(carrier) == ()
         (carried,) = sdk.fields(sdk.object_classes()[carrier])[field].type.refs
         assert any(sdk.object_classes()[name] == carried for table in TABLES.values() for name in table.objects)
 
@@ -198,8 +185,8 @@ def test_every_list_inside_an_object_is_embedded_or_has_a_reason(sdk: Sdk) -> No
         if object_name not in ("file_upload", "list", "search_result", "v2.search_result")
         for field in _lists_inside(sdk, ref, ref)
     }
-    assert found == of_tables | NOT_EMBEDDED.keys()
-    assert not of_tables & NOT_EMBEDDED.keys()
+    assert found == of_tables | CATALOGUE.not_embedded.keys()
+    assert not of_tables & CATALOGUE.not_embedded.keys()
 
 
 def _lists_inside(sdk: Sdk, ref: Ref, owner: Ref, prefix: str = "") -> Iterator[str]:
@@ -339,23 +326,23 @@ def test_resource_that_is_never_loaded_says_why() -> None:
 
 
 def test_sets_are_given_only_by_whole_lists_of_one_owner() -> None:
-    assert gives_sets(RESOURCES["invoice_line_items"])
-    assert gives_sets(RESOURCES["customer_tax_ids"])
-    assert not gives_sets(RESOURCES["customer_payment_methods"])
-    assert not gives_sets(RESOURCES["billing_meter_event_summaries"])
-    assert not gives_sets(RESOURCES["charges"])
+    assert CATALOGUE.gives_sets(RESOURCES["invoice_line_items"])
+    assert CATALOGUE.gives_sets(RESOURCES["customer_tax_ids"])
+    assert not CATALOGUE.gives_sets(RESOURCES["customer_payment_methods"])
+    assert not CATALOGUE.gives_sets(RESOURCES["billing_meter_event_summaries"])
+    assert not CATALOGUE.gives_sets(RESOURCES["charges"])
 
 
 def test_table_of_an_object_is_told_by_its_name_or_by_its_owner() -> None:
-    assert table_of_object("checkout.session") == "checkout_sessions"
-    assert table_of_object("card") is None
-    assert table_of_object("item") is None
-    assert table_of_object("no.such.object") is None
-    assert set(tables_of_object("card")) == {"external_accounts", "payment_sources"}
-    assert table_of({"object": "card", "customer": "cus_1"}) == "payment_sources"
-    assert table_of({"object": "card", "customer": None, "account": "acct_1"}) == "external_accounts"
-    assert table_of({"object": "bank_account"}) is None
-    assert table_of({"object": "invoice", "id": "in_1"}) == "invoices"
+    assert CATALOGUE.table_of_object("checkout.session") == "checkout_sessions"
+    assert CATALOGUE.table_of_object("card") is None
+    assert CATALOGUE.table_of_object("item") is None
+    assert CATALOGUE.table_of_object("no.such.object") is None
+    assert set(CATALOGUE.tables_of_object("card")) == {"external_accounts", "payment_sources"}
+    assert CATALOGUE.table_of({"object": "card", "customer": "cus_1"}) == "payment_sources"
+    assert CATALOGUE.table_of({"object": "card", "customer": None, "account": "acct_1"}) == "external_accounts"
+    assert CATALOGUE.table_of({"object": "bank_account"}) is None
+    assert CATALOGUE.table_of({"object": "invoice", "id": "in_1"}) == "invoices"
 
 
 def test_gates_come_with_what_stripe_is_known_to_answer() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.account.ids import PREFIXES
-from sources.stripe_api.catalogue import TABLES, tables_of_object
+from sources.stripe_api.catalogue import CATALOGUE, TABLES
 from sources.stripe_api.catalogue.prefixes import OBJECTS_BY_PREFIX, prefix_of, tables_named, tables_of_id
 
 COLLECTED = Path(__file__).with_name("id_prefixes.csv")
@@ -30,7 +30,7 @@ def test_ids_of_the_simulator_are_found_in_their_tables() -> None:
     known = [(name, prefix) for name, prefix in PREFIXES.items() if prefix in OBJECTS_BY_PREFIX]
     assert len(known) > 100
     for name, prefix in known:
-        assert set(tables_of_object(name)) <= set(tables_of_id(f"{prefix}1Abc") or ())
+        assert set(CATALOGUE.tables_of_object(name)) <= set(tables_of_id(f"{prefix}1Abc") or ())
 
 
 @pytest.mark.parametrize(
