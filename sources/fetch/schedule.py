@@ -88,7 +88,7 @@ class ResourceRun:
 
     resource: Resource
     endpoint: str
-    completion_of: Callable[[Pager, Step, Page], Completion] | None  # None: no page waits for more
+    completion_of: Callable[..., Completion] | None  # of a step and its page; None: no page waits for more
     pagers: list[Pager]
     survey: Survey
     _whole: tuple[tuple[int, int], ...] = field(init=False)  # the windows at the start
@@ -176,7 +176,7 @@ class ResourceRun:
             self.add(task.pager, task.completion.turn(task.step, answer), task.completion)
             return self._completed(task.pager, task.completion)
         if isinstance(answer, Page) and self.completion_of is not None:
-            completion = self.completion_of(task.pager, task.step, answer)
+            completion = self.completion_of(task.step, answer, goes_up=task.pager.goes_up)
             if not completion.is_done:
                 self.completions.append((task.pager, completion))
                 self.add(task.pager, completion.begin(), completion)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import json, sources
 from sources.stripe_api.catalogue import CATALOGUE, RESOURCES, TABLES, select
-from sources.stripe_api.catalogue.events import TYPES, table_of_event
+from sources.stripe_api.objects.changes import table_of_event
 from sources.stripe_api.catalogue.prefixes import tables_of_id
 print(json.dumps({
     "file": sources.__file__,
@@ -23,7 +23,7 @@ print(json.dumps({
     "selected": [each.name for each in select() if each.name.startswith("shop_")],
     "retrieve": TABLES["shop_gadgets"].retrieve,
     "of_object": CATALOGUE.table_of_object("shop.gadget"),
-    "types": {name: kind.deletes for name, kind in TYPES.items() if kind.table == "shop_gadgets"},
+    "types": {name: kind.deletes for name, kind in CATALOGUE.types.items() if kind.table == "shop_gadgets"},
     "of_id": tables_of_id("gdg_123"),
 }))
 """

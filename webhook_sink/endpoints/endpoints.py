@@ -23,7 +23,7 @@ from sources.errors import (
     shown,
 )
 from sources.fetch.http.safe_text import safe
-from sources.stripe_api.catalogue.events import TYPES
+from sources.stripe_api.catalogue import CATALOGUE
 from sources.stripe_api.catalogue.fields import api_version
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Endpoint:
 
 def handled_types() -> list[str]:
     """The snapshot event types that our endpoints ask for."""
-    return sorted(name for name, kind in TYPES.items() if not kind.ignored)
+    return sorted(name for name, kind in CATALOGUE.types.items() if not kind.ignored)
 
 
 class Endpoints:

@@ -2,12 +2,14 @@
 
 The objects are declared in one file for each area of the API. A new endpoint is a new declaration there, or a new list
 in the declaration of its objects, never a new branch; `sources/stripe_api/declaration.py` says what a declaration can
-say. `tests/sources/stripe_api/test_catalogue.py` holds all of them against the installed SDK. Knows no HTTP, no column
-and no database.
+say. `tests/sources/stripe_api/test_catalogue.py` and `test_event_types.py` hold all of them against the installed SDK.
+Event types that Stripe adds later need no declaration: the payload's own `object` names the table. Knows no HTTP, no
+column and no database.
 
     RESOURCES["charges"].path                  # "/v1/charges"
     TABLES["invoices"].embedded                # the lists that move from an invoice into tables of their own
     select(["core", "payouts"])                # resources in the order in which to load them
+    CATALOGUE.types["invoice.paid"].table      # "invoices"
 """
 
 from __future__ import annotations

@@ -70,13 +70,14 @@ def _account(value: Any) -> str | None:
 # --- the signature ----------------------------------------------------------------------------------------------------
 
 
-def verify(body: bytes, header: str | None, secrets: Sequence[str], *, tolerance: float, now: float) -> None:
+def verify(body: bytes, headers: Sequence[str], secrets: Sequence[str], *, tolerance: float, now: float) -> None:
     """Checks that one of the secrets signed the body at most `tolerance` seconds before `now`, in unix seconds.
 
-    Raises BadSignature if none did. `header` may be several headers joined by commas, with blanks around them: each
-    signature is checked with the timestamp `t` before it. Any `v1` may match, because there are several while a secret
-    is rolled.
+    Raises BadSignature if none did. `headers` has that of `Stripe-Signature`, or "". It may be several headers joined by
+    commas, with blanks around them: each signature is checked with the timestamp `t` before it. Any `v1` may match,
+    because there are several while a secret is rolled.
     """
+    (header,) = headers
     if not header:
         raise BadSignature("there is no Stripe-Signature header")
     times = [

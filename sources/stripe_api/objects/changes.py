@@ -22,7 +22,6 @@ from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import BrokenPage
 from sources.rows import Row, Stamp
 from sources.stripe_api.catalogue import CATALOGUE, RESOURCES, TABLES
-from sources.stripe_api.catalogue.events import TYPES, is_deletion, table_of_event, unwrapped
 from sources.stripe_api.objects.embedded import has_key, take
 from sources.stripe_api.objects.rows import explode, set_marker
 
@@ -31,7 +30,7 @@ Doubt = Literal["version", "cut list", "list not shown", "field not shown", "tie
 no event tells of; a field that no payload shows; another state of the same second."""
 
 
-_TOLD: frozenset[str] = frozenset(kind.table for kind in TYPES.values())
+_TOLD: frozenset[str] = frozenset(kind.table for kind in CATALOGUE.types.values())
 LISTED_LATER: frozenset[str] = frozenset({"payment_intents"})
 """Tables whose unshown lists are left to the lists of a sync: nearly every event of an account tells of an intent, and
 line items of its amount are fixed when it is made."""
@@ -50,7 +49,7 @@ def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Ch
     if not isinstance(event.get("type"), str) or not isinstance(shown, dict):
         raise BrokenPage("the event has no type, or no object")
     type = str(event["type"])
-    if (known := TYPES.get(type)) is not None and known.ignored:
+    if (known := CATALOGUE.types.get(type)) is not None and known.ignored:
         return Ignored(type, known.ignored)
     obj = dict(unwrapped(shown))
     name = table_of_event(type, obj)
@@ -159,3 +158,27 @@ def _created(table: str, obj: Mapping[str, Any]) -> int | None:
     field = resource.created_field if resource is not None else "created"
     value = obj.get(field) if field else None
     return value if type(value) is int and 0 <= value <= LAST_SECOND else None
+
+
+def is_deletion(event_type: str) -> bool:
+    """Whether a type, known or not, says that its object is gone."""
+    name = event_type.removeprefix("v1.")
+    return CATALOGUE.types[name].deletes if name in CATALOGUE.types else name.endswith(".deleted")
+
+
+def unwrapped(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The API's object that an event's object stands for: itself, or the one that it carries."""
+    carried = obj.get(CATALOGUE.carried_by.get(str(obj.get("object")), ""))
+    return carried if isinstance(carried, Mapping) else obj
+
+
+def table_of_event(event_type: str, obj: Mapping[str, Any]) -> str | None:
+    """The table of an event's object; None where no table can hold it.
+
+    The object's own name and parent decide; where they leave it open (a card that shows no
+    customer), its type does.
+    """
+    known = CATALOGUE.types.get(event_type.removeprefix("v1."))
+    if known is not None and obj.get("object") in TABLES[known.table].objects:
+        return known.table
+    return CATALOGUE.table_of(obj)

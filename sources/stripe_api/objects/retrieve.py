@@ -96,7 +96,7 @@ def newest_page(client: Client, resource: Resource, chosen: Params, since: int, 
 
 def completed(client: Client, table: str, page: Page) -> None:
     """Pages the embedded lists of a page's objects to their ends, in place."""
-    completion = Completion(table, Step(None), page, TABLES)
+    completion = Completion(table, TABLES, Step(None), page)
     steps = completion.begin()
     while steps:
         step = steps.pop()

@@ -42,7 +42,7 @@ class Completion:
     `goes_up`: the page is read from its last object, so that its gaps are closed and its parts taken from there.
     """
 
-    def __init__(self, table: str, step: Step, page: Page, tables: Tables, *, goes_up: bool = False) -> None:
+    def __init__(self, table: str, tables: Tables, step: Step, page: Page, *, goes_up: bool = False) -> None:
         self.step, self.page, self._table, self._tables, self._goes_up = step, page, table, tables, goes_up
         self.gaps = list(gaps(table, self._in_order(), tables))
 

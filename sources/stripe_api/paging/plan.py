@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from sources.catalogue import Resource, Table
 from sources.errors import BadConfiguration
 from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
 from sources.fetch.http.client import endpoint_of
-from sources.fetch.pager import Convert, Horizon, Pager, Step, Survey
+from sources.fetch.pager import Convert, Horizon, Pager, Survey
 from sources.fetch.parents.rows import ParentIds
 from sources.fetch.progress import Progress, pass_key
 from sources.fetch.schedule import ResourceRun, Schedule
-from sources.fetch.values import Page
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.client.client import Client
 from sources.stripe_api.paging.children import ChildPager
@@ -82,7 +82,6 @@ def resource_run(
         for key, params in passes:
             pagers.append(ListPager(resource, key, params, progress.listed.get(key), since, until))
 
-    def completion_of(pager: Pager, step: Step, page: Page) -> Completion:
-        return Completion(resource.table, step, page, tables, goes_up=pager.goes_up)
-
-    return ResourceRun(resource, endpoint_of(resource.path), completion_of, pagers, survey)
+    return ResourceRun(
+        resource, endpoint_of(resource.path), partial(Completion, resource.table, tables), pagers, survey
+    )

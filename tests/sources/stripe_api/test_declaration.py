@@ -9,8 +9,7 @@ import pytest
 
 import sources
 from sources.catalogue import Embedded, EventType, Parent, Resource, Table
-from sources.stripe_api.catalogue import DECLARATIONS, RESOURCES, TABLES
-from sources.stripe_api.catalogue.events import TYPES
+from sources.stripe_api.catalogue import CATALOGUE, DECLARATIONS, RESOURCES, TABLES
 from sources.stripe_api.catalogue.prefixes import tables_of_id
 from sources.stripe_api.declaration import (
     BELOW_PARENT,
@@ -37,7 +36,7 @@ def test_example_of_the_readme_is_what_it_declares() -> None:
     catalogue = declared(eval(example, {"declare": declare, "listed": listed}))
     assert catalogue.resources == {"reviews": RESOURCES["reviews"]}
     assert catalogue.tables == {"reviews": TABLES["reviews"]}
-    assert catalogue.types == {name: kind for name, kind in TYPES.items() if kind.table == "reviews"}
+    assert catalogue.types == {name: kind for name, kind in CATALOGUE.types.items() if kind.table == "reviews"}
     assert tables_of_id("prv_1Abc") == ("reviews",)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from simulator import Simulator
 from simulator.account.deliveries import signature
-from sources.stripe_api.catalogue.events import TYPES
+from sources.stripe_api.catalogue import CATALOGUE
 from tests.webhook_sink.conftest import NOW, SECRET, Served, Stored, event
 
 KEY = "key of the management api"
@@ -49,7 +49,7 @@ EVENTS = st.fixed_dictionaries(
     {
         "id": st.integers(0, 10**12).map(lambda number: f"evt_{number}") | JSON,
         "object": st.sampled_from(["event", "event", "event", "v2.core.event"]) | JSON,
-        "type": st.sampled_from(sorted(TYPES)) | st.text(max_size=30) | JSON,
+        "type": st.sampled_from(sorted(CATALOGUE.types)) | st.text(max_size=30) | JSON,
         "created": st.integers(0, 2_000_000_000) | st.just("2027-01-01T00:00:00Z") | JSON,
         "data": st.fixed_dictionaries({"object": OBJECTS | JSON}) | JSON,
     },
