@@ -193,6 +193,26 @@ def test_layers_import_downwards_only() -> None:
     assert upwards == set()
 
 
+TAKES_SETTINGS_APART = re.compile(r"pipelines\.(commands|configuration)\.|sources\.(\w+_api\.provider|fetch\.reach)\b")
+"""What has the settings of a command whole although it lies below a session: commands, and what takes those of a client
+out of them."""
+
+
+def test_nothing_below_a_session_takes_the_settings_whole() -> None:
+    session = LAYERS.index("pipelines.loading.session")
+    found = {
+        (module, function.name)
+        for path in python_files(*LAYERED)
+        if layer_of(module := module_of(path)) < session and not TAKES_SETTINGS_APART.match(module)
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for given in (*function.args.args, *function.args.kwonlyargs)
+        if (given.annotation and re.fullmatch(r"(Common|Orb|Sink)?Settings", ast.unparse(given.annotation)))
+        or (given.arg == "settings" and (given.annotation is None or ast.unparse(given.annotation) == "Any"))
+    }
+    assert found == set()
+
+
 def test_files_import_each_other_in_no_circle() -> None:
     sorter: TopologicalSorter[str] = TopologicalSorter()
     modules = {module_of(path) for path in python_files(*LAYERED)}

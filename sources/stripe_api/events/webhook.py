@@ -73,8 +73,8 @@ def _account(value: Any) -> str | None:
 def verify(body: bytes, headers: Sequence[str], secrets: Sequence[str], *, tolerance: float, now: float) -> None:
     """Checks that one of the secrets signed the body at most `tolerance` seconds before `now`, in unix seconds.
 
-    Raises BadSignature if none did. `headers` has that of `Stripe-Signature`, or "". It may be several headers joined by
-    commas, with blanks around them: each signature is checked with the timestamp `t` before it. Any `v1` may match,
+    Raises BadSignature if none did. `headers` has that of `Stripe-Signature`, or "". It may be several headers joined
+    by commas, with blanks around them: each signature is checked with the timestamp `t` before it. Any `v1` may match,
     because there are several while a secret is rolled.
     """
     (header,) = headers
