@@ -153,6 +153,28 @@ def test_architecture_names_every_folder_and_only_files_that_exist() -> None:
     ] == []
 
 
+def test_every_invariant_names_tests_that_exist() -> None:
+    rows = re.findall(
+        r"^\| (\d+) \| (.+) \| (.+) \|$", (ROOT / "docs/contributing/invariants.md").read_text("utf-8"), re.M
+    )
+    assert [int(number) for number, _, _ in rows] == list(range(1, 15))
+    for _, rule, named in rows:
+        tests = re.findall(r"`([\w/]+\.py)::(test_\w+)`", named)
+        assert len(tests) >= 2, rule
+        for path, test in tests:
+            assert f"def {test}(" in (ROOT / path).read_text("utf-8"), f"{path} has no {test}"
+
+
+def test_one_function_dates_what_was_read() -> None:
+    dating = files_importing({"sources.fetch.values.as_of"}, *LAYERED)
+    assert set(dating) == {f"sources/{provider}/client/bodies.py" for provider in ("stripe_api", "orb_api")}
+    reads_date = re.compile(r"[\"']date[\"']", re.IGNORECASE)
+    reading = {
+        str(path.relative_to(ROOT)) for path in python_files("sources/fetch") if reads_date.search(path.read_text())
+    }
+    assert reading == {"sources/fetch/values.py"}
+
+
 def test_no_folder_has_more_than_a_dozen_files() -> None:
     folders = Counter(path.parent for path in python_files(*PACKAGES) if path.name != "__init__.py")
     assert {str(folder.relative_to(ROOT)): files for folder, files in folders.items() if files > 12} == {}
