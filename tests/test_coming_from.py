@@ -101,7 +101,7 @@ def understood(words: list[str]) -> bool:
     options = parser.parse_args([*command.first, *words[1:]])
     names = [name for name in ("resources", "names") if getattr(options, name, None)]
     catalogue = ORB if words[0].startswith("orb-") else CATALOGUE
-    catalogue.select([each for name in names for each in getattr(options, name)])
+    catalogue.select([each for name in names for given in getattr(options, name) for each in given.split(",")])
     return True
 
 
