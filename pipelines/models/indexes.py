@@ -73,8 +73,8 @@ def wanted_indexes(
 
     They are on references, on the moment that a list is filtered by, on the ids that the live views take out of JSON,
     and on when a row was stored, by which the metrics find what has changed. The metrics also look up rows of a
-    subscription, and the status page reads the last runs. An expression that asks another table
-    cannot be indexed.
+    subscription, the status page reads the last runs, and the management API those that a run began. An expression that
+    asks another table cannot be indexed.
     """
     moments = {"created", *(one.created_field for one in catalogue.resources.values() if one.created_field)}
     for name, view in live_views(dataset, provider, catalogue, tables).items():
@@ -91,6 +91,7 @@ def wanted_indexes(
     for table, of, expression in LOOKED_UP[provider](tables) if provider in LOOKED_UP else ():
         yield Index(table, f"of_{of}", expression)
     yield Index(RUNS, "started_at", "started_at")
+    yield Index(RUNS, "run_id", 'run_id COLLATE "C"')
 
 
 def keep_indexes(

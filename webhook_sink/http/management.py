@@ -146,7 +146,7 @@ class Management:
         """`GET /sync/runs/{id}`."""
         id = request.path_params["id"]
         job = self._jobs.find(id)
-        runs = await self._rows(runs_of(self._settings.dataset), id, id) if RUN_ID.fullmatch(id) else []
+        runs = await self._rows(runs_of(self._settings.dataset), id, id, id) if RUN_ID.fullmatch(id) else []
         if job is None and not runs:
             return error_answer(404, "there is no run with this id")
         first: Mapping[str, Any] = runs[0] if runs else {}

@@ -12,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from pipelines.loading.session import open_database
 from pipelines.models.indexes import LEAST_BYTES, keep_indexes, wanted_indexes
-from pipelines.state import overview
+from pipelines.state import overview, runs_of
 from pipelines.warehouse.database import Database as Opened
 from pipelines.warehouse.database import stored_columns
 from sources.columns.columns import OWN_COLUMNS, all_columns
@@ -80,6 +80,9 @@ def test_they_are_made_once_and_queries_of_the_views_use_them(mirror: Mirror) ->
     of_month = "select sum(requests) from stripe.sync_runs where started_at >= now()"
     for query in (overview("stripe")["runs"], of_month):  # of the status page
         assert "sync_runs_started_at_" in plan(mirror.destination, query)
+    begun = plan(mirror.destination, runs_of("stripe").replace("%s", "'a'"))  # of the management API
+    assert "sync_runs_run_id_" in begun
+    assert "Seq Scan" not in begun
 
 
 @on_postgres
@@ -130,7 +133,7 @@ def test_a_role_makes_those_of_its_own_tables_and_is_told_of_the_others(
         query("grant select on all tables in schema stripe to loader_without_tables")
         query("alter table stripe.sync_runs owner to loader_without_tables")
         mirror.destination = Database("postgres", make_conninfo(owner.address, user="loader_without_tables"))
-        assert made(mirror) == 1
+        assert made(mirror) == 2
         (said,) = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
         assert "such as customers, were not made, because the role does not own these tables" in said
     finally:
