@@ -8,6 +8,7 @@ same table are guarded. Knows no resource and no event.
 from __future__ import annotations
 
 import hashlib
+import logging
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,7 +23,9 @@ from pipelines.models.live import LiveViews
 from pipelines.privacy.forgotten import forget_lock, read_forgotten
 from pipelines.state import OWN_TABLES, State, account_of_key, modes_of_accounts
 from pipelines.terminal.process import raise_if_interrupted
+from pipelines.warehouse.altered_types import altered_types
 from pipelines.warehouse.database import Database, other_schemas, stored_columns
+from pipelines.warehouse.problems import DatabaseProblem
 from pipelines.warehouse.rights import check_rights
 from pipelines.warehouse.staging import drop_abandoned, lock_name, staging_dataset
 from sources.catalogue import Catalogue
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
 
 MOST_REFUSED = 10
 """Refused rows of a table and a package, after which a run over lists leaves the rest of the table to the next run."""
+
+LOG = logging.getLogger("stripe_elt")
 
 
 @dataclass(slots=True)
@@ -61,6 +66,7 @@ class Session:
     counts: ConversionCounts = field(default_factory=ConversionCounts)
     rows: int = 0
     _loader: Loader | None = None
+    _compared: set[str] = field(default_factory=set)
 
     @property
     def catalogue(self) -> Catalogue:
@@ -131,8 +137,26 @@ class Session:
     def _load(self, tables: dict[str, pa.Table]) -> None:
         """Loads a package; then views of new tables and columns are made."""
         columns = {name: table.column_names for name, table in tables.items()}
-        self.loader.load(tables)
+        try:
+            self.loader.load(tables)
+        except DatabaseProblem as problem:
+            if problem.refusal is not None:
+                self._warn_of_altered_types(columns)
+            raise
         self.views.follow(self.database, columns)
+
+    def _warn_of_altered_types(self, tables: Iterable[str]) -> None:
+        """Names the columns of these tables that have another type than ours, each table once."""
+        dataset = self.settings.dataset
+        for table in {*tables} - self._compared:
+            self._compared.add(table)
+            for column, stored, made in altered_types(self.database, dataset, table, self.columns.of(table)):
+                LOG.warning(
+                    "The column %s of the table %s.%s has the type %s instead of %s, so the database refuses rows whose"
+                    " value does not fit. Change it back: ALTER TABLE %s.%s ALTER COLUMN %s TYPE %s;",
+                    *(column, dataset, table, stored, made),
+                    *(dataset, table, column, made),
+                )
 
     def save(self, *statuses: ResourceStatus, account: Mapping[str, Any] | None = None) -> None:
         """Saves progress, fields of `AccountState` and the run's totals. Raises KeyboardInterrupt after a signal."""

@@ -546,3 +546,23 @@ def test_parents_of_which_none_can_be_read_are_an_error_of_the_list(
     mirror.pass_time(900)
     assert load(mirror, "customer_tax_ids").failed == []  # the parents are asked about again
     assert mirror.differences(["customer_tax_ids"]) == []
+
+
+def test_a_column_whose_type_somebody_has_altered_is_named_with_both_types(
+    mirror: Mirror, caplog: pytest.LogCaptureFixture
+) -> None:
+    mirror.begin("customers", "products")
+    made = customers(mirror, 2)
+    mirror.destination.query("drop schema stripe_current cascade")  # whose view would forbid it
+    mirror.destination.query("alter table stripe.customers alter column balance type smallint")
+    mirror.sim.account.update("customers", made[0], {"balance": 100_000})
+    mirror.sim.account.update("customers", made[1], {"balance": 100})
+    outcome = load(mirror, "customers", "products", full_refresh=True)
+    assert (outcome.failed, rejected(mirror)) == (["customers"], {("customers", made[0])})
+    told = [one.getMessage() for one in caplog.records if "has the type" in one.getMessage()]
+    stored, ours = ("smallint", "bigint") if mirror.destination.kind == "postgres" else ("SMALLINT", "BIGINT")
+    assert told == [
+        f"The column balance of the table stripe.customers has the type {stored} instead of {ours}, so the database"
+        " refuses rows whose value does not fit. Change it back:"
+        f" ALTER TABLE stripe.customers ALTER COLUMN balance TYPE {ours};"
+    ]
