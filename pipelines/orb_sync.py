@@ -1,6 +1,6 @@
 """The scheduled run for an Orb account: `python pipelines/orb_sync.py`.
 
-Each run applies Orb's events. Once a day it also reads the lists whose changes events do not tell of, and once a week
+Each run applies Orb's events. Once a day it also reads the lists whose changes events do not report, and once a week
 everything, which finds deletions. Without events it goes by the lists. A run ends at once if another run is active.
 Exit codes: 0 all went well, 1 some resources failed, 2 it could not start, 130 a signal stopped it.
 """

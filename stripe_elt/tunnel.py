@@ -80,7 +80,7 @@ def opened_tunnel(name: str, host: str, port: int) -> Iterator[Tunnel]:
 
 
 def _address(name: str, process: subprocess.Popen[bytes]) -> str:
-    """The address that the program says. What it goes on to say is read and dropped."""
+    """The address that the program says. What it says later is read and dropped."""
     found: list[str] = []
     is_told = threading.Event()
 

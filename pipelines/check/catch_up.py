@@ -1,4 +1,4 @@
-"""Changes of which events have told and which no sync has applied: a check applies them, lest they look like drift."""
+"""Changes that events report and no sync has applied yet: a check applies them, so that they do not look like drift."""
 
 from __future__ import annotations
 

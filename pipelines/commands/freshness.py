@@ -24,7 +24,7 @@ def events_reached(account: Mapping[str, Any]) -> datetime | None:
 
 
 def resource_reached(resource: Mapping[str, Any], events: datetime | None, catalogue: Catalogue) -> datetime | None:
-    """The moment up to which a resource is right: that of its list, or of the `events` where they tell of it."""
+    """The moment up to which a resource is right: that of its list, or of the `events` if they cover it."""
     end: datetime | None = resource["window_end"]
     if end is None and resource["status"] == "complete":  # a list without `created`, which is read as a whole
         end = resource["updated_at"]

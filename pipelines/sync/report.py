@@ -12,7 +12,7 @@ from sources.columns.conversion_counts import left_out
 
 
 def say_lacking(names: Collection[str]) -> None:
-    """That a run with --strict has failed for want of these resources, if any."""
+    """Says which resources are missing, which makes a run with --strict fail; nothing if none is."""
     if names:
         say(f"The account or the key lacks these resources, which is an error with --strict: {', '.join(names)}.")
 

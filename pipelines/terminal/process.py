@@ -206,7 +206,7 @@ class SteadyFile(io.FileIO):
     lost: OSError | None = None
 
     def write(self, data: object, /) -> int:
-        """Writes what it can; waits where a pipe does not block and is full. Raises nothing for want of a reader."""
+        """Writes what it can; waits where a pipe does not block and is full. Raises nothing if nobody reads it."""
         while self.lost is None:
             try:
                 written = super().write(data)  # type: ignore[arg-type]

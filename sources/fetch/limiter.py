@@ -216,7 +216,7 @@ class Limiter:
 
 
 class BudgetSpent(ConnectorError):
-    """The run may send no more requests: what is left goes on next time."""
+    """The run may send no more requests: the next run continues with the rest."""
 
 
 class Spending(Limiter):

@@ -228,7 +228,7 @@ class ResourceRun:
         return self._turned(pager, pager.handed_over())
 
     def close(self, now: float) -> Finished | Failed:
-        """Its end: what there is to tell of it."""
+        """Its outcome."""
         self.is_closed, self.ended = True, now
         seconds = now - self.started if self.started is not None else 0.0
         if self.error is None and self.passed_by:

@@ -46,7 +46,7 @@ class WindowPager(Divisible):
 
     @abstractmethod
     def cursor_after(self, page: Page) -> str:
-        """The cursor that goes on from a page. Raises BrokenPage."""
+        """The cursor for the page after this one. Raises BrokenPage."""
 
     @property
     def goes_up(self) -> bool:

@@ -92,7 +92,7 @@ class SourceRuns:
             return self._now
 
     def client(self) -> Client:
-        """A client of one's own: closing a fetch cuts the connections of its client."""
+        """A new client: closing a fetch cuts the connections of its client."""
         return Client(self._settings, self._limiter)
 
     def fetch(self, client: Client, reading: Reading, resource: Resource, progress: Progress) -> Fetch:

@@ -83,7 +83,7 @@ def _of_facts(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "warning",
             f"{many(recent.late, 'object')} could not be read again at the first attempt.",
-            "The sink goes on trying. Check whether the key may read them.",
+            "The sink keeps trying. Check whether the key may read them.",
         )
     if facts.left_out:
         yield Finding(

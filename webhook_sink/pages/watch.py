@@ -143,7 +143,7 @@ def _headline(facts: Facts | None, found: int, look: str) -> str:
 
 def _lead(facts: Facts | None) -> str:
     if facts is None:
-        return "The page goes on trying."
+        return "The page keeps trying."
     if facts.is_empty:
         return "Press Sync now, or run stripe-elt full. Both load the account, and later runs load what is new."
     reached = [one["age_seconds"] for one in facts.accounts if one["age_seconds"] is not None]

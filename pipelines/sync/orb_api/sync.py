@@ -1,4 +1,4 @@
-"""A scheduled run for an Orb account: first its events, then the lists whose changes events do not tell of.
+"""A scheduled run for an Orb account: first its events, then the lists whose changes events do not report.
 
 Each run applies the events. Once a day it also reads the lists that have no events, those of each parent, all drafts,
 and the active subscriptions, whose billing periods move on without an event. Once a week it reads everything, which
@@ -179,7 +179,7 @@ class OrbSync:
                 resources = [
                     replace(one, passes=(ACTIVE.get(one.name, ()),)) if one.name in ACTIVE else one for one in told
                 ]
-            if not self._was_cut(what):  # else it goes on with the windows that are open
+            if not self._was_cut(what):  # else it continues with the windows that are open
                 began = self._session.clock()
                 self._reopen(resources)
         refresh = self._refresh(resources) if what == "everything" else None

@@ -34,8 +34,8 @@ FOLLOWS: Mapping[str, frozenset[str]] = {
     )
     for name in ("balance_transactions", "balance")
 } | {"payout_balance_transactions": frozenset({"payouts"})}
-"""Resources without events of their own that change whenever events tell of these tables: they are read in the same
-run, but only what is new."""
+"""Resources without events of their own that change whenever events report changes of these tables: they are read in
+the same run, but only what is new."""
 
 RARELY = 7  # times the cadence between two attempts at a list that the account lacks
 SOON = 3_600  # seconds that a list which follows events looks back

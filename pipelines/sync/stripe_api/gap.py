@@ -21,9 +21,9 @@ SLACK = 120  # seconds by which a read may show less than the second it was sent
 def loaded_since(session: Session, resources: Iterable[Resource], saved: Mapping[str, ResourceStatus]) -> int | None:
     """The second since which an earlier load shows the account, after which every event matters; None without one.
 
-    It is the oldest moment that a row from a list shows, and of empty lists the end of their windows. Where webhooks
-    came first, it is the oldest moment of a row that only they have told of: no load lists what was deleted before it,
-    and the webhook that said so may be lost.
+    It is the oldest moment that a row from a list shows, or for an empty list the end of its window. If webhooks came
+    before the load, it is the oldest moment of a row that only webhooks reported: a load does not list an object that
+    was deleted before it, and the webhook that reported the deletion may be lost.
     """
     lines = [(one, saved[one.name]) for one in resources if one.name in saved]
     if not any(line.status == "complete" for _, line in lines):

@@ -1,6 +1,6 @@
 """After a gap in the events: every list again, and every row that none of them shows, each read once.
 
-Where a run is killed or its budget is spent meanwhile, the next run goes on: `sync_accounts` has since when. Knows no
+If a run is killed or spends its budget, the next run continues: `sync_accounts` says when the reading began. Knows no
 event.
 """
 
@@ -37,7 +37,7 @@ class Resync:
         self.begin = self.deleted = 0
 
     def run(self, why: str, now: int) -> None:
-        """Begins, or goes on. `why` is for those who wonder. Raises BudgetSpent, and what else stops a run."""
+        """Begins, or continues. `why` is said when it begins. Raises BudgetSpent, and what else stops a run."""
         since = self._session.state.read_account().resync_since
         if since is None:
             self._start(why, now)

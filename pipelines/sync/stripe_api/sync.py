@@ -1,7 +1,7 @@
-"""One scheduled run for one account: events first, then the lists for what they do not tell; everything after a gap.
+"""One scheduled run for one account: first the events, then the lists that they do not cover; everything after a gap.
 
-Every step saves what it has done after its data, so that a run can be stopped or killed anywhere and the next one goes
-on. Knows no command line; what it has to say goes to `warn`.
+Every step saves its progress after its data, so that a run can be stopped or killed anywhere, and the next one
+continues. Knows no command line; what it has to say goes to `warn`.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ class SyncOutcome:
 
     @property
     def failed(self) -> list[str]:
-        """Resources whose lists failed; `events_pass` where events, or objects that they tell of, were left out."""
+        """Resources whose lists failed; `events_pass` if events, or objects that they report, were left out."""
         events = [EVENTS_PASS] if self.rejected else []
         return [*events, *(name for outcome in self.lists for name in outcome.failed)]
 
     @property
     def rejected(self) -> list[Rejected]:
-        """What the events told of and could not be stored; the lists' own are in their outcomes."""
+        """Objects that events reported and that could not be stored; those of lists are in the lists' outcomes."""
         return [one for one in self.counts.rejected() if one.resource in ("", EVENTS_PASS)]
 
     @property
@@ -229,7 +229,7 @@ class Sync:
         return position
 
     def _go_without(self, position: Position, denied: NoEvents) -> int:
-        """Lists come round for everything then. The position stays: what is kept is applied when the key may."""
+        """Leaves everything to the lists. The position stays: a key that may read events continues from there."""
         self._warn(str(denied))
         self._outcome.has_events = False
         self._save_position(position, str(denied))

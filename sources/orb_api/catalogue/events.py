@@ -60,15 +60,15 @@ _WORDS: Mapping[str, str] = {
 """The first word of the types -> their last words. `invoice.sync_succeded` is an older spelling that still arrives."""
 
 _IGNORED: Mapping[str, str] = {
-    "data_exports.transfer_error": "it tells of an export of data, which no table holds",
-    "data_exports.transfer_success": "it tells of an export of data, which no table holds",
-    "event.unmatched_event": "it tells of usage events, which no table holds",
-    "ingestion.unmatched_customer_ids": "it tells of usage events, which no table holds",
-    "invoice.cost_data_exported": "it tells of an export of data, and changes nothing in the invoice",
-    "invoice_due_date_recalculation.canceled": "it tells of a job of Orb's, which no table holds",
-    "invoice_due_date_recalculation.completed": "it tells of a job of Orb's, which no table holds",
-    "invoice_due_date_recalculation.started": "it tells of a job of Orb's, which no table holds",
-    "metric.events_dropped_by_watermark": "it tells of usage events, which no table holds",
+    "data_exports.transfer_error": "it reports an export of data, which no table holds",
+    "data_exports.transfer_success": "it reports an export of data, which no table holds",
+    "event.unmatched_event": "it is about usage events, which no table holds",
+    "ingestion.unmatched_customer_ids": "it is about usage events, which no table holds",
+    "invoice.cost_data_exported": "it reports an export of data, and changes nothing in the invoice",
+    "invoice_due_date_recalculation.canceled": "it is about a job of Orb's, which no table holds",
+    "invoice_due_date_recalculation.completed": "it is about a job of Orb's, which no table holds",
+    "invoice_due_date_recalculation.started": "it is about a job of Orb's, which no table holds",
+    "metric.events_dropped_by_watermark": "it is about usage events, which no table holds",
     "resource_event.test": "it is a test of the webhook",
 }
 """Types that change no row, and why."""

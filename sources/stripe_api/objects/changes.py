@@ -1,4 +1,4 @@
-"""Stripe's snapshot events -> the changes that they tell of, and whether the payload may be believed. Pure.
+"""Stripe's snapshot events -> the changes that they report, and whether the payload may be believed. Pure.
 
 A payload shows the object in the API version of the moment of the event, with embedded lists cut at about ten. It is
 believed where that version is the project's and every list is whole; otherwise the object has to be read back, so that
@@ -27,12 +27,12 @@ from sources.stripe_api.objects.rows import explode, set_marker
 
 Doubt = Literal["version", "cut list", "list not shown", "field not shown", "tie"]
 """Why a payload is not believed: another API version; an embedded list that goes on; a list that no payload shows and
-no event tells of; a field that no payload shows; another state of the same second."""
+no event reports; a field that no payload shows; another state of the same second."""
 
 
 _TOLD: frozenset[str] = frozenset(kind.table for kind in CATALOGUE.types.values())
 LISTED_LATER: frozenset[str] = frozenset({"payment_intents"})
-"""Tables whose unshown lists are left to the lists of a sync: nearly every event of an account tells of an intent, and
+"""Tables whose unshown lists are left to the lists of a sync: nearly every event of an account is about an intent, and
 line items of its amount are fixed when it is made."""
 
 
