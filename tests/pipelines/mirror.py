@@ -28,10 +28,10 @@ from sources.columns.coerce import VARIANT_MARK
 from sources.columns.columns import OWN_COLUMNS, Columns
 from sources.columns.typed import object_of
 from sources.stripe_api.catalogue import CATALOGUE, TABLES, select
-from sources.stripe_api.objects.rows import comparable
 from sources.stripe_api.provider import STRIPE
 from tests.databases import Database, Query
 from tests.pipelines.beginnings import Beginnings
+from tests.sources.comparable import comparable
 
 if TYPE_CHECKING:
     from simulator import Simulator

@@ -11,7 +11,7 @@ from simulator import Simulator
 from sources.columns.columns import Columns
 from sources.columns.typed import object_of
 from sources.stripe_api.catalogue import CATALOGUE, TABLES
-from sources.stripe_api.objects.rows import comparable
+from tests.sources.comparable import comparable
 
 Key = tuple[Any, ...]
 

@@ -1,4 +1,4 @@
-"""Stripe objects -> plain rows of tables, and objects as rows give them back. The only place that knows both.
+"""Stripe objects -> plain rows of tables. The only place that knows both.
 
 Lists that fill a table of their own are moved there. Knows no HTTP, no Arrow, no database.
 
@@ -20,15 +20,12 @@ from sources.rows import ClosedSets, Row, Stamp
 from sources.stripe_api.catalogue import TABLES
 from sources.stripe_api.catalogue.fields import fields_of
 from sources.stripe_api.objects.embedded import id_in, key_columns_of, key_problem, take, take_expanded
-from sources.stripe_api.objects.typed import comparable
 
 if TYPE_CHECKING:
     from sources.catalogue import Table
     from sources.columns.columns import Columns
     from sources.columns.conversion_counts import ConversionCounts
     from sources.fetch.pager import Convert
-
-__all__ = ["Row", "Stamp", "comparable", "converter", "explode", "set_marker", "tombstone"]
 
 _STUB_FIELDS = 5
 """Stripe's deletion stubs have `id`, `object`, `deleted` and at most two more (`currency`; `device_type` and
@@ -70,11 +67,6 @@ def converter(account_id: str, columns: Columns, counts: ConversionCounts) -> Co
 def set_marker(table: str, parent_id: str, stamp: Stamp) -> Row:
     """The row that closes the set of a parent's children; its key columns hold the parent's id."""
     return {**key_columns_of(table, parent_id, parent_id), **_own(TABLES[table], stamp, parent_id), "_source": "set"}
-
-
-def tombstone(table: str, id: str, stamp: Stamp, parent_id: str | None = None) -> Row:
-    """The row of a deletion of which only the id is known."""
-    return {**key_columns_of(table, id, parent_id), **_own(TABLES[table], stamp, parent_id), "_deleted_at": stamp.as_of}
 
 
 def _explode(

@@ -19,7 +19,9 @@ from sources.errors import BrokenPage
 from sources.rows import Stamp
 from sources.stripe_api.catalogue import CATALOGUE, TABLES
 from sources.stripe_api.catalogue.fields import fields_of
-from sources.stripe_api.objects.rows import comparable, explode, set_marker, tombstone
+from sources.stripe_api.objects.changes import gone
+from sources.stripe_api.objects.rows import explode, set_marker
+from tests.sources.comparable import comparable
 from tests.sources.json_values import escaped, identical, in_digits, strings, values
 
 STAMP = Stamp("acct_1", 1_760_000_000, "list")
@@ -174,8 +176,10 @@ def test_deleted_false_is_a_living_object() -> None:
 
 
 def test_tombstone_has_the_key_and_no_object() -> None:
-    assert tombstone("customers", "cus_1", STAMP) == {"id": "cus_1", **OWN, "_deleted_at": 1_760_000_000}
-    assert tombstone("capabilities", "transfers", STAMP, "acct_2") == {
+    (row,) = gone("customers", {"id": "cus_1"}, STAMP, None)["customers"]
+    assert row == {"id": "cus_1", **OWN, "_deleted_at": 1_760_000_000}
+    (row,) = gone("capabilities", {"id": "transfers", "account": "acct_2"}, STAMP, "acct_2")["capabilities"]
+    assert row == {
         "id": "transfers",
         "account": "acct_2",
         **OWN,

@@ -1,4 +1,4 @@
-"""Stripe's objects as `sources.columns.typed.object_of` gives them back, for comparing. Knows no Arrow, no database."""
+"""Stripe's objects as `sources.columns.typed.object_of` gives them back, so that tests can compare both."""
 
 from __future__ import annotations
 
