@@ -67,7 +67,7 @@ def _orb(arguments: Sequence[str]) -> OrbSimulator:
     parser.add_argument("--port", type=whole(65_535), default=0, help="0 takes a free one (default)")
     parser.add_argument("--seed", type=whole(), default=1, help="the same seed makes the same account")
     parser.add_argument("--customers", type=whole(), default=300, help="size of the business")
-    parser.add_argument("--bulk", type=whole(), default=0, metavar="N", help="that many more customers, for benchmarks")
+    parser.add_argument("--bulk", type=whole(), default=0, metavar="N", help="that many more objects, for benchmarks")
     parser.add_argument("--latency-ms", type=number, default=0.0, help="before each answer")
     parser.add_argument("--rate-limits", choices=sorted(READS), default="none")
     parser.add_argument(

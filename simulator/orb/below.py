@@ -9,7 +9,6 @@ from itertools import count
 from typing import Any
 
 from simulator.orb.account import PRICES_OF_GROUPS, Account, Object, moment
-from simulator.orb.content import HISTORY
 
 HOUR, DAY = 3_600, 86_400
 UNITS = ("credits", "USD", "tokens")
@@ -26,14 +25,6 @@ def fill_below(account: Account) -> None:
         below.add_to_subscription(number, subscription)
     if subscriptions:
         below.add_to_offer(account.objects("plans")[0])
-
-
-def add_customers(account: Account, count: int) -> None:
-    """Adds customers that differ in their id and the moment of their creation only, spread over the account's past."""
-    now, like = account.clock.seconds(), next(iter(account.objects("customers")), {})
-    for number in range(count):
-        at = moment(now - DAY - number * HISTORY // count)
-        account.create("customers", like | {"id": f"bulk{number:012d}", "created_at": at})
 
 
 class _Below:

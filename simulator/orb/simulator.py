@@ -18,7 +18,8 @@ from simulator.http.server_thread import ServerThread
 from simulator.http.service import spoil_bytes
 from simulator.orb.account import Account
 from simulator.orb.api import Api
-from simulator.orb.below import add_customers, fill_below
+from simulator.orb.below import fill_below
+from simulator.orb.bulk import add_bulk
 from simulator.orb.content import Business
 from simulator.orb.deliveries import OrbDeliveries
 from simulator.orb.refusal import Refusal
@@ -40,7 +41,7 @@ REFUSALS = {
 class OrbSimulator:
     """An Orb account over HTTP on 127.0.0.1; a context manager that serves while it is entered.
 
-    `customers` sizes the business, `bulk` adds that many plain customers for benchmarks, and `lacks` names tables whose
+    `customers` sizes the business, `bulk` adds that many plain objects for benchmarks, and `lacks` names tables whose
     feature the account does not have. `now` is where Orb's clock starts and history ends (default: real time); with
     `running` False it stands there. `latency` is in seconds; `monotonic` is the time that `rate_limits` count by.
     `requests` counts the answers by path, `log` has the last requests with their queries, `faults` makes some go wrong.
@@ -64,7 +65,7 @@ class OrbSimulator:
         self.account = Account(self.clock, seed)
         Business(self.account, seed).fill(customers)
         fill_below(self.account)
-        add_customers(self.account, bulk)
+        add_bulk(self.account, bulk)
         self.requests: Counter[str] = Counter()
         self.log: deque[str] = deque(maxlen=10_000)
         self.faults = Faults(seed)

@@ -15,6 +15,7 @@ import urllib3
 from simulator.orb import OrbSimulator
 from simulator.orb.account import LISTED, moment
 from simulator.orb.activity import Activity
+from simulator.orb.bulk import MIX
 from sources.catalogue import Params
 from sources.orb_api.catalogue import CATALOGUE
 from sources.orb_api.events.webhook import verify
@@ -256,3 +257,13 @@ def test_activity_is_the_same_for_a_seed_and_changes_what_it_says() -> None:
     assert one != lived(2)
     types = {event["type"] for event in one["webhook_events"]}
     assert types >= {"customer.edited", "customer.balance_transaction_created", "plan.edited", "subscription.edited"}
+
+
+def test_bulk_objects_are_valid_and_listed_with_the_others() -> None:
+    with OrbSimulator(seed=7, customers=5, bulk=200, now=NOON, running=False) as sim:
+        for table, share in MIX.items():
+            bulk = [one for one in sim.account.objects(table) if one["id"].startswith(table.replace("_", "") + "0")]
+            assert len(bulk) == 2 * share
+            models = members(model_of(table))
+            assert all(any(is_valid(model, one) for model in models) for one in bulk)
+        assert len(read(sim, "/v1/customers", ("limit", "100"))) == 85
