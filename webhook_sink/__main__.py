@@ -166,9 +166,8 @@ def _create_endpoint(settings: Any, sink_settings: SinkSettings, options: argpar
         return Report(code, {**_described(endpoint), "secret": endpoint.secret})
     with Secrets(settings, options.provider) as secrets:
         endpoint = keep_endpoint(endpoints, secrets, options.url, is_live=settings.is_live, connect=options.connect)
-    _tell(endpoint, known.secret)
-    if endpoint.secret is not None:
-        print("Its secret is in the database, where the sink finds it.")
+        is_kept = endpoint.id in secrets.known()
+    _tell(endpoint, known.secret, is_kept=is_kept)
     return Report(ALL_WELL, _described(endpoint))
 
 
@@ -192,10 +191,14 @@ def _create_or_update(endpoints: Manager, options: argparse.Namespace) -> Endpoi
     return endpoint
 
 
-def _tell(endpoint: Endpoint, variable: str) -> None:
+def _tell(endpoint: Endpoint, variable: str, *, is_kept: bool = False) -> None:
     print(f"{endpoint.id}  {endpoint.url}  {endpoint.described}")
     if endpoint.secret is None:
-        print(f"It existed already and is up to date. Its secret is shown only once; see {variable}.")
+        print("It existed already and is up to date.")
+    if is_kept:
+        print("Its secret is in the database, where the sink finds it.")
+    elif endpoint.secret is None:
+        print(f"Its secret was shown when it was made, and is not in the database. Set {variable} to it.")
 
 
 def _described(endpoint: Endpoint) -> dict[str, Any]:

@@ -210,6 +210,7 @@ def test_endpoint_is_made_found_again_listed_and_deleted(
     assert secret not in made.stdout
     again = run("endpoint", "create", url)
     assert "existed already" in again.stdout
+    assert "Its secret is in the database" in again.stdout
     assert next(one for one in sim.account.objects("webhook_endpoints") if one["url"] == url)["id"] == endpoint["id"]
     assert endpoint["id"] in run("endpoint", "list").stdout
     with serving(root) as (_, address):
@@ -227,6 +228,8 @@ def test_endpoint_secret_is_printed_on_request_and_not_kept(
 ) -> None:
     made = run("endpoint", "create", "https://other.example.com/webhooks", "--print")
     assert re.search(r"STRIPE_WEBHOOK_SECRET=whsec_\w+", made.stdout), made.stderr
+    again = run("endpoint", "create", "https://other.example.com/webhooks")
+    assert "is not in the database. Set STRIPE_WEBHOOK_SECRET to it." in again.stdout
     run("endpoint", "delete", "https://other.example.com/webhooks")
 
 

@@ -63,7 +63,11 @@ def test_an_endpoint_is_made_and_the_sink_finds_its_secret(
     assert secret == sim.deliveries.secrets[endpoint["id"]][0]
     assert secret not in made.stdout
     sim.account.update("webhook_endpoints", endpoint["id"], {"payload_style": "standard", "enabled": False})
-    assert "existed already" in run("endpoint", "create", url).stdout
+    again = run("endpoint", "create", url).stdout.splitlines()
+    assert again[1:] == [
+        "It existed already and is up to date.",
+        "Its secret is in the database, where the sink finds it.",
+    ]
     mended = sim.account.get("webhook_endpoints", endpoint["id"])
     assert (mended["payload_style"], mended["enabled"]) == ("expanded", True)
     assert re.search(rf"{endpoint['id']}  {url}  enabled  all event types  secret kept", run("endpoint", "list").stdout)
