@@ -13,6 +13,7 @@ from typing import Any
 
 from pipelines.configuration.fields import read_fields, refuse_wrong, setting
 from sources.catalogue import Catalogue
+from sources.errors import BadConfiguration
 from sources.stripe_api.catalogue import CATALOGUE
 
 SECTION = "webhook_sink"
@@ -144,9 +145,7 @@ def _check(settings: SinkSettings) -> None:
         "path": bool(settings.paths)
         and all(map(_is_free_path, settings.paths))
         and not ("/" in settings.paths and settings.page_passwords),
-        "orb_path": bool(settings.orb_paths)
-        and all(map(_is_free_path, settings.orb_paths))
-        and not settings.orb_paths & settings.paths,
+        "orb_path": bool(settings.orb_paths) and all(map(_is_free_path, settings.orb_paths)),
         "tolerance": settings.tolerance > 0,
         "body_limit": settings.body_limit >= 1_024,
         "bodies_megabytes": settings.bodies_megabytes * 1_048_576 >= settings.body_limit,
@@ -169,6 +168,11 @@ def _check(settings: SinkSettings) -> None:
         "page_password": settings.page_password is None or len(settings.page_password) >= SHORTEST_PASSWORD,
     }
     refuse_wrong(SinkSettings, SECTION, limits)
+    for path in sorted(settings.orb_paths & settings.paths):
+        raise BadConfiguration(
+            f"The settings path and orb_path both have {path}, where the sink could not tell whose webhooks arrive. Set"
+            " WEBHOOK_SINK__ORB_PATH to another path, and use it in Orb's endpoint."
+        )
 
 
 def _is_table(name: str) -> bool:
