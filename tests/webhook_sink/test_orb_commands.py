@@ -6,6 +6,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,15 @@ def test_the_management_api_loads_lists_objects_and_syncs(
     assert post(f"/sync/orb/single/{invoice}?type=invoice").status == 200
     assert post(f"/sync/orb/customers/{invoice}").status == 404
     assert post("/sync/orb/invoises").status == 404
-    assert post("/sync/orb/invoises/x").status == 404
+    unknown = post("/sync/orb/invoises/x")
+    assert (unknown.status, orjson.loads(unknown.data)["error"]) == (
+        404,
+        "The type 'invoises' is neither a table nor an object of Orb's; did you mean 'invoices'?",
+    )
+    assert post("/sync/orb/invoices", {"created": {"gte": 99_999_999_999_999}}).status == 400
+    with ThreadPoolExecutor(8) as threads:
+        asked = [f"/sync/orb/customers/{one['id']}" for one in sim.account.objects("customers")[:4]] * 2
+        assert [one.status for one in threads.map(post, asked)] == [200] * 8
     assert post("/sync/orb/plans", {"object": "plans"}).status == 400
     assert post("/sync/orb/changes", {"object": "plans"}).status == 400
     done("/sync/orb")

@@ -33,7 +33,7 @@ from pipelines.privacy.forget import forget
 from pipelines.state import overview, runs_of
 from pipelines.sync.objects import UnknownObject
 from pipelines.warehouse.problems import AlreadyRunning
-from sources.catalogue import Catalogue
+from sources.catalogue import LAST_SECOND, Catalogue
 from sources.errors import BadConfiguration, ConnectorError
 from sources.stripe_api.catalogue import CATALOGUE
 from webhook_sink.commit.connection import transaction
@@ -78,6 +78,7 @@ class Management:
 
     def __init__(self, sink: Sink, jobs: Jobs, api_key: str) -> None:
         self._sink, self._jobs, self._settings, self._api_key = sink, jobs, jobs.settings, api_key.encode()
+        self._loading_object = asyncio.Lock()
 
     def guarded(self, handler: Handler) -> Handler:
         """The handler, for requests with the right key only, and with its errors turned into answers."""
@@ -129,7 +130,12 @@ class Management:
         if not (id + (kind or "") + (account or "")).isprintable():
             raise BadRequest("the id, the type or the account has characters that cannot be printed")
         settings = one_account(self._settings.acting_for(account) if account else self._settings)
-        answer = await asyncio.to_thread(load_object, settings, id, kind)
+        return await self._loaded(load_object, settings, id, kind)
+
+    async def _loaded(self, load: Callable[..., dict[str, Any]], *arguments: Any) -> Response:
+        """Loads an object, after those that were asked for before: only one session may load objects at a time."""
+        async with self._loading_object:
+            answer = await asyncio.to_thread(load, *arguments)
         return JSONResponse(answer, 422 if "error" in answer else 200)
 
     async def forget(self, request: Request) -> Response:
@@ -217,8 +223,8 @@ def _bounds(created: Any) -> tuple[int | None, int | None]:
     """[since, until) in unix seconds."""
     if not isinstance(created, dict) or set(created) - {"gt", "gte", "lt", "lte"}:
         raise BadRequest("created has to be an object with gt, gte, lt or lte, in unix seconds")
-    if not all(type(value) is int and value >= 0 for value in created.values()):
-        raise BadRequest("the bounds of created have to be unix seconds")
+    if not all(type(value) is int and 0 <= value <= LAST_SECOND for value in created.values()):
+        raise BadRequest("the bounds of created have to be unix seconds, not milliseconds")
     since = [value + (name == "gt") for name, value in created.items() if name.startswith("g")]
     until = [value + (name == "lte") for name, value in created.items() if name.startswith("l")]
     return max(since, default=None), min(until, default=None)

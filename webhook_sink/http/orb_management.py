@@ -10,11 +10,10 @@ GET  /sync/orb/runs/{id}                     GET /sync/orb/status
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, get_args
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from pipelines.commands.orb_report import orb_session
@@ -86,8 +85,7 @@ class OrbManagement(Management):
         kind = request.path_params.get("table") or request.query_params.get("type")
         if not (id + (kind or "")).isprintable():
             raise BadRequest("the id or the type has characters that cannot be printed")
-        answer = await asyncio.to_thread(load_object, self._settings, id, kind)
-        return JSONResponse(answer, 422 if "error" in answer else 200)
+        return await self._loaded(load_object, self._settings, id, kind)
 
     @property
     def _catalogue(self) -> Catalogue:

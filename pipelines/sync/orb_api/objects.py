@@ -53,7 +53,7 @@ def _tables(catalogue: Catalogue, kind: str | None) -> list[str]:
     known = [*readable, *(each for table in readable for each in catalogue.tables[table].objects)]
     near = difflib.get_close_matches(kind, known, 1)
     meant = f"; did you mean {near[0]!r}?" if near else ". docs/reference/orb.md has the tables."
-    raise UnknownObject(f"--type {shown(kind, known)} is neither a table nor an object of Orb's{meant}")
+    raise UnknownObject(f"The type {shown(kind, known)} is neither a table nor an object of Orb's{meant}")
 
 
 def _find(session: Session, id: str, tables: Sequence[str]) -> Retrieved:

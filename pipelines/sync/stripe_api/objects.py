@@ -76,7 +76,7 @@ def _tables(catalogue: Catalogue, id: str, kind: str | None) -> Sequence[str]:
         if not named:
             known = [*catalogue.tables, *(o for t in catalogue.tables.values() for o in t.objects)]
             near = difflib.get_close_matches(kind, known, 1)
-            raise UnknownObject(f"--type {shown(kind, known)} is neither a table nor a Stripe object" + _mean(near))
+            raise UnknownObject(f"The type {shown(kind, known)} is neither a table nor a Stripe object" + _mean(near))
         return named
     own = id.rpartition("/")[2]
     if own != id and any(catalogue.tables[name].parent for name in tables_of_id(own) or ()):
