@@ -44,6 +44,11 @@ _BEGINNINGS: Mapping[bytes, str] = {
 }
 
 
+LARGE = 262_144
+"""The signatures of a body with more bytes are checked in a thread. Each takes milliseconds, in which the other
+webhooks would have to wait."""
+
+
 class Answer(NamedTuple):
     """What a webhook is answered: the HTTP status, the text of the body, and in one word what became of it.
 
@@ -105,7 +110,10 @@ class Receiver:
         if len(body) > self.body_limit:
             raise Refused(413, "size", "the body is too long")
         try:
-            sink.provider.verify(body, signed, sink.secrets, tolerance=self._tolerance, now=sink.clock())
+            if len(body) > LARGE:
+                await asyncio.to_thread(self._verify, body, signed)
+            else:
+                self._verify(body, signed)
             event = sink.provider.read_event(body)
         except BadSignature as error:
             raise Refused(400, "signature", _reason(str(error), body, coding)) from None
@@ -121,6 +129,11 @@ class Receiver:
             waited = time.perf_counter() - began if began is not None else 0.0
             outcome = await _in_time(committing, self._answer_seconds - waited)
         return Answer(*ANSWERS[outcome], outcome, event)
+
+    def _verify(self, body: bytes, signed: Sequence[str]) -> None:
+        """Raises BadSignature."""
+        sink = self.sink
+        sink.provider.verify(body, signed, sink.secrets, tolerance=self._tolerance, now=sink.clock())
 
     async def process(self, body: bytes, signed: Sequence[str]) -> Answer:
         """The answer to a webhook, whatever happens to it."""

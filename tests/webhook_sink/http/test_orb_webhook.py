@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -33,6 +35,7 @@ from webhook_sink.endpoints.providers import Served as Serving
 from webhook_sink.endpoints.providers import served_by
 from webhook_sink.http.embedded import process_webhook
 from webhook_sink.http.server import server_of
+from webhook_sink.receiver import LARGE
 from webhook_sink.settings import read_sink_settings
 from webhook_sink.sink import Sink
 
@@ -163,6 +166,22 @@ def test_a_right_signature_is_taken_also_among_others_and_blanks(
 ) -> None:
     served, _ = shared
     assert served.post(BODY, "", **headers).status == 200
+
+
+def test_the_signatures_of_a_large_body_are_checked_beside_the_other_webhooks(serve_orb: Serve, stored: Stored) -> None:
+    checked: list[str] = []
+
+    def verify(body: bytes, *arguments: Any, **options: Any) -> None:
+        checked.append(threading.current_thread().name)
+        ORB.verify(body, *arguments, **options)
+
+    served = serve_orb(provider=replace(ORB, verify=verify))
+    large = orjson.dumps(orb_event("customer.edited", customer={"id": "a", "metadata": {"note": "x" * LARGE}}))
+    assert served.post(BODY).status == 200
+    assert served.post(large).status == 200
+    assert served.post(large, "", **signed_headers(large, ["another"], NOW)).status == 400
+    assert checked[1] != checked[0] != checked[2]
+    assert stored.value("select length(metadata->>'note') from orb.customers where id = 'a'") == LARGE
 
 
 @pytest.mark.parametrize(
