@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +23,7 @@ from pipelines.warehouse.postgres.connecting import not_connected, refuses_login
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from pipelines.warehouse.problems import DatabaseProblem, database_error_of, explained, state_of
 from pipelines.warehouse.verdict import DENIED
-from sources.errors import BadConfiguration, BrokenPage, ConnectorError, RetryLater
+from sources.errors import AuthenticationFailed, BadConfiguration, BrokenPage, ConnectorError, RetryLater
 from sources.events import Event
 from sources.provider import Provider
 from webhook_sink.commit.batch import BatchTransactions, Outcome, PendingWrite
@@ -236,6 +237,8 @@ class Sink:
             self._tasks.append(asyncio.create_task(work, name=name))
         if self.can_read:
             self._tasks.append(asyncio.create_task(self.rereader.run(), name="rereads"))
+            if self._settings.told_account:  # otherwise the key has just told it
+                threading.Thread(target=self._check_key, name="key", daemon=True).start()
         version = self._settings.asked_version or self.provider.api_version()
         self._policy = Policy(
             owner.account_id,
@@ -279,6 +282,15 @@ class Sink:
                 raise not_connected(found, self._conninfo) from error
             log.warning("waiting for the database: %s", describe_error(error))
         return None
+
+    def _check_key(self) -> None:
+        """Says in the log if the provider refuses the key. The sink goes on, because webhooks need no key. Blocking."""
+        try:
+            self.provider.read_account(self.client_of(None), self._settings.told_account)
+        except AuthenticationFailed as error:
+            log.warning("webhooks are accepted, but objects cannot be read again: %s", error)
+        except Exception as error:  # it may be another time: each object that is read again will tell
+            log.info("%s could not be checked: %s", self.key_variable, describe_error(error))
 
     def _has_secret(self) -> bool:
         """Whether the settings or the database have a webhook secret. Says so once if not. Blocking."""

@@ -265,6 +265,18 @@ def test_with_a_key_cut_payloads_and_balances_are_read_again(style: str, serve_o
         assert statuses == [("processed",)]
 
 
+def test_a_key_that_orb_refuses_is_told_and_webhooks_are_taken(
+    serve_orb: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    with OrbSimulator(seed=6, customers=1, now=NOW - 100, running=False) as sim:
+        sim.api.key = "test_another"
+        served = serve_orb(sim)
+        assert served.post(BODY).status == 200
+        while not (told := [one for one in caplog.messages if "objects cannot be read again" in one]):
+            pass
+        assert "ORB_API_KEY" in told[0]
+
+
 def test_an_object_whose_id_no_request_can_ask_for_is_stored_as_it_came(serve_orb: Serve, stored: Stored) -> None:
     served = serve_orb(SIM)
     for number, id in enumerate((rb"\u0000x", rb"\ud800x")):
