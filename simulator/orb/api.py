@@ -102,7 +102,7 @@ class Api:
         places = range(start, end) if forwards else range(end - 1, start - 1, -1)
         found = list(islice((row for row in map(rows.__getitem__, places) if asked.shows(row)), limit + 1))
         page, has_more = found[:limit], len(found) > limit
-        data = [shown(template, row.object) for row in page]
+        data = [shown(template, row.object, question) for row in page]
         if template in WITHOUT_PAGES:
             return {"data": data}
         cursor = self._cursor(about, question, page[-1]) if has_more else None

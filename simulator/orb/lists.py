@@ -15,6 +15,10 @@ from typing import Any
 from simulator.orb.account import Account, Object, Place, Row
 from sources.orb_api.catalogue import CATALOGUE
 
+_OF_INVOICES = (
+    "amount customer_id date_type due_date due_date_window external_customer_id invoice_date is_recurring status"
+    " subscription_id"
+)
 TAKES: Mapping[str, str] = {
     "/v1/alerts": "created_at customer_id external_customer_id subscription_id",
     "/v1/coupons": "redemption_code show_archived",
@@ -29,8 +33,8 @@ TAKES: Mapping[str, str] = {
     "/v1/dimensional_price_groups/{dimensional_price_group_id}/prices": "status",
     "/v1/events/backfills": "customer_id status",
     "/v1/events/volume": "timeframe_start timeframe_end",
-    "/v1/invoices": "amount customer_id due_date external_customer_id invoice_date status subscription_id",
-    "/v1/invoices/summary": "amount customer_id due_date external_customer_id invoice_date status subscription_id",
+    "/v1/invoices": f"{_OF_INVOICES} include_zero_quantity_line_items",
+    "/v1/invoices/summary": _OF_INVOICES,
     "/v1/items": "",
     "/v1/license_types": "",
     "/v1/licenses": "subscription_id external_license_id license_type_id status",
@@ -43,7 +47,7 @@ TAKES: Mapping[str, str] = {
     "/v1/subscriptions/summary": "created_at customer_id external_customer_id external_plan_id plan_id status",
     "/v1/subscriptions/{subscription_id}/schedule": "start_date",
     "/v1/webhook_endpoints": "",
-    "/v1/webhook_events": "created_at event_type",
+    "/v1/webhook_events": "created_at delivery_success event_type include_payload",
 }
 """Paths -> the parameters beside `cursor` and `limit`. A field of time takes `[gt]`, `[gte]`, `[lt]` and `[lte]`."""
 
@@ -71,6 +75,21 @@ STATUSES: Mapping[str, tuple[str, ...]] = {
     "subscriptions": ("active", "ended", "upcoming"),
     "subscription_changes": ("pending", "applied", "cancelled"),
 }
+
+_EITHER = ("true", "false")
+VALUES: Mapping[str, tuple[str, ...]] = {
+    "date_type": ("due_date", "invoice_date"),
+    "delivery_success": _EITHER,
+    "include_all_blocks": _EITHER,
+    "include_payload": _EITHER,
+    "include_zero_quantity_line_items": _EITHER,
+    "is_recurring": _EITHER,
+    "show_archived": _EITHER,
+}
+"""Parameters that take one of these values. What `date_type` changes is not documented, so it changes nothing here."""
+ELSEWHERE = ("currency", "date_type", "include_all_blocks", "include_payload", "include_zero_quantity_line_items",
+             "show_archived")  # fmt: skip
+"""Parameters that are no filters by themselves: `_hides` and `shown` look at them."""
 
 BY_DEFAULT: Mapping[str, Callable[[Object], bool]] = {
     "invoices": lambda one: one["status"] in ("issued", "paid", "synced"),
@@ -149,6 +168,8 @@ def asked_of(account: Account, template: str, ids: Mapping[str, str], question: 
         plain = name.removesuffix("[]")
         if field not in takes and plain not in takes:
             raise Unusable(f"{name} is unknown.")
+        if value not in VALUES.get(plain, (value,)):
+            raise Unusable(f"The value of {plain} is not allowed.")
         if plain == "status":
             if value not in STATUSES[table]:
                 raise Unusable("The value of status is not allowed.")
@@ -167,14 +188,19 @@ def asked_of(account: Account, template: str, ids: Mapping[str, str], question: 
                 end = min(end, (_instant(value), behind))
         elif bound:
             tests.append(_within(field, bound, value))
-        elif plain not in ("show_archived", "include_all_blocks", "currency"):
+        elif plain not in ELSEWHERE:
             tests.append(_filter(account, table, plain, value))
     tests.append(_hides(account, table, dict(question), statuses))
     return Asked(start, end, lambda row: all(test(row) for test in tests))
 
 
-def shown(template: str, obj: Object) -> Object:
-    """An object as a list shows it."""
+def shown(template: str, obj: Object, question: Sequence[tuple[str, str]]) -> Object:
+    """An object as a list shows it that is asked this question."""
+    given = dict(question)
+    if given.get("include_payload") == "false":
+        return {name: value for name, value in obj.items() if name != "payload"}
+    if given.get("include_zero_quantity_line_items") == "false":
+        return obj | {"line_items": [one for one in obj["line_items"] if one["quantity"]]}
     fields = SUMMARIES.get(template)
     return obj if fields is None else {name: value for name, value in obj.items() if name in fields}
 
@@ -240,6 +266,12 @@ def _filter(account: Account, table: str, name: str, value: str) -> Callable[[Ro
         return lambda row: abs(row.object["amount"]) >= float(value)
     if name == "amount":
         return lambda row: float(row.object["total"]) == float(value)
+    if name == "is_recurring":
+        return lambda row: (row.object["invoice_source"] == "subscription") is (value == "true")
+    if name == "delivery_success":
+        return lambda row: row.object["is_delivered"] is (value == "true")
+    if name == "due_date_window":
+        return _due_within(account, value)
     if name == "event_type":
         name = "type"
 
@@ -253,6 +285,21 @@ def _filter(account: Account, table: str, name: str, value: str) -> Callable[[Ro
         return _id(obj, name.removeprefix("external_").removesuffix("_id"), name if external else "id") == value
 
     return is_it
+
+
+def _due_within(account: Account, window: str) -> Callable[[Row], bool]:
+    """The invoices that were due in the last days or months: `7d`, `2m`. Raises Unusable."""
+    found = re.fullmatch(r"(\d{1,4})([dm])", window)
+    if found is None:
+        raise Unusable("due_date_window must be a number followed by d or m.")
+    now = _instant(account.now())
+    since = now - timedelta(days=int(found[1]) * (1 if found[2] == "d" else 30))
+
+    def is_within(row: Row) -> bool:
+        due = row.object["due_date"]
+        return due is not None and since <= _instant(due) <= now
+
+    return is_within
 
 
 def _within(field: str, bound: str, value: str) -> Callable[[Row], bool]:

@@ -15,7 +15,6 @@ from sources.orb_api.catalogue import CATALOGUE
 from sources.orb_api.generate.sdk import operations, shapes
 from tests.simulator.orb.test_orb import NOON, get, is_valid, read, refusal
 
-NOT_SIMULATED = {"date_type", "due_date_window", "include_zero_quantity_line_items", "is_recurring"}
 BELOW = [one for one in CATALOGUE.resources.values() if one.parents and one.not_loaded is None]
 HOUR = 3_600
 Query = tuple[tuple[str, str], ...]
@@ -39,11 +38,7 @@ def test_a_list_takes_what_the_sdk_says_and_nothing_else() -> None:
     assert known.keys() - TAKES.keys() == set()
     assert len(TAKES) == 31
     for path, parameters in known.items():
-        assert {name.partition("[")[0] for name in parameters} - NOT_SIMULATED == {
-            *TAKES[path].split(),
-            "cursor",
-            "limit",
-        }
+        assert {name.partition("[")[0] for name in parameters} == {*TAKES[path].split(), "cursor", "limit"}
 
 
 @pytest.mark.parametrize("resource", BELOW, ids=lambda one: one.name)
@@ -121,6 +116,44 @@ def test_lists_of_the_same_objects_show_them_in_their_own_way(sim: OrbSimulator)
         "{dimensional_price_group_id}", sim.account.objects("dimensional_price_groups")[0]["id"]
     )
     assert (len(read(sim, group)), len(read(sim, group, ("status", "all")))) == (1, 2)
+
+
+def test_invoices_are_filtered_by_their_due_date_and_source_and_shown_without_lines_of_zero() -> None:
+    with OrbSimulator(seed=7, customers=3, now=NOON, running=False) as sim:
+        one, other, *rest = (each["id"] for each in read(sim, "/v1/invoices"))
+        (line,) = sim.account.get("invoices", one)["line_items"]
+        lines = [line, line | {"id": "zero", "quantity": 0.0}]
+        due = moment(NOON - 3 * 24 * HOUR)
+        sim.account.update("invoices", one, {"due_date": due, "line_items": lines, "invoice_source": "one_off"})
+        sim.account.update("invoices", other, {"due_date": moment(NOON - 40 * 24 * HOUR)})
+
+        def found(*query: tuple[str, str]) -> list[str]:
+            return [each["id"] for each in read(sim, "/v1/invoices", *query)]
+
+        assert found(("due_date_window", "7d"), ("date_type", "due_date")) == [one]
+        assert found(("due_date_window", "2m")) == [one, other]
+        assert found(("is_recurring", "false")) == [one]
+        assert found(("is_recurring", "true")) == [other, *rest]
+        for given, count in ((("include_zero_quantity_line_items", "false"), 1), (("limit", "100"), 2)):
+            assert len(read(sim, "/v1/invoices", given)[0]["line_items"]) == count
+        for wrong in (("due_date_window", "7w"), ("is_recurring", "yes"), ("date_type", "created_at")):
+            assert refusal(get(sim, "/v1/invoices", wrong)) == "400-request-validation-errors"
+        unknown = ("include_zero_quantity_line_items", "true")
+        assert refusal(get(sim, "/v1/invoices/summary", unknown)) == "400-request-validation-errors"
+
+
+def test_the_log_of_events_is_filtered_by_delivery_and_shown_without_payloads() -> None:
+    with OrbSimulator(seed=7, customers=1, now=NOON, running=False) as sim:
+        (customer,) = sim.account.objects("customers")
+        for _ in range(2):
+            sim.account.update("customers", customer["id"], {}, "customer.edited")
+        first, second = read(sim, "/v1/webhook_events")
+        sim.account.update("webhook_events", first["id"], {"is_delivered": True})
+        assert [one["id"] for one in read(sim, "/v1/webhook_events", ("delivery_success", "true"))] == [first["id"]]
+        assert [one["id"] for one in read(sim, "/v1/webhook_events", ("delivery_success", "false"))] == [second["id"]]
+        assert [one.get("payload") for one in read(sim, "/v1/webhook_events", ("include_payload", "false"))] == [
+            None
+        ] * 2
 
 
 def test_sums_of_events_come_hour_by_hour_without_a_next_page(sim: OrbSimulator) -> None:
