@@ -19,22 +19,41 @@ import urllib3
 from pipelines.loading.run import Order, run
 from simulator import Simulator
 from simulator.account.deliveries import signature
+from simulator.orb import OrbSimulator
+from simulator.orb.deliveries import signed_headers
 from sources.stripe_api.catalogue import select
 from sources.stripe_api.provider import STRIPE
 from tests.pipelines.warehouse.test_session_properties import set_for_the_server
 from tests.webhook_sink.account_equality import assert_equal
 from tests.webhook_sink.conftest import ACCOUNT, NOW, SECRET, Served, Stored, event, settings_for
+from tests.webhook_sink.orb_served import orb_event
 from tests.webhook_sink.test_commands import serving
 from webhook_sink.commit.ledger import create_tables
 
 pytestmark = pytest.mark.timeout(300)
 
 
+Request = tuple[str, bytes, dict[str, str]]
+CUSTOMER = OrbSimulator(seed=2, customers=1, now=NOW - 100, running=False).account.objects("customers")[0]
+
+
+def stripes(number: int) -> Request:
+    """A webhook of Stripe's: where it goes, its body and its headers."""
+    body = orjson.dumps(event("customer.updated", {"id": f"cus_{number}", "object": "customer"}, id=f"evt_{number}"))
+    return "/webhooks", body, {"Stripe-Signature": signature(body, [SECRET], NOW)}
+
+
+def orbs(number: int) -> Request:
+    """A webhook of Orb's."""
+    body = orjson.dumps(orb_event("customer.edited", id=f"evt_{number}", customer=CUSTOMER | {"id": f"cus_{number}"}))
+    return "/webhooks/orb", body, signed_headers(body, [SECRET], NOW)
+
+
 class Storm:
     """Threads that post events without end and remember which ones were answered 200. `url` can change."""
 
-    def __init__(self, url: str, second: Callable[[], int]) -> None:
-        self.url, self._second = url, second
+    def __init__(self, url: str, request: Callable[[int], Request] = stripes) -> None:
+        self.url, self._request = url, request
         self.acknowledged: set[str] = set()
         self._numbers, self._stop = itertools.count(), threading.Event()
         self._progress = threading.Condition()
@@ -59,11 +78,9 @@ class Storm:
     def _post(self) -> None:
         while not self._stop.is_set():
             number = next(self._numbers)
-            one = event("customer.updated", {"id": f"cus_{number}", "object": "customer"}, id=f"evt_{number}")
-            body = orjson.dumps(one | {"created": NOW})
-            headers = {"Stripe-Signature": signature(body, [SECRET], self._second())}
+            path, body, headers = self._request(number)
             try:
-                answer = self._http.request("POST", f"{self.url}/webhooks", body=body, headers=headers)
+                answer = self._http.request("POST", self.url + path, body=body, headers=headers)
             except urllib3.exceptions.HTTPError:
                 self._stop.wait(0.02)
                 continue
@@ -73,21 +90,28 @@ class Storm:
                     self._progress.notify_all()
 
 
-def assert_all_there(stored: Stored, acknowledged: set[str]) -> None:
-    rows = stored.query("select id from stripe.stripe_webhook_events where status = 'processed'")
+def assert_all_there(stored: Stored, acknowledged: set[str], name: str = "stripe") -> None:
+    rows = stored.query(f"select id from {name}.{name}_webhook_events where status = 'processed'")
     assert acknowledged <= {id for (id,) in rows}
-    customers = {f"evt_{id.removeprefix('cus_')}" for (id,) in stored.query("select id from stripe.customers")}
+    customers = {f"evt_{id.removeprefix('cus_')}" for (id,) in stored.query(f"select id from {name}.customers")}
     assert acknowledged <= customers
 
 
+@pytest.mark.parametrize(("name", "request_of"), [("stripe", stripes), ("orb", orbs)])
 def test_no_acknowledged_event_is_missing_after_sigkill(
-    stored: Stored, postgres_url: str, root: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    request_of: Callable[[int], Request],
+    stored: Stored,
+    postgres_url: str,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", postgres_url)
-    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", SECRET)
-    monkeypatch.setenv("SOURCES__STRIPE__ACCOUNT_ID", ACCOUNT)
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET" if name == "stripe" else "ORB_WEBHOOK_SECRET", SECRET)
+    if name == "stripe":
+        monkeypatch.setenv("SOURCES__STRIPE__ACCOUNT_ID", ACCOUNT)
     monkeypatch.setenv("WEBHOOK_SINK__TOLERANCE", "2000000000")
-    storm, chance = Storm("http://127.0.0.1:9", lambda: NOW), random.Random(4)
+    storm, chance = Storm("http://127.0.0.1:9", request_of), random.Random(4)
     with storm.blowing():
         for _ in range(3):
             with serving(root) as (process, url):
@@ -95,13 +119,13 @@ def test_no_acknowledged_event_is_missing_after_sigkill(
                 storm.wait_for(chance.randrange(20, 400))
                 process.kill()
     assert len(storm.acknowledged) > 60
-    assert_all_there(stored, storm.acknowledged)
+    assert_all_there(stored, storm.acknowledged, name)
 
 
 def test_restart_of_postgres_loses_nothing_and_is_survived(serve: Callable[..., Served], own_server: Any) -> None:
     url = own_server.get_uri()
     served = serve(url=url)
-    storm = Storm(served.url, lambda: NOW)
+    storm = Storm(served.url)
     with storm.blowing():
         storm.wait_for(100)
         own_server.stop()
@@ -151,7 +175,7 @@ def test_sink_that_starts_before_postgres_waits_for_it(serve: Callable[..., Serv
     answer = served.post(orjson.dumps(event("customer.created", {"id": "cus_1", "object": "customer"})))
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
     own_server.start()
-    storm = Storm(served.url, lambda: NOW)
+    storm = Storm(served.url)
     with storm.blowing(1):
         storm.wait_for(1)
     assert served.get("/ready").status == 200
@@ -169,7 +193,7 @@ def test_sink_before_a_standby_is_ready_once_that_is_promoted(serve: Callable[..
     with psycopg.connect(url, autocommit=True) as connection:
         assert served.get("/ready").status == 503
         assert connection.execute("select pg_promote()").fetchall() == [(True,)]
-    storm = Storm(served.url, lambda: NOW)
+    storm = Storm(served.url)
     with storm.blowing(1):
         storm.wait_for(1)
     assert served.get("/ready").status == 200
