@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from tests.webhook_sink.conftest import Served, event
+from webhook_sink.commit.metrics import MOST_TYPES, Metrics
 
 Serve = Callable[..., Served]
 HEAD = b"POST /webhooks HTTP/1.1\r\nHost: x\r\nStripe-Signature: t=1,v1=0\r\n"
@@ -113,3 +114,11 @@ def test_early_answer_leaves_time_to_read_it_and_the_connection_is_good_for_the_
     assert connection.recv(12) == b"HTTP/1.1 413"
     connection.sendall(b"x" * 900_000 + b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert b"HTTP/1.1 200 " in received(connection)
+
+
+def test_types_that_nobody_knows_share_a_series_of_the_metrics() -> None:
+    metrics = Metrics("orb")
+    for number in range(2 * MOST_TYPES):
+        metrics.count_event(f"invented.{number}", "ignored")
+    series = re.findall(r"^orb_sink_events_total{.* (\S+)$", metrics.text().decode(), re.MULTILINE)
+    assert (len(series), sum(map(float, series))) == (MOST_TYPES + 1, 2 * MOST_TYPES)
