@@ -336,7 +336,7 @@ def _merges_of_table(table: Table, rows: Sequence[WriteRow], sql: MergeSql) -> I
     if tombstones:
         yield _table_merge(sql.tombstones, rows if table.chosen_id else tombstones)
     if len(whole) + len(tombstones) < len(rows):
-        yield _table_merge(sql.absent_children, rows)
+        yield _table_merge(sql.absent_children, [(write, row._replace(json=row.key)) for write, row in rows])
 
 
 def _table_merge(sql: bytes, rows: Sequence[WriteRow]) -> TableMerge:

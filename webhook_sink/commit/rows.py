@@ -59,13 +59,15 @@ ARRIVAL = "_arrival"
 class JsonRow(NamedTuple):
     """A row as a JSON object, the names of its columns that are not null, and what the merge does with it.
 
-    `shown` are the columns that a row with a part of an object sets, including those that are null.
+    `shown` are the columns that a row with a part of an object sets, including those that are null. `key` is a child's
+    row with the columns of its key and our own alone, which is all that the deletion of absent children looks at.
     """
 
     json: bytes
     columns: Set[str]
     kind: Literal["whole", "part", "tombstone", "set"]
     shown: frozenset[str] = frozenset()
+    key: bytes = b""
 
 
 def json_rows(
@@ -143,7 +145,7 @@ def _dumped(values: Mapping[str, Any], row: Mapping[str, Any], table: Table) -> 
         json = orjson.dumps(values)
     except TypeError:  # lone surrogates, integers beyond 64 bits, nesting beyond 254
         return None
-    return None if b"\\u0000" in json else JsonRow(json, values.keys(), _kind(row, table))
+    return None if b"\\u0000" in json else JsonRow(json, values.keys(), _kind(row, table), key=_key(values, table))
 
 
 def _converted_row(
@@ -161,7 +163,13 @@ def _converted_row(
     json = orjson.dumps(values, default=str)
     if is_part:
         return JsonRow(json, values.keys(), "part", frozenset(typed) - {SYNCED_AT})
-    return JsonRow(json, values.keys(), _kind(row, table))
+    return JsonRow(json, values.keys(), _kind(row, table), key=_key(values, table))
+
+
+def _key(values: Mapping[str, Any], table: Table) -> bytes:
+    if table.parent is None:
+        return b""
+    return orjson.dumps({name: values[name] for name in (*table.key, *OWN_COLUMNS) if name in values}, default=str)
 
 
 def _kind(row: Mapping[str, Any], table: Table) -> Literal["whole", "tombstone", "set"]:

@@ -90,3 +90,16 @@ def test_rows_of_orb_as_json_equal_the_definition(fields: dict[str, Any]) -> Non
 def _text(value: object) -> str:
     assert isinstance(value, Decimal)
     return str(value)
+
+
+def test_a_childs_row_has_what_the_deletion_of_absent_children_looks_at() -> None:
+    """By either way: the shorter one, and that for values that do not fit."""
+    for amount in ("1.00", "many"):
+        line = {"id": "line", "name": "Seats", "amount": amount}
+        rows = orb_explode("invoices", [{"id": "a", "line_items": [line]}], Stamp("orb", 7, "event"))
+        ours = ContractedColumns(ORBS_CATALOGUE, {}, Contract())
+        own = {"id": "line", "_parent_id": "a", "_account_id": "orb", "_source": "event"}
+        child, marker = json_rows("invoice_line_items", rows["invoice_line_items"], ours)
+        assert orjson.loads(child.key) == own | {"_as_of": orjson.loads(child.json)["_as_of"]}
+        assert orjson.loads(marker.key) == orjson.loads(marker.json)
+        assert json_rows("invoices", rows["invoices"], ours)[0].key == b""
