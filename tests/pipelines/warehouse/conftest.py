@@ -14,10 +14,14 @@ from pipelines.warehouse.database import Database
 
 @pytest.fixture(params=["duckdb", "postgres"])
 def database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    settings = (
+    with closing(opened(request)) as database:
+        yield database
+
+
+def opened(request: pytest.FixtureRequest) -> Database:
+    """The empty database of the kind that is the fixture's parameter."""
+    return open_database(
         Settings(destination="duckdb", duckdb_path=str(request.getfixturevalue("duckdb_path")))
         if request.param == "duckdb"
         else Settings(destination="postgres", database_url=request.getfixturevalue("postgres_url"))
     )
-    with closing(open_database(settings)) as opened:
-        yield opened

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,13 +13,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.loading.loader import contents_of
+from pipelines.loading.loader import contents_of, json_of
 from pipelines.warehouse.database import Database
-from pipelines.warehouse.merge import Holder, Merge
+from pipelines.warehouse.merge import ARRIVAL, Holder, Merge, staged_json
+from pipelines.warehouse.postgres_database import PostgresDatabase
+from tests.pipelines.warehouse.conftest import opened
 
 SHARED = [HealthCheck.function_scoped_fixture]  # each example empties the table
 COLUMNS = ("id", "_account_id", "_parent_id", "object", "state", "_as_of", "_source", "_synced_at", "_deleted_at")
 TYPES = {name: "timestamptz" if name in ("_as_of", "_synced_at", "_deleted_at") else "text" for name in COLUMNS}
+
+HINTS: Any = {
+    name: {"name": name, "data_type": "text" if kind == "text" else "timestamp"} for name, kind in TYPES.items()
+}
 
 
 @dataclass(frozen=True)
@@ -90,14 +98,20 @@ class Model:
         return self.remade and any(one.as_of == row.as_of for one in states)
 
 
-@pytest.fixture
-def database(database: Database) -> Database:
-    """An empty database of `conftest.py`, with a table and what is staged for it."""
-    columns = ", ".join(f"{name} {TYPES[name]}" for name in COLUMNS)
-    database.execute("CREATE SCHEMA kept")
-    database.execute(f"CREATE TABLE kept.staged ({columns})")
-    database.execute(f"CREATE TABLE kept.things ({columns}, PRIMARY KEY (id, _account_id))")
-    return database
+class FewRows(PostgresDatabase):
+    """Postgres, where the rows go along with each statement, as few rows do."""
+
+
+@pytest.fixture(params=["duckdb", "postgres", "few rows"])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """An empty database, with a table and what is staged for it."""
+    few = request.param == "few rows"
+    with closing(FewRows(request.getfixturevalue("postgres_url")) if few else opened(request)) as database:
+        columns = ", ".join(f"{name} {TYPES[name]}" for name in COLUMNS)
+        database.execute("CREATE SCHEMA kept")
+        database.execute(f"CREATE TABLE kept.staged ({columns})")
+        database.execute(f"CREATE TABLE kept.things ({columns}, PRIMARY KEY (id, _account_id))")
+        yield database
 
 
 def merge_of(database: Database) -> Merge:
@@ -122,7 +136,12 @@ def merge(
     with database.transaction():
         known = replace(merge_of(database), witness=witness)
         contents = contents_of(arrow(batch), known.key, known.witness) if told else known.contents
-        for statement in replace(known, remade=remade, contents=contents).statements():
+        known = replace(known, remade=remade, contents=contents)
+        if isinstance(database, FewRows):
+            for statement in replace(known, staging="staged", arrival=ARRIVAL).statements():
+                database.execute(staged_json(TYPES, "%s") + statement, (json_of(arrow(batch), HINTS).decode(),))
+            return
+        for statement in known.statements():
             database.execute(statement)
 
 
