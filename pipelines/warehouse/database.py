@@ -32,6 +32,9 @@ class Database(Protocol):
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Runs one statement and returns its rows, if it has any."""
 
+    def execute_all(self, statements: Sequence[str]) -> None:
+        """Runs statements that have no parameters and no rows, in one round trip, within a transaction."""
+
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing."""
 

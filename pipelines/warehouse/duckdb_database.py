@@ -87,6 +87,11 @@ class DuckDbDatabase:
             text = sql.replace("%s", "?") if parameters else sql
             return self._connection.execute(text, list(parameters)).fetchall()
 
+    def execute_all(self, statements: Sequence[str]) -> None:
+        """See `Database`."""
+        with self._lock:
+            self._connection.execute(";\n".join(statements))
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """See `Database`. Other threads wait: what they had asked for would be empty after a `begin`."""

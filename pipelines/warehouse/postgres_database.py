@@ -119,6 +119,11 @@ class PostgresDatabase:
         with self.transaction():  # not in a pipeline, which loses what a server says when it ends a session
             return self._run(sql, parameters)
 
+    def execute_all(self, statements: Sequence[str]) -> None:
+        """See `Database`."""
+        with self._turn:
+            self._connection.execute(cast("Any", ";\n".join(statements)))
+
     def execute_alone(self, sql: str, patience: float) -> None:
         """Runs a statement that Postgres does not allow in a transaction, such as CREATE INDEX CONCURRENTLY.
 
