@@ -179,6 +179,7 @@ def test_sessions_give_what_is_shown(pages: list[Path], tmp_path: Path) -> None:
         assert each.is_true, f"{name(page)}: {each.asked}\nprints now (make docs writes it to the page):\n{each.got}"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("shown", "resources"),

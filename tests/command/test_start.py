@@ -193,6 +193,7 @@ def test_start_with_an_address_takes_webhooks_loads_and_leaves_nothing_behind(
     assert query(postgres_url, "select distinct status from stripe.sync_runs") == [("complete",)]
 
 
+@pytest.mark.long
 def test_start_without_a_tunnel_polls_and_a_part_that_dies_ends_it(
     start: Callable[..., Any], sim: Simulator, postgres_url: str
 ) -> None:
@@ -205,6 +206,7 @@ def test_start_without_a_tunnel_polls_and_a_part_that_dies_ends_it(
     assert ours(sim) == []
 
 
+@pytest.mark.long
 def test_a_key_that_may_not_make_endpoints_polls(
     start: Callable[..., Any], environment: dict[str, str], simulator: Callable[..., Simulator]
 ) -> None:

@@ -92,6 +92,7 @@ def test_backfill_reads_a_range_again_and_nothing_else(mirror: Mirror, run: Run)
     assert told(run("full", "--resources", "customers", "--json"))[0]["rows"] == 0, "a later run has forgotten nothing"
 
 
+@pytest.mark.long
 def test_migrate_makes_every_table_once_and_a_load_fills_them(mirror: Mirror, run: Run) -> None:
     few = ("--resources", "customer", "invoices")
     assert run("migrate", "--check", *few).returncode == 3

@@ -243,6 +243,7 @@ with connected(Database(*sys.argv[1:])) as connection:
 """
 
 
+@pytest.mark.long
 def test_a_build_that_is_killed_leaves_the_last_good_tables(destination: Database, root: Path) -> None:
     fill(destination, case("11"))
     build(destination)

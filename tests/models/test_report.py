@@ -185,6 +185,7 @@ def test_each_currency_has_its_part_of_the_page_which_fetches_nothing_and_fits_o
     assert asked == [written.as_uri()]
 
 
+@pytest.mark.long
 def test_without_subscriptions_there_is_revenue(destination: Database) -> None:
     tables = {name: rows for name, rows in case("10").items() if name in ("charges", "refunds", "disputes")}
     for row in tables["charges"]:

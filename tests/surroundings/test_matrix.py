@@ -216,6 +216,7 @@ def test_every_variable_of_libpq_is_tried() -> None:
     assert known | documented == LIBPQ.keys() | LEADS_ELSEWHERE.keys()
 
 
+@pytest.mark.long
 def test_variables_of_libpq_change_nothing(on_postgres: Surroundings) -> None:
     on_postgres.environment = LIBPQ
     on_postgres.assert_equal()
@@ -227,6 +228,7 @@ def test_a_variable_of_libpq_that_leads_elsewhere_is_named(on_postgres: Surround
     on_postgres.assert_refused(name)
 
 
+@pytest.mark.long
 def test_properties_set_by_a_database_or_a_role_change_nothing(on_postgres: Surroundings) -> None:
     """A third of them by the database, a third by the role, and a third by the role in the database."""
     url = on_postgres.mirror.destination.address

@@ -218,6 +218,7 @@ def assert_unsaid(pasted: str, secrets: tuple[str, ...]) -> None:
         assert [secret for secret in secrets if secret in told] == [], told
 
 
+@pytest.mark.long
 @settings(max_examples=120)
 @given(st.sampled_from(PLACES), TOKEN, SEPARATOR, TOKEN)
 @example(PLACES[0], "12345678", "/", "abcdefgh")

@@ -151,6 +151,7 @@ def test_every_setting_of_dlt_at_once_changes_no_row(mirror: Mirror) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -82,6 +82,7 @@ def test_lists_bring_discounts_while_their_parents_keep_the_ids(mirrored: Callab
     assert read["_as_of"] >= invoice["_as_of"]  # that of a read that showed it
 
 
+@pytest.mark.long
 def test_events_tell_ids_and_discounts_begin_and_end_with_events_of_their_own(mirrored: Callable[..., Mirror]) -> None:
     mirror = mirrored()
     mirror.load(*LISTS)

@@ -47,6 +47,7 @@ def test_relations_name_rows_by_columns_that_the_views_have() -> None:
     assert not any(one.column == "default_source" for one in found)  # of a customer: in one of several tables
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("destination", ["postgres"], indirect=True)
 @pytest.mark.filterwarnings("ignore:Cannot correctly sort tables")  # invoices and subscriptions name each other
 def test_the_pages_classes_follow_ids_to_rows_and_back(

@@ -120,6 +120,7 @@ def test_changes_that_no_sync_has_applied_yet_are_no_drift(orb_mirrored: Made) -
     assert drifts(mirror.check("customers")) == {("customers", told, "stale")}  # nobody can tell without the log
 
 
+@pytest.mark.long
 def test_each_list_of_invoices_answers_for_its_own_rows(orb_mirrored: Made) -> None:
     """Checked alone, it neither takes the rows of the other one for deleted, nor reads them. Nor do prices' plans'."""
     mirror = orb_mirrored(customers=8)

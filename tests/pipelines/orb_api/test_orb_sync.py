@@ -320,6 +320,7 @@ def test_a_budget_is_kept_and_the_next_runs_go_on_until_everything_is_read(orb_m
     assert mirror.differences(LISTS) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("destination", ["duckdb"], indirect=True)
 def test_the_command_syncs_and_says_what_it_has_found(orb_mirrored: Made, destination: Database) -> None:
     mirror = orb_mirrored(customers=4)

@@ -95,6 +95,7 @@ def test_syncs_of_random_parts_end_equal_to_the_account(mirror: Mirror, seed: in
     assert mirror.differences(LISTS) == []
 
 
+@pytest.mark.long
 def test_parts_of_a_scheduler_that_are_cut_or_never_run_lose_nothing(mirror: Mirror) -> None:
     chance = random.Random(5)
     mirror.begin(*LISTS)

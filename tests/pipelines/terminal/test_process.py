@@ -126,6 +126,7 @@ def test_a_new_duckdb_file_is_the_users_alone_and_an_old_one_keeps_its_mode(
         os.umask(before)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("script", "code"), [("full", 0), ("sync", 0), ("check", 0), ("object", 2), ("part", 2)])
 def test_a_scheduled_run_that_overlaps_ends_with_0_and_an_order_by_hand_with_2(
     on_duckdb: Mirror, duckdb_path: Path, script: str, code: int

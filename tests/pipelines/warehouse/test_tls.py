@@ -72,6 +72,7 @@ def refusal(address: str, authority: Path) -> str:
     return str(refused.value)
 
 
+@pytest.mark.long
 def test_every_command_reads_the_authority(
     served: Served,
     simulator: Callable[..., Simulator],

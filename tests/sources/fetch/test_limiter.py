@@ -78,6 +78,7 @@ def test_never_more_than_the_limit_in_any_second(account: int, endpoint: int, as
         assert most_in_a_second([at for at, of in granted if of == name]) <= endpoint
 
 
+@pytest.mark.long
 @given(limit=st.integers(1, 120), late=st.floats(0.0, CATCH_UP / 2))
 def test_limit_is_nearly_used_up_even_by_a_caller_who_wakes_late(limit: int, late: float) -> None:
     clock = Clock()

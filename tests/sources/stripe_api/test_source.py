@@ -359,6 +359,7 @@ def test_moments_without_a_zone_are_in_utc_whatever_the_environment_says(duckdb_
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=False).returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("said", "sent"), [({}, False), ({"RUNTIME__DLTHUB_TELEMETRY": "true"}, True)], ids=["not set", "asked for"]
 )

@@ -97,6 +97,7 @@ def assert_all_there(stored: Stored, acknowledged: set[str], name: str = "stripe
     assert acknowledged <= customers
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "request_of"), [("stripe", stripes), ("orb", orbs)])
 def test_no_acknowledged_event_is_missing_after_sigkill(
     name: str,

@@ -23,6 +23,7 @@ PATIENCE = 0.6
 LATE = 3.0  # on a machine that does other things too
 
 
+@pytest.mark.long
 def test_an_answer_comes_in_time_whatever_the_database_does(own_server: Any, caplog: pytest.LogCaptureFixture) -> None:
     url = own_server.get_uri()
     assert ORB.answer_seconds is not None
