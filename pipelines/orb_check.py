@@ -7,17 +7,18 @@ could not be checked, 2 it could not start, 3 drift was found (with --fail-on-dr
 
 from __future__ import annotations
 
-import argparse
+import os
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-if __name__ == "__main__":  # before the other imports, which take a second: see `start`
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+if __name__ == "__main__":  # before the other imports: until `start` has begun, Ctrl-C gives a traceback
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
     from pipelines.terminal.process import start
 
     start("pipelines.orb_check")
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from pipelines.commands.checks import add_check_options, run_checks
 from pipelines.commands.cli import (

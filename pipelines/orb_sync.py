@@ -7,16 +7,17 @@ Exit codes: 0 all went well, 1 some resources failed, 2 it could not start, 130 
 
 from __future__ import annotations
 
-import argparse
+import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-if __name__ == "__main__":  # before the other imports, which take a second: see `start`
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+if __name__ == "__main__":  # before the other imports: until `start` has begun, Ctrl-C gives a traceback
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
     from pipelines.terminal.process import start
 
     start("pipelines.orb_sync")
+
+import argparse
+from collections.abc import Sequence
 
 from pipelines.commands.cli import (
     ALL_WELL,

@@ -7,16 +7,17 @@ codes: 0 all went well, 1 some resources could not be checked, 2 it could not st
 
 from __future__ import annotations
 
-import argparse
+import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-if __name__ == "__main__":  # before the other imports, which take a second: see `start`
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+if __name__ == "__main__":  # before the other imports: until `start` has begun, Ctrl-C gives a traceback
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
     from pipelines.terminal.process import start
 
     start("pipelines.stripe_check")
+
+import argparse
+from collections.abc import Sequence
 
 from pipelines.commands.checks import add_check_options, run_checks
 from pipelines.commands.cli import add_common_options, for_each_account, resources_of, run_command, settings_of

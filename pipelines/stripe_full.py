@@ -7,17 +7,18 @@ some resources failed, 2 it could not start, 130 a signal stopped it.
 
 from __future__ import annotations
 
-import argparse
+import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-if __name__ == "__main__":  # before the other imports, which take a second: see `start`
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+if __name__ == "__main__":  # before the other imports: until `start` has begun, Ctrl-C gives a traceback
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
     from pipelines.terminal.process import start
 
     start("pipelines.stripe_full")
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from pipelines.commands.cli import add_common_options, for_each_account, run_command, settings_of
 from pipelines.commands.full import add_full_options, dry_run, order_of, report

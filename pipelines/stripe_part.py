@@ -8,18 +8,19 @@ is running elsewhere, 130 a signal stopped it.
 
 from __future__ import annotations
 
-import argparse
-import json
+import os
 import sys
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-if __name__ == "__main__":  # before the other imports, which take a second: see `start`
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+if __name__ == "__main__":  # before the other imports: until `start` has begun, Ctrl-C gives a traceback
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
     from pipelines.terminal.process import start
 
     start("pipelines.stripe_part")
+
+import argparse
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pipelines.commands.cli import (
     ALL_WELL,

@@ -7,19 +7,21 @@ it.
 
 from __future__ import annotations
 
+import os
+import sys
+
+if __name__ == "__main__":  # before the other imports: until `start` has begun, Ctrl-C gives a traceback
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+    from pipelines.terminal.process import start
+
+    start("pipelines.stripe_report")
+
 import argparse
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-if __name__ == "__main__":  # before the other imports, which take a second: see `start`
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from pipelines.terminal.process import start
-
-    start("pipelines.stripe_report")
 
 from pipelines.commands.cli import ALL_WELL, add_common_options, run_command, say, settings_of
 from pipelines.terminal.output import Report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -40,11 +41,7 @@ def test_rows_as_json_equal_the_definition(fields: dict[str, Any]) -> None:
     (made,) = json_rows("prices", [dict(row)], ours)
     (typed,) = typed_rows("prices", [dict(row)], theirs, clock=lambda: NOW)
     kinds = theirs.of("prices")
-    expected = {
-        name: value if kinds.get(name) != "json" else orjson.loads(value)
-        for name, value in typed.items()
-        if value is not None and name != "_synced_at"
-    }
+    expected = defined(typed, kinds)
     assert orjson.loads(made.json) == orjson.loads(orjson.dumps(expected, default=_text))
     assert set(made.columns) == set(expected)
     assert ours.of("prices") == kinds
@@ -75,16 +72,21 @@ def test_rows_of_orb_as_json_equal_the_definition(fields: dict[str, Any]) -> Non
         (part,) = json_rows(table, [dict(row)], ours, are_parts=True)
         (typed,) = typed_rows(table, [dict(row)], theirs, clock=lambda: NOW)
         kinds = theirs.of(table)
-        expected = {
-            name: value if kinds.get(name) != "json" else orjson.loads(value)
-            for name, value in typed.items()
-            if value is not None and name != "_synced_at"
-        }
+        expected = defined(typed, kinds)
         assert orjson.loads(made.json) == orjson.loads(orjson.dumps(expected, default=_text))
         assert set(made.columns) == set(expected)
         assert orjson.loads(part.json) == orjson.loads(made.json)
         assert part.shown == typed.keys() - {"_synced_at"}
         assert ours.of(table) == kinds
+
+
+def defined(typed: dict[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
+    """What a row of the batch path says, with its JSON parsed."""
+    return {
+        name: value if kinds.get(name) != "json" else orjson.loads(value)
+        for name, value in typed.items()
+        if value is not None and name != "_synced_at"
+    }
 
 
 def _text(value: object) -> str:
