@@ -97,7 +97,7 @@ def read(pace: Pace, name: str, environment: dict[str, str]) -> float:
     report = json.loads(measured.output)
     with psycopg.connect(environment["DATABASE_URL"]) as connection:
         objects = sum(count(connection, schema, table) for table in resources)
-    rate, reading = objects / measured.wall, objects / max(one["seconds"] for one in report["resources"])
+    rate, reading = objects / measured.wall, objects / max(resource["seconds"] for resource in report["resources"])
     share = rate / pace.possible[name]
     figures = f"{measured.wall:>9.1f}{rate:>11,.0f}{pace.possible[name]:>10,}{share:>7.0%}{reading:>10,.0f}"
     print(f"{name:28}{objects:>10,}{figures}{1e6 * measured.total_cpu / objects:>6.0f}", flush=True)

@@ -44,7 +44,7 @@ def main() -> None:
             Loader("Postgres", (*command, "postgres")),
             Loader("DuckDB", (*command, "duckdb", "--duckdb-path", file), file=file),
         )
-        found: dict[str, list[Measured]] = {one.name: [] for one in loaders}
+        found: dict[str, list[Measured]] = {loader.name: [] for loader in loaders}
         loaded: set[tuple[int, int]] = set()
         for _ in range(options.rounds):
             for loader in loaders:
@@ -58,7 +58,7 @@ def main() -> None:
         raise SystemExit(f"the loads differ in rows and tables: {loaded}")
     ((rows, tables),) = loaded
     for name, some in found.items():
-        wall, cpu = statistics.median(one.wall for one in some), statistics.median(one.total_cpu for one in some)
+        wall, cpu = statistics.median(load.wall for load in some), statistics.median(load.total_cpu for load in some)
         print(f"{rows:,} rows in {tables} tables, {name}: {cpu:.1f} s of CPU, {1e6 * cpu / rows:.0f} µs a row")
         at_most(f"an account of {rows:,} rows in {tables} tables, {name}", wall, SECONDS, "s")
 

@@ -124,10 +124,11 @@ def compare(
     print(f"\n{objects:,} objects of {len(lists)} {'list' if len(lists) == 1 else 'lists'}, medians of {rounds}")
     print(f"{'':26}{'objects/s':>10}{'wall s':>8}{'CPU s':>8}{'+ Postgres':>11}{'µs each':>9}{'peak MB':>9}")
     figures = {loader: median(measured) for loader, measured in found.items()}
-    for loader, one in figures.items():
+    for loader, figure in figures.items():
         print(
-            f"{loader.name:26}{objects / one.wall:>10,.0f}{one.wall:>8.1f}{one.cpu:>8.1f}{one.database_cpu:>11.1f}"
-            f"{1e6 * one.total_cpu / objects:>9.0f}{one.peak / 1e6:>9,.0f}",
+            f"{loader.name:26}{objects / figure.wall:>10,.0f}{figure.wall:>8.1f}"
+            f"{figure.cpu:>8.1f}{figure.database_cpu:>11.1f}"
+            f"{1e6 * figure.total_cpu / objects:>9.0f}{figure.peak / 1e6:>9,.0f}",
             flush=True,
         )
     return figures
@@ -135,10 +136,10 @@ def compare(
 
 def held(figures: Mapping[Loader, Measured], what: str, wall: float, cpu: float | None) -> None:
     """Prints the ratios to the fastest floor."""
-    floors = [one for loader, one in figures.items() if loader.is_floor]
+    floors = [figure for loader, figure in figures.items() if loader.is_floor]
     ours = figures[POSTGRES]
-    at_most(f"{what}: wall, fastest floor = 1", ours.wall / min(one.wall for one in floors), wall)
-    ratio = ours.total_cpu / min(one.total_cpu for one in floors)
+    at_most(f"{what}: wall, fastest floor = 1", ours.wall / min(floor.wall for floor in floors), wall)
+    ratio = ours.total_cpu / min(floor.total_cpu for floor in floors)
     if cpu is not None:
         at_most(f"{what}: CPU, fastest floor = 1", ratio, cpu)
 
@@ -146,10 +147,10 @@ def held(figures: Mapping[Loader, Measured], what: str, wall: float, cpu: float 
 def median(measured: Sequence[Measured]) -> Measured:
     """The median of each figure."""
     return Measured(
-        statistics.median(one.wall for one in measured),
-        statistics.median(one.cpu for one in measured),
-        statistics.median(one.database_cpu for one in measured),
-        max(one.peak for one in measured),
+        statistics.median(load.wall for load in measured),
+        statistics.median(load.cpu for load in measured),
+        statistics.median(load.database_cpu for load in measured),
+        max(load.peak for load in measured),
         0,
         "",
     )
@@ -205,10 +206,10 @@ def sums_of(url: str, key: str) -> Sums:
 
     found: dict[str, tuple[int, int]] = dict.fromkeys(all_filled_by(MIX), (0, 0))
     for name in MIX:
-        for one in chain.from_iterable(read(f"/v1/{name}", more) for more in passes(name)):
-            found[name] = (found[name][0] + 1, found[name][1] + one["created"])
+        for obj in chain.from_iterable(read(f"/v1/{name}", more) for more in passes(name)):
+            found[name] = (found[name][0] + 1, found[name][1] + obj["created"])
             for embedded in TABLES[name].embedded:
-                holder = reduce(lambda value, step: value.get(step) or {}, embedded.field.split("."), one)
+                holder = reduce(lambda value, step: value.get(step) or {}, embedded.field.split("."), obj)
                 listed = holder or {"data": [], "has_more": False}
                 path, _, query = listed.get("url", "").partition("?")
                 entries = sum(1 for _ in read(path, f"&{query}")) if listed["has_more"] else len(listed["data"])

@@ -83,7 +83,7 @@ def tables_of(columns: ContractedColumns, turn: int, count: int) -> dict[str, pa
     """New objects of each table as Arrow tables."""
     stamp, rows = Stamp("acct_1", 1_760_000_000 + turn, "list"), dict[str, list[Row]]()
     for table in TABLES[:count]:
-        objects = [{"id": f"{table}_{turn}_{one}", "object": table, "created": turn} for one in range(3)]
+        objects = [{"id": f"{table}_{turn}_{number}", "object": table, "created": turn} for number in range(3)]
         for name, exploded in explode(table, objects, stamp).items():
             rows.setdefault(name, []).extend(exploded)
     return arrow_tables(rows, columns)

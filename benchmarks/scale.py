@@ -83,9 +83,11 @@ def hourly(accounts: int, slots: int) -> Run:
 @cache
 def lists() -> Sequence[int]:
     """Requests for an account's lists that are due once a day, by area: one for each list."""
-    last = {one.name: Last(at=0, status="complete") for one in CATALOGUE.select()}
+    last = {resource.name: Last(at=0, status="complete") for resource in CATALOGUE.select()}
     due = due_lists(CATALOGUE.select(), last, DAY, SyncSettings(), ())
-    return [len(part["RESOURCES"].split(",")) for part in list_parts("", (one.resource for one in due), (), None)]
+    return [
+        len(part["RESOURCES"].split(",")) for part in list_parts("", (listing.resource for listing in due), (), None)
+    ]
 
 
 def daily(accounts: int, slots: int) -> Run:

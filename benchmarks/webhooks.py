@@ -98,15 +98,17 @@ def main() -> None:
     found = {name: _measured(PROVIDERS[name], options) for name in options.provider}
     for name, loads in found.items():
         if name != "stripe" and "stripe" in found:
-            for one, load in loads.items():
-                what = f"{name}, concurrency {one}: within 10 % of Stripe's events/s"
-                at_least(what, load.rate, 0.9 * found["stripe"][one].rate, "events/s")
+            for concurrency, load in loads.items():
+                what = f"{name}, concurrency {concurrency}: within 10 % of Stripe's events/s"
+                at_least(what, load.rate, 0.9 * found["stripe"][concurrency].rate, "events/s")
 
 
 def _measured(provider: Provider, options: argparse.Namespace) -> dict[int, Load]:
     """The closed loops of one provider, by concurrency. Raises SystemExit where an answered event is not stored."""
     print(f"webhook sink, {provider.name}: events of at least {NBYTES:,} bytes, committed before they are answered")
-    counts = {one: options.events if one > 1 else options.events // 5 for one in options.concurrency}
+    counts = {
+        concurrency: options.events if concurrency > 1 else options.events // 5 for concurrency in options.concurrency
+    }
     warm, paced = 2_000, options.events // 3
     made = bodies(warm + sum(counts.values()) + paced, provider, options.tables)
     newest: Newest = {}
@@ -114,21 +116,26 @@ def _measured(provider: Provider, options: argparse.Namespace) -> dict[int, Load
         measure = partial(_measure, url, process, port, provider)
         measure("warm", _Closed(32), _some(made, warm, newest))
         loads = {}
-        for one, count in counts.items():
-            loads[one] = measure(f"concurrency {one}", _Closed(one), _some(made, count, newest))
-            print(loads[one], flush=True)
+        for concurrency, count in counts.items():
+            loads[concurrency] = measure(f"concurrency {concurrency}", _Closed(concurrency), _some(made, count, newest))
+            print(loads[concurrency], flush=True)
         rate = options.rate or max(load.rate for load in loads.values()) / 2
         print(measure(f"{rate:,.0f} arrive a second", _Open(rate), _some(made, paced, newest)), flush=True)
         stored, wrong = _stored(url, newest, provider)
     sent = warm + sum(counts.values()) + paced
     print(f"{stored:,} of {sent:,} events are in the ledger as processed; {wrong} of {len(newest):,} rows are wrong")
-    for one, load in loads.items():
-        if one in FASTEST_OTHER and provider.name == "stripe":
-            rate, p99 = FASTEST_OTHER[one]
+    for concurrency, load in loads.items():
+        if concurrency in FASTEST_OTHER and provider.name == "stripe":
+            rate, p99 = FASTEST_OTHER[concurrency]
             at_least(
-                f"concurrency {one}, 1.5 times the fastest other (another run)", load.rate, AHEAD * rate, "events/s"
+                f"concurrency {concurrency}, 1.5 times the fastest other (another run)",
+                load.rate,
+                AHEAD * rate,
+                "events/s",
             )
-            at_most(f"concurrency {one}, p99 of the fastest other (another run)", load.p99 * 1e3, p99 * 1e3, "ms")
+            at_most(
+                f"concurrency {concurrency}, p99 of the fastest other (another run)", load.p99 * 1e3, p99 * 1e3, "ms"
+            )
     if stored != sent or wrong:
         raise SystemExit("An event that was answered is not committed.")
     return loads
@@ -187,15 +194,15 @@ def bodies(
     Each has a second of its own, so that no two of them tie.
     """
     types = {**provider.kinds, **provider.asked}
-    objects = [one for one in provider.objects() if one[0] in (tables or provider.kinds)]
+    objects = [obj for obj in provider.objects() if obj[0] in (tables or provider.kinds)]
     first = int(time.time()) - count
     for number in range(count):
-        table, one = objects[(number * 7_919) % len(objects)]
-        shown: dict[str, Any] = {**one, "metadata": {"number": str(number), "padding": ""}}
+        table, obj = objects[(number * 7_919) % len(objects)]
+        shown: dict[str, Any] = {**obj, "metadata": {"number": str(number), "padding": ""}}
         event = provider.event(f"evt_{number:06d}", first + number, types[table], shown)
         short = NBYTES - len(orjson.dumps(event, option=orjson.OPT_INDENT_2))
         shown["metadata"]["padding"] = "x" * max(short, 0)
-        yield table, one["id"], str(number), orjson.dumps(event, option=orjson.OPT_INDENT_2)
+        yield table, obj["id"], str(number), orjson.dumps(event, option=orjson.OPT_INDENT_2)
 
 
 def _measure(

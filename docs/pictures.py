@@ -141,7 +141,7 @@ def _events(sim: Simulator) -> list[dict[str, Any]]:
     activity = sim.activity(1)
     for _ in range(60):
         activity.step()
-    events = sorted(sim.account.objects("events"), key=lambda one: int(one["created"]))[-60:]
+    events = sorted(sim.account.objects("events"), key=lambda obj: int(obj["created"]))[-60:]
     ahead = {**events[-1], "id": "evt_1SimAheadOfItsTime", "created": sim.clock.seconds() + 300_000}
     return [*events, ahead]
 

@@ -144,7 +144,7 @@ class State:
             f"SELECT {', '.join(columns)} FROM {self._dataset}.sync_status WHERE _account_id = %s", (self._account_id,)
         )
         found = (dict(zip(columns, row, strict=True)) for row in rows)
-        return {one["resource"]: ResourceStatus(**{**one, "progress": _json(one["progress"]) or {}}) for one in found}
+        return {row["resource"]: ResourceStatus(**{**row, "progress": _json(row["progress"]) or {}}) for row in found}
 
     def read_account(self) -> AccountState:
         """What is known of this account."""
@@ -195,8 +195,16 @@ class State:
                 self._upsert("sync_accounts", columns, ("_account_id",), [(self._account_id, *told.values())])
             self._upsert("sync_runs", RUN_COLUMNS, ("run_id",), [tuple(self._run.values())])
             told_of_rejected = [
-                (self._account_id, one.table, one.id, one.resource, one.why, self._run["run_id"], datetime.now(UTC))
-                for one in rejected
+                (
+                    self._account_id,
+                    entry.table,
+                    entry.id,
+                    entry.resource,
+                    entry.why,
+                    self._run["run_id"],
+                    datetime.now(UTC),
+                )
+                for entry in rejected
             ]
             self._upsert("sync_rejected", REJECTED_COLUMNS, REJECTED_KEY, told_of_rejected)
 
@@ -239,11 +247,12 @@ class State:
         places = [columns.index(name) for name in key]
         newest = list({tuple(row[place] for place in places): row for row in rows}.values())
         assignments = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key)
-        one = f"({', '.join(['%s'] * len(columns))})"
+        placeholders = f"({', '.join(['%s'] * len(columns))})"
         for start in range(0, len(newest), MOST_AT_ONCE):
             together = newest[start : start + MOST_AT_ONCE]
+            values = ", ".join([placeholders] * len(together))
             self._database.execute(
-                f"INSERT INTO {self._dataset}.{table} ({', '.join(columns)}) VALUES {', '.join([one] * len(together))}"
+                f"INSERT INTO {self._dataset}.{table} ({', '.join(columns)}) VALUES {values}"
                 f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {assignments}",
                 [value for row in together for value in row],
             )

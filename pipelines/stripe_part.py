@@ -88,7 +88,7 @@ def _accounts(options: argparse.Namespace) -> int:
     from pipelines.state import State
 
     settings = settings_of(options)
-    found: list[Task] = [{"ACCOUNT": one.stripe_account or ""} for one in each_account(settings)]
+    found: list[Task] = [{"ACCOUNT": account.stripe_account or ""} for account in each_account(settings)]
     database = open_database(settings)
     try:
         State(database, settings.dataset, "", "", COMMAND).create()

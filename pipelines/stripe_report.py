@@ -82,7 +82,7 @@ def _report(options: argparse.Namespace) -> Report:
     finally:
         database.close()
     _show(answers, options)
-    return Report(ALL_WELL, [one.to_json() for one in answers])
+    return Report(ALL_WELL, [answer.to_json() for answer in answers])
 
 
 def _show(answers: list[Answers], options: argparse.Namespace) -> None:
@@ -91,7 +91,7 @@ def _show(answers: list[Answers], options: argparse.Namespace) -> None:
     if not answers:
         say("There are no subscriptions and no payments yet. Load them with `stripe-elt full` first.")
     elif not options.json:
-        print("\n\n".join(screen(one) for one in answers))
+        print("\n\n".join(screen(answer) for answer in answers))
     if options.html is not None:
         from pipelines.models.report.page import page
 

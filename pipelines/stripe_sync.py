@@ -90,9 +90,9 @@ def _dry_run(settings: Settings, sync_settings: SyncSettings, names: Sequence[st
     with stored(settings) as (_, saved):
         last = last_listed(saved, CATALOGUE)
     due = due_lists(CATALOGUE.select(names or list(last)), last, int(time.time()), sync_settings, ())
-    plans = planned(settings, [one.resource for one in due])
+    plans = planned(settings, [listing.resource for listing in due])
     tell(plans, settings, events=True)
-    return Report(ALL_WELL, [one.to_json() for one in plans])
+    return Report(ALL_WELL, [plan.to_json() for plan in plans])
 
 
 def sync_once(

@@ -145,7 +145,7 @@ def number(text: str) -> float:
 
 def _lacking(text: str, known: set[str] | None = None) -> list[str]:
     names = [name.strip() for name in text.split(",")]
-    known = known or {known for one in RESOURCES.values() for known in names_of(one)}
+    known = known or {known for resource in RESOURCES.values() for known in names_of(resource)}
     for name in names:
         if name not in known:
             near = get_close_matches(name, known, n=1)

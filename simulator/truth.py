@@ -55,7 +55,7 @@ def truth(account: Account, resources: Iterable[str] | None = None) -> Truth:
 def held(account: Account, table: str, *, hidden: bool = False) -> list[Held]:
     """The objects of a table that are alive, oldest first; `hidden` adds those that no list shows by default."""
     rows = [row for row in account.tables[table] if hidden or not row.hidden or row.id == account.id]
-    return [one for _, one in _held(table, rows)]
+    return [row for _, row in _held(table, rows)]
 
 
 def _listed(account: Account, resource: Resource, shown: Mapping[str, Mapping[int, Row]]) -> Iterable[Row]:
@@ -77,7 +77,7 @@ def _listed(account: Account, resource: Resource, shown: Mapping[str, Mapping[in
     if parent.also:
         columns = [column for _, column in parent.also]
         above = [row for row in above if all(orjson.loads(row.own).get(column) is not None for column in columns)]
-    return [row for one in above for row in collection.of(one.id).rows()]
+    return [row for parent in above for row in collection.of(parent.id).rows()]
 
 
 def _show(account: Account, table: str, row: Row, shown: dict[str, dict[int, Row]]) -> None:

@@ -272,14 +272,16 @@ class Catalogue:
 
     def filled_with(self, table: str) -> tuple[str, ...]:
         """The tables that the objects of a table fill when they are read: its own, and those of what comes in them."""
-        found = dict.fromkeys((table, *(one.table for one in self.tables[table].embedded)))
-        found |= dict.fromkeys(one.table for name in found for one in self.tables[name].expanded)
+        found = dict.fromkeys((table, *(embedded.table for embedded in self.tables[table].embedded)))
+        found |= dict.fromkeys(expanded.table for name in found for expanded in self.tables[name].expanded)
         return tuple(found)
 
     def shown_by(self, table: str) -> list[Resource]:
         """The lists that show rows of a table and need no parent: its own, and those whose objects bring some along."""
-        lists = [one for one in self.resources.values() if one.kind == "root" and one.not_loaded is None]
-        return [one for one in lists if table in self.filled_with(one.table)]
+        lists = [
+            resource for resource in self.resources.values() if resource.kind == "root" and resource.not_loaded is None
+        ]
+        return [resource for resource in lists if table in self.filled_with(resource.table)]
 
     def tables_of_object(self, object_name: str) -> tuple[str, ...]:
         """Tables that can hold objects with this `object` value: none, one, or several (cards, items)."""
@@ -315,8 +317,11 @@ class Catalogue:
         normal = _normal(name)
         if normal in self.tables:
             return normal
-        for spelled in (lambda one: one.replace(".", "_"), lambda one: one.rpartition(".")[2]):
-            tables = {name for name, one in self.tables.items() if normal in map(spelled, one.objects)}
+        for spelled in (
+            lambda object_type: object_type.replace(".", "_"),
+            lambda object_type: object_type.rpartition(".")[2],
+        ):
+            tables = {name for name, table in self.tables.items() if normal in map(spelled, table.objects)}
             if tables:
                 return tables.pop() if len(tables) == 1 else name
         return name

@@ -78,8 +78,8 @@ class Newest:
         return len(self._changes)
 
 
-def _is_same(one: Change, other: Change) -> bool:
-    return one.is_deletion == other.is_deletion and one.object == other.object
+def _is_same(change: Change, other: Change) -> bool:
+    return change.is_deletion == other.is_deletion and change.object == other.object
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ def escaped(string: str) -> str:
 
 def escaped_deep(value: Any) -> Any:
     """A copy of a JSON value with `escaped` strings and keys."""
-    return _mapped(value, lambda one: escaped(one) if type(one) is str else one, escaped)
+    return _mapped(value, lambda text: escaped(text) if type(text) is str else text, escaped)
 
 
 def cut_deep(body: bytes) -> bytes:
@@ -185,15 +185,15 @@ def _mapped(value: Any, leaf: Callable[[Any], Any], key: Callable[[str], str]) -
     copied: list[Any] = [None]
     waiting: list[tuple[Any, Any, Any]] = [(value, copied, 0)]
     while waiting:
-        one, holder, place = waiting.pop()
-        if type(one) is dict:
-            holder[place] = made = dict.fromkeys(map(key, one))
-            waiting += [(item, made, key(name)) for name, item in one.items()]
-        elif type(one) is list:
-            holder[place] = items = [None] * len(one)
-            waiting += [(item, items, index) for index, item in enumerate(one)]
+        child, holder, place = waiting.pop()
+        if type(child) is dict:
+            holder[place] = made = dict.fromkeys(map(key, child))
+            waiting += [(item, made, key(name)) for name, item in child.items()]
+        elif type(child) is list:
+            holder[place] = items = [None] * len(child)
+            waiting += [(item, items, index) for index, item in enumerate(child)]
         else:
-            holder[place] = leaf(one)
+            holder[place] = leaf(child)
     return copied[0]
 
 
@@ -239,16 +239,18 @@ def _pieces(value: Any) -> Iterator[str]:
     """The JSON text of a value in pieces, without Python's stack. Raises BrokenPage."""
     under_way: list[tuple[Iterator[Any], str]] = []
     comma = ""
-    one: Any = value
+    found: Any = value
     while True:
-        if type(one) is dict or type(one) is list:
+        if type(found) is dict or type(found) is list:
             if len(under_way) == MAX_DEPTH:
                 raise BrokenPage(f"one of its values is nested more than {MAX_DEPTH:,} levels deep")
-            under_way.append((iter(one.items() if type(one) is dict else one), "}" if type(one) is dict else "]"))
-            yield "{" if type(one) is dict else "["
+            under_way.append(
+                (iter(found.items() if type(found) is dict else found), "}" if type(found) is dict else "]")
+            )
+            yield "{" if type(found) is dict else "["
             comma = ""
         else:
-            yield str(one) if type(one) is Decimal else json.dumps(one, ensure_ascii=False, allow_nan=False)
+            yield str(found) if type(found) is Decimal else json.dumps(found, ensure_ascii=False, allow_nan=False)
             comma = ","
         following: Any = _END
         while under_way and (following := next(under_way[-1][0], _END)) is _END:
@@ -257,10 +259,10 @@ def _pieces(value: Any) -> Iterator[str]:
         if not under_way:
             return
         if under_way[-1][1] == "}":
-            name, one = following
+            name, found = following
             yield f"{comma}{json.dumps(name, ensure_ascii=False)}:"
         else:
-            one = following
+            found = following
             yield comma
 
 

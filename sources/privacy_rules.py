@@ -95,7 +95,7 @@ def check_rule(catalogue: Catalogue, path: Path, treatment: Treatment) -> None:
 def _needed(catalogue: Catalogue, table: str) -> Collection[str]:
     """The fields that the connector itself, and everybody's joins, go by."""
     known = catalogue.tables[table]
-    lists = [one.created_field for one in catalogue.resources.values() if one.table == table]
+    lists = [resource.created_field for resource in catalogue.resources.values() if resource.table == table]
     needed = {*known.key, known.witness, known.parent_field, *lists, *catalogue.references(table)}
     return {name for name in needed if name is not None}
 

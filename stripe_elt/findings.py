@@ -130,10 +130,10 @@ def _clock(stripes: int) -> Finding:
 def _permissions(client: Client) -> Iterator[Finding]:
     """Asks each list of the default group for one object."""
 
-    asked = [one for one in select() if not one.parents and one.range_params is None]
+    asked = [resource for resource in select() if not resource.parents and resource.range_params is None]
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(partial(_permission, client), asked))
-    lacking = [one for one in answers if one is not None]
+    lacking = [answer for answer in answers if answer is not None]
     yield from lacking
     count = len(asked) - len(lacking)
     yield Finding("permissions", "ok", f"the key may read {count} of the {len(asked)} lists of the default group")
@@ -141,13 +141,13 @@ def _permissions(client: Client) -> Iterator[Finding]:
 
 def _permission(client: Client, resource: Resource) -> Finding | None:
     """What is wrong with a list; None where the key may read it."""
-    one = (("limit", "1"),) if resource.limit is not None else ()
+    limit = (("limit", "1"),) if resource.limit is not None else ()
     what = f"permission {resource.name}"
     try:
         if resource.kind == "singleton":
             client.object(resource.path)
         else:
-            client.page(resource.path, (*resource.passes[0], *one), denied=resource.denied)
+            client.page(resource.path, (*resource.passes[0], *limit), denied=resource.denied)
     except (SkipResource, RetryLater) as error:
         return Finding(what, "warning", str(error))
     except ConnectorError as error:
@@ -217,17 +217,19 @@ def _endpoint(settings: Settings) -> Iterator[Finding]:
         why = f"the key may not list webhook endpoints, which only `stripe-elt endpoint` needs: {error}"
         yield Finding("endpoint", "warning", why)
         return
-    for one in endpoints:
+    for endpoint in endpoints:
         wrong = []
-        if one.status != "enabled":
-            wrong.append(f"it is {one.status}")
-        if one.api_version != client_version(settings):
-            wrong.append(f"it sends API {one.api_version}, not {client_version(settings)}")
-        if one.types != len(handled_types()):
-            wrong.append(f"it sends {one.types} event types, not {len(handled_types())}")
-        if one.id not in known and not sink_settings.secrets_of("stripe"):
+        if endpoint.status != "enabled":
+            wrong.append(f"it is {endpoint.status}")
+        if endpoint.api_version != client_version(settings):
+            wrong.append(f"it sends API {endpoint.api_version}, not {client_version(settings)}")
+        if endpoint.types != len(handled_types()):
+            wrong.append(f"it sends {endpoint.types} event types, not {len(handled_types())}")
+        if endpoint.id not in known and not sink_settings.secrets_of("stripe"):
             wrong.append("its secret is not kept")
-        again = f". Run: stripe-elt endpoint create {one.url}" if wrong else ""
-        yield Finding(f"endpoint {one.id}", "warning" if wrong else "ok", ("; ".join(wrong) or one.url) + again)
+        again = f". Run: stripe-elt endpoint create {endpoint.url}" if wrong else ""
+        yield Finding(
+            f"endpoint {endpoint.id}", "warning" if wrong else "ok", ("; ".join(wrong) or endpoint.url) + again
+        )
     if not endpoints:
         yield Finding("endpoint", "ok", "there is none of ours, which only the sink needs")

@@ -105,8 +105,8 @@ def start(options: argparse.Namespace) -> int:
 
 
 def _never_loaded(resources: Sequence[dict[str, object]]) -> list[str]:
-    known = {one["resource"] for one in resources if one["status"] in ("complete", "skipped")}
-    return [one.name for one in select() if one.name not in known]
+    known = {resource["resource"] for resource in resources if resource["status"] in ("complete", "skipped")}
+    return [resource.name for resource in select() if resource.name not in known]
 
 
 def _watch(parts: Parts, sync: Sequence[str]) -> int:

@@ -54,11 +54,11 @@ Sample = tuple[str, Mapping[str, str], float]
 
 
 def _of_accounts(accounts: Sequence[Mapping[str, Any]]) -> Iterator[Sample]:
-    for one in accounts:
-        account = {"account": one["account"]}
-        if one["reached"] is not None:
-            yield "stripe_elt_account_right_until_seconds", account, one["reached"].timestamp()
-        for status, count in sorted(one["resources"].items()):
+    for row in accounts:
+        account = {"account": row["account"]}
+        if row["reached"] is not None:
+            yield "stripe_elt_account_right_until_seconds", account, row["reached"].timestamp()
+        for status, count in sorted(row["resources"].items()):
             yield "stripe_elt_resources", {**account, "status": status}, count
 
 

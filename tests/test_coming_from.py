@@ -91,8 +91,8 @@ def check(name: str, app: App) -> None:
 
 def is_served(app: App, method: str, path: str) -> bool:
     scope = {"type": "http", "method": method, "path": path, "headers": []}
-    routes = [one for one in app.routes if isinstance(one, Route)]
-    return (method == "POST" and path in app.paths) or any(one.matches(scope)[0] == Match.FULL for one in routes)
+    routes = [route for route in app.routes if isinstance(route, Route)]
+    return (method == "POST" and path in app.paths) or any(route.matches(scope)[0] == Match.FULL for route in routes)
 
 
 def understood(words: list[str]) -> bool:

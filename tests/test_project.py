@@ -257,6 +257,18 @@ def test_pipelines_of_no_provider_import_none() -> None:
     assert files_importing({"sources.orb_api"}, "sources/stripe_api", "sources/fetch", "sources/columns") == {}
 
 
+def test_loops_name_what_they_go_over() -> None:
+    """`for resource in resources`, not `for one in resources`: a reader must not look back to see what it is."""
+    nameless = [
+        f"{path.relative_to(ROOT)}:{node.target.lineno}"
+        for path in python_files(*PACKAGES, "docs", "tests")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.For | ast.comprehension)
+        and any(isinstance(name, ast.Name) and name.id == "one" for name in ast.walk(node.target))
+    ]
+    assert nameless == []
+
+
 def test_nothing_sets_the_sdks_global_key() -> None:
     assigned = re.compile(r"\bstripe\.api_key\s*=[^=]")
     assert [str(path) for path in python_files(*PACKAGES, "tests") if assigned.search(path.read_text())] == []

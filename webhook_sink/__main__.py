@@ -216,7 +216,7 @@ def _list_endpoints(settings: Any, sink_settings: SinkSettings, options: argpars
         print(f"{endpoint.id}  {endpoint.url}  {endpoint.status}  {endpoint.described}  {kept}")
     if not found:
         print(f"There is no endpoint of ours. `{known.create}` makes it.")
-    return Report(ALL_WELL, [{**_described(one), "is_secret_kept": one.id in kept_ids} for one in found])
+    return Report(ALL_WELL, [{**_described(endpoint), "is_secret_kept": endpoint.id in kept_ids} for endpoint in found])
 
 
 def _delete_endpoint(settings: Any, sink_settings: SinkSettings, options: argparse.Namespace) -> Report:
@@ -224,7 +224,7 @@ def _delete_endpoint(settings: Any, sink_settings: SinkSettings, options: argpar
         deleted = forget_endpoint(KNOWN[options.provider].endpoints(settings), secrets, options.endpoint)
     for endpoint in deleted:
         print(f"{endpoint.id}  {endpoint.url}  deleted")
-    return Report(ALL_WELL, [{**_described(one), "status": "deleted"} for one in deleted])
+    return Report(ALL_WELL, [{**_described(endpoint), "status": "deleted"} for endpoint in deleted])
 
 
 def forget_endpoint(endpoints: Manager, secrets: Secrets, id_or_url: str) -> list[Endpoint]:

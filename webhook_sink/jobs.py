@@ -117,15 +117,15 @@ class Jobs:
         with self._turn:
             if self.waiting >= QUEUED_JOBS:
                 raise JobRefused("too many syncs are waiting", is_running=False)
-            for one in self if alone else ():
-                if one.is_open and (one.command, one.asked) == (command, asked):
+            for job in self if alone else ():
+                if job.is_open and (job.command, job.asked) == (command, asked):
                     raise JobRefused(
-                        f"The same job is {one.status} since {one.queued_at:%H:%M:%S} UTC, so no second one was"
+                        f"The same job is {job.status} since {job.queued_at:%H:%M:%S} UTC, so no second one was"
                         " started. Wait until it has ended.",
                         is_running=True,
                     )
             job = Job(new_run_id(), command, asked, parts=parts)
-            ended = [id for id, one in self._jobs.items() if not one.is_open]
+            ended = [id for id, job in self._jobs.items() if not job.is_open]
             for id in ended[: max(0, len(self._jobs) - KNOWN_JOBS)]:
                 del self._jobs[id]
             self._jobs[job.run_id] = job

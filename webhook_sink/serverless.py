@@ -91,12 +91,12 @@ def _guarded(task: Task, secret: bytes) -> Callable[[Request], Awaitable[Respons
 async def _reread(receivers: Sequence[Receiver], seconds: float) -> tuple[int, dict[str, Any]]:
     """Reads what is due until nothing is, or the time is over. What was begun then is due again in ten minutes."""
     deadline = time.monotonic() + seconds
-    reading = [one for one in receivers if one.sink.can_read]
+    reading = [receiver for receiver in receivers if receiver.sink.can_read]
     if not reading:
-        variables = " or ".join(one.sink.key_variable for one in receivers)
+        variables = " or ".join(receiver.sink.key_variable for receiver in receivers)
         return 400, {"error": f"Reading objects again needs a key: set {variables}."}
     try:
-        reading = [one for one in reading if one.sink.is_ready or not one.sink.is_optional]
+        reading = [receiver for receiver in reading if receiver.sink.is_ready or not receiver.sink.is_optional]
         for receiver in reading:
             await receiver.ready()
     except Refused as refused:

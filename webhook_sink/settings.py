@@ -108,7 +108,7 @@ class SinkSettings:
     @property
     def page_passwords(self) -> tuple[str, ...]:
         """What opens the status page; empty if it is off."""
-        return tuple(one for one in (self.page_password, self.api_key) if one)
+        return tuple(secret for secret in (self.page_password, self.api_key) if secret)
 
     def secrets_of(self, provider: str) -> tuple[str, ...]:
         """The signing secrets of a provider."""

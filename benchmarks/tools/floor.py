@@ -54,13 +54,13 @@ def ahead(ones: Iterator[T]) -> Iterator[T]:
     made: Queue[T | None] = Queue(WAITING)
 
     def fill() -> None:
-        for one in ones:
-            made.put(one)
+        for piece in ones:
+            made.put(piece)
         made.put(None)
 
     threading.Thread(target=fill, daemon=True).start()
-    while (one := made.get()) is not None:
-        yield one
+    while (piece := made.get()) is not None:
+        yield piece
 
 
 def pages(tables: Iterable[str]) -> Iterator[tuple[str, list[tuple[bytes, list[Object]]]]]:
@@ -91,7 +91,7 @@ def batches(kind: str, read: Iterable[tuple[str, list[tuple[bytes, list[Object]]
                 parts[table].append(csv_of([[body.decode()]]))
                 continue
             for embedded in TABLES[table].embedded:
-                children = [child for one in objects for child in (one.pop(embedded.field, None) or NONE)["data"]]
+                children = [child for obj in objects for child in (obj.pop(embedded.field, None) or NONE)["data"]]
                 parts[embedded.table].append(csv_of(rows_of(embedded.table, children)))
             parts[table].append(csv_of(rows_of(table, objects)))
         yield table, parts
@@ -100,8 +100,8 @@ def batches(kind: str, read: Iterable[tuple[str, list[tuple[bytes, list[Object]]
 def rows_of(table: str, objects: Iterable[Object]) -> Iterator[list[Any]]:
     """The values of each object, in the order of `columns`."""
     dumps, (plain, nested) = orjson.dumps, columns(table)
-    for one in objects:
-        get = one.get
+    for obj in objects:
+        get = obj.get
         row = [NULL if (value := get(name)) is None else value for name in plain]
         row += [NULL if (value := get(name)) is None else dumps(value).decode() for name in nested]
         yield row
@@ -126,7 +126,7 @@ def write(connection: psycopg.Connection, kind: str, table: str, parts: Mapping[
                 ) as copy:
                     for text in texts:
                         copy.write(text)
-            embedded = next((one.field for one in TABLES[table].embedded if one.table == name), None)
+            embedded = next((embedded.field for embedded in TABLES[table].embedded if embedded.table == name), None)
             run(connection, upsert(kind, name, staged, embedded))
 
 
@@ -166,7 +166,7 @@ def create(connection: psycopg.Connection, kind: str, table: str) -> None:
 def staged_columns(table: str) -> str:
     """The columns of a staging table, as SQL has them."""
     types = {**SQL_TYPES, "timestamp": "bigint"}
-    return ", ".join(f'"{name}" {types[fields_of(table)[name]]}' for one in columns(table) for name in one)
+    return ", ".join(f'"{name}" {types[fields_of(table)[name]]}' for column in columns(table) for name in column)
 
 
 def columns(table: str) -> tuple[list[str], list[str]]:
@@ -182,8 +182,8 @@ def filled_by(table: str) -> list[str]:
 
 def passes(table: str) -> list[str]:
     """What each reading of a list is asked for beside its page; embedded lists come only where they are expanded."""
-    expanded = "".join(f"&expand[]=data.{one.field}" for one in TABLES[table].embedded if one.expand)
-    return ["".join(f"&{name}={value}" for name, value in one) + expanded for one in RESOURCES[table].passes]
+    expanded = "".join(f"&expand[]=data.{embedded.field}" for embedded in TABLES[table].embedded if embedded.expand)
+    return ["".join(f"&{name}={value}" for name, value in params) + expanded for params in RESOURCES[table].passes]
 
 
 def run(connection: psycopg.Connection, statement: str) -> None:

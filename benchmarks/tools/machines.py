@@ -87,8 +87,8 @@ def database_cpu(url: str) -> float:
     total = float(times.user + times.system + times.children_user + times.children_system)
     for process in server.children():
         with suppress(psutil.Error):
-            one = process.cpu_times()
-            total += one.user + one.system
+            own = process.cpu_times()
+            total += own.user + own.system
     return total
 
 

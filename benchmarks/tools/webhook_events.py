@@ -69,7 +69,7 @@ class Stripe(Provider):
         """See `Provider`."""
         with Simulator(seed=1, customers=300) as sim:
             return [
-                (table, one) for table in {**self.kinds, **self.asked} for one in sim.account.objects(table)[:1_000]
+                (table, obj) for table in {**self.kinds, **self.asked} for obj in sim.account.objects(table)[:1_000]
             ]
 
     def event(self, id: str, second: int, type: str, obj: Object) -> Object:
@@ -111,7 +111,7 @@ class Orb(Provider):
     def objects(self) -> list[tuple[str, Object]]:
         """See `Provider`."""
         account = OrbSimulator(seed=1, customers=300).account
-        return [(table, one) for table in self.kinds for one in account.objects(table)[:1_000]]
+        return [(table, obj) for table in self.kinds for obj in account.objects(table)[:1_000]]
 
     def event(self, id: str, second: int, type: str, obj: Object) -> Object:
         """See `Provider`."""
@@ -124,5 +124,5 @@ class Orb(Provider):
         return {"User-Agent": "Orb/1.0", "Accept": "*/*", **signed_headers(body, [SECRET], time.time())}
 
 
-PROVIDERS: Mapping[str, Provider] = {one.name: one for one in (Stripe(), Orb())}
+PROVIDERS: Mapping[str, Provider] = {provider.name: provider for provider in (Stripe(), Orb())}
 """By name."""

@@ -89,7 +89,10 @@ def tables_page() -> str:
         " columns.",
         table(("Type here", "Postgres", "DuckDB"), ((code(ours), *map(code, sql)) for ours, sql in SQL_TYPES.items())),
         "## Columns of every table",
-        table(("Column", "Type", ""), ((code(one), kind, ABOUT_OWN_COLUMNS[one]) for one, kind in OWN_COLUMNS.items())),
+        table(
+            ("Column", "Type", ""),
+            ((code(column), kind, ABOUT_OWN_COLUMNS[column]) for column, kind in OWN_COLUMNS.items()),
+        ),
         f"A field that cannot be a column is stored, whole, in the JSON column `{OTHER_FIELDS}`, which a table gets"
         " when it first needs it. This applies to names that are not snake case or are longer than 53 characters, names"
         f" that the databases use for their own columns ({code(*sorted(SYSTEM_COLUMNS))}), and every field beyond the"
@@ -111,9 +114,11 @@ def _table_section(each: Table) -> str:
         facts.append(f"Filled by {code(*(line.name for line in lists))}.")
     if holders:
         facts.append(f"Arrives embedded in {', '.join(link(holder.name) for holder in holders)}.")
-    showing = [one for one in TABLES.values() if any(expanded.table == each.name for expanded in one.expanded)]
+    showing = [shown for shown in TABLES.values() if any(expanded.table == each.name for expanded in shown.expanded)]
     if showing:
-        facts.append(f"Comes with every read of {', '.join(link(one.name) for one in showing)}, which keep the ids.")
+        facts.append(
+            f"Comes with every read of {', '.join(link(shown.name) for shown in showing)}, which keep the ids."
+        )
     if showing and not lists:
         facts.append("Stripe has no list of these objects: rows also come from events.")
     if not lists and not holders and not showing:

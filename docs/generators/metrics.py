@@ -17,12 +17,13 @@ def metrics_page() -> str:
     """Every table and view whose name does not begin with an underscore, with its columns and their types."""
     sections = []
     for name, columns in made().items():
-        rows = [(code(one), SHOWN.get(kind, kind.lower()), of_column(name, one)) for one, kind in columns.items()
-                if not one.endswith(CONVERTED)]  # fmt: skip
-        twins = [one.removesuffix(CONVERTED) for one in columns if one.endswith(CONVERTED)]
+        rows = [(code(column), SHOWN.get(kind, kind.lower()), of_column(name, column))
+                for column, kind in columns.items()
+                if not column.endswith(CONVERTED)]  # fmt: skip
+        twins = [column.removesuffix(CONVERTED) for column in columns if column.endswith(CONVERTED)]
         sections += [f"## {name}", descriptions()[name]["about"], table(("Column", "Type", ""), rows)]
         if twins:
-            sections.append(f"Converted: {', '.join(code(f'{one}{CONVERTED}') for one in twins)}.")
+            sections.append(f"Converted: {', '.join(code(f'{twin}{CONVERTED}') for twin in twins)}.")
     return page(
         "Metrics",
         "The tables and views of the schema `stripe_metrics`. [The metrics](../metrics.md) defines every number. All"

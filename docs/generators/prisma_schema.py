@@ -40,11 +40,11 @@ def prisma_schema() -> str:
     columns = {name: all_columns(CATALOGUE, name) for name in TABLES}
     views = live_views("stripe", "stripe", CATALOGUE, columns)
     models = {name: list(_columns(name, list(views[name].columns))) for name in sorted(TABLES)}
-    for one in relations(CATALOGUE, views):
-        relation = f'"{one.view}_{one.column}"'
-        places = f"fields: [{_field(one.column)}, account_id], references: [id, account_id]"
-        models[one.view].append(f"{one.column}_row {one.other}? @relation({relation}, {places}, {NO_ACTION})")
-        models[one.other].append(f"{one.view}_by_{one.column} {one.view}[] @relation({relation})")
+    for joined in relations(CATALOGUE, views):
+        relation = f'"{joined.view}_{joined.column}"'
+        places = f"fields: [{_field(joined.column)}, account_id], references: [id, account_id]"
+        models[joined.view].append(f"{joined.column}_row {joined.other}? @relation({relation}, {places}, {NO_ACTION})")
+        models[joined.other].append(f"{joined.view}_by_{joined.column} {joined.view}[] @relation({relation})")
     for name, lines in models.items():
         key = ", ".join(map(_field, key_of_view(CATALOGUE, views[name])))
         lines += [f"@@id([{key}])", '@@schema("stripe_current")']
@@ -55,7 +55,7 @@ def prisma_schema() -> str:
 def _columns(name: str, columns: list[str]) -> Iterator[str]:
     """A field for each column of a view; those of its key are never null."""
     kinds = {**all_columns(CATALOGUE, name), **OWN_COLUMNS}
-    added = {one.name: _type(one.sql) for one in definitions("stripe").columns.get(name, ())}
+    added = {column.name: _type(column.sql) for column in definitions("stripe").columns.get(name, ())}
     views = live_views("stripe", "stripe", CATALOGUE, {name: all_columns(CATALOGUE, name)})
     key = key_of_view(CATALOGUE, views[name])
     for column in columns:

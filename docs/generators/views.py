@@ -12,14 +12,19 @@ def views_page() -> str:
     """Every view that has columns of its own, with one sentence for each."""
     columns = {name: all_columns(CATALOGUE, name) for name in TABLES}
     views = live_views("stripe", "stripe", CATALOGUE, columns)
-    said = {name: {one.name: one.about for one in found} for name, found in definitions("stripe").columns.items()}
+    said = {
+        name: {column.name: column.about for column in found} for name, found in definitions("stripe").columns.items()
+    }
     sections = []
     for name in sorted(TABLES):
         known = said.get(name, {})
         owner = f"The row of {code(TABLES[name].parent or '')} that owns this one."
-        added = [one for one in views[name].columns if one not in columns[name] or one in known]
+        added = [column for column in views[name].columns if column not in columns[name] or column in known]
         if added:
-            sections += [f"## {name}", table(("Column", ""), [(code(one), known.get(one, owner)) for one in added])]
+            sections += [
+                f"## {name}",
+                table(("Column", ""), [(code(column), known.get(column, owner)) for column in added]),
+            ]
     return page(
         "Views",
         "The schema `stripe_current` has a view of each table, with the columns of [the table](tables.md) and those"

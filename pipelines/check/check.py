@@ -91,7 +91,7 @@ class Check:
         self._whole: set[str] = set()  # names of lists that were read from their beginning up to `until`
         self._candidates = DriftCandidates(session, self._stored, self._began)
         self._unlisted = Unlisted(session, self._stored, self._began, self._now)
-        self._seen: dict[str, set[Key]] = {one.table: set() for one in order.resources}
+        self._seen: dict[str, set[Key]] = {resource.table: set() for resource in order.resources}
         self.report = CheckReport(
             uuid.uuid4().hex,
             session.account_id,
@@ -128,15 +128,15 @@ class Check:
     def _rounds(self) -> Iterator[tuple[list[Resource], StoredParents | None]]:
         """The lists that need no parents, then those that do, whose parents are stored by then."""
         session = self._session
-        yield [one for one in self._order.resources if not one.parents], None
-        children = [one for one in self._order.resources if one.parents]
+        yield [resource for resource in self._order.resources if not resource.parents], None
+        children = [resource for resource in self._order.resources if resource.parents]
         tables = session.catalogue.tables
         yield children, StoredParents(session.database, session.settings.dataset, session.account_id, tables, None)
 
     def _read_lists(self, resources: Sequence[Resource], parents: StoredParents | None) -> None:
         if not resources:
             return
-        session, by_name = self._session, {one.name: one for one in resources}
+        session, by_name = self._session, {resource.name: resource for resource in resources}
         fetching = session.provider.fetch(
             session.client,
             resources,
@@ -149,28 +149,28 @@ class Check:
         )
         open_ones, finished = set(by_name), list[Resource]()
         with fetching as deliveries:
-            for one in deliveries:
+            for delivery in deliveries:
                 raise_if_interrupted()
-                if isinstance(one, Chunk):
-                    self._compare(one.tables)
+                if isinstance(delivery, Chunk):
+                    self._compare(delivery.tables)
                     continue
-                open_ones.discard(one.resource)
-                if isinstance(one, Failed):
-                    kind = self.report.skipped if isinstance(one.error, SkipResource) else self.report.incomplete
-                    kind[one.resource] = str(one.error)
-                elif isinstance(one, Finished):
-                    finished.append(by_name[one.resource])
+                open_ones.discard(delivery.resource)
+                if isinstance(delivery, Failed):
+                    kind = self.report.skipped if isinstance(delivery.error, SkipResource) else self.report.incomplete
+                    kind[delivery.resource] = str(delivery.error)
+                elif isinstance(delivery, Finished):
+                    finished.append(by_name[delivery.resource])
         for name in open_ones:
             self.report.incomplete[name] = "the request budget is spent"
         if not self._order.since:
-            self._whole |= {one.name for one in finished}
+            self._whole |= {resource.name for resource in finished}
         for each in finished:  # now that all lists have shown what they show of its table
             self._look_for_unlisted(each, self._order.since, self._until)
 
     def _read_samples(self, size: int) -> None:
         session = self._session
         convert = session.provider.converter(session.account_id, session.columns, session.counts)
-        whole = [one for one in self._order.resources if one.created == "none" and not one.parents]
+        whole = [resource for resource in self._order.resources if resource.created == "none" and not resource.parents]
         self._read_lists(whole, None)
         for resource in self._order.resources:
             if resource.created == "none" or resource.parents:
@@ -187,8 +187,8 @@ class Check:
     def _note_left_out(self) -> None:
         """What could not be compared or repaired, by the list that showed it, or by its table."""
         by_name: dict[str, list[Rejected]] = {}
-        for one in self._session.counts.rejected():
-            by_name.setdefault(one.resource or one.table, []).append(one)
+        for rejected in self._session.counts.rejected():
+            by_name.setdefault(rejected.resource or rejected.table, []).append(rejected)
         for name, some in by_name.items():
             others = [self.report.incomplete[name]] if name in self.report.incomplete else []
             self.report.incomplete[name] = " ".join((*others, left_out(some, is_load=False)))
@@ -212,11 +212,11 @@ class Check:
         """
         if other_lists(self._session.catalogue, resource) - self._whole:
             return
-        for one in self._unlisted.judge(resource, self._seen[resource.table], since, until):
-            if one.finding is None or one.finding.drift == "stale":
-                self.report.unlisted[one.table] += 1
-            for name, part in one.tables.items():
-                found = [one.finding] if one.finding is not None and name == one.table else []
+        for judged in self._unlisted.judge(resource, self._seen[resource.table], since, until):
+            if judged.finding is None or judged.finding.drift == "stale":
+                self.report.unlisted[judged.table] += 1
+            for name, part in judged.tables.items():
+                found = [judged.finding] if judged.finding is not None and name == judged.table else []
                 self._candidates.note(name, part, found, {each.key: part["_as_of"][0].as_py() for each in found})
 
     def _settle(self) -> None:

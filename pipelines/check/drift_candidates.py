@@ -38,8 +38,8 @@ class DriftCandidates:
         """Keeps rows as they are listed, what is wrong with those that are stored, and the moments that they show."""
         self._parts.setdefault(table, []).append(rows)
         self.rows += rows.num_rows
-        for one in findings:
-            self._findings[table, one.key] = (one, as_of[one.key])
+        for finding in findings:
+            self._findings[table, finding.key] = (finding, as_of[finding.key])
 
     def compare(self, name: str, table: pa.Table) -> list[Key]:
         """Compares listed rows with the stored ones, and keeps those that differ. Returns the keys listed."""
@@ -47,12 +47,12 @@ class DriftCandidates:
         listed = {row_key(known, row): row for row in rows if row["_source"] != SET}
         stored = self._stored.by_key(name, list(listed)) if self._stored.is_there(name) else {}
         findings = [
-            one
+            finding
             for key, row in listed.items()
-            if (one := drift_of(name, row, stored.get(key), self._began, self._session.columns)) is not None
+            if (finding := drift_of(name, row, stored.get(key), self._began, self._session.columns)) is not None
         ]
-        as_of = {one.key: listed[one.key]["_as_of"] for one in findings}
-        wrong = {one.key for one in findings}
+        as_of = {finding.key: listed[finding.key]["_as_of"] for finding in findings}
+        wrong = {finding.key for finding in findings}
         lost, parents = self._lost_children(name, rows, as_of)
         if findings or lost:
             # A set of children is repaired as a whole: its marker deletes what does not come along.
@@ -108,7 +108,7 @@ class DriftCandidates:
         parents: set[str] = set()
         for parent, children in stored.items():
             found = vanished(known, listed.get(parent, ()), children, markers[parent], self._began)
-            as_of |= {one.key: markers[parent] for one in found}
+            as_of |= {finding.key: markers[parent] for finding in found}
             lost += found
             parents |= {parent} if found else set()
         return lost, parents

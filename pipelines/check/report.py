@@ -54,11 +54,11 @@ class CheckReport:
 
     def count(self, table: str, drift: str) -> int:
         """Findings of one kind in a table."""
-        return sum(one.table == table and one.drift == drift for one in self.findings)
+        return sum(finding.table == table and finding.drift == drift for finding in self.findings)
 
     def tables(self) -> list[str]:
         """Every table that was looked into, by name."""
-        return sorted({*self.checked, *self.unlisted, *self.future, *(one.table for one in self.findings)})
+        return sorted({*self.checked, *self.unlisted, *self.future, *(finding.table for finding in self.findings)})
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values."""
@@ -80,7 +80,7 @@ class CheckReport:
                 }
                 for name in self.tables()
             },
-            "findings": [one.to_json() for one in self.findings],
+            "findings": [finding.to_json() for finding in self.findings],
             "incomplete": self.incomplete,
             "skipped": self.skipped,
         }
@@ -132,11 +132,11 @@ class CheckReport:
         )
 
     def _fields(self, table: str) -> str:
-        fields = Counter(field for one in self.findings if one.table == table for field in one.fields)
+        fields = Counter(field for finding in self.findings if finding.table == table for field in finding.fields)
         return ", ".join(f"{name} ({count})" for name, count in fields.most_common(8))
 
     def _row(self, table: str) -> Sequence[Any]:
-        own = [one.to_json() for one in self.findings if one.table == table][:KEPT_FINDINGS]
+        own = [finding.to_json() for finding in self.findings if finding.table == table][:KEPT_FINDINGS]
         return (
             self.check_id,
             self.account_id,
@@ -171,4 +171,4 @@ def last_checks(database: Database, dataset: str, since: datetime, most: int) ->
         return []
     rows = database.execute(LAST.format(dataset=f'"{dataset}"'), (since, most))
     found = [dict(zip(LAST_COLUMNS, row, strict=True)) for row in rows]
-    return [{**one, **{name: int(one[name]) for name in LAST_COLUMNS[6:]}} for one in found]
+    return [{**row, **{name: int(row[name]) for name in LAST_COLUMNS[6:]}} for row in found]

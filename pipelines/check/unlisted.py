@@ -41,7 +41,7 @@ def other_lists(catalogue: Catalogue, resource: Resource) -> set[str]:
     """
     if resource.created != "none" or catalogue.tables[resource.table].parent is not None:
         return set()
-    return {one.name for one in catalogue.shown_by(resource.table) if one.table != resource.table}
+    return {shown.name for shown in catalogue.shown_by(resource.table) if shown.table != resource.table}
 
 
 class Unlisted:
@@ -91,18 +91,18 @@ class Unlisted:
             parameters += [datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until, UTC)]
         return where, parameters
 
-    def _judged(self, one: Retrieved) -> Judged:
+    def _judged(self, retrieved: Retrieved) -> Judged:
         """Deleted, or alive and perhaps stale."""
-        session, table, key = self._session, one.ref.table, one.ref.key
-        finding, rows = None, one.rows
-        if one.state == "gone":
+        session, table, key = self._session, retrieved.ref.table, retrieved.ref.key
+        finding, rows = None, retrieved.rows
+        if retrieved.state == "gone":
             finding = Finding(table, key, "vanished")
-        elif one.state == "unreadable" and session.catalogue.tables[table].retrieve is None:
+        elif retrieved.state == "unreadable" and session.catalogue.tables[table].retrieve is None:
             finding = Finding(table, key, "vanished")
             rows = session.provider.gone(table, key[0], Stamp(session.account_id, self._now, "retrieve"))
-        elif one.state in ("broken", "failed"):
-            session.counts.within(table).reject(table, "/".join(key), one.why)
-        elif one.state == "read":
+        elif retrieved.state in ("broken", "failed"):
+            session.counts.within(table).reject(table, "/".join(key), retrieved.why)
+        elif retrieved.state == "read":
             made = arrow_tables(rows, session.columns, counts=session.counts.within(table))
             read = made[table].to_pylist()[0] if table in made else None
             stored = self._stored.by_key(table, [key]).get(key)

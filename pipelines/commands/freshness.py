@@ -44,10 +44,10 @@ def account_freshness(
 
     It `is_behind` if anything is in error, nothing was loaded, or it is further behind than `most`.
     """
-    own = [one for one in resources if one["_account_id"] == account["_account_id"]]
-    ends = [one["window_end"] for one in own if one["window_end"] is not None]
+    own = [resource for resource in resources if resource["_account_id"] == account["_account_id"]]
+    ends = [resource["window_end"] for resource in own if resource["window_end"] is not None]
     reached = events_reached(account) or min(ends, default=None)
-    errors = {one["resource"]: one["error"] for one in own if one["status"] == "error"}
+    errors = {resource["resource"]: resource["error"] for resource in own if resource["status"] == "error"}
     if account["events_status"] == "error":
         errors["events"] = account["events_error"]
     age = None if reached is None else now - reached
@@ -57,7 +57,7 @@ def account_freshness(
         "events": account["events_status"],
         "reached": reached,
         "age_seconds": None if age is None else round(age.total_seconds()),
-        "resources": dict(Counter(one["status"] for one in own)),
+        "resources": dict(Counter(resource["status"] for resource in own)),
         "errors": errors,
         "is_behind": bool(errors) or age is None or (most is not None and age > most),
     }

@@ -63,7 +63,7 @@ def dry_run(settings: CommonSettings, order: Order) -> Report:
 
     plans = planned(settings, order.resources, order.since, is_fresh=order.full_refresh or order.again)
     tell(plans, settings)
-    return Report(ALL_WELL, [one.to_json() for one in plans])
+    return Report(ALL_WELL, [plan.to_json() for plan in plans])
 
 
 def report(outcome: Outcome, *, debug: bool = False, is_sync: bool = False) -> int:

@@ -43,7 +43,7 @@ def planned(
     """The lists that a load would read, objects created since a second (unix). `is_fresh`: nothing counts as read."""
     with stored(settings) as (database, saved):
         known: Mapping[str, ResourceStatus] = {} if is_fresh else saved
-        return [_planned(one, known.get(one.name), since, database, settings.dataset) for one in resources]
+        return [_planned(listed, known.get(listed.name), since, database, settings.dataset) for listed in resources]
 
 
 def _planned(resource: Resource, saved: ResourceStatus | None, since: int, database: Database, dataset: str) -> Planned:
@@ -79,12 +79,12 @@ def stored(settings: CommonSettings) -> Iterator[tuple[Database, Mapping[str, Re
 def tell(plans: Sequence[Planned], settings: CommonSettings, *, events: bool = False) -> None:
     """Prints each list, and the sum, of each account if there are several. A sync begins with the `events`."""
     each = " for each account" if settings.names_several_accounts else ""
-    width = max((len(one.resource) for one in plans), default=0)
-    for one in plans:
-        what = "all" if one.since is None else f"since {datetime.fromtimestamp(one.since, UTC):%Y-%m-%d %H:%M} UTC"
-        last = "" if one.last_time is None else f", {one.last_time:,} last time"
-        print(f"{one.resource:<{width}}  {what:<27}  at least {counted(one.at_least, 'request')}{last}")
-    total = sum(one.at_least for one in plans) + (1 if events else 0)
+    width = max((len(plan.resource) for plan in plans), default=0)
+    for plan in plans:
+        what = "all" if plan.since is None else f"since {datetime.fromtimestamp(plan.since, UTC):%Y-%m-%d %H:%M} UTC"
+        last = "" if plan.last_time is None else f", {plan.last_time:,} last time"
+        print(f"{plan.resource:<{width}}  {what:<27}  at least {counted(plan.at_least, 'request')}{last}")
+    total = sum(plan.at_least for plan in plans) + (1 if events else 0)
     of_events = "the events since the last run, and " if events else ""
     print(
         f"{of_events}{counted(len(plans), 'list')}: at least {counted(total, 'request')}{each}, one more for each"

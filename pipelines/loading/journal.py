@@ -159,7 +159,7 @@ def _bounds(passes: Iterable[WindowSet]) -> tuple[datetime | None, datetime | No
     newest = [windows[-1] for windows in passes if windows]
     if not newest:
         return None, None
-    start, end = max(one.gte for one in newest), min(one.lt for one in newest)
+    start, end = max(window.gte for window in newest), min(window.lt for window in newest)
     return datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
 
 

@@ -66,21 +66,24 @@ class Packages:
         self._limits = limits
         self._filling: dict[str, Package] = {}
 
-    def add(self, one: Chunk | Finished | Failed, now: float) -> None:
+    def add(self, delivery: Chunk | Finished | Failed, now: float) -> None:
         """Takes what came from a resource."""
-        package = self._filling.setdefault(one.resource, Package())
-        if isinstance(one, Chunk):
-            package.add(one, now)
+        package = self._filling.setdefault(delivery.resource, Package())
+        if isinstance(delivery, Chunk):
+            package.add(delivery, now)
         else:
-            package.ends.append(one)
+            package.ends.append(delivery)
 
     def due(self, now: float) -> list[Package]:
         """Packages that are full or have waited long enough, together where they are late; none where nothing is."""
-        full = [name for name, one in self._filling.items() if self._is_full(one)]
-        if not full and sum(one.nbytes for one in self._filling.values()) >= self._limits.nbytes:
+        full = [name for name, filling in self._filling.items() if self._is_full(filling)]
+        if not full and sum(filling.nbytes for filling in self._filling.values()) >= self._limits.nbytes:
             return [self.rest()]
         taken = [self._filling.pop(name) for name in full]
-        if any(one.since is not None and now - one.since >= self._limits.seconds for one in self._filling.values()):
+        if any(
+            filling.since is not None and now - filling.since >= self._limits.seconds
+            for filling in self._filling.values()
+        ):
             taken.append(self.rest())
         return taken
 
@@ -96,12 +99,12 @@ class Packages:
 
 def _joined(packages: Iterable[Package]) -> Package:
     joined = Package()
-    for one in packages:
-        for name, parts in one.parts.items():
+    for package in packages:
+        for name, parts in package.parts.items():
             joined.parts.setdefault(name, []).extend(parts)
-            joined.sources.setdefault(name, set()).update(one.sources[name])
-        joined.chunks += one.chunks
-        joined.ends += one.ends
-        joined.rows += one.rows
-        joined.nbytes += one.nbytes
+            joined.sources.setdefault(name, set()).update(package.sources[name])
+        joined.chunks += package.chunks
+        joined.ends += package.ends
+        joined.rows += package.rows
+        joined.nbytes += package.nbytes
     return joined

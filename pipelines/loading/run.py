@@ -74,14 +74,14 @@ class Outcome:
             "error": str(self.error) if self.error else None,
             "resources": [
                 {
-                    "resource": one.resource,
-                    "status": one.status,
-                    "rows": one.rows,
-                    "requests": one.requests,
-                    "seconds": round(one.seconds, 3),
-                    "error": one.error,
+                    "resource": status.resource,
+                    "status": status.status,
+                    "rows": status.rows,
+                    "requests": status.requests,
+                    "seconds": round(status.seconds, 3),
+                    "error": status.error,
                 }
-                for one in self.board.statuses()
+                for status in self.board.statuses()
             ],
         }
 
@@ -128,7 +128,7 @@ class Run:
         error: ConnectorError | None = None
         try:
             with database_problems(), showing(self._board):
-                self._fetch([one for one in self._order.resources if not one.parents], None)
+                self._fetch([resource for resource in self._order.resources if not resource.parents], None)
                 for since, children in self._children().items():
                     dataset = self._session.settings.dataset
                     tables, account_id = self._session.catalogue.tables, self._session.account_id
@@ -149,21 +149,21 @@ class Run:
         saved = {} if self._order.full_refresh else self._state.read_resources()
         if self._order.again:
             given = Window(self._order.since, self._until)
-            saved = {name: replace(one, progress=reopened(one.progress, given)) for name, one in saved.items()}
+            saved = {name: replace(status, progress=reopened(status.progress, given)) for name, status in saved.items()}
         now = datetime.now(UTC)
         self._journal = Journal(
-            progress_of(one, saved.get(one.name), now, self._latest) for one in self._order.resources
+            progress_of(resource, saved.get(resource.name), now, self._latest) for resource in self._order.resources
         )
-        covered = sum(bool(one.covered) for one in self._journal.progress().values())
+        covered = sum(bool(progress.covered) for progress in self._journal.progress().values())
         self._resumed = 0 if self._order.again else covered
         self._save(None)
 
     def _children(self) -> dict[datetime | None, list[Resource]]:
         """Child resources by the moment since which their parents' changes matter."""
         groups: dict[datetime | None, list[Resource]] = {}
-        for one in self._order.resources:
-            if one.parents:
-                groups.setdefault(self._journal.entry(one.name).since, []).append(one)
+        for resource in self._order.resources:
+            if resource.parents:
+                groups.setdefault(self._journal.entry(resource.name).since, []).append(resource)
         return groups
 
     def _fetch(self, resources: Sequence[Resource], parents: StoredParents | None) -> None:
@@ -190,9 +190,9 @@ class Run:
         """Collects what arrives to packages, and loads each when it is due; the last one also after an error."""
         packages = Packages(self._limits)
         try:
-            for one in fetching:
+            for delivery in fetching:
                 raise_if_interrupted()
-                packages.add(one, time.monotonic())
+                packages.add(delivery, time.monotonic())
                 for package in packages.due(time.monotonic()):
                     self._commit(package)
         except ConnectorError as error:
@@ -211,7 +211,7 @@ class Run:
         self._board.loaded = self._journal.rows
         for end in package.ends:
             self._journal.ended(end, session.counts.rejected(end.resource))
-        self._save({one.resource for one in (*package.chunks, *package.ends)})
+        self._save({part.resource for part in (*package.chunks, *package.ends)})
 
     def _save(self, resources: set[str] | None) -> None:
         statuses = self._journal.statuses(resources)

@@ -76,7 +76,10 @@ def wanted_indexes(
     subscription, the status page reads the last runs, and the management API those that a run began. An expression that
     asks another table cannot be indexed.
     """
-    moments = {"created", *(one.created_field for one in catalogue.resources.values() if one.created_field)}
+    moments = {
+        "created",
+        *(resource.created_field for resource in catalogue.resources.values() if resource.created_field),
+    }
     for name, view in live_views(dataset, provider, catalogue, tables).items():
         if name not in catalogue.tables:
             continue

@@ -206,7 +206,7 @@ class LiveViews:
         if on_table and texts:
             comments |= {f"TABLE {table}": texts[""]} if "" in texts else {}
             there = self._columns_of_tables.get(view.name, ())
-            comments |= {f"COLUMN {table}.{quoted(one)}": texts[one] for one in there if one in texts}
+            comments |= {f"COLUMN {table}.{quoted(column)}": texts[column] for column in there if column in texts}
         return [f"COMMENT ON {what} IS {_literal(text)}" for what, text in comments.items()]
 
     def _refused(self, view: View, error: Exception) -> None:

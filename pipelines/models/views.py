@@ -147,11 +147,11 @@ def _view_of_table(
     if table.parent is not None and table.parent_field is None:
         column = _parent_column(catalogue, table.parent)
         columns[column], texts[column] = PARENT, f"The row of {table.parent} that owns this one."
-    for one in said.columns.get(name, ()):
-        if _can_have(one, name, provider, catalogue, tables):
-            columns.pop(one.name, None)  # of an older version of the API
-            columns[one.name] = _placed(dataset, provider, _with_optional(one.sql, tables[name]))
-            texts[one.name] = one.about
+    for added in said.columns.get(name, ()):
+        if _can_have(added, name, provider, catalogue, tables):
+            columns.pop(added.name, None)  # of an older version of the API
+            columns[added.name] = _placed(dataset, provider, _with_optional(added.sql, tables[name]))
+            texts[added.name] = added.about
     rest = f'FROM {quoted(dataset)}.{quoted(name)} AS {quoted(name)} WHERE "_deleted_at" IS NULL'
     about = f"Live rows of {dataset}.{name}. {catalogue.descriptions.of(name).get('', '')}".strip()
     return View(name, about, columns, rest, texts, catalogue.descriptions.mark)

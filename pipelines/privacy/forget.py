@@ -59,7 +59,7 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
-        tables = {one.table: {"rows": one.rows, "changed": one.changed} for one in self.tables}
+        tables = {forgotten.table: {"rows": forgotten.rows, "changed": forgotten.changed} for forgotten in self.tables}
         told = {"persons": list(self.persons), "dry_run": self.is_dry_run, "ids": self.ids, "tables": tables}
         return {**told, "space": self.space}
 
@@ -129,9 +129,9 @@ class _Forgetting:
             outcome.tables.append(self._erase(table, sorted(found), is_dry_run))
         for table, key, column, id in self._places_of_events():
             outcome.tables.append(self._erase_events(table, key, column, id, chosen, sorted(ids), is_dry_run))
-        outcome.tables = [one for one in outcome.tables if one.rows]
+        outcome.tables = [forgotten for forgotten in outcome.tables if forgotten.rows]
         if not is_dry_run:
-            written = [one.table for one in outcome.tables]
+            written = [forgotten.table for forgotten in outcome.tables]
             outcome.space = self._database.overwrite_freed_space(self._dataset, written, wholly=wholly)
         return outcome
 

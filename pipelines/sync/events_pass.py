@@ -125,8 +125,8 @@ class EventsPass:
     def _apply(self, position: Position, newest: Newest, piece: Piece) -> Position:
         """Stores what events tell, then counts them as applied, then reads back what they do not settle."""
         tables = self._tables_of(self._keep(piece))  # before the events' objects become rows
-        for one in piece.unusable:
-            self._counts.reject("events", one.get("id"), "the list of events shows it without an id or a time")
+        for event in piece.unusable:
+            self._counts.reject("events", event.get("id"), "the list of events shows it without an id or a time")
         for event in piece.events:
             change = self._change(event)
             if change is None:
@@ -136,13 +136,13 @@ class EventsPass:
             elif self._settings.tables is None or change.table in self._settings.tables:
                 newest.add(change)
         changes = newest.take()
-        doubted = [one for one in changes if self._must_be_read(one)]
-        believed = [one for one in changes if not self._must_be_read(one)]
+        doubted = [change for change in changes if self._must_be_read(change)]
+        believed = [change for change in changes if not self._must_be_read(change)]
         self.report.events += len(piece.events)
         self.report.applied += len(changes)
         self.report.believed += len(believed)
-        self.report.deleted += sum(one.is_deletion for one in believed)
-        self.report.doubts.update(str(one.doubt) for one in doubted)
+        self.report.deleted += sum(change.is_deletion for change in believed)
+        self.report.doubts.update(str(change.doubt) for change in doubted)
         self._put(merged(map(self._rows, believed)), tables)
         position = position.cover(piece.done).owe((*position.owed, *map(_ref, doubted)))
         if piece.done is not None or doubted:
@@ -182,23 +182,23 @@ class EventsPass:
         account_id, workers = self._settings.account_id, self._settings.workers
         read = self._provider.retrieve
         for batch in read(self._client, position.owed, account_id, workers=workers, entries=self._counts):
-            self._put(merged(one.rows for one in batch), {})
-            for one in batch:
-                self._count(one)
-                if one.state != "failed":
-                    left.pop(one.ref, None)
+            self._put(merged(retrieved.rows for retrieved in batch), {})
+            for retrieved in batch:
+                self._count(retrieved)
+                if retrieved.state != "failed":
+                    left.pop(retrieved.ref, None)
             position = position.owe(tuple(left))
             self._save(position)
         return position
 
-    def _count(self, one: Retrieved) -> None:
-        if one.state in ("read", "gone"):
+    def _count(self, retrieved: Retrieved) -> None:
+        if retrieved.state in ("read", "gone"):
             self.report.retrieved += 1
-            self.report.deleted += one.state == "gone"
-        elif one.state == "broken":
-            self._counts.reject(one.ref.table, "/".join(one.ref.key), one.why)
+            self.report.deleted += retrieved.state == "gone"
+        elif retrieved.state == "broken":
+            self._counts.reject(retrieved.ref.table, "/".join(retrieved.ref.key), retrieved.why)
         else:
-            self.report.unreadable[f"{one.ref.table}: {one.why}"] += 1
+            self.report.unreadable[f"{retrieved.ref.table}: {retrieved.why}"] += 1
 
     def _put(self, rows: Mapping[str, list[Row]], tables: Mapping[str, pa.Table]) -> None:
         arrow = {**self._tables_of(rows), **tables}

@@ -43,8 +43,8 @@ class SyncState:
 
     def is_listed_within(self, resource: str, begin: int, now: int) -> bool:
         """Whether a sync has read the resource's list to its end since a second, by a clock that was not ahead."""
-        one = self.resources.get(resource)
-        return one is not None and bool(begin <= one.progress.get(LISTED_AT, 0) <= now)
+        last = self.resources.get(resource)
+        return last is not None and bool(begin <= last.progress.get(LISTED_AT, 0) <= now)
 
     def note_listed(self, resources: Iterable[str], now: int) -> None:
         """Notes the moment in the resources' progress."""
@@ -62,8 +62,8 @@ class SyncState:
 def last_listed(statuses: Mapping[str, ResourceStatus], catalogue: Catalogue) -> dict[str, Last]:
     """When each resource was last listed: noted by a sync, or the end of the window that a load has reached."""
     return {
-        name: Last(one.progress.get(LISTED_AT, one.window_end and int(one.window_end.timestamp())), one.status)
-        for name, one in statuses.items()
+        name: Last(saved.progress.get(LISTED_AT, saved.window_end and int(saved.window_end.timestamp())), saved.status)
+        for name, saved in statuses.items()
         if name in catalogue.resources
     }
 
@@ -101,6 +101,6 @@ def followed_tables(catalogue: Catalogue, names: Iterable[str]) -> frozenset[str
     It must not depend on what a single run is about: the position of the events is one for all tables.
     """
     loaded = set(names)
-    if {one.name for one in catalogue.select()} <= loaded:
+    if {each.name for each in catalogue.select()} <= loaded:
         return None
     return frozenset(table for name in loaded for table in catalogue.filled_with(catalogue.resources[name].table))

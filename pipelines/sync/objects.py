@@ -32,17 +32,17 @@ class Loaded:
 def store(session: Session, found: Sequence[Retrieved]) -> list[Loaded]:
     """Merges objects in one load. An object that cannot be stored is left out, and the session's `counts` name it."""
     storable = []
-    for one in found:
-        if one.state in ("broken", "failed"):
-            session.counts.reject(one.ref.table, written(one.ref.key), one.why)
+    for attempt in found:
+        if attempt.state in ("broken", "failed"):
+            session.counts.reject(attempt.ref.table, written(attempt.ref.key), attempt.why)
         else:
-            storable.append(one)
-    session.store(session.tables_of(merged(one.rows for one in storable)))
-    refused = {(one.table, one.id) for one in session.counts.rejected()}
+            storable.append(attempt)
+    session.store(session.tables_of(merged(attempt.rows for attempt in storable)))
+    refused = {(entry.table, entry.id) for entry in session.counts.rejected()}
     return [
-        Loaded(written(one.ref.key), one.ref.table, one.state == "gone")
-        for one in storable
-        if (one.ref.table, shortened(one.ref.key[0])) not in refused
+        Loaded(written(attempt.ref.key), attempt.ref.table, attempt.state == "gone")
+        for attempt in storable
+        if (attempt.ref.table, shortened(attempt.ref.key[0])) not in refused
     ]
 
 

@@ -30,14 +30,14 @@ def report_objects(session: Session, load: Callable[[], Sequence[Loaded]]) -> Re
     rejected = session.counts.rejected()
     problem = left_out(rejected, is_load=True) if rejected else None
     session.end("partial" if rejected else "complete", problem)
-    for one in loaded:
-        print(f"{one.id}: {session.settings.dataset}.{one.table}{', deleted' if one.is_deleted else ''}")
+    for obj in loaded:
+        print(f"{obj.id}: {session.settings.dataset}.{obj.table}{', deleted' if obj.is_deleted else ''}")
     print(f"{counted(session.rows, 'row')}, {counted(session.spending.spent, 'request')}.")
     say_what_differs(session.counts)
     if problem is not None:
         say(problem)
     told = {
-        "loaded": [{"id": one.id, "table": one.table, "deleted": one.is_deleted} for one in loaded],
+        "loaded": [{"id": obj.id, "table": obj.table, "deleted": obj.is_deleted} for obj in loaded],
         "rows": session.rows,
         "requests": session.spending.spent,
         "error": problem,

@@ -29,10 +29,10 @@ def tables_read_whole(catalogue: Catalogue, finished: Collection[str]) -> list[s
 
     Leaves out tables whose objects are listed for a limited time. Lists of each parent count where there is no other.
     """
-    loaded = [one for one in catalogue.resources.values() if one.not_loaded is None]
+    loaded = [resource for resource in catalogue.resources.values() if resource.not_loaded is None]
     lists = {
-        name: catalogue.shown_by(name) or [one for one in loaded if one.table == name]
-        for name in dict.fromkeys(one.table for one in loaded)
+        name: catalogue.shown_by(name) or [resource for resource in loaded if resource.table == name]
+        for name in dict.fromkeys(resource.table for resource in loaded)
     }
     return [
         name
@@ -40,7 +40,7 @@ def tables_read_whole(catalogue: Catalogue, finished: Collection[str]) -> list[s
         if table.retrieve
         and table.parent is None
         and name in lists
-        and all(one.name in finished and one.shown_for is None for one in lists[name])
+        and all(resource.name in finished and resource.shown_for is None for resource in lists[name])
     ]
 
 
@@ -56,8 +56,8 @@ def read_unlisted(session: Session, table: str, began: int, statuses: Collection
         session.client, refs, session.account_id, workers=session.settings.workers, entries=session.counts
     ):
         _note(session, batch)
-        session.store(session.tables_of(merged(one.rows for one in batch)))
-        rows, deleted = rows + len(batch), deleted + sum(one.state == "gone" for one in batch)
+        session.store(session.tables_of(merged(retrieved.rows for retrieved in batch)))
+        rows, deleted = rows + len(batch), deleted + sum(retrieved.state == "gone" for retrieved in batch)
     return Read(rows, deleted)
 
 
@@ -74,6 +74,6 @@ def _ids(session: Session, table: str, began: int, statuses: Collection[str]) ->
 
 
 def _note(session: Session, batch: Iterable[Retrieved]) -> None:
-    for one in batch:
-        if one.state in ("broken", "failed", "unreadable"):
-            session.counts.within(one.ref.table).reject(one.ref.table, one.ref.key[0], one.why)
+    for retrieved in batch:
+        if retrieved.state in ("broken", "failed", "unreadable"):
+            session.counts.within(retrieved.ref.table).reject(retrieved.ref.table, retrieved.ref.key[0], retrieved.why)

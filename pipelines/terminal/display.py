@@ -64,11 +64,11 @@ class Board:
     def settle(self, statuses: Iterable[ResourceStatus]) -> None:
         """What is committed, which reading changes no more."""
         self._read = list
-        self._committed |= {one.resource: one for one in statuses}
+        self._committed |= {status.resource: status for status in statuses}
 
     def statuses(self) -> list[ResourceStatus]:
         """All resources, in the order in which they were named."""
-        return list((self._committed | {one.resource: one for one in self._read()}).values())
+        return list((self._committed | {status.resource: status for status in self._read()}).values())
 
     def totals(self) -> Totals:
         """Sums, and the time left by the share of the windows that is read; none while the rest is loaded.
@@ -77,16 +77,16 @@ class Board:
         """
         statuses = self.statuses()
         seconds = self._clock() - self._started
-        rows = sum(one.rows for one in statuses)
-        shares = [1.0 if one.is_over else one.share or 0.0 for one in statuses]
+        rows = sum(status.rows for status in statuses)
+        shares = [1.0 if status.is_over else status.share or 0.0 for status in statuses]
         share = sum(shares) / len(shares) if shares else 1.0
         is_loading = share == 1.0 and rows > self.loaded
         return Totals(
             rows=rows,
             loaded=self.loaded,
-            requests=sum(one.requests for one in statuses),
+            requests=sum(status.requests for status in statuses),
             seconds=seconds,
-            finished=sum(one.is_over for one in statuses),
+            finished=sum(status.is_over for status in statuses),
             resources=len(statuses),
             seconds_left=seconds * (1 - share) / share if share > 0 and not is_loading else None,
             is_loading=is_loading,
@@ -154,13 +154,15 @@ class Active:
 
         totals = self._board.totals()
         table = Table(box=None, pad_edge=False)
-        running = [one for one in self._board.statuses() if one.status == "running"]
+        running = [status for status in self._board.statuses() if status.status == "running"]
         table.add_column("resource", no_wrap=True, min_width=_longest(running[:ACTIVE_LINES]))
         for heading in ("rows", "rows/s", "requests", "window"):
             table.add_column(heading, justify="right")
-        for one in running[:ACTIVE_LINES]:
-            rate = one.rows / totals.seconds if totals.seconds else 0.0
-            table.add_row(one.resource, f"{one.rows:,}", f"{rate:,.0f}", f"{one.requests:,}", f"{one.share or 0:.0%}")
+        for status in running[:ACTIVE_LINES]:
+            rate = status.rows / totals.seconds if totals.seconds else 0.0
+            table.add_row(
+                status.resource, f"{status.rows:,}", f"{rate:,.0f}", f"{status.requests:,}", f"{status.share or 0:.0%}"
+            )
         if len(running) > ACTIVE_LINES:
             table.add_row(f"… and {len(running) - ACTIVE_LINES} more")
         return Group(Text(_title(totals)), table) if running else Group(Text(_title(totals)))
@@ -185,7 +187,7 @@ def print_summary(board: Board, *, all_lines: bool = True) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shown = [one for one in board.statuses() if all_lines or one.rows or one.status != "complete"]
+    shown = [status for status in board.statuses() if all_lines or status.rows or status.status != "complete"]
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160, highlight=False)
     is_wide = console.width >= WIDE
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1) if is_wide else (0, 1, 0, 0))
@@ -194,26 +196,33 @@ def print_summary(board: Board, *, all_lines: bool = True) -> None:
         table.add_column(heading, justify="left" if heading == "status" else "right", no_wrap=True)
     if is_wide:
         table.add_column("why", overflow="fold")
-    for one in shown:
-        table.add_row(*_cells(one)[: len(table.columns)])
+    for status in shown:
+        table.add_row(*_cells(status)[: len(table.columns)])
     totals = board.totals()
     table.add_section()
     table.add_row("total", f"{totals.rows:,}", f"{totals.requests:,}", f"{totals.seconds:.1f}")
     with console.capture() as captured:
         console.print(table)
-        for one in shown if not is_wide else ():
-            if one.error:
-                console.print(f"{one.resource}: {one.error}", markup=False)
+        for status in shown if not is_wide else ():
+            if status.error:
+                console.print(f"{status.resource}: {status.error}", markup=False)
     print(*(line.rstrip() for line in captured.get().splitlines()), sep="\n")
 
 
 def _longest(statuses: Iterable[ResourceStatus]) -> int:
     """The width of a column that cuts no name: two names that are cut can look the same."""
-    return max((len(one.resource) for one in statuses), default=0)
+    return max((len(status.resource) for status in statuses), default=0)
 
 
-def _cells(one: ResourceStatus) -> tuple[str, ...]:
-    return one.resource, f"{one.rows:,}", f"{one.requests:,}", f"{one.seconds:.1f}", one.status, one.error or ""
+def _cells(status: ResourceStatus) -> tuple[str, ...]:
+    return (
+        status.resource,
+        f"{status.rows:,}",
+        f"{status.requests:,}",
+        f"{status.seconds:.1f}",
+        status.status,
+        status.error or "",
+    )
 
 
 def _duration(seconds: float) -> str:

@@ -49,7 +49,9 @@ class _SharedTables(SqlJobClientBase):
             self.initialize_storage()
         update = self.update_stored_schema(only_tables=list(tables)) or {}
         return {
-            name for name, added in update.items() if any(one.get("primary_key") for one in added["columns"].values())
+            name
+            for name, added in update.items()
+            if any(column.get("primary_key") for column in added["columns"].values())
         }
 
     def _get_constraints_sql(self, table_name: str, new_columns: Sequence[TColumnSchema], generate_alter: bool) -> str:

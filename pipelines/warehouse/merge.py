@@ -127,8 +127,10 @@ class Merge:
 
     def told(self) -> str:
         """Kept columns that are still empty take what was staged, also with a state that another one has overtaken."""
-        empty = " OR ".join(f"(d.{_quote(one)} IS NULL AND s.{_quote(one)} IS NOT NULL)" for one in self.kept)
-        values = "".join(f", {_quote(one)} = coalesce(d.{_quote(one)}, s.{_quote(one)})" for one in self.kept)
+        empty = " OR ".join(f"(d.{_quote(column)} IS NULL AND s.{_quote(column)} IS NOT NULL)" for column in self.kept)
+        values = "".join(
+            f", {_quote(column)} = coalesce(d.{_quote(column)}, s.{_quote(column)})" for column in self.kept
+        )
         return (
             f"UPDATE {self.target} AS d SET {SYNCED_AT} = now(){values} FROM {self.staging} AS s"
             f" WHERE {self._same('s', 'd')} AND ({empty})"
@@ -137,7 +139,7 @@ class Merge:
     def _assigned(self, names: Sequence[str]) -> str:
         """What the columns become. A state that does not name the parent, as not every object does, keeps the known."""
         kept = (PARENT, *self.kept)
-        return ", ".join(f"{_quote(one)} = {_value(one, one in self.unseen, one in kept)}" for one in names)
+        return ", ".join(f"{_quote(name)} = {_value(name, name in self.unseen, name in kept)}" for name in names)
 
     def tombstones(self) -> str:
         """Deletions that say no more than the id: mark the row and keep the rest of it; insert where there is none."""
@@ -187,8 +189,8 @@ class Merge:
             f" AND c.{AS_OF} = n.{AS_OF} AND c.{self.arrival} > n.{self.arrival})"
         )
 
-    def _same(self, one: str, other: str) -> str:
-        return " AND ".join(f"{one}.{_quote(name)} = {other}.{_quote(name)}" for name in self.key)
+    def _same(self, column: str, other: str) -> str:
+        return " AND ".join(f"{column}.{_quote(name)} = {other}.{_quote(name)}" for name in self.key)
 
     def _newest(self, columns: Sequence[str], kind: str) -> str:
         """The newest staged row of each key, of one kind, written now, in an order that all writers have.

@@ -162,7 +162,7 @@ class Account:
             row = self._row(table, id, parent)
             old: Object = orjson.loads(row.own)
             fields, lists = split(dict(changes), TABLES[table].embedded)
-            before = {one.field: orjson.dumps(self.views.embedded(row, one)) for one, _ in lists}
+            before = {embedded.field: orjson.dumps(self.views.embedded(row, embedded)) for embedded, _ in lists}
             for embedded, children in lists:
                 self._replace(embedded, row, children, at)
             new = old | fields

@@ -47,13 +47,13 @@ def place(object: Object, field: str, value: object) -> None:
 def split(object: Object, embedded: Iterable[Embedded]) -> tuple[Object, list[tuple[Embedded, list[Object]]]]:
     """An object and, apart, the children given under the fields of its embedded lists (an array or a list object)."""
     lists = []
-    for one in embedded:
-        holder, name = holder_of(object, one.field)
+    for child in embedded:
+        holder, name = holder_of(object, child.field)
         if holder is None or name not in holder:
             continue
         children = holder.pop(name)
         if children is not None:
-            lists.append((one, children["data"] if isinstance(children, dict) else children))
+            lists.append((child, children["data"] if isinstance(children, dict) else children))
     return object, lists
 
 

@@ -52,12 +52,12 @@ class Views:
                 self.forget(holder, above)
 
     def _made(self, table: Table, row: Row) -> bytes:
-        embedded = [one for one in table.embedded if not one.expand]
+        embedded = [child for child in table.embedded if not child.expand]
         if not embedded and not table.shown_on_request:
             return row.own
         object: Object = orjson.loads(row.own)
-        for one in embedded:
-            place(object, one.field, self.embedded(row, one))
+        for child in embedded:
+            place(object, child.field, self.embedded(row, child))
         for field in table.shown_on_request:
             object.pop(field, None)
         return orjson.dumps(object)

@@ -62,18 +62,18 @@ class Expansion:
                 if parts[0] != "data" or len(parts) == 1:
                     raise refusals.not_expandable(path)
                 parts = parts[1:]
-            listable = any(one.expand and one.field == ".".join(parts) for one in TABLES[table].embedded)
+            listable = any(embedded.expand and embedded.field == ".".join(parts) for embedded in TABLES[table].embedded)
             if not listable and not any(
                 _allowed(sdk, classes[name], parts, name) for name in objects if name in classes
             ):
                 raise refusals.not_expandable(path)
             self.paths.append(parts)
         names = {".".join(parts) for parts in self.paths}
-        lists = [one for one in TABLES[table].embedded if one.expand and one.field in names]
-        self._signs = [b'"%b":["' % one[-1].encode() for one in self.paths if one[-1] in IDS]
+        lists = [embedded for embedded in TABLES[table].embedded if embedded.expand and embedded.field in names]
+        self._signs = [b'"%b":["' % path[-1].encode() for path in self.paths if path[-1] in IDS]
         if len(self._signs) < len(self.paths):
             self._signs = []
-        self._splices = [Splice(one) for one in lists] if len(lists) == len(names) else []
+        self._splices = [Splice(embedded) for embedded in lists] if len(lists) == len(names) else []
 
     def apply(self, account: Account, table: str, row: Row) -> bytes:
         """The JSON of a row with the fields expanded."""
@@ -115,14 +115,14 @@ def _spliced(account: Account, view: bytes, row: Row, lists: Sequence[Splice]) -
     """
     parts: list[bytes | memoryview] = [memoryview(view)[:-1]]
     id = row.id.encode()
-    for one in lists:
-        if one.nested is not None:
-            if one.nested in view:
+    for embedded in lists:
+        if embedded.nested is not None:
+            if embedded.nested in view:
                 return None
-        elif account.tables[one.embedded.table].has(row.id):
-            parts += (one.field, orjson.dumps(account.views.embedded(row, one.embedded)))
+        elif account.tables[embedded.embedded.table].has(row.id):
+            parts += (embedded.field, orjson.dumps(account.views.embedded(row, embedded.embedded)))
         else:
-            parts += (one.field, one.before, id, one.after)
+            parts += (embedded.field, embedded.before, id, embedded.after)
     if len(parts) == 1:
         return view
     parts.append(b"}")
@@ -149,15 +149,15 @@ def _allowed(sdk: Sdk, ref: Ref, parts: Sequence[str], owner: str = "") -> bool:
 def _expand(account: Account, holder: Any, parts: Sequence[str]) -> None:
     """Expands the field at `parts` below `holder`, an object or an array of objects."""
     if isinstance(holder, list):
-        for one in holder:
-            _expand(account, one, parts)
+        for obj in holder:
+            _expand(account, obj, parts)
         return
     if not isinstance(holder, dict):
         return
     name, rest = parts[0], parts[1:]
     value = holder.get(name)
     if isinstance(value, list) and not rest:
-        holder[name] = [_object(account, one, "") if isinstance(one, str) else one for one in value]
+        holder[name] = [_object(account, entry, "") if isinstance(entry, str) else entry for entry in value]
     elif isinstance(value, str):
         value = holder[name] = _object(account, value, name)
     elif value is None and not rest:

@@ -139,7 +139,7 @@ def _cursor(account: Account, found: Match, name: str, id: Typed, shelf: Shelf) 
     if TABLES[found.route.table].key == ("id",):
         row = account.tables[found.route.table].get(str(id))
     else:
-        row = next((one for one in shelf.rows() if orjson.loads(one.own).get("id") == id), None)
+        row = next((row for row in shelf.rows() if orjson.loads(row.own).get("id") == id), None)
     if row is None or (found.route.table == "events" and not account.events.kept(row.created)):
         raise refusals.not_found(found.route.objects[0], str(id), name, 400)
     return row
@@ -155,9 +155,9 @@ def _limit(values: Mapping[str, Typed]) -> int:
     return limit
 
 
-def _both(one: Shelf, other: Shelf) -> Shelf:
+def _both(first: Shelf, second: Shelf) -> Shelf:
     joined = Shelf()
-    for shelf in (one, other):
+    for shelf in (first, second):
         for row in shelf.rows():
             joined.add(row)
     return joined

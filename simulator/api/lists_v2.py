@@ -112,9 +112,9 @@ def _flat(values: Mapping[str, Value]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for name, value in values.items():
         if isinstance(value, dict):
-            found += [(f"{name}[{inner}]", str(one)) for inner, one in value.items()]
+            found += [(f"{name}[{inner}]", str(entry)) for inner, entry in value.items()]
         elif isinstance(value, list):
-            found += [(f"{name}[{index}]", str(one)) for index, one in enumerate(value)]
+            found += [(f"{name}[{index}]", str(entry)) for index, entry in enumerate(value)]
         else:
             found.append((name, value))
     return found

@@ -80,7 +80,7 @@ class Activity:
         return "delete customer"
 
     def _items(self, subscription: str, count: int) -> list[Object]:
-        price = self._any("prices", lambda one: one["recurring"] is not None) or {}
+        price = self._any("prices", lambda row: row["recurring"] is not None) or {}
         now = self._make.now
         return [
             self._make.plain(
@@ -102,7 +102,7 @@ class Activity:
         return "subscribe"
 
     def _change_items(self) -> str | None:
-        subscription = self._any("subscriptions", lambda one: one["status"] == "active")
+        subscription = self._any("subscriptions", lambda row: row["status"] == "active")
         if subscription is None:
             return None
         id = subscription["id"]
@@ -113,7 +113,7 @@ class Activity:
         return "change items"
 
     def _cancel(self) -> str | None:
-        subscription = self._any("subscriptions", lambda one: one["status"] == "active")
+        subscription = self._any("subscriptions", lambda row: row["status"] == "active")
         if subscription is None:
             return None
         now = self._make.now
@@ -139,7 +139,7 @@ class Activity:
         return "invoice"
 
     def _settle(self) -> str | None:
-        invoice = self._any("invoices", lambda one: one["status"] in ("draft", "open"))
+        invoice = self._any("invoices", lambda row: row["status"] in ("draft", "open"))
         customer = self._account.get("customers", invoice["customer"]) if invoice else None
         if invoice is None or customer is None:
             return None
@@ -154,14 +154,14 @@ class Activity:
         return "settle"
 
     def _delete_draft(self) -> str | None:
-        invoice = self._any("invoices", lambda one: one["status"] == "draft")
+        invoice = self._any("invoices", lambda row: row["status"] == "draft")
         if invoice is None:
             return None
         self._account.delete("invoices", invoice["id"])
         return "delete draft"
 
     def _refund(self) -> str | None:
-        charge = self._any("charges", lambda one: one["paid"] and not one["refunded"])
+        charge = self._any("charges", lambda row: row["paid"] and not row["refunded"])
         intent = self._account.get("payment_intents", charge["payment_intent"]) if charge else None
         if charge is None or intent is None:
             return None
@@ -177,7 +177,7 @@ class Activity:
         return "rename product"
 
     def _coupon(self) -> str:
-        coupon = self._any("coupons", lambda one: one["id"].startswith("temporary"))
+        coupon = self._any("coupons", lambda row: row["id"].startswith("temporary"))
         if coupon is not None:
             self._account.delete("coupons", coupon["id"])
             return "delete coupon"

@@ -164,7 +164,7 @@ def _with_entries(body: bytes, entries: Mapping[str, bytes]) -> bytes:
         return body
     page = orjson.loads(body)
     page["data"] = [
-        orjson.Fragment(entries[one["id"]]) if one.get("id") in entries else one for one in page.get("data", ())
+        orjson.Fragment(entries[obj["id"]]) if obj.get("id") in entries else obj for obj in page.get("data", ())
     ]
     return orjson.dumps(page)
 

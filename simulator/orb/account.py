@@ -19,9 +19,9 @@ from sources.orb_api.catalogue.events import SUBJECTS
 Object = dict[str, Any]
 PRICES_OF_GROUPS = "dimensional_price_group_prices"
 LISTED = {
-    one.name: one
-    for one in CATALOGUE.resources.values()
-    if one.not_loaded is None and one.name in (one.table, PRICES_OF_GROUPS)
+    resource.name: resource
+    for resource in CATALOGUE.resources.values()
+    if resource.not_loaded is None and resource.name in (resource.table, PRICES_OF_GROUPS)
 }
 """The tables that the account holds, each with the list that shows it."""
 

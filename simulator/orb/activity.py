@@ -41,9 +41,9 @@ class Activity:
         """Deletes a customer with her subscriptions, invoices and credit notes."""
         customer = self._one("customers")
         for table in ("credit_notes", "invoices", "subscriptions"):
-            for one in self._account.objects(table):
-                if one["customer"]["id"] == customer["id"]:
-                    self._account.delete(table, one["id"])
+            for obj in self._account.objects(table):
+                if obj["customer"]["id"] == customer["id"]:
+                    self._account.delete(table, obj["id"])
         self._account.delete("customers", customer["id"])
 
     # --- what events tell of ------------------------------------------------------------------------------------------
@@ -61,13 +61,13 @@ class Activity:
     def _amend(self) -> None:
         subscription = self._one("subscriptions")
         intervals = subscription["price_intervals"]
-        more = [{**one, "id": self._account.new_id()} for one in intervals[:1]]
+        more = [{**interval, "id": self._account.new_id()} for interval in intervals[:1]]
         kept = intervals[1:] if len(intervals) > 1 and self._random.random() < 0.5 else [*intervals, *more]
         self._update("subscriptions", subscription, "subscription.edited", price_intervals=kept)
 
     def _reprice(self) -> None:
         plan = self._one("plans")
-        prices = [{**one, "name": f"Price {self._number}"} for one in plan["prices"]]
+        prices = [{**price, "name": f"Price {self._number}"} for price in plan["prices"]]
         self._update("plans", plan, "plan.edited", prices=prices)
 
     def _issue(self) -> None:
@@ -119,7 +119,7 @@ class Activity:
         start = self._account.clock.seconds()
         period = {"current_billing_period_start_date": moment(start)}
         period["current_billing_period_end_date"] = moment(start + 30 * DAY)
-        active = [one for one in self._account.objects("subscriptions") if one["status"] == "active"]
+        active = [obj for obj in self._account.objects("subscriptions") if obj["status"] == "active"]
         self._update("subscriptions", self._random.choice(active), None, **period)
 
     def _add_item(self) -> None:
@@ -131,7 +131,7 @@ class Activity:
         return self._random.choice(self._account.objects(table))
 
     def _invoices(self, status: str) -> list[Object]:
-        return [one for one in self._account.objects("invoices") if one["status"] == status]
+        return [obj for obj in self._account.objects("invoices") if obj["status"] == status]
 
     def _update(self, table: str, obj: Object, event: str | None, **changes: object) -> None:
         self._account.update(table, obj["id"], changes, event)

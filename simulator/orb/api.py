@@ -65,7 +65,7 @@ class Api:
         if listed is not None:
             table: str | None = TABLES[listed[0]]
         else:
-            table = next((one for one, single in SINGLE.items() if _is_of(path, single)), None)
+            table = next((name for name, single in SINGLE.items() if _is_of(path, single)), None)
         if method != "GET" or table is None:
             raise Refusal("404-url-not-found", "There is nothing at this URL.")
         if table in self.lacks:

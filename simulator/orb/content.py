@@ -102,7 +102,7 @@ class Business:
         adjustment = {"id": self.account.new_id(), "adjustment_type": "usage_discount", "usage_discount": 1.0,
                       "applies_to_price_ids": [], "filters": [], "is_invoice_level": False}  # fmt: skip
         adjusted = self._whole("subscription_adjustment_intervals", None, adjustment=adjustment, start_date=start,
-                               applies_to_price_interval_ids=[one["id"] for one in intervals])  # fmt: skip
+                               applies_to_price_interval_ids=[interval["id"] for interval in intervals])  # fmt: skip
         return self._add(
             "subscriptions", began, customer=customer, plan=plan, status=status, name=plan["name"], start_date=start,
             end_date=moment(self._now - DAY) if status == "ended" else None, net_terms=0, billing_cycle_day=1,

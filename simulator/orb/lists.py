@@ -92,10 +92,10 @@ ELSEWHERE = ("currency", "date_type", "include_all_blocks", "include_payload", "
 """Parameters that are no filters by themselves: `_hides` and `shown` look at them."""
 
 BY_DEFAULT: Mapping[str, Callable[[Object], bool]] = {
-    "invoices": lambda one: one["status"] in ("issued", "paid", "synced"),
-    "plans": lambda one: one["status"] == "active",
-    "subscription_changes": lambda one: one["status"] == "pending",
-    "coupons": lambda one: one["archived_at"] is None,
+    "invoices": lambda obj: obj["status"] in ("issued", "paid", "synced"),
+    "plans": lambda obj: obj["status"] == "active",
+    "subscription_changes": lambda obj: obj["status"] == "pending",
+    "coupons": lambda obj: obj["archived_at"] is None,
 }
 """What a list shows without a status, or without `show_archived`."""
 
@@ -121,8 +121,8 @@ SUMMARIES: Mapping[str, frozenset[str]] = {
 OLDEST_FIRST = frozenset(("license_types", "event_volumes"))
 HOUR = timedelta(hours=1)
 TABLES: Mapping[str, str] = {
-    one.path: "dimensional_price_group_prices" if "{dimensional" in one.path else one.table
-    for one in CATALOGUE.resources.values()
+    resource.path: "dimensional_price_group_prices" if "{dimensional" in resource.path else resource.table
+    for resource in CATALOGUE.resources.values()
 }
 """Paths -> the table of the account that a list shows."""
 
@@ -200,7 +200,7 @@ def shown(template: str, obj: Object, question: Sequence[tuple[str, str]]) -> Ob
     if given.get("include_payload") == "false":
         return {name: value for name, value in obj.items() if name != "payload"}
     if given.get("include_zero_quantity_line_items") == "false":
-        return obj | {"line_items": [one for one in obj["line_items"] if one["quantity"]]}
+        return obj | {"line_items": [item for item in obj["line_items"] if item["quantity"]]}
     fields = SUMMARIES.get(template)
     return obj if fields is None else {name: value for name, value in obj.items() if name in fields}
 
@@ -306,10 +306,10 @@ def _within(field: str, bound: str, value: str) -> Callable[[Row], bool]:
     """The rows in which a moment, or an amount, is within a bound."""
     limit: Any = float(value) if field == "amount" else _instant(value)
     compare: Mapping[str, Callable[[Any], bool]] = {
-        "gt": lambda one: one > limit,
-        "gte": lambda one: one >= limit,
-        "lt": lambda one: one < limit,
-        "lte": lambda one: one <= limit,
+        "gt": lambda value: value > limit,
+        "gte": lambda value: value >= limit,
+        "lt": lambda value: value < limit,
+        "lte": lambda value: value <= limit,
     }
     named = {"amount": "total", "operation_time": "created_at"}.get(field, field)
 

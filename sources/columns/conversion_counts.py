@@ -71,12 +71,12 @@ class ConversionCounts:
     def reject(self, table: str, id: object, why: str, count: int = 1) -> None:
         """An object is left out, or `count` without a name. Its `id` may be anything; the same one is noted once."""
         with self._lock:
-            one = Rejected(self._resource, table, shortened(id) if isinstance(id, str) else "", why, count)
+            entry = Rejected(self._resource, table, shortened(id) if isinstance(id, str) else "", why, count)
             kept = self._rejected.setdefault((self._resource, table), {})
-            if one not in kept and len(kept) < KEPT:
-                kept[one] = None
-                self._unsaved.append(one)
-            elif one not in kept:
+            if entry not in kept and len(kept) < KEPT:
+                kept[entry] = None
+                self._unsaved.append(entry)
+            elif entry not in kept:
                 self._unnamed[self._resource, table] += count
 
     def absorb(self, other: ConversionCounts) -> None:
@@ -105,9 +105,9 @@ class ConversionCounts:
     def rejected(self, resource: str | None = None) -> list[Rejected]:
         """The objects that were left out, of one resource or of all; those beyond `KEPT` as one entry."""
         with self._lock:
-            found = [one for kept in self._rejected.values() for one in kept]
+            found = [entry for kept in self._rejected.values() for entry in kept]
             found += [Rejected(*of, "", "only counted", count) for of, count in self._unnamed.items()]
-            return [one for one in found if resource is None or one.resource == resource]
+            return [entry for entry in found if resource is None or entry.resource == resource]
 
     def take_unsaved(self) -> list[Rejected]:
         """The objects that were left out since this was last asked, for whoever keeps them."""
@@ -119,10 +119,10 @@ class ConversionCounts:
 def left_out(rejected: Iterable[Rejected], *, is_load: bool) -> str:
     """Which objects were left out and why, the first few of each table by name."""
     by_table: dict[str, list[Rejected]] = {}
-    for one in rejected:
-        by_table.setdefault(one.table, []).append(one)
+    for entry in rejected:
+        by_table.setdefault(entry.table, []).append(entry)
     named = "; ".join(map(_named, by_table.values()))
-    counted = any(one.count > 1 for some in by_table.values() for one in some)
+    counted = any(entry.count > 1 for some in by_table.values() for entry in some)
     lists = f"The table sync_rejected lists {'those whose id was recorded' if counted else 'them'}."
     return (
         f"Left out, because they cannot be stored: {named}. {'Everything else is loaded. ' if is_load else ''}{lists}"
@@ -131,5 +131,5 @@ def left_out(rejected: Iterable[Rejected], *, is_load: bool) -> str:
 
 def _named(rejected: Sequence[Rejected]) -> str:
     """The rejects of one table."""
-    more = sum(one.count for one in rejected[NAMED:])
+    more = sum(entry.count for entry in rejected[NAMED:])
     return "; ".join(map(str, rejected[:NAMED])) + (f"; and {more:,} more of {rejected[0].table}" if more else "")

@@ -35,7 +35,7 @@ class Position:
     @property
     def reached(self) -> int:
         """The first second whose events may not have been applied."""
-        return next((one.lt for one in self.covered if one.gte <= self.begin < one.lt), self.begin)
+        return next((seconds.lt for seconds in self.covered if seconds.gte <= self.begin < seconds.lt), self.begin)
 
     def has_gap(self, now: int) -> bool:
         """Whether events that were not applied are no longer kept, or may have been left out by a wrong clock."""
@@ -43,7 +43,7 @@ class Position:
 
     def is_ahead(self, now: int) -> bool:
         """Whether it claims events that are still to come: then nobody knows which of the last ones were applied."""
-        return max(self.begin, *(one.lt for one in self.covered), 0) > now + AHEAD
+        return max(self.begin, *(covered.lt for covered in self.covered), 0) > now + AHEAD
 
     def holes(self) -> WindowSet:
         """Windows between covered ones, oldest first: what a stopped pass left."""
@@ -73,8 +73,8 @@ class Position:
         """As JSON values."""
         return {
             "begin": self.begin,
-            "covered": [[one.gte, one.lt] for one in self.covered],
-            "owed": [one.to_json() for one in self.owed],
+            "covered": [[covered.gte, covered.lt] for covered in self.covered],
+            "owed": [ref.to_json() for ref in self.owed],
         }
 
     @classmethod

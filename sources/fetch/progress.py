@@ -85,14 +85,20 @@ class Progress:
 
     def until(self, second: int) -> Progress:
         """The progress without windows that reach beyond a second: a wrong clock made them; they are not trusted."""
-        kept = {key: tuple(one for one in windows if one.lt <= second) for key, windows in self.covered.items()}
+        kept = {
+            key: tuple(covered for covered in windows if covered.lt <= second) for key, windows in self.covered.items()
+        }
         return replace(self, covered=kept)
 
     def to_json(self) -> dict[str, Any]:
         """The progress as JSON values."""
         return {
-            "covered": {key: [[one.gte, one.lt] for one in windows] for key, windows in self.covered.items()},
-            "listed": {key: [one.top, one.cursor, one.finished, one.since] for key, one in self.listed.items()},
+            "covered": {
+                key: [[covered.gte, covered.lt] for covered in windows] for key, windows in self.covered.items()
+            },
+            "listed": {
+                key: [listed.top, listed.cursor, listed.finished, listed.since] for key, listed in self.listed.items()
+            },
             "reached": [self.reached.parent, self.reached.finished, self.reached.within],
         }
 

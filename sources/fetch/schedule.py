@@ -106,7 +106,7 @@ class ResourceRun:
     ended: float | None = None
 
     def __post_init__(self) -> None:
-        self._whole = tuple((one.gte, one.lt) for one in self.windows)
+        self._whole = tuple((window.gte, window.lt) for window in self.windows)
         for pager in list(self.pagers):
             self.add(pager, pager.begin())
 
@@ -119,7 +119,7 @@ class ResourceRun:
     def expected(self) -> float:
         """How many requests are left, as far as one can tell; infinite where nothing tells."""
         windows = self.windows
-        left = sum(one.lt - one.floor for one in windows)
+        left = sum(window.lt - window.floor for window in windows)
         if len(windows) < len(self.pagers) or not left:
             return inf if self.pagers else 0.0
         return self.survey.per_second * left / (self.resource.limit or 100)
@@ -134,7 +134,7 @@ class ResourceRun:
             return None
         horizon = self.survey.horizon.second
         whole = sum(lt - max(gte, horizon) for gte, lt in self._whole if lt > horizon)
-        left = sum(one.lt - max(one.gte, horizon) for one in self.windows if one.lt > horizon)
+        left = sum(window.lt - max(window.gte, horizon) for window in self.windows if window.lt > horizon)
         return 1 - left / whole if whole else None
 
     @property
@@ -335,7 +335,9 @@ class Schedule:
         """The first task of the older half of a resource run's longest window, where nothing else of it waits."""
         if self.is_spent or run.waiting or run.delayed or run.completions or run.error:
             return None
-        window = max((one for one in run.windows if one.is_divisible), key=lambda one: one.expected, default=None)
+        window = max(
+            (window for window in run.windows if window.is_divisible), key=lambda window: window.expected, default=None
+        )
         if window is None or window.expected < WORTH_DIVIDING * (run.resource.limit or 100):
             return None
         if not self._has_room(run.endpoint, waits):

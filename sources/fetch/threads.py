@@ -145,12 +145,12 @@ class RunQueues:
                 raise self._error
             if not self._out:
                 raise StopIteration
-            one = self._out.popleft()
-            if isinstance(one, Chunk):
-                self._rows -= one.rows
-                self._bytes -= one.nbytes
+            delivery = self._out.popleft()
+            if isinstance(delivery, Chunk):
+                self._rows -= delivery.rows
+                self._bytes -= delivery.nbytes
             self.call()
-            return one
+            return delivery
 
     def next_task(self) -> Task | None:
         """Waits for the next task of a worker; None when there will be none."""
@@ -239,8 +239,8 @@ class RunQueues:
         if self._is_over:
             self._call_all()
 
-    def _tell(self, one: Delivery) -> None:
-        self._out.append(one)
+    def _tell(self, delivery: Delivery) -> None:
+        self._out.append(delivery)
         self._news.notify()
 
     def _call_all(self) -> None:

@@ -59,14 +59,14 @@ class WindowPager(Divisible):
 
     def turn(self, step: Step, page: Page) -> Turn:
         """Hands over the page, and asks for the next one."""
-        seconds = [created_of(one, self.resource) for one in page.objects]
+        seconds = [created_of(obj, self.resource) for obj in page.objects]
         self._ordered = self._ordered and is_descending(seconds, self.lt)
         oldest = seconds[-1] if seconds and self._ordered else None
         ended = not page.has_more or (oldest is not None and oldest < self.gte)
         bottom = self.gte if ended else max(self.gte, oldest + 1) if oldest is not None else self.lt
         objects = page.objects
         if oldest is not None and oldest < self.gte:  # asked for before the window was divided: the rest is another's
-            objects = [one for one, second in zip(objects, seconds, strict=True) if (second or 0) >= self.gte]
+            objects = [obj for obj, second in zip(objects, seconds, strict=True) if (second or 0) >= self.gte]
         if not ended:
             self._cursor = self.cursor_after(page)
         turn = Turn(listings=[Listing(objects, page.as_of)] if objects else [])
@@ -129,9 +129,9 @@ class WindowPager(Divisible):
         return max(self.gte, min(likely, self.lt))
 
 
-def created_of(one: Object, resource: Resource) -> int | None:
+def created_of(obj: Object, resource: Resource) -> int | None:
     """The second in which an object was created, None where it does not show it, or shows what no second can be."""
-    value = one.get(resource.created_field) if resource.created_field else None
+    value = obj.get(resource.created_field) if resource.created_field else None
     if type(value) is int:
         return value if 0 <= value <= LAST_SECOND else None
     if isinstance(value, str):

@@ -51,11 +51,11 @@ def window(gte: int, lt: int) -> Window | None:
 def merge(windows: Iterable[Window]) -> WindowSet:
     """The set of all seconds that any of the windows holds."""
     merged: list[Window] = []
-    for one in sorted(windows):
-        if merged and one.gte <= merged[-1].lt:
-            merged[-1] = Window(merged[-1].gte, max(merged[-1].lt, one.lt))
+    for each in sorted(windows):
+        if merged and each.gte <= merged[-1].lt:
+            merged[-1] = Window(merged[-1].gte, max(merged[-1].lt, each.lt))
         else:
-            merged.append(one)
+            merged.append(each)
     return tuple(merged)
 
 
@@ -63,16 +63,16 @@ def subtract(windows: Iterable[Window], covered: Iterable[Window]) -> WindowSet:
     """The set of all seconds of `windows` that `covered` does not hold."""
     left: list[Window] = []
     holes = merge(covered)
-    for one in merge(windows):
-        start = one.gte
+    for kept in merge(windows):
+        start = kept.gte
         for hole in holes:
-            if hole.lt <= start or hole.gte >= one.lt:
+            if hole.lt <= start or hole.gte >= kept.lt:
                 continue
             if start < hole.gte:
                 left.append(Window(start, hole.gte))
             start = hole.lt
-        if start < one.lt:
-            left.append(Window(start, one.lt))
+        if start < kept.lt:
+            left.append(Window(start, kept.lt))
     return tuple(left)
 
 
@@ -84,4 +84,4 @@ def intersect(windows: Iterable[Window], other: Iterable[Window]) -> WindowSet:
 
 def seconds(windows: Iterable[Window]) -> int:
     """How many seconds a set of windows holds in all."""
-    return sum(one.seconds for one in windows)
+    return sum(each.seconds for each in windows)

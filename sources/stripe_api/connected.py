@@ -17,7 +17,7 @@ def connected(client: Client) -> Iterator[str]:
     while True:
         cursor: Params = (("starting_after", after),) if after else ()
         page = client.page(accounts.path, (("limit", "100"), *cursor), denied=accounts.denied)
-        yield from (str(one["id"]) for one in page.objects if has_key(one, "accounts"))
+        yield from (str(obj["id"]) for obj in page.objects if has_key(obj, "accounts"))
         if not page.has_more:
             return
         after = cursor_after(page, after)

@@ -118,7 +118,7 @@ def listed(
         pagination=pagination,
         limit={"cursor": 100, "v2": 20, "single": None}[pagination],
         passes=tuple(_params(query) for query in passes),
-        parents=tuple(replace(one, where="path") if f"{{{one.param}}}" in path else one for one in parents),
+        parents=tuple(replace(parent, where="path") if f"{{{parent.param}}}" in path else parent for parent in parents),
         range_params=range_params,
         newest_first=newest_first and created_field is not None and pagination != "v2",
         created_field=created_field,

@@ -57,17 +57,17 @@ class ListedParents:
             self._client() as client,
             fetch(client, lists, convert=convert, until=self._account.now, workers=4) as pages,
         ):
-            for one in pages:
-                if isinstance(one, Chunk) and parent.table in one.tables:
-                    table = without_markers(one.tables[parent.table])
+            for page in pages:
+                if isinstance(page, Chunk) and parent.table in page.tables:
+                    table = without_markers(page.tables[parent.table])
                     if parent.when:
                         table = table.filter(table[parent.when])
                     columns = [table[name].to_pylist() if name in table.column_names else () for name in names]
                     rows.update(zip(*(column or [None] * table.num_rows for column in columns), strict=True))
-                elif isinstance(one, Failed):
-                    if not isinstance(one.error, SkipResource):
-                        raise one.error
-                    skipped.append(one.error)
+                elif isinstance(page, Failed):
+                    if not isinstance(page.error, SkipResource):
+                        raise page.error
+                    skipped.append(page.error)
         if len(skipped) == len(lists):
             raise skipped[0]
         return sorted(rows, key=lambda row: row[0] or "")
@@ -76,9 +76,9 @@ class ListedParents:
 def _lists_of(table: str) -> list[Resource]:
     """The lists that need no parent and show objects of a table, or objects with them embedded."""
     return [
-        one
-        for one in RESOURCES.values()
-        if not one.parents
-        and one.not_loaded is None
-        and (one.table == table or any(embedded.table == table for embedded in TABLES[one.table].embedded))
+        resource
+        for resource in RESOURCES.values()
+        if not resource.parents
+        and resource.not_loaded is None
+        and (resource.table == table or any(embedded.table == table for embedded in TABLES[resource.table].embedded))
     ]

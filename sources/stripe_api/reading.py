@@ -137,16 +137,16 @@ def read(runs: SourceRuns, resource: Resource) -> Iterator[Any]:
 def _items(pages: Fetch) -> Iterator[tuple[dict[str, pa.Table], list[Advance | None]]]:
     """Pages together until they are worth an item, with what may be saved after them."""
     waiting: list[Chunk] = []
-    for one in pages:
-        if isinstance(one, Chunk):
-            waiting.append(one)
+    for page in pages:
+        if isinstance(page, Chunk):
+            waiting.append(page)
             if sum(chunk.rows for chunk in waiting) >= ROWS or sum(chunk.nbytes for chunk in waiting) >= BYTES:
                 yield _joined(waiting), [chunk.advance for chunk in waiting]
                 waiting = []
-        elif isinstance(one, Failed):
-            if not isinstance(one.error, SkipResource):
-                raise one.error
-            logger.warning(f"The resource {one.resource} is left out: {one.error}")
+        elif isinstance(page, Failed):
+            if not isinstance(page.error, SkipResource):
+                raise page.error
+            logger.warning(f"The resource {page.resource} is left out: {page.error}")
     yield _joined(waiting), [chunk.advance for chunk in waiting]
 
 

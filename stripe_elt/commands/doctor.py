@@ -35,8 +35,8 @@ def _doctor(options: argparse.Namespace) -> Report:
     from stripe_elt.findings import Finding, look
 
     findings: list[Finding] = []
-    for one in look(options):
-        print(f"{one.state:<8} {one.what}: {one.text}")
-        findings.append(one)
-    has_problem = any(one.state == "problem" for one in findings)
-    return Report(SOME_FAILED if has_problem else ALL_WELL, [one._asdict() for one in findings])
+    for finding in look(options):
+        print(f"{finding.state:<8} {finding.what}: {finding.text}")
+        findings.append(finding)
+    has_problem = any(finding.state == "problem" for finding in findings)
+    return Report(SOME_FAILED if has_problem else ALL_WELL, [finding._asdict() for finding in findings])

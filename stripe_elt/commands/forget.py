@@ -45,8 +45,8 @@ def _forget(options: argparse.Namespace) -> Report:
 
     outcome = forget(settings_of(options), STRIPE, options.ids, is_dry_run=options.dry_run, wholly=options.rewrite)
     would = "would be" if outcome.is_dry_run else "were"
-    for one in outcome.tables:
-        print(f"{one.table}: {one.changed} of {one.rows} rows {would} overwritten")
+    for table in outcome.tables:
+        print(f"{table.table}: {table.changed} of {table.rows} rows {would} overwritten")
     print(f"Customers that {would} forgotten: {len(outcome.persons)}. What belongs to them has {outcome.ids:,} ids.")
     for sentence in outcome.space:
         print(f"{sentence}.")

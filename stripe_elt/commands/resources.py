@@ -32,19 +32,19 @@ def _resources(options: argparse.Namespace) -> Report:
 
     found: list[dict[str, Any]] = [
         {
-            "resource": one.name,
-            "table": one.table,
-            "groups": [group for group in GROUPS if group == "all" or group in one.groups],
-            "path": one.path,
-            "requests": cost_of(one),
-            "product": one.gate,
+            "resource": resource.name,
+            "table": resource.table,
+            "groups": [group for group in GROUPS if group == "all" or group in resource.groups],
+            "path": resource.path,
+            "requests": cost_of(resource),
+            "product": resource.gate,
         }
-        for one in select(options.names or ["all"])
+        for resource in select(options.names or ["all"])
     ]
-    width = max(len(one["resource"]) for one in found)
-    for one in found:
-        print(f"{one['resource']:<{width}}  {one['groups'][0]:<7}  {one['requests']}")
-    never = sum(one.not_loaded is not None for one in RESOURCES.values())
+    width = max(len(row["resource"]) for row in found)
+    for row in found:
+        print(f"{row['resource']:<{width}}  {row['groups'][0]:<7}  {row['requests']}")
+    never = sum(resource.not_loaded is not None for resource in RESOURCES.values())
     print(f"{len(found)} resources. {never} more operations are known and never loaded: docs/reference/resources.md.")
     return Report(ALL_WELL, found)
 
@@ -57,5 +57,5 @@ def cost_of(resource: Resource) -> str:
     if not resource.parents:
         passes = len(resource.passes)
         return page if passes == 1 else f"{page}, in {passes} passes"
-    each = " and ".join(one.table.replace("_", " ") for one in resource.parents)
+    each = " and ".join(parent.table.replace("_", " ") for parent in resource.parents)
     return f"1 or more for each of the {each}"

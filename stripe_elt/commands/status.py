@@ -82,12 +82,12 @@ def _status(options: argparse.Namespace) -> Report:
     with database_problems(), closing(open_existing(settings)) as database:
         found = read_overview(database, settings.dataset)
     now = datetime.now(UTC)
-    accounts = [account_freshness(one, found["resources"], now, options.max_age) for one in found["accounts"]]
+    accounts = [account_freshness(account, found["resources"], now, options.max_age) for account in found["accounts"]]
     if options.textfile:
         write_textfile(options.textfile, accounts, found["runs"])
     runs = found["runs"][:SHOWN_RUNS]
     _tell(settings, accounts, runs, options.max_age)
-    is_behind = options.max_age is not None and (not accounts or any(one["is_behind"] for one in accounts))
+    is_behind = options.max_age is not None and (not accounts or any(account["is_behind"] for account in accounts))
     told = {"dataset": settings.dataset, "accounts": accounts, "resources": found["resources"], "runs": runs}
     return Report(SOME_FAILED if is_behind else ALL_WELL, told)
 
@@ -104,18 +104,20 @@ def _tell(
         has_file = settings.destination != "duckdb" or Path(settings.duckdb_path).exists()
         why = "" if has_file else f": there is no file {settings.duckdb_path}"
         print(f"Nothing was ever loaded into the schema {settings.dataset}{why}.")
-    for one in accounts:
-        counted = ", ".join(f"{count} {status}" for status, count in sorted(one["resources"].items()))
-        age = "never loaded" if one["reached"] is None else f"right up to {one['reached']:%Y-%m-%d %H:%M:%S} UTC"
-        since = "" if one["age_seconds"] is None else f" ({ago(one['age_seconds'])} ago)"
-        print(f"{one['account']} ({one['mode'] or 'mode unknown'}): {age}{since}")
-        print(f"  resources: {counted or 'none'}; events: {one['events'] or 'never applied'}")
-        if max_age is not None and one["is_behind"]:
+    for account in accounts:
+        counted = ", ".join(f"{count} {status}" for status, count in sorted(account["resources"].items()))
+        age = (
+            "never loaded" if account["reached"] is None else f"right up to {account['reached']:%Y-%m-%d %H:%M:%S} UTC"
+        )
+        since = "" if account["age_seconds"] is None else f" ({ago(account['age_seconds'])} ago)"
+        print(f"{account['account']} ({account['mode'] or 'mode unknown'}): {age}{since}")
+        print(f"  resources: {counted or 'none'}; events: {account['events'] or 'never applied'}")
+        if max_age is not None and account["is_behind"]:
             print("  This is further behind than --max-age allows, or a resource is in error.")
-        for name, why in one["errors"].items():
+        for name, why in account["errors"].items():
             print(f"  {name} is in error: {why}")
     if runs:
         print("last runs:")
-    for one in runs:
-        rows = "" if one["rows"] is None else f"  {one['rows']:,} rows"
-        print(f"  {one['started_at'].astimezone(UTC):%Y-%m-%d %H:%M}  {one['command']}  {one['status']}{rows}")
+    for run in runs:
+        rows = "" if run["rows"] is None else f"  {run['rows']:,} rows"
+        print(f"  {run['started_at'].astimezone(UTC):%Y-%m-%d %H:%M}  {run['command']}  {run['status']}{rows}")

@@ -27,7 +27,9 @@ from webhook_sink.commit import ledger
 
 def report(settings: Settings, names: Sequence[str], *, is_check: bool, is_dry_run: bool) -> Report:
     """Makes the tables of these resources, of all where none is named; a check and a dry run change nothing."""
-    tables = tables_of(STRIPE, (one.name for one in select(names))) if names else list(STRIPE.catalogue.tables)
+    tables = (
+        tables_of(STRIPE, (resource.name for resource in select(names))) if names else list(STRIPE.catalogue.tables)
+    )
     is_only_asked = is_check or is_dry_run
     opened = open_existing if is_only_asked else open_database
     with database_problems(), closing(opened(settings)) as database:

@@ -56,7 +56,7 @@ class Scheduled:
     @property
     def wrong(self) -> list[list[str]]:
         """Where each account and its rows differ."""
-        return [one.wrong(LISTS) for one in self.connected]
+        return [account.wrong(LISTS) for account in self.connected]
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def scheduled(
         connected = two_accounts(platform)
         environment = {
             **{name: value for name, value in platform.environment.items() if name not in IN_CONNECTIONS},
-            "SOURCES__STRIPE__STRIPE_ACCOUNT": ",".join(one.account_id for one in connected),
+            "SOURCES__STRIPE__STRIPE_ACCOUNT": ",".join(account.account_id for account in connected),
             "STRIPE_ELT_HOME": str(root),
             "STRIPE_ELT_PYTHON": sys.executable,
             "STRIPE_ELT_SCHEDULE": "@once",
@@ -122,10 +122,10 @@ def words_of(address: str) -> dict[str, Any]:
 def failed(scheduled: Scheduled) -> Scheduled:
     """After a run in which one account's events cannot be read, and a list of the other fails once."""
     platform = scheduled.platform
-    for one in scheduled.connected:
-        one.sync(*LISTS)
+    for account in scheduled.connected:
+        account.sync(*LISTS)
     platform.pass_time(DAY)
-    first, _ = (change(one, "Changed") for one in scheduled.connected)
+    first, _ = (change(account, "Changed") for account in scheduled.connected)
     platform.pass_time(HOUR)
     platform.sim.faults.add(path="/v1/events", status=500, holding=first)
     platform.sim.faults.add(path="/v1/shipping_rates", status=500, times=1)
@@ -146,8 +146,8 @@ def ended(*accounts: OneAccount) -> dict[tuple[str, str], str]:
     """The states of a run in which the tasks of these accounts went well."""
     return {
         **{(name, ""): "success" for name in ("accounts", "due", "done")},
-        **{("events", one.account_id): "success" for one in accounts},
-        **{("lists", f"{one.account_id} {area}"): "success" for one in accounts for area in AREAS},
+        **{("events", account.account_id): "success" for account in accounts},
+        **{("lists", f"{account.account_id} {area}"): "success" for account in accounts for area in AREAS},
     }
 
 
@@ -232,9 +232,9 @@ def test_no_secret_is_in_what_airflow_keeps(refreshed: Scheduled) -> None:
 def test_every_task_has_what_the_settings_say(scheduled: Scheduled) -> None:
     """The pool and its slots, of which the check takes all; retries, of which the check has none; and a time-out."""
     rows = scheduled.airflow.query("select data from serialized_dag where dag_id in (%s, %s)", SYNC, CHECK)
-    serialized = [one for (data,) in rows for one in data["dag"]["tasks"] if one["__var"]["task_id"] in SCRIPTS]
-    tasks = {one["task_id"]: one for one in map(settings_of, serialized)}
-    told = {name: [one.get(key) for key in TOLD] for name, one in tasks.items()}
+    serialized = [task for (data,) in rows for task in data["dag"]["tasks"] if task["__var"]["task_id"] in SCRIPTS]
+    tasks = {each["task_id"]: each for each in map(settings_of, serialized)}
+    told = {name: [task.get(key) for key in TOLD] for name, task in tasks.items()}
     assert [told[name] for name in ("accounts", "events", "lists")] == [["of_stripe", 1, RETRIES, 123.0]] * 3
     assert told["check"] == ["of_stripe", 5, 0, 123.0]
 

@@ -25,14 +25,14 @@ AREAS = ("money", "payments")  # for two accounts, that is enough at once for tw
 
 def test_children_lie_in_the_area_of_their_parents() -> None:
     filling: dict[str, set[str]] = {}
-    for one in RESOURCES.values():
-        if one.kind == "root" and not one.not_loaded:
-            filling.setdefault(one.table, set()).add(area_of(one))
+    for resource in RESOURCES.values():
+        if resource.kind == "root" and not resource.not_loaded:
+            filling.setdefault(resource.table, set()).add(area_of(resource))
     apart = [
-        (one.name, parent.table)
-        for one in select(["all"])
-        for parent in one.parents[:1]
-        if parent.table in filling and area_of(one) not in filling[parent.table]
+        (resource.name, parent.table)
+        for resource in select(["all"])
+        for parent in resource.parents[:1]
+        if parent.table in filling and area_of(resource) not in filling[parent.table]
     ]
     assert apart == []
 
@@ -41,7 +41,7 @@ def test_every_resource_is_in_one_part() -> None:
     resources = select(["all"])
     parts = list_parts("", resources, {"charges", "refunds"}, None)
     named = [name for part in parts for name in part["RESOURCES"].split(",")]
-    assert sorted(named) == sorted(one.name for one in resources)
+    assert sorted(named) == sorted(resource.name for resource in resources)
     assert {part["AREA"] for part in parts} == {"billing", "connect", "issuing", "money", "payments", "v2"}
     assert {(part["TOUCHED"], part["BUDGET"]) for part in parts} == {("charges,refunds", "")}
 
@@ -71,7 +71,7 @@ def start(mirror: Mirror, root: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def answers(*started: subprocess.Popen[str]) -> list[Any]:
     """What parts told their scheduler; all of them went well."""
-    ended = [(one.communicate(), one.returncode) for one in started]
+    ended = [(process.communicate(), process.returncode) for process in started]
     assert [(code, errors) for (_, errors), code in ended if code != 0] == []
     return [json.loads(output.splitlines()[-1]) for (output, _), _ in ended]
 
@@ -118,25 +118,27 @@ def test_parts_that_run_at_once_do_not_touch_each_others_staging(
 ) -> None:
     """Two accounts begin at once in an empty database; a day later their lists are read at once."""
     (accounts,) = answers(start(platform, root, "accounts", "--stripe-account", ids(connected)))
-    assert accounts == [{"ACCOUNT": one.account_id} for one in connected]
+    assert accounts == [{"ACCOUNT": account.account_id} for account in connected]
     events = [("events", "--slots", "4", "--stripe-account", part["ACCOUNT"]) for part in accounts]
-    assert answers(*(start(platform, root, *one) for one in events)) == [[], []]
+    assert answers(*(start(platform, root, *event) for event in events)) == [[], []]
     platform.pass_time(DAY)
-    for one in connected:
-        one.sim.connected(one.account_id).create("shipping_rates", one.sim.make("shipping_rates"))  # no event tells
+    for account in connected:
+        account.sim.connected(account.account_id).create(
+            "shipping_rates", account.sim.make("shipping_rates")
+        )  # no event tells
     platform.pass_time(DAY)
-    assert all("shipping_rates" in "".join(one.wrong([])) for one in connected)
-    due = [part for parts in answers(*(start(platform, root, *one) for one in events)) for part in parts]
+    assert all("shipping_rates" in "".join(account.wrong([])) for account in connected)
+    due = [part for parts in answers(*(start(platform, root, *event) for event in events)) for part in parts]
     assert len(due) == 12
     done = answers(*(lists(platform, root, part) for part in due if part["AREA"] in AREAS))
     assert len(done) == 2 * len(AREAS)
-    assert all(one["rows"] > 0 for one in done)
-    assert [one.wrong([]) for one in connected] == [[], []]
-    left = [part for parts in answers(*(start(platform, root, *one) for one in events)) for part in parts]
+    assert all(each["rows"] > 0 for each in done)
+    assert [account.wrong([]) for account in connected] == [[], []]
+    left = [part for parts in answers(*(start(platform, root, *event) for event in events)) for part in parts]
     assert sorted(map(str, left)) == sorted(str(part) for part in due if part["AREA"] not in AREAS)
     staged = "select schema_name from information_schema.schemata where schema_name like 'stripe_staging%'"
     assert platform.destination.query(staged) == []
 
 
 def ids(accounts: Sequence[OneAccount]) -> str:
-    return ",".join(one.account_id for one in accounts)
+    return ",".join(account.account_id for account in accounts)

@@ -69,7 +69,7 @@ def test_what_cannot_be_meant_is_one_paragraph_and_exit_code_2(run: Run, words: 
 @pytest.mark.parametrize("words", [["--json", "resources", "core"], ["resources", "core", "--json"]], ids=" ".join)
 def test_json_is_all_that_is_on_stdout(run: Run, words: list[str]) -> None:
     told = json.loads(run(*words).stdout)
-    assert [one["resource"] for one in told] == [one.name for one in select(["core"])]
+    assert [each["resource"] for each in told] == [resource.name for resource in select(["core"])]
     assert {"resource", "table", "groups", "path", "requests", "product"} == set(told[0])
 
 
@@ -102,7 +102,7 @@ def test_quiet_prints_nothing_but_errors(run: Run) -> None:
 def test_resources_shows_all_that_can_be_loaded_and_no_name_is_cut(run: Run) -> None:
     lines = run("resources", COLUMNS="80").stdout.splitlines()
     names = [line.split()[0] for line in lines[:-1]]
-    assert names == [one.name for one in RESOURCES.values() if one.not_loaded is None]
+    assert names == [resource.name for resource in RESOURCES.values() if resource.not_loaded is None]
 
 
 def test_a_dry_run_asks_nothing_and_makes_nothing(run: Run, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_dry_run_asks_nothing_and_makes_nothing(run: Run, tmp_path: Path) -> N
     of_all = run("backfill", "customer", "--dry-run", "--stripe-account", "all").stdout
     assert "1 list: at least 1 request for each account, one more for each further page" in of_all
     told = json.loads(run("sync", "--dry-run", "--json").stdout)
-    assert {one["resource"] for one in told} == {one.name for one in select() if one.name != "events"}
+    assert {each["resource"] for each in told} == {resource.name for resource in select() if resource.name != "events"}
     assert list(tmp_path.glob("*.duckdb")) == []
 
 

@@ -68,7 +68,7 @@ def totals(query: Query, account: Account) -> None:
     for view, table in COUNTED.items():
         assert one(f"select count(*) from stripe_dbt.{view}") == len(account.objects(table)), view
     invoices, movements = account.objects("invoices"), account.objects("balance_transactions")
-    assert one("select sum(amount_paid) from stripe_dbt.invoice") == sum(one["amount_paid"] for one in invoices)
+    assert one("select sum(amount_paid) from stripe_dbt.invoice") == sum(invoice["amount_paid"] for invoice in invoices)
     taxes = sum(tax["amount"] for invoice in invoices for tax in invoice["total_taxes"] or [])
     assert one("select sum(tax) from stripe_dbt.invoice") == taxes > 0
     fees = sum(fee["amount"] for movement in movements for fee in movement["fee_details"])

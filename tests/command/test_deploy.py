@@ -33,14 +33,16 @@ def documents(name: str) -> list[dict[str, Any]]:
 
 
 def kubernetes(kind: str) -> list[dict[str, Any]]:
-    return [one for one in documents("kubernetes.yml") if one["kind"] == kind]
+    return [document for document in documents("kubernetes.yml") if document["kind"] == kind]
 
 
 def pods() -> dict[str, dict[str, Any]]:
     """The pod of each workload by its name."""
-    found = {one["metadata"]["name"]: one["spec"]["template"] for one in kubernetes("Deployment") + kubernetes("Job")}
+    found = {
+        each["metadata"]["name"]: each["spec"]["template"] for each in kubernetes("Deployment") + kubernetes("Job")
+    }
     return found | {
-        one["metadata"]["name"]: one["spec"]["jobTemplate"]["spec"]["template"] for one in kubernetes("CronJob")
+        each["metadata"]["name"]: each["spec"]["jobTemplate"]["spec"]["template"] for each in kubernetes("CronJob")
     }
 
 
@@ -54,7 +56,7 @@ def commands() -> list[list[str]]:
     units = [re.search(r"^ExecStart=\S+/stripe-elt (.+)$", unit.read_text(), re.MULTILINE) for unit in UNITS]
     return [
         json.loads(image[1]),
-        *(one["command"] for one in services.values() if "command" in one),
+        *(service["command"] for service in services.values() if "command" in service),
         *(pod["spec"]["containers"][0]["args"] for pod in pods().values()),
         *(shlex.split(run)[1:] for run in runs),
         *(shlex.split(found[1]) for found in units if found),
@@ -92,14 +94,14 @@ def test_pods_of_kubernetes_have_no_rights_and_what_they_refer_to() -> None:
         assert pod["spec"]["securityContext"]["runAsNonRoot"], name
         assert container["securityContext"]["readOnlyRootFilesystem"], name
         assert not container["securityContext"]["allowPrivilegeEscalation"], name
-        assert [one["mountPath"] for one in container["volumeMounts"]] == ["/tmp"], name
+        assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/tmp"], name
         assert container["envFrom"] == [{"configMapRef": {"name": "stripe-elt"}}, {"secretRef": {"name": "stripe-elt"}}]
     (container,) = pods()["stripe-sink"]["spec"]["containers"]
     (port,) = container["ports"]
     assert (port["containerPort"], service["spec"]["ports"][0]["targetPort"]) == (8080, port["name"])
     probes = {name: container[name]["httpGet"]["path"] for name in ("livenessProbe", "readinessProbe")}
     assert probes == {"livenessProbe": "/health", "readinessProbe": "/ready"}
-    assert {one["spec"]["concurrencyPolicy"] for one in kubernetes("CronJob")} == {"Forbid"}
+    assert {each["spec"]["concurrencyPolicy"] for each in kubernetes("CronJob")} == {"Forbid"}
 
 
 def test_image_runs_as_nobody_in_particular_and_has_all_packages() -> None:

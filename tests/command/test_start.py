@@ -49,7 +49,7 @@ def environment(postgres_url: str, sim: Simulator, root: Path) -> dict[str, str]
 
 def look(root: Path, env: dict[str, str], *words: str) -> tuple[int, dict[str, tuple[str, str]]]:
     done = processes.run("-m", "stripe_elt", "doctor", "--json", *words, cwd=root, env=env)
-    return done.returncode, {one["what"]: (one["state"], one["text"]) for one in json.loads(done.stdout)}
+    return done.returncode, {load["what"]: (load["state"], load["text"]) for load in json.loads(done.stdout)}
 
 
 def test_doctor_finds_all_well_and_what_the_key_lacks(root: Path, environment: dict[str, str], sim: Simulator) -> None:
@@ -163,7 +163,7 @@ def free_port() -> int:
 
 def ours(sim: Simulator) -> list[Any]:
     """The endpoints that the project has made."""
-    return [one for one in sim.account.objects("webhook_endpoints") if one["metadata"].get("managed_by")]
+    return [obj for obj in sim.account.objects("webhook_endpoints") if obj["metadata"].get("managed_by")]
 
 
 def query(url: str, sql: str) -> Any:

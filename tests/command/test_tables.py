@@ -51,7 +51,7 @@ def test_status_says_how_far_each_account_is_and_what_is_behind(mirror: Mirror, 
     (account,) = told(late)["accounts"]
     assert (account["is_behind"], account["errors"]) == (True, {})
     assert "further behind than --max-age allows" in late.stderr
-    assert {one["resource"] for one in told(late)["resources"]} == {"customers", "events"}
+    assert {resource["resource"] for resource in told(late)["resources"]} == {"customers", "events"}
     assert run("status", "--max-age", "500w").returncode == 0
     mirror.destination.query(
         "update stripe.sync_status set status = 'error', error = 'odd' where resource = 'customers'"
@@ -69,7 +69,7 @@ def test_a_dry_run_knows_what_was_read_and_asks_nothing(mirror: Mirror, run: Run
     assert customers["last_time"] >= 1
     assert (customers["at_least"], setup["at_least"]) == (1, 0)
     due = told(run("sync", "--dry-run", "--json"))
-    assert [one["resource"] for one in due] == []  # events tell of both
+    assert [listing["resource"] for listing in due] == []  # events tell of both
     assert told(run("backfill", "customer", "--dry-run", "--json"))[0]["since"] is None
     assert mirror.requests() == 0
 

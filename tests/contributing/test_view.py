@@ -39,9 +39,9 @@ def test_a_file_makes_a_view_and_a_file_makes_a_column(simulator: Callable[..., 
     command = [sys.executable, "pipelines/stripe_full.py", "--resources", "customers", "subscriptions", "charges"]
     ran = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
-    running = {one["customer"] for one in sim.account.objects("subscriptions") if one["ended_at"] is None}
-    without = {one["id"] for one in sim.account.objects("customers")} - running
-    cards = {one["id"]: one["payment_method_details"]["card"]["country"] for one in sim.account.objects("charges")}
+    running = {obj["customer"] for obj in sim.account.objects("subscriptions") if obj["ended_at"] is None}
+    without = {obj["id"] for obj in sim.account.objects("customers")} - running
+    cards = {obj["id"]: obj["payment_method_details"]["card"]["country"] for obj in sim.account.objects("charges")}
     with duckdb.connect(str(tmp_path / "stripe_data.duckdb")) as file:
         ids = file.execute("select id from stripe_current.customers_without_subscription").fetchall()
         assert {id for (id,) in ids} == without

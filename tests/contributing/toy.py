@@ -111,8 +111,8 @@ class Pages:
 
 def fetch(client: ToyClient, resources: Sequence[Resource], *, convert: Convert, workers: int = 1, **_: Any) -> Fetch:
     runs = [
-        ResourceRun(one, one.path, None, [Pages()], Survey(Horizon(0)))  # type: ignore[list-item]
-        for one in resources
+        ResourceRun(resource, resource.path, None, [Pages()], Survey(Horizon(0)))  # type: ignore[list-item]
+        for resource in resources
     ]
     schedule = Schedule(runs, client.limiter, None)
     return Fetch(client, schedule, convert, count_rows, workers, MAX_ROWS, MAX_BYTES, time.monotonic)
@@ -124,7 +124,7 @@ def row(plan: Row, account_id: str, at: int, source: str) -> Row:
 
 def converter(account_id: str, columns: Columns, counts: ConversionCounts) -> Convert:
     def convert(resource: Resource, listings: Sequence[Listing]) -> Mapping[str, pa.Table]:
-        rows = [row(one, account_id, listing.as_of, "list") for listing in listings for one in listing.objects]
+        rows = [row(obj, account_id, listing.as_of, "list") for listing in listings for obj in listing.objects]
         return arrow_tables({"plans": rows}, columns, counts=counts)
 
     return convert
@@ -161,7 +161,7 @@ def pieces(*_: Any) -> NoReturn:
 def verify(body: bytes, headers: Sequence[str], secrets: Sequence[str], *, tolerance: float, now: float) -> None:
     """The toy signs the body alone: HMAC-SHA256 in hexadecimal."""
     signed = [hmac.new(secret.encode(), body, "sha256").hexdigest() for secret in secrets]
-    if not any(hmac.compare_digest(one, headers[0]) for one in signed):
+    if not any(hmac.compare_digest(each, headers[0]) for each in signed):
         raise BadSignature("no signature in Toy-Signature matches a webhook secret")
 
 

@@ -38,7 +38,7 @@ needs_package = pytest.mark.skipif(
 def fed(mirrored: Callable[..., Mirror]) -> Mirror:
     """A business with discounts, loaded with what its payouts paid out, and the views."""
     mirror = mirrored(customers=30, seed=3)
-    roots = (one for one in tables_read() if one in RESOURCES and not RESOURCES[one].parents)
+    roots = (each for each in tables_read() if each in RESOURCES and not RESOURCES[each].parents)
     mirror.load(*roots, "account", "payout_balance_transactions")
     database = open_database(mirror.settings)
     create_tables(database, "stripe", STRIPE, tables_read())
@@ -93,7 +93,7 @@ def test_models_of_ones_own_run_from_the_sources_and_the_views(fed: Mirror, tmp_
     (folder / "models" / "views.sql").write_text("select sum(amount_paid) as paid from stripe_dbt.invoice")
     run(folder, fed.destination, "run")
     assert fed.destination.value("select charges from made.paid") == len(fed.sim.account.objects("charges"))
-    paid = sum(one["amount_paid"] for one in fed.sim.account.objects("invoices"))
+    paid = sum(obj["amount_paid"] for obj in fed.sim.account.objects("invoices"))
     assert fed.destination.value("select paid from made.views") == paid
 
 
@@ -115,15 +115,15 @@ def test_the_models_of_dbt_stripe_run_unchanged_with_the_accounts_totals(fed: Mi
 
         balance = "balance_transactions"
         assert one("count(*)", balance) == len(movements)
-        assert one("sum(balance_transaction_net)", balance) == sum(one["net"] for one in movements)
-        assert one("sum(balance_transaction_fee)", balance) == sum(one["fee"] for one in movements) > 0
+        assert one("sum(balance_transaction_net)", balance) == sum(movement["net"] for movement in movements)
+        assert one("sum(balance_transaction_fee)", balance) == sum(movement["fee"] for movement in movements) > 0
         paid = {(payout["id"], each["id"]) for each in movements for payout in payouts if was_paid_out(each, payout)}
         of_payouts = "select payout_id, balance_transaction_id from made_stripe.stripe__balance_transactions"
         assert {*query(f"{of_payouts} where payout_id is not null")} == paid
         assert one("sum(gross)", "payout_itemized_3") == -sum(payout["amount"] for payout in payouts) < 0
-        assert one("sum(amount_paid)", "invoice_details") == sum(one["amount_paid"] for one in invoices) > 0
-        assert one("sum(total)", "invoice_details") == sum(one["total"] for one in invoices)
-        off = sum(part["amount"] for one in invoices for part in one["total_discount_amounts"] or [])
+        assert one("sum(amount_paid)", "invoice_details") == sum(invoice["amount_paid"] for invoice in invoices) > 0
+        assert one("sum(total)", "invoice_details") == sum(invoice["total"] for invoice in invoices)
+        off = sum(part["amount"] for invoice in invoices for part in invoice["total_discount_amounts"] or [])
         ((given,),) = query("select sum(amount) from made_stg_stripe.stg_stripe__discount")
         assert given == off > 0
         lines = (

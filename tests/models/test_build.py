@@ -293,7 +293,7 @@ def test_the_files_are_portable() -> None:
 
 def test_rows_of_a_subscription_are_found_by_an_index() -> None:
     """Each table's subscription is an expression that Postgres has an index on, and so is when a row was stored."""
-    indexes = {(one.table, " ".join(one.expression.replace('"', "").split())) for one in wanted_indexes(*STORED)}
+    indexes = {(index.table, " ".join(index.expression.replace('"', "").split())) for index in wanted_indexes(*STORED)}
     kept = {("subscriptions", "id"), ("subscription_items", "_parent_id")}  # a primary key, and an index for the merge
     for table, source in SOURCE_TABLES.items():
         if table not in TABLES:

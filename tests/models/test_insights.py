@@ -62,7 +62,7 @@ def cases() -> Iterator[tuple[str, str, list[str], dict[str, Any], dict[str, Any
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("kind", "table", "rows", "shown", "hidden"), list(cases()), ids=lambda one: str(one)[:20])
+@pytest.mark.parametrize(("kind", "table", "rows", "shown", "hidden"), list(cases()), ids=lambda each: str(each)[:20])
 def test_an_insight_has_its_threshold_among_the_options(
     built: Database, kind: str, table: str, rows: list[str], shown: dict[str, Any], hidden: dict[str, Any]
 ) -> None:

@@ -19,11 +19,11 @@ MOVEMENTS = "select day, customer, currency, movement, mrr from stripe_metrics.m
 def test_the_answers_of_the_cases_are_right(destination: Database) -> None:
     """All cases are one load, each in an account of its own: once as they are, and once for each variant's options."""
     cases = {f"acct_{path.stem[:2]}": json.loads(path.read_text("utf-8")) for path in CASES}
-    fill(destination, beside({account: one["tables"] for account, one in cases.items()}))
+    fill(destination, beside({account: case["tables"] for account, case in cases.items()}))
     build(destination)
-    for account, one in cases.items():
-        check(destination, account, one["expect"], {})
-    variants = [(account, each) for account, one in cases.items() for each in one["variants"]]
+    for account, case in cases.items():
+        check(destination, account, case["expect"], {})
+    variants = [(account, each) for account, case in cases.items() for each in case["variants"]]
     for options in {json.dumps(each["options"]): each["options"] for _, each in variants}.values():
         build(destination, **options)
         for account, each in variants:
@@ -61,8 +61,8 @@ def monthly(query: Query, wanted: Any) -> None:
     names = list(wanted[0])
     rows = query(f"select {', '.join(names)} from stripe_metrics.mrr_monthly order by currency, month")
     found = [dict(zip(names, row, strict=True)) for row in rows]
-    assert [one | {"month": str(one["month"])[:7]} for one in found] == sorted(
-        wanted, key=lambda one: (one["currency"], one["month"])
+    assert [each | {"month": str(each["month"])[:7]} for each in found] == sorted(
+        wanted, key=lambda each: (each["currency"], each["month"])
     )
 
 
@@ -120,13 +120,13 @@ def rates(query: Query, wanted: Any) -> None:
 
 
 def cohorts(query: Query, wanted: Any) -> None:
-    for one in wanted:
+    for each in wanted:
         rows = query(
             "select mrr, customers from stripe_metrics.cohorts where currency = ? and months = ? and cast(cohort as"
             " text) like ?",
-            [one["currency"], one["month"], one["cohort"] + "%"],
+            [each["currency"], each["month"], each["cohort"] + "%"],
         )
-        assert rows == [(one["mrr"], one["customers"])]
+        assert rows == [(each["mrr"], each["customers"])]
 
 
 def trials(query: Query, wanted: Any) -> None:
@@ -135,9 +135,9 @@ def trials(query: Query, wanted: Any) -> None:
         " order by 1"
     )
     assert [(month[:7], *rest) for month, *rest, _ in rows] == [
-        (one["month"], one["started"], one["ended"], one["converted"]) for one in wanted
+        (each["month"], each["started"], each["ended"], each["converted"]) for each in wanted
     ]
-    assert all(near(row[-1], one["conversion_rate"]) for row, one in zip(rows, wanted, strict=True))
+    assert all(near(row[-1], each["conversion_rate"]) for row, each in zip(rows, wanted, strict=True))
 
 
 def dunning(query: Query, wanted: Any) -> None:
@@ -155,7 +155,7 @@ def revenue(query: Query, wanted: Any) -> None:
         " join stripe_metrics.balance_monthly b on b._account_id = r._account_id and b.month = r.month"
         " and b.currency = r.currency order by 1, 2"
     )
-    assert [(month[:7], *rest) for month, *rest in rows] == [tuple(one.values()) for one in wanted]
+    assert [(month[:7], *rest) for month, *rest in rows] == [tuple(each.values()) for each in wanted]
 
 
 def scheduled(query: Query, wanted: Any) -> None:

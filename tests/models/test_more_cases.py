@@ -56,15 +56,15 @@ def bill(tables: Rows, *days: str, amounts: Mapping[str, int], **more: Any) -> N
             "amount_due": sum(amounts.values()), "parent": {"subscription_details": {"subscription": "sub_1"}},
             "status_transitions": {"finalized_at": second(day), "paid_at": second(day)}, "discounts": [],
         })  # fmt: skip
-        for one in tables["subscription_items"]:
-            if one["id"] not in amounts:
+        for item in tables["subscription_items"]:
+            if item["id"] not in amounts:
                 continue
-            details = ITEM | {"proration": False, "subscription": "sub_1", "subscription_item": one["id"]}
+            details = ITEM | {"proration": False, "subscription": "sub_1", "subscription_item": item["id"]}
             tables["invoice_line_items"].append({
-                "id": f"il_{day}_{one['id']}", "_parent_id": f"in_{day}", "currency": "usd", "subscription": "sub_1",
-                "quantity": one["quantity"], "amount": amounts[one["id"]], "discount_amounts": [],
+                "id": f"il_{day}_{item['id']}", "_parent_id": f"in_{day}", "currency": "usd", "subscription": "sub_1",
+                "quantity": item["quantity"], "amount": amounts[item["id"]], "discount_amounts": [],
                 "period": {"start": second(day), "end": second(end)},
-                "pricing": {"price_details": {"price": one["price"]["id"]}},
+                "pricing": {"price_details": {"price": item["price"]["id"]}},
                 "parent": {"type": "subscription_item_details", "subscription_item_details": details},
             } | more)  # fmt: skip
 

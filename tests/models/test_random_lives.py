@@ -71,7 +71,7 @@ def wrong(contract: Contract, held: Spans, now: int, *, otherwise: bool = False)
 def test_mrr_is_the_truth_at_every_moment(mirrored: Callable[..., Mirror]) -> None:
     mirror, lives = lived(mirrored, days=75, count=30, seed=4, prorate=0.7)
     database, now = mirror.destination, mirror.sim.clock.seconds()
-    assert sum(len(one.told) for one in lives.contracts) > 60
+    assert sum(len(contract.told) for contract in lives.contracts) > 60
 
     # Each sync was followed by a build of what had changed: together they are a full one.
     step_by_step = built(database)
@@ -79,18 +79,20 @@ def test_mrr_is_the_truth_at_every_moment(mirrored: Callable[..., Mirror]) -> No
     assert built(database) == step_by_step
 
     # Events tell of everything, to the second.
-    assert {one.id: bad for one in lives.contracts if (bad := wrong(one, spans(database), now))} == {}
-    assert gaps(database) & {one.id for one in lives.contracts} == set()
+    assert {contract.id: bad for contract in lives.contracts if (bad := wrong(contract, spans(database), now))} == {}
+    assert gaps(database) & {contract.id for contract in lives.contracts} == set()
     consistent(database)
     build(database, metered="trailing", pause="exclude")
     told = spans(database)
-    assert {one.id: bad for one in lives.contracts if (bad := wrong(one, told, now, otherwise=True))} == {}
-    assert any(one.told != one.told_otherwise for one in lives.contracts)
+    assert {
+        contract.id: bad for contract in lives.contracts if (bad := wrong(contract, told, now, otherwise=True))
+    } == {}
+    assert any(contract.told != contract.told_otherwise for contract in lives.contracts)
 
     # Without them prorations do, and what neither tells is in `quality`.
     database.query("delete from stripe.events where type not like 'customer.discount%'")
     build(database, full=True, metered="none", pause="count")
-    untold = {one.id for one in lives.contracts if wrong(one, spans(database), now)}
+    untold = {contract.id for contract in lives.contracts if wrong(contract, spans(database), now)}
     assert untold <= gaps(database)
     assert 0 < len(untold) < len(lives.contracts) / 2
     for options in ({"discounts": "all", "churn_at": "request"}, {"discounts": "none", "timezone": "Asia/Tokyo"}):

@@ -152,13 +152,13 @@ def test_each_currency_has_its_part_of_the_page_which_fetches_nothing_and_fits_o
 ) -> None:
     fill(file, case("01"))
     both = answers(file, names=True)  # of customers whose names were never loaded
-    assert [one.currency for one in both] == ["jpy", "kwd"]
+    assert [each.currency for each in both] == ["jpy", "kwd"]
     text = page(both)
     assert re.findall('<main id="([^"]+)">', text) == ["acct-case-jpy", "acct-case-kwd"]
     assert "<option" in text
     assert "JPY 3,833" in text
     assert "KWD 25.000" in text
-    assert [one.currency for one in answers(file, currency="KWD")] == ["kwd"]
+    assert [answer.currency for answer in answers(file, currency="KWD")] == ["kwd"]
     written = tmp_path / "page.html"
     written.write_text(text, "utf-8")
     if CHROMIUM is None:
@@ -176,7 +176,7 @@ def test_each_currency_has_its_part_of_the_page_which_fetches_nothing_and_fits_o
         shown.emulate_media(media="print")
         assert shown.locator("main:visible").get_attribute("id") == "acct-case-kwd"
         assert shown.locator("label:visible, details:visible").count() == 0
-        places = [one.bounding_box() or {} for one in shown.locator("main:visible section").all()]
+        places = [each.bounding_box() or {} for each in shown.locator("main:visible section").all()]
         assert len({round(place["x"]) for place in places}) == 2
         long = "for (const one of document.querySelectorAll('td:not(.short)')) one.textContent = 'cus_'.repeat(20)"
         shown.evaluate(f"() => {{ {long} }}")
@@ -236,5 +236,5 @@ def test_a_sync_builds_the_metrics_where_that_is_set(mirrored: Callable[..., Mir
     mirror.pass_time(3600)
     assert sync_once(mirror.settings, SyncSettings(after_sync="metrics")) == 0
     paying = mirror.destination.value("select count(*) from stripe_metrics.customers_now")
-    active = [one for one in mirror.sim.account.objects("subscriptions") if one["status"] == "active"]
-    assert paying == len({one["customer"] for one in active}) > 0
+    active = [obj for obj in mirror.sim.account.objects("subscriptions") if obj["status"] == "active"]
+    assert paying == len({each["customer"] for each in active}) > 0

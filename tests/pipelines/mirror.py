@@ -167,7 +167,7 @@ class Mirror:
         found: list[str] = []
         with self.destination.asked() as query:
             kinds = _kinds(query)
-            expected = truth(account, [one.name for one in select(names)])
+            expected = truth(account, [resource.name for resource in select(names)])
             filled = _filled(query, expected.keys() & kinds.keys())
             for table, objects in expected.items():
                 where = "_deleted_at is null and _account_id = ?"
@@ -175,7 +175,7 @@ class Mirror:
                 stored = {self._key(table, row): row for row in rows}
                 if not objects and not stored:
                     continue
-                alive = {one.key: one for one in held(account, table, hidden=True)}
+                alive = {each.key: each for each in held(account, table, hidden=True)}
                 found += [f"{table} {key} is missing" for key in objects.keys() - stored.keys()]
                 for key, row in stored.items():
                     one = objects.get(key) or alive.get(key)

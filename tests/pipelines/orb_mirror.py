@@ -161,7 +161,7 @@ class OrbMirror:
         """Objects by table and key of everything that these lists show, the objects inside others too."""
         expected: dict[str, dict[Key, Object]] = {}
         tables = self.sim.account.tables
-        for name in dict.fromkeys(TABLE_OF.get(one.name, one.table) for one in CATALOGUE.select(names)):
+        for name in dict.fromkeys(TABLE_OF.get(resource.name, resource.table) for resource in CATALOGUE.select(names)):
             table = "prices" if name == PRICES_OF_GROUPS else name
             for id, row in tables[name].items():
                 shown, owner = self.sim.account.get(name, id), row.owner
@@ -173,8 +173,8 @@ class OrbMirror:
 
 def parts(table: str, obj: Object, parent: str = "") -> Iterator[tuple[str, Key, Object]]:
     """An object without what fills tables of its own, and then these: table, key, object."""
-    for one in TABLES[table].embedded:
-        yield from ((one.table, (each["id"], obj["id"]), each) for each in obj.pop(one.field))
+    for embedded in TABLES[table].embedded:
+        yield from ((embedded.table, (each["id"], obj["id"]), each) for each in obj.pop(embedded.field))
     for expanded in TABLES[table].expanded:
         yield from ((expanded.table, (each["id"],), each) for each in obj[expanded.field])
         obj[expanded.field] = [each["id"] for each in obj[expanded.field]]

@@ -26,7 +26,7 @@ class Answer:
 
     @property
     def ids(self) -> list[str]:
-        return [one["id"] for one in self.json["data"]]
+        return [obj["id"] for obj in self.json["data"]]
 
     @property
     def error(self) -> dict[str, str]:

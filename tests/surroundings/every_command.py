@@ -33,7 +33,7 @@ def main(report: str) -> None:
             sys.exit(0)
 
     run("stripe_full", "--resources", *LISTS)
-    ids = [str(one["id"]) for one in listed("customers")]
+    ids = [str(each["id"]) for each in listed("customers")]
     for id, name in zip(ids, NAMES, strict=False):
         mutate("update", "customers", id, name=name, balance=-(2**53))
     run("stripe_sync")

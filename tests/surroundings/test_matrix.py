@@ -210,7 +210,7 @@ def test_what_a_shell_hands_over_changes_nothing(surroundings: Surroundings, cas
 
 
 def test_every_variable_of_libpq_is_tried() -> None:
-    known = {one.envvar.decode() for one in Conninfo.get_defaults() if one.envvar}
+    known = {default.envvar.decode() for default in Conninfo.get_defaults() if default.envvar}
     documented = {"PGDATESTYLE", "PGTZ", "PGGEQO", "PGSYSCONFDIR", "PGLOCALEDIR"}
     """https://www.postgresql.org/docs/current/libpq-envars.html names these beside the ones that libpq lists itself."""
     assert known | documented == LIBPQ.keys() | LEADS_ELSEWHERE.keys()

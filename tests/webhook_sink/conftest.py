@@ -121,7 +121,7 @@ def sink_settings(**options: Any) -> SinkSettings:
 async def deliver(sink: Sink, *events: dict[str, Any]) -> list[str]:
     """Submits events at once, so that they share a batch; their outcomes."""
     read_event = sink.provider.read_event
-    entries = [sink.submit(read_event(orjson.dumps(one))) for one in events]
+    entries = [sink.submit(read_event(orjson.dumps(each))) for each in events]
     return list(await asyncio.gather(*entries))
 
 
@@ -161,7 +161,7 @@ class Served:
         )
 
     def send(self, *events: dict[str, Any]) -> list[int]:
-        return [self.post(orjson.dumps(one)).status for one in events]
+        return [self.post(orjson.dumps(each)).status for each in events]
 
     def deliver(self, *events: dict[str, Any]) -> None:
         """Commits events in one batch."""

@@ -49,7 +49,7 @@ class OrbServed(Served):
 
     def send(self, *events: dict[str, Any]) -> list[int]:
         """The statuses of signed events."""
-        return [self.post(orjson.dumps(one)).status for one in events]
+        return [self.post(orjson.dumps(event)).status for event in events]
 
 
 @contextmanager

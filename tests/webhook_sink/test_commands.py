@@ -203,7 +203,7 @@ def test_endpoint_is_made_found_again_listed_and_deleted(
     url = "https://sink.example.com/webhooks"
     made = run("endpoint", "create", url)
     assert made.returncode == 0, made.stderr
-    (endpoint,) = [one for one in sim.account.objects("webhook_endpoints") if one["url"] == url]
+    (endpoint,) = [obj for obj in sim.account.objects("webhook_endpoints") if obj["url"] == url]
     assert endpoint["api_version"] == api_version()
     assert len(endpoint["enabled_events"]) == 274
     secret = stored.value("select secret from stripe_secrets.stripe_webhook_endpoints")
@@ -211,14 +211,14 @@ def test_endpoint_is_made_found_again_listed_and_deleted(
     again = run("endpoint", "create", url)
     assert "existed already" in again.stdout
     assert "Its secret is in the database" in again.stdout
-    assert next(one for one in sim.account.objects("webhook_endpoints") if one["url"] == url)["id"] == endpoint["id"]
+    assert next(obj for obj in sim.account.objects("webhook_endpoints") if obj["url"] == url)["id"] == endpoint["id"]
     assert endpoint["id"] in run("endpoint", "list").stdout
     with serving(root) as (_, address):
         now = sim.clock.seconds()
         shown = event("customer.created", {"id": "cus_1", "object": "customer"}, created=now)
         assert post(address, shown, secret) == 200
     assert run("endpoint", "delete", url).returncode == 0
-    assert [one for one in sim.account.objects("webhook_endpoints") if one["url"] == url] == []
+    assert [obj for obj in sim.account.objects("webhook_endpoints") if obj["url"] == url] == []
     assert stored.query("select secret from stripe_secrets.stripe_webhook_endpoints") == []
     assert run("endpoint", "delete", url).returncode == 2
 
@@ -244,8 +244,8 @@ def test_follow_merges_the_events_of_the_account_without_webhooks(
     run: Callable[..., Any], sim: Simulator, stored: Stored
 ) -> None:
     begin = sim.clock.seconds() - 1
-    for one in sim.account.objects("customers"):
-        sim.account.update("customers", one["id"], {"name": f"followed {one['id']}"})
+    for obj in sim.account.objects("customers"):
+        sim.account.update("customers", obj["id"], {"name": f"followed {obj['id']}"})
     done = run("follow", "--once", "--since", str(begin))
     assert done.returncode == 0, done.stderr
     assert_equal(stored.url, sim, ["customers"])

@@ -34,7 +34,7 @@ def sim() -> Iterator[Simulator]:
 def tell(sim: Simulator, *shown: dict[str, Any] | None) -> list[str]:
     """Events of this second with these objects; their ids."""
     now = sim.clock.seconds()
-    return [sim.account.events.tell("customer.updated", orjson.dumps(one), now)["id"] for one in shown]
+    return [sim.account.events.tell("customer.updated", orjson.dumps(each), now)["id"] for each in shown]
 
 
 def test_an_event_that_fails_is_kept_and_holds_up_no_other(with_sink: WithSink, stored: Stored, sim: Simulator) -> None:

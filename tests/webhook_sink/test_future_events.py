@@ -32,7 +32,7 @@ def test_event_from_the_future_fails_and_its_neighbours_are_committed(postgres_u
         sink.start()
         try:
             await sink.opened()
-            return await asyncio.gather(*(sink.take(read_event(orjson.dumps(one))) for one in (far, near)))
+            return await asyncio.gather(*(sink.take(read_event(orjson.dumps(each))) for each in (far, near)))
         finally:
             await sink.stop()
 

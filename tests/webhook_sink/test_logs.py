@@ -186,7 +186,7 @@ def test_a_sink_that_waits_for_the_database_says_why(caplog: pytest.LogCaptureFi
         await sink.stop()
 
     asyncio.run(main())
-    assert [one for one in caplog.messages if "waiting for the database" in one and "refused" in one]
+    assert [message for message in caplog.messages if "waiting for the database" in message and "refused" in message]
     assert MARK not in caplog.text
 
 

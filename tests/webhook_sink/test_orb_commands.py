@@ -58,7 +58,7 @@ def test_an_endpoint_is_made_and_the_sink_finds_its_secret(
     url = "https://sink.example.com/webhooks/orb"
     made = run("endpoint", "create", url)
     assert made.returncode == 0, made.stderr
-    (endpoint,) = [one for one in sim.account.objects("webhook_endpoints") if one["url"] == url]
+    (endpoint,) = [obj for obj in sim.account.objects("webhook_endpoints") if obj["url"] == url]
     assert (endpoint["payload_style"], endpoint["enabled_event_types"]) == ("expanded", None)
     secret = stored.value("select secret from orb_secrets.orb_webhook_endpoints")
     assert secret == sim.deliveries.secrets[endpoint["id"]][0]
@@ -91,8 +91,8 @@ def test_an_endpoint_is_made_and_the_sink_finds_its_secret(
     assert stored.query("select secret from orb_secrets.orb_webhook_endpoints") == []
     refused = run("endpoint", "delete", url)
     assert (refused.returncode, "`endpoint list --provider orb`" in " ".join(refused.stderr.split())) == (2, True)
-    for one in sim.account.objects("webhook_endpoints"):
-        sim.account.delete("webhook_endpoints", one["id"])
+    for obj in sim.account.objects("webhook_endpoints"):
+        sim.account.delete("webhook_endpoints", obj["id"])
     assert "`endpoint create --provider orb https://host/webhooks/orb` makes it" in run("endpoint", "list").stdout
 
 
@@ -101,11 +101,11 @@ def test_follow_merges_the_events_of_the_log(run: Callable[..., Any], sim: OrbSi
         refused = run("follow", "--interval", interval)
         assert (refused.returncode, "it must be a number of seconds, 1 or more" in refused.stderr) == (2, True)
     begin = sim.clock.seconds() - 2 * OVERLAP_SECONDS  # the next command goes back too, to events of other tests
-    for one in sim.account.objects("customers"):
-        sim.account.update("customers", one["id"], {"name": f"followed {one['id']}"}, "customer.edited")
+    for obj in sim.account.objects("customers"):
+        sim.account.update("customers", obj["id"], {"name": f"followed {obj['id']}"}, "customer.edited")
     done = run("follow", "--once", "--since", str(begin))
     assert done.returncode == 0, done.stderr
-    expected = {(one["id"], one["name"]) for one in sim.account.objects("customers")}
+    expected = {(obj["id"], obj["name"]) for obj in sim.account.objects("customers")}
     assert set(stored.query("select id, name from orb.customers")) == expected
     before = stored.value("select count(*) from orb.orb_webhook_events")
     assert run("follow", "--once", "--since", str(begin)).returncode == 0
@@ -171,8 +171,8 @@ def test_the_management_api_loads_lists_objects_and_syncs(
     )
     assert post("/sync/orb/invoices", {"created": {"gte": 99_999_999_999_999}}).status == 400
     with ThreadPoolExecutor(8) as threads:
-        asked = [f"/sync/orb/customers/{one['id']}" for one in sim.account.objects("customers")[:4]] * 2
-        assert [one.status for one in threads.map(post, asked)] == [200] * 8
+        asked = [f"/sync/orb/customers/{obj['id']}" for obj in sim.account.objects("customers")[:4]] * 2
+        assert [each.status for each in threads.map(post, asked)] == [200] * 8
     assert post("/sync/orb/plans", {"object": "plans"}).status == 400
     assert post("/sync/orb/changes", {"object": "plans"}).status == 400
     done("/sync/orb")
@@ -181,7 +181,7 @@ def test_the_management_api_loads_lists_objects_and_syncs(
     done("/sync/orb/everything")
     assert mirror.differences() == []
     told = orjson.loads(served.get("/sync/orb/status", **{"X-API-Key": KEY}).data)
-    assert {one["resource"] for one in told["resources"]} >= {"customers", "invoices"}
+    assert {resource["resource"] for resource in told["resources"]} >= {"customers", "invoices"}
 
 
 def test_without_a_key_for_it_there_is_no_management_api(

@@ -25,7 +25,7 @@ def sim() -> Iterator[Simulator]:
 
 def charge_of(sim: Simulator) -> dict[str, Any]:
     """A charge that names several objects, among them one that the account may not read."""
-    found = [one for one in sim.account.objects("charges") if one["customer"] and one["balance_transaction"]]
+    found = [obj for obj in sim.account.objects("charges") if obj["customer"] and obj["balance_transaction"]]
     return dict(found[0])
 
 

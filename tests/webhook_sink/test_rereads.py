@@ -43,7 +43,7 @@ def told(sim: Simulator, change: Callable[[], Any], *, thin: bool = False) -> li
     change()
     sim.account.events.listeners.remove(bodies.append)
     kind = "v2.core.event" if thin else "event"
-    return [one for one in map(orjson.loads, bodies) if one["object"] == kind]
+    return [each for each in map(orjson.loads, bodies) if each["object"] == kind]
 
 
 def rename(sim: Simulator, name: str) -> list[dict[str, Any]]:
@@ -52,7 +52,7 @@ def rename(sim: Simulator, name: str) -> list[dict[str, Any]]:
 
 
 def requests(sim: Simulator, path: str) -> int:
-    return sum(1 for one in sim.service.log if one.path.startswith(path))
+    return sum(1 for request in sim.service.log if request.path.startswith(path))
 
 
 def settle(served: Served, sim: Simulator) -> None:
@@ -89,7 +89,7 @@ def test_without_a_key_the_later_arrival_of_a_tie_is_kept_and_counted(serve: Ser
 
 def test_rest_of_a_cut_list_is_read(serve: Serve, stored: Stored, sim: Simulator) -> None:
     invoice = sim.account.objects("invoices")[0]["id"]
-    line = next(one.object for one in sim.account.rows("invoice_line_items") if one.parent == invoice)
+    line = next(row.object for row in sim.account.rows("invoice_line_items") if row.parent == invoice)
     lines = [{**line, "id": f"il_{invoice}_{i}"} for i in range(25)]
     listed = {"object": "list", "data": lines, "has_more": False, "url": "/"}
     (updated,) = told(sim, lambda: sim.account.update("invoices", invoice, {"lines": listed}))
@@ -225,7 +225,7 @@ def test_object_that_is_gone_when_it_is_read_again_becomes_a_tombstone(
 
 def test_list_that_no_event_shows_is_read(serve: Serve, stored: Stored, sim: Simulator) -> None:
     sessions = sim.account.objects("checkout_sessions")
-    items = [one for one in sim.account.rows("checkout_session_line_items") if one.parent == sessions[0]["id"]]
+    items = [row for row in sim.account.rows("checkout_session_line_items") if row.parent == sessions[0]["id"]]
     assert items
     served = serve(sim)
     shown = {name: value for name, value in sessions[0].items() if name != "line_items"}
@@ -313,8 +313,8 @@ def test_every_kind_of_object_of_the_account_comes_through_events(serve: Serve, 
     }
     shown: list[dict[str, Any]] = []
     for table, type in types.items():
-        for one in sim.account.objects(table):
-            shown += told(sim, lambda table=table, one=one, type=type: sim.account.tell(table, one["id"], type))  # type: ignore[misc]
+        for obj in sim.account.objects(table):
+            shown += told(sim, lambda table=table, each=obj, type=type: sim.account.tell(table, each["id"], type))  # type: ignore[misc]
     served = serve(sim)
     assert set(served.send(*shown)) == {200}
     settle(served, sim)
@@ -322,7 +322,7 @@ def test_every_kind_of_object_of_the_account_comes_through_events(serve: Serve, 
 
 
 def subscription(*items: str) -> dict[str, Any]:
-    listed = {"object": "list", "data": [{"id": one, "object": "subscription_item"} for one in items]}
+    listed = {"object": "list", "data": [{"id": item, "object": "subscription_item"} for item in items]}
     return {"id": "sub_1", "object": "subscription", "items": listed | {"has_more": False, "url": "/"}}
 
 
@@ -340,7 +340,7 @@ def test_two_sets_of_children_of_one_second_are_a_tie(
     ]
 
     async def body(sink: Sink) -> str:
-        for batch in [events] if together else [[one] for one in events]:
+        for batch in [events] if together else [[each] for each in events]:
             assert set(await deliver(sink, *batch)) == {"committed"}
         return sink.metrics.text().decode()
 
@@ -373,7 +373,7 @@ def test_object_that_ties_while_it_is_read_is_read_once_more(
 def test_field_that_no_event_shows_is_kept_and_read_where_there_is_a_key(
     serve: Serve, stored: Stored, sim: Simulator
 ) -> None:
-    tiered = next(one for one in sim.account.objects("prices") if one["billing_scheme"] == "tiered")
+    tiered = next(obj for obj in sim.account.objects("prices") if obj["billing_scheme"] == "tiered")
     tiers = "select jsonb_array_length(tiers) from stripe.prices"
     (updated,) = told(sim, lambda: sim.account.update("prices", tiered["id"], {"nickname": f"v{next(NUMBERS)}"}))
     served = serve(sim)

@@ -154,10 +154,10 @@ def test_lambda_calls_the_handler_of_the_template(environment: None, stored: Sto
 def test_templates_name_every_secret_and_a_missing_one_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = {"DATABASE_URL", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_TASKS_SECRET"}
     (container,) = template("cloud_run.yml")["spec"]["template"]["spec"]["containers"]
-    assert {one["name"] for one in container["env"]} == secrets
+    assert {each["name"] for each in container["env"]} == secrets
     of_lambda = template("lambda.yml")
     assert secrets <= set(of_lambda["Resources"]["Sink"]["Properties"]["Environment"]["Variables"])
-    assert all(one["MinLength"] == 1 for one in of_lambda["Parameters"].values())
+    assert all(Parameter["MinLength"] == 1 for Parameter in of_lambda["Parameters"].values())
     named = re.findall(r"stripe_elt_task\('(\w+)'", (ROOT / "deploy/serverless/supabase.sql").read_text("utf-8"))
     assert sorted(named) == ["rereads", "sync"]
     monkeypatch.delenv("DATABASE_URL", raising=False)

@@ -42,7 +42,7 @@ def change(
         variants = {column: _variant(column) for column in added if VARIANT_MARK in column}
         # No other columns that were learned meanwhile: the database may refuse another event's column.
         known = {*added, *OWN_COLUMNS, *all_columns(columns.catalogue, table), *stored.get(table, ())}
-        wanted[table] = [hint for one, hint in dlt_columns(table, columns, variants).items() if one in known]
+        wanted[table] = [hint for column, hint in dlt_columns(table, columns, variants).items() if column in known]
     failure: BaseException | None = None
     with own_configuration():
         schema = schema_of(name, wanted)

@@ -46,7 +46,7 @@ class OrbEndpoints:
         after: tuple[tuple[str, str], ...] = ()
         while True:
             page = self._client.page(PATH, (("limit", "100"), *after))
-            found += [_endpoint(one) for one in page.objects]
+            found += [_endpoint(obj) for obj in page.objects]
             if page.next_page is None:
                 return found
             after = (("cursor", page.next_page),)

@@ -41,7 +41,7 @@ class App:
         on_failure: Callable[[], None] = lambda: None,
         on_stop: Callable[[], None] = lambda: None,
     ) -> None:
-        self._receivers, self._sinks = receivers, list(dict.fromkeys(one.sink for one in receivers.values()))
+        self._receivers, self._sinks = receivers, list(dict.fromkeys(receiver.sink for receiver in receivers.values()))
         self._on_failure, self._on_stop = on_failure, on_stop
         self._asking: asyncio.Future[bool] | None = None  # whether the databases answer
         self._others = Starlette(

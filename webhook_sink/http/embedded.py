@@ -53,9 +53,9 @@ def app_with(more: Callable[[Sequence[Receiver], SinkSettings], Sequence[BaseRou
     served = served_by(settings, sink_settings, **{**given, "destination": "postgres"})
 
     def log_failures() -> None:
-        for one in served:
-            if one.sink.failure is not None:
-                _log_failure(one.sink)
+        for provider in served:
+            if provider.sink.failure is not None:
+                _log_failure(provider.sink)
 
     return app_of(
         served,
@@ -134,7 +134,7 @@ def _settings(given: dict[str, Any], provider: str = "stripe") -> tuple[Any, Sin
     if provider not in KNOWN:
         raise BadConfiguration(f"There is no provider {shown(provider, KNOWN)}: {' or '.join(KNOWN)}.")
     kinds = KNOWN[provider].settings, SinkSettings
-    of_loads, of_sink = ({one.name for one in fields(kind)} for kind in kinds)
+    of_loads, of_sink = ({field.name for field in fields(kind)} for kind in kinds)
     for name in given.keys() - of_loads - of_sink:
         near = difflib.get_close_matches(name, of_loads | of_sink, 1)
         advice = f"Did you mean {near[0]}?" if near else "docs/reference/settings.md lists them."

@@ -156,13 +156,13 @@ class Management:
         if job is None and not runs:
             return error_answer(404, "there is no run with this id")
         first: Mapping[str, Any] = runs[0] if runs else {}
-        found = {job.status if job else "complete", *(one["status"] for one in runs)}
+        found = {job.status if job else "complete", *(run["status"] for run in runs)}
         answer = {
             "run_id": id,
             "command": job.command if job else first["command"],
             "asked": job.asked if job else first["asked"],
-            "status": job.status if job and job.is_open else next(one for one in WORST_FIRST if one in found),
-            "error": (job.error if job else None) or next((one["error"] for one in runs if one["error"]), None),
+            "status": job.status if job and job.is_open else next(status for status in WORST_FIRST if status in found),
+            "error": (job.error if job else None) or next((run["error"] for run in runs if run["error"]), None),
             "runs": runs,
         }
         return Response(orjson.dumps(answer, default=str), media_type="application/json")

@@ -208,7 +208,7 @@ class Page:
             "notice": notice,
             "chosen": chosen,
             "live": f"{_base(request)}/page/live{'?' + query if query else ''}",
-            "resources": [one.name for one in select(["all"])],
+            "resources": [resource.name for resource in select(["all"])],
         }
         return Response(await asyncio.to_thread(render.page, values), status, media_type="text/html")
 

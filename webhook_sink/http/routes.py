@@ -37,18 +37,18 @@ def app_of(
 
     A webhook waits for at most `patience` seconds for a sink that is starting. The status page is Stripe's.
     """
-    receivers = [Receiver(one.sink, sink_settings, patience=patience) for one in served]
-    by_path = {path: receiver for one, receiver in zip(served, receivers, strict=True) for path in one.paths}
+    receivers = [Receiver(provider.sink, sink_settings, patience=patience) for provider in served]
+    by_path = {path: receiver for provider, receiver in zip(served, receivers, strict=True) for path in provider.paths}
     routes: list[BaseRoute] = [*more(receivers)]
     begun: list[Jobs] = []
-    for one in served if sink_settings.page_passwords else ():
-        jobs = Jobs(one.settings)
+    for provider in served if sink_settings.page_passwords else ():
+        jobs = Jobs(provider.settings)
         begun.append(jobs)
-        if isinstance(one.settings, Settings):
-            routes += page_routes(one.settings, sink_settings, jobs, one.sink, is_ending)
-        add = MANAGEMENT.get(one.sink.provider.name)
+        if isinstance(provider.settings, Settings):
+            routes += page_routes(provider.settings, sink_settings, jobs, provider.sink, is_ending)
+        add = MANAGEMENT.get(provider.sink.provider.name)
         if sink_settings.api_key and add is not None:
-            routes[:0] = add(one.sink, jobs, sink_settings.api_key)  # of Stripe's paths, some have a placeholder
+            routes[:0] = add(provider.sink, jobs, sink_settings.api_key)  # of Stripe's paths, some have a placeholder
 
     def close() -> None:
         for jobs in begun:

@@ -59,7 +59,7 @@ async def _serve(settings: Settings, sink_settings: SinkSettings) -> None:
     if (hang_up := getattr(signal, "SIGHUP", None)) in stops():  # uvicorn takes the other two
         asyncio.get_running_loop().add_signal_handler(hang_up, lambda: setattr(server, "should_exit", True))
     await server.serve()
-    for sink in (one.sink for one in served):
+    for sink in (provider.sink for provider in served):
         if sink.failure is not None and not sink.is_optional:
             raise sink.failure
 

@@ -38,7 +38,7 @@ class Guard:
     """Checks passwords and cookies. `clock` gives unix seconds."""
 
     def __init__(self, passwords: Sequence[str], clock: Callable[[], float] = time.time) -> None:
-        self._passwords = [hashlib.sha256(one.encode()).digest() for one in passwords]
+        self._passwords = [hashlib.sha256(password.encode()).digest() for password in passwords]
         self._clock = clock
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._left: OrderedDict[str, None] = OrderedDict()
@@ -55,7 +55,7 @@ class Guard:
     def admit(self, password: str, client: str) -> bool:
         """Whether it is a right password. A wrong one makes its client wait, twice as long each time."""
         given = hashlib.sha256(password.encode("utf-8", "replace")).digest()
-        is_right = sum(hmac.compare_digest(given, one) for one in self._passwords) > 0  # looks at all of them
+        is_right = sum(hmac.compare_digest(given, password) for password in self._passwords) > 0  # looks at all of them
         failed = self._failures.pop(client, (0, 0.0))[0] + 1
         if not is_right:
             delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failed - 1, 10))

@@ -63,7 +63,7 @@ class Facts:
     @property
     def rows(self) -> int:
         """Rows of all tables, about."""
-        return sum({one["table"]: one["rows"] or 0 for one in self.tables}.values())
+        return sum({table["table"]: table["rows"] or 0 for table in self.tables}.values())
 
 
 def read_facts(
@@ -74,13 +74,16 @@ def read_facts(
     is_loaded = bool(found["accounts"] or found["runs"])
     counts = _row_counts(database, dataset, set(catalogue.tables)) if is_loaded else {}
     month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    events = {one["_account_id"]: events_reached(one) for one in found["accounts"]}
+    events = {account["_account_id"]: events_reached(account) for account in found["accounts"]}
     return Facts(
         read_at=now,
         database=_described(database),
-        accounts=[account_freshness(one, found["resources"], now) for one in found["accounts"]],
-        tables=[_table(one, events.get(one["_account_id"]), counts, catalogue, now) for one in found["resources"]],
-        runs=[{**one, "seconds": _seconds(one, now)} for one in found["runs"][:SHOWN_RUNS]],
+        accounts=[account_freshness(account, found["resources"], now) for account in found["accounts"]],
+        tables=[
+            _table(resource, events.get(resource["_account_id"]), counts, catalogue, now)
+            for resource in found["resources"]
+        ],
+        runs=[{**run, "seconds": _seconds(run, now)} for run in found["runs"][:SHOWN_RUNS]],
         progress=_progress(found["resources"]),
         requests_this_month=requests_since(database, dataset, month) if is_loaded else 0,
         recent=read_recent(database, dataset, provider, asked.status, asked.type),
@@ -103,7 +106,9 @@ class AnswersReader:
             return ()
         builds = sorted(database.execute(f'SELECT _account_id, as_of FROM "{self._dataset}_metrics"._builds'))
         if builds != self._builds:
-            self._answers = [one for one in Reader(database, self._dataset).read() if one.headline["mrr"] is not None]
+            self._answers = [
+                answers for answers in Reader(database, self._dataset).read() if answers.headline["mrr"] is not None
+            ]
             self._builds = builds
         return self._answers
 
@@ -131,9 +136,9 @@ def _table(
 
 def _progress(resources: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     ended: dict[str, int] = {}
-    for one in resources:
-        if one["run_id"] and one["status"] != "running":
-            ended[one["run_id"]] = ended.get(one["run_id"], 0) + 1
+    for resource in resources:
+        if resource["run_id"] and resource["status"] != "running":
+            ended[resource["run_id"]] = ended.get(resource["run_id"], 0) + 1
     return ended
 
 

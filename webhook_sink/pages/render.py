@@ -139,15 +139,15 @@ def line_of(values: Sequence[float], width: int = 120, height: int = 32) -> str:
 
 def bars_of(runs: Sequence[Mapping[str, Any]], height: int = 32) -> list[dict[str, Any]]:
     """The durations of runs as bars of an SVG, the oldest first, each with how it ended."""
-    longest = max((one["seconds"] or 0 for one in runs), default=0) or 1
+    longest = max((run["seconds"] or 0 for run in runs), default=0) or 1
     return [
         {
             "x": place * 6,
-            "height": (tall := max(3.0, round((one["seconds"] or 0) / longest * height, 1))),
+            "height": (tall := max(3.0, round((run["seconds"] or 0) / longest * height, 1))),
             "y": height - tall,
-            "look": LOOKS.get(one["status"], "quiet"),
+            "look": LOOKS.get(run["status"], "quiet"),
         }
-        for place, one in enumerate(reversed(runs))
+        for place, run in enumerate(reversed(runs))
     ]
 
 

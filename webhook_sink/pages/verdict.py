@@ -38,7 +38,7 @@ class Finding:
 def findings(facts: Facts | None, database_problem: str | None, stripe: StripeSide | None) -> list[Finding]:
     """Everything that needs attention, the gravest first."""
     found = [*_of_connections(facts, database_problem, stripe), *(_of_facts(facts) if facts else ())]
-    return sorted(found, key=lambda one: one.state != "problem")
+    return sorted(found, key=lambda finding: finding.state != "problem")
 
 
 def _of_connections(facts: Facts | None, database_problem: str | None, stripe: StripeSide | None) -> Iterator[Finding]:
@@ -51,24 +51,26 @@ def _of_connections(facts: Facts | None, database_problem: str | None, stripe: S
         yield Finding("problem", "Stripe does not answer, or refuses the key.", stripe.problem)
     elif not stripe.has_key:
         yield Finding("warning", "There is no key to read with.", "Set STRIPE_SECRET_KEY, and start again.")
-    for one in stripe.endpoints or ():
-        if one.status != "enabled":
+    for endpoint in stripe.endpoints or ():
+        if endpoint.status != "enabled":
             yield Finding(
-                "problem", f"The webhook endpoint {one.url} is {one.status}.", "Enable it in Stripe's Dashboard."
+                "problem",
+                f"The webhook endpoint {endpoint.url} is {endpoint.status}.",
+                "Enable it in Stripe's Dashboard.",
             )
 
 
 def _of_facts(facts: Facts) -> Iterator[Finding]:
     for account in facts.accounts:
         yield from _of_account(account)
-    broken = [one for one in facts.tables if one["status"] == "error"]
-    for one in broken[:NAMED]:
-        yield Finding("problem", f"{one['resource']} could not be read.", one["error"] or ADVICE["error"])
+    broken = [table for table in facts.tables if table["status"] == "error"]
+    for table in broken[:NAMED]:
+        yield Finding("problem", f"{table['resource']} could not be read.", table["error"] or ADVICE["error"])
     if len(broken) > NAMED:
         yield Finding(
             "problem", f"{len(broken) - NAMED} more tables could not be read.", "The table below has their errors."
         )
-    ended = next((one for one in facts.runs if one["status"] != "running"), None)
+    ended = next((run for run in facts.runs if run["status"] != "running"), None)
     if ended is not None and ended["status"] in ("error", "killed") and not broken:
         advice = ended["error"] or "Its process ended before it was done. The next run continues from there."
         yield Finding("warning", f"The last run ({ended['command']}) ended as {ended['status']}.", advice)

@@ -60,7 +60,7 @@ class Watch:
         self._ask_stripe()
         now = time.monotonic()
         self._readings = {
-            one: (at, task) for one, (at, task) in self._readings.items() if not task.done() or now - at < FRESH
+            name: (at, task) for name, (at, task) in self._readings.items() if not task.done() or now - at < FRESH
         }
         key = asked, version
         if key not in self._readings:
@@ -105,7 +105,7 @@ def shown(settings: Settings, seen: Seen, stripe: StripeSide | None, asked: Aske
     found = findings(facts, seen.problem, stripe)
     is_empty = facts is not None and facts.is_empty and seen.problem is None
     looks: Mapping[bool, str] = {True: "bad", False: "warning"}
-    look = looks[any(one.state == "problem" for one in found)] if found else "busy" if is_empty else "good"
+    look = looks[any(finding.state == "problem" for finding in found)] if found else "busy" if is_empty else "good"
     return {
         "dataset": settings.dataset,
         "facts": facts,
@@ -146,11 +146,11 @@ def _lead(facts: Facts | None) -> str:
         return "The page keeps trying."
     if facts.is_empty:
         return "Press Sync now, or run stripe-elt full. Both load the account, and later runs load what is new."
-    reached = [one["age_seconds"] for one in facts.accounts if one["age_seconds"] is not None]
+    reached = [account["age_seconds"] for account in facts.accounts if account["age_seconds"] is not None]
     if not reached:
         return "No account was read to its end yet."
     behind = max(0, max(reached))
-    tables = sum(one["status"] in ("complete", "skipped") for one in facts.tables)
+    tables = sum(table["status"] in ("complete", "skipped") for table in facts.tables)
     accounts = f" of {len(facts.accounts)} accounts" if len(facts.accounts) > 1 else ""
     return (
         f"The tables{accounts} are right up to {ago(behind)} ago. {tables} of {len(facts.tables)} lists are complete."

@@ -184,7 +184,9 @@ class Build:
 
     def _add_options(self) -> None:
         """Adds options that a schema of an older version lacks, with their defaults. The others stay as they are."""
-        (made,) = (one for one in statements("00_tables.sql") if "exists stripe_metrics.settings " in one)
+        (made,) = (
+            statement for statement in statements("00_tables.sql") if "exists stripe_metrics.settings " in statement
+        )
         there = self._do.columns()["settings"]
         for name, default in DEFAULTS.items():
             if name not in there:

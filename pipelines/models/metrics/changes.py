@@ -34,7 +34,7 @@ class Changes:
     def __init__(self, statements: Statements, stored: Mapping[str, Set[str]], since: datetime | None) -> None:
         self._do, self._since = statements, since
         self._stored = stored
-        self._loaded = {name: one for name, one in SOURCE_TABLES.items() if stored.get(name)}
+        self._loaded = {name: table for name, table in SOURCE_TABLES.items() if stored.get(name)}
 
     def find(self) -> int:
         """Makes the tables and views. Returns how many subscriptions are built again."""

@@ -70,16 +70,16 @@ class Reader:
             " {s}._subscriptions)"
             " as known where currency is not null order by 1, 2"
         )
-        wanted = [one for one in found if account in (None, one["_account_id"])]
+        wanted = [row for row in found if account in (None, row["_account_id"])]
         if currency is not None:
-            known = sorted({one["currency"] for one in wanted})
-            wanted = [one for one in wanted if one["currency"] == currency.lower()]
+            known = sorted({row["currency"] for row in wanted})
+            wanted = [row for row in wanted if row["currency"] == currency.lower()]
             if not wanted:
                 if not known:
                     raise BadConfiguration("The tables have no amount in any currency yet.")
                 there = f"choose one of {', '.join(known)}"
                 raise BadConfiguration(f"The tables have no amount in the currency {shown(currency)}: {there}.")
-        return [self._answers(one["_account_id"], one["currency"], month, names) for one in wanted]
+        return [self._answers(row["_account_id"], row["currency"], month, names) for row in wanted]
 
     def _answers(self, account: str, currency: str, month: str | None, names: bool) -> Answers:
         def rows(sql: str, *more: Any) -> list[Row]:
@@ -87,7 +87,7 @@ class Reader:
 
         monthly = rows("select * from {s}.mrr_monthly where _account_id = %s and currency = %s order by month")
         rates = rows("select * from {s}.rates_monthly where _account_id = %s and currency = %s order by month")
-        (as_of,) = (one["as_of"] for one in self._rows("select as_of from {s}._builds where _account_id = %s", account))
+        (as_of,) = (row["as_of"] for row in self._rows("select as_of from {s}._builds where _account_id = %s", account))
         last = monthly[-1]["month"] if monthly else f"{as_of[:7]}-01"
         chosen = month or last
         if month is not None and monthly and not monthly[0]["month"] <= month <= last:
@@ -95,8 +95,8 @@ class Reader:
                 f"The metrics have no month {month[:7]} of {account}: they go from {monthly[0]['month'][:7]} to"
                 f" {last[:7]}."
             )
-        by_month = {one["month"]: {**one, **rate} for one, rate in zip(monthly, rates, strict=True)}
-        shown = [one for one in monthly if one["month"] <= chosen][-MONTHS:]
+        by_month = {row["month"]: {**row, **rate} for row, rate in zip(monthly, rates, strict=True)}
+        shown = [row for row in monthly if row["month"] <= chosen][-MONTHS:]
         first = _earlier(chosen, MONTHS - 1)
         customers = {}
         if names and has_column(self._database, self._dataset, "customers", "name"):
@@ -104,15 +104,15 @@ class Reader:
             customers = dict(self._database.execute(sql, (account,)))
 
         def named(found: Sequence[Row]) -> list[Row]:
-            return [{**one, "name": customers.get(one["customer"])} for one in found]
+            return [{**row, "name": customers.get(row["customer"])} for row in found]
 
         between = (
             "where _account_id = %s and currency = %s and month >= cast(%s as date) and month <= cast(%s as date)"
             " order by month"
         )
         (decimals,) = (
-            one["decimals"]
-            for one in self._rows(
+            row["decimals"]
+            for row in self._rows(
                 "select coalesce(max(decimals), 2) as decimals from {s}.currencies where currency = %s", currency
             )
         )
@@ -132,12 +132,12 @@ class Reader:
             trials={**(trials[-1] if trials and trials[-1]["month"] == chosen else {}), **trying[0]},
             insights=sorted(
                 rows("select * from {s}.insights where _account_id = %s and currency = %s order by kind"),
-                key=lambda one: (SEVERITIES.index(one["severity"]), -(one["amount"] or 0)),
+                key=lambda row: (SEVERITIES.index(row["severity"]), -(row["amount"] or 0)),
             ),
             rows={
                 "mrr": shown,
                 "plans": self._plans(account, currency, first, chosen),
-                "rates": [one for one in rates if first <= one["month"] <= chosen],
+                "rates": [rate for rate in rates if first <= rate["month"] <= chosen],
                 "cohorts": self._cohorts(account, currency, chosen),
                 "trials": trials[-MONTHS:],
                 "payments": rows(f"select * from {{s}}.dunning_monthly {between}", first, chosen),
@@ -182,13 +182,13 @@ class Reader:
             account, currency, first, last,
         )  # fmt: skip
         totals: dict[str, int] = {}
-        for one in found:
-            totals[one["plan"]] = totals.get(one["plan"], 0) + one["mrr"]
+        for row in found:
+            totals[row["plan"]] = totals.get(row["plan"], 0) + row["mrr"]
         large = sorted(totals, key=lambda plan: -totals[plan])[:PLANS]
         summed: dict[tuple[str, str], int] = {}
-        for one in found:
-            key = (one["month"], one["plan"] if one["plan"] in large else "others")
-            summed[key] = summed.get(key, 0) + one["mrr"]
+        for row in found:
+            key = (row["month"], row["plan"] if row["plan"] in large else "others")
+            summed[key] = summed.get(key, 0) + row["mrr"]
         return [{"month": month, "plan": plan, "mrr": mrr} for (month, plan), mrr in summed.items()]
 
     def _cohorts(self, account: str, currency: str, last: str) -> list[Row]:
@@ -198,12 +198,12 @@ class Reader:
             " cohort <= cast(%s as date)"
             " order by cohort, months", account, currency, last,
         )  # fmt: skip
-        cohorts = sorted({one["cohort"] for one in found})[-MONTHS // 2 :]
-        first = {one["cohort"]: one for one in found if one["months"] == 0}
+        cohorts = sorted({row["cohort"] for row in found})[-MONTHS // 2 :]
+        first = {row["cohort"]: row for row in found if row["months"] == 0}
         return [
-            {**one, "kept": _share(one["customers"], first[one["cohort"]]["customers"]),
-             "mrr_kept": _share(one["mrr"], first[one["cohort"]]["mrr"])}
-            for one in found if one["cohort"] in cohorts and one["cohort"] in first
+            {**row, "kept": _share(row["customers"], first[row["cohort"]]["customers"]),
+             "mrr_kept": _share(row["mrr"], first[row["cohort"]]["mrr"])}
+            for row in found if row["cohort"] in cohorts and row["cohort"] in first
         ]  # fmt: skip
 
     def _fresh(self, account: str) -> list[Row]:

@@ -50,9 +50,10 @@ def page(answers: Sequence[Answers]) -> str:
     charts = json.loads(_text("charts.json"))
     several = len(answers) > 1
     options = "".join(
-        f'<option value="{_id(one)}">{_safe(one.account)}, {_safe(one.currency.upper())}</option>' for one in answers
+        f'<option value="{_id(answer)}">{_safe(answer.account)}, {_safe(answer.currency.upper())}</option>'
+        for answer in answers
     )
-    parts = [_part(one, charts, library) for one in answers] or [
+    parts = [_part(answer, charts, library) for answer in answers] or [
         "<main><p>There are no subscriptions and no payments yet.</p></main>"
     ]
     script = library.javascript_bundle("window.vegaEmbed = vegaEmbed;") + DRAW
@@ -65,64 +66,64 @@ def page(answers: Sequence[Answers]) -> str:
     )
 
 
-def _part(one: Answers, charts: Mapping[str, Any], library: Any) -> str:
+def _part(answers: Answers, charts: Mapping[str, Any], library: Any) -> str:
     """One account and currency."""
     panels = [
-        _panel("Headline", _headline(one)),
-        _panel("What needs attention", _insights(one)),
-        _chart(one, charts, library, "mrr_by_plan", "MRR by plan", one.rows["plans"], ("month", "plan", "mrr")),
+        _panel("Headline", _headline(answers)),
+        _panel("What needs attention", _insights(answers)),
+        _chart(answers, charts, library, "mrr_by_plan", "MRR by plan", answers.rows["plans"], ("month", "plan", "mrr")),
         _chart(
-            one, charts, library, "movements", "Movements by month",
+            answers, charts, library, "movements", "Movements by month",
             [{"month": row["month"], "movement": name, "mrr": row[name]}
-             for row in one.rows["mrr"] for name in MOVEMENTS],
+             for row in answers.rows["mrr"] for name in MOVEMENTS],
             ("month", "movement", "mrr"),
         ),
         _chart(
-            one, charts, library, "retention", "NRR and GRR over twelve months",
-            [{"month": row["month"], "rate": name.upper(), "share": row[name]} for row in one.rows["rates"]
+            answers, charts, library, "retention", "NRR and GRR over twelve months",
+            [{"month": row["month"], "rate": name.upper(), "share": row[name]} for row in answers.rows["rates"]
              for name in ("nrr", "grr") if row[name] is not None],
             ("month", "rate", "share"),
         ),
         _chart(
-            one, charts, library, "churn", "Customer and MRR churn",
-            [{"month": row["month"], "rate": title, "share": row[name]} for row in one.rows["rates"]
+            answers, charts, library, "churn", "Customer and MRR churn",
+            [{"month": row["month"], "rate": title, "share": row[name]} for row in answers.rows["rates"]
              for title, name in (("customers", "customer_churn"), ("gross MRR", "gross_mrr_churn"))
              if row[name] is not None],
             ("month", "rate", "share"),
         ),
-        _chart(one, charts, library, "cohorts", "Customers kept, by month of the first payment", one.rows["cohorts"],
-               ("cohort", "months", "customers", "kept", "mrr")),
+        _chart(answers, charts, library, "cohorts", "Customers kept, by month of the first payment",
+               answers.rows["cohorts"], ("cohort", "months", "customers", "kept", "mrr")),
         _chart(
-            one, charts, library, "customers", "Customers and ARPA",
+            answers, charts, library, "customers", "Customers and ARPA",
             [{"month": row["month"], "customers": row["closing_customers"], "arpa": rate["arpa"]}
-             for row, rate in zip(one.rows["mrr"], one.rows["rates"], strict=True)],
+             for row, rate in zip(answers.rows["mrr"], answers.rows["rates"], strict=True)],
             ("month", "customers", "arpa"),
         ),
         _chart(
-            one, charts, library, "trials", "Trials by the month of their end",
-            [{"month": row["month"], "outcome": name, "trials": many} for row in one.rows["trials"]
+            answers, charts, library, "trials", "Trials by the month of their end",
+            [{"month": row["month"], "outcome": name, "trials": many} for row in answers.rows["trials"]
              for name, many in (("converted", row["converted"]), ("lost", row["ended"] - row["converted"]))],
             ("month", "outcome", "trials"),
         ),
         _chart(
-            one, charts, library, "payments", "Failed payments and what became of them",
-            [{"month": row["month"], "outcome": name, "amount": row[name]} for row in one.rows["payments"]
+            answers, charts, library, "payments", "Failed payments and what became of them",
+            [{"month": row["month"], "outcome": name, "amount": row[name]} for row in answers.rows["payments"]
              for name in ("recovered", "open", "lost")],
             ("month", "outcome", "amount"),
         ),
         _chart(
-            one, charts, library, "revenue", "Collected, refunded, disputed, fees, net",
-            [{"month": row["month"], "kind": name, "amount": row[name]} for row in one.rows["revenue"]
+            answers, charts, library, "revenue", "Collected, refunded, disputed, fees, net",
+            [{"month": row["month"], "kind": name, "amount": row[name]} for row in answers.rows["revenue"]
              for name in ("collected", "refunded", "disputed")]
-            + [{"month": row["month"], "kind": name, "amount": row[name]} for row in one.rows["balance"]
+            + [{"month": row["month"], "kind": name, "amount": row[name]} for row in answers.rows["balance"]
                for name in ("fees", "net")],
             ("month", "kind", "amount"),
         ),
-        _panel("Largest customers, and what is scheduled", _customers(one)),
+        _panel("Largest customers, and what is scheduled", _customers(answers)),
     ]  # fmt: skip
     panels = (
         panels
-        if one.rows["mrr"]
+        if answers.rows["mrr"]
         else [
             _panel("No subscriptions", "<p>No subscription counts yet. Revenue is below.</p>"),
             panels[1],
@@ -130,18 +131,18 @@ def _part(one: Answers, charts: Mapping[str, Any], library: Any) -> str:
             panels[10],
         ]
     )
-    title = f"{_safe(one.account)}, {_safe(one.currency.upper())}, {one.month[:7]}"
-    return f'<main id="{_id(one)}"><h1>{title}</h1>{"".join(panels)}{_below(one)}</main>'
+    title = f"{_safe(answers.account)}, {_safe(answers.currency.upper())}, {answers.month[:7]}"
+    return f'<main id="{_id(answers)}"><h1>{title}</h1>{"".join(panels)}{_below(answers)}</main>'
 
 
 def _panel(title: str, inside: str) -> str:
     return f"<section><h2>{_safe(title)}</h2>{inside}</section>"
 
 
-def _headline(one: Answers) -> str:
-    head = one.headline
+def _headline(answers: Answers) -> str:
+    head = answers.headline
     shown: tuple[tuple[str, str, Cell], ...] = (
-        ("MRR", "mrr", lambda value: money(one, value)), ("ARR", "arr", lambda value: money(one, value)),
+        ("MRR", "mrr", lambda value: money(answers, value)), ("ARR", "arr", lambda value: money(answers, value)),
         ("Customers", "customers", lambda value: "–" if value is None else f"{value:,}"), ("NRR", "nrr", percent),
         ("Customer churn", "customer_churn", percent),
     )  # fmt: skip
@@ -157,51 +158,55 @@ def _headline(one: Answers) -> str:
     return _table(("", "now", "to last month", "to last year"), rows)
 
 
-def _insights(one: Answers) -> str:
-    if not one.insights:
+def _insights(answers: Answers) -> str:
+    if not answers.insights:
         return "<p>Nothing does.</p>"
     return "<ul>" + "".join(
         f"<li><strong>{_safe(each['title'])}</strong> ({_safe(each['severity'])}"
-        + (f", {_safe(money(one, each['amount']))}" if each["amount"] is not None else "")
+        + (f", {_safe(money(answers, each['amount']))}" if each["amount"] is not None else "")
         + f"). {_safe(each['detail'])} {_safe(each['recommendation'])}</li>"
-        for each in one.insights
+        for each in answers.insights
     ) + "</ul>"  # fmt: skip
 
 
-def _customers(one: Answers) -> str:
+def _customers(answers: Answers) -> str:
     def called(row: Mapping[str, Any]) -> str:
         return f"{row['customer']} ({row['name']})" if row.get("name") else str(row["customer"])
 
-    largest = [(called(row), money(one, row["mrr"]), row["since"], row["status"]) for row in one.rows["largest"]]
-    scheduled = [(row["date"], called(row), row["reason"], money(one, row["mrr"])) for row in one.rows["scheduled"]]
+    largest = [
+        (called(row), money(answers, row["mrr"]), row["since"], row["status"]) for row in answers.rows["largest"]
+    ]
+    scheduled = [
+        (row["date"], called(row), row["reason"], money(answers, row["mrr"])) for row in answers.rows["scheduled"]
+    ]
     return _table(("customer", "MRR", "since", "status"), largest) + _table(
         ("date", "customer", "what", "MRR"), scheduled
     )
 
 
-def _below(one: Answers) -> str:
-    options = [(name, "–" if value is None else value) for name, value in one.settings.items()]
-    fresh = [(row["resource"], row["status"], row["updated_at"]) for row in one.fresh]
+def _below(answers: Answers) -> str:
+    options = [(name, "–" if value is None else value) for name, value in answers.settings.items()]
+    fresh = [(row["resource"], row["status"], row["updated_at"]) for row in answers.fresh]
     quality = [
-        (row["kind"], row["rows"], "–" if row["mrr"] is None else money(one, row["mrr"]), row["advice"] or "")
-        for row in one.quality
+        (row["kind"], row["rows"], "–" if row["mrr"] is None else money(answers, row["mrr"]), row["advice"] or "")
+        for row in answers.quality
     ]
     freshness = _table(("resource", "status", "updated"), fresh)
     return (
         f"<footer><h2>Definitions in force</h2>{_table(('option', 'value'), options)}"
-        f"<h2>How fresh it is</h2><p>Tables as of {_safe(one.as_of)}.</p>{freshness}"
+        f"<h2>How fresh it is</h2><p>Tables as of {_safe(answers.as_of)}.</p>{freshness}"
         f"<h2>What could not be known</h2>{_table(('kind', 'subscriptions', 'MRR', 'what to do'), quality)}</footer>"
     )
 
 
 def _chart(
-    one: Answers, charts: Mapping[str, Any], library: Any, name: str, title: str, rows: Sequence[Mapping[str, Any]],
+    answers: Answers, charts: Mapping[str, Any], library: Any, name: str, title: str, rows: Sequence[Mapping[str, Any]],
     columns: Sequence[str],
 ) -> str:  # fmt: skip
     """A chart, and its figures as a table. Amounts of the chart are in whole units of the currency."""
     if not rows:
         return _panel(title, "<p>There is nothing to show.</p>")
-    units = 10**one.decimals
+    units = 10**answers.decimals
     drawn = [
         {
             key: row[key] / units if key in ("mrr", "amount", "arpa") and row[key] is not None else row[key]
@@ -210,8 +215,8 @@ def _chart(
         for row in rows
     ]
     spec = charts["common"] | charts[name] | {"data": {"values": drawn}, "description": title}
-    place = f"{_id(one)}-{name}"
-    shown = [[_cell(one, key, row[key]) for key in columns] for row in rows]
+    place = f"{_id(answers)}-{name}"
+    shown = [[_cell(answers, key, row[key]) for key in columns] for row in rows]
     return _panel(
         title,
         f'<div data-chart="{place}" role="img" aria-label="{_safe(title)}">{library.vegalite_to_svg(spec)}</div>'
@@ -220,9 +225,9 @@ def _chart(
     )
 
 
-def _cell(one: Answers, column: str, value: Any) -> str:
+def _cell(answers: Answers, column: str, value: Any) -> str:
     if column in ("mrr", "amount", "arpa"):
-        return money(one, value)
+        return money(answers, value)
     if column in ("share", "kept"):
         return percent(value)
     return str(value)[:7] if column in ("month", "cohort") else str(value)
@@ -251,8 +256,8 @@ def _safe(value: object) -> str:
     return html.escape(str(value))
 
 
-def _id(one: Answers) -> str:
-    return _safe("".join(each if each.isalnum() else "-" for each in f"{one.account}-{one.currency}"))
+def _id(answers: Answers) -> str:
+    return _safe("".join(each if each.isalnum() else "-" for each in f"{answers.account}-{answers.currency}"))
 
 
 def _text(file: str) -> str:

@@ -35,10 +35,10 @@ def screen(answers: Answers) -> str:
     return "\n".join(_lines(answers))
 
 
-def _lines(one: Answers) -> Iterator[str]:
-    head, moved, late, trials = one.headline, one.movements, one.past_due, one.trials
-    as_of = one.as_of[:16].replace("T", " ")
-    yield f"{one.account}, {one.currency.upper()}, {one.month[:7]} (tables as of {as_of} UTC)"
+def _lines(answers: Answers) -> Iterator[str]:
+    head, moved, late, trials = answers.headline, answers.movements, answers.past_due, answers.trials
+    as_of = answers.as_of[:16].replace("T", " ")
+    yield f"{answers.account}, {answers.currency.upper()}, {answers.month[:7]} (tables as of {as_of} UTC)"
     yield ""
     if head["mrr"] is None:
         yield "There are no subscriptions that count in this month."
@@ -51,8 +51,10 @@ def _lines(one: Answers) -> Iterator[str]:
                     change(head[name], head[f"{name}_year_before"]),
                 )
                 for title, name, shown in (
-                    ("MRR", "mrr", money(one, head["mrr"])), ("ARR", "arr", money(one, head["arr"])),
-                    ("customers", "customers", f"{head['customers']:,}"), ("ARPA", "arpa", money(one, head["arpa"])),
+                    ("MRR", "mrr", money(answers, head["mrr"])),
+                    ("ARR", "arr", money(answers, head["arr"])),
+                    ("customers", "customers", f"{head['customers']:,}"),
+                    ("ARPA", "arpa", money(answers, head["arpa"])),
                 )
             ],
         )  # fmt: skip
@@ -60,9 +62,9 @@ def _lines(one: Answers) -> Iterator[str]:
         yield from _table(
             ("movements", "MRR", "customers"),
             [
-                ("opening", money(one, moved["opening"]), f"{moved['opening_customers']:,}"),
-                *((name, money(one, moved[name]), f"{moved[f'{name}_customers']:,}") for name in MOVEMENTS),
-                ("closing", money(one, moved["closing"]), f"{moved['closing_customers']:,}"),
+                ("opening", money(answers, moved["opening"]), f"{moved['opening_customers']:,}"),
+                *((name, money(answers, moved[name]), f"{moved[f'{name}_customers']:,}") for name in MOVEMENTS),
+                ("closing", money(answers, moved["closing"]), f"{moved['closing_customers']:,}"),
             ],
         )
         yield ""
@@ -76,16 +78,16 @@ def _lines(one: Answers) -> Iterator[str]:
         )
     yield ""
     yield (
-        f"Past due: {money(one, late['mrr'])} of MRR in {_count(late['subscriptions'], 'subscription')};"
-        f" {money(one, late['recoverable'])} in {_count(late['invoices'], 'failed invoice')} can still be recovered."
+        f"Past due: {money(answers, late['mrr'])} of MRR in {_count(late['subscriptions'], 'subscription')}; "
+        f"{money(answers, late['recoverable'])} in {_count(late['invoices'], 'failed invoice')} can still be recovered."
     )
     yield (
         f"Trials: {trials.get('started', 0):,} started, {trials.get('ended', 0):,} ended,"
         f" {trials.get('converted', 0):,} converted ({percent(trials.get('conversion_rate'))}); {trials['trying']:,}"
         " running."
     )
-    for insight in one.insights[:GRAVEST]:
-        amount = f" ({money(one, insight['amount'])})" if insight["amount"] is not None else ""
+    for insight in answers.insights[:GRAVEST]:
+        amount = f" ({money(answers, insight['amount'])})" if insight["amount"] is not None else ""
         yield f"! {insight['title']}{amount}. {insight['detail']} {insight['recommendation']}"
 
 

@@ -50,7 +50,7 @@ def load_lists(session: Session, order: Order, state: State, refresh: Refresh | 
     outcome = Run(session, replace(order, requests_budget=session.spending.left), now, state).go()
     rows, deleted, stopped = 0, 0, None
     if outcome.error is None:
-        complete = {one.resource for one in outcome.board.statuses() if one.status == "complete"}
+        complete = {status.resource for status in outcome.board.statuses() if status.status == "complete"}
         try:
             if len(complete) + len(outcome.skipped) + len(outcome.failed) < len(order.resources):
                 raise BudgetSpent(SPENT)
@@ -76,4 +76,4 @@ def _to_settle(
     elif order.full_refresh and not order.since and order.until is None:
         whole = tables_read_whole(session.catalogue, complete)
     drafts = [(OF_DRAFTS, ("draft",))] if DRAFTS in complete and OF_DRAFTS not in whole else []
-    return [*((one, ()) for one in whole), *drafts]
+    return [*((resource, ()) for resource in whole), *drafts]

@@ -40,7 +40,9 @@ def shown_id(id: str) -> str:
 
 def _tables(catalogue: Catalogue, kind: str | None) -> list[str]:
     """The tables to ask: one, or all whose objects are read by their id alone. Raises UnknownObject."""
-    readable = [name for name, one in catalogue.tables.items() if one.retrieve and "{_parent_id}" not in one.retrieve]
+    readable = [
+        name for name, table in catalogue.tables.items() if table.retrieve and "{_parent_id}" not in table.retrieve
+    ]
     if kind is None:
         return readable
     name = catalogue.table_named(kind)
@@ -61,14 +63,16 @@ def _find(session: Session, id: str, tables: Sequence[str]) -> Retrieved:
     having = [name for name in tables if stored(session, name, id)]
     tries: list[Retrieved] = []
     for table in dict.fromkeys([*having, *tables]):
-        one = retrieve_one(session.client, ObjectRef(table, (id,), None, None, 0), session.account_id, session.counts)
-        if one.state == "read" or (table in having and one.state in ("broken", "failed")):
-            return one
-        tries.append(one)
+        retrieved = retrieve_one(
+            session.client, ObjectRef(table, (id,), None, None, 0), session.account_id, session.counts
+        )
+        if retrieved.state == "read" or (table in having and retrieved.state in ("broken", "failed")):
+            return retrieved
+        tries.append(retrieved)
     if having and tries[0].state == "gone":
         stamp = Stamp(session.account_id, session.clock(), "retrieve")
         return replace(tries[0], rows=gone(having[0], id, stamp))
-    if came := [one for one in tries if one.state in ("broken", "failed")]:  # it may well be there
+    if came := [attempt for attempt in tries if attempt.state in ("broken", "failed")]:  # it may well be there
         return came[0]
     what, asked = f"object of {tries[0].ref.table}", ""
     if len(tries) > 1:

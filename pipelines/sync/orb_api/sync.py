@@ -96,7 +96,11 @@ class OrbSync:
     def _lacking(self) -> tuple[str, ...]:
         self._state.read()
         known = self._state.resources
-        found = [one.name for one in self._resources if one.name in known and known[one.name].status == "skipped"]
+        found = [
+            resource.name
+            for resource in self._resources
+            if resource.name in known and known[resource.name].status == "skipped"
+        ]
         return tuple(found if self._has_log else dict.fromkeys(["webhook_events", *found]))
 
     # --- events -------------------------------------------------------------------------------------------------------
@@ -155,7 +159,7 @@ class OrbSync:
         """The saved position; after a load, the moment since which all of it is right; None where nothing is."""
         if saved is not None:
             return Position.from_json(saved)
-        ends = [one.window_end for one in self._state.resources.values() if one.window_end is not None]
+        ends = [resource.window_end for resource in self._state.resources.values() if resource.window_end is not None]
         return Position(int(min(ends).timestamp())) if ends else None
 
     def _is_reached(self, position: Position) -> bool:
@@ -171,13 +175,14 @@ class OrbSync:
     # --- lists --------------------------------------------------------------------------------------------------------
 
     def _read_lists(self, what: What, *, has_events: bool) -> Loaded:
-        resources = [one for one in self._resources if what != "new" or one.created != "none"]
+        resources = [resource for resource in self._resources if what != "new" or resource.created != "none"]
         began: float | None = None
         if what == "changes":
             if has_events:
-                told = [one for one in resources if one.created == "none" or one.name in ACTIVE]
+                told = [resource for resource in resources if resource.created == "none" or resource.name in ACTIVE]
                 resources = [
-                    replace(one, passes=(ACTIVE.get(one.name, ()),)) if one.name in ACTIVE else one for one in told
+                    replace(resource, passes=(ACTIVE.get(resource.name, ()),)) if resource.name in ACTIVE else resource
+                    for resource in told
                 ]
             if not self._was_cut(what):  # else it continues with the windows that are open
                 began = self._session.clock()
@@ -185,9 +190,9 @@ class OrbSync:
         refresh = self._refresh(resources) if what == "everything" else None
         if refresh is not None:
             began = refresh.began
-            resources = [one for one in resources if one.name not in refresh.done]
+            resources = [resource for resource in resources if resource.name not in refresh.done]
         session, command = self._session, _command(what)
-        asked = {"resources": [one.name for one in resources], "reads": what}
+        asked = {"resources": [resource.name for resource in resources], "reads": what}
         order = Order(command, resources, asked=asked)
         run_id = f"{session.state.run_id.removesuffix(self._mark)}-lists{self._mark}"
         state = State(session.database, session.settings.dataset, session.account_id, run_id, command, asked)
@@ -208,11 +213,11 @@ class OrbSync:
 
         The second at which the refresh began is stored with the names of its lists.
         """
-        names = [one.name for one in resources]
+        names = [resource.name for resource in resources]
         second, _, what = (self._session.state.read_account().full_refresh or "").partition(" ")
         if what == ",".join(names):
             saved = self._state.resources
-            return Refresh(int(second), frozenset(one for one in names if saved[one].status == "complete"))
+            return Refresh(int(second), frozenset(name for name in names if saved[name].status == "complete"))
         began = self._session.clock()
         refresh = f"{began} {','.join(names)}"
         self._session.save(*map(ResourceStatus, names), account={"full_refresh": refresh})
@@ -220,17 +225,17 @@ class OrbSync:
 
     def _reopen(self, resources: Sequence[Resource]) -> None:
         """Reopens the windows in which objects may have changed, and the lists of all parents."""
-        for one in resources:
-            status = self._state.resources.get(one.name)
-            if one.parents and status is not None:
-                self._state.save_progress(one.name, {})
-            elif one.created != "none" and status is not None and status.progress:
-                lookback = CHANGING.get(one.name, round(self._settings.lookback_days * DAY))
-                saved, keys = Progress.from_json(status.progress), set(map(pass_key, one.passes))
+        for resource in resources:
+            status = self._state.resources.get(resource.name)
+            if resource.parents and status is not None:
+                self._state.save_progress(resource.name, {})
+            elif resource.created != "none" and status is not None and status.progress:
+                lookback = CHANGING.get(resource.name, round(self._settings.lookback_days * DAY))
+                saved, keys = Progress.from_json(status.progress), set(map(pass_key, resource.passes))
                 again = reopened(saved, lookback)
                 covered = {**saved.covered, **{key: each for key, each in again.covered.items() if key in keys}}
                 progress = replace(again, covered=covered)
-                self._state.save_progress(one.name, {**status.progress, **progress.to_json()})
+                self._state.save_progress(resource.name, {**status.progress, **progress.to_json()})
 
     # --- when ---------------------------------------------------------------------------------------------------------
 
@@ -243,7 +248,7 @@ class OrbSync:
         moments = [self._started("max", commands)]
         if first_load:
             moments.append(self._started("min", ["orb_full"], "AND asked IS NULL"))
-        last = max((one for one in moments if one is not None), default=None)
+        last = max((moment for moment in moments if moment is not None), default=None)
         return (datetime.now(UTC) - last).total_seconds() / HOUR if last is not None else float("inf")
 
     def _started(self, which: Literal["min", "max"], commands: Sequence[str], more: str = "") -> datetime | None:

@@ -64,11 +64,18 @@ def due_lists(
     Without events, which the key may not read, every list comes round.
     """
     found = (
-        _due(one, last.get(one.name), now, settings, touched, covered_by_events=has_events and one.covered_by_events)
-        for one in resources
-        if one.name != "events"
+        _due(
+            listed,
+            last.get(listed.name),
+            now,
+            settings,
+            touched,
+            covered_by_events=has_events and listed.covered_by_events,
+        )
+        for listed in resources
+        if listed.name != "events"
     )
-    return [one for one in found if one is not None]
+    return [listing for listing in found if listing is not None]
 
 
 def _due(

@@ -25,15 +25,17 @@ def loaded_since(session: Session, resources: Iterable[Resource], saved: Mapping
     before the load, it is the oldest moment of a row that only webhooks reported: a load does not list an object that
     was deleted before it, and the webhook that reported the deletion may be lost.
     """
-    lines = [(one, saved[one.name]) for one in resources if one.name in saved]
+    lines = [(resource, saved[resource.name]) for resource in resources if resource.name in saved]
     if not any(line.status == "complete" for _, line in lines):
         return None
     ends = [int(line.window_end.timestamp()) for _, line in lines if line.window_end is not None]
-    seconds = [second for one in {one.table for one, _ in lines} for second in _oldest(session, one)]
+    seconds = [second for table in {resource.table for resource, _ in lines} for second in _oldest(session, table)]
     begin = min((*ends, *seconds), default=None)
     if begin is None:
         return None
-    told = [second for one in {one.table for one, _ in lines} for second in _told_before(session, one, begin)]
+    told = [
+        second for table in {resource.table for resource, _ in lines} for second in _told_before(session, table, begin)
+    ]
     return min((begin, *told))
 
 
@@ -50,11 +52,11 @@ def vanished_since(session: Session, resources: Iterable[Resource], begin: int) 
             workers=session.settings.workers,
             entries=session.counts,
         ):
-            rows = merged(one.rows for one in batch)
-            deleted += sum(one.state == "gone" for one in batch)
-            for one in batch:
-                if one.state in ("broken", "failed"):
-                    session.counts.reject(one.ref.table, "/".join(one.ref.key), one.why)
+            rows = merged(retrieved.rows for retrieved in batch)
+            deleted += sum(retrieved.state == "gone" for retrieved in batch)
+            for retrieved in batch:
+                if retrieved.state in ("broken", "failed"):
+                    session.counts.reject(retrieved.ref.table, "/".join(retrieved.ref.key), retrieved.why)
             if tables := session.tables_of(rows):
                 session.store(tables)
     return deleted

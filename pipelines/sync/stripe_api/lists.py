@@ -25,13 +25,13 @@ class ListRuns:
 
     def read_due(self, due: Sequence[Due], now: int) -> None:
         """Reads what is due, up to `now`, unix seconds on Stripe's clock. Raises as `read` does."""
-        for one in due:
-            status = self._state.resources.get(one.resource.name)
+        for listing in due:
+            status = self._state.resources.get(listing.resource.name)
             if status is not None and status.progress:
-                progress = reopened(Progress.from_json(status.progress), one.lookback)
-                self._state.save_progress(one.resource.name, {**status.progress, **progress.to_json()})
+                progress = reopened(Progress.from_json(status.progress), listing.lookback)
+                self._state.save_progress(listing.resource.name, {**status.progress, **progress.to_json()})
         if due:
-            self.read([one.resource for one in due], now)
+            self.read([listing.resource for listing in due], now)
 
     def read(self, resources: Sequence[Resource], now: int) -> None:
         """Reads lists from their saved progress, and notes those that came to their end.
@@ -41,11 +41,11 @@ class ListRuns:
         session = self._session
         order = Order(f"{COMMAND} lists", resources, until=now, requests_budget=session.spending.left)
         run_id = f"{session.state.run_id}-lists-{len(self.outcomes) + 1}"
-        asked = {"resources": [one.name for one in resources]}
+        asked = {"resources": [resource.name for resource in resources]}
         state = State(session.database, session.settings.dataset, session.account_id, run_id, order.command, asked)
         outcome = Run(session, order, now, state).go()
         self.outcomes.append(outcome)
-        done = [one.resource for one in outcome.board.statuses() if one.status in ("complete", "skipped")]
+        done = [status.resource for status in outcome.board.statuses() if status.status in ("complete", "skipped")]
         self._state.note_listed([*done, *outcome.in_part], now)
         if outcome.error is not None:
             raise outcome.error

@@ -31,11 +31,11 @@ def load_objects(
     """
     found = [_find(session, id, kind) for id in dict.fromkeys(ids)]
     if related and (named_by := session.provider.related) is not None:
-        known = {(one.ref.table, one.ref.key) for one in found}
-        named = dict.fromkeys(ref for one in found for ref in named_by(one.object or {}))
+        known = {(retrieved.ref.table, retrieved.ref.key) for retrieved in found}
+        named = dict.fromkeys(ref for retrieved in found for ref in named_by(retrieved.object or {}))
         refs = [ref for ref in named if (ref.table, ref.key) not in known]
         read = (retrieve_one(session.client, ref, session.account_id, session.counts) for ref in refs)
-        found += [one for one in read if one.object is not None]
+        found += [retrieved for retrieved in read if retrieved.object is not None]
     return store(session, found)
 
 
@@ -48,17 +48,23 @@ def _find(session: Session, id: str, kind: str | None) -> Retrieved:
         tries.append(_read(session, table, own, parent))
         if tries[-1].state == "read" and prefix_of(own) is not None:
             break
-    held = [one for one in tries if one.state == "read"]
+    held = [attempt for attempt in tries if attempt.state == "read"]
     if len(held) > 1:
-        names = ", ".join(one.ref.table for one in held)
+        names = ", ".join(attempt.ref.table for attempt in held)
         raise UnknownObject(f"{shown_id(id)} is the id of several objects: {names}. Choose one with --type.")
-    lost = [one for one in tries if one.state == "gone" and (one.object is not None or _is_stored(session, one.ref))]
+    lost = [
+        attempt
+        for attempt in tries
+        if attempt.state == "gone" and (attempt.object is not None or _is_stored(session, attempt.ref))
+    ]
     if held or lost:
         return held[0] if held else _deleted_now(session, lost[0])
-    if came := [one for one in tries if one.state in ("broken", "failed")]:  # it may well be there
+    if came := [attempt for attempt in tries if attempt.state in ("broken", "failed")]:  # it may well be there
         return came[0]
-    reasons = [one.why for one in tries if one.why and prefix_of(id)]  # Stripe repeats the id, which may be anything
-    where = " or ".join(sorted(catalogue.tables[one.ref.table].objects[0] for one in tries))
+    reasons = [
+        attempt.why for attempt in tries if attempt.why and prefix_of(id)
+    ]  # Stripe repeats the id, which may be anything
+    where = " or ".join(sorted(catalogue.tables[attempt.ref.table].objects[0] for attempt in tries))
     raise UnknownObject(
         f"There is no {where} {shown_id(id)} in account {session.account_id}"
         + (f": {reasons[0].rstrip('.')}. " if reasons else ". ")

@@ -51,8 +51,8 @@ def list_parts(account: str, due: Iterable[Resource], touched: Collection[str], 
     Parts for which there is no request left are left to the next run.
     """
     areas: dict[str, list[str]] = {}
-    for one in due:
-        areas.setdefault(area_of(one), []).append(one.name)
+    for listing in due:
+        areas.setdefault(area_of(listing), []).append(listing.name)
     names = list(areas) if budget is None else list(areas)[:budget]
     common = {
         "ACCOUNT": account,
@@ -79,7 +79,7 @@ def run_events(
     due = due_lists(
         loaded_resources(session), state.last(), outcome.now, settings, touched, has_events=outcome.has_events
     )
-    return outcome, list_parts(account, (one.resource for one in due), touched, session.spending.left)
+    return outcome, list_parts(account, (listing.resource for listing in due), touched, session.spending.left)
 
 
 def forget_progress(session: Session, account: str, refresh: str) -> None:

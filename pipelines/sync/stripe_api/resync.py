@@ -47,7 +47,9 @@ class Resync:
             self.begin = max(begin, now - KEPT + 2 * MARGIN)
             self._warn("Continuing to read every list again, which an earlier run began.")
         future_rows(self._session, now)
-        left = [one for one in self._resources if not self._state.is_listed_within(one.name, self.begin, now)]
+        left = [
+            resource for resource in self._resources if not self._state.is_listed_within(resource.name, self.begin, now)
+        ]
         if left:
             self._lists.read(left, now)
         self.deleted = vanished_since(self._session, self._resources, self.begin)
@@ -63,6 +65,6 @@ class Resync:
             " no list shows. This costs as many requests as a first load. After that, reading events is"
             " enough."
         )
-        for one in self._resources:
-            self._state.save_progress(one.name, Progress().to_json())
+        for resource in self._resources:
+            self._state.save_progress(resource.name, Progress().to_json())
         self._session.save(account={"resync_since": datetime.fromtimestamp(now, UTC)})

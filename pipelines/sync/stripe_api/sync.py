@@ -60,7 +60,7 @@ class SyncOutcome:
             "rows": self.rows,
             "requests": self.requests,
             "events": {name: getattr(self.events, name) for name in counted},
-            "lists": [one.to_json() for one in self.lists],
+            "lists": [resource.to_json() for resource in self.lists],
             "resynced": self.resynced,
             "stopped": self.stopped,
             "failed": self.failed,
@@ -76,12 +76,12 @@ class SyncOutcome:
     @property
     def rejected(self) -> list[Rejected]:
         """Objects that events reported and that could not be stored; those of lists are in the lists' outcomes."""
-        return [one for one in self.counts.rejected() if one.resource in ("", EVENTS_PASS)]
+        return [entry for entry in self.counts.rejected() if entry.resource in ("", EVENTS_PASS)]
 
     @property
     def skipped(self) -> list[str]:
         """Resources that the account or the key does not have, as far as is known; `events` if they cannot be read."""
-        listed = {one.resource for outcome in self.lists for one in outcome.board.statuses()}
+        listed = {status.resource for outcome in self.lists for status in outcome.board.statuses()}
         now = [name for outcome in self.lists for name in outcome.skipped]
         events = [] if self.has_events else ["events"]
         return list(dict.fromkeys([*events, *now, *(name for name in self.lacking if name not in listed)]))
@@ -108,16 +108,20 @@ class Sync:
         self._touched_before = frozenset(touched)
         self._state = SyncState(session)
         self._resources = loaded_resources(session, names)
-        named = {one.name for one in self._resources}
+        named = {resource.name for resource in self._resources}
         # What events and gaps are about, whatever this run is about: there is one position for all tables.
         self._followed = [
-            one
-            for one in session.catalogue.resources.values()
-            if one.name in named or one.name in self._state.resources
+            resource
+            for resource in session.catalogue.resources.values()
+            if resource.name in named or resource.name in self._state.resources
         ]
         self._lists = ListRuns(session, self._state)
         known = self._state.resources
-        lacking = [one.name for one in self._resources if one.name in known and known[one.name].status == "skipped"]
+        lacking = [
+            resource.name
+            for resource in self._resources
+            if resource.name in known and known[resource.name].status == "skipped"
+        ]
         self._outcome = SyncOutcome(
             session.account_id, Report(), self._lists.outcomes, lacking=lacking, counts=session.counts
         )
@@ -135,8 +139,8 @@ class Sync:
                     outcome.stopped = str(spent)
         finally:
             outcome.requests = session.spending.spent
-            outcome.rows = session.rows + sum(one.board.totals().rows for one in outcome.lists)
-        errors = [str(one.error) for one in outcome.lists if one.error is not None]
+            outcome.rows = session.rows + sum(resource.board.totals().rows for resource in outcome.lists)
+        errors = [str(resource.error) for resource in outcome.lists if resource.error is not None]
         status = "error" if errors else "partial" if outcome.stopped or outcome.failed else "complete"
         lost = left_out(outcome.rejected, is_load=True) if outcome.rejected else None
         session.end(status, errors[0] if errors else outcome.stopped or lost)
@@ -186,7 +190,7 @@ class Sync:
                 lag=settings.events_lag,
                 overlap=settings.events_overlap,
                 workers=session.settings.workers,
-                tables=followed_tables(session.catalogue, (one.name for one in self._followed)),
+                tables=followed_tables(session.catalogue, (resource.name for resource in self._followed)),
             ),
             session.columns,
             session.store,
@@ -204,7 +208,7 @@ class Sync:
         if session.catalogue.resources["events"] not in self._followed:
             return {}
         stamp, counts = Stamp(session.account_id, piece.as_of, "list"), session.counts.within(EVENTS_PASS)
-        return explode("events", [dict(one) for one in piece.events], stamp, counts=counts)
+        return explode("events", [dict(event) for event in piece.events], stamp, counts=counts)
 
     def _save_position(self, position: Position, denied: str | None = None) -> None:
         rejected = self._outcome.rejected

@@ -44,26 +44,26 @@ class Connections:
         with self._lock:
             resting = self._resting.get(purpose, [])
             while resting:
-                since, one = resting.pop()
+                since, conn = resting.pop()
                 if self._clock() - since < FRESH:
-                    return one
-                one.close()
+                    return conn
+                conn.close()
             return None
 
-    def give(self, purpose: str, one: connection) -> None:
+    def give(self, purpose: str, conn: connection) -> None:
         """Puts a connection to rest; one that is broken, or in the middle of something, is closed."""
-        if one.closed or one.get_transaction_status() != TRANSACTION_STATUS_IDLE:
-            one.close()
+        if conn.closed or conn.get_transaction_status() != TRANSACTION_STATUS_IDLE:
+            conn.close()
             return
         with self._lock:
-            self._resting.setdefault(purpose, []).append((self._clock(), one))
+            self._resting.setdefault(purpose, []).append((self._clock(), conn))
 
     def close(self) -> None:
         """Closes those that rest."""
         with self._lock:
             for resting in self._resting.values():
-                for _, one in resting:
-                    one.close()
+                for _, conn in resting:
+                    conn.close()
             self._resting.clear()
 
 
@@ -88,8 +88,8 @@ class SharingSqlClient(Psycopg2SqlClient):
     def close_connection(self) -> None:
         """Puts the connection to rest, so that nothing of this client's is left in it."""
         if self._conn is not None:
-            one, self._conn = self._conn, None
-            self._connections.give(self._dsn, one)
+            conn, self._conn = self._conn, None
+            self._connections.give(self._dsn, conn)
 
     @contextmanager
     def begin_transaction(self) -> Iterator[DBTransaction]:
@@ -150,6 +150,6 @@ class SharingSqlClient(Psycopg2SqlClient):
 
     def _connected(self) -> connection:
         with values_hidden(self._dsn):
-            one = psycopg2.connect(self._dsn, application_name="stripe-elt", **CONNECTION)
-        one.autocommit = True
-        return one
+            conn = psycopg2.connect(self._dsn, application_name="stripe-elt", **CONNECTION)
+        conn.autocommit = True
+        return conn

@@ -81,7 +81,7 @@ def set_properties(more: Mapping[str, str] | None = None, *, is_local: bool = Tr
     constants of the program: they are not escaped. With `synchronous_commit` off, a commit that was confirmed can be
     lost; every other value of it is durable and stays.
     """
-    wanted = {name: one.value for name, one in PROPERTIES.items()} | dict(more or {})
+    wanted = {name: session_property.value for name, session_property in PROPERTIES.items()} | dict(more or {})
     values = ", ".join(f"('{name}', '{value}')" for name, value in wanted.items())
     durable = "pg_catalog.replace(pg_catalog.current_setting('synchronous_commit'), 'off', 'on')"
     return (

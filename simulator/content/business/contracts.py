@@ -85,7 +85,7 @@ class Contract:
             customer["id"],
             sold[0][0]["currency"],
             trial_end or now,
-            {one.id: one for one in items},
+            {item.id: item for item in items},
             {},
             trial_end,
         )
@@ -116,8 +116,8 @@ class Contract:
                 self._end(at)
                 return
             was_trial, self.status = self.status == "trialing", "active"
-            for item, one in self.items.items():
-                if not _licensed(one.price):
+            for item, held in self.items.items():
+                if not _licensed(held.price):
                     self.used[item] = 0 if was_trial else self.make.chance.randrange(500)
             ended = {"start": self.start, "end": self.end}
             self.periods += 0 if was_trial else 1
@@ -195,12 +195,12 @@ class Contract:
     def _tell(self, at: int | None = None) -> None:
         moment = self.make.now if at is None else at
         counts = self.status not in ("trialing", "canceled")
-        costs = {id: cost(one.price, one.quantity) for id, one in self.items.items() if _licensed(one.price)}
-        off = reductions(costs, [one for one in self.coupons.values() if one["duration"] == "forever"])
+        costs = {id: cost(item.price, item.quantity) for id, item in self.items.items() if _licensed(item.price)}
+        off = reductions(costs, [coupon for coupon in self.coupons.values() if coupon["duration"] == "forever"])
         worth = sum(monthly(self.items[id].price, amount - off[id]) for id, amount in costs.items())
         self.told.append((moment, worth if counts else 0))
         used = {id: amount for id, amount in self.used.items() if id in self.items}
-        off = reductions(used, [one for one in self.coupons.values() if one["duration"] == "forever"])
+        off = reductions(used, [coupon for coupon in self.coupons.values() if coupon["duration"] == "forever"])
         usage = sum(monthly(self.items[id].price, amount - off[id]) for id, amount in used.items())
         is_out = self.paused in ("void", "mark_uncollectible")
         self.told_otherwise.append((moment, worth + usage if counts and not is_out else 0))
@@ -218,11 +218,11 @@ class Contract:
     def _shown(self) -> list[Object]:
         return [
             self.make.plain(
-                "subscription_item", one.since, id=one.id, subscription=self.id, price=one.price, metadata={},
-                quantity=one.quantity if _licensed(one.price) else None, current_period_start=self.start,
+                "subscription_item", item.since, id=item.id, subscription=self.id, price=item.price, metadata={},
+                quantity=item.quantity if _licensed(item.price) else None, current_period_start=self.start,
                 current_period_end=self.end, discounts=[],
             )
-            for one in self.items.values()
+            for item in self.items.values()
         ]  # fmt: skip
 
     def _update(self, at: int, changes: Object) -> None:
@@ -245,18 +245,18 @@ class Contract:
         if not when or self.status == "trialing" or now >= self.end:
             return
         rest = Fraction(self.end - now, self.end - self.start)
-        for one, sign in parts:
-            if not _licensed(one.price):
+        for item, sign in parts:
+            if not _licensed(item.price):
                 continue
-            full = cost(one.price, one.quantity)
+            full = cost(item.price, item.quantity)
             percents = [each for each in self.coupons.values() if each["percent_off"] is not None]
-            amount = sign * half_up((full - reductions({one.id: full}, percents)[one.id]) * rest)
+            amount = sign * half_up((full - reductions({item.id: full}, percents)[item.id]) * rest)
             made = self.make.add(
                 "invoiceitems", "invoiceitem", now, date=now, customer=self.customer, currency=self.currency,
-                amount=amount, quantity=one.quantity, proration=True, period={"start": now, "end": self.end},
-                pricing=_pricing(one.price), metadata={}, invoice=None,
+                amount=amount, quantity=item.quantity, proration=True, period={"start": now, "end": self.end},
+                pricing=_pricing(item.price), metadata={}, invoice=None,
                 parent={"type": "subscription_details",
-                        "subscription_details": {"subscription": self.id, "subscription_item": one.id}},
+                        "subscription_details": {"subscription": self.id, "subscription_item": item.id}},
             )  # fmt: skip
             self.waiting.append(made["id"])
 
@@ -267,33 +267,33 @@ class Contract:
         """
         at = self.make.now if at is None else at
         make, id = self.make, self.make.ids.of("invoice")
-        lines = [self._waiting_line(one, id) for one in self.waiting]
+        lines = [self._waiting_line(item, id) for item in self.waiting]
         self.waiting = []
         full = {
-            one.id: cost(one.price, one.quantity) if _licensed(one.price) else self.used.get(one.id, 0)
-            for one in self.items.values()
+            item.id: cost(item.price, item.quantity) if _licensed(item.price) else self.used.get(item.id, 0)
+            for item in self.items.values()
         }
         off = {each: reductions(full, [coupon]) for each, coupon in self.coupons.items()}
-        for one in self.items.values():
-            amounts = [{"discount": each, "amount": taken[one.id]} for each, taken in off.items()]
+        for item in self.items.values():
+            amounts = [{"discount": each, "amount": taken[item.id]} for each, taken in off.items()]
             if self.status == "trialing":
-                lines.append(self._line(id, at, one, 0, one.quantity, []))
-            elif not _licensed(one.price):
-                lines.append(self._line(id, at, one, full[one.id], full[one.id], amounts, ended))
+                lines.append(self._line(id, at, item, 0, item.quantity, []))
+            elif not _licensed(item.price):
+                lines.append(self._line(id, at, item, full[item.id], full[item.id], amounts, ended))
             else:
                 parts = (
-                    tier_parts(one.price, one.quantity)
-                    if one.price["tiers"]
-                    else [(Fraction(full[one.id]), one.quantity)]
+                    tier_parts(item.price, item.quantity)
+                    if item.price["tiers"]
+                    else [(Fraction(full[item.id]), item.quantity)]
                 )
                 for place, (amount, quantity) in enumerate(parts):
-                    lines.append(self._line(id, at, one, half_up(amount), quantity, [] if place else amounts))
+                    lines.append(self._line(id, at, item, half_up(amount), quantity, [] if place else amounts))
         status = {"void": "void", "mark_uncollectible": "uncollectible"}.get(self.paused or "", "paid")
         paid_at, voided_at = (at if status == each else None for each in ("paid", "void"))
-        total = sum(one["amount"] - sum(part["amount"] for part in one["discount_amounts"]) for one in lines)
+        total = sum(line["amount"] - sum(part["amount"] for part in line["discount_amounts"]) for line in lines)
         make.add(
             "invoices", "invoice", at, id=id, lines=lines, customer=self.customer, currency=self.currency,
-            status=status, billing_reason=reason, subtotal=sum(one["amount"] for one in lines), total=total,
+            status=status, billing_reason=reason, subtotal=sum(line["amount"] for line in lines), total=total,
             amount_due=max(total, 0), amount_paid=max(total, 0) if status == "paid" else 0, amount_remaining=0,
             attempted=status == "paid", attempt_count=int(status == "paid"),
             discounts=list(self.coupons), metadata={},
@@ -308,18 +308,18 @@ class Contract:
         self,
         invoice: str,
         at: int,
-        one: Item,
+        item: Item,
         amount: int,
         quantity: int,
         amounts: list[Object],
         period: Object | None = None,
     ) -> Object:
         details = {
-            "subscription": self.id, "subscription_item": one.id, "invoice_item": None, "proration": False,
+            "subscription": self.id, "subscription_item": item.id, "invoice_item": None, "proration": False,
             "proration_details": {"credited_items": None},
         }  # fmt: skip
         return self._made_line(
-            invoice, at, one.price, amount, quantity, period or {"start": self.start, "end": self.end}, amounts,
+            invoice, at, item.price, amount, quantity, period or {"start": self.start, "end": self.end}, amounts,
             {"type": "subscription_item_details", "subscription_item_details": details, "invoice_item_details": None},
         )  # fmt: skip
 

@@ -105,10 +105,10 @@ def _subscribe(
         begin, end = at, at + trial * DAY
     items = [
         make.plain(
-            "subscription_item", at, subscription=id, plan=one.plan, price=one.price, quantity=quantity, metadata={},
-            current_period_start=begin, current_period_end=end, tax_rates=[], discounts=[],
+            "subscription_item", at, subscription=id, plan=price.plan, price=price.price, quantity=quantity,
+            metadata={}, current_period_start=begin, current_period_end=end, tax_rates=[], discounts=[],
         )
-        for one, quantity in ((plan, 1), (offer.seat, seats))
+        for price, quantity in ((plan, 1), (offer.seat, seats))
         if quantity
     ]  # fmt: skip
     reason = make.chance.choice(("cancellation_requested", "payment_failed")) if leaves else None
@@ -176,7 +176,7 @@ def _seats(
         return [line(make, at, offer.seat, subscription, item, seats, end)]
     count = min((11, 249, seats, 9)[(number - 1) % 4], seats, 249)
     first = seats - (count - 1)
-    return [line(make, at, offer.seat, subscription, item, first if one == 0 else 1, end) for one in range(count)]
+    return [line(make, at, offer.seat, subscription, item, first if place == 0 else 1, end) for place in range(count)]
 
 
 def _regret(make: Maker, purse: Purse, paid: Paid) -> None:

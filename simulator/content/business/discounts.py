@@ -32,7 +32,7 @@ class Discount:
 
     def takes_off(self, lines: Sequence[Object]) -> int:
         """What it takes off an invoice; each line gets its part of it."""
-        parts = reductions({f"{place:04}": one["amount"] for place, one in enumerate(lines)}, [self.coupon])
+        parts = reductions({f"{place:04}": line["amount"] for place, line in enumerate(lines)}, [self.coupon])
         for line, (_, amount) in zip(lines, sorted(parts.items()), strict=True):
             line["discount_amounts"] = [{"amount": amount, "discount": self.id}]
         return sum(parts.values())

@@ -60,13 +60,13 @@ def bill(
 ) -> tuple[Object, Outcome, Paid | None]:
     """An invoice made at a second: its first `fails` attempts to be paid are declined, after four it is given up."""
     id = make.ids.of("invoice")
-    subtotal = sum(one["amount"] for one in lines)
+    subtotal = sum(part["amount"] for part in lines)
     off = discount.takes_off(lines) if discount is not None else 0
     taxed = customer["address"]["country"] == "DE"
     tax = round((subtotal - off) * 0.19) if taxed else 0
     total = subtotal - off + tax
-    for one in lines:
-        one["invoice"] = id
+    for part in lines:
+        part["invoice"] = id
     outcome, tried, paid = _collect(make, purse, customer, method, at, total, f"Invoice {id}", fails)
     for attempt in tried:
         _link(make, id, attempt, total, at)

@@ -119,7 +119,7 @@ class Lives:
     def _act(self, contract: Contract) -> None:
         """One change of a kind that suits."""
         chance, prorate = self._chance, self._chance.random() < self._prorate
-        sold = [id for id, one in contract.items.items() if one.price["recurring"]["usage_type"] == "licensed"]
+        sold = [id for id, item in contract.items.items() if item.price["recurring"]["usage_type"] == "licensed"]
         item = chance.choice(sold)
         now = contract.items[item]
         every = (now.price["recurring"]["interval"], now.price["recurring"]["interval_count"])
@@ -137,7 +137,7 @@ class Lives:
             case "remove" if len(sold) > 1:
                 contract.remove(item, prorate=prorate)
             case "switch" if len(contract.items) == 1 and contract.status == "active":
-                other = chance.choice([one for one in EVERY if one != every])
+                other = chance.choice([interval for interval in EVERY if interval != every])
                 contract.switch(chance.choice(self._prices[contract.currency, other][1:]), now.quantity)
             case "plan":
                 contract.plan(item, chance.choice(prices), chance.randrange(1, 20))

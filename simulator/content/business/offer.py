@@ -51,7 +51,7 @@ def open_shop(make: Maker, at: int) -> Offer:
     inline = _price_fields(support, 12345) | {"unit_amount_decimal": "12345.678901234567"[:18]}
     make.add("prices", "price", at + 12, **inline, type="one_time", hidden=True)
     _tiered(make, seats, at + 13)
-    coupons = _coupons(make, at + 20, [*dict.fromkeys(one.price["product"] for one in plans), seats["id"]])
+    coupons = _coupons(make, at + 20, [*dict.fromkeys(sold.price["product"] for sold in plans), seats["id"]])
     rate = make.add(
         "tax_rates", "tax_rate", at + 30, active=True, country="DE", display_name="MwSt.", inclusive=False,
         jurisdiction="DE", percentage=19.0, effective_percentage=19.0, tax_type="vat", metadata={},

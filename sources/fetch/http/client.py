@@ -41,7 +41,7 @@ def endpoint_of(path: str) -> str:
 
 def endpoint_rates(resources: Iterable[Resource]) -> dict[str, float]:
     """The limits, in requests a second, of those endpoints that have one of their own; for the limiter."""
-    return {endpoint_of(one.path): one.rate for one in resources if one.rate is not None}
+    return {endpoint_of(resource.path): resource.rate for resource in resources if resource.rate is not None}
 
 
 def _segment(id: str) -> str:

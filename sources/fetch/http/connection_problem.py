@@ -73,15 +73,15 @@ def _broken(error: Exception, chain: list[BaseException], began: bool) -> str | 
         return f"is too large: at most {most} MB of {error} are read. {ELSEWHERE}"
     if isinstance(error, Garbled):
         return f"cannot be decompressed: {error}. {ELSEWHERE}"
-    for one in chain:
+    for cause in chain:
         # http.client has no class of its own for too many headers.
-        if isinstance(one, http.client.LineTooLong) or type(one) is http.client.HTTPException:
+        if isinstance(cause, http.client.LineTooLong) or type(cause) is http.client.HTTPException:
             return f"has too many or too long headers. {ELSEWHERE}"
-        if isinstance(one, InvalidHeader):
+        if isinstance(cause, InvalidHeader):
             return f"has headers that contradict each other. {ELSEWHERE}"
-        if isinstance(one, http.client.RemoteDisconnected):
+        if isinstance(cause, http.client.RemoteDisconnected):
             return None
-        if isinstance(one, http.client.BadStatusLine | http.client.UnknownProtocol):
+        if isinstance(cause, http.client.BadStatusLine | http.client.UnknownProtocol):
             return "is not HTTP. Check whether {api_base} must begin with https://, and whether its port is right."
     if began and not isinstance(error, TimeoutError):
         return "ended too early, or its chunks are malformed. Run again later."
@@ -90,20 +90,20 @@ def _broken(error: Exception, chain: list[BaseException], began: bool) -> str | 
 
 def _unreached(chain: list[BaseException]) -> tuple[str, str]:
     """Why no answer came, and what to look at."""
-    proxy = any(isinstance(one, ProxyError) for one in chain)
+    proxy = any(isinstance(cause, ProxyError) for cause in chain)
     it, its, see = ("the proxy", "the proxy's", SEE_PROXY) if proxy else ("it", "its", SEE_BASE)
-    for one in chain:
-        if (refused := _TUNNEL.search(str(one))) is not None and proxy:
+    for cause in chain:
+        if (refused := _TUNNEL.search(str(cause))) is not None and proxy:
             wants = " because it requires a user and a password" if refused[1] == "407" else ""
             return f"the proxy refused to connect (HTTP {refused[1]}){wants}", SEE_PROXY
-        if isinstance(one, ssl.SSLCertVerificationError):
+        if isinstance(cause, ssl.SSLCertVerificationError):
             unknown = (
                 f"{its} certificate is not signed by an authority that this machine trusts",
                 "Check SSL_CERT_FILE",
             )
-            what, advice = CERTIFICATES.get(one.verify_code, unknown)
+            what, advice = CERTIFICATES.get(cause.verify_code, unknown)
             return what.replace("its", its), SEE_PROXY if proxy and "{api_base}" in advice else advice
-        if isinstance(one, ssl.SSLError) and (reason := one.reason or _unnamed_reason(one)):
+        if isinstance(cause, ssl.SSLError) and (reason := cause.reason or _unnamed_reason(cause)):
             return _of_tls(reason, it), see
         for kind, what, advice in (
             (NameResolutionError, f"{its} name is not known", see),
@@ -116,9 +116,9 @@ def _unreached(chain: list[BaseException]) -> tuple[str, str]:
             (ConnectionRefusedError, f"{it} refused the connection", see),
             (ssl.SSLEOFError, f"{it} closed the connection during the TLS handshake", see),
         ):
-            if isinstance(one, kind) and type(one) is not NewConnectionError:  # its cause, which follows, says more
+            if isinstance(cause, kind) and type(cause) is not NewConnectionError:  # its cause, which follows, says more
                 return what, advice
-    if any(isinstance(one, NewConnectionError) for one in chain):
+    if any(isinstance(cause, NewConnectionError) for cause in chain):
         return f"the system found no route to {it}", see
     return f"{it} dropped the connection without an answer", see
 
@@ -142,10 +142,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     """An exception and those that it wraps or was raised from, the outermost first, each once."""
     waiting, seen = [error], set[int]()
     while waiting:
-        one = waiting.pop(0)
-        if id(one) in seen:
+        cause = waiting.pop(0)
+        if id(cause) in seen:
             continue
-        seen.add(id(one))
-        yield one
-        wrapped = (*one.args, getattr(one, "original_error", None), one.__cause__)
+        seen.add(id(cause))
+        yield cause
+        wrapped = (*cause.args, getattr(cause, "original_error", None), cause.__cause__)
         waiting += [each for each in wrapped if isinstance(each, BaseException)]

@@ -59,7 +59,7 @@ def retrieve_each(
     """Reads objects in batches. Raises what stops a run after the objects that were read before it."""
     for start in range(0, len(refs), BATCH):
         outcomes = list(threads.map(partial(_outcome, retrieve_one), refs[start : start + BATCH]))
-        if found := [one for one in outcomes if isinstance(one, Retrieved)]:
+        if found := [outcome for outcome in outcomes if isinstance(outcome, Retrieved)]:
             yield found
         for stopped in outcomes:
             if isinstance(stopped, ConnectorError):

@@ -147,7 +147,7 @@ class ChildPager(ABC):
 
     def _go_on(self, at_once: list[Step]) -> Turn:
         """Begins the lists of further parents, loads more of them, and hands over what has come to the front."""
-        while self._next and sum(not one.is_done for one in self._open) < BREADTH and self._held < 4 * LONG:
+        while self._next and sum(not pages.is_done for pages in self._open) < BREADTH and self._held < 4 * LONG:
             at_once.append(self._step(self._begin_list(self._next.popleft())))
         if len(self._next) < LOADED // 2 and not self._loading and not self._exhausted:
             at_once.append(self._load())
@@ -160,16 +160,16 @@ class ChildPager(ABC):
 
     def _hand_over(self, turn: Turn) -> None:
         """Takes whole lists from the front once there are enough, or a piece of the first one if it is long."""
-        ready = [one for one in self._front() if one.is_done]
-        rows = sum(len(one.objects) for one in ready)
+        ready = [pages for pages in self._front() if pages.is_done]
+        rows = sum(len(pages.objects) for pages in ready)
         following = next(islice(self._open, len(ready), None), None)
         is_last = self._exhausted and not self._next and following is None
         waited_for = bool(ready) and following is not None and following.waits
         if is_last or waited_for or rows >= TOGETHER or len(ready) >= TOGETHER:
-            for one in ready:
+            for pages in ready:
                 self._open.popleft()
-                turn.listings += self._listing(one)
-                self._reached = one.ids
+                turn.listings += self._listing(pages)
+                self._reached = pages.ids
             turn.advance, self._finished = Reached(self._reached, is_last), is_last
         elif self._open and self._open[0].waits:
             first = self._open[0]
@@ -180,10 +180,10 @@ class ChildPager(ABC):
             turn.then.append(self._step(first))
 
     def _front(self) -> Iterator[_List]:
-        for one in self._open:
-            if not one.is_done:
+        for pages in self._open:
+            if not pages.is_done:
                 return
-            yield one
+            yield pages
 
     def _listing(self, listed: _List) -> list[Listing]:
         if listed.as_of is None or (not listed.objects and not (listed.whole and self._sets)):
@@ -197,8 +197,8 @@ class ChildPager(ABC):
         if (each := self.resource.each) is not None:
             asked.append((each, dict(self._passes[listed.pass_index])[each.param]))
         for parent, value in asked:
-            for one in objects if parent.fills else ():
-                one[parent.fills.rpartition(".")[2]] = value
+            for obj in objects if parent.fills else ():
+                obj[parent.fills.rpartition(".")[2]] = value
 
     def _begin_list(self, rows: Rows) -> _List:
         listed = _List(rows)
@@ -212,7 +212,7 @@ class ChildPager(ABC):
 
     @property
     def _held(self) -> int:
-        return sum(len(one.objects) for one in self._open)
+        return sum(len(pages.objects) for pages in self._open)
 
     # --- steps -------------------------------------------------------------------------------------------------------
 

@@ -18,8 +18,8 @@ from sources.orb_api.catalogue.people import shape_of
 from sources.orb_api.catalogue.tables import TABLES
 
 CATALOGUE = Catalogue(
-    resources={one.name: one for one in sorted(LISTS, key=lambda one: one.kind == "child")},
-    tables={one.name: one for one in sorted(TABLES, key=lambda one: one.parent is not None)},
+    resources={resource.name: resource for resource in sorted(LISTS, key=lambda resource: resource.kind == "child")},
+    tables={table.name: table for table in sorted(TABLES, key=lambda table: table.parent is not None)},
     fields=fields_of,
     references=references_of,
     types=TYPES,

@@ -59,7 +59,7 @@ def _root(
         "root",
         created="iso" if filtered_by else "none",
         limit=limit,
-        passes=(tuple(("status[]", one) for one in statuses),) if statuses else passes,
+        passes=(tuple(("status[]", status) for status in statuses),) if statuses else passes,
         newest_first=filtered_by is not None,
         created_field=filtered_by,
         groups=groups,
@@ -106,7 +106,7 @@ LISTS = (
         "subscription",
         "subscriptions",
         filtered_by="created_at",
-        passes=(tuple(("status[]", one) for one in ("active", "ended", "upcoming")),),
+        passes=(tuple(("status[]", status) for status in ("active", "ended", "upcoming")),),
         groups=CORE,
     ),
     # Without a status, drafts and void invoices are hidden. Drafts are dated at the end of their period, which lies in
@@ -218,6 +218,6 @@ LISTS = (
 """Every list operation of Orb's API."""
 
 LIMITED = {"/v1/events/volume": "analytics"} | {
-    one.path: "ledger" for one in LISTS if one.path.startswith("/v1/customers/{customer_id}/credits")
+    resource.path: "ledger" for resource in LISTS if resource.path.startswith("/v1/customers/{customer_id}/credits")
 }
 """Paths -> the name of the limit that they share, which is lower than that of other reads."""

@@ -21,7 +21,7 @@ def page_of(reply: Reply, *, is_whole: bool = False) -> Page:
     objects, about = body.get("data"), body.get("pagination_metadata")
     if not isinstance(objects, list):
         raise broken(reply, "is not a list")
-    if objects and not any(isinstance(one, dict) for one in objects):
+    if objects and not any(isinstance(obj, dict) for obj in objects):
         raise broken(reply, "is a list whose entries are not objects")
     if about is None and is_whole:
         about = {"has_more": False}
@@ -34,7 +34,7 @@ def page_of(reply: Reply, *, is_whole: bool = False) -> Page:
         raise broken(reply, "is empty but says that there are more entries")
     if has_more and not (isinstance(cursor, str) and cursor):
         raise broken(reply, "says that there are more entries but has no next_cursor")
-    return _page(reply, [one if isinstance(one, dict) else {} for one in objects], has_more, cursor)
+    return _page(reply, [obj if isinstance(obj, dict) else {} for obj in objects], has_more, cursor)
 
 
 def single_page(reply: Reply) -> Page:

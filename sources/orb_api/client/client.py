@@ -19,7 +19,7 @@ from sources.orb_api.client.settings import ClientSettings
 from sources.provider import Account
 
 PING = "/v1/ping"
-WITHOUT_PAGES = {one.path for one in LISTS if one.pagination == "single"}
+WITHOUT_PAGES = {resource.path for resource in LISTS if resource.pagination == "single"}
 LOWER = 0.1  # of the rate of other reads
 PATIENCE = 30.0  # seconds for a host that does not answer the very first request: its address is likely to be wrong
 

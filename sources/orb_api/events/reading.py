@@ -32,7 +32,7 @@ def pieces(client: Client, gte: int, lt: int | None, lag: int, clock: Callable[[
     while True:
         try:
             page = _page(client, query)
-            seconds = [second_of(one) for one in page.objects]
+            seconds = [second_of(obj) for obj in page.objects]
         except ConnectorError:
             if bottom is not None and top is not None:  # what was read counts
                 yield Piece(events, as_of, window(bottom, top), unusable)
@@ -40,10 +40,10 @@ def pieces(client: Client, gte: int, lt: int | None, lag: int, clock: Callable[[
         as_of = page.as_of
         clock(as_of)
         top = as_of - lag if top is None else top
-        for one, second in zip(page.objects, seconds, strict=True):
-            payload = one.get("payload")
+        for obj, second in zip(page.objects, seconds, strict=True):
+            payload = obj.get("payload")
             if second is None or second < gte or not isinstance(payload, dict):
-                unusable.append(one)
+                unusable.append(obj)
             elif second < top:
                 events.append(payload)
         if not page.has_more:

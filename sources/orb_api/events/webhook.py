@@ -60,8 +60,8 @@ def verify(body: bytes, headers: Sequence[str], secrets: Sequence[str], *, toler
     if not signatures or not timestamps:
         missing = "X-Orb-Timestamp" if signatures else "X-Orb-Signature"
         raise BadSignature(f"there is no {missing} header")
-    made = [one[3:].encode() for one in signatures.replace(",", " ").split() if one.startswith("v1=")]
-    times = list(dict.fromkeys(one.strip() for one in timestamps.split(",")))[:MOST_TIMES]
+    made = [signature[3:].encode() for signature in signatures.replace(",", " ").split() if signature.startswith("v1=")]
+    times = list(dict.fromkeys(timestamp.strip() for timestamp in timestamps.split(",")))[:MOST_TIMES]
     found = [time for time in times if any(_is_signed(body, time, made, secret) for secret in secrets)]
     if not found:
         raise BadSignature("no signature in X-Orb-Signature matches a webhook secret")
@@ -85,4 +85,4 @@ def _is_signed(body: bytes, timestamp: str, made: Sequence[bytes], secret: str) 
         return False
     signed = f"v1:{timestamp}:".encode() + body
     expected = hmac.digest(secret.encode(), signed, "sha256").hex().encode()
-    return any(hmac.compare_digest(one, expected) for one in made)
+    return any(hmac.compare_digest(signature, expected) for signature in made)

@@ -47,14 +47,14 @@ def version() -> str:
 
 def operations() -> list[Operation]:
     """Every GET operation, sorted by path; lists come before the others of their path."""
-    names = [one.name for one in pkgutil.walk_packages(orb.resources.__path__, "orb.resources.")]
-    found = [one for name in names for one in _operations_of(importlib.import_module(name))]
-    return sorted(found, key=lambda one: (one.path, not one.is_list))
+    names = [package.name for package in pkgutil.walk_packages(orb.resources.__path__, "orb.resources.")]
+    found = [operation for name in names for operation in _operations_of(importlib.import_module(name))]
+    return sorted(found, key=lambda operation: (operation.path, not operation.is_list))
 
 
 def event_models() -> dict[str, Any]:
     """The model of each event type."""
-    return {_literals(one.model_fields["type"].annotation)[0]: one for one in members(_UNION)}
+    return {_literals(member.model_fields["type"].annotation)[0]: member for member in members(_UNION)}
 
 
 def shapes(model: Any) -> dict[str, Shape]:
@@ -65,9 +65,9 @@ def shapes(model: Any) -> dict[str, Shape]:
         for name, info in variant.model_fields.items():
             found.setdefault(info.alias or name, Shape()).annotations.extend(members(info.annotation))
     required = [
-        {info.alias or name for name, info in one.model_fields.items() if info.is_required()} for one in variants
+        {info.alias or name for name, info in model.model_fields.items() if info.is_required()} for model in variants
     ]
-    return {name: Shape(shape.annotations, all(name in one for one in required)) for name, shape in found.items()}
+    return {name: Shape(shape.annotations, all(name in fields for fields in required)) for name, shape in found.items()}
 
 
 def members(annotation: Any) -> list[Any]:
@@ -76,7 +76,7 @@ def members(annotation: Any) -> list[Any]:
     if origin is typing.Annotated:
         return members(typing.get_args(annotation)[0])
     if origin in (typing.Union, types.UnionType):
-        return [one for each in typing.get_args(annotation) for one in members(each)]
+        return [member for each in typing.get_args(annotation) for member in members(each)]
     return [] if annotation is type(None) else [annotation]
 
 
@@ -105,12 +105,12 @@ def _operations_of(module: types.ModuleType) -> Iterator[Operation]:
 
 
 def _operation(module: types.ModuleType, call: ast.Call) -> Operation:
-    path = next(str(one.value) for one in ast.walk(call.args[0]) if isinstance(one, ast.Constant))
-    given = {one.arg: one.value for one in call.keywords}
+    path = next(str(node.value) for node in ast.walk(call.args[0]) if isinstance(node, ast.Constant))
+    given = {keyword.arg: keyword.value for keyword in call.keywords}
     is_list = "model" in given
-    names = [one.id for one in ast.walk(given["model" if is_list else "cast_to"]) if isinstance(one, ast.Name)]
+    names = [node.id for node in ast.walk(given["model" if is_list else "cast_to"]) if isinstance(node, ast.Name)]
     model = getattr(module, next(name for name in names if name not in ("cast", "Any", "Type")))
-    parameters = next((_parameters(module, one) for one in ast.walk(call) if _name(one) == "maybe_transform"), {})
+    parameters = next((_parameters(module, node) for node in ast.walk(call) if _name(node) == "maybe_transform"), {})
     required = frozenset(name for name, is_required in parameters.items() if is_required)
     return Operation("/v1" + path, is_list, model, frozenset(parameters), required)
 
@@ -122,7 +122,7 @@ def _parameters(module: types.ModuleType, transform: ast.AST) -> dict[str, bool]
     given = getattr(getattr(module, file), name)
     found = {}
     for key, annotation in typing.get_type_hints(given, include_extras=True).items():
-        aliases = [getattr(one, "alias", None) for one in _annotations(annotation)]
+        aliases = [getattr(inner, "alias", None) for inner in _annotations(annotation)]
         found[next(filter(None, aliases), key)] = key in given.__required_keys__
     return found
 
@@ -132,7 +132,7 @@ def _annotations(annotation: Any) -> list[Any]:
     if typing.get_origin(annotation) is typing.Annotated:
         inner, *noted = typing.get_args(annotation)
         return [*noted, *_annotations(inner)]
-    return [one for each in typing.get_args(annotation) for one in _annotations(each)]
+    return [inner for each in typing.get_args(annotation) for inner in _annotations(each)]
 
 
 def _name(node: ast.AST) -> str:

@@ -61,7 +61,7 @@ OURS: Mapping[str, Mapping[str, ColumnType]] = {
 
 def column_type(name: str, shape: Shape) -> ColumnType:
     """The type of the column for a field."""
-    kinds = {_kind(name, one) for one in shape.annotations}
+    kinds = {_kind(name, annotation) for annotation in shape.annotations}
     if kinds == {"timestamp", "text"}:  # a moment or a word: "end_of_term"
         return "text"
     return kinds.pop() if len(kinds) == 1 else "json"
@@ -76,14 +76,15 @@ def snapshot() -> str:
     """The snapshot's text."""
     tables: dict[str, Mapping[str, ColumnType]] = {}
     required: dict[str, list[str]] = {}
-    for table in sorted(TABLES, key=lambda one: one.name):
+    for table in sorted(TABLES, key=lambda table: table.name):
         if (by_hand := DOCUMENTED.get(table.name) or OURS.get(table.name)) is not None:
             tables[table.name], required[table.name] = by_hand, sorted(by_hand)
             continue
         found = shapes(model_of(table.name))
         required[table.name] = sorted(name for name, shape in found.items() if shape.is_required)
         columns = {
-            name: column_type(name, found[name]) for name in found.keys() - {one.field for one in table.embedded}
+            name: column_type(name, found[name])
+            for name in found.keys() - {embedded.field for embedded in table.embedded}
         }
         kept: dict[str, ColumnType] = {name: "text" for name, _ in table.kept}
         tables[table.name] = dict(sorted((columns | kept).items()))
@@ -103,14 +104,14 @@ def _kind(name: str, annotation: Any) -> ColumnType:
     if annotation is date:
         return "timestamp"
     if typing.get_origin(annotation) is typing.Literal:
-        return "text" if all(isinstance(one, str) for one in typing.get_args(annotation)) else "json"
+        return "text" if all(isinstance(argument, str) for argument in typing.get_args(annotation)) else "json"
     return KINDS.get(annotation, "json")
 
 
 @cache
 def _models() -> dict[str, Any]:
     """Models by table: those of the lists, then of what is embedded in their objects, then those of events alone."""
-    listed = {one.path: one for one in operations()}
+    listed = {operation.path: operation for operation in operations()}
     found = {line.table: _listed(listed[line.path]) for line in reversed(LISTS) if line.path in listed}
     for table in TABLES:
         for embedded in table.embedded:
@@ -128,13 +129,13 @@ def _listed(operation: Operation) -> Any:
 
 
 def _annotation(model: Any, field: str) -> Any:
-    (one,) = members(model)
-    return one.model_fields[field].annotation
+    (member,) = members(model)
+    return member.model_fields[field].annotation
 
 
 def _references(columns: Mapping[str, ColumnType]) -> dict[str, str]:
     """Columns that are called like another table's objects: `invoice_id` holds the id of an invoice."""
-    tables: dict[str, Table] = {f"{one.objects[0]}_id": one for one in TABLES}
+    tables: dict[str, Table] = {f"{table.objects[0]}_id": table for table in TABLES}
     return {name: tables[name].name for name, kind in columns.items() if kind == "text" and name in tables}
 
 

@@ -38,6 +38,6 @@ def retrieve_one(client: Client, ref: ObjectRef, account_id: str, entries: Conve
         account_id,
         "Orb",
         read=lambda asked: client.object(asked.path, endpoint=asked.endpoint),
-        rows_of=lambda one, stamp: explode(ref.table, [one], stamp, parent_id=ref.parent_id, counts=entries),
+        rows_of=lambda obj, stamp: explode(ref.table, [obj], stamp, parent_id=ref.parent_id, counts=entries),
         gone=lambda stamp: gone(ref.table, ref.key[0], stamp),
     )

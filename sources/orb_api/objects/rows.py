@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sources.fetch.pager import Convert
 
 TABLES = CATALOGUE.tables
-_KEYS = {name: tuple(field for field in one.key if field not in OWN_COLUMNS) for name, one in TABLES.items()}
+_KEYS = {name: tuple(field for field in table.key if field not in OWN_COLUMNS) for name, table in TABLES.items()}
 ANY_MOMENT = "1970-01-01T00:00:00Z"
 
 
@@ -64,7 +64,7 @@ def gone(table: str, id: str, stamp: Stamp) -> dict[str, list[Row]]:
     """Rows of an object of which only the id is known and that it is deleted: a tombstone, and no children."""
     own = _own(TABLES[table], stamp, None)
     rows = {table: [{**dict.fromkeys(_key(TABLES[table]), id), **own, "_deleted_at": stamp.as_of}]}
-    return rows | {one.table: [set_marker(one.table, id, stamp)] for one in TABLES[table].embedded}
+    return rows | {embedded.table: [set_marker(embedded.table, id, stamp)] for embedded in TABLES[table].embedded}
 
 
 def take_children(obj: Row, embedded: Embedded) -> tuple[list[Row], bool] | None:
@@ -76,14 +76,14 @@ def take_children(obj: Row, embedded: Embedded) -> tuple[list[Row], bool] | None
     if type(entries) is not list:
         return None
     child = TABLES[embedded.table]
-    keyed = [one for one in entries if type(one) is dict and key_problem(one, child) is None]
-    if len({one[child.key[0]] for one in keyed}) == len(entries):
+    keyed = [entry for entry in entries if type(entry) is dict and key_problem(entry, child) is None]
+    if len({entry[child.key[0]] for entry in keyed}) == len(entries):
         del obj[embedded.field]
         return keyed, True
-    times = Counter(one[child.key[0]] for one in keyed)
-    own = [one for one in keyed if times[one[child.key[0]]] == 1]
+    times = Counter(entry[child.key[0]] for entry in keyed)
+    own = [entry for entry in keyed if times[entry[child.key[0]]] == 1]
     taken = set(map(id, own))
-    obj[embedded.field] = [one for one in entries if id(one) not in taken]
+    obj[embedded.field] = [entry for entry in entries if id(entry) not in taken]
     return own, False
 
 
@@ -93,9 +93,9 @@ def take_expanded(obj: Row, expanded: Expanded) -> list[Row]:
     if type(entries) is not list:
         return []
     table = TABLES[expanded.table]
-    own = [type(one) is dict and key_problem(one, table) is None for one in entries]
-    obj[expanded.field] = [one["id"] if is_own else one for one, is_own in zip(entries, own, strict=True)]
-    return [one for one, is_own in zip(entries, own, strict=True) if is_own]
+    own = [type(entry) is dict and key_problem(entry, table) is None for entry in entries]
+    obj[expanded.field] = [entry["id"] if is_own else entry for entry, is_own in zip(entries, own, strict=True)]
+    return [entry for entry, is_own in zip(entries, own, strict=True) if is_own]
 
 
 def key_problem(obj: Row, table: Table) -> str | None:

@@ -38,7 +38,7 @@ class ListPager:
 
     def turn(self, step: Step, page: Page) -> Turn:
         """Hands over the page, and asks for the next one."""
-        ids = [one.get("id") for one in page.objects]
+        ids = [obj.get("id") for obj in page.objects]
         if self._top is None and ids and isinstance(ids[0], str):
             self._top = ids[0]
         ended = not page.has_more or (self._to_top and self._top in ids)

@@ -44,7 +44,10 @@ def fetch(
     from sources.columns.arrow import count_rows  # here, because a run with nothing to read needs no Arrow
 
     known, horizon = progress or {}, Horizon(ORB_BEGAN)
-    runs = [resource_run(one, known.get(one.name, Progress()), parents, since, until, horizon) for one in resources]
+    runs = [
+        resource_run(resource, known.get(resource.name, Progress()), parents, since, until, horizon)
+        for resource in resources
+    ]
     schedule = Schedule(runs, client.limiter, requests_budget)
     return Fetch(client, schedule, convert, count_rows, workers, max_rows, max_bytes, clock)
 
@@ -69,7 +72,7 @@ def resource_run(
         else:
             windows = progress.remaining(key, since, until)
             pagers += [WindowPager(resource, key, params, window, survey) for window in windows]
-    return ResourceRun(resource, endpoint(resource), None, [one for one in pagers if not one.is_done], survey)
+    return ResourceRun(resource, endpoint(resource), None, [pager for pager in pagers if not pager.is_done], survey)
 
 
 def newest_page(client: Client, resource: Resource, chosen: Params, since: int, until: int) -> Page:

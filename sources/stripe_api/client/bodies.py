@@ -19,10 +19,10 @@ def page_of(reply: Reply) -> Page:
     objects = body.get("data")
     if not isinstance(objects, list):
         raise _broken(reply, "is not a list")
-    if not all(isinstance(one, dict) for one in objects):
-        if not any(isinstance(one, dict) for one in objects):
+    if not all(isinstance(obj, dict) for obj in objects):
+        if not any(isinstance(obj, dict) for obj in objects):
             raise _broken(reply, "is a list whose entries are not objects")
-        objects = [one if isinstance(one, dict) else {} for one in objects]
+        objects = [obj if isinstance(obj, dict) else {} for obj in objects]
     if "next_page_url" in body or reply.path.startswith("/v2/"):
         url = body.get("next_page_url")
         if url is not None and not isinstance(url, str):

@@ -107,7 +107,7 @@ def _kind(
         )
     if code == "resource_missing" or text.startswith("No such "):
         return ObjectMissing, f"Stripe does not know the object that {where} asks for{said}It may have been deleted."
-    if status == 403 or any(one in text.lower() for one in (*DENIED, *(known.lower() for known in denied))):
+    if status == 403 or any(sign in text.lower() for sign in (*DENIED, *(known.lower() for known in denied))):
         advice = "Give the key the permission, or the account the product, to load it."
         return SkipResource, f"Stripe does not let this account or key use {where}{said}{advice}"
     return RequestRefused, f"Stripe refused {where}{said}If the parameters are wrong, please report it."

@@ -52,13 +52,13 @@ def pieces(client: Client, gte: int, lt: int | None, lag: int, clock: Callable[[
         clock(as_of)
         if top is None:
             top = as_of - lag
-        usable = [one for one in page.objects if _is_usable(one, gte)]
-        unusable += [one for one in page.objects if not _is_usable(one, gte)]
-        events += [one for one in usable if int(one["created"]) < top]
+        usable = [obj for obj in page.objects if _is_usable(obj, gte)]
+        unusable += [obj for obj in page.objects if not _is_usable(obj, gte)]
+        events += [obj for obj in usable if int(obj["created"]) < top]
         if not page.has_more:
             yield Piece(events, as_of, window(gte, top), unusable)
             return
-        named = usable or [one for one in page.objects if has_key(one, "events")]
+        named = usable or [obj for obj in page.objects if has_key(obj, "events")]
         if not named:
             if bottom is not None:
                 yield Piece(events, as_of, window(bottom, top), unusable)

@@ -84,7 +84,7 @@ def table_references(sdk: Sdk, table: Table) -> dict[str, str]:
             expanded = field.type.refs if field.type.kind == "expandable" else ()
             named = [objects[ref] for ref in expanded] or [name]
             if columns.get(name) == "text" and (
-                tables := {one for each in named for one in CATALOGUE.tables_of_object(each)}
+                tables := {table for each in named for table in CATALOGUE.tables_of_object(each)}
             ):
                 found[name] = " ".join(sorted(tables))
     return {name: found[name] for name in sorted(found)}

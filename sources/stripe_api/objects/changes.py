@@ -107,9 +107,11 @@ def _second(created: Any) -> int:
 
 def _doubt(table: Table, obj: Row) -> Doubt | None:
     """Why an object in the project's version is not believed."""
-    if any(_goes_on(obj, one) for one in table.embedded):
+    if any(_goes_on(obj, embedded) for embedded in table.embedded):
         return "cut list"
-    if table.name not in LISTED_LATER and any(one.expand and one.table not in _TOLD for one in table.embedded):
+    if table.name not in LISTED_LATER and any(
+        embedded.expand and embedded.table not in _TOLD for embedded in table.embedded
+    ):
         return "list not shown"
     if table.shown_on_request:
         return "field not shown"
@@ -130,12 +132,12 @@ def rows_of(change: Change, account_id: str, entries: ConversionCounts | None = 
         return {}
     if change.doubt is not None:
         return gone(change.table, change.object, stamp, change.parent_id)
-    for one in table.embedded:
-        take(change.object, one)
+    for embedded in table.embedded:
+        take(change.object, embedded)
     rows = explode(change.table, [{**change.object, "deleted": True}], stamp)
-    for one in table.embedded:
-        if TABLES[one.table].parent is not None:
-            rows.setdefault(one.table, [])[:] = [set_marker(one.table, change.key[0], stamp)]
+    for embedded in table.embedded:
+        if TABLES[embedded.table].parent is not None:
+            rows.setdefault(embedded.table, [])[:] = [set_marker(embedded.table, change.key[0], stamp)]
     return rows
 
 

@@ -71,9 +71,9 @@ def take_expanded(obj: dict[str, Any], expanded: Expanded) -> list[dict[str, Any
     if type(entries) is not list or not any(type(entry) is dict for entry in entries):
         return []
     kinds = TABLES[expanded.table].objects
-    own = [type(one) is dict and one.get("object") in kinds and has_key(one, expanded.table) for one in entries]
-    obj[expanded.field] = [one["id"] if is_own else one for one, is_own in zip(entries, own, strict=True)]
-    return [one for one, is_own in zip(entries, own, strict=True) if is_own]
+    own = [type(entry) is dict and entry.get("object") in kinds and has_key(entry, expanded.table) for entry in entries]
+    obj[expanded.field] = [entry["id"] if is_own else entry for entry, is_own in zip(entries, own, strict=True)]
+    return [entry for entry, is_own in zip(entries, own, strict=True) if is_own]
 
 
 SHORT_KEY = MAX_KEY // 6

@@ -44,8 +44,8 @@ def retrieve(
     objects that no row can hold are noted in `entries`.
     """
     by_table: dict[str, list[ObjectRef]] = {}
-    for one in refs:
-        by_table.setdefault(one.table, []).append(one)
+    for ref in refs:
+        by_table.setdefault(ref.table, []).append(ref)
     with ThreadPoolExecutor(workers, thread_name_prefix="retrieve") as threads:
         for table, some in sorted(by_table.items()):
             left = list(dict.fromkeys(some))
@@ -53,9 +53,9 @@ def retrieve(
             if resource is not None:
                 listed: list[ObjectRef] = []
                 for batch in _by_list(client, resource, left, account_id, entries):
-                    listed += [one.ref for one in batch]
+                    listed += [retrieved.ref for retrieved in batch]
                     yield batch
-                left = [one for one in left if one not in set(listed)]
+                left = [ref for ref in left if ref not in set(listed)]
             one_of = partial(retrieve_one, client, account_id=account_id, entries=entries)
             yield from retrieve_each(one_of, left, threads)
 
@@ -80,7 +80,7 @@ def retrieve_one(client: Client, ref: ObjectRef, account_id: str, entries: Conve
         account_id,
         "Stripe",
         read=read,
-        rows_of=lambda one, stamp: explode(ref.table, [one], stamp, parent_id=ref.parent_id, entries=entries),
+        rows_of=lambda obj, stamp: explode(ref.table, [obj], stamp, parent_id=ref.parent_id, entries=entries),
         gone=lambda stamp: gone(ref.table, ref.fields(table.key), stamp, ref.parent_id),
     )
     return replace(found, state="gone") if found.object and found.object.get("deleted") is True else found
@@ -125,7 +125,7 @@ def _by_list(
     client: Client, resource: Resource, refs: Sequence[ObjectRef], account_id: str, entries: ConversionCounts | None
 ) -> Iterator[list[Retrieved]]:
     """Those that pages hold, each page beginning at the newest that is left."""
-    left = sorted((one for one in refs if one.created is not None), key=lambda one: -(one.created or 0))
+    left = sorted((ref for ref in refs if ref.created is not None), key=lambda ref: -(ref.created or 0))
     params = list_params(resource, TABLES, resource.passes[0])
     sparse = 0
     while len(left) > 1 and sparse < SPARSE_PAGES:
@@ -135,33 +135,33 @@ def _by_list(
             page = client.page(resource.path, (*params, *bounds), denied=resource.denied)
         except (SkipResource, RequestRefused, BrokenPage):  # each of them is asked for by itself
             return
-        by_key = {one.key: one for one in left}
+        by_key = {ref.key: ref for ref in left}
         last = created_of(page.objects[-1], resource) if page.objects and page.has_more else None
-        page.objects[:] = [one for one in page.objects if (str(one.get("id")),) in by_key]
-        read = {(str(one["id"]),) for one in page.objects}
+        page.objects[:] = [obj for obj in page.objects if (str(obj.get("id")),) in by_key]
+        read = {(str(obj["id"]),) for obj in page.objects}
         if page.objects:
             try:
                 completed(client, resource.table, page)
             except (RequestRefused, BrokenPage):
                 return
             stamp = Stamp(account_id, page.as_of, "list")
-            yield [_listed(by_key[(str(one["id"]),)], one, stamp, entries) for one in page.objects]
+            yield [_listed(by_key[(str(obj["id"]),)], obj, stamp, entries) for obj in page.objects]
         sparse = 0 if len(read) > 1 else sparse + 1
-        left = [one for one in left if one.key not in read and _is_below(one, last, newest)]
+        left = [ref for ref in left if ref.key not in read and _is_below(ref, last, newest)]
 
 
-def _listed(ref: ObjectRef, one: Object, stamp: Stamp, entries: ConversionCounts | None) -> Retrieved:
-    shown = dict(one)
+def _listed(ref: ObjectRef, obj: Object, stamp: Stamp, entries: ConversionCounts | None) -> Retrieved:
+    shown = dict(obj)
     try:
-        rows = explode(ref.table, [one], stamp, entries=entries)
+        rows = explode(ref.table, [obj], stamp, entries=entries)
     except BrokenPage as error:
         return Retrieved(ref, "broken", why=str(error))
     return Retrieved(ref, "read", rows, shown)
 
 
-def _is_below(one: ObjectRef, last: int | None, newest: int) -> bool:
+def _is_below(ref: ObjectRef, last: int | None, newest: int) -> bool:
     """Whether the rest of the list can show an object, after a page from second `newest` down to `last`.
 
     A second with more objects than a page holds is not gone through: what is missing of it is read singly.
     """
-    return last is not None and (one.created or 0) <= last and (one.created or 0) < newest
+    return last is not None and (ref.created or 0) <= last and (ref.created or 0) < newest

@@ -104,9 +104,9 @@ def _explode(
                 obj["_deleted_at"] = stamp.as_of
         if table.embedded:
             _take_children(rows, table, obj, stamp, entries, closed)
-        for one in table.expanded:
-            if found := take_expanded(obj, one):
-                _explode(rows, TABLES[one.table], found, stamp, None, entries, entries, closed)
+        for expanded in table.expanded:
+            if found := take_expanded(obj, expanded):
+                _explode(rows, TABLES[expanded.table], found, stamp, None, entries, entries, closed)
         obj.update(own)
         if parent_id is None and table.parent_field is not None:
             obj["_parent_id"] = _parent_of(table, obj)

@@ -32,7 +32,7 @@ class ChildPager(Children):
         until: int,
     ) -> None:
         self._range = range_params(resource, passes, since, until)
-        whole = tuple((*one, *self._range) for one in passes)
+        whole = tuple((*params, *self._range) for params in passes)
         super().__init__(resource, CATALOGUE, lambda: whole, before, parents)
 
     def begin(self) -> list[Step]:

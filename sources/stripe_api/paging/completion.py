@@ -53,7 +53,7 @@ class Completion:
 
     def part(self) -> Page | None:
         """The page up to the first object that a gap is left in, None where that is the first one."""
-        objects = list(takewhile(lambda one: not any(gaps(self._table, [one], self._tables)), self._in_order()))
+        objects = list(takewhile(lambda obj: not any(gaps(self._table, [obj], self._tables)), self._in_order()))
         if self._goes_up:
             objects.reverse()
         return replace(self.page, objects=objects, has_more=True, next_page=None) if objects else None
@@ -72,7 +72,7 @@ class Completion:
         gap.listed["data"] += page.objects
         found = list(gaps(gap.embedded.table, page.objects, self._tables))
         self.gaps += found
-        steps = [Step(_request(one), one) for one in found]
+        steps = [Step(_request(gap), gap) for gap in found]
         if cursor is not None:
             return [Step(_request(gap), gap), *steps]
         gap.listed["has_more"] = False
@@ -104,19 +104,19 @@ def gaps(table: str, objects: Sequence[Object], tables: Tables) -> Iterator[Gap]
     described = tables.get(table)
     if described is None or not described.embedded:
         return
-    for one in objects:
+    for obj in objects:
         for embedded in described.embedded:
-            listed = _at(one, embedded.field)
+            listed = _at(obj, embedded.field)
             if not isinstance(listed, dict) or not isinstance(listed.get("data"), list):
                 continue
-            owner = one.get(described.key[0] if described.key else "id")
+            owner = obj.get(described.key[0] if described.key else "id")
             if listed.get("has_more") is True and isinstance(owner, str):
                 yield Gap(listed, embedded, owner, expansions(embedded.table, tables))
             yield from gaps(embedded.table, [each for each in listed["data"] if isinstance(each, dict)], tables)
 
 
-def _at(one: Object, path: str) -> Any:
-    value: Any = one
+def _at(obj: Object, path: str) -> Any:
+    value: Any = obj
     for name in path.split("."):
         value = value.get(name) if isinstance(value, dict) else None
     return value

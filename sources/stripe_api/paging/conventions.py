@@ -32,12 +32,12 @@ def expansions(name: str, tables: Mapping[str, Table]) -> Params:
     table = tables.get(name)
     if table is None:
         return ()
-    fields = [*(one.field for one in table.embedded if one.expand), *table.shown_on_request]
-    fields += [one.field for one in table.expanded]
+    fields = [*(embedded.field for embedded in table.embedded if embedded.expand), *table.shown_on_request]
+    fields += [expanded.field for expanded in table.expanded]
     for embedded in table.embedded:
         below = tables.get(embedded.table)
         if below is not None and not embedded.expand:
-            fields += [f"{embedded.field}.data.{one.field}" for one in below.expanded]
+            fields += [f"{embedded.field}.data.{expanded.field}" for expanded in below.expanded]
     return tuple(("expand[]", f"data.{field}") for field in fields)
 
 
@@ -61,7 +61,7 @@ def range_params(resource: Resource, passes: tuple[Params, ...], since: int, unt
     """
     if resource.range_params is None:
         return ()
-    grouping = next((value for one in passes for name, value in one if name == "value_grouping_window"), "")
+    grouping = next((value for params in passes for name, value in params if name == "value_grouping_window"), "")
     grain = _GRAINS.get(grouping, 60)
     start = -(-max(since, STRIPE_BEGAN) // grain) * grain
     end = until // grain * grain
@@ -74,14 +74,14 @@ def cursor_after(page: Page, previous: str | None, *, first: bool = False) -> st
 
     Raises BrokenPage where there is none, or where the list does not move.
     """
-    ids = [id for one in page.objects if isinstance(id := one.get("id"), str) and id and len(id) <= MAX_KEY]
+    ids = [id for obj in page.objects if isinstance(id := obj.get("id"), str) and id and len(id) <= MAX_KEY]
     if not ids:
         raise BrokenPage(
             "A list says that there are more pages, but no object on its page has an id from which to continue.",
             request_id=page.request_id,
         )
     id = ids[0 if first else -1]
-    if id == previous or (previous is not None and any(one.get("id") == previous for one in page.objects)):
+    if id == previous or (previous is not None and any(obj.get("id") == previous for obj in page.objects)):
         raise BrokenPage(
             f"A list does not advance: the page after {previous} contains that object again. Check"
             " SOURCES__STRIPE__API_BASE.",

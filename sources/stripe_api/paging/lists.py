@@ -87,7 +87,7 @@ class ListPager:
             self._cursor = next_page_path(page, self.resource.path)
         else:
             self._cursor = cursor_after(page, self._cursor)
-            self._behind = [id for one in page.objects[:-1] if (id := _id(one)) is not None]
+            self._behind = [id for obj in page.objects[:-1] if (id := _id(obj)) is not None]
         return self._hand_over(page, objects, ended)
 
     def _upward(self, page: Page) -> Turn:
@@ -111,10 +111,10 @@ class ListPager:
         return Turn(listings=listings, advance=advance, then=[] if ended else [Step(self._request())])
 
     def _within(self, objects: list[Object]) -> list[Object]:
-        seconds = [created_of(one, self.resource) for one in objects]
+        seconds = [created_of(obj, self.resource) for obj in objects]
         return [
-            one
-            for one, second in zip(objects, seconds, strict=True)
+            obj
+            for obj, second in zip(objects, seconds, strict=True)
             if second is None or self._since <= second < self._until
         ]
 
@@ -129,8 +129,8 @@ class ListPager:
         return request(resource.path, (*self._params, *after), denied=resource.denied)
 
 
-def _id(one: Object) -> str | None:
-    id = one.get("id")
+def _id(obj: Object) -> str | None:
+    id = obj.get("id")
     return id if isinstance(id, str) else None
 
 

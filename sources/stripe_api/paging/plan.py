@@ -48,7 +48,8 @@ def fetch(
 
     known, horizon = progress or {}, Horizon(STRIPE_BEGAN)
     runs = [
-        resource_run(one, known.get(one.name, Progress()), tables, parents, since, until, horizon) for one in resources
+        resource_run(resource, known.get(resource.name, Progress()), tables, parents, since, until, horizon)
+        for resource in resources
     ]
     schedule = Schedule(runs, client.limiter, requests_budget)
     return Fetch(client, schedule, convert, count_rows, workers, max_rows, max_bytes, clock)
@@ -64,7 +65,7 @@ def resource_run(
     horizon: Horizon,
 ) -> ResourceRun:
     """What is left of a resource in `[since, until)`. Raises BadConfiguration without the parents that it needs."""
-    passes = [(pass_key(one), list_params(resource, tables, one)) for one in resource.passes]
+    passes = [(pass_key(params), list_params(resource, tables, params)) for params in resource.passes]
     pagers: list[Pager] = []
     survey = Survey(horizon)
     if resource.parents:

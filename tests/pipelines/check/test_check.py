@@ -22,7 +22,7 @@ def run_check(mirror: Mirror, root: Path, *options: str) -> subprocess.Completed
 
 
 def drifts(findings: Sequence[object]) -> set[tuple[str, str, str]]:
-    return {(one.table, one.key[0], one.drift) for one in findings}  # type: ignore[attr-defined]
+    return {(finding.table, finding.key[0], finding.drift) for finding in findings}  # type: ignore[attr-defined]
 
 
 def test_equal_tables_have_no_drift(mirror: Mirror) -> None:
@@ -56,7 +56,7 @@ def test_it_finds_names_and_repairs_what_was_corrupted(mirror: Mirror) -> None:
         ("invoice_line_items", line["id"], "stale"),
         ("subscription_items", item["id"], "missing"),
     }
-    fields = {one.key[0]: one.fields for one in seen.findings if one.table == "customers"}
+    fields = {finding.key[0]: finding.fields for finding in seen.findings if finding.table == "customers"}
     assert set(fields[wrong]) == {"name", "balance"}
     assert fields[dead] == ("_deleted_at",)
     assert mirror.differences(LISTS) != []
@@ -137,7 +137,7 @@ def test_a_sample_costs_a_page_and_finds_what_it_sees(mirror: Mirror) -> None:
     report = mirror.check("customers", sample=50)
     assert report.is_sample
     assert report.findings
-    assert {one.fields for one in report.findings} == {("name",)}
+    assert {finding.fields for finding in report.findings} == {("name",)}
     assert mirror.requests() <= 30
     assert mirror.check("customers").findings == [] or len(report.findings) < len(mirror.rows("customers"))
 

@@ -87,4 +87,4 @@ def test_a_child_below_another_parent_is_stale() -> None:
 def test_children_that_their_parents_list_lacks_have_vanished() -> None:
     stored = [row(id="a"), row(id="b"), row(id="c", _synced_at=at(1_005))]
     found = vanished(CATALOGUE.tables["customers"], [("a",)], stored, at(1_010), BEGAN)
-    assert [(one.key, one.drift) for one in found] == [(("b",), "vanished")]
+    assert [(each.key, each.drift) for each in found] == [(("b",), "vanished")]

@@ -30,9 +30,9 @@ def settings(account: str | None) -> Settings:
 
 
 def test_one_a_list_or_none() -> None:
-    assert [one.stripe_account for one in each_account(settings(None))] == [None]
-    assert [one.stripe_account for one in each_account(settings("acct_1"))] == ["acct_1"]
-    assert [one.stripe_account for one in each_account(settings("acct_1, acct_2,acct_1"))] == ["acct_1", "acct_2"]
+    assert [each.stripe_account for each in each_account(settings(None))] == [None]
+    assert [each.stripe_account for each in each_account(settings("acct_1"))] == ["acct_1"]
+    assert [each.stripe_account for each in each_account(settings("acct_1, acct_2,acct_1"))] == ["acct_1", "acct_2"]
     with pytest.raises(BadConfiguration, match="STRIPE_ACCOUNT"):
         each_account(settings("cus_1"))
 
@@ -84,12 +84,15 @@ def test_the_initial_load_takes_several_accounts_and_each_goes_on_by_itself(mirr
     broken = script(mirror, root, "stripe_full.py", *options, f"{platform.id},{second},{first}")
     assert broken.returncode == 1, broken.stderr
     assert all(f"{id}:" in broken.stdout for id in (platform.id, first, second))
-    assert [mirror.differences(["customers"], one) == [] for one in accounts(mirror, first, second)] == [True, False]
+    assert [mirror.differences(["customers"], account) == [] for account in accounts(mirror, first, second)] == [
+        True,
+        False,
+    ]
     mirror.sim.faults.clear()
     mended = script(mirror, root, "stripe_full.py", *options, "all")
     assert mended.returncode == 0, mended.stderr
-    for one in (platform, *accounts(mirror, first, second)):
-        assert mirror.differences(["customers", "coupons"], one) == []
+    for each in (platform, *accounts(mirror, first, second)):
+        assert mirror.differences(["customers", "coupons"], each) == []
     lines = mirror.destination.query("select distinct _account_id from stripe.sync_status where resource = 'coupons'")
     assert {platform.id, first, second} <= {id for (id,) in lines}
 

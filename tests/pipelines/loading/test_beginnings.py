@@ -65,14 +65,21 @@ def kept(names: list[str], but: str) -> str:
 def beside(mirror: Mirror) -> Any:
     """What a load changes beside the database: the clock, and what the simulator has counted and noted."""
     counted = mirror.sim.service.counted()
-    log = sorted((one.method, one.path, one.query, one.status, one.size, one.at) for one in counted.log)
+    log = sorted(
+        (request.method, request.path, request.query, request.status, request.size, request.at)
+        for request in counted.log
+    )
     return mirror.sim.clock.time(), counted.requests, counted.statuses, log, counted.number, mirror.said
 
 
 def asked_for(mirror: Mirror) -> Any:
     """What all loads ask for; into which windows they cut a list depends on which answer comes first."""
     log = mirror.sim.service.counted().log
-    return mirror.sim.clock.time(), {(one.method, one.path, one.status, one.at) for one in log}, mirror.said
+    return (
+        mirror.sim.clock.time(),
+        {(request.method, request.path, request.status, request.at) for request in log},
+        mirror.said,
+    )
 
 
 def test_a_copy_is_what_the_load_has_left(make: Make) -> None:

@@ -20,7 +20,7 @@ LISTS = ("customers", "coupons", "subscriptions", "invoiceitems", "invoices")
 def contract(sim: Simulator, coupon: str) -> Contract:
     """A subscription with a coupon, whose first invoice is lowered by it."""
     account, maker = sim.account, sim.maker(len(sim.account.objects("subscriptions")))
-    price = next(one for one in account.objects("prices") if one["recurring"] and one["unit_amount"])
+    price = next(obj for obj in account.objects("prices") if obj["recurring"] and obj["unit_amount"])
     sold = [({"tiers": None, "transform_quantity": None, **price}, 2)]
     return Contract.begin(maker, account.objects("customers")[0], sold, coupon=account.get("coupons", coupon))
 
@@ -120,7 +120,7 @@ def test_a_check_finds_and_repairs_discounts(mirrored: Callable[..., Mirror]) ->
     mirror.destination.query("update stripe.discounts set customer = 'cus_other' where id = ?", [changed])
     mirror.destination.query("delete from stripe.discounts where id = ?", [missing])
     report = mirror.check(*LISTS)
-    found = {(one.table, one.key, one.drift, one.fields) for one in report.findings}
+    found = {(finding.table, finding.key, finding.drift, finding.fields) for finding in report.findings}
     assert found == {
         ("discounts", (changed,), "stale", ("customer",)),
         ("discounts", (missing,), "missing", ()),

@@ -81,7 +81,7 @@ def test_clients_are_made_and_connect_where_it_was() -> None:
 
 def test_statements_and_transactions_of_dlts_client_go_through_the_methods_that_ours_replaces() -> None:
     """Whatever else touches the connection would run without the session properties, or set some for the session."""
-    touching = {name for name, one in vars(Psycopg2SqlClient).items() if "_conn." in _source(one)}
+    touching = {name for name, var in vars(Psycopg2SqlClient).items() if "_conn." in _source(var)}
     replaced = SharingSqlClient.__dict__.keys()
     assert touching - replaced == {"_reset_connection"}
     for name in vars(Psycopg2SqlClient).keys() - replaced:

@@ -129,8 +129,8 @@ def test_few_rows_are_what_many_would_be(data: st.DataObject, tmp_path: Path, po
             insert = f"INSERT INTO public.few ({names}) SELECT {names} FROM staged"
             database.execute(staged_json(types, "%s") + insert, (json_of(table, hints).decode(),))
             few, many = (
-                database.execute(f"SELECT CAST(t AS text) FROM public.{one} AS t ORDER BY place")
-                for one in ("few", "many")
+                database.execute(f"SELECT CAST(t AS text) FROM public.{each} AS t ORDER BY place")
+                for each in ("few", "many")
             )
             assert few == many
             assert len(few) == 30

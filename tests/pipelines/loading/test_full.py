@@ -94,10 +94,10 @@ def test_full_refresh_reads_everything_again_and_ends_equal(mirror: Mirror) -> N
 
 def test_since_and_until_load_their_window_and_no_more(mirrored: Callable[..., Mirror]) -> None:
     mirror = mirrored(customers=30)
-    created = sorted(one["created"] for one in mirror.sim.account.objects("customers"))
+    created = sorted(obj["created"] for obj in mirror.sim.account.objects("customers"))
     since, until = created[len(created) // 3], created[2 * len(created) // 3]
     load(mirror, "customers", since=since, until=until)
-    ids = {one["id"] for one in mirror.sim.account.objects("customers") if since <= one["created"] < until}
+    ids = {obj["id"] for obj in mirror.sim.account.objects("customers") if since <= obj["created"] < until}
     assert everything(mirror, "customers").keys() == ids
     mirror.forget_requests()
     load(mirror, "customers", since=since, until=until)
@@ -207,7 +207,7 @@ def test_killed_at_ten_random_instants_it_ends_equal(mirrored_provider: Made) ->
     mirror.pass_time(60)
     instants = [chance.uniform(0.0, 0.4 * (1 + attempt)) for attempt in range(10)]  # a whole run may take a second
     ended = [processes.run(*command, cwd=ROOT, env=environment, kill_after=instant) for instant in instants]
-    assert -signal.SIGKILL in [one.returncode for one in ended]
+    assert -signal.SIGKILL in [process.returncode for process in ended]
     finished = processes.run(*command, cwd=ROOT, env=environment)
     assert finished.returncode == 0, finished.stderr
     assert mirror.differences(["core"]) == []

@@ -93,7 +93,7 @@ def malformed_events(mirror: Mirror) -> list[str]:
     """Events whose object is none, in the ways in which that can be; their ids."""
     sim, bodies = mirror.sim, [b"null", b'"cus_1"', b"[]", b"7"]
     told: list[Object] = [sim.account.events.tell("customer.updated", body, sim.clock.seconds()) for body in bodies]
-    return [str(one["id"]) for one in told]
+    return [str(each["id"]) for each in told]
 
 
 def test_events_that_show_no_object_are_named_and_passed_by(mirror: Mirror) -> None:
@@ -155,16 +155,16 @@ def test_page_without_an_event_loses_no_page_before_it(mirror: Mirror, field: di
         shown = b'{"id":"cus_1","object":"customer"}'
         told.append(sim.account.events.tell("customer.updated", shown, sim.clock.seconds()))
     mirror.pass_time(60)
-    entries = {str(one["id"]): orjson.dumps(one | field) for one in told[50:150]}  # the second page
+    entries = {str(each["id"]): orjson.dumps(each | field) for each in told[50:150]}  # the second page
     sim.faults.add("replace", path="/v1/events", entries=entries)
     read: list[Piece] = []
     with mirror.session("stripe_sync") as session, suppress(BrokenPage):
         read.extend(pieces(session.client, begin, None, 0, lambda now: None))
         assert field != {"id": None}
-    good = {str(one["id"]) for one in told} - entries.keys()
+    good = {str(each["id"]) for each in told} - entries.keys()
     if field == {"id": None}:  # nothing to go on from: what is below that page is left to the next pass
-        good = {str(one["id"]) for one in told[150:]}
-    assert {str(one["id"]) for piece in read for one in piece.events} == good
+        good = {str(each["id"]) for each in told[150:]}
+    assert {str(event["id"]) for piece in read for event in piece.events} == good
     assert sum(len(piece.unusable) for piece in read) == 100
     assert [piece.done.gte for piece in read if piece.done] == [told[150]["created"] + 1 if len(good) == 100 else begin]
 
@@ -416,7 +416,7 @@ def test_every_row_is_tried_where_nobody_comes_back_to_it(places: Sequence[int])
     loaded, refused, counts, tries = load_without(bad, inf)
     assert loaded == {f"cus_{place:02}" for place in range(40)} - bad
     assert refused == {"customers": len(bad)}
-    assert {one.id for one in counts.rejected()} == bad
+    assert {entry.id for entry in counts.rejected()} == bad
     assert tries <= 2 * len(bad) * 6 + 2
 
 
@@ -450,7 +450,7 @@ def test_rows_of_events_behind_many_refusals_are_stored(
 def keyless(mirror: Mirror) -> str:
     """A stored customer that Stripe shows without its key from now on; its id."""
     mirror.begin("customers")
-    id = min(str(one.id) for one in mirror.sim.account.tables["customers"])
+    id = min(str(customer.id) for customer in mirror.sim.account.tables["customers"])
     old = b'"id":"%s"' % id.encode()
     mirror.sim.faults.add("replace", path=f"/v1/customers/{id}", old=old, new=b'"id":17')
     return id
@@ -459,31 +459,31 @@ def keyless(mirror: Mirror) -> str:
 def unanswered(mirror: Mirror) -> str:
     """A stored customer that Stripe fails to show from now on; its id."""
     mirror.begin("customers")
-    id = min(str(one.id) for one in mirror.sim.account.tables["customers"])
+    id = min(str(customer.id) for customer in mirror.sim.account.tables["customers"])
     mirror.sim.faults.add("status", path=f"/v1/customers/{id}", status=500)
     return id
 
 
 def test_objects_beside_one_that_came_without_its_key_are_stored(mirror: Mirror) -> None:
     id = keyless(mirror)
-    other = max(str(one.id) for one in mirror.sim.account.tables["customers"])
+    other = max(str(customer.id) for customer in mirror.sim.account.tables["customers"])
     with mirror.session("stripe_object", scope="object") as session:
-        assert [one.id for one in load_objects(session, [id, other])] == [other]
-        assert [(one.table, one.id) for one in session.counts.rejected()] == [("customers", id)]
+        assert [obj.id for obj in load_objects(session, [id, other])] == [other]
+        assert [(entry.table, entry.id) for entry in session.counts.rejected()] == [("customers", id)]
 
 
 def test_objects_beside_one_that_the_database_refuses_are_stored(
     simulator: Callable[..., Simulator], postgres_url: str
 ) -> None:
     mirror = Mirror(simulator(seed=1, customers=4, now=START, running=False), Database("postgres", postgres_url))
-    bad, other, *_ = sorted(str(one.id) for one in mirror.sim.account.tables["customers"])
+    bad, other, *_ = sorted(str(customer.id) for customer in mirror.sim.account.tables["customers"])
     mirror.load("products")
     mirror.read(other)
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f"alter table stripe.customers add check (id <> '{bad}')")  # type: ignore[arg-type]
     with mirror.session("stripe_object", scope="object") as session:
-        assert [one.id for one in load_objects(session, [bad, other])] == [other]
-        assert [(one.table, one.id) for one in session.counts.rejected()] == [("customers", bad)]
+        assert [obj.id for obj in load_objects(session, [bad, other])] == [other]
+        assert [(entry.table, entry.id) for entry in session.counts.rejected()] == [("customers", bad)]
 
 
 @pytest.mark.parametrize("reads", [keyless, unanswered])
@@ -491,7 +491,7 @@ def test_unseen_row_whose_object_cannot_be_read_is_named(mirror: Mirror, reads: 
     id = reads(mirror)
     with mirror.session("stripe_sync") as session:
         assert vanished_since(session, [RESOURCES["customers"]], session.clock() + 600) == 0
-        assert [(one.table, one.id) for one in session.counts.rejected()] == [("customers", id)]
+        assert [(entry.table, entry.id) for entry in session.counts.rejected()] == [("customers", id)]
 
 
 @pytest.mark.parametrize("reads", [keyless, unanswered])
@@ -502,7 +502,7 @@ def test_unlisted_row_whose_object_cannot_be_read_is_named(mirror: Mirror, reads
         unlisted = Unlisted(session, stored, stored.now(), session.clock())
         judged = list(unlisted.judge(RESOURCES["customers"], set(), 0, session.clock()))
         assert len(judged) == len(mirror.sim.account.tables["customers"].shelf.rows())
-        assert [(one.table, one.id) for one in session.counts.rejected("customers")] == [("customers", id)]
+        assert [(entry.table, entry.id) for entry in session.counts.rejected("customers")] == [("customers", id)]
 
 
 def test_check_names_all_that_it_left_out_and_claims_no_load(mirror: Mirror) -> None:
@@ -524,7 +524,7 @@ def test_list_of_one_parent_that_cannot_be_read_is_passed_by(
     simulator: Callable[..., Simulator], duckdb_path: Path, kind: str
 ) -> None:
     mirror = Mirror(simulator(seed=1, customers=6, now=START, running=False), Database("duckdb", str(duckdb_path)))
-    bad, *_, last = sorted(str(one.id) for one in mirror.sim.account.tables["customers"])
+    bad, *_, last = sorted(str(customer.id) for customer in mirror.sim.account.tables["customers"])
     mirror.sim.account.create("tax_ids", mirror.sim.make("tax_ids", customer=last), parent=last)
     mirror.sim.faults.add(kind, path=f"/v1/customers/{bad}/tax_ids")
     mirror.pass_time(900)
@@ -538,8 +538,8 @@ def test_parents_of_which_none_can_be_read_are_an_error_of_the_list(
     simulator: Callable[..., Simulator], duckdb_path: Path
 ) -> None:
     mirror = Mirror(simulator(seed=1, customers=8, now=START, running=False), Database("duckdb", str(duckdb_path)))
-    for one in mirror.sim.account.tables["customers"]:
-        mirror.sim.faults.add("status", path=f"/v1/customers/{one.id}/tax_ids")
+    for customer in mirror.sim.account.tables["customers"]:
+        mirror.sim.faults.add("status", path=f"/v1/customers/{customer.id}/tax_ids")
     mirror.pass_time(900)
     assert load(mirror, "customers", "customer_tax_ids").failed == ["customer_tax_ids"]
     mirror.sim.faults.clear()
@@ -559,7 +559,7 @@ def test_a_column_whose_type_somebody_has_altered_is_named_with_both_types(
     mirror.sim.account.update("customers", made[1], {"balance": 100})
     outcome = load(mirror, "customers", "products", full_refresh=True)
     assert (outcome.failed, rejected(mirror)) == (["customers"], {("customers", made[0])})
-    told = [one.getMessage() for one in caplog.records if "has the type" in one.getMessage()]
+    told = [record.getMessage() for record in caplog.records if "has the type" in record.getMessage()]
     stored, ours = ("smallint", "bigint") if mirror.destination.kind == "postgres" else ("SMALLINT", "BIGINT")
     assert told == [
         f"The column balance of the table stripe.customers has the type {stored} instead of {ours}, so the database"

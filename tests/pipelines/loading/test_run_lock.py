@@ -201,15 +201,15 @@ class Relay:
 
     def __exit__(self, *_: object) -> None:
         self._listening.close()
-        for one in (*self._clients, *self._servers):
-            one.close()
+        for client in (*self._clients, *self._servers):
+            client.close()
         shutil.rmtree(self._folder)
 
     def drop_clients(self) -> None:
         """The clients' connections end; the server's stay open, as when a network between them was cut."""
-        for one in self._clients:
+        for client in self._clients:
             with suppress(OSError):
-                one.shutdown(SHUT_RDWR)
+                client.shutdown(SHUT_RDWR)
 
     def _accept(self) -> None:
         with suppress(OSError):

@@ -54,7 +54,7 @@ def test_a_view_of_each_table_shows_its_live_rows_and_none_of_our_columns(mirror
     gone = account.objects("customers")[0]["id"]
     account.delete("customers", gone)
     sold = account.rows("subscription_items")[0]
-    other = next(one for one in account.objects("prices") if one["id"] != sold.object["price"]["id"])
+    other = next(obj for obj in account.objects("prices") if obj["id"] != sold.object["price"]["id"])
     new = mirror.sim.make("subscription_items", subscription=sold.parent, price=other, quantity=2)
     account.update("subscriptions", str(sold.parent), {"items": [new]})
     mirror.pass_time(120)
@@ -69,7 +69,7 @@ def test_a_view_of_each_table_shows_its_live_rows_and_none_of_our_columns(mirror
         items = query("select price_id from stripe_current.subscription_items where subscription = ?", [sold.parent])
         assert items == [(other["id"],)]
     for name in made:
-        ours = {one for one in columns_of(mirror.destination, name) if one.startswith("_")}
+        ours = {each for each in columns_of(mirror.destination, name) if each.startswith("_")}
         assert ours == {"_account_id"}, name
 
 
@@ -81,7 +81,7 @@ def joined(object: Mapping[str, Any], table: str, items: Mapping[str, list[Any]]
     """The columns that only the view has, for an object of the account."""
     of = object
     if table == "subscriptions":
-        ends = [one["current_period_end"] for one in items[of["id"]]]
+        ends = [item["current_period_end"] for item in items[of["id"]]]
         return {"current_period_end": moment(min(ends))}
     if table == "subscription_items":
         every = of["price"]["recurring"]
@@ -124,10 +124,10 @@ def test_columns_to_join_by_are_what_the_account_says(mirror: Mirror) -> None:
             rows = query(f"select id, {', '.join(names)} from stripe_current.{table}")
             assert {id: dict(zip(names, values, strict=True)) for id, *values in rows} == right
             for name in names.keys() - {"voided_at", "interval", "interval_count", "usage_type"}:
-                assert any(one[name] is not None for one in right.values()), (table, name)
-        right = {one["id"]: joined(one, "invoice_payments", items) for one in account.objects("invoice_payments")}
+                assert any(each[name] is not None for each in right.values()), (table, name)
+        right = {obj["id"]: joined(obj, "invoice_payments", items) for obj in account.objects("invoice_payments")}
         rows = query("select id, charge_id, payment_intent_id from stripe_current.invoice_payments")
-        assert {id: {"charge_id": one, "payment_intent_id": two} for id, one, two in rows} == right
+        assert {id: {"charge_id": each, "payment_intent_id": two} for id, each, two in rows} == right
 
 
 COMMENTS = {
@@ -216,7 +216,7 @@ def test_what_cannot_be_made_is_said_once_and_stops_nothing(mirror: Mirror, capl
     mirror.destination.query("create schema stripe_current")
     mirror.destination.query("create table stripe_current.customers (a_table_of_somebody_elses int)")
     mirror.load("customers", "charges")
-    said = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(said) == 1
     assert said[0].startswith("The view stripe_current.customers was not made or brought up to date")
     assert mirror.destination.value("select count(*) from stripe_current.charges") > 0
@@ -239,7 +239,7 @@ def test_a_role_that_may_not_create_the_schema_loads_all_the_same(
             "postgres", psycopg.conninfo.make_conninfo(owner.address, user="loader_without_views", password="…")
         )
         mirror.load("customers")
-        said = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
+        said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
         assert said == [
             "The views in the schema stripe_current were not made, because the role loader_without_views may not create"
             " them. The tables are not affected. Run this statement as the owner of the database: CREATE SCHEMA"
@@ -301,8 +301,8 @@ def test_each_definition_belongs_to_a_table_whose_columns_it_can_have() -> None:
     made = live_views("stripe", "stripe", CATALOGUE, COLUMNS)
     for table, columns in definitions("stripe").columns.items():
         assert table in TABLES
-        assert [one.name for one in columns if one.name not in made[table].columns] == []
-        assert [one.name for one in columns if not one.about.endswith(".") or one.about.count(". ")] == []
+        assert [column.name for column in columns if column.name not in made[table].columns] == []
+        assert [column.name for column in columns if not column.about.endswith(".") or column.about.count(". ")] == []
 
 
 def test_a_child_that_does_not_name_its_parent_gets_a_column_that_does() -> None:

@@ -35,7 +35,7 @@ def test_each_view_has_a_key_of_its_own_columns() -> None:
 
 def test_relations_name_rows_by_columns_that_the_views_have() -> None:
     found = set(relations(CATALOGUE, VIEWS))
-    assert {one.column for one in found if one.column not in VIEWS[one.view].columns} == set()
+    assert {each.column for each in found if each.column not in VIEWS[each.view].columns} == set()
     assert {
         Relation("invoices", "customer", "customers"),
         Relation("invoices", "subscription_id", "subscriptions"),
@@ -44,7 +44,7 @@ def test_relations_name_rows_by_columns_that_the_views_have() -> None:
         Relation("quote_line_items", "quote_id", "quotes"),
         Relation("discounts", "coupon_id", "coupons"),
     } <= found
-    assert not any(one.column == "default_source" for one in found)  # of a customer: in one of several tables
+    assert not any(each.column == "default_source" for each in found)  # of a customer: in one of several tables
 
 
 @pytest.mark.long
@@ -61,7 +61,7 @@ def test_the_pages_classes_follow_ids_to_rows_and_back(
     try:
         classes = page["mapped"](engine)
         account = mirror.sim.account
-        names = {one["id"]: one["name"] for one in account.objects("customers")}
+        names = {obj["id"]: obj["name"] for obj in account.objects("customers")}
         lines: dict[str, set[str]] = {}
         for row in account.rows("invoice_line_items"):
             lines.setdefault(str(row.parent), set()).add(row.object["id"])
@@ -70,7 +70,7 @@ def test_the_pages_classes_follow_ids_to_rows_and_back(
             assert len(invoices) == len(account.objects("invoices")) > 0
             for invoice in invoices[:20]:
                 assert invoice.customer_row.name == names[invoice.customer]
-                assert {one.id for one in invoice.invoice_line_items_by_invoice} == lines[invoice.id]
+                assert {each.id for each in invoice.invoice_line_items_by_invoice} == lines[invoice.id]
             customer = invoices[0].customer_row
             assert invoices[0] in customer.invoices_by_customer
             item = session.scalars(select(classes.subscription_items)).first()

@@ -44,16 +44,16 @@ def published() -> Iterator[str]:
 
     Statements that make roles or databases are no queries.
     """
-    yield from (one.statement for one in demo.questions((ROOT / "docs/tour.sql").read_text("utf-8")))
+    yield from (question.statement for question in demo.questions((ROOT / "docs/tour.sql").read_text("utf-8")))
     for page in PAGES:
         for language, text in blocks(page):
             if language in ("sql", "postgresql") and not text.startswith(("create ", "grant ")):
-                yield from (one.statement for one in demo.questions(text))
+                yield from (question.statement for question in demo.questions(text))
             elif language == "console":
                 yield from re.findall(r"sql\('(select .*?)'\)", text)
 
 
-QUERIES = sorted({one.strip().rstrip(";") for one in published() if not any(table in one for table in OTHERS)})
+QUERIES = sorted({each.strip().rstrip(";") for each in published() if not any(table in each for table in OTHERS)})
 
 
 # --- the account ------------------------------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ def subscribe(sim: Simulator, id: str, *sold: tuple[Any, int | None], **more: An
 
 
 def items(sim: Simulator, id: str, *sold: tuple[Any, int | None]) -> list[Any]:
-    return [sim.make("subscription_items", subscription=id, price=one, quantity=many) for one, many in sold]
+    return [sim.make("subscription_items", subscription=id, price=each, quantity=many) for each, many in sold]
 
 
 def charge(sim: Simulator, amount: int, currency: str = "usd", **more: Any) -> None:
@@ -116,9 +116,9 @@ def change(sim: Simulator) -> None:
     account = sim.account
     new = price(sim, "Premium", "4999", "month")
     account.update("subscriptions", "sub_plan", {"items": items(sim, "sub_plan", (new, 2))})
-    kept = [one.object for one in account.rows("subscription_items") if one.parent == "sub_items"]
-    account.update("subscriptions", "sub_items", {"items": [one for one in kept if one["quantity"] == 2]})
-    used = [one.object["price"]["id"] for one in account.rows("subscription_items") if one.parent == "sub_price"]
+    kept = [row.object for row in account.rows("subscription_items") if row.parent == "sub_items"]
+    account.update("subscriptions", "sub_items", {"items": [each for each in kept if each["quantity"] == 2]})
+    used = [row.object["price"]["id"] for row in account.rows("subscription_items") if row.parent == "sub_price"]
     account.delete("prices", used[0])
     # Deleting a customer cancels the subscriptions at once: https://docs.stripe.com/api/customers/delete
     now = account.clock.seconds()
@@ -128,19 +128,19 @@ def change(sim: Simulator) -> None:
     made = sim.make("products", name="Gone")
     account.create("products", made)
     account.delete("products", made["id"])
-    for one in account.objects("charges"):
-        if one["amount"] == 5000 and one["created"] >= START:
-            account.update("charges", one["id"], {"amount_refunded": 1250}, event="charge.refunded")
-        elif one["amount"] == 3000 and one["created"] >= START:  # what was never captured is not paid back
-            account.update("charges", one["id"], {"amount_refunded": 3000, "refunded": True}, event="charge.refunded")
+    for obj in account.objects("charges"):
+        if obj["amount"] == 5000 and obj["created"] >= START:
+            account.update("charges", obj["id"], {"amount_refunded": 1250}, event="charge.refunded")
+        elif obj["amount"] == 3000 and obj["created"] >= START:  # what was never captured is not paid back
+            account.update("charges", obj["id"], {"amount_refunded": 3000, "refunded": True}, event="charge.refunded")
 
 
 # --- what is right ----------------------------------------------------------------------------------------------------
 
 
 def plans(account: Account) -> Rows:
-    active = {one["id"] for one in account.objects("subscriptions") if one["status"] == "active"}
-    dollars = {one["id"] for one in account.objects("subscriptions") if one["currency"] == "usd"}
+    active = {obj["id"] for obj in account.objects("subscriptions") if obj["status"] == "active"}
+    dollars = {obj["id"] for obj in account.objects("subscriptions") if obj["currency"] == "usd"}
     found: dict[str, list[tuple[str, int | None, Decimal | None]]] = defaultdict(list)
     for row in account.rows("subscription_items"):
         item = row.object
@@ -153,13 +153,13 @@ def plans(account: Account) -> Rows:
             a_month = item["quantity"] * Decimal(amount) * MONTHS[every["interval"]] / every["interval_count"]
         found[of["nickname"] or of["id"]].append((row.parent, item["quantity"], a_month))
     return [
-        (name, len({one for one, _, _ in sold}), total([many for _, many, _ in sold]), cents([m for _, _, m in sold]))
+        (name, len({each for each, _, _ in sold}), total([many for _, many, _ in sold]), cents([m for _, _, m in sold]))
         for name, sold in found.items()
     ]
 
 
 def total(values: list[Any]) -> Any:
-    known = [one for one in values if one is not None]
+    known = [value for value in values if value is not None]
     return sum(known) if known else None
 
 
@@ -170,16 +170,16 @@ def cents(values: list[Decimal | None]) -> Decimal | None:
 
 def charges(account: Account, period: Callable[[datetime], Any]) -> Rows:
     found: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
-    for one in account.objects("charges"):
-        if one["currency"] == "usd":
-            found[period(moment(one["created"]))].append(one)
+    for obj in account.objects("charges"):
+        if obj["currency"] == "usd":
+            found[period(moment(obj["created"]))].append(obj)
     return [
         (
             when,
-            sum(one["status"] == "succeeded" for one in some),
-            sum(one["status"] == "failed" for one in some),
-            cents([Decimal(one["amount_captured"]) for one in some if one["status"] == "succeeded"]),
-            cents([Decimal(one["amount_refunded"]) for one in some if one["captured"]]),
+            sum(each["status"] == "succeeded" for each in some),
+            sum(each["status"] == "failed" for each in some),
+            cents([Decimal(each["amount_captured"]) for each in some if each["status"] == "succeeded"]),
+            cents([Decimal(each["amount_refunded"]) for each in some if each["captured"]]),
         )
         for when, some in found.items()
     ]
@@ -188,10 +188,10 @@ def charges(account: Account, period: Callable[[datetime], Any]) -> Rows:
 def begun_and_ended(account: Account) -> Rows:
     begun: dict[date, int] = defaultdict(int)
     ended: dict[date, int] = defaultdict(int)
-    for one in account.objects("subscriptions"):
-        begun[quarter(moment(one["created"]))] += 1
-        if one["ended_at"] is not None:
-            ended[quarter(moment(one["ended_at"]))] += 1
+    for obj in account.objects("subscriptions"):
+        begun[quarter(moment(obj["created"]))] += 1
+        if obj["ended_at"] is not None:
+            ended[quarter(moment(obj["ended_at"]))] += 1
     rows, running = [], 0
     for when in sorted(begun.keys() | ended.keys()):
         running += begun[when] - ended[when]
@@ -200,22 +200,22 @@ def begun_and_ended(account: Account) -> Rows:
 
 
 def first_customers(account: Account) -> Rows:
-    rows = sorted(account.objects("customers"), key=lambda one: int(one["created"]))[:3]
-    return [(one["name"], moment(one["created"]), (one["address"] or {}).get("country")) for one in rows]
+    rows = sorted(account.objects("customers"), key=lambda obj: int(obj["created"]))[:3]
+    return [(row["name"], moment(row["created"]), (row["address"] or {}).get("country")) for row in rows]
 
 
 def first_email(account: Account) -> Rows:
-    return [(min(account.objects("customers"), key=lambda one: int(one["created"]))["email"],)]
+    return [(min(account.objects("customers"), key=lambda obj: int(obj["created"]))["email"],)]
 
 
 def counted_items(account: Account) -> Rows:
     rows = account.rows("subscription_items")
-    return [(len(rows), len({one.parent for one in rows}), len({one.object["price"]["id"] for one in rows}))]
+    return [(len(rows), len({row.parent for row in rows}), len({row.object["price"]["id"] for row in rows}))]
 
 
 def billed_products(account: Account) -> Rows:
-    invoices = {one["id"]: one for one in account.objects("invoices") if one["currency"] == "usd"}
-    products = {one["id"]: one["name"] for one in account.objects("products")}
+    invoices = {obj["id"]: obj for obj in account.objects("invoices") if obj["currency"] == "usd"}
+    products = {obj["id"]: obj["name"] for obj in account.objects("products")}
     found = []
     for row in account.rows("invoice_line_items"):
         invoice, product = (
@@ -230,7 +230,7 @@ def billed_products(account: Account) -> Rows:
 
 
 def counted_charges(account: Account) -> Rows:
-    seconds = [one["created"] for one in account.objects("charges")]
+    seconds = [obj["created"] for obj in account.objects("charges")]
     return [(len(seconds), moment(min(seconds)), moment(max(seconds)))]
 
 
@@ -244,16 +244,16 @@ def quarter(when: datetime) -> date:
 
 RIGHT: Mapping[tuple[str, ...], Callable[[Account], Rows]] = {
     ("plan", "subscriptions", "seats", "usd_a_month"): plans,
-    ("year", "paid", "declined", "collected_usd", "refunded_usd"): lambda one: charges(one, lambda when: when.year),
-    ("quarter", "paid", "declined", "collected_usd", "refunded_usd"): lambda one: charges(one, quarter),
+    ("year", "paid", "declined", "collected_usd", "refunded_usd"): lambda each: charges(each, lambda when: when.year),
+    ("quarter", "paid", "declined", "collected_usd", "refunded_usd"): lambda each: charges(each, quarter),
     ("quarter", "begun", "ended", "running"): begun_and_ended,
     ("name", "created", "country"): first_customers,
     ("email", "_as_of", "_source"): first_email,
     ("number", "paid_at", "period_end", "name"): billed_products,
     ("items", "subscriptions", "prices"): counted_items,
     ("charges", "first", "last"): counted_charges,
-    ("count",): lambda one: [(len(one.objects("customers")),)],
-    ("count_star()",): lambda one: [(len(one.objects("customers")),)],
+    ("count",): lambda each: [(len(each.objects("customers")),)],
+    ("count_star()",): lambda each: [(len(each.objects("customers")),)],
 }
 """By the names of a query's columns: what its answer begins with in each row."""
 
@@ -270,7 +270,7 @@ def answer(database: Database, query: str) -> tuple[tuple[str, ...], Rows]:
             return tuple(relation.columns), relation.fetchall()
     with psycopg.connect(database.address, options="-c timezone=Pacific/Auckland") as connection:
         cursor = connection.execute(query)  # type: ignore[call-overload]
-        return tuple(one.name for one in cursor.description or ()), cursor.fetchall()
+        return tuple(each.name for each in cursor.description or ()), cursor.fetchall()
 
 
 def test_published_queries_are_right_after_changes_and_deletions(mirror: Mirror) -> None:

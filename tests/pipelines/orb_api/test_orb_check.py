@@ -21,7 +21,7 @@ Made = Callable[..., OrbMirror]
 
 
 def drifts(report: CheckReport) -> set[tuple[str, str, str]]:
-    return {(one.table, one.key[0], one.drift) for one in report.findings}
+    return {(finding.table, finding.key[0], finding.drift) for finding in report.findings}
 
 
 def test_equal_tables_have_no_drift_and_cost_their_pages(orb_mirrored: Made) -> None:
@@ -43,14 +43,14 @@ def test_every_kind_of_drift_is_found_named_and_repaired(orb_mirrored: Made) -> 
     mirror.load()
     lost, wrong, dead, gone = (row["id"] for row in mirror.rows("customers")[:4])
     price, metric = mirror.rows("prices")[0]["id"], mirror.rows("billable_metrics")[0]["id"]
-    others = [one for one in account.objects("invoices") if one["customer"]["id"] != gone]
-    vanished, late, *_ = (one["id"] for one in others if one["status"] == "draft")
-    kept = [one for one in others if one["status"] != "draft" and one["line_items"]]
+    others = [obj for obj in account.objects("invoices") if obj["customer"]["id"] != gone]
+    vanished, late, *_ = (other["id"] for other in others if other["status"] == "draft")
+    kept = [other for other in others if other["status"] != "draft" and other["line_items"]]
     cut, line = kept[0], kept[1]["line_items"][0]["id"]
     interval = next(
-        one["price_intervals"][0]["id"]
-        for one in account.objects("subscriptions")
-        if one["customer"]["id"] != gone and one["price_intervals"]
+        obj["price_intervals"][0]["id"]
+        for obj in account.objects("subscriptions")
+        if obj["customer"]["id"] != gone and obj["price_intervals"]
     )
     query("delete from orb.customers where id = ?", [lost])
     query("update orb.customers set name = 'Wrong', balance = 7 where id = ?", [wrong])
@@ -81,10 +81,10 @@ def test_every_kind_of_drift_is_found_named_and_repaired(orb_mirrored: Made) -> 
     }
     found = drifts(seen)
     assert found >= expected
-    of_the_customer = {one for one in found - expected if one[2] == "vanished"}
+    of_the_customer = {each for each in found - expected if each[2] == "vanished"}
     assert found - expected == of_the_customer
     assert {table for table, *_ in of_the_customer} == {"subscriptions", "invoices"}
-    fields = {one.key[0]: one.fields for one in seen.findings}
+    fields = {finding.key[0]: finding.fields for finding in seen.findings}
     assert set(fields[wrong]) == {"name", "balance"}
     assert fields[dead] == ("_deleted_at",)
     assert set(fields[late]) == {"status", "invoice_date"}
@@ -104,7 +104,7 @@ def test_every_kind_of_drift_is_found_named_and_repaired(orb_mirrored: Made) -> 
 def test_changes_that_no_sync_has_applied_yet_are_no_drift(orb_mirrored: Made) -> None:
     mirror = orb_mirrored(customers=6)
     account = mirror.sim.account
-    told, untold = (one["id"] for one in account.objects("customers")[:2])
+    told, untold = (obj["id"] for obj in account.objects("customers")[:2])
     account.update("customers", told, {}, "customer.edited")
     mirror.pass_time(3_600)
     mirror.load()
@@ -127,7 +127,7 @@ def test_each_list_of_invoices_answers_for_its_own_rows(orb_mirrored: Made) -> N
     account = mirror.sim.account
     mirror.load()
     draft = drafts(account)[0]["id"]
-    issued = next(one["id"] for one in account.objects("invoices") if one["status"] == "issued")
+    issued = next(obj["id"] for obj in account.objects("invoices") if obj["status"] == "issued")
     account.delete("invoices", draft)
     account.delete("invoices", issued)
     for name, id in (("invoices", issued), ("invoice_drafts", draft)):
@@ -142,8 +142,8 @@ def test_each_list_of_invoices_answers_for_its_own_rows(orb_mirrored: Made) -> N
 def test_a_window_leaves_the_rest_alone_and_old_events_may_be_gone(orb_mirrored: Made) -> None:
     mirror = orb_mirrored(customers=10)
     account = mirror.sim.account
-    for one in account.objects("customers")[:2]:
-        account.update("customers", one["id"], {}, "customer.edited")
+    for obj in account.objects("customers")[:2]:
+        account.update("customers", obj["id"], {}, "customer.edited")
     mirror.pass_time(3_600)
     mirror.load("customers", "webhook_events")
     rows = sorted(mirror.rows("customers"), key=lambda row: row["created_at"])
@@ -167,7 +167,7 @@ def test_a_sample_finds_what_it_sees_and_reads_no_price_of_a_plan(orb_mirrored: 
     mirror.sim.api.largest["customers"] = 60
     report = mirror.check(sample=50, dry_run=True)
     assert report.is_sample
-    assert {(one.table, one.fields) for one in report.findings} == {("customers", ("name",))}
+    assert {(finding.table, finding.fields) for finding in report.findings} == {("customers", ("name",))}
     assert 0 < len(report.findings) <= 60
     assert mirror.requests <= 30
 

@@ -53,7 +53,7 @@ def test_drafts_are_read_each_time_and_other_invoices_by_their_date(orb_mirrored
     mirror = orb_mirrored()
     account = mirror.sim.account
     mirror.run("core")
-    draft = next(one for one in account.objects("invoices") if one["status"] == "draft")
+    draft = next(obj for obj in account.objects("invoices") if obj["status"] == "draft")
     assert draft["invoice_date"] > account.now()
     account.update("invoices", draft["id"], {"total": "77.70"})
     mirror.sim.log.clear()
@@ -69,11 +69,11 @@ def test_drafts_are_read_each_time_and_other_invoices_by_their_date(orb_mirrored
 
 def test_since_and_until_load_their_window_and_no_more(orb_mirrored: Made) -> None:
     mirror = orb_mirrored(customers=30)
-    created = sorted(one["created_at"] for one in mirror.sim.account.objects("customers"))
+    created = sorted(obj["created_at"] for obj in mirror.sim.account.objects("customers"))
     since, until = START - 400 * DAY, START - 100 * DAY
     mirror.run("customers", since=since, until=until)
     shown = {row["created_at"].timestamp() for row in mirror.rows("customers")}
-    assert len(shown) == sum(moment(since) <= one < moment(until) for one in created)
+    assert len(shown) == sum(moment(since) <= each < moment(until) for each in created)
     assert all(since <= second < until for second in shown)
 
 
@@ -89,8 +89,8 @@ def test_money_and_moments_have_their_types(orb_mirrored: Made) -> None:
     assert kinds["total"].startswith(("numeric", "decimal"))
     assert kinds["invoice_date"] == "timestamp with time zone"
     shown = mirror.destination.value("select sum(total) from orb_current.invoices")
-    listed = [one for one in mirror.sim.account.objects("invoices") if one["status"] != "draft"]
-    assert round(float(shown), 2) == round(sum(float(one["total"]) for one in listed), 2)
+    listed = [obj for obj in mirror.sim.account.objects("invoices") if obj["status"] != "draft"]
+    assert round(float(shown), 2) == round(sum(float(each["total"]) for each in listed), 2)
 
 
 def test_stripe_and_orb_are_loaded_into_one_database_side_by_side(mirror: Mirror, orb_mirrored: Made) -> None:

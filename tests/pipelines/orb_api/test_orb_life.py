@@ -44,8 +44,8 @@ class Webhooks:
     def deliver(self) -> None:
         """Sends what arrives of what has been told since, and has read again what waits for it."""
         due = self._deliveries.due
-        arrived = [one for one in due if self._chance.random() < 0.5]
-        again = [one for one in arrived if self._chance.random() < 0.1]
+        arrived = [listing for listing in due if self._chance.random() < 0.5]
+        again = [each for each in arrived if self._chance.random() < 0.1]
         due.clear()
         due.extend(self._chance.sample(mixed := [*arrived, *again], len(mixed)))
         statuses = self._deliveries.send_all()

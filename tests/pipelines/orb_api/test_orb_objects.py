@@ -18,7 +18,9 @@ from tests.pipelines.orb_mirror import OrbMirror
 
 ROOT = Path(__file__).resolve().parents[3]
 Made = Callable[..., OrbMirror]
-READABLE = [one.retrieve for one in CATALOGUE.tables.values() if one.retrieve and "{_parent_id}" not in one.retrieve]
+READABLE = [
+    table.retrieve for table in CATALOGUE.tables.values() if table.retrieve and "{_parent_id}" not in table.retrieve
+]
 
 
 def read(mirror: OrbMirror, *ids: str, kind: str | None = None) -> list[Loaded]:
@@ -31,8 +33,8 @@ def test_an_id_is_looked_for_until_an_object_has_it_and_comes_with_what_is_insid
     mirror = orb_mirrored()
     account = mirror.sim.account
     plan, invoice, new = (account.objects(name)[0] for name in ("plans", "invoices", "subscriptions"))
-    assert [one.table for one in read(mirror, plan["id"], invoice["id"])] == ["plans", "invoices"]
-    assert {row["id"] for row in mirror.rows("prices")} == {one["id"] for one in plan["prices"]}
+    assert [each.table for each in read(mirror, plan["id"], invoice["id"])] == ["plans", "invoices"]
+    assert {row["id"] for row in mirror.rows("prices")} == {price["id"] for price in plan["prices"]}
     assert {row["_parent_id"] for row in mirror.rows("invoice_line_items")} == {invoice["id"]}
     assert mirror.rows("invoices")[0]["_source"] == "retrieve"
 
@@ -42,30 +44,30 @@ def test_an_id_is_looked_for_until_an_object_has_it_and_comes_with_what_is_insid
     assert len(mirror.sim.log) == 1  # its row tells where it is
     assert float(mirror.rows("invoices")[0]["total"]) == 1.0
     assert mirror.rows("invoice_line_items") == []
-    assert [one.table for one in read(mirror, new["id"], kind="subscription")] == ["subscriptions"]
+    assert [each.table for each in read(mirror, new["id"], kind="subscription")] == ["subscriptions"]
     assert len(mirror.sim.log) == 1
 
 
 def test_an_object_that_orb_has_no_more_is_marked_and_an_unknown_one_is_an_error(orb_mirrored: Made) -> None:
     mirror = orb_mirrored()
     account = mirror.sim.account
-    invoice, other = (one["id"] for one in account.objects("invoices")[:2])
+    invoice, other = (obj["id"] for obj in account.objects("invoices")[:2])
     read(mirror, invoice, other)
     account.delete("invoices", invoice)
     mirror.pass_time(10)
-    assert [(one.table, one.is_deleted) for one in read(mirror, invoice)] == [("invoices", True)]
+    assert [(each.table, each.is_deleted) for each in read(mirror, invoice)] == [("invoices", True)]
     assert [row["id"] for row in mirror.rows("invoices")] == [other]
     assert {row["_parent_id"] for row in mirror.rows("invoice_line_items")} == {other}
     unknown = "abcdefgh12345678"
     with pytest.raises(UnknownObject, match=f"Orb has no object with the id '{unknown}': {len(READABLE)} kinds"):
         read(mirror, other, unknown)
-    assert len([one for one in mirror.sim.log if unknown in one]) == len(READABLE)
+    assert len([request for request in mirror.sim.log if unknown in request]) == len(READABLE)
     with pytest.raises(UnknownObject, match=f"Orb has no object of invoices with the id '{unknown}'. Check the id"):
         read(mirror, unknown, kind="invoice")
     mirror.sim.log.clear()
     with pytest.raises(UnknownObject, match="An id is empty"):
         read(mirror, "", kind="invoice")
-    assert not [one for one in mirror.sim.log if "/v1/invoices" in one]
+    assert not [request for request in mirror.sim.log if "/v1/invoices" in request]
 
 
 @pytest.mark.parametrize("destination", ["duckdb"], indirect=True)

@@ -11,7 +11,7 @@ from sources.orb_api.catalogue import CATALOGUE
 from tests.pipelines.orb_mirror import OrbMirror
 
 Made = Callable[..., OrbMirror]
-BELOW = [one.name for one in CATALOGUE.select(["all"]) if one.parents]
+BELOW = [resource.name for resource in CATALOGUE.select(["all"]) if resource.parents]
 
 
 def happens(account: Account, id: str) -> None:
@@ -20,11 +20,11 @@ def happens(account: Account, id: str) -> None:
         row = next(iter(account.tables[table].values()))
         changed = {"created_at": account.now()} if "created_at" in row.object else {}
         account.create(table, row.object | changed | {"id": f"{table} {id}"}, **row.owner)
-    blocks = [one["id"] for one in account.objects("credit_blocks")]
+    blocks = [obj["id"] for obj in account.objects("credit_blocks")]
     account.update("credit_blocks", blocks[0], {"balance": len(id) + 0.25})
     account.delete("credit_blocks", blocks[-1])
-    for one in account.objects("credit_top_ups")[:1]:
-        account.delete("credit_top_ups", one["id"])
+    for obj in account.objects("credit_top_ups")[:1]:
+        account.delete("credit_top_ups", obj["id"])
     account.delete("subscription_schedules", next(iter(account.tables["subscription_schedules"])))
     volume = next(iter(account.tables["event_volumes"]))
     account.update("event_volumes", volume, {"count": 90 + len(id)})  # late events
@@ -52,7 +52,7 @@ def test_lists_of_parents_are_loaded_synced_and_checked_if_they_are_asked_for(or
     query("update orb.customers set _synced_at = _synced_at - interval '1 hour'")
     mirror.sim.log.clear()
     mirror.run("all")
-    assert not any("/credits" in one for one in mirror.sim.log)  # no customer has changed since
+    assert not any("/credits" in request for request in mirror.sim.log)  # no customer has changed since
 
     happens(account, "first")
     mirror.sync("changes")
@@ -69,7 +69,7 @@ def test_lists_of_parents_are_loaded_synced_and_checked_if_they_are_asked_for(or
 
     happens(account, "the third")
     report = mirror.check()
-    drift = {(one.table, one.drift) for one in report.findings}
+    drift = {(finding.table, finding.drift) for finding in report.findings}
     assert {(table, "missing") for table in ("credit_ledger_entries", "licenses")} <= drift
     assert {("credit_blocks", "vanished"), ("credit_blocks", "stale"), ("event_volumes", "stale")} <= drift
     assert mirror.differences(["all"]) == []

@@ -22,19 +22,19 @@ LISTS = ("customers", "subscriptions", "invoices", "invoice_drafts", "items")
 
 def asked(loaded: Loaded | None) -> dict[str, int]:
     assert loaded is not None
-    return {one.resource: one.requests for one in loaded.outcome.board.statuses()}
+    return {status.resource: status.requests for status in loaded.outcome.board.statuses()}
 
 
 def drafts(account: Account) -> list[Object]:
-    return [one for one in account.objects("invoices") if one["status"] == "draft"]
+    return [obj for obj in account.objects("invoices") if obj["status"] == "draft"]
 
 
 def delete_customer(account: Account, id: str) -> None:
     """With its subscriptions and invoices, as Orb does it: no event tells of it."""
     for table in ("subscriptions", "invoices"):
-        for one in account.objects(table):
-            if one["customer"]["id"] == id:
-                account.delete(table, one["id"])
+        for obj in account.objects(table):
+            if obj["customer"]["id"] == id:
+                account.delete(table, obj["id"])
     account.delete("customers", id)
 
 
@@ -42,7 +42,7 @@ def test_drafts_that_vanish_or_are_issued_late_are_read_once_after_their_list(or
     mirror = orb_mirrored(customers=12)
     account = mirror.sim.account
     assert mirror.load("invoices", "invoice_drafts").unlisted.rows == 0
-    vanished, late, *_ = (one["id"] for one in drafts(account))
+    vanished, late, *_ = (draft["id"] for draft in drafts(account))
     account.delete("invoices", vanished)
     past = moment(mirror.sim.clock.seconds() - 30 * DAY)
     account.update("invoices", late, {"status": "issued", "invoice_date": past, "issued_at": account.now()})
@@ -292,8 +292,8 @@ def test_a_budget_is_kept_and_the_next_runs_go_on_until_everything_is_read(orb_m
     mirror.pass_time(3_600)
     mirror.load(*LISTS)
     mirror.sync()
-    for one in account.objects("customers")[-1:]:
-        delete_customer(account, one["id"])
+    for obj in account.objects("customers")[-1:]:
+        delete_customer(account, obj["id"])
     first = account.objects("customers")[0]["id"]
     account.update("customers", first, {"name": "Told"}, "customer.edited")
     mirror.changes["everything_hours"] = 0.0

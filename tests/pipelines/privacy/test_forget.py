@@ -61,7 +61,7 @@ def her(mirror: Mirror) -> str:
     """Gives an account's customer with the most invoices a name that can be looked for, wherever Stripe repeats it."""
     account = mirror.sim.account
     invoices = account.objects("invoices")
-    id = max(account.objects("customers"), key=lambda one: sum(each["customer"] == one["id"] for each in invoices))[
+    id = max(account.objects("customers"), key=lambda obj: sum(each["customer"] == obj["id"] for each in invoices))[
         "id"
     ]
     account.update("customers", id, PERSON)
@@ -116,8 +116,10 @@ def test_nothing_of_a_forgotten_customer_is_left_or_comes_back(mirrored: Callabl
     made = things(mirror)
     outcome = erase(mirror, id)
     assert things(mirror) == made, "keys, views and comments are what they were"
-    assert [(one.table, one.rows) for one in planned.tables] == [(one.table, one.rows) for one in outcome.tables]
-    changed = {one.table: one.changed for one in outcome.tables}
+    assert [(table.table, table.rows) for table in planned.tables] == [
+        (table.table, table.rows) for table in outcome.tables
+    ]
+    changed = {table.table: table.changed for table in outcome.tables}
     assert changed["customers"] == 1
     assert changed["invoices"] >= before["stripe.invoices"]
     assert changed["events"] >= before["stripe.events"]
@@ -130,11 +132,11 @@ def test_nothing_of_a_forgotten_customer_is_left_or_comes_back(mirrored: Callabl
     row = mirror.row("customers", id)
     assert (row["email"], row["name"], row["metadata"]) == (None, None, None)
     assert row["currency"] is not None
-    assert all(one.changed == 0 for one in erase(mirror, id).tables), "a second time there is nothing to overwrite"
+    assert all(table.changed == 0 for table in erase(mirror, id).tables), "a second time there is nothing to overwrite"
 
     account = mirror.sim.account
     account.update("customers", id, {"phone": PERSON["phone"], "balance": 7})
-    charge = next(one for one in account.objects("charges") if one["customer"] == id)
+    charge = next(obj for obj in account.objects("charges") if obj["customer"] == id)
     account.update("charges", charge["id"], {"description": PERSON["name"]})
     mirror.pass_time(120)
     mirror.sync(*NAMES)
@@ -208,7 +210,7 @@ def sink_of(loop: asyncio.AbstractEventLoop, mirror: Mirror) -> Iterator[Sink]:
 
 
 def customer_event(sim: Simulator, id: str, number: int) -> Any:
-    shown = dict(next(one for one in sim.account.objects("customers") if one["id"] == id))
+    shown = dict(next(obj for obj in sim.account.objects("customers") if obj["id"] == id))
     told = event("customer.updated", shown, id=f"evt_{number}", created=int(sim.clock.time()) + number)
     told["data"]["previous_attributes"] = {"email": "was.grace.hopper@example.com"}
     return STRIPE.read_event(json.dumps(told).encode())
@@ -224,7 +226,7 @@ def test_a_sink_that_runs_meanwhile_knows_at_once(mirror: Mirror) -> None:
         assert take(1) == "committed"
         assert places(mirror).keys() == {"stripe.customers", "stripe.stripe_webhook_events"}
         erased = asyncio.to_thread(erase, mirror, id, wholly=True)  # the sink's own work goes on, and lets its locks go
-        changed = {one.table: one.changed for one in loop.run_until_complete(erased).tables}
+        changed = {table.table: table.changed for table in loop.run_until_complete(erased).tables}
         assert changed["stripe_webhook_events"] == 1
         assert take(2) == "committed"
         assert places(mirror) == {}

@@ -52,7 +52,7 @@ def test_no_path_lets_an_address_through(mirror: Mirror, temporary: Path, caplog
     assert after["email"] != row["email"]
 
     if mirror.destination.kind == "postgres":
-        shown = dict(next(one for one in account.objects("customers") if one["id"] == first))
+        shown = dict(next(obj for obj in account.objects("customers") if obj["id"] == first))
         changed = event("customer.updated", shown, created=int(mirror.sim.clock.time()) + 1)
         changed["data"]["previous_attributes"] = {"email": account.objects("customers")[1]["email"]}
         refused = event("customer.updated", {**shown, "id": ""}, id="evt_2")
@@ -70,7 +70,7 @@ def test_no_path_lets_an_address_through(mirror: Mirror, temporary: Path, caplog
     assert "changed@example.com" not in caplog.text
     if mirror.destination.kind == "duckdb":
         content = Path(mirror.destination.address).read_bytes()
-        assert not any(one["email"].encode() in content for one in account.objects("customers") if one["email"])
+        assert not any(obj["email"].encode() in content for obj in account.objects("customers") if obj["email"])
 
 
 @pytest.mark.parametrize("destination", ["duckdb"], indirect=True)  # the source is dlt's, and knows no database

@@ -126,7 +126,7 @@ def test_tables_equal_the_account_every_night(
         assert mirror.differences(LISTS) == [], night
         damaged = corrupt(destination, chance) if night % 2 else set()
         report = mirror.check()
-        assert {(one.table, one.key[0], one.drift) for one in report.findings} == damaged, night
+        assert {(finding.table, finding.key[0], finding.drift) for finding in report.findings} == damaged, night
         assert report.incomplete == {}
         assert mirror.differences(LISTS) == [], night
     assert webhooks is None or webhooks.sent

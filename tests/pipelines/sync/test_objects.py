@@ -24,7 +24,7 @@ def test_objects_arrive_with_all_their_children(mirror: Mirror) -> None:
     lines = [{**line, "id": f"il_{number:020d}"} for number in range(250)]
     account.update("invoices", invoice, {"lines": lines})
     loaded = mirror.read(invoice, subscription)
-    assert [(one.table, one.is_deleted) for one in loaded] == [("invoices", False), ("subscriptions", False)]
+    assert [(obj.table, obj.is_deleted) for obj in loaded] == [("invoices", False), ("subscriptions", False)]
     assert len(mirror.rows("invoice_line_items", live=True)) == 250
     assert {row["_parent_id"] for row in mirror.rows("subscription_items")} == {subscription}
     assert mirror.row("invoices", invoice)["_source"] == "retrieve"
@@ -62,7 +62,7 @@ def test_a_deleted_object_is_marked_and_keeps_its_row(mirror: Mirror) -> None:
     mirror.sim.account.delete("customers", customer)  # leaves a stub
     mirror.sim.account.delete("coupons", coupon)  # leaves nothing
     mirror.pass_time(60)
-    assert [one.is_deleted for one in mirror.read(customer, coupon)] == [True, True]
+    assert [each.is_deleted for each in mirror.read(customer, coupon)] == [True, True]
     assert mirror.row("customers", customer)["_deleted_at"] is not None
     assert mirror.row("customers", customer)["object"] == "customer"
     assert mirror.row("coupons", coupon)["_deleted_at"] is not None

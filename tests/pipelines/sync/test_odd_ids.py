@@ -52,7 +52,7 @@ def test_objects_with_odd_ids_are_read_loaded_synced_and_checked(mirror: Mirror)
         feature = sim.make("product_features", entitlement_feature={"id": "feat_1"})
         sim.account.create("product_features", feature, parent=product)
     read = mirror.read(*ODD, kind="coupons")
-    assert [(one.id, one.table) for one in read] == [(id, "coupons") for id in ODD]
+    assert [(each.id, each.table) for each in read] == [(id, "coupons") for id in ODD]
     assert {row["id"] for row in mirror.rows("coupons", live=True)} == set(ODD)
     mirror.load("coupons", "products", "product_features")
     assert mirror.differences(["coupons", "products", "product_features"]) == []
@@ -91,7 +91,7 @@ def test_an_id_below_a_parent_with_an_odd_one_is_split_at_the_last_slash(mirror:
 
 def test_an_odd_id_without_its_type_is_looked_for_where_people_choose_ids(mirror: Mirror) -> None:
     create(mirror, "products")
-    assert [(one.id, one.table) for one in mirror.read("a/b", "..", "50% off")] == [
+    assert [(each.id, each.table) for each in mirror.read("a/b", "..", "50% off")] == [
         ("a/b", "products"),
         ("..", "products"),
         ("50% off", "products"),
@@ -112,7 +112,7 @@ def test_an_id_that_begins_with_a_dash_follows_two_dashes(mirror: Mirror) -> Non
 def test_a_path_takes_each_id_as_one_segment(id: str) -> None:
     """Of all paths of the catalogue: none leads elsewhere, whatever is put in for its placeholders."""
     for table in TABLES.values():
-        for path in filter(None, (table.retrieve, *(one.path for one in table.embedded))):
+        for path in filter(None, (table.retrieve, *(embedded.path for embedded in table.embedded))):
             names = {part.strip("{}"): id for part in path.split("/") if part.startswith("{")}
             made = request(path, (), names).path
             assert made.count("/") == path.count("/")

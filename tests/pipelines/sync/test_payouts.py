@@ -18,10 +18,10 @@ def links(mirror: Mirror) -> dict[str, Any]:
 
 def truth(mirror: Mirror) -> dict[str, str | None]:
     account = mirror.sim.account
-    payouts = [one for one in account.objects("payouts") if one["automatic"]]
+    payouts = [obj for obj in account.objects("payouts") if obj["automatic"]]
     return {
-        one["id"]: next((payout["id"] for payout in payouts if was_paid_out(one, payout)), None)
-        for one in account.objects("balance_transactions")
+        obj["id"]: next((payout["id"] for payout in payouts if was_paid_out(obj, payout)), None)
+        for obj in account.objects("balance_transactions")
     }
 
 
@@ -32,7 +32,7 @@ def test_transactions_are_linked_to_their_payout_and_stay_so(mirrored: Callable[
     mirror.load(*LISTS)  # the manual one is not asked for: Stripe would refuse it
     payouts = account.objects("payouts")
     assert links(mirror) == truth(mirror)
-    assert {*links(mirror).values()} - {None} == {one["id"] for one in payouts} - {manual["id"]}
+    assert {*links(mirror).values()} - {None} == {payout["id"] for payout in payouts} - {manual["id"]}
     assert mirror.differences(LISTS) == []
 
     mirror.pass_time(3600)
@@ -41,7 +41,7 @@ def test_transactions_are_linked_to_their_payout_and_stay_so(mirrored: Callable[
     assert mirror.sim.service.requests[EACH] == 0  # no payout is new
 
     account.update("balance_transactions", next(iter(links(mirror))), {"description": "changed"})
-    changed = {one["id"] for one in account.objects("balance_transactions") if one["description"] == "changed"}
+    changed = {obj["id"] for obj in account.objects("balance_transactions") if obj["description"] == "changed"}
     assert mirror.check("balance_transactions").has_drift
     assert {row["id"] for row in mirror.rows("balance_transactions") if row["description"] == "changed"} == changed
     assert links(mirror) == truth(mirror)  # a list without payouts came later

@@ -64,10 +64,12 @@ def test_the_columns_of_the_report_are_all_named() -> None:
 def test_the_figures_of_a_month_add_up() -> None:
     """The number of lists a day is the cadences'; the sum is that of the table, which the simulator has counted."""
     page = (ROOT / "docs/scheduling/cost.md").read_text("utf-8")
-    resources = [one for one in select() if one.gate is None or "Sigma" not in one.gate]  # refused in test mode
-    last = {one.name: Last(0, "complete") for one in resources}
+    resources = [
+        resource for resource in select() if resource.gate is None or "Sigma" not in resource.gate
+    ]  # refused in test mode
+    last = {resource.name: Last(0, "complete") for resource in resources}
     due = due_lists(resources, last, DAY, SyncSettings(), set())
-    assert f"the {sum(len(one.resource.passes) for one in due)} lists of the default resources" in page
+    assert f"the {sum(len(listing.resource.passes) for listing in due)} lists of the default resources" in page
     figures = [int(number.replace(",", "")) for number in re.findall(r"\| \**([\d,]+)\** \|$", page, re.MULTILINE)]
     assert figures[-1] == sum(figures[:-1]) < 3_000
     assert f"`--resources core` has {len(select(['core']))} of the lists" in page

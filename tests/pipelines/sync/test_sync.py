@@ -161,7 +161,7 @@ def test_children_go_with_a_deleted_parent(synced: Mirror) -> None:
     synced.sim.account.delete("invoices", row["id"])
     synced.pass_time(HOUR)
     synced.sync()
-    assert [one for one in synced.rows("invoice_line_items", live=True) if one["_parent_id"] == row["id"]] == []
+    assert [each for each in synced.rows("invoice_line_items", live=True) if each["_parent_id"] == row["id"]] == []
     assert synced.differences(LISTS) == []
 
 
@@ -404,10 +404,10 @@ def test_every_loadable_list_is_told_by_events_or_listed() -> None:
     from pipelines.sync.lists import Last
     from pipelines.sync.stripe_api.cadence import due_lists
 
-    resources = [one for one in select(["all"]) if one.name != "events"]
-    last = {one.name: Last(0, "complete") for one in resources}
-    due = {one.resource.name for one in due_lists(resources, last, 30 * DAY, SyncSettings(), set())}
-    told = {one.name for one in resources} - due
+    resources = [resource for resource in select(["all"]) if resource.name != "events"]
+    last = {resource.name: Last(0, "complete") for resource in resources}
+    due = {resource.resource.name for resource in due_lists(resources, last, 30 * DAY, SyncSettings(), set())}
+    told = {resource.name for resource in resources} - due
     assert "balance_transactions" in due
     assert "payment_intents" in due
     assert {"customers", "charges", "invoices", "subscriptions"} <= told
@@ -433,7 +433,7 @@ def test_killed_at_any_moment_it_loses_nothing(mirror: Mirror, root: Path) -> No
 
 def test_fields_that_no_event_shows_outlive_events(synced: Mirror) -> None:
     account = synced.sim.account
-    tiered = next(one["id"] for one in account.objects("prices") if one["billing_scheme"] == "tiered")
+    tiered = next(obj["id"] for obj in account.objects("prices") if obj["billing_scheme"] == "tiered")
     account.update("prices", tiered, {"nickname": "by volume"})
     account.update("coupons", "10off", {"name": "Ten", "currency_options": {"eur": {"amount_off": 850}}})
     synced.pass_time(120)

@@ -32,19 +32,19 @@ def test_every_second_up_to_the_position_was_read(runs: list[tuple[int, int | No
     for passed, stop in runs:
         now += passed
         todo = [*position.holes(), *filter(None, [window(position.newest_from(overlap), now)])]
-        for one in todo:
-            bottom = one.gte if stop is None else max(one.gte, min(stop, one.lt))
-            done = window(bottom, one.lt)
+        for each in todo:
+            bottom = each.gte if stop is None else max(each.gte, min(stop, each.lt))
+            done = window(bottom, each.lt)
             if done is not None:
                 read |= set(range(done.gte, done.lt))
             position = Position.from_json(position.cover(done).to_json())
-            if bottom > one.gte:
+            if bottom > each.gte:
                 break
         assert set(range(100, position.reached)) <= read
     todo = [*position.holes(), *filter(None, [window(position.newest_from(overlap), now + 1)])]
-    for one in todo:
-        position = position.cover(one)
-        read |= set(range(one.gte, one.lt))
+    for each in todo:
+        position = position.cover(each)
+        read |= set(range(each.gte, each.lt))
     assert position.reached == now + 1
     assert set(range(100, now + 1)) <= read
 
@@ -85,9 +85,9 @@ def test_events_spare_the_lists_that_they_tell_whole() -> None:
 
 def test_lists_come_round_with_their_cadence() -> None:
     assert due("quotes", Last(0, "complete"), DAY - 1) == []
-    assert [one.reason for one in due("quotes", Last(0, "complete"), DAY)] == ["cadence"]
+    assert [listing.reason for listing in due("quotes", Last(0, "complete"), DAY)] == ["cadence"]
     assert due("tax_codes", Last(0, "complete"), 6 * DAY) == []
-    assert [one.reason for one in due("tax_codes", Last(0, "complete"), 7 * DAY)] == ["cadence"]
+    assert [listing.reason for listing in due("tax_codes", Last(0, "complete"), 7 * DAY)] == ["cadence"]
 
 
 def test_what_the_account_lacks_is_asked_for_rarely() -> None:
@@ -96,8 +96,8 @@ def test_what_the_account_lacks_is_asked_for_rarely() -> None:
 
 
 def test_what_failed_is_read_again_at_once() -> None:
-    assert [one.reason for one in due("customers", Last(0, "error"), 1)] == ["never finished"]
-    assert [one.reason for one in due("customers", None, 1)] == ["never finished"]
+    assert [listing.reason for listing in due("customers", Last(0, "error"), 1)] == ["never finished"]
+    assert [listing.reason for listing in due("customers", None, 1)] == ["never finished"]
 
 
 def test_balance_transactions_follow_the_money() -> None:
@@ -118,7 +118,7 @@ def test_the_day_of_an_idle_account_stays_within_its_price() -> None:
     """70 lists a day and 24 requests for events make fewer than 3,000 a month."""
     last = {name: Last(0, "complete") for name in RESOURCES}
     lists = due_lists(select(), last, DAY, SyncSettings(), set())
-    daily = sum(len(one.resource.passes) for one in lists)
+    daily = sum(len(resource.resource.passes) for resource in lists)
     assert 30 * (daily + 24) < 3_000
 
 

@@ -75,7 +75,7 @@ def test_the_check_finds_what_is_not_seen(denied: Mirror) -> None:
     old = renamed(denied)
     denied.pass_time(HOUR)
     denied.sync()
-    assert [one.key for one in denied.check("customers").findings] == [(old,)]
+    assert [finding.key for finding in denied.check("customers").findings] == [(old,)]
     assert denied.row("customers", old)["name"] == "Renamed"
 
 
@@ -98,7 +98,7 @@ def test_a_scheduler_is_told_of_the_lists_that_are_due_then(denied: Mirror) -> N
     with denied.session("stripe_sync", scope="events") as session:
         outcome, parts = run_events(session, SyncSettings(), "")
     assert not outcome.has_events
-    (part,) = (one for one in parts if "customers" in one["RESOURCES"].split(","))
+    (part,) = (part for part in parts if "customers" in part["RESOURCES"].split(","))
     with denied.session("stripe_sync", scope="lists") as session:
         run_lists(session, SyncSettings(), part["RESOURCES"].split(","), [])
     assert denied.row("customers", new["id"])["name"] == "New"

@@ -43,12 +43,12 @@ def test_load_by_a_clock_minutes_ahead_hides_no_later_change(mirrored: Callable[
     with mirror.session("stripe_sync") as session:
         position = Position.from_json(session.state.read_account().events_position or {})
     newest = max(row["_as_of"].timestamp() for row in mirror.rows("customers"))
-    assert max(newest, position.begin, *(one.lt for one in position.covered)) <= time.time()
+    assert max(newest, position.begin, *(window.lt for window in position.covered)) <= time.time()
     mirror.sim.clock.set(time.time())
     mirror.sim.clock.run()
     changed = mirror.rows("customers")[0]["id"]
     mirror.sim.account.update("customers", changed, {"name": "Changed meanwhile"})
-    assert [one.key for one in mirror.check("customers").findings] == [(changed,)]
+    assert [finding.key for finding in mirror.check("customers").findings] == [(changed,)]
     assert mirror.differences(["customers"]) == []
 
 
@@ -72,7 +72,7 @@ def test_load_by_a_clock_ahead_is_mended(mirror: Mirror, way: str) -> None:
         assert seen.future["customers"] > 0
         report = mirror.check(*LISTS)
         assert report.has_drift
-        assert ("customers", (changed,)) in {(one.table, one.key) for one in report.findings}
+        assert ("customers", (changed,)) in {(finding.table, finding.key) for finding in report.findings}
         assert not mirror.check(*LISTS).future
     mirror.pass_time(120)
     outcome = mirror.sync(*LISTS)
@@ -91,7 +91,7 @@ def test_row_without_a_moment_is_mended(mirror: Mirror) -> None:
     mirror.pass_time(600)
     report = mirror.check("customers")
     assert report.future == {"customers": 1}
-    assert [(one.key, one.fields) for one in report.findings] == [((id,), ("name",))]
+    assert [(finding.key, finding.fields) for finding in report.findings] == [((id,), ("name",))]
     assert mirror.differences(["customers"]) == []
 
 
@@ -136,7 +136,7 @@ def test_relisting_that_a_wrong_clock_began_reads_no_row_by_itself(mirror: Mirro
     mirror.pass_time(600)
     mirror.forget_requests()
     assert mirror.sync("customers", "products").resynced
-    asked = [one.path.removeprefix("/v1/") for one in mirror.sim.service.log]
+    asked = [request.path.removeprefix("/v1/") for request in mirror.sim.service.log]
     assert {"customers", "products"} <= set(asked)
     assert [path for path in asked if re.fullmatch("(customers|products)/[^/]+", path)] == []
     assert "used a wrong clock" in mirror.said[-1]

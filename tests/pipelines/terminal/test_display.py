@@ -69,7 +69,7 @@ class Terminal(io.StringIO):
 
 
 def test_no_name_is_cut_on_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = [one.name for one in select(["all"])]
+    names = [resource.name for resource in select(["all"])]
     told = Board(names)
     told.settle([ResourceStatus(name, "skipped", rows=24_423, requests=387, error="not given " * 9) for name in names])
     monkeypatch.setenv("COLUMNS", "80")

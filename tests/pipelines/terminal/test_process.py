@@ -85,7 +85,7 @@ def test_a_report_stays_until_the_next_one_is_whole(on_duckdb: Mirror, tmp_path:
     assert path.read_text() == "the last one"
     assert shell(on_duckdb, "", "stripe_check.py", *NAMES, "--json", str(path))[0] == 0
     assert len(json.loads(path.read_text())) == 1
-    assert [one.name for one in tmp_path.iterdir() if ".part" in one.name] == []
+    assert [path.name for path in tmp_path.iterdir() if ".part" in path.name] == []
 
 
 def test_a_duckdb_file_that_could_not_be_filled_stops_no_later_run(on_duckdb: Mirror, duckdb_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_duckdb_file_that_could_not_be_filled_stops_no_later_run(on_duckdb: Mi
             preexec_fn=lambda most=most: resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard)),
         ).returncode
         assert code == 2
-        assert {one.name for one in duckdb_path.parent.iterdir()} <= {f"{duckdb_path.name}.lock"}
+        assert {path.name for path in duckdb_path.parent.iterdir()} <= {f"{duckdb_path.name}.lock"}
     duckdb_path.touch()  # what earlier versions have left
     duckdb_path.with_name(f"{duckdb_path.name}.new").write_bytes(b"half a database")
     on_duckdb.load("products")
@@ -118,7 +118,7 @@ def test_a_new_duckdb_file_is_the_users_alone_and_an_old_one_keeps_its_mode(
             database = open_database(on_duckdb.settings)
             database.execute("CREATE OR REPLACE TABLE made (a int)")
             database.execute("INSERT INTO made VALUES (1)")
-            modes = {one.name: one.stat().st_mode & 0o777 for one in duckdb_path.parent.glob("*.duckdb*")}
+            modes = {path.name: path.stat().st_mode & 0o777 for path in duckdb_path.parent.glob("*.duckdb*")}
             assert modes == {f"{duckdb_path.name}{end}": mode for end in ("", ".wal", ".lock")}
             database.close()
             assert os.umask(0o022) == 0o022

@@ -48,8 +48,8 @@ def test_a_signal_at_any_instant_ends_a_run_with_a_sentence_and_130(
     mirror.load(*NAMES)
     runs = stress(mirror, SIGNALS // len(COMMANDS))
     assert len(runs) == len(COMMANDS) * (1 + SIGNALS // len(COMMANDS))
-    assert [one for one in runs if one["wrong"]] == []
-    assert 130 in {one["code"] for one in runs}
+    assert [run for run in runs if run["wrong"]] == []
+    assert 130 in {run["code"] for run in runs}
     mirror.sync(*NAMES)
     assert mirror.check(*NAMES).findings == []
     assert mirror.differences(NAMES) == []

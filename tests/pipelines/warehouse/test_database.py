@@ -196,7 +196,7 @@ def test_duckdb_paths_that_no_file_can_have_are_told(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(DatabaseProblem, match=rf"{words}.*DUCKDB_PATH"):
             open_database(Settings(duckdb_path=str(tmp_path / name)))
-    assert {one.name for one in tmp_path.iterdir()} == {"loop.db", "pipe.db"}
+    assert {path.name for path in tmp_path.iterdir()} == {"loop.db", "pipe.db"}
 
 
 def test_missing_folder_and_foreign_file_are_told(tmp_path: Path) -> None:

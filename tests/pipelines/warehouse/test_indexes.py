@@ -55,15 +55,15 @@ def plan(database: Database, query: str) -> str:
 def test_each_reference_and_each_list_has_one_at_most() -> None:
     tables = {name: all_columns(CATALOGUE, name) for name in TABLES}
     wanted = list(wanted_indexes("stripe", "stripe", CATALOGUE, tables))
-    names = [one.name for one in wanted]
+    names = [each.name for each in wanted]
     assert len(set(names)) == len(names)
     assert max(map(len, names)) <= 63
-    columns = {(one.table, one.column) for one in wanted}
+    columns = {(each.table, each.column) for each in wanted}
     for name, table in TABLES.items():
-        assert {(name, one) for one in CATALOGUE.references(name) if one not in table.key} <= columns
-    for one in RESOURCES.values():
-        if one.created_field in tables[one.table]:
-            assert (one.table, one.created_field) in columns
+        assert {(name, reference) for reference in CATALOGUE.references(name) if reference not in table.key} <= columns
+    for resource in RESOURCES.values():
+        if resource.created_field in tables[resource.table]:
+            assert (resource.table, resource.created_field) in columns
 
 
 @on_postgres
@@ -134,7 +134,7 @@ def test_a_role_makes_those_of_its_own_tables_and_is_told_of_the_others(
         query("alter table stripe.sync_runs owner to loader_without_tables")
         mirror.destination = Database("postgres", make_conninfo(owner.address, user="loader_without_tables"))
         assert made(mirror) == 2
-        (said,) = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
+        (said,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
         assert "such as customers, were not made, because the role does not own these tables" in said
     finally:
         query("alter table stripe.sync_runs owner to current_user")

@@ -94,8 +94,8 @@ class Model:
 
     def is_followed(self, row: Row, later: list[Row]) -> bool:
         """Whether a deletion is followed by another state of its second, where that may be the object made again."""
-        states = [one for one in later if one.kind in ("object", "deleted object") and one.id == row.id]
-        return self.remade and any(one.as_of == row.as_of for one in states)
+        states = [each for each in later if each.kind in ("object", "deleted object") and each.id == row.id]
+        return self.remade and any(each.as_of == row.as_of for each in states)
 
 
 class FewRows(PostgresDatabase):
@@ -301,7 +301,7 @@ def test_of_a_deletion_and_a_creation_in_one_second_the_later_arrival_is_kept_wh
     rows = [Row(deletion, "a", "p", 2, "the first"), Row("object", "a", "p", 2, "the second")]
     ordered = rows if made_last else rows[::-1]
     merge(database, [Row("object", "a", "p", 1, "the first")])
-    for batch in [ordered] if together else [[one] for one in ordered]:
+    for batch in [ordered] if together else [[each] for each in ordered]:
         merge(database, batch, remade=remade)
     lives = made_last and remade
     if together and not remade:

@@ -52,7 +52,7 @@ def left_behind(address: str) -> list[tuple[str, ...]]:
             found += one.execute("SELECT name, setting FROM pg_settings WHERE source = 'session'").fetchall()
             found += one.execute("SELECT name, statement FROM pg_prepared_statements").fetchall()
             found += one.execute("SELECT locktype, mode FROM pg_locks WHERE locktype = 'advisory'").fetchall()
-    return [one for one in found if one[0] not in OF_THE_POOLER]
+    return [each for each in found if each[0] not in OF_THE_POOLER]
 
 
 def test_the_pooler_of_these_tests_is_as_hostile_as_they_come(pooled: Callable[..., str], postgres_url: str) -> None:

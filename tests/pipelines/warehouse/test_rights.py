@@ -274,7 +274,7 @@ def test_secret_that_could_not_be_kept_is_not_asked_for(roles: Roles, loader: Mi
     done = script(loader, "-m", "webhook_sink", "endpoint", "create", "https://hooks.example.com/webhooks")
     assert done.returncode == 2
     assert 'CREATE SCHEMA "stripe_secrets" AUTHORIZATION "stripe_loader"' in " ".join(done.stderr.split())
-    made = {one["url"] for one in loader.sim.account.objects("webhook_endpoints")}
+    made = {obj["url"] for obj in loader.sim.account.objects("webhook_endpoints")}
     assert "https://hooks.example.com/webhooks" not in made
 
 

@@ -158,7 +158,7 @@ def test_what_is_set_ends_with_the_transaction(postgres_url: str) -> None:
 
         before = current()
         connection.execute(BEGIN_TRANSACTION)
-        assert current() == {name: one.value for name, one in PROPERTIES.items()} | {"synchronous_commit": "on"}
+        assert current() == {name: each.value for name, each in PROPERTIES.items()} | {"synchronous_commit": "on"}
         connection.execute("COMMIT")
         assert current() == before
 

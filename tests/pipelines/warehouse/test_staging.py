@@ -37,7 +37,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def places(mirror: Mirror, temporary: Path) -> set[str]:
     """The tables and files that hold the e-mail address of a customer."""
-    emails = {one["email"] for one in mirror.sim.account.objects("customers")} - {None}
+    emails = {obj["email"] for obj in mirror.sim.account.objects("customers")} - {None}
     assert len(emails) > 5
     pattern = "|".join(sorted(email.replace(".", "[.]").replace("+", "[+]") for email in emails))
     matches = "cast(t as text) ~ ?" if mirror.destination.kind == "postgres" else "regexp_matches(cast(t as text), ?)"
@@ -82,7 +82,7 @@ def test_no_copy_is_left_anywhere(mirror: Mirror, temporary: Path, caplog: pytes
     assert mirror.check("customers").findings
     mirror.read(first)
     if mirror.destination.kind == "postgres":
-        shown = dict(next(one for one in account.objects("customers") if one["id"] == first))
+        shown = dict(next(obj for obj in account.objects("customers") if obj["id"] == first))
         changed = event("customer.updated", shown, created=int(mirror.sim.clock.time()) + 1)
         assert received(mirror.destination.address, mirror.sim, changed) == ["committed"]
         expected |= {"stripe.stripe_webhook_events"}
@@ -91,7 +91,7 @@ def test_no_copy_is_left_anywhere(mirror: Mirror, temporary: Path, caplog: pytes
     with left_by_killed_runs(mirror, temporary):
         mirror.sync()
     assert places(mirror, temporary) <= expected
-    assert not any(one["email"] in caplog.text for one in account.objects("customers") if one["email"])
+    assert not any(obj["email"] in caplog.text for obj in account.objects("customers") if obj["email"])
 
 
 def test_a_run_that_fails_leaves_none_either(mirror: Mirror) -> None:

@@ -32,7 +32,7 @@ def test_create_update_and_delete_are_told(quiet: Reader) -> None:
     account.update("customers", made["id"], {"name": "Ada L.", "metadata": {"a": "1", "b": "3"}})
     account.delete("customers", made["id"])
     deleted, updated, created = quiet("/v1/events").json["data"]
-    assert [one["type"] for one in (created, updated, deleted)] == [
+    assert [each["type"] for each in (created, updated, deleted)] == [
         "customer.created", "customer.updated", "customer.deleted",
     ]  # fmt: skip
     assert created["data"] == {"object": made}
@@ -77,7 +77,7 @@ def test_a_change_of_nothing_tells_nothing(quiet: Reader) -> None:
 def test_types_are_those_of_stripe(quiet: Reader, table: str, given: dict[str, object], type: str | None) -> None:
     name = str(given.get("object", TABLES[table].objects[0]))
     quiet.sim.account.create(table, quiet.sim.make(table, **given) | {"object": name})
-    assert [one["type"] for one in quiet("/v1/events").json["data"]] == ([type] if type else [])
+    assert [obj["type"] for obj in quiet("/v1/events").json["data"]] == ([type] if type else [])
 
 
 def test_a_subscription_that_is_canceled_is_told_as_deleted(quiet: Reader) -> None:
@@ -144,6 +144,6 @@ def test_events_without_a_change(quiet: Reader) -> None:
 
 def test_the_business_leaves_events_of_its_last_thirty_days(get: Reader) -> None:
     events = list(get.pages("/v1/events", ("limit", 100)))
-    assert len({one["type"] for one in events}) > 15
-    assert min(one["created"] for one in events) > NOON - 30 * DAY
-    assert max(one["created"] for one in events) <= NOON
+    assert len({event["type"] for event in events}) > 15
+    assert min(event["created"] for event in events) > NOON - 30 * DAY
+    assert max(event["created"] for event in events) <= NOON

@@ -32,7 +32,7 @@ def longest(get: Reader, table: str, children: str) -> tuple[str, int]:
 def test_children_page_below_their_parent(get: Reader, table: str, children: str, path: str) -> None:
     id, count = longest(get, table, children)
     assert count > 10
-    found = [one["id"] for one in get.pages(path.format(id=id), ("limit", 4))]
+    found = [page["id"] for page in get.pages(path.format(id=id), ("limit", 4))]
     assert len(found) == len(set(found)) == count
     assert found == [row.id for row in get.sim.account.tables[children].of(id).newest()]
 
@@ -53,9 +53,9 @@ def test_embedded_lists_are_cut_at_ten_and_go_on_where_their_url_says(
     assert (listed["object"], len(listed["data"]), listed["has_more"]) == ("list", 10, True)
     url, _, query = listed["url"].partition("?")
     parent = [tuple(pair.split("=")) for pair in query.split("&") if pair]
-    rest = [one["id"] for one in get.pages(url, *parent, ("limit", 100))]
+    rest = [page["id"] for page in get.pages(url, *parent, ("limit", 100))]
     assert len(rest) == count
-    assert rest[:10] == [one["id"] for one in listed["data"]]
+    assert rest[:10] == [obj["id"] for obj in listed["data"]]
 
 
 def test_a_whole_embedded_list_says_so(get: Reader) -> None:
@@ -63,7 +63,7 @@ def test_a_whole_embedded_list_says_so(get: Reader) -> None:
         items = subscription["items"]
         assert items["has_more"] is False
         assert items["url"] == f"/v1/subscription_items?subscription={subscription['id']}"
-        assert {one["subscription"] for one in items["data"]} == {subscription["id"]}
+        assert {obj["subscription"] for obj in items["data"]} == {subscription["id"]}
 
 
 def test_children_by_query_parameter(get: Reader) -> None:
@@ -111,7 +111,7 @@ def test_lists_left_out_by_default_come_when_expanded(get: Reader) -> None:
     alone = get(f"/v1/checkout/sessions/{id}", ("expand[]", "line_items")).json["line_items"]
     assert (len(alone["data"]), alone["has_more"]) == (min(count, 10), count > 10)
     page = get("/v1/checkout/sessions", ("expand[]", "data.line_items"), ("limit", 100)).json["data"]
-    assert next(one for one in page if one["id"] == id)["line_items"] == alone
+    assert next(each for each in page if each["id"] == id)["line_items"] == alone
 
 
 @pytest.mark.parametrize("resource", [r for r in RESOURCES.values() if r.kind == "root"], ids=lambda r: str(r.name))
@@ -136,7 +136,7 @@ def test_ids_in_an_array_become_objects_when_expanded_and_ended_ones_say_that_th
     account = get.sim.account
     maker, (customer, *_) = get.sim.maker(), account.objects("customers")
     coupon = account.get("coupons", "friends & family")
-    subscription = next(one["id"] for one in account.objects("subscriptions") if not one["discounts"])
+    subscription = next(obj["id"] for obj in account.objects("subscriptions") if not obj["discounts"])
     assert coupon is not None
     discount = given(coupon, subscription, NOON)
     tell(maker, discount, customer["id"], NOON)
@@ -151,7 +151,7 @@ def test_ids_in_an_array_become_objects_when_expanded_and_ended_ones_say_that_th
     (ended,) = get(path, ("expand[]", "discounts")).json["discounts"]
     assert ended == shown | {"deleted": True}
     listed = get("/v1/subscriptions", ("expand[]", "data.discounts"), ("status", "all"), ("limit", 100)).json["data"]
-    assert next(one for one in listed if one["id"] == subscription)["discounts"] == [ended]
+    assert next(each for each in listed if each["id"] == subscription)["discounts"] == [ended]
     account.update("subscriptions", subscription, {"discounts": []})
 
 

@@ -34,7 +34,7 @@ def test_a_list_is_a_list_object(get: Reader) -> None:
 
 
 def test_newest_first_and_the_later_of_one_second_before_the_earlier(burst: Reader) -> None:
-    ids = [one["id"] for one in burst.pages("/v1/customers", ("limit", 7))]
+    ids = [page["id"] for page in burst.pages("/v1/customers", ("limit", 7))]
     assert ids == ["cus_new", *(f"cus_{number:03d}" for number in reversed(range(BURST))), "cus_old"]
 
 
@@ -44,7 +44,7 @@ def test_a_page_has_ten_unless_asked(burst: Reader) -> None:
 
 def test_one_second_can_take_several_pages(burst: Reader) -> None:
     window = (("created[gte]", NOON - 100), ("created[lt]", NOON - 99))
-    ids = [one["id"] for one in burst.pages("/v1/customers", *window, ("limit", 100))]
+    ids = [page["id"] for page in burst.pages("/v1/customers", *window, ("limit", 100))]
     assert len(ids) == len(set(ids)) == BURST
 
 
@@ -123,11 +123,11 @@ def test_every_list_is_in_the_order_of_its_field(get: Reader, resource: Resource
     assert resource.created_field is not None
     for chosen in resource.passes:
         answer = get(resource.path, *chosen, ("limit", resource.limit))
-        moments = [one[resource.created_field] for one in answer.json["data"]]
+        moments = [obj[resource.created_field] for obj in answer.json["data"]]
         assert moments == sorted(moments, reverse=True)
         if resource.created == "unix" and moments:
             window = get(resource.path, *chosen, ("created[gte]", moments[0]), ("limit", resource.limit)).json["data"]
-            assert {one[resource.created_field] for one in window} == {moments[0]}
+            assert {each[resource.created_field] for each in window} == {moments[0]}
 
 
 def test_an_id_of_the_users_choosing_is_found_and_serves_as_a_cursor(get: Reader) -> None:
@@ -159,7 +159,7 @@ def test_transactions_of_a_payout_are_those_that_it_pays_out_and_manual_ones_are
     found = get.pages("/v1/balance_transactions", ("payout", payout["id"]), ("limit", 3))
     own, *others = found
     assert own["source"] == payout["id"]
-    assert sum(one["net"] for one in others) == payout["amount"]
+    assert sum(other["net"] for other in others) == payout["amount"]
     manual = account.create("payouts", {**payout, "id": "po_manual", "automatic": False})
     answer = get("/v1/balance_transactions", ("payout", manual["id"]))
     assert (answer.status, answer.error["param"]) == (400, "payout")

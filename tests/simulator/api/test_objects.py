@@ -17,7 +17,9 @@ def test_every_table_with_a_path_gives_its_objects_by_id(get: Reader, table: str
     path = TABLES[table].retrieve.format(id=held.object["id"], _parent_id=held.parent)  # type: ignore[union-attr]
     answer = get(path)
     assert answer.status == 200
-    fields = {one.field.partition(".")[0] for one in TABLES[table].embedded} | {*TABLES[table].shown_on_request}
+    fields = {embedded.field.partition(".")[0] for embedded in TABLES[table].embedded} | {
+        *TABLES[table].shown_on_request
+    }
     assert {n: v for n, v in answer.json.items() if n not in fields} == {
         n: v for n, v in held.object.items() if n not in fields
     }
@@ -57,28 +59,28 @@ def test_a_deleted_object_without_stubs_is_404(get: Reader) -> None:
 
 def test_a_child_is_found_below_its_own_parent_only(get: Reader) -> None:
     held = get.sim.account.rows("persons")[0]
-    other = next(one["id"] for one in get.sim.account.objects("accounts") if one["id"] != held.parent)
+    other = next(obj["id"] for obj in get.sim.account.objects("accounts") if obj["id"] != held.parent)
     assert get(f"/v1/accounts/{held.parent}/persons/{held.object['id']}").status == 200
     assert get(f"/v1/accounts/{other}/persons/{held.object['id']}").status == 404
 
 
 def test_what_is_left_out_by_default_shows_only_when_expanded(get: Reader) -> None:
-    tiered = next(one for one in get.sim.account.objects("prices") if one["billing_scheme"] == "tiered")
+    tiered = next(obj for obj in get.sim.account.objects("prices") if obj["billing_scheme"] == "tiered")
     path = f"/v1/prices/{tiered['id']}"
     assert "tiers" not in get(path).json
     assert get(path, ("expand[]", "tiers")).json["tiers"] == tiered["tiers"]
-    listed = {one["id"]: one for one in get("/v1/prices", ("expand[]", "data.tiers"), ("limit", 100)).json["data"]}
+    listed = {obj["id"]: obj for obj in get("/v1/prices", ("expand[]", "data.tiers"), ("limit", 100)).json["data"]}
     assert listed[tiered["id"]]["tiers"] == tiered["tiers"]
-    assert {one["tiers"] for one in listed.values() if one["billing_scheme"] != "tiered"} == {None}
-    told = [one["data"]["object"] for one in get("/v1/events", ("limit", 100), ("type", "price.created")).json["data"]]
-    assert not any("tiers" in one for one in told)
+    assert {each["tiers"] for each in listed.values() if each["billing_scheme"] != "tiered"} == {None}
+    told = [obj["data"]["object"] for obj in get("/v1/events", ("limit", 100), ("type", "price.created")).json["data"]]
+    assert not any("tiers" in each for each in told)
 
 
 def test_an_update_shows_at_once_everywhere(get: Reader) -> None:
     id = get.sim.account.objects("customers")[1]["id"]
     get.sim.account.update("customers", id, {"name": 'Ömer "the" Tester', "metadata": {"k": ""}})
     assert get(f"/v1/customers/{id}").json["name"] == 'Ömer "the" Tester'
-    page = {one["id"]: one for one in get.pages("/v1/customers", ("limit", 100))}
+    page = {page["id"]: page for page in get.pages("/v1/customers", ("limit", 100))}
     assert page[id]["metadata"] == {"k": ""}
 
 
@@ -87,17 +89,17 @@ def test_a_childs_change_shows_in_its_parent(get: Reader) -> None:
     item = subscription["items"]["data"][0]["id"]
     get.sim.account.update("subscription_items", item, {"quantity": 42})
     shown = get(f"/v1/subscriptions/{subscription['id']}").json["items"]["data"]
-    assert next(one for one in shown if one["id"] == item)["quantity"] == 42
+    assert next(each for each in shown if each["id"] == item)["quantity"] == 42
     new = get.sim.make("subscription_items", subscription=subscription["id"], quantity=1)
     get.sim.account.create("subscription_items", new)
     assert get(f"/v1/subscriptions/{subscription['id']}").json["items"]["data"][0]["id"] == new["id"]
     get.sim.account.update("subscriptions", subscription["id"], {"items": [new]})
-    assert [one["id"] for one in get(f"/v1/subscriptions/{subscription['id']}").json["items"]["data"]] == [new["id"]]
+    assert [obj["id"] for obj in get(f"/v1/subscriptions/{subscription['id']}").json["items"]["data"]] == [new["id"]]
     assert item not in {held["id"] for held in get.sim.account.objects("subscription_items")}
 
 
 def test_an_object_moves_to_another_parent(get: Reader) -> None:
-    first, second = (one["id"] for one in get.sim.account.objects("customers")[3:5])
+    first, second = (obj["id"] for obj in get.sim.account.objects("customers")[3:5])
     method = get.sim.make("payment_methods", customer=first, type="card")
     get.sim.account.create("payment_methods", method)
     assert method["id"] in get(f"/v1/customers/{first}/payment_methods").ids

@@ -77,9 +77,9 @@ class Crawler:
             self.take(object, table, embedded)
         for expanded in TABLES[table].expanded:
             entries = object[expanded.field] or []
-            for one in [dict(entry) for entry in entries if "deleted" not in entry]:
-                self.keep(expanded.table, one, None)
-            object[expanded.field] = object[expanded.field] and [one["id"] for one in entries]
+            for each in [dict(entry) for entry in entries if "deleted" not in entry]:
+                self.keep(expanded.table, each, None)
+            object[expanded.field] = object[expanded.field] and [entry["id"] for entry in entries]
         for field in TABLES[table].shown_on_request:
             if object[field] is None:  # asked for, and not there
                 del object[field]
@@ -105,12 +105,15 @@ class Crawler:
 
 @pytest.mark.parametrize("group", ["default", "all"])
 def test_a_reader_finds_the_truth(get: Reader, group: str) -> None:
-    crawler, resources = Crawler(get), [one for one in select([group]) if one.name != "scheduled_query_runs"]
+    crawler, resources = (
+        Crawler(get),
+        [resource for resource in select([group]) if resource.name != "scheduled_query_runs"],
+    )
     for resource in resources:
         crawler.read(resource)
-    truth = get.sim.account.truth([one.name for one in resources])
+    truth = get.sim.account.truth([resource.name for resource in resources])
     for table in TABLES:
-        assert crawler.found[table] == {key: (one.parent, one.object) for key, one in truth[table].items()}, table
+        assert crawler.found[table] == {key: (each.parent, each.object) for key, each in truth[table].items()}, table
 
 
 def test_every_list_has_something_to_show(get: Reader) -> None:

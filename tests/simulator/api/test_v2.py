@@ -15,8 +15,8 @@ from tests.simulator.conftest import NOON, Reader
 def many(simulate: Callable[..., Reader]) -> Reader:
     """Fifty adjustments, one a second."""
     get = simulate(customers=0)
-    for one in get.sim.account.objects("v2_money_management_adjustments"):
-        get.sim.account.delete("v2_money_management_adjustments", one["id"])
+    for obj in get.sim.account.objects("v2_money_management_adjustments"):
+        get.sim.account.delete("v2_money_management_adjustments", obj["id"])
     for number in range(50):
         made = get.sim.make("v2_money_management_adjustments", id=f"adj_{number:02d}", created=iso(NOON - number))
         get.sim.account.create("v2_money_management_adjustments", made, at=NOON - number)
@@ -75,7 +75,7 @@ def test_flat_bounds_of_imports(get: Reader) -> None:
     path = "/v2/commerce/product_catalog/imports"
     everything = get(path).json["data"]
     newest = everything[0]["created"]
-    assert get(path, ("created_gte", newest)).ids == [one["id"] for one in everything if one["created"] >= newest]
+    assert get(path, ("created_gte", newest)).ids == [each["id"] for each in everything if each["created"] >= newest]
     assert get(path, ("created[gte]", newest)).status == 400
 
 

@@ -36,8 +36,8 @@ def faults_of(value: Any, type: Type, path: str) -> Iterator[str]:
     elif type.literals and value not in type.literals and path.rpartition(".")[2] != "object":
         yield f"{path} is none of the choices: {value!r}"
     elif type.kind == "array" and type.item is not None:
-        for one in value:
-            yield from faults_of(one, type.item, f"{path}[]")
+        for each in value:
+            yield from faults_of(each, type.item, f"{path}[]")
     elif type.kind == "object" and type.refs:
         yield from faults_of_object(value, type.refs, path)
 
@@ -56,7 +56,7 @@ def faults_of_object(object: dict[str, Any], refs: tuple[Ref, ...], path: str) -
 def test_objects_are_as_the_sdk_describes_them(get: Reader, table: str) -> None:
     held = get.sim.account.objects(table, hidden=True)
     assert held
-    apart = {one.field for one in TABLES[table].embedded}
+    apart = {embedded.field for embedded in TABLES[table].embedded}
     for object in held:
         ref = model().shapes.classes[object["object"]]
         assert list(faults_of_object(object, (ref,), table)) == []
@@ -67,7 +67,7 @@ def test_objects_are_as_the_sdk_describes_them(get: Reader, table: str) -> None:
 
 def test_ids_name_objects_that_are_there(get: Reader) -> None:
     account = get.sim.account
-    known = {one.get("id") for table in TABLES for one in account.objects(table, hidden=True)}
+    known = {obj.get("id") for table in TABLES for obj in account.objects(table, hidden=True)}
     known |= {id for gone in account.deleted.values() for id in gone}
     missing: Counter[str] = Counter()
 
@@ -95,13 +95,13 @@ def test_money_adds_up(get: Reader) -> None:
         assert invoice["amount_due"] == invoice["amount_paid"] + invoice["amount_remaining"]
     for transaction in account.objects("balance_transactions"):
         assert transaction["net"] == transaction["amount"] - transaction["fee"]
-    paid = {one["id"] for one in account.objects("charges") if one["paid"]}
-    sources = {one["source"] for one in account.objects("balance_transactions") if one["type"] == "charge"}
+    paid = {obj["id"] for obj in account.objects("charges") if obj["paid"]}
+    sources = {obj["source"] for obj in account.objects("balance_transactions") if obj["type"] == "charge"}
     assert paid == sources
 
 
 def test_history_is_three_years_that_end_now_and_grow(get: Reader) -> None:
-    created = [one["created"] for one in get.sim.account.objects("customers")]
+    created = [obj["created"] for obj in get.sim.account.objects("customers")]
     assert NOON - 3 * 365 * 86400 <= min(created) < NOON - 2 * 365 * 86400
     assert max(created) <= NOON
     middle = (min(created) + NOON) // 2
@@ -112,17 +112,17 @@ def test_history_is_three_years_that_end_now_and_grow(get: Reader) -> None:
 
 def test_the_odd_is_there(get: Reader) -> None:
     account = get.sim.account
-    texts = {str(v) for table in TABLES for one in account.objects(table) for v in one.values() if isinstance(v, str)}
+    texts = {str(v) for table in TABLES for obj in account.objects(table) for v in obj.values() if isinstance(v, str)}
     assert "" in texts
     assert any("\n" in text for text in texts)
     assert any("🚀" in text for text in texts)
     assert any('"' in text for text in texts)
-    seconds = Counter(one["created"] for one in account.objects("promotion_codes"))
+    seconds = Counter(obj["created"] for obj in account.objects("promotion_codes"))
     assert max(seconds.values()) > 100
     lines = Counter(held.parent for held in account.rows("invoice_line_items"))
     assert max(lines.values()) == 250
-    assert any("e" not in v and len(v) > 10 for one in account.objects("prices") if (v := one["unit_amount_decimal"]))
-    statuses = {one["status"] for one in account.objects("subscriptions")}
+    assert any("e" not in v and len(v) > 10 for obj in account.objects("prices") if (v := obj["unit_amount_decimal"]))
+    statuses = {obj["status"] for obj in account.objects("subscriptions")}
     assert {"active", "canceled"} <= statuses
 
 
@@ -144,6 +144,6 @@ def test_bulk_objects_are_like_the_others(simulate: Callable[..., Reader]) -> No
         assert object["created"] == row.created
         row.view = None
         assert account.show(table, row.id) == object
-    ids = [one["id"] for one in get.pages("/v1/invoices", ("limit", 100))]
+    ids = [page["id"] for page in get.pages("/v1/invoices", ("limit", 100))]
     assert len(ids) == len(set(ids)) == len(account.tables["invoices"])
     assert account.truth()["invoice_line_items"]

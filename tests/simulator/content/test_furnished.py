@@ -43,7 +43,7 @@ def made(*, anew: bool = False, **changed: Any) -> Simulator:
 
 
 def contents(sim: Simulator) -> list[bytes]:
-    return [content(one) for one in accounts(sim)]
+    return [content(account) for account in accounts(sim)]
 
 
 def live(sim: Simulator) -> None:

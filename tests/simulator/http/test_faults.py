@@ -34,7 +34,7 @@ def test_every_nth_after_some(get: Reader) -> None:
 
 
 def test_the_page_that_holds_an_object_fails_for_good(get: Reader) -> None:
-    ids = [one["id"] for one in get.pages("/v1/customers", ("limit", 5))]
+    ids = [page["id"] for page in get.pages("/v1/customers", ("limit", 5))]
     get.sim.faults.add(status=500, holding=ids[7])
     assert get("/v1/customers", ("limit", 5)).status == 200
     for _ in range(3):
@@ -161,11 +161,11 @@ def test_concurrency(simulate: Callable[..., Reader]) -> None:
     get = simulate(customers=0, latency=0.2, rate_limits=Budget(concurrency=3, endpoint_concurrency=2))
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(get, ["/v1/customers"] * 4))
-        assert sorted(one.status for one in answers) == [200, 200, 429, 429]
-        reasons = {one.headers.get("Stripe-Rate-Limited-Reason") for one in answers}
+        assert sorted(answer.status for answer in answers) == [200, 200, 429, 429]
+        reasons = {answer.headers.get("Stripe-Rate-Limited-Reason") for answer in answers}
         assert reasons == {None, "endpoint-concurrency"}
         answers = list(pool.map(get, ["/v1/customers", "/v1/charges", "/v1/refunds", "/v1/payouts"]))
-        assert sorted(one.status for one in answers) == [200, 200, 200, 429]
+        assert sorted(answer.status for answer in answers) == [200, 200, 200, 429]
 
 
 def test_products_that_the_account_lacks(simulate: Callable[..., Reader]) -> None:

@@ -77,7 +77,7 @@ def test_an_endpoint_that_cannot_be_made(get: Reader, query: list[tuple[str, str
 
 
 def subscribe(get: Reader, url: str, *types: str, **more: str) -> dict[str, str]:
-    query = [("url", url), *(("enabled_events[]", one) for one in types), *more.items()]
+    query = [("url", url), *(("enabled_events[]", kind) for kind in types), *more.items()]
     made: dict[str, str] = get("/v1/webhook_endpoints", *query, method="POST").json
     return made
 
@@ -124,12 +124,12 @@ def test_a_connected_account_has_objects_of_its_own(simulate: Callable[..., Read
     id = get("/v1/accounts", ("limit", 1)).ids[0]
     own = get("/v1/customers", stripe_account=id)
     assert own.ids
-    assert not set(own.ids) & {one["id"] for one in get.sim.account.objects("customers")}
+    assert not set(own.ids) & {obj["id"] for obj in get.sim.account.objects("customers")}
     assert own.headers["Stripe-Account"] == id
     assert get("/v1/account", stripe_account=id).json == get(f"/v1/accounts/{id}").json
     assert get("/v1/account", stripe_context=f"{get.sim.account.id}/{id}").json["id"] == id
     assert get("/v1/account", stripe_account=get.sim.account.id).json["id"] == get.sim.account.id
-    assert {one["id"] for one in get.sim.connected(id).objects("customers")} == set(own.ids)
+    assert {obj["id"] for obj in get.sim.connected(id).objects("customers")} == set(own.ids)
 
 
 def test_an_account_that_is_not_connected_is_403(get: Reader) -> None:
@@ -188,8 +188,8 @@ def test_a_control_that_makes_no_sense_is_400(get: Reader, body: bytes) -> None:
 
 def test_the_sdk_reads_from_it(get: Reader) -> None:
     client = stripe.StripeClient(get.sim.key, base_addresses={"api": get.sim.url})
-    ids = [one.id for one in client.v1.customers.list({"limit": 7}).auto_paging_iter()]
-    assert ids == [one["id"] for one in get.pages("/v1/customers", ("limit", 100))]
+    ids = [each.id for each in client.v1.customers.list({"limit": 7}).auto_paging_iter()]
+    assert ids == [page["id"] for page in get.pages("/v1/customers", ("limit", 100))]
     assert client.v1.accounts.retrieve_current().id == get.sim.account.id
     with pytest.raises(stripe.AuthenticationError):
         stripe.StripeClient("sk_test_wrong", base_addresses={"api": get.sim.url}).v1.customers.list()

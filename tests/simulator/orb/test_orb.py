@@ -69,16 +69,18 @@ def refusal(answer: urllib3.BaseHTTPResponse) -> str:
     return kind.removeprefix(TYPE)
 
 
-@pytest.mark.parametrize("table", [name for name, one in LISTED.items() if not (one.parents or one.range_params)])
+@pytest.mark.parametrize(
+    "table", [name for name, listed in LISTED.items() if not (listed.parents or listed.range_params)]
+)
 def test_the_passes_of_a_list_show_every_object_once(sim: OrbSimulator, table: str) -> None:
     resource = LISTED[table]
-    lists = [one for one in CATALOGUE.resources.values() if one.path == resource.path]
-    passes: tuple[Params, ...] = tuple(params for one in lists for params in one.passes)
-    shown = [one for params in passes for one in read(sim, resource.path, *params, ("limit", "7"))]
-    assert sorted(one["id"] for one in shown) == sorted(one["id"] for one in sim.account.objects(table))
+    lists = [each for each in CATALOGUE.resources.values() if each.path == resource.path]
+    passes: tuple[Params, ...] = tuple(params for resource in lists for params in resource.passes)
+    shown = [each for params in passes for each in read(sim, resource.path, *params, ("limit", "7"))]
+    assert sorted(each["id"] for each in shown) == sorted(obj["id"] for obj in sim.account.objects(table))
     assert shown or table == "webhook_events"
     if resource.newest_first and len(passes) == 1:
-        moments = [one[resource.created_field or ""] for one in shown]
+        moments = [each[resource.created_field or ""] for each in shown]
         assert moments == sorted(moments, reverse=True)
 
 
@@ -86,18 +88,18 @@ def test_the_passes_of_a_list_show_every_object_once(sim: OrbSimulator, table: s
 def test_every_object_is_one_of_the_sdk(sim: OrbSimulator, name: str) -> None:
     models = members(model_of(LISTED[name].table))
     assert not any(is_valid(model, {"id": "some"}) for model in models)
-    for one in sim.account.objects(name):
-        assert any(is_valid(model, one) for model in models), one
+    for obj in sim.account.objects(name):
+        assert any(is_valid(model, obj) for model in models), obj
 
 
 def test_rows_are_hidden_unless_they_are_asked_for(sim: OrbSimulator) -> None:
-    assert {one["status"] for one in read(sim, "/v1/invoices")} == {"issued", "paid", "synced"}
-    assert {one["status"] for one in read(sim, "/v1/invoices", ("status[]", "draft"), ("status[]", "void"))} == {
+    assert {each["status"] for each in read(sim, "/v1/invoices")} == {"issued", "paid", "synced"}
+    assert {each["status"] for each in read(sim, "/v1/invoices", ("status[]", "draft"), ("status[]", "void"))} == {
         "draft",
         "void",
     }
-    assert {one["archived_at"] for one in read(sim, "/v1/coupons")} == {None}
-    assert {one["status"] for one in read(sim, "/v1/plans")} == {"active"}
+    assert {each["archived_at"] for each in read(sim, "/v1/coupons")} == {None}
+    assert {each["status"] for each in read(sim, "/v1/plans")} == {"active"}
 
 
 def test_a_filter_by_time_goes_by_the_field_of_its_name(sim: OrbSimulator) -> None:
@@ -105,7 +107,7 @@ def test_a_filter_by_time_goes_by_the_field_of_its_name(sim: OrbSimulator) -> No
     middle = every[len(every) // 2]["invoice_date"]
     older = read(sim, "/v1/invoices", ("invoice_date[lt]", middle))
     newer = read(sim, "/v1/invoices", ("invoice_date[gte]", middle))
-    assert [one["id"] for one in newer + older] == [one["id"] for one in every]
+    assert [each["id"] for each in newer + older] == [each["id"] for each in every]
     assert older
     assert newer
     assert refusal(get(sim, "/v1/invoices", ("created_at[gte]", middle))) == "400-request-validation-errors"
@@ -222,8 +224,8 @@ def test_deliveries_have_their_endpoints_style_and_orbs_signature() -> None:
     invoice, customer = sim.account.objects("invoices")[0]["id"], sim.account.objects("customers")[0]["id"]
     sim.account.update("invoices", invoice, {"memo": "x"}, "invoice.edited")
     sim.account.update("customers", customer, {"name": "y"}, "customer.edited")
-    told = [(one.endpoint, orjson.loads(one.payload)) for one in sim.deliveries.due]
-    assert [(id, one["type"], one.get("payload_style")) for id, one in told] == [
+    told = [(listing.endpoint, orjson.loads(listing.payload)) for listing in sim.deliveries.due]
+    assert [(id, each["type"], each.get("payload_style")) for id, each in told] == [
         ("whole", "invoice.edited", "expanded"),
         ("part", "invoice.edited", "standard"),
         ("whole", "customer.edited", "expanded"),
@@ -262,8 +264,8 @@ def test_activity_is_the_same_for_a_seed_and_changes_what_it_says() -> None:
 def test_bulk_objects_are_valid_and_listed_with_the_others() -> None:
     with OrbSimulator(seed=7, customers=5, bulk=200, now=NOON, running=False) as sim:
         for table, share in MIX.items():
-            bulk = [one for one in sim.account.objects(table) if one["id"].startswith(table.replace("_", "") + "0")]
+            bulk = [obj for obj in sim.account.objects(table) if obj["id"].startswith(table.replace("_", "") + "0")]
             assert len(bulk) == 2 * share
             models = members(model_of(table))
-            assert all(any(is_valid(model, one) for model in models) for one in bulk)
+            assert all(any(is_valid(model, each) for model in models) for each in bulk)
         assert len(read(sim, "/v1/customers", ("limit", "100"))) == 85

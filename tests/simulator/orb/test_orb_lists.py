@@ -15,7 +15,7 @@ from sources.orb_api.catalogue import CATALOGUE
 from sources.orb_api.generate.sdk import operations, shapes
 from tests.simulator.orb.test_orb import NOON, get, is_valid, read, refusal
 
-BELOW = [one for one in CATALOGUE.resources.values() if one.parents and one.not_loaded is None]
+BELOW = [resource for resource in CATALOGUE.resources.values() if resource.parents and resource.not_loaded is None]
 HOUR = 3_600
 Query = tuple[tuple[str, str], ...]
 
@@ -33,7 +33,11 @@ def of_parent(resource: Resource, id: str) -> tuple[str, Query]:
 
 
 def test_a_list_takes_what_the_sdk_says_and_nothing_else() -> None:
-    known = {one.path: one.parameters for one in operations() if one.is_list or one.path == "/v1/events/volume"}
+    known = {
+        operation.path: operation.parameters
+        for operation in operations()
+        if operation.is_list or operation.path == "/v1/events/volume"
+    }
     assert TAKES.keys() - known.keys() == {"/v1/webhook_events"}
     assert known.keys() - TAKES.keys() == set()
     assert len(TAKES) == 31
@@ -41,7 +45,7 @@ def test_a_list_takes_what_the_sdk_says_and_nothing_else() -> None:
         assert {name.partition("[")[0] for name in parameters} == {*TAKES[path].split(), "cursor", "limit"}
 
 
-@pytest.mark.parametrize("resource", BELOW, ids=lambda one: one.name)
+@pytest.mark.parametrize("resource", BELOW, ids=lambda each: each.name)
 def test_the_lists_of_all_parents_show_every_object_and_no_other_parents(sim: OrbSimulator, resource: Resource) -> None:
     shown: dict[str, Any] = {}
     values: tuple[Query, ...] = ((),)
@@ -52,12 +56,12 @@ def test_the_lists_of_all_parents_show_every_object_and_no_other_parents(sim: Or
         for chosen in (query + params + each for params in resource.passes for each in values):
             found = read(sim, path, *chosen, ("limit", "1"))
             assert found == read(sim, path, *chosen)
-            moments = [one["created_at"] for one in found if "created_at" in one]
+            moments = [each["created_at"] for each in found if "created_at" in each]
             assert moments == sorted(moments, reverse=True) or resource.table == "subscription_schedules"
-            shown |= {str(one.get("id", (parent["id"], one.get("start_date")))): one for one in found}
+            shown |= {str(each.get("id", (parent["id"], each.get("start_date")))): each for each in found}
     account = sim.account.objects(TABLES[resource.path])
     assert shown
-    assert [one for one in shown.values() if one not in account] == []
+    assert [each for each in shown.values() if each not in account] == []
     if resource.table != "alerts":  # each of its two lists shows a part
         assert len(shown) == len(account)
 
@@ -80,26 +84,26 @@ def test_an_unknown_parent_is_not_there_and_a_cursor_belongs_to_its_parent(sim: 
 def test_credits_are_those_of_one_currency_and_hide_what_is_used_up(sim: OrbSimulator) -> None:
     customer = sim.account.objects("customers")[3]
     path = f"/v1/customers/{customer['id']}/credits"
-    assert [one["balance"] for one in read(sim, path)] == [12.5]
+    assert [each["balance"] for each in read(sim, path)] == [12.5]
     assert len(read(sim, path, ("include_all_blocks", "true"))) == 2
     assert len(read(sim, path, ("include_all_blocks", "true"), ("currency", "tokens"))) == 2
     assert read(sim, path, ("currency", "EUR")) == []
     assert read(sim, path) == read(sim, f"{BY_EXTERNAL_ID.format(external_customer_id='user-3')}/credits")
     entries = read(sim, f"{path}/ledger", ("entry_type", "decrement"), ("minimum_amount", "2"))
-    assert [one["amount"] for one in entries] == [-2.5, -2.5]
+    assert [entry["amount"] for entry in entries] == [-2.5, -2.5]
     assert read(sim, f"{path}/ledger", ("created_at[gt]", entries[0]["created_at"])) == []
 
 
 def test_alerts_of_a_subscription_include_those_of_its_plan(sim: OrbSimulator) -> None:
     plan = sim.account.objects("plans")[0]["id"]
-    subscriptions = [one for one in sim.account.objects("subscriptions") if one["plan"]["id"] == plan]
-    for one in subscriptions:
-        found = read(sim, "/v1/alerts", ("subscription_id", one["id"]))
+    subscriptions = [obj for obj in sim.account.objects("subscriptions") if obj["plan"]["id"] == plan]
+    for subscription in subscriptions:
+        found = read(sim, "/v1/alerts", ("subscription_id", subscription["id"]))
         assert "cost_exceeded" in {alert["type"] for alert in found}
 
 
 def test_lists_of_the_same_objects_show_them_in_their_own_way(sim: OrbSimulator) -> None:
-    models = {one.path: one.model for one in operations()}
+    models = {operation.path: operation.model for operation in operations()}
     for path, table in (("/v1/invoices/summary", "invoices"), ("/v1/subscriptions/summary", "subscriptions")):
         (first, *_), (whole, *_) = read(sim, path), read(sim, f"/v1/{table}")
         assert first.items() <= whole.items()
@@ -107,11 +111,11 @@ def test_lists_of_the_same_objects_show_them_in_their_own_way(sim: OrbSimulator)
         assert is_valid(models[path], first)
     customer = sim.account.objects("customers")[1]
     mine = read(sim, "/v1/subscriptions", ("external_customer_id", customer["external_customer_id"]))
-    assert {one["customer"]["id"] for one in mine} == {customer["id"]}
+    assert {each["customer"]["id"] for each in mine} == {customer["id"]}
     coupon = sim.account.objects("coupons")[0]["id"]
     assert read(sim, f"/v1/coupons/{coupon}/subscriptions") == []
     sim.account.update("subscriptions", mine[0]["id"], {"redeemed_coupon": {"coupon_id": coupon}})
-    assert [one["id"] for one in read(sim, f"/v1/coupons/{coupon}/subscriptions")] == [mine[0]["id"]]
+    assert [each["id"] for each in read(sim, f"/v1/coupons/{coupon}/subscriptions")] == [mine[0]["id"]]
     group = LISTED["dimensional_price_group_prices"].path.replace(
         "{dimensional_price_group_id}", sim.account.objects("dimensional_price_groups")[0]["id"]
     )
@@ -149,9 +153,9 @@ def test_the_log_of_events_is_filtered_by_delivery_and_shown_without_payloads() 
             sim.account.update("customers", customer["id"], {}, "customer.edited")
         first, second = read(sim, "/v1/webhook_events")
         sim.account.update("webhook_events", first["id"], {"is_delivered": True})
-        assert [one["id"] for one in read(sim, "/v1/webhook_events", ("delivery_success", "true"))] == [first["id"]]
-        assert [one["id"] for one in read(sim, "/v1/webhook_events", ("delivery_success", "false"))] == [second["id"]]
-        assert [one.get("payload") for one in read(sim, "/v1/webhook_events", ("include_payload", "false"))] == [
+        assert [each["id"] for each in read(sim, "/v1/webhook_events", ("delivery_success", "true"))] == [first["id"]]
+        assert [each["id"] for each in read(sim, "/v1/webhook_events", ("delivery_success", "false"))] == [second["id"]]
+        assert [each.get("payload") for each in read(sim, "/v1/webhook_events", ("include_payload", "false"))] == [
             None
         ] * 2
 
@@ -161,5 +165,5 @@ def test_sums_of_events_come_hour_by_hour_without_a_next_page(sim: OrbSimulator)
     given = ("timeframe_start", moment(start + 60)), ("timeframe_end", moment(start + 25 * HOUR))
     body = get(sim, "/v1/events/volume", *given, ("limit", "100")).json()
     assert body.keys() == {"data"}
-    assert [one["timeframe_start"][:13] for one in body["data"]] == [moment(start + n * HOUR)[:13] for n in range(25)]
+    assert [obj["timeframe_start"][:13] for obj in body["data"]] == [moment(start + n * HOUR)[:13] for n in range(25)]
     assert len(get(sim, "/v1/events/volume", *given).json()["data"]) == 20

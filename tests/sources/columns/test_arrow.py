@@ -225,7 +225,7 @@ def test_values_beside_a_row_that_cannot_be_stored_are_counted_once() -> None:
         {"customers": [rows[0], {**rows[1], "shipping": too_deep}]}, Columns(CATALOGUE), counts=counts
     )["customers"]
     assert arrow["id"].to_pylist() == ["cus_1"]
-    assert [one.id for one in counts.rejected()] == ["cus_2"]
+    assert [entry.id for entry in counts.rejected()] == ["cus_2"]
     assert counts.variants() == {("customers", "balance__v_text"): 1}
     assert counts.escaped() == {("customers", "name"): 1}
 

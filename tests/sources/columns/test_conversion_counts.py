@@ -11,8 +11,8 @@ def test_many_rejects_of_one_resource_hide_none_of_another() -> None:
         counts.within("charges").reject("charges", f"ch_{place}", "why")
     counts.within("charges").reject("charges", "ch_1", "why")  # noted already
     counts.within("customers").reject("customers", "cus_1", "why")
-    assert [one.id for one in counts.rejected("customers")] == ["cus_1"]
-    assert sum(one.count for one in counts.rejected("charges")) == KEPT + 7
+    assert [entry.id for entry in counts.rejected("customers")] == ["cus_1"]
+    assert sum(entry.count for entry in counts.rejected("charges")) == KEPT + 7
     assert len(counts.take_unsaved()) == KEPT + 1
     said = left_out(counts.rejected(), is_load=True)
     assert f"and {KEPT + 7 - NAMED:,} more of charges" in said

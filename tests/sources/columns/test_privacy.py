@@ -202,7 +202,7 @@ def test_the_shapes_are_those_of_the_installed_sdk() -> None:
 
 
 def test_every_table_and_every_column_has_a_shape() -> None:
-    filled = {parent.fills for one in RESOURCES.values() for parent in one.parents}  # by us, not by Stripe
+    filled = {parent.fills for resource in RESOURCES.values() for parent in resource.parents}  # by us, not by Stripe
     shapes = {f"{table}.{name}" for table in TABLES for name in shape_of(table)}
     assert shapes == {f"{table}.{name}" for table in TABLES for name in CATALOGUE.fields(table)} - filled
 

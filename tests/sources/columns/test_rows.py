@@ -477,7 +477,7 @@ def test_entries_of_which_none_has_a_key_are_noted(entry: Any) -> None:
     counts = ConversionCounts()
     rows = explode("invoices", [{"id": "in_1", "object": "invoice", "lines": listed(entry)}], STAMP, entries=counts)
     assert rows == {"invoices": [{"id": "in_1", "object": "invoice", "lines": listed(entry), **OWN}]}
-    assert [one.why for one in counts.rejected()] == ["1 entries of invoices.lines have no key, or share it"]
+    assert [entry.why for entry in counts.rejected()] == ["1 entries of invoices.lines have no key, or share it"]
 
 
 def test_child_without_its_parent_is_no_row_where_the_parent_is_part_of_the_key() -> None:

@@ -68,7 +68,7 @@ def test_page_holds_the_objects_as_the_account_shows_them(simulator: Start) -> N
     sim = simulator(customers=5)
     client, _ = client_of(sim)
     page = client.page("/v1/customers", (("limit", "3"),))
-    assert page.objects == [sim.account.show("customers", one["id"]) for one in page.objects]
+    assert page.objects == [sim.account.show("customers", obj["id"]) for obj in page.objects]
     assert len(page.objects) == 3
     assert page.has_more
     assert page.next_page is None
@@ -253,7 +253,7 @@ def test_what_stripe_repeats_of_our_settings_is_left_out(simulator: Start) -> No
 @pytest.mark.parametrize("lacks", ["Issuing", "Treasury", "Identity"])
 def test_product_that_the_account_lacks_is_skipped(simulator: Start, lacks: str) -> None:
     client, waits = client_of(simulator(customers=1, lacks=[lacks]))
-    resource = next(one for one in RESOURCES.values() if one.gate == lacks and not one.parents)
+    resource = next(resource for resource in RESOURCES.values() if resource.gate == lacks and not resource.parents)
     with pytest.raises(SkipResource):
         client.page(resource.path, denied=resource.denied)
     assert waits == []

@@ -61,7 +61,7 @@ class Reader:
         """The tables carry the number of the row, as the plainest thing that says what was consumed."""
         found: dict[str, list[dict[str, Any]]] = {}
         for listing in listings:
-            self.listings.append((resource.name, replace(listing, objects=[dict(one) for one in listing.objects])))
+            self.listings.append((resource.name, replace(listing, objects=[dict(obj) for obj in listing.objects])))
             stamp = Stamp(self.sim.account.id, listing.as_of, "list")
             for name, rows in explode(resource.table, listing.objects, stamp, parent_id=listing.parent_id).items():
                 found.setdefault(name, []).extend(rows)
@@ -76,11 +76,11 @@ class Reader:
 
     def parents(self, parent: Parent, after: str | None) -> Iterator[tuple[str, ...]]:
         """Parents as a database would give them, from the account itself."""
-        held = sorted(self.sim.account.rows(parent.table), key=lambda one: one.key[0])
-        for one in held:
-            also = tuple(one.object.get(column) for _, column in parent.also)
-            if one.key[0].startswith(parent.prefix) and None not in also and (after is None or one.key[0] > after):
-                yield (one.key[0], *map(str, also))
+        held = sorted(self.sim.account.rows(parent.table), key=lambda row: row.key[0])
+        for each in held:
+            also = tuple(each.object.get(column) for _, column in parent.also)
+            if each.key[0].startswith(parent.prefix) and None not in also and (after is None or each.key[0] > after):
+                yield (each.key[0], *map(str, also))
 
     def fetch(self, resources: Sequence[Resource], **options: Any) -> Fetch:
         settings = ClientSettings(self.key or self.sim.key, self.sim.url, max_retries=self.max_retries)
@@ -90,14 +90,14 @@ class Reader:
 
     def take(self, fetching: Fetch, most: int | None = None) -> Reader:
         """Consumes so many chunks, or all, applying their progress."""
-        for one in fetching:
-            if isinstance(one, Chunk):
-                self.chunks.append(one)
-                self.progress[one.resource] = self.progress.get(one.resource, Progress()).apply(one.advance)
+        for each in fetching:
+            if isinstance(each, Chunk):
+                self.chunks.append(each)
+                self.progress[each.resource] = self.progress.get(each.resource, Progress()).apply(each.advance)
                 if most is not None and len(self.chunks) >= most:
                     break
             else:
-                self.ends[one.resource] = one
+                self.ends[each.resource] = each
         return self
 
     def read(self, resources: Sequence[Resource], **options: Any) -> Reader:
@@ -122,7 +122,7 @@ def key_of(table: str, row: dict[str, Any]) -> Key:
 def truth(sim: Simulator, names: Sequence[str]) -> dict[str, set[Key]]:
     held = sim.account.truth(names)
     return {
-        table: {tuple(str(one.object.get(name, one.parent)) for name in TABLES[table].key) for one in rows.values()}
+        table: {tuple(str(row.object.get(name, row.parent)) for name in TABLES[table].key) for row in rows.values()}
         for table, rows in held.items()
         if rows
     }
@@ -131,7 +131,10 @@ def truth(sim: Simulator, names: Sequence[str]) -> dict[str, set[Key]]:
 def small(resources: Sequence[Resource], limit: int = 4) -> list[Resource]:
     """The same lists in small pages."""
     return [
-        replace(one, limit=min(limit, one.limit)) if one.limit and not one.range_params else one for one in resources
+        replace(resource, limit=min(limit, resource.limit))
+        if resource.limit and not resource.range_params
+        else resource
+        for resource in resources
     ]
 
 
@@ -152,26 +155,26 @@ CORE = ["customers", "charges", "invoices", "prices", "payment_methods", "subscr
 
 def test_every_object_of_every_resource_arrives(sim: Simulator) -> None:
     resources = select(["all"])
-    names = [one.name for one in resources]
+    names = [resource.name for resource in resources]
     reader = Reader(sim).read(small(resources))
     assert {name: keys for name, keys in reader.keys().items() if keys} == truth(sim, names)
     failed = {name: end for name, end in reader.ends.items() if isinstance(end, Failed)}
     assert all(isinstance(end.error, SkipResource) for end in failed.values())
     assert reader.ends.keys() == set(names)
-    chunked = {name: sum(one.requests for one in reader.chunks if one.resource == name) for name in names}
+    chunked = {name: sum(chunk.requests for chunk in reader.chunks if chunk.resource == name) for name in names}
     for name, end in reader.ends.items():
         assert chunked[name] == end.requests or isinstance(end, Failed)
     assert sum(end.requests for end in reader.ends.values()) == sim.service.requests.total()
 
 
 def test_second_run_asks_only_for_what_is_newer(sim: Simulator) -> None:
-    resources = [one for one in select(["default"]) if one.newest_first and one.kind == "root"]
+    resources = [resource for resource in select(["default"]) if resource.newest_first and resource.kind == "root"]
     reader = Reader(sim).read(resources)
     before = {table: len(rows) for table, rows in reader.rows.items()}
     sim.service.reset()
     reader.read(resources)
     assert {table: len(rows) for table, rows in reader.rows.items()} == before
-    windowed = {f"GET {one.path}" for one in resources if one.created != "none"}
+    windowed = {f"GET {resource.path}" for resource in resources if resource.created != "none"}
     assert not windowed & sim.service.requests.keys()
     sim.clock.advance(100)
     customer = sim.account.create(
@@ -198,7 +201,7 @@ def test_pages_of_one_list_come_in_its_order(sim: Simulator) -> None:
     (listed,) = select(["payment_methods"])
     reader = Reader(sim).read(small([*select(["charges"]), replace(listed, passes=((),))]))
     pages = [listing.objects for name, listing in reader.listings if name == "payment_methods"]
-    created = [one["created"] for page in pages for one in page]
+    created = [each["created"] for page in pages for each in page]
     assert len(pages) > 4
     assert created == sorted(created, reverse=True)
 
@@ -213,7 +216,7 @@ def test_embedded_lists_are_completed_before_their_page_is_handed_over(sim: Simu
     sim.account.update("invoices", invoice["id"], {"lines": {"object": "list", "data": lines, "has_more": False}})
     reader = Reader(sim).read(small(select(["invoices"])))
     own = [row for row in reader.rows["invoice_line_items"] if row["_parent_id"] == invoice["id"]]
-    assert sorted(row["id"] for row in own if row["_source"] != "set") == [one["id"] for one in lines]
+    assert sorted(row["id"] for row in own if row["_source"] != "set") == [line["id"] for line in lines]
     assert sum(row["_source"] == "set" for row in own) == 1
     assert missing(sim, ["invoices"], reader.keys()) == {}
 
@@ -239,7 +242,7 @@ def test_list_of_an_owner_that_has_gone_stays_open_and_nothing_else_suffers(sim:
     assert not [
         row for row in reader.rows["invoice_line_items"] if row["_source"] == "set" and row["_parent_id"] == first["id"]
     ]
-    assert {(one["id"],) for one in others} <= reader.keys()["invoices"]
+    assert {(other["id"],) for other in others} <= reader.keys()["invoices"]
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------
@@ -364,7 +367,7 @@ def test_children_come_whole_with_their_parent(sim: Simulator) -> None:
     reader = Reader(sim).read(small(select(["customer_balance_transactions", "invoice_line_items"]), 2))
     for name, parent in (("customer_balance_transactions", "customers"), ("invoice_line_items", "invoices")):
         listings = [listing for resource, listing in reader.listings if resource == name]
-        ids = sorted(one.key[0] for one in sim.account.rows(parent))
+        ids = sorted(row.key[0] for row in sim.account.rows(parent))
         assert [listing.parent_id for listing in listings] == ids
         assert all(listing.whole for listing in listings)
         chunks = [chunk for chunk in reader.chunks if chunk.resource == name]
@@ -458,7 +461,7 @@ def test_what_waits_for_the_consumer_is_bounded(sim: Simulator) -> None:
             threading.Event().wait(0.001)
         assert fetching.requests < 60
         reader.take(fetching)
-    names = [one.name for one in select(["default"])]
+    names = [resource.name for resource in select(["default"])]
     assert missing(sim, names, reader.keys(consumed=True)) == {}
 
 
@@ -466,7 +469,7 @@ def test_requests_budget_is_kept_and_the_rest_goes_on_next_time(sim: Simulator) 
     reader = Reader(sim)
     resources = small(select(CORE))
     runs = 0
-    while not all(isinstance(reader.ends.get(one.name), Finished) for one in resources):
+    while not all(isinstance(reader.ends.get(resource.name), Finished) for resource in resources):
         sim.service.reset()
         with reader.fetch(resources, requests_budget=25) as fetching:
             reader.take(fetching)
@@ -511,7 +514,7 @@ def test_snapshot_tells_how_far_each_resource_has_come(sim: Simulator) -> None:
     with reader.fetch(small(select([*CORE, "issuing_cards"]))) as fetching:
         reader.take(fetching)
         views = {view.resource: view for view in fetching.snapshot()}
-    assert list(views) == [one.name for one in select([*CORE, "issuing_cards"])]
+    assert list(views) == [resource.name for resource in select([*CORE, "issuing_cards"])]
     assert all(view.status == "complete" and view.share == 1.0 for view in views.values())
     assert views["charges"].requests == reader.ends["charges"].requests
     assert sum(view.rows for view in views.values()) == sum(len(rows) for rows in reader.rows.values())

@@ -54,15 +54,15 @@ def test_storing_a_page_twice_changes_nothing(some: list[Advance]) -> None:
 def test_what_remains_and_what_is_covered_tile_the_range(some: list[Advance], key: str, since: int, until: int) -> None:
     progress = after(some)
     left = progress.remaining(key, since, until)
-    assert all(since <= one.gte and one.lt <= until for one in left)
-    asked = {second for one in left for second in range(one.gte, one.lt)}
+    assert all(since <= each.gte and each.lt <= until for each in left)
+    asked = {second for each in left for second in range(each.gte, each.lt)}
     had = {s for a in some if isinstance(a, Covered) and a.key == key for s in range(a.window.gte, a.window.lt)}
     assert asked == set(range(since, until)) - had
 
 
 @given(st.lists(windows, max_size=8))
 def test_later_run_asks_only_for_what_is_newer(some: list[Window]) -> None:
-    progress = after([Covered("", Window(0, 100)), *(Covered("", one) for one in some)])
+    progress = after([Covered("", Window(0, 100)), *(Covered("", each) for each in some)])
     assert progress.remaining("", 0, 130) == (Window(100, 130),)
     assert progress.remaining("", 0, 100) == ()
     assert seconds(merge(progress.covered[""])) == 100

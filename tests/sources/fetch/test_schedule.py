@@ -44,14 +44,14 @@ class Run:
         self.lists, self.progress, self.chance, self.at_once = lists, progress, random.Random(seed), at_once
         self.limiter = limiter or Limiter(None, None)
         horizon = Horizon(0)
-        known = [progress.get(one.name, Progress()) for one in resources]
+        known = [progress.get(resource.name, Progress()) for resource in resources]
         self.runs = [
-            resource_run(one, before, {}, None, since, until, horizon)
-            for one, before in zip(resources, known, strict=True)
+            resource_run(resource, before, {}, None, since, until, horizon)
+            for resource, before in zip(resources, known, strict=True)
         ]
         self.schedule = Schedule(self.runs, self.limiter, budget)
         self.under_way: list[Task] = []
-        self.got: dict[str, list[str]] = {one.name: [] for one in resources}
+        self.got: dict[str, list[str]] = {resource.name: [] for resource in resources}
         self.now = 0.0
 
     def step(self) -> bool:
@@ -76,7 +76,7 @@ class Run:
             turn = again
         self.limiter.succeeded(task.endpoint)
         while turn.hands_over or turn.then:
-            self.got[name] += [one["id"] for listing in turn.listings for one in listing.objects]
+            self.got[name] += [obj["id"] for listing in turn.listings for obj in listing.objects]
             self.progress[name] = self.progress.get(name, Progress()).apply(turn.advance)
             turn = run.handed_over(task.pager, turn)
         run.under_way -= 1
@@ -114,14 +114,16 @@ def test_killed_run_goes_on_where_it_was(seconds: list[int], seed: int, steps: i
     for _ in range(steps):
         first.step()
     covered = merge(progress.get("charges", Progress()).covered.get("", ()))
-    assert {id for id, second in model.objects.items() if any(one.holds(second) for one in covered)} <= set(
+    assert {id for id, second in model.objects.items() if any(window.holds(second) for window in covered)} <= set(
         first.got["charges"]
     )
     second = Run({"charges": model}, [windowed()], progress, seed=seed + 1).to_end()
     assert second.is_complete()
     assert set(first.got["charges"]) | set(second.got["charges"]) == set(model.objects)
     again = Counter(first.got["charges"]) & Counter(second.got["charges"])
-    assert not any(one.holds(model.objects[id]) for id in again for one in covered), "what is covered is not read again"
+    assert not any(window.holds(model.objects[id]) for id in again for window in covered), (
+        "what is covered is not read again"
+    )
 
 
 @given(seconds_, seeds, st.integers(0, 500), st.integers(0, 500), st.integers(0, 500))
@@ -301,9 +303,9 @@ def test_biggest_resource_does_not_come_last_alone() -> None:
     step = 0
     while run.step():
         step += 1
-        for one in run.runs:
-            if one.is_idle and not one.pagers:
-                ends.setdefault(one.resource.name, step)
+        for each in run.runs:
+            if each.is_idle and not each.pagers:
+                ends.setdefault(each.resource.name, step)
     *_, last_but_one, last = sorted(ends.values())
     assert last_but_one > 0.9 * last
 

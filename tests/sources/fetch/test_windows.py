@@ -16,7 +16,7 @@ sets_ = st.lists(windows_, max_size=8)
 
 
 def plain(windows: object) -> set[int]:
-    return {second for one in windows for second in range(one.gte, one.lt)}  # type: ignore[attr-defined]
+    return {second for each in windows for second in range(each.gte, each.lt)}  # type: ignore[attr-defined]
 
 
 def is_normal(windows: tuple[Window, ...]) -> bool:

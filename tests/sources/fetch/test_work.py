@@ -115,7 +115,7 @@ def test_lists_that_go_on_are_found_at_any_depth() -> None:
     items = {"object": "list", "has_more": True, "data": [{"id": "si_1"}]}
     subscriptions = {"object": "list", "has_more": False, "data": [{"id": "sub_1", "items": items}]}
     found = list(gaps("customers", [{"id": "cus_1", "subscriptions": subscriptions}], tables))
-    assert [(one.owner_id, one.listed) for one in found] == [("sub_1", items)]
+    assert [(each.owner_id, each.listed) for each in found] == [("sub_1", items)]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def gets() -> list[Operation]:
 
 
 def of_path(gets: list[Operation], path: str) -> Operation:
-    return next(one for one in gets if one.path == path)
+    return next(each for each in gets if each.path == path)
 
 
 def test_snapshot_is_what_the_installed_sdk_says() -> None:
@@ -76,21 +76,23 @@ def test_a_field_has_the_type_that_its_annotation_and_name_say(name: str, annota
 
 
 def test_every_list_of_the_sdk_is_declared(gets: list[Operation]) -> None:
-    declared = {one.path for one in RESOURCES.values()}
-    assert {one.path for one in gets if one.is_list} - declared == set()
-    assert declared - {one.path for one in gets} == {"/v1/webhook_events"}
+    declared = {resource.path for resource in RESOURCES.values()}
+    assert {each.path for each in gets if each.is_list} - declared == set()
+    assert declared - {each.path for each in gets} == {"/v1/webhook_events"}
     assert len(declared) == 31
 
 
-@pytest.mark.parametrize("resource", RESOURCES.values(), ids=lambda one: one.name)
+@pytest.mark.parametrize("resource", RESOURCES.values(), ids=lambda each: each.name)
 def test_a_list_is_asked_for_only_what_it_takes(gets: list[Operation], resource: Resource) -> None:
     if resource.table in DOCUMENTED:
         return
     known = of_path(gets, resource.path)
-    parents = {one.param for one in resource.parents}
-    assert set(re.findall(r"{(\w+)}", resource.path)) == {one.param for one in resource.parents if one.where == "path"}
+    parents = {parent.param for parent in resource.parents}
+    assert set(re.findall(r"{(\w+)}", resource.path)) == {
+        parent.param for parent in resource.parents if parent.where == "path"
+    }
     asked = {name for params in resource.passes for name, _ in params} | {"limit", "cursor"}
-    asked |= {one.param for one in resource.parents if one.where == "query"}
+    asked |= {parent.param for parent in resource.parents if parent.where == "query"}
     if resource.created != "none":
         asked |= {f"{resource.created_field}[{bound}]" for bound in ("gte", "gt", "lte", "lt")}
     assert {name.removesuffix("[]") for name in asked} - known.parameters == set()
@@ -98,13 +100,13 @@ def test_a_list_is_asked_for_only_what_it_takes(gets: list[Operation], resource:
         assert known.required - parents == set()
 
 
-@pytest.mark.parametrize("resource", RESOURCES.values(), ids=lambda one: one.name)
+@pytest.mark.parametrize("resource", RESOURCES.values(), ids=lambda each: each.name)
 def test_passes_ask_for_every_status_that_an_object_can_have(resource: Resource) -> None:
-    passes = [params for one in RESOURCES.values() if one.path == resource.path for params in one.passes]
+    passes = [params for each in RESOURCES.values() if each.path == resource.path for params in each.passes]
     asked = {value for params in passes for name, value in params if name.removesuffix("[]") == "status"} - {"all"}
     if asked:
         assert asked == {
-            one for each in shapes(model_of(resource.table))["status"].annotations for one in each.__args__
+            argument for each in shapes(model_of(resource.table))["status"].annotations for argument in each.__args__
         }
 
 
@@ -120,18 +122,18 @@ def test_a_tables_key_and_witness_are_in_every_whole_object(name: str) -> None:
         assert place.table in TABLES
 
 
-@pytest.mark.parametrize("name", [name for name, one in TABLES.items() if one.retrieve])
+@pytest.mark.parametrize("name", [name for name, table in TABLES.items() if table.retrieve])
 def test_a_single_object_is_read_where_the_sdk_reads_it(gets: list[Operation], name: str) -> None:
     if name in DOCUMENTED:
         return
     retrieve = re.sub(r"{\w+}", "{}", TABLES[name].retrieve or "")
-    assert retrieve in {re.sub(r"{\w+}", "{}", one.path) for one in gets if not one.is_list}
+    assert retrieve in {re.sub(r"{\w+}", "{}", each.path) for each in gets if not each.is_list}
 
 
 def test_every_list_fills_a_table_and_every_table_is_filled_by_something() -> None:
-    listed = {one.table for one in RESOURCES.values()}
-    embedded = {place.table for one in TABLES.values() for place in (*one.embedded, *one.expanded)}
-    told = {one.table for one in CATALOGUE.types.values()} | {"alert_events"}
+    listed = {resource.table for resource in RESOURCES.values()}
+    embedded = {place.table for table in TABLES.values() for place in (*table.embedded, *table.expanded)}
+    told = {kind.table for kind in CATALOGUE.types.values()} | {"alert_events"}
     assert listed - set(TABLES) == set()
     assert set(TABLES) - listed - embedded == {"payment_methods", "transactions", "alert_events"}
     assert set(TABLES) - listed - embedded - told == set()
@@ -151,7 +153,7 @@ def test_an_event_has_its_object_where_its_first_word_says() -> None:
         if CATALOGUE.types[name].ignored is None:
             field, table = SUBJECTS[name.partition(".")[0]]
             found = shapes(model)[field]
-            shown = {one for each in found.annotations for one in shapes(each)}
+            shown = {shape for each in found.annotations for shape in shapes(each)}
             assert shown & set(CATALOGUE.fields(table)) >= {"id"}, name
             assert CATALOGUE.types[name].table == table
 
@@ -166,10 +168,10 @@ def test_a_moment_with_an_offset_is_stored_in_utc(text: str) -> None:
 
 
 def test_lists_below_parents_are_read_only_if_they_are_named() -> None:
-    assert {one.kind for one in CATALOGUE.select()} == {"root"}
-    assert "event_volumes" not in {one.name for one in CATALOGUE.select()}
-    assert {one.kind for one in CATALOGUE.select(["all"])} == {"root", "child"}
-    assert [one.name for one in CATALOGUE.select(["credit_blocks", "ledger_entry"])] == [
+    assert {resource.kind for resource in CATALOGUE.select()} == {"root"}
+    assert "event_volumes" not in {resource.name for resource in CATALOGUE.select()}
+    assert {resource.kind for resource in CATALOGUE.select(["all"])} == {"root", "child"}
+    assert [resource.name for resource in CATALOGUE.select(["credit_blocks", "ledger_entry"])] == [
         "credit_blocks",
         "credit_ledger_entries",
     ]
@@ -177,7 +179,10 @@ def test_lists_below_parents_are_read_only_if_they_are_named() -> None:
         CATALOGUE.select(["invoice_summaries"])
     with pytest.raises(UnknownResource, match="did you mean 'invoices'"):
         CATALOGUE.select(["invoces"])
-    assert [one.name for one in CATALOGUE.select(["invoice", "webhook_events"])] == ["invoices", "webhook_events"]
+    assert [resource.name for resource in CATALOGUE.select(["invoice", "webhook_events"])] == [
+        "invoices",
+        "webhook_events",
+    ]
 
 
 PERSONAL_FIELD = re.compile(
@@ -192,7 +197,7 @@ def personal_paths(model: object, depth: int = 3) -> set[tuple[str, ...]]:
         if PERSONAL_FIELD.fullmatch(name):
             found.add((name,))
         elif depth:
-            for below in (one for one in shape.annotations if hasattr(one, "model_fields")):
+            for below in (annotation for annotation in shape.annotations if hasattr(annotation, "model_fields")):
                 found |= {(name, *path) for path in personal_paths(below, depth - 1)}
     return found
 

@@ -30,7 +30,7 @@ def parents_of(sim: OrbSimulator) -> ParentIds:
 
     def parents(parent: Parent, after: str | None) -> Iterator[tuple[str, ...]]:
         known = ids(sim, parent.table) if parent.table else ["USD", "credits", "tokens"]
-        return iter([(one,) for one in known if one > (after or "")])
+        return iter([(each,) for each in known if each > (after or "")])
 
     return parents
 
@@ -59,8 +59,8 @@ class Driven:
     def take(self, turn: Turn) -> None:
         self.steps += [*turn.at_once, *turn.then]
         self.progress = self.progress.apply(turn.advance)
-        for one in (one for listing in turn.listings for one in listing.objects):
-            (self.found if "id" in one else self.hours).append(one.get("id") or one["timeframe_start"])
+        for each in (obj for listing in turn.listings for obj in listing.objects):
+            (self.found if "id" in each else self.hours).append(each.get("id") or each["timeframe_start"])
 
     def finish(self) -> None:
         while self.steps:
@@ -72,7 +72,7 @@ def test_a_list_that_needs_parents_is_refused_without_them(client: Client) -> No
         read(client, BLOCKS)
 
 
-@pytest.mark.parametrize("resource", [LEDGER, BLOCKS, RESOURCES["licenses"]], ids=lambda one: one.name)
+@pytest.mark.parametrize("resource", [LEDGER, BLOCKS, RESOURCES["licenses"]], ids=lambda each: each.name)
 def test_the_lists_of_all_parents_are_read_with_every_currency(
     sim: OrbSimulator, client: Client, resource: Resource
 ) -> None:
@@ -93,7 +93,7 @@ def test_a_page_of_a_parents_list_that_is_too_large_is_asked_for_by_halves_down_
     sim.log.clear()
     found, _ = read(client, LEDGER, parents=parents_of(sim))
     assert sorted(found[LEDGER.name]) == ids(sim, "credit_ledger_entries")
-    assert sum("limit=100" in one for one in sim.log) <= 20  # those that were under way at once
+    assert sum("limit=100" in request for request in sim.log) <= 20  # those that were under way at once
 
 
 def test_a_parents_cursor_that_is_refused_begins_its_list_again(sim: OrbSimulator, client: Client) -> None:
@@ -135,5 +135,5 @@ def test_sums_of_events_are_read_in_ranges_of_a_page_and_go_on_where_they_were_c
     resumed = Driven(client, VolumePager(VOLUMES, "", saved.listed[""], 0, NOW))
     resumed.finish()
     shown = killed.hours + resumed.hours
-    assert sorted(shown) == sorted(one["timeframe_start"] for one in sim.account.objects("event_volumes"))
+    assert sorted(shown) == sorted(obj["timeframe_start"] for obj in sim.account.objects("event_volumes"))
     assert 0 < len(killed.hours) < len(shown) == len(set(shown))

@@ -65,8 +65,8 @@ def refusal(kind: str, detail: str = "No.") -> Reply:
 
 def test_a_page_holds_the_objects_and_the_cursor_of_the_next_one(sim: OrbSimulator) -> None:
     page = client_of(sim).page("/v1/customers", (("limit", "3"),))
-    shown = {one["id"]: one for one in sim.account.objects("customers")}
-    assert [one == shown[one["id"]] for one in page.objects] == [True] * 3
+    shown = {obj["id"]: obj for obj in sim.account.objects("customers")}
+    assert [obj == shown[obj["id"]] for obj in page.objects] == [True] * 3
     assert page.has_more
     rest = client_of(sim).page("/v1/customers", (("limit", "3"), ("cursor", page.next_page or "")))
     assert (len(rest.objects), rest.has_more, rest.next_page) == (2, False, None)

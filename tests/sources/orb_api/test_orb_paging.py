@@ -54,7 +54,7 @@ def small(name: str, limit: int = 4) -> Resource:
 
 
 def ids(sim: OrbSimulator, table: str) -> list[str]:
-    return sorted(one["id"] for one in sim.account.objects(table))
+    return sorted(obj["id"] for obj in sim.account.objects(table))
 
 
 class Driven:
@@ -74,9 +74,9 @@ class Driven:
             if again is None:
                 raise
             turn = again
-        self.found += [one["id"] for listing in turn.listings for one in listing.objects]
+        self.found += [obj["id"] for listing in turn.listings for obj in listing.objects]
         self.progress = self.progress.apply(turn.advance)
-        self.steps += [(pager, one) for one in (*turn.at_once, *turn.then)]
+        self.steps += [(pager, each) for each in (*turn.at_once, *turn.then)]
 
     def finish(self) -> None:
         while self.steps:
@@ -108,7 +108,7 @@ def test_however_a_window_is_divided_every_object_comes_once_and_the_windows_til
             parts.append(older)
             driven.steps += [(older, step) for step in older.begin()]
     table = sim.account.objects(name)
-    expected = sorted(one["id"] for one in table if one.get("status") != "draft" or name != "invoices")
+    expected = sorted(each["id"] for each in table if each.get("status") != "draft" or name != "invoices")
     assert sorted(driven.found) == expected
     assert driven.progress.covered["key"] == (Window(0, NOW),)
     assert len(parts) > 1
@@ -121,7 +121,7 @@ def test_a_divided_window_keeps_the_bounds_of_its_first_page(sim: OrbSimulator, 
     driven.advance()
     assert pager.split() is not None
     driven.finish()
-    asked = [re.sub(r"&cursor=.*", "", one) for one in sim.log]
+    asked = [re.sub(r"&cursor=.*", "", request) for request in sim.log]
     assert len(set(asked)) == 1
     assert pager.gte > 0
 
@@ -135,7 +135,7 @@ def test_a_refused_cursor_begins_again_at_the_top_of_what_is_left(sim: OrbSimula
     assert sorted(set(driven.found)) == ids(sim, "customers")
     assert max(Counter(driven.found).values()) <= 2  # those of the last second before the cursor, at most
     assert driven.progress.covered["key"] == (Window(0, NOW),)
-    begun = [one for one in sim.log if "cursor" not in one]
+    begun = [request for request in sim.log if "cursor" not in request]
     assert len(begun) == 2
     assert begun[0] != begun[1]
 
@@ -162,7 +162,7 @@ def test_a_page_that_is_too_large_is_asked_for_by_halves(
     driven = Driven(client, make(RESOURCES[name]))
     driven.finish()
     assert sorted(driven.found) == ids(sim, name)
-    limits = [int(one.partition("limit=")[2].partition("&")[0]) for one in sim.log]
+    limits = [int(request.partition("limit=")[2].partition("&")[0]) for request in sim.log]
     assert limits[0] == 100
     assert limits == sorted(limits, reverse=True)
     assert min(limits) in (50, 3, 1)
@@ -180,7 +180,7 @@ def test_the_limit_falls_under_a_cursor_too(sim: OrbSimulator, client: Client) -
     sim.api.largest["customers"] = 5
     driven.finish()
     assert sorted(driven.found) == ids(sim, "customers")
-    assert len([one for one in sim.log if "cursor" not in one]) == 1
+    assert len([request for request in sim.log if "cursor" not in request]) == 1
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------
@@ -226,24 +226,24 @@ def test_a_list_that_was_read_to_its_end_is_read_whole_again(sim: OrbSimulator, 
 
 
 def nothing(resource: Resource, listings: Sequence[Listing]) -> Mapping[str, pa.Table]:
-    return {"ids": pa.table({"id": [one["id"] for listing in listings for one in listing.objects]})}
+    return {"ids": pa.table({"id": [obj["id"] for listing in listings for obj in listing.objects]})}
 
 
 def read(client: Client, *resources: Resource, **options: Any) -> tuple[dict[str, list[str]], dict[str, Exception]]:
     """Ids by resource, and what failed."""
-    found: dict[str, list[str]] = {one.name: [] for one in resources}
+    found: dict[str, list[str]] = {resource.name: [] for resource in resources}
     failed: dict[str, Exception] = {}
     with fetch(client, resources, convert=nothing, until=NOW, workers=4, **options) as pages:
-        for one in pages:
-            if isinstance(one, Chunk) and one.tables:
-                found[one.resource] += one.tables["ids"]["id"].to_pylist()
-            elif isinstance(one, Failed):
-                failed[one.resource] = one.error
+        for page in pages:
+            if isinstance(page, Chunk) and page.tables:
+                found[page.resource] += page.tables["ids"]["id"].to_pylist()
+            elif isinstance(page, Failed):
+                failed[page.resource] = page.error
     return found, failed
 
 
 def test_every_list_is_read_with_all_that_it_hides(sim: OrbSimulator, client: Client) -> None:
-    roots = [one for one in CATALOGUE.select(["all"]) if not (one.parents or one.range_params)]
+    roots = [resource for resource in CATALOGUE.select(["all"]) if not (resource.parents or resource.range_params)]
     found, failed = read(client, *roots)
     assert failed == {}
     by_table: dict[str, list[str]] = {}

@@ -39,7 +39,7 @@ def test_entries_without_a_key_of_their_own_stay_and_the_set_is_not_closed(odd: 
     counts = ConversionCounts()
     rows = explode("invoices", [invoice({"id": "a"}, odd, {"id": "b"})], STAMP, counts=counts)
     same = odd == {"id": "a"}
-    assert [one["id"] for one in rows["invoice_line_items"]] == (["b"] if same else ["a", "b"])
+    assert [item["id"] for item in rows["invoice_line_items"]] == (["b"] if same else ["a", "b"])
     assert rows["invoices"][0]["line_items"] == ([{"id": "a"}] * 2 if same else [odd])
     assert "have no key, or share it" in counts.rejected()[0].why
 
@@ -63,7 +63,7 @@ def test_both_kinds_of_intervals_have_their_tables_and_copies_of_others_stay() -
 def test_an_object_without_a_key_is_named_and_its_neighbours_stay() -> None:
     counts = ConversionCounts()
     rows = explode("items", [{"name": "none"}, {"id": "a"}], STAMP, counts=counts)
-    assert [one["id"] for one in rows["items"]] == ["a"]
+    assert [item["id"] for item in rows["items"]] == ["a"]
     assert counts.rejected()[0].why == "it came without its key, id"
     with pytest.raises(BrokenPage, match="came without its key"):
         explode("items", [{"name": "none"}], STAMP)
@@ -77,4 +77,4 @@ def test_fields_named_like_our_own_columns_are_kept_aside() -> None:
 def test_an_object_that_is_gone_leaves_a_tombstone_and_no_children() -> None:
     rows = gone("invoices", "inv", Stamp("orb", 1_000, "retrieve"))
     assert rows["invoices"] == [{"id": "inv", **OWN, "_source": "retrieve", "_deleted_at": 1_000}]
-    assert [one["_source"] for one in rows["invoice_line_items"]] == ["set"]
+    assert [item["_source"] for item in rows["invoice_line_items"]] == ["set"]

@@ -305,7 +305,7 @@ def test_unknown_resource_names_the_nearest(wanted: str, nearest: str) -> None:
     ],
 )
 def test_resources_are_known_by_the_name_of_their_objects_too(said: str, meant: str) -> None:
-    assert [one.name for one in select([said])] == [meant]
+    assert [resource.name for resource in select([said])] == [meant]
 
 
 def test_a_name_that_several_tables_share_stands_for_none() -> None:
@@ -356,12 +356,16 @@ def test_what_stands_in_an_object_only_when_expanded_is_asked_for_or_left_out_by
         (object_name, field)
         for table in TABLES.values()
         for object_name in table.objects
-        for field in (*(one.field for one in table.embedded if one.expand), *table.shown_on_request, *table.hidden)
+        for field in (
+            *(embedded.field for embedded in table.embedded if embedded.expand),
+            *table.shown_on_request,
+            *table.hidden,
+        )
     }
     nested = {(object_name, field) for object_name, field in known if "." in field}
     includable = {(object_name, field) for object_name, fields in INCLUDABLE.items() for field in fields}
     assert includable - {("treasury.transaction", "entries")} <= known
-    assert {one for one in known - nested if one[0] in INCLUDABLE} <= includable
+    assert {each for each in known - nested if each[0] in INCLUDABLE} <= includable
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------
@@ -383,11 +387,11 @@ def referred_to(sdk: Sdk) -> set[str]:
         for field in sdk.fields(ref).values():
             for type in (field.type, *([field.type.item] if field.type.item else [])):
                 if type.kind == "expandable":
-                    found.update(names[one] for one in type.refs if one in names)
+                    found.update(names[ref] for ref in type.refs if ref in names)
                 elif depth < 6:
-                    for one in type.refs:
-                        if one.module == ref.module and one.name.startswith(f"{ref.name}."):
-                            walk(one, depth + 1)
+                    for each in type.refs:
+                        if each.module == ref.module and each.name.startswith(f"{ref.name}."):
+                            walk(each, depth + 1)
 
     for ref in sdk.object_classes().values():
         walk(ref, 0)

@@ -129,15 +129,18 @@ def test_the_newest_decides_in_every_order_and_in_pieces(
     cut = data.draw(st.integers(1, 7))
     decided: dict[str, Change] = {}
     newest_of = Newest()
-    for piece in ([one for one in changes if one.at >= cut], [one for one in changes if one.at < cut]):
-        for one in data.draw(st.permutations(piece)):
-            newest_of.add(one)
-        for one in newest_of.take():
-            assert one.key[0] not in decided
-            decided[one.key[0]] = one
+    for piece in (
+        [change for change in changes if change.at >= cut],
+        [change for change in changes if change.at < cut],
+    ):
+        for each in data.draw(st.permutations(piece)):
+            newest_of.add(each)
+        for each in newest_of.take():
+            assert each.key[0] not in decided
+            decided[each.key[0]] = each
     assert decided.keys() == expected.keys()
-    for id, one in decided.items():
+    for id, each in decided.items():
         at, names = expected[id]
-        assert one.at == at
-        assert one.object["name"] in names
-        assert (one.doubt == "tie") == (len(names) > 1)
+        assert each.at == at
+        assert each.object["name"] in names
+        assert (each.doubt == "tie") == (len(names) > 1)

@@ -73,14 +73,17 @@ class Family:
         if not self.steps:
             return False
         step = self.steps.pop(self.chance.randrange(len(self.steps)))
-        assert sum(one.request is not None for one in self.steps) < BREADTH
+        assert sum(step.request is not None for step in self.steps) < BREADTH
         self.follow(self.turn(step))
         return True
 
     def follow(self, turn: Turn) -> None:
         self.steps += turn.at_once
         while turn.hands_over or turn.then:
-            self.handed += [Listing(list(one.objects), one.as_of, one.parent_id, one.whole) for one in turn.listings]
+            self.handed += [
+                Listing(list(listing.objects), listing.as_of, listing.parent_id, listing.whole)
+                for listing in turn.listings
+            ]
             self.progress = self.progress.apply(turn.advance)
             self.steps += turn.then
             turn = self.pager.handed_over()
@@ -113,7 +116,7 @@ class Family:
         found: Lists = defaultdict(list)
         for listing in self.handed:
             assert listing.parent_id is not None
-            found[listing.parent_id] += [one["id"] for one in listing.objects]
+            found[listing.parent_id] += [obj["id"] for obj in listing.objects]
         return dict(found)
 
 
@@ -143,7 +146,7 @@ def test_killed_run_goes_on_after_the_last_parent_that_was_stored(sizes: list[in
     first, run.handed = run.handed, []
     reached = run.progress.reached
     run.run()
-    assert not {one.parent_id for one in first} & {one.parent_id for one in run.handed} or reached.finished
+    assert not {each.parent_id for each in first} & {each.parent_id for each in run.handed} or reached.finished
     run.handed = [*first, *run.handed]
     assert {parent: set(ids) for parent, ids in run.got().items()} == {
         parent: set(ids) for parent, ids in lists.items()
@@ -178,10 +181,10 @@ def test_very_long_list_comes_in_pieces_and_goes_on_in_the_middle(
     assert {parent: set(ids) for parent, ids in run.got().items()} == {
         parent: set(ids) for parent, ids in lists.items()
     }
-    long = [one for one in run.handed if one.parent_id == f"cus_{before:04d}"]
-    assert not any(one.whole for one in long)
-    assert all(one.whole for one in run.handed if one not in long)
-    assert max(len(one.objects) for one in long) <= LONG + 1000
+    long = [each for each in run.handed if each.parent_id == f"cus_{before:04d}"]
+    assert not any(each.whole for each in long)
+    assert all(each.whole for each in run.handed if each not in long)
+    assert max(len(each.objects) for each in long) <= LONG + 1000
 
 
 @given(sizes_, seeds, st.integers(1, 30))
@@ -231,7 +234,10 @@ def test_rows_that_belong_to_no_parent_are_no_set() -> None:
     )
     run = Family(family([2, 0, 4]), methods)
     run.run()
-    assert [(one.parent_id, one.whole, len(one.objects)) for one in run.handed] == [(None, False, 2), (None, False, 4)]
+    assert [(each.parent_id, each.whole, len(each.objects)) for each in run.handed] == [
+        (None, False, 2),
+        (None, False, 4),
+    ]
 
 
 # --- the order of parents --------------------------------------------------------------------------------------------
@@ -284,7 +290,7 @@ def test_further_columns_of_the_parent_become_parameters() -> None:
     )
     pager = ChildPager(owners, ((),), Reached(None, False), lambda _, after: iter([("fca_1", "fcaowns_1")]), 0, 1)
     (load,) = pager.begin()
-    (step,) = [one for one in pager.turn(load, load.parents()).at_once if one.request is not None]
+    (step,) = [each for each in pager.turn(load, load.parents()).at_once if each.request is not None]
     assert step.request is not None
     assert step.request.path == "/v1/financial_connections/accounts/fca_1/owners"
     assert step.request.params == (("ownership", "fcaowns_1"),)

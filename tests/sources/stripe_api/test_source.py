@@ -90,7 +90,7 @@ def ids(loads: Loads, table: str) -> list[str]:
 
 
 def held(loads: Loads, table: str) -> list[str]:
-    return sorted(one["id"] for one in loads.sim.account.objects(table))
+    return sorted(obj["id"] for obj in loads.sim.account.objects(table))
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
@@ -208,15 +208,15 @@ def test_dlts_command_knows_the_pipeline(loads: Loads) -> None:
 def test_resources_are_dlts_own_and_can_be_selected(duckdb_loads: Loads) -> None:
     source = duckdb_loads.source([])
     assert set(source.resources) == {
-        one.name for one in RESOURCES.values() if "default" in one.groups and one.not_loaded is None
+        resource.name for resource in RESOURCES.values() if "default" in resource.groups and resource.not_loaded is None
     }
     schema = source.resources["invoices"].compute_table_schema()
     assert schema["name"] == "invoices"
-    assert [name for name, one in schema["columns"].items() if one.get("primary_key")] == ["id", "_account_id"]
+    assert [name for name, column in schema["columns"].items() if column.get("primary_key")] == ["id", "_account_id"]
     assert schema["columns"]["created"]["data_type"] == "timestamp"
     duckdb_loads.pass_time(60)
     duckdb_loads.pipeline().run(source.with_resources("products", "coupons"))
-    assert {one for one in duckdb_loads.destination.tables("stripe") if one in TABLES} == {"products", "coupons"}
+    assert {table for table in duckdb_loads.destination.tables("stripe") if table in TABLES} == {"products", "coupons"}
 
 
 def test_children_list_their_parents_and_do_not_load_them(duckdb_loads: Loads) -> None:
@@ -229,10 +229,10 @@ def test_children_list_their_parents_and_do_not_load_them(duckdb_loads: Loads) -
 
 
 def test_since_and_until_bound_what_is_created(duckdb_loads: Loads) -> None:
-    created = sorted(one["created"] for one in duckdb_loads.sim.account.objects("customers"))
+    created = sorted(obj["created"] for obj in duckdb_loads.sim.account.objects("customers"))
     since, until = created[2], created[-2]
     duckdb_loads.run(["customers"], since=since, until=until)
-    wanted = [one["id"] for one in duckdb_loads.sim.account.objects("customers") if since <= one["created"] < until]
+    wanted = [obj["id"] for obj in duckdb_loads.sim.account.objects("customers") if since <= obj["created"] < until]
     assert ids(duckdb_loads, "customers") == sorted(wanted)
 
 

@@ -122,7 +122,7 @@ def test_what_the_database_refuses_for_good_fails_alone_and_at_once(
     status, attempts, error = stored.ledger("evt_4")
     assert (status, attempts) == ("failed", 1)
     assert state in error
-    assert [one for one in caplog.records if getattr(one, "event", None) == "evt_4"]
+    assert [record for record in caplog.records if getattr(record, "event", None) == "evt_4"]
     assert seconds < 20  # once it was tried for as long as the database may be away, or eleven seconds
 
 
@@ -216,7 +216,7 @@ def test_two_sinks_on_one_database_do_every_event_once(with_sink: WithSink, stor
         other.start()
         await other.opened()
         try:
-            both = await asyncio.gather(*(deliver(one, e) for e in shared for one in (sink, other)))
+            both = await asyncio.gather(*(deliver(each, e) for e in shared for each in (sink, other)))
         finally:
             await other.stop()
         return [outcome for (outcome,) in both]

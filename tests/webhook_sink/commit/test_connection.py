@@ -35,7 +35,7 @@ def test_results_come_in_the_order_of_the_statements_and_are_prepared_once(postg
     statements = [Statement(b"SELECT $1::int + 1", (n,)) for n in range(3)] + [Statement(b"SELECT 1 WHERE false")]
 
     async def body(connection: Connection) -> Any:
-        found = [[result_rows(one) for one in await connection.run_pipeline(statements)] for _ in range(2)]
+        found = [[result_rows(each) for each in await connection.run_pipeline(statements)] for _ in range(2)]
         (prepared,) = await connection.run_pipeline([Statement(b"SELECT count(*) FROM pg_prepared_statements")])
         return found, result_rows(prepared)
 
@@ -94,7 +94,7 @@ def test_what_was_not_prepared_behind_an_error_is_prepared_the_next_time(postgre
                 await connection.run_pipeline([Statement(b"BEGIN"), Statement(wrong), behind])
             assert connection.info.transaction_status == TransactionStatus.INERROR
             await connection.rollback()
-        return [result_rows(one) for one in await connection.run_pipeline([behind, behind])]
+        return [result_rows(each) for each in await connection.run_pipeline([behind, behind])]
 
     assert connected(postgres_url, body) == [[("behind",)]] * 2
 
@@ -117,7 +117,7 @@ def test_statements_that_were_not_used_for_long_are_not_kept(postgres_url: str) 
 
     async def body(connection: Connection) -> Any:
         for _ in range(2):
-            found = [result_rows(one) for one in await connection.run_pipeline(many)]
+            found = [result_rows(each) for each in await connection.run_pipeline(many)]
             assert found == [[(str(n),)] for n in range(len(many))]
         (prepared,) = await connection.run_pipeline([Statement(b"SELECT count(*) FROM pg_prepared_statements")])
         return result_rows(prepared)
@@ -129,7 +129,9 @@ def test_more_than_the_socket_holds_goes_both_ways(postgres_url: str) -> None:
     long = "x" * 3_000_000
 
     async def body(connection: Connection) -> Any:
-        return [result_rows(one) for one in await connection.run_pipeline([Statement(b"SELECT $1::text", (long,))] * 3)]
+        return [
+            result_rows(each) for each in await connection.run_pipeline([Statement(b"SELECT $1::text", (long,))] * 3)
+        ]
 
     assert connected(postgres_url, body) == [[(long,)]] * 3
 

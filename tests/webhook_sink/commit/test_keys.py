@@ -36,7 +36,7 @@ def renewals(sim: Simulator, api_version: str) -> list[dict[str, Any]]:
 
 
 def shown_ids(events: list[dict[str, Any]]) -> list[str]:
-    return [line["id"] for one in events for line in one["data"]["object"]["lines"]["data"]]
+    return [line["id"] for each in events for line in each["data"]["object"]["lines"]["data"]]
 
 
 @pytest.mark.parametrize("api_version", ["2019-05-16", "2017-08-15"])
@@ -44,15 +44,15 @@ def test_lines_that_share_an_id_below_several_invoices_are_all_kept(
     serve: Serve, stored: Stored, sim: Simulator, api_version: str
 ) -> None:
     """A sink without a key believes the shape of its endpoint's version; a later load gives the lines of today."""
-    events = [one for one in renewals(sim, api_version) if not one["data"]["object"]["lines"]["has_more"]]
-    invoices = {one["data"]["object"]["id"] for one in events}
-    expected = [one for one in sim.account.rows("invoice_line_items") if one.parent in invoices]
+    events = [renewal for renewal in renewals(sim, api_version) if not renewal["data"]["object"]["lines"]["has_more"]]
+    invoices = {each["data"]["object"]["id"] for each in events}
+    expected = [row for row in sim.account.rows("invoice_line_items") if row.parent in invoices]
     ids = shown_ids(events)
     assert len(set(ids)) < len(ids) == len(expected)
     served = serve(account=sim.account.id)
     assert set(served.send(*events)) == {200}
     if api_version > "2018":
-        assert sorted(stored.query(LINES)) == sorted(one.key for one in expected)
+        assert sorted(stored.query(LINES)) == sorted(each.key for each in expected)
     else:
         kept = stored.value("select sum(jsonb_array_length(lines -> 'data')) from stripe.invoices")
         assert kept > 0
@@ -71,7 +71,7 @@ def test_lines_that_share_an_id_within_an_invoice_are_not_lost(
     shared = {"subscription": "sub_shared", "amount": 100, "currency": "usd"}
     lines = [sim.make("invoice_line_items", id=f"il_{n}", invoice=invoice, **shared) for n in range(2)]
     sim.account.update("invoices", invoice, {"lines": lines}, event=False)
-    (told,) = [one for one in renewals(sim, api_version) if one["data"]["object"]["id"] == invoice]
+    (told,) = [renewal for renewal in renewals(sim, api_version) if renewal["data"]["object"]["id"] == invoice]
     assert shown_ids([told]) == ["sub_shared", "sub_shared"]
     assert serve(account=sim.account.id).send(told) == [200]
     if api_version > "2018":
@@ -112,7 +112,7 @@ def test_lines_beside_those_that_share_an_id_are_taken_and_the_rest_is_said(
     why = "invoice_line_items: 2 entries of invoices.lines have no key, or share it"
     assert stored.ledger("evt_1") == ("processed", 1, None)
     assert stored.ledger("evt_2") == ("processed", 1, why)
-    (record,) = [one for one in caplog.records if one.levelname == "WARNING"]
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
     assert (record.getMessage().endswith(why), vars(record)["event"]) == (True, "evt_2")
     assert served.send(told[2]) == [200]
     assert [id for id, _ in stored.query(LINES)] == ["ii_9"]

@@ -82,7 +82,7 @@ def told_by_orb(invoice: str, states: list[State]) -> list[dict[str, Any]]:
                 **common,
                 "id": invoice,
                 "memo": state.memo,
-                "line_items": [{**line, "id": f"{invoice}_{one}"} for one in sorted(state.lines)],
+                "line_items": [{**line, "id": f"{invoice}_{each}"} for each in sorted(state.lines)],
             },
         )
         for second, state in enumerate(states)
@@ -102,7 +102,7 @@ def test_every_order_of_a_history_ends_with_its_last_state(
         @given(states=st.lists(STATES, min_size=1, max_size=5), data=st.data())
         def example(states: list[State], data: st.DataObject) -> None:
             invoice = f"in_{next(numbers)}"
-            states = states if provider == "stripe" else [replace(one, deleted=False) for one in states]
+            states = states if provider == "stripe" else [replace(state, deleted=False) for state in states]
             events = tell(invoice, states)
             again = data.draw(st.lists(st.sampled_from(events), max_size=4))
             order = data.draw(st.permutations([*events, *again]))
@@ -147,8 +147,8 @@ def test_storm_of_one_seconds_events_ends_equal_to_the_account(serve: Callable[.
         told: list[bytes] = []
         sim.account.events.listeners.append(told.append)
         for table in ("customers", "subscriptions", "invoices", "products"):
-            for one in sim.account.objects(table):
-                sim.account.tell(table, one["id"], PROBES[table])
+            for obj in sim.account.objects(table):
+                sim.account.tell(table, obj["id"], PROBES[table])
         send(served, told)
 
         # Everything is drawn before the account changes: an example that is given up halfway would leave events untold.
@@ -186,14 +186,14 @@ def apply(sim: Simulator, change: str, which: int) -> None:
             account.update("customers", customers[which % len(customers)]["id"], {"name": f"name {n}"})
         case "items" if subscriptions:
             subscription = subscriptions[which % len(subscriptions)]
-            items = [one.object for one in account.rows("subscription_items") if one.parent == subscription["id"]]
+            items = [row.object for row in account.rows("subscription_items") if row.parent == subscription["id"]]
             fresh = {**items[0], "id": f"si_new{n}"} if items else None
             left = items[1:] if which % 2 else items
             account.update("subscriptions", subscription["id"], {"items": listed([*left, *([fresh] if fresh else [])])})
         case "create":
             account.create("products", sim.make("products", id=f"prod_new{n}", name=f"product {n}"))
         case "delete":
-            made = [one for one in account.objects("products") if one["id"].startswith("prod_new")]
+            made = [obj for obj in account.objects("products") if obj["id"].startswith("prod_new")]
             if made:
                 account.delete("products", made[which % len(made)]["id"])
         case "pay":
@@ -228,8 +228,8 @@ def test_storm_of_one_seconds_events_ends_equal_to_orbs_account(stored: Stored) 
         mirror = OrbMirror(sim, Database("postgres", stored.url))
         account.listeners.append(told.append)
         for table in ORBS:
-            for one in account.objects(table):
-                account.update(table, one["id"], {}, f"{table.removesuffix('s')}.edited")
+            for obj in account.objects(table):
+                account.update(table, obj["id"], {}, f"{table.removesuffix('s')}.edited")
         deliver_as_orb(served, sim, told, random.Random(0))
 
         @settings(max_examples=12, suppress_health_check=SHARED)
@@ -248,9 +248,9 @@ def test_storm_of_one_seconds_events_ends_equal_to_orbs_account(stored: Stored) 
 def deliver_as_orb(served: OrbServed, sim: OrbSimulator, told: list[dict[str, Any]], chance: random.Random) -> None:
     """Sends the events in any order, some of them twice and each in a style of its own, until all is read again."""
     order = chance.sample(told, len(told))
-    for one in [*order, *order[::3]]:
+    for each in [*order, *order[::3]]:
         sim.account.style = chance.choice(STYLES)
-        assert served.send(sim.account.payload(one, sim.account.style)) == [200], one["type"]
+        assert served.send(sim.account.payload(each, sim.account.style)) == [200], each["type"]
     sim.account.style = "expanded"
     sim.clock.advance(5)
     served.read_again()

@@ -60,8 +60,8 @@ def test_objects_are_read_again_and_tables_grow(
     served = serve(sim, url=pooled(pool_size=2), revalidate="customers", api_key="a key")
     told: list[bytes] = []
     sim.account.events.listeners.append(told.append)
-    for one in list(sim.account.objects("customers")):
-        sim.account.update("customers", one["id"], {"name": "renamed", "unheard_of": "x"})
+    for obj in list(sim.account.objects("customers")):
+        sim.account.update("customers", obj["id"], {"name": "renamed", "unheard_of": "x"})
     assert {served.post(body).status for body in told} == {200}
     sim.clock.advance(5)
     served.read_again()
@@ -144,7 +144,7 @@ def test_sessions_of_the_pool_that_others_have_bent_change_no_row(
     chance = random.Random(1)
     events = [changed(i, created=NOW - chance.randrange(10**8), balance=i) for i in range(5)]
     assert served.send(*events) == [200] * 5
-    expected = [(f"cus_{i}", one["data"]["object"]["created"], i) for i, one in enumerate(events)]
+    expected = [(f"cus_{i}", each["data"]["object"]["created"], i) for i, each in enumerate(events)]
     assert stored.query("select id, extract(epoch from created)::bigint, balance from stripe.customers") == expected
 
 

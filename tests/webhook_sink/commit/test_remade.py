@@ -48,10 +48,10 @@ def made_and_deleted(sim: Simulator, table: str) -> None:
 
 def of_the_old_version(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same with deletions that are no more than stubs."""
-    for one in events:
-        if one["type"].endswith(".deleted"):
-            shown = one["data"]["object"]
-            one["data"]["object"] = {"id": shown["id"], "object": shown["object"], "deleted": True}
+    for event in events:
+        if event["type"].endswith(".deleted"):
+            shown = event["data"]["object"]
+            event["data"]["object"] = {"id": shown["id"], "object": shown["object"], "deleted": True}
     return events
 
 

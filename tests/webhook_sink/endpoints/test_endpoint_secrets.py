@@ -57,7 +57,7 @@ def endpoint(
 
 def addresses(sim: Simulator) -> list[str]:
     """Of our endpoints, which are made in the test."""
-    return [one["url"] for one in sim.account.objects("webhook_endpoints") if one["url"] == URL]
+    return [obj["url"] for obj in sim.account.objects("webhook_endpoints") if obj["url"] == URL]
 
 
 def test_what_the_role_may_not_do_is_said_before_stripe_is_asked(

@@ -125,7 +125,7 @@ def test_a_sink_that_cannot_start_answers_so_and_logs_why(postgres_url: str, cap
     given = {"database_url": postgres_url, "account_id": ACCOUNT, "database_timeout": 30.0}
     answer = process_webhook(*signed("evt_1"), **given)
     assert (answer.status, answer.text) == (503, "the sink could not start: its log says why")
-    assert [one for one in caplog.messages if "There is no webhook secret" in one]
+    assert [message for message in caplog.messages if "There is no webhook secret" in message]
     _processors.pop((os.getpid(), "stripe", frozenset(given.items()))).close()
 
 

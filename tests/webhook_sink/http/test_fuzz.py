@@ -131,7 +131,7 @@ def test_headers_of_any_kind_beside_a_good_signature(serve: Serve, stored: Store
         headers=st.dictionaries(
             st.sampled_from(["Content-Type", "Content-Encoding", "User-Agent", "X-Forwarded-For", "Accept", "Expect"])
             | st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,15}", fullmatch=True).filter(
-                lambda one: "-length" not in one.lower()
+                lambda each: "-length" not in each.lower()
             ),
             value,
             max_size=4,
@@ -238,7 +238,7 @@ def test_single_objects_of_any_id(serve: Serve, stored: Stored, simulator: Calla
         answer = served.http.request("POST", served.url + path, headers={"X-API-Key": KEY})
         assert answer.status in (200, 400, 404), (answer.status, answer.data)
         if answer.status == 200:
-            for one in orjson.loads(answer.data)["loaded"]:
-                assert stored.query(f"select 1 from stripe.{one['table']} where id = %s", one["id"])
+            for obj in orjson.loads(answer.data)["loaded"]:
+                assert stored.query(f"select 1 from stripe.{obj['table']} where id = %s", obj["id"])
 
     example()

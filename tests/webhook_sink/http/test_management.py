@@ -101,11 +101,11 @@ def test_a_customer_is_forgotten_on_request(serve: Serve, sim: Simulator, stored
 
 def test_all_is_the_default_group_and_children_add_the_lists_of_each_parent() -> None:
     def names(**body: Any) -> list[str]:
-        return [one.name for one in order_of(body).resources]
+        return [resource.name for resource in order_of(body).resources]
 
-    default = [one.name for one in select(["default"])]
+    default = [resource.name for resource in select(["default"])]
     assert names(object="all") == names() == names(object="all", children=False) == default
-    assert names(object="all", children=True) == [one.name for one in select(["all"])]
+    assert names(object="all", children=True) == [resource.name for resource in select(["all"])]
     assert set(names(object="all", children=True)) > set(default)
 
 
@@ -118,7 +118,7 @@ def test_daily_sync_reads_events_and_lists(serve: Serve, sim: Simulator, stored:
     sim.clock.advance(120)  # the newest events are left for the next run
     found = done(served, path)
     assert stored.value("select name from stripe.products where id = %s", product) == f"renamed for {path}"
-    runs = [(one["run_id"], one["command"]) for one in found["runs"]]
+    runs = [(run["run_id"], run["command"]) for run in found["runs"]]
     assert runs[0] == (found["run_id"], "sync_daily")
     assert all(id.startswith(f"{found['run_id']}-lists-") for id, _ in runs[1:])
     assert post(served, "/sync/yearly").status == 404
@@ -173,7 +173,7 @@ def test_syncs_are_of_every_account_of_the_settings(serve: Serve, sim: Simulator
     accounts = "select distinct _account_id from stripe.sync_status where resource = '{}'"
     for path, body in (("/sync", {"object": "coupons"}), ("/sync/daily", {})):
         found = done(served, path, body)
-        own_runs = [one["run_id"] for one in found["runs"] if "-lists-" not in one["run_id"]]
+        own_runs = [run["run_id"] for run in found["runs"] if "-lists-" not in run["run_id"]]
         assert sorted(own_runs) == sorted([found["run_id"], *(f"{found['run_id']}-{id}" for id in ids)])
         assert {id for (id,) in stored.query(accounts.format("coupons"))} == {own, *ids}
     customer = next(iter(sim.connected(ids[0]).objects("customers")))["id"]
@@ -229,4 +229,4 @@ def test_bounds_become_a_window_that_ends_before_its_end(
     created: dict[str, int], since: int, until: int | None
 ) -> None:
     order = order_of({"object": "charge", "created": created})
-    assert (order.since, order.until, [one.name for one in order.resources]) == (since, until, ["charges"])
+    assert (order.since, order.until, [resource.name for resource in order.resources]) == (since, until, ["charges"])

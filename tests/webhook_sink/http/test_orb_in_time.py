@@ -74,13 +74,13 @@ def frozen(server: Any) -> Iterator[None]:
     """The server's processes stand still, as on a machine whose disk hangs."""
     main = psutil.Process(int((Path(server.pgdata) / "postmaster.pid").read_text().split()[0]))
     found = [main, *main.children()]
-    for one in found:
-        one.send_signal(signal.SIGSTOP)
+    for each in found:
+        each.send_signal(signal.SIGSTOP)
     try:
         yield
     finally:
-        for one in found:
-            one.send_signal(signal.SIGCONT)
+        for each in found:
+            each.send_signal(signal.SIGCONT)
 
 
 @contextmanager

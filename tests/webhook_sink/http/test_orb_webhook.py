@@ -69,7 +69,7 @@ def test_an_event_is_in_its_tables_and_in_the_ledger_when_it_is_answered(shared:
     (row,) = stored.query(f"select {columns} from orb.invoices where id = %s", invoice["id"])
     assert row == (Decimal(invoice["total"]), invoice["status"], NOW, "event", "orb")
     lines = stored.query("select id from orb.invoice_line_items where _parent_id = %s", invoice["id"])
-    assert [id for (id,) in lines] == [one["id"] for one in invoice["line_items"]]
+    assert [id for (id,) in lines] == [item["id"] for item in invoice["line_items"]]
     columns = "type, object_id, object_type, account_id, livemode, api_version, status, attempts, error"
     assert stored.query(f"select {columns} from orb.orb_webhook_events where id in ('one', 'two') order by id") == [
         ("invoice.issued", invoice["id"], "invoice", "orb", False, None, "processed", 1, None),
@@ -229,9 +229,9 @@ def test_without_a_key_a_cut_payload_leaves_the_columns_that_it_lacks(
     assert stored.query(query, id) == [kept]
     told = f"select {changed}, extract(epoch from _as_of)::int, _deleted_at from orb.{table} where id = %s"
     assert stored.query(told, id) == [("cut", NOW + 1, None)]
-    for one in CATALOGUE.tables[table].embedded:
-        living = f"select count(*) from orb.{one.table} where _parent_id = %s and _deleted_at is null"
-        assert stored.value(living, id) == len(whole[one.field])
+    for embedded in CATALOGUE.tables[table].embedded:
+        living = f"select count(*) from orb.{embedded.table} where _parent_id = %s and _deleted_at is null"
+        assert stored.value(living, id) == len(whole[embedded.field])
     # A field that is there and null empties its column; a part that comes late changes nothing.
     send("null", part | {changed: None}, "2027-01-15T08:00:02+00:00")
     send("late", part | {changed: "late"}, payload_style="standard")
@@ -272,7 +272,7 @@ def test_a_key_that_orb_refuses_is_told_and_webhooks_are_taken(
         sim.api.key = "test_another"
         served = serve_orb(sim)
         assert served.post(BODY).status == 200
-        while not (told := [one for one in caplog.messages if "objects cannot be read again" in one]):
+        while not (told := [message for message in caplog.messages if "objects cannot be read again" in message]):
             pass
         assert "ORB_API_KEY" in told[0]
 
@@ -351,9 +351,9 @@ def test_the_secrets_and_keys_decide_which_sinks_there_are(
         monkeypatch.setenv(name, value)
     settings = read_settings(destination="postgres", database_url="postgresql://localhost/nothing")
     found = served_by(settings, read_sink_settings(), destination="postgres", database_url=settings.database_url)
-    told = {one.sink.provider.name: (one.sink.is_optional, " ".join(sorted(one.paths))) for one in found}
+    told = {each.sink.provider.name: (each.sink.is_optional, " ".join(sorted(each.paths))) for each in found}
     assert told == expected
-    assert all(one.settings.database_url == settings.database_url for one in found)
+    assert all(each.settings.database_url == settings.database_url for each in found)
 
 
 def test_paths_and_tables_that_cannot_be_meant_are_refused(postgres_url: str) -> None:

@@ -127,8 +127,8 @@ async def server(bounds: Bounds = BOUNDS) -> AsyncIterator[Server]:
         yield Server(served.sockets[0].getsockname(), clients, refused, opened)
         assert problems == []
     finally:
-        for one in opened:
-            one.transport.abort()
+        for each in opened:
+            each.transport.abort()
         served.close()
 
 

@@ -228,7 +228,7 @@ def test_events_at_once_are_each_committed_and_share_transactions(serve: Serve, 
     events = [event("customer.created", CUSTOMER | {"id": f"cus_{i}"}, id=f"evt_{i}") for i in range(300)]
     served.send(events[0])
     with ThreadPoolExecutor(32) as threads:
-        assert set(threads.map(lambda one: served.send(one)[0], events)) == {200}
+        assert set(threads.map(lambda each: served.send(each)[0], events)) == {200}
     assert stored.value("select count(*) from stripe.customers") == 300
     assert stored.value("select count(*) from stripe.stripe_webhook_events where status = 'processed'") == 300
     metrics = served.get("/metrics").data.decode()

@@ -85,7 +85,7 @@ def opened(browser: Browser, client: Client, **options: Any) -> Opened:
 
 def complaints(page: Page) -> list[str]:
     found = Axe().run(page).response["violations"]
-    return [f"{one['id']}: {node['html'][:120]}" for one in found for node in one["nodes"]]
+    return [f"{each['id']}: {node['html'][:120]}" for each in found for node in each["nodes"]]
 
 
 def overflow(page: Page) -> int:
@@ -134,7 +134,11 @@ def test_axe_has_no_complaint_nothing_is_too_wide_and_it_is_whole_without_script
         assert found.page.locator("text=no permission").count() >= 1
         assert (scheme, width, complaints(found.page), overflow(found.page), found.errors) == (scheme, width, [], 0, [])
     found.page.emulate_media(media="print")
-    assert [found.page.locator(one).first.is_visible() for one in ("#do", ".bar", "#headline")] == [False, False, True]
+    assert [found.page.locator(each).first.is_visible() for each in ("#do", ".bar", "#headline")] == [
+        False,
+        False,
+        True,
+    ]
     plain = opened(browser, client, java_script_enabled=False).page
     assert plain.locator("#tables tbody tr").count() == 40
     assert "Reload the page" in plain.inner_text("footer")

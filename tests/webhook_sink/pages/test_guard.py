@@ -42,7 +42,7 @@ def test_cookie_is_good_for_its_time_for_its_passwords_and_until_it_is_left() ->
         f"x{visit.cookie}",
         "é.1.2",
     ]
-    assert [guard.visit(one) for one in forged] == [None] * len(forged)
+    assert [guard.visit(each) for each in forged] == [None] * len(forged)
     assert guard.is_token(visit, visit.token)
     assert not guard.is_token(visit, guard.begin("member").token)
     clock.now += LIFETIME - 1

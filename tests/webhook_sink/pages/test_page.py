@@ -110,7 +110,7 @@ def test_duckdb_file_that_another_run_has_is_said_and_is_free_while_nobody_reads
         assert "Nothing was loaded yet" in client.text()
         with closing(open_database(settings)):
             said = (part.get("verdict", "") for part in client.stream())
-            assert any("Another run is using the DuckDB file" in one for one in said)
+            assert any("Another run is using the DuckDB file" in each for each in said)
 
 
 def test_stripe_that_does_not_answer_or_refuses_the_key_is_said(mirror: Mirror) -> None:
@@ -159,7 +159,7 @@ def test_questions_to_the_ledger_read_a_bounded_number_of_rows_by_an_index(postg
         " 'processed' end, now() - i * interval '1 second', 1 from generate_series(1, 60000) as i"
     )
     stored.query("analyze stripe.stripe_webhook_events")
-    asks = [*((one, None) for one in (None, "processed", *OPEN)), (None, "type.7"), ("failed", "type.0")]
+    asks = [*((each, None) for each in (None, "processed", *OPEN)), (None, "type.7"), ("failed", "type.0")]
     for wanted, type in asks:
         for name, (sql, parameters) in questions("stripe", "stripe", wanted, type).items():
             ((plan,),) = stored.query(f"explain (analyze, format json) {sql}", *parameters)
