@@ -41,7 +41,6 @@ NEEDED = (
     "pipelines.stripe_sync",
     "pipelines.sync.parts",
     "pipelines.sync.report",
-    "pipelines.warehouse.destinations",
     "pipelines.warehouse.duckdb_database",
     "pipelines.warehouse.postgres_database",
     "sources.orb_api.provider",

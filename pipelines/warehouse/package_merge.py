@@ -68,8 +68,8 @@ class File:
     contents: Contents = Contents()
 
 
-MakeTables = Callable[[Target, Mapping[str, Iterable["TColumnSchema"]]], Collection[str]]
-"""Makes what is missing of tables with these columns, and of dlt's own; returns the names of the tables it made."""
+MakeTables = Callable[[Target, Mapping[str, Iterable["TColumnSchema"]]], Mapping[str, bool]]
+"""Makes what is missing of tables with these columns, and of dlt's own: see `stored_schema.make_tables`."""
 
 
 def load_files(target: Target, files: Mapping[str, File], make_tables: MakeTables) -> None:
@@ -78,9 +78,9 @@ def load_files(target: Target, files: Mapping[str, File], make_tables: MakeTable
     Each table is merged in a transaction of its own. Raises the errors of dlt and of the drivers.
     """
     database, names = target.database.for_loads(), [*files, *_holders(target.catalogue, files)]
-    stored, made = stored_columns_of(database, target.dataset, [*names, *DLT_TABLES]), frozenset[str]()
+    stored, made = stored_columns_of(database, target.dataset, [*names, *DLT_TABLES]), dict[str, bool]()
     if _lacks({**DLT_TABLES, **{name: list(file.columns) for name, file in files.items()}}, stored):
-        made = frozenset(make_tables(target, {name: file.columns.values() for name, file in files.items()}))
+        made = dict(make_tables(target, {name: file.columns.values() for name, file in files.items()}))
         stored = stored_columns_of(database, target.dataset, names)
     staged: Stored = {}
     if database.dialect == "postgres":
@@ -91,7 +91,7 @@ def load_files(target: Target, files: Mapping[str, File], make_tables: MakeTable
         with database.transaction(), _staged(target, database, name, file, is_there=name in staged) as rows:
             if database.dialect == "postgres":  # other writers may have added columns while these rows were copied
                 stored = {**stored, **stored_columns_of(database, target.dataset, [name])}
-            alone = database.dialect == "duckdb" and name in made
+            alone = database.dialect == "duckdb" and made.get(name, False)
             told = replace(file, contents=replace(file.contents, alone=alone))
             merge = _merge_of(target, database, name, told, rows, stored)
             for statement in (*_statistics(merge), *merge.statements()):
