@@ -82,9 +82,11 @@ def read_csv(path: Path, schema: pa.Schema) -> pa.Table:
 
 def contents_of(table: pa.Table, key: Sequence[str], witness: str) -> Contents:
     """What the rows of a table are. `key` are its key's columns, `witness` the one that a tombstone has not."""
-    is_marker = pc.equal(table[SOURCE], SET_MARKER)
-    rows = table.filter(pc.invert(is_marker))
-    whole = rows.num_rows - rows[witness].null_count if witness in rows.column_names else 0
+    names = [name for name in (*key, witness) if name in table.column_names]
+    rows = table.select(names)
+    if PARENT in table.column_names:
+        rows = rows.filter(pc.not_equal(table[SOURCE], SET_MARKER))
+    whole = rows.num_rows - rows[witness].null_count if witness in names else 0
     return Contents(
         objects=whole > 0,
         tombstones=whole < rows.num_rows,
@@ -109,11 +111,12 @@ def drop_idle_markers(tables: dict[str, pa.Table], database: Database, dataset: 
         is_marker = pc.equal(table[SOURCE], SET_MARKER)
         if not pc.any(is_marker).as_py():
             continue
-        account = table[ACCOUNT][0].as_py()
-        live = pa.array(_live_parents(database, dataset, name, account, table.filter(is_marker)[PARENT]), pa.string())
-        kept = table.filter(pc.or_(pc.invert(is_marker), pc.is_in(table[PARENT], value_set=live)))
-        if kept.num_rows:
-            tables[name] = kept
+        live = _live_parents(database, dataset, name, table[ACCOUNT][0].as_py(), table[PARENT].filter(is_marker))
+        kept = pc.invert(is_marker)
+        if live:
+            kept = pc.or_(kept, pc.is_in(table[PARENT], value_set=pa.array(live, pa.string())))
+        if pc.any(kept).as_py():
+            tables[name] = table.filter(kept)
         else:
             del tables[name]
 

@@ -75,20 +75,30 @@ def arrow_tables(
     return made
 
 
-def repeated(row: pa.Table, place: str, texts: Sequence[str]) -> pa.Table | None:
-    """A table of one row, with that row once for each text, which stands wherever the row has the text `place`.
+class Pattern:
+    """A table of one row that is repeated, each time with another text wherever the row has the text `place`."""
 
-    None where a text cannot be stored as it is.
-    """
-    try:
-        column = _text(texts)
-    except _NOT_ALL_FIT:
-        return None
-    if column is None:
-        return None
-    values = [one[0] for one in row.columns]
-    made = [column if value.as_py() == place else pa.repeat(value, len(texts)) for value in values]
-    return pa.Table.from_arrays(made, schema=row.schema)
+    def __init__(self, row: pa.Table, place: str) -> None:
+        values = [column[0] for column in row.columns]
+        self._schema = row.schema
+        self._values = [None if value.as_py() == place else value for value in values]
+
+    def with_each(self, texts: Sequence[str]) -> pa.Table | None:
+        """The row once for each text, None where a text cannot be stored as it is."""
+        try:
+            column = _text(texts)
+        except _NOT_ALL_FIT:
+            return None
+        if column is None:
+            return None
+        made = [column if value is None else _repeated(value, len(texts)) for value in self._values]
+        return pa.Table.from_arrays(made, schema=self._schema)
+
+
+@lru_cache(maxsize=256)
+def _repeated(value: pa.Scalar, count: int) -> pa.Array:
+    """The same value so many times: pages of as many rows share it."""
+    return pa.repeat(value, count)
 
 
 def _storable(

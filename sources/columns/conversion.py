@@ -47,7 +47,15 @@ def conversion(
     account_id: str, columns: Columns, counts: ConversionCounts, explode: Explode, set_marker: SetMarker
 ) -> Convert:
     """A conversion for a `Fetch`."""
-    from sources.columns.arrow import arrow_tables, concat, repeated  # here, because the sink converts nothing
+    from sources.columns.arrow import Pattern, arrow_tables, concat  # here, because the sink converts nothing
+
+    patterns: dict[str, tuple[Stamp, Pattern]] = {}  # a marker of each table: pages of one second share it
+
+    def pattern_of(table: str, stamp: Stamp) -> Pattern:
+        if table not in patterns or patterns[table][0] != stamp:
+            row = arrow_tables({table: [set_marker(table, PLACE, stamp)]}, columns)[table]
+            patterns[table] = stamp, Pattern(row, PLACE)
+        return patterns[table][1]
 
     def convert(resource: Resource, listings: Sequence[Listing]) -> Mapping[str, pa.Table]:
         own = counts.within(resource.name)
@@ -64,8 +72,7 @@ def conversion(
             if listing.whole and listing.parent_id is not None:
                 closed.setdefault(resource.table, []).append(listing.parent_id)
             for table, parents in closed.items():
-                pattern = arrow_tables({table: [set_marker(table, PLACE, stamp)]}, columns)[table]
-                if (made := repeated(pattern, PLACE, parents)) is not None:
+                if (made := pattern_of(table, stamp).with_each(parents)) is not None:
                     markers.setdefault(table, []).append(made)
                 else:
                     rows.setdefault(table, []).extend(set_marker(table, parent, stamp) for parent in parents)
