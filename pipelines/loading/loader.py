@@ -8,10 +8,11 @@ Knows no HTTP and no progress: the caller saves that after `load` has returned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv, parquet
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from sources.catalogue import ColumnType
 
 FEW = 1_000  # children of an account that are read rather than looked for
+FEW_ROWS, FEW_BYTES = 500, 2**20
+"""What Postgres gets along with the statement that merges it. More are faster through COPY."""
 MIN_BLOCK = 2**20  # bytes of a CSV file that Arrow reads at once
 BATCH_ROWS = 4_000  # are joined at a time: pages of a hundred rows are slow to write, all at once are twice in memory
 
@@ -57,6 +60,25 @@ def write_parquet(table: pa.Table, path: Path, columns: Mapping[str, TColumnSche
     """Parquet with all of the columns, in dlt's terms: the merge selects each of them from the file."""
     types = {name: ARROW_TYPES[cast("ColumnType", column["data_type"])] for name, column in columns.items()}
     parquet.write_table(with_columns(table, pa.schema(types)), path, compression="none")
+
+
+def json_of(table: pa.Table, columns: Mapping[str, TColumnSchema]) -> bytes:
+    """The rows as a JSON array of objects for `staged_json`: moments as RFC 3339 text, decimals and doubles as text.
+
+    Without nulls and `_synced_at`, as in `write_csv`. JSON's numbers have no -0.0 in Postgres.
+    """
+    rows: list[dict[str, Any]] = [{} for _ in range(table.num_rows)]
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not _is_told(name, column):
+            continue
+        told = _AS_JSON.get(columns[name].get("data_type") or "")
+        for row, value in zip(rows, column.to_pylist(), strict=True):
+            if value is not None:
+                row[name] = told(value) if told is not None else value
+    return orjson.dumps(rows)
+
+
+_AS_JSON: Mapping[str, Callable[[Any], Any]] = {"json": orjson.Fragment, "double": repr, "decimal": str}
 
 
 def read_csv(path: Path, schema: pa.Schema) -> pa.Table:
@@ -162,12 +184,13 @@ class Loader:
         try:
             with interrupts_held(), working_folder() as folder:
                 drop_idle_markers(tables, self._database, self._dataset)
-                schemas = {name: table.schema for name, table in tables.items()}
+                few = {name: table for name, table in tables.items() if self._is_few(table)}
+                schemas = {name: table.schema for name, table in tables.items() if name not in few}
                 try:
                     self._run(folder, tables)
                 except Exception as error:
                     if refusal_of(error) is not None:
-                        tables |= {name: self._read(folder, name, schema) for name, schema in schemas.items()}
+                        tables |= few | {name: self._read(folder, name, schema) for name, schema in schemas.items()}
                     raise
             pa.default_memory_pool().release_unused()  # it keeps what the package took, and the next one takes more
             raise_if_interrupted()  # one that came while signals were held
@@ -187,14 +210,20 @@ class Loader:
 
     def _file(self, folder: Path, name: str, table: pa.Table) -> File:
         """The table as a file of the format that the database copies from."""
-        path = self._path(folder, name)
+        path, known = self._path(folder, name), self._columns.catalogue.tables[name]
         columns = dlt_columns(name, self._columns, types_of(table.schema))
+        contents = contents_of(table, key_columns(known), known.witness)
+        if self._is_few(table):
+            return File(path, columns, contents, json_of(table, columns))
         if self._is_postgres:
             write_csv(table, path)
         else:
             write_parquet(table, path, columns)
-        known = self._columns.catalogue.tables[name]
-        return File(path, columns, contents_of(table, key_columns(known), known.witness))
+        return File(path, columns, contents)
+
+    def _is_few(self, table: pa.Table) -> bool:
+        """Whether the rows go along with a statement."""
+        return self._is_postgres and table.num_rows <= FEW_ROWS and table.get_total_buffer_size() <= FEW_BYTES
 
     def _read(self, folder: Path, name: str, schema: pa.Schema) -> pa.Table:
         """The table that `_file` wrote."""

@@ -19,12 +19,13 @@ order, so that two writers wait for one another instead of deadlocking.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sources.catalogue import Catalogue
 
 SET_MARKER = "set"
+ARRIVAL, FILE_ROW = "_arrival", "file_row_number"
 ACCOUNT, PARENT, AS_OF, SOURCE, SYNCED_AT, DELETED_AT = (
     "_account_id",
     "_parent_id",
@@ -67,8 +68,9 @@ class Merge:
 
     `columns`: every column of the target that the incoming rows speak for, the own columns included. `key`: the primary
     key, `_account_id` included. `arrival`: an expression that grows with the order of arrival of the staged rows
-    (`ctid` in Postgres, `file_row_number` of a Parquet file in DuckDB). `holder` is given for children whose holder's
-    table exists. `unseen` are the columns that no event shows: whole objects that come with one say nothing about them.
+    (in Postgres `ctid` of a table or `_arrival` of `staged_json`, in DuckDB `file_row_number` of a Parquet file).
+    `holder` is given for children whose holder's table exists. `unseen` are the columns that no event shows: whole
+    objects that come with one say nothing about them.
     `others` are the provider's columns that another writer has added since: the incoming objects lack them. `kept` are
     columns that only some lists show: a state without one leaves it as it is. `remade` says that a deleted object can
     be created again under its id, even within the same second. `witness` is the column that is null in a tombstone and
@@ -199,7 +201,19 @@ class Merge:
         if self.contents.repeated:
             order = f"{_list(self.key)}, {AS_OF} DESC, {self.arrival} DESC"
             return f"SELECT DISTINCT ON ({_list(self.key)}) {found} ORDER BY {order}"
-        return f"SELECT {found}" if self.arrival != "ctid" else f"SELECT {found} ORDER BY {_list(self.key)}"
+        return f"SELECT {found}" if self.arrival == FILE_ROW else f"SELECT {found} ORDER BY {_list(self.key)}"
+
+
+def staged_json(types: Mapping[str, str], parameter: str) -> str:
+    """What goes before a statement of a merge in Postgres, whose `staging` is then `staged` and `arrival` `ARRIVAL`.
+
+    The rows are a parameter, a JSON array of objects. `types` are the columns' types, as SQL has them.
+    """
+    typed = ", ".join(f"{_quote(name)} {kind}" for name, kind in types.items())
+    return (
+        f"WITH staged AS MATERIALIZED (SELECT * FROM ROWS FROM (jsonb_to_recordset({parameter}::jsonb) AS ({typed}))"
+        f" WITH ORDINALITY AS t ({_list([*types, ARRIVAL])})) "
+    )
 
 
 def holder_of(

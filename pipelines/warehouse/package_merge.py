@@ -18,7 +18,17 @@ from typing import TYPE_CHECKING
 
 from pipelines.terminal.process import raise_if_interrupted
 from pipelines.warehouse.database import Database
-from pipelines.warehouse.merge import AS_OF, PARENT, SOURCE, Contents, Merge, holder_of
+from pipelines.warehouse.merge import (
+    ARRIVAL,
+    AS_OF,
+    FILE_ROW,
+    PARENT,
+    SOURCE,
+    Contents,
+    Merge,
+    holder_of,
+    staged_json,
+)
 from pipelines.warehouse.rights import create_missing
 from sources.catalogue import Catalogue, Table
 
@@ -43,6 +53,13 @@ SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = %s AND 
 AND database_name = current_database() ORDER BY column_index""",
 }
 
+_TYPES = """
+SELECT a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod) FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p') ORDER BY a.attnum"""
+"""The columns of a table in Postgres, with their types as SQL has them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -61,11 +78,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A table's rows as CSV for Postgres, or Parquet for DuckDB, its columns in dlt's terms, and what the rows are."""
+    """A table's rows as CSV for Postgres, or Parquet for DuckDB, its columns in dlt's terms, and what the rows are.
+
+    `json` are few rows for Postgres, as `staged_json` takes them, and there is no file then: to make a table for them
+    and to drop it takes longer than to merge them.
+    """
 
     path: Path
     columns: Mapping[str, TColumnSchema]
     contents: Contents = Contents()
+    json: bytes | None = None
 
 
 MakeTables = Callable[[Target, Mapping[str, Iterable["TColumnSchema"]]], Mapping[str, bool]]
@@ -83,20 +105,36 @@ def load_files(target: Target, files: Mapping[str, File], make_tables: MakeTable
         made = dict(make_tables(target, {name: file.columns.values() for name, file in files.items()}))
         stored = stored_columns_of(database, target.dataset, names)
     staged: Stored = {}
-    if database.dialect == "postgres":
+    if database.dialect == "postgres" and any(file.json is None for file in files.values()):
         create_missing(database, target.staging, {})
         staged = stored_columns_of(database, target.staging, files)
     for name, file in files.items():
         raise_if_interrupted()
+        if file.json is not None:
+            with database.transaction():
+                stored = {**stored, **_merge_few(target, database, name, file, file.json, stored)}
+            continue
         with database.transaction(), _staged(target, database, name, file, is_there=name in staged) as rows:
             if database.dialect == "postgres":  # other writers may have added columns while these rows were copied
                 stored = {**stored, **stored_columns_of(database, target.dataset, [name])}
             alone = database.dialect == "duckdb" and made.get(name, False)
             told = replace(file, contents=replace(file.contents, alone=alone))
-            merge = _merge_of(target, database, name, told, rows, stored)
+            arrival = "ctid" if database.dialect == "postgres" else FILE_ROW
+            merge = _merge_of(target, database, name, told, (rows, arrival), stored)
             for statement in (*_statistics(merge), *merge.statements()):
                 database.execute(statement)
     _note_load(target, database)
+
+
+def _merge_few(target: Target, database: Database, name: str, file: File, json: bytes, stored: Stored) -> Stored:
+    """Merges rows that go along as a parameter; returns the table's columns as they are now."""
+    types: dict[str, str] = dict(database.execute(_TYPES, (target.dataset, name)))
+    now: Stored = {name: list(types)}
+    merge = _merge_of(target, database, name, file, ("staged", ARRIVAL), {**stored, **now})
+    staged = staged_json({column: types[column] for column in file.columns}, "%s")
+    for statement in merge.statements():
+        database.execute(staged + statement.replace("%", "%%"), (json.decode(),))
+    return now
 
 
 def _lacks(wanted: Mapping[str, Sequence[str]], stored: Stored) -> bool:
@@ -164,7 +202,11 @@ def _statistics(merge: Merge) -> list[str]:
     return [f"ANALYZE {merge.staging} ({columns})"]
 
 
-def _merge_of(target: Target, database: Database, name: str, file: File, rows: str, stored: Stored) -> Merge:
+def _merge_of(
+    target: Target, database: Database, name: str, file: File, staged: tuple[str, str], stored: Stored
+) -> Merge:
+    """The merge of rows that are `staged`: where, and by what their order of arrival shows."""
+    rows, arrival = staged
     known = target.catalogue.tables.get(name) or Table(name, ())
     others = [column for column in stored[name] if column not in file.columns and column not in dict(known.kept)]
     return Merge(
@@ -172,7 +214,7 @@ def _merge_of(target: Target, database: Database, name: str, file: File, rows: s
         staging=rows,
         columns=tuple(file.columns),
         key=tuple(column for column, hint in file.columns.items() if hint.get("primary_key")),
-        arrival="ctid" if database.dialect == "postgres" else "file_row_number",
+        arrival=arrival,
         holder=holder_of(target.catalogue, name, stored.__contains__, target.qualified),
         unseen=known.shown_on_request,
         others=_added_since(target, database, name, others),

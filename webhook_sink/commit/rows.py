@@ -15,6 +15,7 @@ import orjson
 
 from pipelines.warehouse.merge import (
     ACCOUNT,
+    ARRIVAL,
     AS_OF,
     DELETED_AT,
     PARENT,
@@ -23,6 +24,7 @@ from pipelines.warehouse.merge import (
     SYNCED_AT,
     Merge,
     holder_of,
+    staged_json,
 )
 from sources.catalogue import FIRST_SECOND, LAST_SECOND, Catalogue, ColumnType, Table
 from sources.columns.coerce import EPOCH, INT64, VARIANT_MARK, decimal_of, instant_of
@@ -53,7 +55,6 @@ SQL_TYPES: Mapping[ColumnType, str] = {
     "decimal": "numeric",
     "json": "jsonb",
 }
-ARRIVAL = "_arrival"
 
 
 class JsonRow(NamedTuple):
@@ -236,12 +237,7 @@ def part_sql(
 
 def _staged(columns: Mapping[str, ColumnType]) -> str:
     """The parameter's rows as `staged`, with their places in the array."""
-    typed = ", ".join(f"{_quote(name)} {SQL_TYPES[column_type]}" for name, column_type in columns.items())
-    names = ", ".join((*map(_quote, columns), ARRIVAL))
-    return (
-        f"WITH staged AS MATERIALIZED (SELECT * FROM ROWS FROM (jsonb_to_recordset($1::jsonb) AS ({typed}))"
-        f" WITH ORDINALITY AS t ({names}))"
-    )
+    return staged_json({name: SQL_TYPES[column_type] for name, column_type in columns.items()}, "$1").rstrip()
 
 
 def _returning_ties(staged: str, ties: str, merge: str) -> str:

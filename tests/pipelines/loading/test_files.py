@@ -5,14 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.loading.loader import BATCH_ROWS, read_csv, write_csv
+from pipelines.loading.loader import BATCH_ROWS, json_of, read_csv, write_csv
+from pipelines.warehouse.merge import staged_json
+from pipelines.warehouse.postgres_database import PostgresDatabase
 from sources.columns.arrow import ARROW_TYPES
+from sources.json_text import text
 
 MOMENT = datetime(2026, 2, 3, 4, 5, 6, 789_000, UTC)
 
@@ -83,3 +87,53 @@ def test_a_row_of_any_size_is_read_again(size: int, tmp_path: Path) -> None:
     table = pa.table({"id": ["a", "b", "c"], "text": ["x\n" * size, None, ""], "nothing": pa.nulls(3, pa.int64())})
     write_csv(table, tmp_path / "x.csv")
     assert read_csv(tmp_path / "x.csv", table.schema).equals(table)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | VALUES["bigint"] | VALUES["double"] | VALUES["text"],
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(VALUES["text"], inner, max_size=3),
+    max_leaves=6,
+).filter(lambda value: value is not None)
+SQL_TYPES = {
+    "text": "varchar",
+    "bigint": "bigint",
+    "double": "double precision",
+    "bool": "boolean",
+    "timestamp": "timestamptz",
+    "decimal": "numeric(38,12)",
+    "json": "jsonb",
+}
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_few_rows_are_what_many_would_be(data: st.DataObject, tmp_path: Path, postgres_url: str) -> None:
+    """Of every type: through JSON that goes along with a statement, and through CSV."""
+    values = {**VALUES, "json": JSON_VALUES.map(lambda value: text(value).decode())}
+    columns = {
+        name: pa.array(data.draw(st.lists(st.none() | values[name], min_size=30, max_size=30)), ARROW_TYPES[name])
+        for name in data.draw(st.permutations(list(values)))
+    }
+    table = pa.table({"place": pa.array(range(30), pa.int64()), **columns})
+    types = {name: SQL_TYPES.get(name, "bigint") for name in table.column_names}
+    hints: Any = {name: {"name": name, "data_type": name if name in SQL_TYPES else "bigint"} for name in types}
+    write_csv(table, tmp_path / "x.csv")
+    database = PostgresDatabase(postgres_url)
+    try:
+        with database.transaction():
+            defined = ", ".join(f'"{name}" {kind}' for name, kind in types.items())
+            database.execute(f"CREATE TABLE public.many ({defined})")
+            database.copy_csv("public.many", tmp_path / "x.csv")
+            database.execute("CREATE TABLE public.few (LIKE public.many)")
+            names = ", ".join(f'"{name}"' for name in types)
+            insert = f"INSERT INTO public.few ({names}) SELECT {names} FROM staged"
+            database.execute(staged_json(types, "%s") + insert, (json_of(table, hints).decode(),))
+            few, many = (
+                database.execute(f"SELECT CAST(t AS text) FROM public.{one} AS t ORDER BY place")
+                for one in ("few", "many")
+            )
+            assert few == many
+            assert len(few) == 30
+            database.execute("DROP TABLE public.few, public.many")
+    finally:
+        database.close()

@@ -13,14 +13,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.configuration.settings import Settings
-from pipelines.loading.loader import contents_of
+from pipelines.loading.loader import contents_of, json_of
 from pipelines.loading.session import open_database
 from pipelines.warehouse.database import Database
-from pipelines.warehouse.merge import Holder, Merge
+from pipelines.warehouse.merge import ARRIVAL, Holder, Merge, staged_json
+from pipelines.warehouse.postgres_database import PostgresDatabase
 
 SHARED = [HealthCheck.function_scoped_fixture]  # each example empties the table
 COLUMNS = ("id", "_account_id", "_parent_id", "object", "state", "_as_of", "_source", "_synced_at", "_deleted_at")
 TYPES = {name: "timestamptz" if name in ("_as_of", "_synced_at", "_deleted_at") else "text" for name in COLUMNS}
+
+HINTS: Any = {
+    name: {"name": name, "data_type": "text" if kind == "text" else "timestamp"} for name, kind in TYPES.items()
+}
 
 
 @dataclass(frozen=True)
@@ -93,13 +98,21 @@ class Model:
         return self.remade and any(one.as_of == row.as_of for one in states)
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+class FewRows(PostgresDatabase):
+    """Postgres, where the rows go along with each statement, as few rows do."""
+
+
+@pytest.fixture(params=["duckdb", "postgres", "few rows"])
 def database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    opened = open_database(
-        Settings(destination="duckdb", duckdb_path=str(request.getfixturevalue("duckdb_path")))
-        if request.param == "duckdb"
-        else Settings(destination="postgres", database_url=request.getfixturevalue("postgres_url"))
-    )
+    opened: Database
+    if request.param == "few rows":
+        opened = FewRows(request.getfixturevalue("postgres_url"))
+    else:
+        opened = open_database(
+            Settings(destination="duckdb", duckdb_path=str(request.getfixturevalue("duckdb_path")))
+            if request.param == "duckdb"
+            else Settings(destination="postgres", database_url=request.getfixturevalue("postgres_url"))
+        )
     columns = ", ".join(f"{name} {TYPES[name]}" for name in COLUMNS)
     opened.execute("CREATE SCHEMA kept")
     opened.execute(f"CREATE TABLE kept.staged ({columns})")
@@ -130,7 +143,12 @@ def merge(
     with database.transaction():
         known = replace(merge_of(database), witness=witness)
         contents = contents_of(arrow(batch), known.key, known.witness) if told else known.contents
-        for statement in replace(known, remade=remade, contents=contents).statements():
+        known = replace(known, remade=remade, contents=contents)
+        if isinstance(database, FewRows):
+            for statement in replace(known, staging="staged", arrival=ARRIVAL).statements():
+                database.execute(staged_json(TYPES, "%s") + statement, (json_of(arrow(batch), HINTS).decode(),))
+            return
+        for statement in known.statements():
             database.execute(statement)
 
 
