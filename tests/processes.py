@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import select
@@ -53,7 +54,8 @@ def run(
         pid = int(server.stdout.readline())
         started(pid)
         if kill_after is not None and not select.select([server.stdout], [], [], kill_after)[0]:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended just now
+                os.kill(pid, signal.SIGKILL)
         code = server.stdout.readline()
         assert code, "the server of processes has ended"
         return subprocess.CompletedProcess(arguments, int(code), stdout.read(), stderr.read())
