@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv, parquet
+from pyarrow import csv
 
 from pipelines.loading.working_folders import working_folder
 from pipelines.terminal.process import interrupts_held, raise_if_interrupted
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from sources.catalogue import ColumnType
 
 FEW = 1_000  # children of an account that are read rather than looked for
-FEW_ROWS, FEW_BYTES = 500, 2**20
-"""What Postgres gets along with the statement that merges it. More are faster through COPY."""
+FEW_ROWS, FEW_BYTES = 500, 2**20  # go to Postgres along with the statement that merges them; more are for COPY
 MIN_BLOCK = 2**20  # bytes of a CSV file that Arrow reads at once
 BATCH_ROWS = 4_000  # are joined at a time: pages of a hundred rows are slow to write, all at once are twice in memory
 
@@ -58,6 +57,8 @@ def write_csv(table: pa.Table, path: Path) -> None:
 
 def write_parquet(table: pa.Table, path: Path, columns: Mapping[str, TColumnSchema]) -> None:
     """Parquet with all of the columns, in dlt's terms: the merge selects each of them from the file."""
+    from pyarrow import parquet  # for DuckDB alone
+
     types = {name: ARROW_TYPES[cast("ColumnType", column["data_type"])] for name, column in columns.items()}
     parquet.write_table(with_columns(table, pa.schema(types)), path, compression="none")
 
@@ -113,7 +114,7 @@ def contents_of(table: pa.Table, key: Sequence[str], witness: str) -> Contents:
         objects=whole > 0,
         tombstones=whole < rows.num_rows,
         markers=rows.num_rows < table.num_rows,
-        repeated=rows.select(key).group_by(list(key)).aggregate([]).num_rows < rows.num_rows,
+        repeated=rows.select(key).group_by(list(key), use_threads=False).aggregate([]).num_rows < rows.num_rows,
     )
 
 
@@ -228,7 +229,11 @@ class Loader:
     def _read(self, folder: Path, name: str, schema: pa.Schema) -> pa.Table:
         """The table that `_file` wrote."""
         path = self._path(folder, name)
-        return read_csv(path, schema) if self._is_postgres else parquet.read_table(path, schema=schema)
+        if self._is_postgres:
+            return read_csv(path, schema)
+        from pyarrow import parquet
+
+        return parquet.read_table(path, schema=schema)
 
     def _path(self, folder: Path, name: str) -> Path:
         return folder / f"{name}.{'csv' if self._is_postgres else 'parquet'}"

@@ -140,8 +140,8 @@ class LiveViews:
         try:
             with database.transaction():
                 for view in views:
-                    database.execute(f"CREATE OR REPLACE VIEW {self._name(view)} AS {view.select()}")
-                    database.execute("; ".join(self._comments(view, on_all_columns=False)))
+                    made = f"CREATE OR REPLACE VIEW {self._name(view)} AS {view.select()}"
+                    database.execute_all([made, *self._comments(view, on_all_columns=False)])
         except Exception as error:
             if not is_database_error(error):
                 raise
@@ -172,28 +172,25 @@ class LiveViews:
 
     def _tried(self, database: Database, statements: Sequence[str]) -> Exception | None:
         """Executes all of the statements or none; returns the error of the server, raises that of a lost connection."""
-        database.execute("SAVEPOINT a_view")
         try:
-            for statement in statements:
-                database.execute(statement)
+            database.execute_all(["SAVEPOINT a_view", *statements, "RELEASE SAVEPOINT a_view"])
         except Exception as error:
             if (state_of(error) or "08")[:2] in ("08", "57"):
                 raise
-            database.execute("ROLLBACK TO SAVEPOINT a_view")
+            database.execute_all(["ROLLBACK TO SAVEPOINT a_view"])
             return error
-        database.execute("RELEASE SAVEPOINT a_view")
         return None
 
     def _statements(
         self, database: Database, view: View, columns: Sequence[str] | None, *, on_table: bool = True
     ) -> list[str]:
         """What makes a view that has these columns by now, if any; None drops it first, and keeps its readers."""
-        name, comments = self._name(view), _at_once(self._comments(view, on_table=on_table))
+        name, comments = self._name(view), self._comments(view, on_table=on_table)
         if columns is not None:
-            return [f"CREATE OR REPLACE VIEW {name} AS {view.select(columns)}", comments]
+            return [f"CREATE OR REPLACE VIEW {name} AS {view.select(columns)}", *comments]
         readers = [role for (role,) in database.execute(_READERS, (quoted(self.schema), view.name))]
         grants = [f"GRANT SELECT ON {name} TO {role}" for role in readers]
-        return [f"DROP VIEW {name}", f"CREATE VIEW {name} AS {view.select()}", comments, *grants]
+        return [f"DROP VIEW {name}", f"CREATE VIEW {name} AS {view.select()}", *comments, *grants]
 
     def _name(self, view: View) -> str:
         return f"{quoted(self.schema)}.{quoted(view.name)}"
@@ -229,11 +226,6 @@ def _missing_right(schema: str, role: str, is_there: bool) -> str:
     if is_there:
         return f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};"
     return f"CREATE SCHEMA {schema} AUTHORIZATION {role};"
-
-
-def _at_once(statements: Sequence[str]) -> str:
-    """One statement that executes all of them in one round trip."""
-    return f"DO $comments$ BEGIN {'; '.join(statements)}; END $comments$"
 
 
 def _literal(text: str) -> str:

@@ -87,7 +87,7 @@ class DuckDbDatabase:
     def execute_all(self, statements: Sequence[str]) -> None:
         """See `Database`."""
         with self._lock:
-            self._connection.execute("; ".join(statements))
+            self._connection.execute(";\n".join(statements))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

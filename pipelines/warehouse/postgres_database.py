@@ -118,7 +118,7 @@ class PostgresDatabase:
     def execute_all(self, statements: Sequence[str]) -> None:
         """See `Database`."""
         with self._turn:
-            self._connection.execute(cast("Any", "; ".join(statements)))
+            self._connection.execute(cast("Any", ";\n".join(statements)))
 
     def execute_alone(self, sql: str, patience: float) -> None:
         """Runs a statement that Postgres does not allow in a transaction, such as CREATE INDEX CONCURRENTLY.
