@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from benchmarks.tools.machines import running_postgres
 from pipelines.configuration.settings import Settings
-from pipelines.loading.dlt_configuration import own_configuration
 from pipelines.loading.loader import Loader
 from pipelines.loading.session import open_database
 from pipelines.warehouse.database import Database
+from pipelines.warehouse.postgres.dlt_credentials import LibpqConfiguration
 from sources.columns.arrow import arrow_tables
 from sources.columns.contract import Contract, ContractedColumns
 from sources.rows import Row, Stamp
@@ -42,22 +42,29 @@ def main() -> None:
             Settings(destination="postgres", database_url=url, dataset=DATASET),
             Settings(destination="duckdb", duckdb_path=file, dataset=DATASET),
         ):
-            database = open_database(settings)
+            database, destination = open_database(settings), destination_of(url, folder, settings.destination)
             try:
-                figures = [figure for count in (1, len(TABLES)) for figure in compare(database, Path(folder), count)]
+                one, eight = (compare(database, destination, Path(folder), count) for count in (1, len(TABLES)))
             finally:
                 database.close()
-            ours, dlts, ours_of_eight, dlts_of_eight = figures
-            print(
-                f"{settings.destination:<22} {ours:>16.0f} {dlts:>16.0f} {ours_of_eight:>22.0f} {dlts_of_eight:>16.0f}"
-            )
+            print(f"{settings.destination:<22} {one[0]:>16.0f} {one[1]:>16.0f} {eight[0]:>22.0f} {eight[1]:>16.0f}")
 
 
-def compare(database: Database, folder: Path, count: int) -> tuple[float, float]:
+class LibpqPostgres(dlt.destinations.postgres):
+    """dlt's Postgres, which takes any connection string: the server here has a socket and no password."""
+
+    spec = LibpqConfiguration  # type: ignore[assignment]  # dlt means the very class, a subclass serves
+
+
+def destination_of(url: str, folder: str, kind: str) -> Any:
+    """dlt's own destination: the same server, or a file beside ours."""
+    return LibpqPostgres(url) if kind == "postgres" else dlt.destinations.duckdb(str(Path(folder, "dlts_data.duckdb")))
+
+
+def compare(database: Database, destination: Any, folder: Path, count: int) -> tuple[float, float]:
     """Milliseconds of CPU for our loader, and for dlt's pipeline with its upsert of the same Arrow tables."""
     columns = ContractedColumns(CATALOGUE, {}, Contract())
     loader = Loader(database, DATASET, columns, "stripe")
-    destination = database.destination(f"{DATASET}_dlt_staging")
     ours: list[float] = []
     dlts: list[float] = []
     for turn in range(ROUNDS + 1):
@@ -68,9 +75,10 @@ def compare(database: Database, folder: Path, count: int) -> tuple[float, float]
 
 def by_pipeline(destination: Any, folder: Path, tables: dict[str, pa.Table]) -> None:
     """As anybody would load them with dlt, without its state in the destination."""
-    with own_configuration(), tempfile.TemporaryDirectory(dir=folder) as working:
+    with tempfile.TemporaryDirectory(dir=folder) as working:
         pipeline = dlt.pipeline("stripe", pipelines_dir=working, destination=destination, dataset_name=f"{DATASET}_dlt")
         pipeline.config.restore_from_destination = False
+        dlt.config["data_writer.disable_compression"] = True  # as ours, whose files are read at once
         merge: Any = {"disposition": "merge", "strategy": "upsert"}
         resources = [
             dlt.resource([table], name=name, write_disposition=merge, primary_key=["id", "_account_id"])

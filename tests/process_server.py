@@ -41,7 +41,6 @@ NEEDED = (
     "pipelines.stripe_sync",
     "pipelines.sync.stripe_api.parts",
     "pipelines.sync.stripe_api.report",
-    "pipelines.warehouse.destinations",
     "pipelines.warehouse.duckdb_database",
     "pipelines.warehouse.postgres_database",
     "sources.orb_api.provider",

@@ -8,7 +8,7 @@ Knows no HTTP and no progress: the caller saves that after `load` has returned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +23,7 @@ from pipelines.warehouse.database import Database, has_table
 from pipelines.warehouse.merge import ACCOUNT, PARENT, SET_MARKER, SOURCE, SYNCED_AT, Contents
 from pipelines.warehouse.package_merge import File, Target, load_files
 from pipelines.warehouse.problems import DatabaseProblem, explained
+from pipelines.warehouse.stored_schema import make_tables
 from pipelines.warehouse.verdict import refusal_of
 from sources.columns.arrow import ARROW_TYPES, types_of, with_columns
 from sources.columns.columns import Columns
@@ -158,13 +159,6 @@ def _live_parents(database: Database, dataset: str, table: str, account: str, pa
         (account, parents.unique().to_pylist()),
     )
     return [row[0] for row in rows]
-
-
-def make_tables(target: Target, tables: Mapping[str, Iterable[TColumnSchema]]) -> Collection[str]:
-    """See `dlt_load.make_tables`."""
-    from pipelines.loading.dlt_load import make_tables as make  # with dlt, which takes a second to import
-
-    return make(target, tables)
 
 
 class Loader:

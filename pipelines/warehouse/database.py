@@ -1,4 +1,4 @@
-"""A connection of our own to the destination: progress, locks and questions, beside the one that dlt loads through.
+"""A connection to the destination: loads, progress, locks and questions.
 
 A protocol, which both databases fill. Knows no Stripe and no table by name. Errors become `DatabaseProblem` with one
 paragraph that names the setting to change and holds no password and no row.
@@ -10,15 +10,11 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from pipelines.warehouse.problems import DatabaseProblem
 from sources.catalogue import ColumnType
 from sources.columns.dlt_hints import stored_types
-
-if TYPE_CHECKING:
-    from dlt.common.destination import Destination
-
 
 ENGINE_VERSION = 11
 """The newest format of stored schemas that the installed dlt understands, its `SCHEMA_ENGINE_VERSION`."""
@@ -61,9 +57,6 @@ class Database(Protocol):
 
         An empty string is quoted there, a null is nothing. `table` is as SQL has it.
         """
-
-    def destination(self, staging: str) -> Destination[Any, Any]:
-        """The dlt destination that loads into this database, and stages in the schema `staging`."""
 
     def close(self) -> None:
         """Ends the connection and gives its locks back."""

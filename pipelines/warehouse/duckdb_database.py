@@ -15,15 +15,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 from filelock import FileLock, Timeout
 
 from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem
-
-if TYPE_CHECKING:
-    from dlt.common.destination import Destination
 
 CHOOSE = "Set DUCKDB_PATH (or --duckdb-path) to choose another file."
 ADDRESS = re.compile(r":memory:|[A-Za-z][\w+.-]+:")  # DuckDB, or an extension that it loads for it, makes no file of it
@@ -146,12 +143,6 @@ class DuckDbDatabase:
     def copy_csv(self, table: str, path: Path) -> None:
         """See `Database`: what is merged here are Parquet files."""
         raise NotImplementedError
-
-    def destination(self, staging: str) -> Destination[Any, Any]:
-        """See `Database`: dlt works on cursors of this connection."""
-        from pipelines.warehouse import destinations  # with dlt, which takes a second to import
-
-        return destinations.duckdb(credentials=self._connection, staging_dataset_name_layout=staging)
 
     def _close_for_loads(self) -> None:
         if self._for_loads is not None:

@@ -90,8 +90,8 @@ class File:
     json: bytes | None = None
 
 
-MakeTables = Callable[[Target, Mapping[str, Iterable["TColumnSchema"]]], Collection[str]]
-"""Makes what is missing of tables with these columns, and of dlt's own; returns the names of the tables it made."""
+MakeTables = Callable[[Target, Mapping[str, Iterable["TColumnSchema"]]], Mapping[str, bool]]
+"""Makes what is missing of tables with these columns, and of dlt's own: see `stored_schema.make_tables`."""
 
 
 def load_files(target: Target, files: Mapping[str, File], make_tables: MakeTables) -> None:
@@ -100,9 +100,9 @@ def load_files(target: Target, files: Mapping[str, File], make_tables: MakeTable
     Each table is merged in a transaction of its own. Raises the errors of dlt and of the drivers.
     """
     database, names = target.database.for_loads(), [*files, *_holders(target.catalogue, files)]
-    stored, made = stored_columns_of(database, target.dataset, [*names, *DLT_TABLES]), frozenset[str]()
+    stored, made = stored_columns_of(database, target.dataset, [*names, *DLT_TABLES]), dict[str, bool]()
     if _lacks({**DLT_TABLES, **{name: list(file.columns) for name, file in files.items()}}, stored):
-        made = frozenset(make_tables(target, {name: file.columns.values() for name, file in files.items()}))
+        made = dict(make_tables(target, {name: file.columns.values() for name, file in files.items()}))
         stored = stored_columns_of(database, target.dataset, names)
     staged: Stored = {}
     if database.dialect == "postgres" and any(file.json is None for file in files.values()):
@@ -117,7 +117,7 @@ def load_files(target: Target, files: Mapping[str, File], make_tables: MakeTable
         with database.transaction(), _staged(target, database, name, file, is_there=name in staged) as rows:
             if database.dialect == "postgres":  # other writers may have added columns while these rows were copied
                 stored = {**stored, **stored_columns_of(database, target.dataset, [name])}
-            alone = database.dialect == "duckdb" and name in made
+            alone = database.dialect == "duckdb" and made.get(name, False)
             told = replace(file, contents=replace(file.contents, alone=alone))
             arrival = "ctid" if database.dialect == "postgres" else FILE_ROW
             merge = _merge_of(target, database, name, told, (rows, arrival), stored)

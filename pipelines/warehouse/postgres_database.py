@@ -26,10 +26,7 @@ from pipelines.warehouse.postgres.session_properties import (
 from pipelines.warehouse.problems import DatabaseProblem
 
 if TYPE_CHECKING:
-    from dlt.common.destination import Destination
     from psycopg.abc import PQGen
-
-    from pipelines.warehouse.postgres.connections import Connections
 
 _OWNED = """
 SELECT c.relname::text FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -104,7 +101,6 @@ class PostgresDatabase:
         self._turn = threading.RLock()
         self._is_in_transaction = False
         self._run_lock = RunLock(partial(connect, conninfo))
-        self._loaders: Connections | None = None
         self._for_loads: PostgresDatabase | None = None
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -196,25 +192,10 @@ class PostgresDatabase:
                 while data := file.read(COPIED):
                     copy.write(data)
 
-    def destination(self, staging: str) -> Destination[Any, Any]:
-        """See `Database`."""
-        from pipelines.warehouse import destinations  # with dlt, which takes a second to import
-        from pipelines.warehouse.postgres.connections import Connections
-
-        if self._loaders is None:
-            self._loaders = Connections()
-        return destinations.postgres(
-            credentials=self._conninfo,
-            connections=self._loaders,
-            staging_dataset_name_layout=staging,
-        )
-
     def close(self) -> None:
         """See `Database`: the locks are free before this returns."""
         if self._for_loads is not None:
             self._for_loads.close()
-        if self._loaders is not None:
-            self._loaders.close()
         self._run_lock.close()
         self._connection.close()
 

@@ -216,7 +216,7 @@ class SchemaState:
             try:
                 create_forgotten(database, self.dataset)
                 if needed or not all(has_table(database, self.dataset, table) for table in DLT_TABLES):
-                    from webhook_sink.commit.schema_change import change  # with dlt: it takes a second and 40 MB
+                    from webhook_sink.commit.schema_change import change
 
                     race = change(database, self.dataset, self._schema, self.columns, self._stored, needed)
                 if race is None:

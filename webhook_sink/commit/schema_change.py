@@ -1,25 +1,25 @@
 """Adds tables and columns to the database and to dlt's stored schema, in one transaction under the schema's lock.
 
-The sink imports this module when it has something to add: dlt takes a second to import, and 40 MB. Knows no event.
+Knows no event.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from dlt.common.destination.exceptions import DestinationException
-from dlt.common.schema.typing import TColumnSchema
-
-from pipelines.loading.dlt_configuration import own_configuration
-from pipelines.loading.dlt_load import open_client, schema_of
 from pipelines.warehouse.package_merge import Target
 from pipelines.warehouse.postgres_database import PostgresDatabase
-from pipelines.warehouse.problems import database_error_of, state_of
+from pipelines.warehouse.problems import is_database_error, state_of
+from pipelines.warehouse.stored_schema import make_tables
 from pipelines.warehouse.verdict import RACES, verdict_of
 from sources.catalogue import ColumnType
 from sources.columns.coerce import VARIANT_MARK
 from sources.columns.columns import OWN_COLUMNS, Columns, all_columns
 from sources.columns.dlt_hints import dlt_columns
+
+if TYPE_CHECKING:
+    from dlt.common.schema.typing import TColumnSchema
 
 
 def change(
@@ -35,27 +35,19 @@ def change(
     `name` is the stored schema's, `stored` has the columns that it has by now. Returns the error where another writer
     changed the tables at the same time, so that the schema has to be read again. Raises what the database refuses.
     """
-    staging = f"{dataset}_staging"  # dlt asks for one; nothing is staged there
-    target = Target(database, columns.catalogue, name, dataset, staging)
+    target = Target(database, columns.catalogue, name, dataset, f"{dataset}_staging")
     wanted: dict[str, list[TColumnSchema]] = {}
     for table, added in needed.items():
         variants = {column: _variant(column) for column in added if VARIANT_MARK in column}
         # No other columns that were learned meanwhile: the database may refuse another event's column.
         known = {*added, *OWN_COLUMNS, *all_columns(columns.catalogue, table), *stored.get(table, ())}
         wanted[table] = [hint for column, hint in dlt_columns(table, columns, variants).items() if column in known]
-    failure: BaseException | None = None
-    with own_configuration():
-        schema = schema_of(name, wanted)
-        client = open_client(target, schema)
-        try:
-            with client:
-                client.make_tables([*wanted, *schema.dlt_table_names()])
-        except DestinationException as error:
-            failure = database_error_of(error)
-            if failure is None or verdict_of(failure) == "moved" or state_of(failure) in RACES:
-                return error
-    if failure is not None:  # outside the handler, so that the chain of exceptions has no cycle
-        raise failure
+    try:
+        make_tables(target, wanted)
+    except Exception as error:
+        if is_database_error(error) and (verdict_of(error) == "moved" or state_of(error) in RACES):
+            return error
+        raise
     return None
 
 

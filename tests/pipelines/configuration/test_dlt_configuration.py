@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,15 +16,9 @@ import dlt.load
 import dlt.normalize
 import pytest
 from dlt.common import known_env
-from dlt.common.configuration.resolve import resolve_configuration
 from dlt.common.configuration.specs import BaseConfiguration
-from dlt.pipeline.configuration import PipelineConfiguration
 
-from pipelines.loading.dlt_configuration import own_configuration, refuse_another_target
-from pipelines.warehouse.postgres.dlt_credentials import LibpqConfiguration
-from pipelines.warehouse.postgres_database import PostgresDatabase
 from sources.columns.contract import contract_of
-from sources.errors import BadConfiguration
 from sources.stripe_api.provider import STRIPE
 from tests.databases import Database
 from tests.pipelines.mirror import Mirror
@@ -181,46 +174,6 @@ def test_every_setting_of_dlt_at_once_leaves_the_sinks_tables_where_they_are(pos
     assert schemas(database) == {"stripe", "stripe_current"}
     assert database.query("select distinct naming from (select schema::json->'normalizers'->>'names' naming from"
                           " stripe._dlt_version) v") == [("snake_case",)]  # fmt: skip
-
-
-def test_only_the_threads_of_a_load_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATASET_NAME", "elsewhere")
-    found: list[str | None] = []
-
-    def resolve() -> None:
-        found.append(resolve_configuration(PipelineConfiguration()).dataset_name)
-
-    with own_configuration():
-        resolve()
-        thread = threading.Thread(target=resolve)
-        thread.start()
-        thread.join()
-    resolve()
-    assert found == [None, "elsewhere", "elsewhere"]
-    assert dlt.config.get("dataset_name") == "elsewhere"
-
-
-def test_another_target_is_refused_before_anything_is_loaded(postgres_url: str) -> None:
-    database = PostgresDatabase(postgres_url)
-    try:
-        destination = database.destination("stripe_staging")
-        client = destination.client(dlt.Schema("stripe"), spec_of("stripe_20260101"))
-        with pytest.raises(BadConfiguration, match="the dataset 'stripe_20260101' instead of 'stripe'"):
-            refuse_another_target(client, "stripe", "stripe", "stripe_staging")
-        client = destination.client(dlt.Schema("other"), spec_of("stripe"))
-        with pytest.raises(BadConfiguration, match="schema name"):
-            refuse_another_target(client, "stripe", "stripe", "stripe_staging")
-        client = destination.client(dlt.Schema("stripe"), spec_of("stripe"))
-        refuse_another_target(client, "stripe", "stripe", "stripe_staging")
-        with pytest.raises(BadConfiguration, match="staging dataset"):
-            refuse_another_target(client, "stripe", "stripe", "stripe_staging_object")
-    finally:
-        database.close()
-    assert schemas(Database("postgres", postgres_url)) == set()
-
-
-def spec_of(dataset: str) -> Any:
-    return LibpqConfiguration()._bind_dataset_name(dataset)
 
 
 def test_what_dlt_reads_beside_its_configuration_is_known() -> None:

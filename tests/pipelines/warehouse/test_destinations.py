@@ -13,10 +13,11 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from pipelines.configuration.settings import Settings
-from pipelines.loading.loader import contents_of, make_tables, write_csv, write_parquet
+from pipelines.loading.loader import contents_of, write_csv, write_parquet
 from pipelines.loading.session import open_database
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.package_merge import File, Target, load_files
+from pipelines.warehouse.stored_schema import make_tables
 from sources.stripe_api.catalogue import CATALOGUE
 
 UTC_MICROSECONDS = pa.timestamp("us", "UTC")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-import dlt
 import psycopg
 import pytest
 from psycopg import sql
@@ -181,21 +180,6 @@ def test_session_that_the_server_ended_is_opened_again(postgres_url: str) -> Non
     end_sessions(postgres_url)
     with database.transaction():
         assert database.execute("SELECT %s::int + 1", (1,)) == [(2,)]
-    database.close()
-
-
-def test_session_of_dlts_that_the_server_ended_is_opened_again(postgres_url: str) -> None:
-    database = PostgresDatabase(postgres_url)
-    destination = database.destination("stripe_staging")
-    config = destination.spec()._bind_dataset_name("stripe")
-    for _ in range(2):
-        with destination.client(dlt.Schema("stripe"), config) as client:
-            end_sessions(postgres_url)
-            assert client.sql_client.execute_sql("SELECT %s + 1", 1) == [(2,)]
-            end_sessions(postgres_url)
-            with client.sql_client.begin_transaction():
-                assert client.sql_client.execute_sql("SELECT %s + 1", 1) == [(2,)]
-        end_sessions(postgres_url)  # while it rests
     database.close()
 
 
