@@ -1,9 +1,9 @@
 """Reads resources with many requests at once, and hands over converted pages in order of their arrival.
 
     with Fetch(client, schedule, convert, workers) as pages:
-        for one in pages:
-            match one:
-                case Chunk(): ...      # store it, then apply one.advance to the resource's progress
+        for page in pages:
+            match page:
+                case Chunk(): ...      # store it, then apply page.advance to the resource's progress
                 case Finished(): ...
                 case Failed(): ...     # a SkipResource among them is a product that the account lacks
 
