@@ -177,7 +177,8 @@ class Check:
                 continue
             try:
                 for part in sampled(session, resource, self._stored, size, self._order.since, self._until):
-                    self._compare(convert(resource, [part.listing]))
+                    tables, _ = convert(resource, [part.listing])
+                    self._compare(tables)
                     if len(resource.passes) == 1:
                         self._look_for_unlisted(resource, part.since, part.until)
             except (SkipResource, RequestRefused, RetryLater) as error:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Package:
     """What is to be loaded together, and what may be recorded once it is. `since`: when its first chunk came.
 
-    `chunks` are without their tables, which wait in `parts`, and with the rows that will be rows. `sources` are the
-    resources that each table's rows are from.
+    `chunks` are without their tables, which wait in `parts`. `sources` are the resources that each table's rows are
+    from.
     """
 
     parts: dict[str, list[pa.Table]] = field(default_factory=dict)
@@ -33,12 +33,10 @@ class Package:
 
     def add(self, chunk: Chunk, now: float) -> None:
         """Takes a chunk."""
-        from sources.columns.arrow import count_rows
-
         for name, table in chunk.tables.items():
             self.parts.setdefault(name, []).append(table)
             self.sources.setdefault(name, set()).add(chunk.resource)
-        self.chunks.append(replace(chunk, tables={}, rows=count_rows(chunk.tables)))
+        self.chunks.append(replace(chunk, tables={}))
         self.rows += chunk.rows
         self.nbytes += chunk.nbytes
         self.since = now if self.since is None else self.since

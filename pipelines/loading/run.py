@@ -204,7 +204,7 @@ class Run:
     def _commit(self, package: Package) -> None:
         """The data first, then the progress."""
         session = self._session
-        refused = session.load(package.take_tables(), package.sources) if package.rows else set()
+        refused = session.load(package.take_tables(), package.sources) if package.parts else set()
         in_doubt = {resource for name in refused for resource in package.sources[name]}
         for chunk in package.chunks:
             self._journal.committed(chunk, stays=chunk.resource in in_doubt)

@@ -11,9 +11,11 @@ Arrow types: text and json `string`, bigint `int64`, double `float64`, bool `boo
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -228,10 +230,18 @@ def _text(values: Values) -> pa.Array | None:
 
 
 def _json(values: Values) -> pa.Array | None:
-    dumps = orjson.dumps
-    array = pa.array([None if value is None else dumps(value) for value in values], _STRING)
-    data = array.buffers()[2].to_pybytes()
-    return None if b"\\" in data and b"\\u0000" in data else array
+    """From the buffers: orjson's text is UTF-8, and Arrow need not look at each value and check that."""
+    if None in values:
+        given = [value is not None for value in values]
+        present = pa.array(given, pa.bool_()).buffers()[1]
+        texts = [orjson.dumps(value) if is_given else b"" for value, is_given in zip(values, given, strict=True)]
+    else:
+        present, texts = None, list(map(orjson.dumps, values))
+    data = b"".join(texts)
+    if b"\\u0000" in data:
+        return None
+    ends = pa.py_buffer(array("i", accumulate(map(len, texts), initial=0)))
+    return pa.StringArray.from_buffers(len(texts), ends, pa.py_buffer(data), present)
 
 
 def _timestamp(values: Values) -> pa.Array | None:

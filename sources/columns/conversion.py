@@ -5,13 +5,13 @@ Knows no provider: how objects become rows is given. Knows no database.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from sources.catalogue import Resource
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
-from sources.fetch.pager import Convert, Listing
+from sources.fetch.pager import Convert, Converted, Listing
 from sources.rows import ClosedSets, Row, Stamp
 
 if TYPE_CHECKING:
@@ -57,10 +57,11 @@ def conversion(
             patterns[table] = stamp, Pattern(row, PLACE)
         return patterns[table][1]
 
-    def convert(resource: Resource, listings: Sequence[Listing]) -> Mapping[str, pa.Table]:
+    def convert(resource: Resource, listings: Sequence[Listing]) -> Converted:
         own = counts.within(resource.name)
         rows: dict[str, list[Row]] = {}
         markers: dict[str, list[pa.Table]] = {}
+        odd = 0  # markers that no pattern can hold
         for listing in listings:
             stamp = Stamp(account_id, listing.as_of, "retrieve" if resource.kind == "singleton" else "list")
             closed: ClosedSets = {}
@@ -76,9 +77,11 @@ def conversion(
                     markers.setdefault(table, []).append(made)
                 else:
                     rows.setdefault(table, []).extend(set_marker(table, parent, stamp) for parent in parents)
+                    odd += len(parents)
         tables = arrow_tables(rows, columns, counts=own)
+        count = sum(table.num_rows for table in tables.values()) - odd
         for table, made_of_it in markers.items():
             tables[table] = concat([tables[table], *made_of_it] if table in tables else made_of_it)
-        return tables
+        return tables, count
 
     return convert

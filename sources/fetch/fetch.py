@@ -19,7 +19,7 @@ from typing import Any, Protocol, Self
 
 from sources.errors import RequestRefused, RetryLater, StopRun
 from sources.fetch.limiter import Limiter
-from sources.fetch.pager import Chunk, Convert, Count, Delivery, Failed, Finished, Pager, Turn
+from sources.fetch.pager import Chunk, Convert, Delivery, Failed, Finished, Pager, Turn
 from sources.fetch.schedule import Concurrency, ResourceRun, Schedule, Task
 from sources.fetch.threads import RunQueues
 from sources.fetch.values import Page, Reply, Request, ResourceStatus
@@ -63,7 +63,6 @@ class Fetch:
         client: Client,
         schedule: Schedule,
         convert: Convert,
-        count: Count,
         workers: int,
         max_rows: int,
         max_bytes: int,
@@ -71,9 +70,7 @@ class Fetch:
     ) -> None:
         self._client, self._schedule, self._convert, self._clock = client, schedule, convert, clock
         concurrency = Concurrency(max(1, workers))
-        self._queues = RunQueues(
-            schedule, concurrency, self._ask_all, self._read_all, count, max_rows, max_bytes, clock
-        )
+        self._queues = RunQueues(schedule, concurrency, self._ask_all, self._read_all, max_rows, max_bytes, clock)
 
     def __enter__(self) -> Self:
         self._queues.open()
@@ -167,12 +164,12 @@ class Fetch:
         """Converts what a turn brought and puts it where the consumer finds it; then what waited for that goes on."""
         queues = self._queues
         while turn.hands_over or turn.then:
-            tables = self._convert(run.resource, turn.listings) if turn.listings else {}
+            tables, rows = self._convert(run.resource, turn.listings) if turn.listings else ({}, 0)
             with queues.lock:
                 if queues.is_given_up(run):
                     return
                 if turn.hands_over:
-                    queues.put(run, tables, turn)
+                    queues.put(run, tables, rows, turn)
                 turn = run.handed_over(pager, turn)
                 queues.call()
 

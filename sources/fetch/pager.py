@@ -176,12 +176,12 @@ class Survey:
         return self.found / self.seconds if self.seconds else inf
 
 
-Convert: TypeAlias = "Callable[[Resource, Sequence[Listing]], Mapping[str, pa.Table]]"
-"""Objects of a resource, each listing with its own `as_of` and parent, as Arrow tables by table name. Called from one
-thread, which is not the consumer's. It may change the objects."""
+Converted: TypeAlias = "tuple[Mapping[str, pa.Table], int]"
+"""Arrow tables by table name, and how many of their rows will be rows in the database: set markers are not."""
 
-Count: TypeAlias = "Callable[[Mapping[str, pa.Table]], int]"
-"""How many of the rows of tables will be rows in the database: some only say which children a parent has."""
+Convert: TypeAlias = "Callable[[Resource, Sequence[Listing]], Converted]"
+"""Converts the objects of a resource, each listing with its own `as_of` and parent. It may change the objects. Called
+from one thread, which is not the consumer's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sources.fetch.pager import Chunk, Count, Delivery, Pager, Turn
+from sources.fetch.pager import Chunk, Delivery, Pager, Turn
 from sources.fetch.schedule import Concurrency, ResourceRun, Schedule, Task
 
 if TYPE_CHECKING:
@@ -93,13 +93,12 @@ class RunQueues:
         concurrency: Concurrency,
         ask: Callable[[], None],
         read: Callable[[], None],
-        count: Count,
         max_rows: int,
         max_bytes: int,
         clock: Callable[[], float],
     ) -> None:
         self._schedule, self._concurrency, self._clock = schedule, concurrency, clock
-        self._count, self._max_rows, self._max_bytes = count, max_rows, max_bytes
+        self._max_rows, self._max_bytes = max_rows, max_bytes
         self.lock = threading.Lock()
         self.workers = WorkerPool(self.lock, ask, clock)
         self.reader = WorkerPool(self.lock, read, clock)
@@ -198,12 +197,11 @@ class RunQueues:
         self._answers.append((task, answer))
         self.reader.call()
 
-    def put(self, run: ResourceRun, tables: Mapping[str, pa.Table], turn: Turn) -> None:
-        """Puts what a turn brought where the consumer finds it."""
-        rows = sum(table.num_rows for table in tables.values())
+    def put(self, run: ResourceRun, tables: Mapping[str, pa.Table], rows: int, turn: Turn) -> None:
+        """Puts what a turn brought where the consumer finds it; so many of the tables' rows will be rows."""
         nbytes = sum(table.get_total_buffer_size() for table in tables.values())
         requests = run.requests - run.reported
-        run.rows, run.reported = run.rows + self._count(tables), run.requests
+        run.rows, run.reported = run.rows + rows, run.requests
         self._rows, self._bytes = self._rows + rows, self._bytes + nbytes
         self._tell(Chunk(run.resource.name, tables, rows, nbytes, requests, turn.advance))
 

@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Self
 
 import orjson
-import pyarrow as pa
 
 from sources.catalogue import Catalogue, EventType, Params, Resource, Table
 from sources.changes import Change, Ignored, Retrieved
-from sources.columns.arrow import arrow_tables, count_rows
+from sources.columns.arrow import arrow_tables
 from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
 from sources.errors import AuthenticationFailed, ServerFailed
@@ -25,7 +24,7 @@ from sources.fetch.fetch import MAX_BYTES, MAX_ROWS, Fetch
 from sources.fetch.http.api_name import ApiName
 from sources.fetch.http.transport import Transport
 from sources.fetch.limiter import Limiter
-from sources.fetch.pager import Convert, Horizon, Listing, Step, Survey, Turn
+from sources.fetch.pager import Convert, Converted, Horizon, Listing, Step, Survey, Turn
 from sources.fetch.progress import Listed
 from sources.fetch.schedule import ResourceRun, Schedule
 from sources.fetch.values import Page, Reply, Request, as_of
@@ -115,7 +114,7 @@ def fetch(client: ToyClient, resources: Sequence[Resource], *, convert: Convert,
         for resource in resources
     ]
     schedule = Schedule(runs, client.limiter, None)
-    return Fetch(client, schedule, convert, count_rows, workers, MAX_ROWS, MAX_BYTES, time.monotonic)
+    return Fetch(client, schedule, convert, workers, MAX_ROWS, MAX_BYTES, time.monotonic)
 
 
 def row(plan: Row, account_id: str, at: int, source: str) -> Row:
@@ -123,9 +122,9 @@ def row(plan: Row, account_id: str, at: int, source: str) -> Row:
 
 
 def converter(account_id: str, columns: Columns, counts: ConversionCounts) -> Convert:
-    def convert(resource: Resource, listings: Sequence[Listing]) -> Mapping[str, pa.Table]:
+    def convert(resource: Resource, listings: Sequence[Listing]) -> Converted:
         rows = [row(obj, account_id, listing.as_of, "list") for listing in listings for obj in listing.objects]
-        return arrow_tables({"plans": rows}, columns, counts=counts)
+        return arrow_tables({"plans": rows}, columns, counts=counts), len(rows)
 
     return convert
 

@@ -107,12 +107,14 @@ def gaps(table: str, objects: Sequence[Object], tables: Tables) -> Iterator[Gap]
     for obj in objects:
         for embedded in described.embedded:
             listed = _at(obj, embedded.field)
-            if not isinstance(listed, dict) or not isinstance(listed.get("data"), list):
+            entries = listed.get("data") if isinstance(listed, dict) else None
+            if not isinstance(entries, list):
                 continue
             owner = obj.get(described.key[0] if described.key else "id")
             if listed.get("has_more") is True and isinstance(owner, str):
                 yield Gap(listed, embedded, owner, expansions(embedded.table, tables))
-            yield from gaps(embedded.table, [each for each in listed["data"] if isinstance(each, dict)], tables)
+            if entries:  # most are empty
+                yield from gaps(embedded.table, [entry for entry in entries if isinstance(entry, dict)], tables)
 
 
 def _at(obj: Object, path: str) -> Any:

@@ -44,7 +44,6 @@ def fetch(
     are under way at once, and no more are sent than `requests_budget`: resources that it leaves unread neither finish
     nor fail. Raises BadConfiguration where a child is asked for without `parents`.
     """
-    from sources.columns.arrow import count_rows  # here, because a run with nothing to read needs no Arrow
 
     known, horizon = progress or {}, Horizon(STRIPE_BEGAN)
     runs = [
@@ -52,7 +51,7 @@ def fetch(
         for resource in resources
     ]
     schedule = Schedule(runs, client.limiter, requests_budget)
-    return Fetch(client, schedule, convert, count_rows, workers, max_rows, max_bytes, clock)
+    return Fetch(client, schedule, convert, workers, max_rows, max_bytes, clock)
 
 
 def resource_run(

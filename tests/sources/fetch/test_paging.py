@@ -24,7 +24,7 @@ from sources.errors import (
 )
 from sources.fetch.fetch import Chunk, Failed, Fetch, Finished
 from sources.fetch.limiter import Limiter
-from sources.fetch.pager import Listing
+from sources.fetch.pager import Converted, Listing
 from sources.fetch.progress import Progress
 from sources.fetch.values import Reply, Request
 from sources.rows import Stamp
@@ -57,7 +57,7 @@ class Reader:
     chunks: list[Chunk] = field(default_factory=list)
     ends: dict[str, Finished | Failed] = field(default_factory=dict)
 
-    def convert(self, resource: Resource, listings: Sequence[Listing]) -> Mapping[str, pa.Table]:
+    def convert(self, resource: Resource, listings: Sequence[Listing]) -> Converted:
         """The tables carry the number of the row, as the plainest thing that says what was consumed."""
         found: dict[str, list[dict[str, Any]]] = {}
         for listing in listings:
@@ -72,7 +72,7 @@ class Reader:
             first = len(self.rows[name])
             self.rows[name] += rows
             tables[name] = pa.table({"row": list(range(first, first + len(rows)))})
-        return tables
+        return tables, sum(map(len, found.values()))
 
     def parents(self, parent: Parent, after: str | None) -> Iterator[tuple[str, ...]]:
         """Parents as a database would give them, from the account itself."""
@@ -302,7 +302,7 @@ def test_wrong_key_stops_all_and_is_raised(sim: Simulator) -> None:
 def test_conversion_that_fails_is_its_resources_failure(sim: Simulator) -> None:
     reader = Reader(sim)
 
-    def convert(resource: Resource, listings: Sequence[Listing]) -> Mapping[str, pa.Table]:
+    def convert(resource: Resource, listings: Sequence[Listing]) -> Converted:
         if resource.name == "charges":
             raise ValueError("no such column")
         return plain(resource, listings)
@@ -335,7 +335,7 @@ def test_cursors_that_are_deleted_under_way_lose_no_other(sim: Simulator, name: 
     reader = Reader(sim)
     gone: list[str] = []
 
-    def convert(resource: Resource, listings: Sequence[Listing]) -> Mapping[str, pa.Table]:
+    def convert(resource: Resource, listings: Sequence[Listing]) -> Converted:
         last = listings[-1].objects[-1]["id"]  # what the next page begins after
         if len(gone) < 2 and sim.account.get(name, last) is not None:
             sim.account.delete(name, last)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from sources.catalogue import Resource
 from sources.errors import BrokenPage, RequestRefused, SkipResource
 from sources.fetch.fetch import Chunk, Failed
 from sources.fetch.limiter import Limiter
-from sources.fetch.pager import Horizon, Listing, Pager, Survey
+from sources.fetch.pager import Converted, Horizon, Listing, Pager, Survey
 from sources.fetch.progress import Progress
 from sources.fetch.values import Page
 from sources.fetch.windows import Window, merge
@@ -225,8 +225,9 @@ def test_a_list_that_was_read_to_its_end_is_read_whole_again(sim: OrbSimulator, 
 # --- a run over many lists --------------------------------------------------------------------------------------------
 
 
-def nothing(resource: Resource, listings: Sequence[Listing]) -> Mapping[str, pa.Table]:
-    return {"ids": pa.table({"id": [obj["id"] for listing in listings for obj in listing.objects]})}
+def nothing(resource: Resource, listings: Sequence[Listing]) -> Converted:
+    ids = [obj["id"] for listing in listings for obj in listing.objects]
+    return {"ids": pa.table({"id": ids})}, len(ids)
 
 
 def read(client: Client, *resources: Resource, **options: Any) -> tuple[dict[str, list[str]], dict[str, Exception]]:
