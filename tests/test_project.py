@@ -290,6 +290,12 @@ def test_lock_names_only_public_addresses() -> None:
     assert set(addresses) == {"pypi.org", "files.pythonhosted.org"}
 
 
+def test_lock_is_of_the_dependencies_that_are_declared() -> None:
+    """`make setup` with uv refuses another one."""
+    checked = run("uv", "lock", "--check", "--offline")
+    assert checked.returncode == 0, checked.stderr
+
+
 def test_pip_installs_what_uv_installs() -> None:
     locked = {(package["name"], package["version"]) for package in read_toml("uv.lock")["package"]}
     pinned = re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE)

@@ -155,12 +155,12 @@ def database_error_of(error: BaseException) -> BaseException | None:
 
 def state_of(error: BaseException | None) -> str | None:
     """The SQLSTATE of a driver's error; None where the server said none."""
-    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    return getattr(error, "sqlstate", None)
 
 
 def is_database_error(error: BaseException) -> bool:
-    """Whether it comes from one of the drivers: psycopg and DuckDB's, or psycopg2, which dlt has."""
-    return is_error_of("psycopg", error) or is_error_of("duckdb", error) or hasattr(error, "pgcode")
+    """Whether it comes from one of the drivers, psycopg's or DuckDB's."""
+    return is_error_of("psycopg", error) or is_error_of("duckdb", error)
 
 
 def is_error_of(driver: str, error: BaseException, *names: str) -> bool:

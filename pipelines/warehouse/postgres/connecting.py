@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -40,18 +39,12 @@ def values_hidden(conninfo: str) -> Iterator[None]:
     """
     try:
         yield
-    except _driver_errors() as error:
+    except psycopg.Error as error:
         if "CONNECT privilege" in str(error):
             raise DatabaseProblem(NO_CONNECT) from None
         error.args = (hidden(str(error), conninfo),)
         error.__cause__ = error.__context__ = None
         raise
-
-
-def _driver_errors() -> tuple[type[Exception], ...]:
-    """psycopg's, and those of dlt's driver where that has been imported, which only tables that are made need."""
-    dlts = sys.modules.get("psycopg2")
-    return (psycopg.Error,) if dlts is None else (psycopg.Error, dlts.Error)
 
 
 def hidden(text: str, conninfo: str, environment: Mapping[str, str] = os.environ) -> str:

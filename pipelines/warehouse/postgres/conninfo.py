@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 import psycopg
 from psycopg import pq
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 from pipelines.warehouse.problems import DatabaseProblem
 from sources.errors import shown
@@ -31,11 +31,6 @@ ENCODED = (
 )
 SCHEME = re.compile(r"(?:jdbc:)?(?:postgres|postgresql|postgis|pgsql)(?:\+\w+)?://", re.IGNORECASE)
 SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-
-OF_BOTH_DRIVERS = frozenset(
-    ("host", "port", "dbname", "user", "password", "sslmode", "sslrootcert", "connect_timeout", "channel_binding")
-)
-"""Options that every libpq since version 13 takes. The libpq of psycopg2 is asked for the others."""
 
 # Options of other clients, by their letters alone: how those clients pool, prepare, log and call themselves.
 IDLE = re.compile(
@@ -179,7 +174,7 @@ def _parsed(text: str, name: str, reason: str) -> dict[str, str]:
 
 
 def _check_values(options: dict[str, str], name: str) -> None:
-    """What libpq would refuse in words that repeat the value, or that only one of the two drivers would refuse."""
+    """Refuses what libpq would refuse in words that repeat the value."""
     if "sslmode" in options:
         options |= _sslmode(options["sslmode"], name)
     hosts, ports = (options.get(key, "").split(",") for key in ("host", "port"))
@@ -188,18 +183,6 @@ def _check_values(options: dict[str, str], name: str) -> None:
     for key, value in options.items():
         if NUMBERS.fullmatch(key) and not re.fullmatch(r"\s*-?\d{1,9}\s*", value, re.ASCII):
             raise unusable(name, f"Its option {key} is not a whole number.")
-    for key in options.keys() - OF_BOTH_DRIVERS:
-        _refuse_newer(key, name)
-
-
-def _refuse_newer(key: str, name: str) -> None:
-    import psycopg2  # here, as it takes a while
-    from psycopg2.extensions import parse_dsn
-
-    try:
-        parse_dsn(make_conninfo(**{key: "1"}))
-    except psycopg2.ProgrammingError:
-        raise unusable(name, f"Its option {key} is too new for the libpq of psycopg2, dlt's driver.") from None
 
 
 def _is_port(text: str) -> bool:

@@ -18,7 +18,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
-from psycopg2.extensions import parse_dsn
 
 from pipelines.configuration.settings import Settings
 from pipelines.loading.session import open_database
@@ -71,7 +70,7 @@ def test_what_people_paste_is_the_same_connection(pasted: str, more: dict[str, s
     expected = PLAIN | ({"sslmode": more} if isinstance(more, str) else more)
     assert options_of(pasted, "DATABASE_URL") == expected
     made = postgres_conninfo(pasted, None)
-    assert conninfo_to_dict(made) == expected == parse_dsn(made)
+    assert conninfo_to_dict(made) == expected
     credentials = LibpqCredentials()
     credentials.parse_native_representation(pasted)
     assert conninfo_to_dict(credentials.to_native_representation()) == expected
@@ -108,7 +107,6 @@ def test_what_people_paste_is_the_same_connection(pasted: str, more: dict[str, s
         ("postgresql://u:p@h/d?replication=database", "Its option replication"),
         ("host=h replication=true password=hush", "Its option replication"),
         ("jdbc:postgresql://h/d?Replication=hush", "Its option replication"),
-        ("postgresql://u:p@h/d?sslkeylogfile=hush", "sslkeylogfile is too new"),
     ],
 )
 def test_what_cannot_be_taken_is_refused_by_name(pasted: str, says: str) -> None:
