@@ -31,7 +31,6 @@ from pipelines.warehouse.problems import (
     DatabaseProblem,
     explained,
     is_database_error,
-    keep_rows_out_of_logs,
     without_rows,
 )
 from sources.errors import BadConfiguration, ConnectorError, shown
@@ -258,7 +257,6 @@ def run_command(
     options = parser.parse_args(arguments)
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
     os.environ.setdefault("RUNTIME__LOG_LEVEL", "INFO" if options.debug else "CRITICAL")
-    keep_rows_out_of_logs()
     log_to_stderr(level_of(options), options.log_format or log_format)
     if is_batch:
         spare_the_interpreter()

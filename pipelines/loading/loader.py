@@ -1,9 +1,8 @@
 """One package of Arrow tables -> files -> the guarded merge.
 
-Every package gets a working folder of its own, and where a table or a column is missing, a dlt schema of the package's
-tables alone: what a package costs does not grow with the number of tables in the dataset, and nothing that a killed run
-left behind has to be mended. The stored schema `stripe` in the database is the union of them all (`destinations`).
-Knows no HTTP and no progress: the caller saves that after `load` has returned.
+Every package gets a working folder of its own, so that nothing which a killed run left behind has to be mended. Only
+the package's tables are looked at: what a package costs does not grow with the number of tables in the dataset. Knows
+no HTTP and no progress: the caller saves that after `load` has returned.
 """
 
 from __future__ import annotations
@@ -240,7 +239,7 @@ class Loader:
 
 
 def _is_interrupted(error: BaseException | None) -> bool:
-    """Whether a signal is behind it: dlt's SignalReceivedException is a KeyboardInterrupt too."""
+    """Whether a signal is behind an error: DuckDB turns a KeyboardInterrupt into an error of its own."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True

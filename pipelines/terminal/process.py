@@ -34,7 +34,7 @@ class Interrupts:
     """The handler of SIGINT, SIGTERM and SIGHUP, and the memory of what has arrived.
 
     An exception that a handler raises can get lost: in a finalizer, in a library that turns it into an error of its
-    own (DuckDB), behind another handler (dlt installs one while it loads). What has arrived is therefore read from the
+    own (DuckDB), behind another handler (as dlt installs one). What has arrived is therefore read from the
     descriptor to which the interpreter writes each signal's number, whatever its handler does. Main thread only.
     """
 

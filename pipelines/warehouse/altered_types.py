@@ -6,29 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from pipelines.warehouse.database import Database
+from pipelines.warehouse.stored_schema import TYPES
 from sources.catalogue import ColumnType
-
-TYPES: Mapping[str, Mapping[ColumnType, str]] = {
-    "postgres": {
-        "text": "character varying",
-        "bigint": "bigint",
-        "double": "double precision",
-        "bool": "boolean",
-        "timestamp": "timestamp with time zone",
-        "decimal": "numeric",
-        "json": "jsonb",
-    },
-    "duckdb": {
-        "text": "VARCHAR",
-        "bigint": "BIGINT",
-        "double": "DOUBLE",
-        "bool": "BOOLEAN",
-        "timestamp": "TIMESTAMP WITH TIME ZONE",
-        "decimal": "DECIMAL",
-        "json": "JSON",
-    },
-}
-"""The type that a load makes for each type of a column, without its precision."""
 
 UNBOUNDED = ("text", "json")
 """Types in which every text has room."""

@@ -1,8 +1,7 @@
 """A package into the database: each table's rows are staged and merged in one transaction, and the load is noted.
 
-All of it goes through a connection of our own. Importing dlt takes longer than all of this, so `make_tables`, which
-needs it, is only called if a table or a column is missing. Tables, keys and types come with dlt's hints; the catalogue
-says which table holds whose children, and what events do not show.
+`make_tables` is only called if a table or a column is missing. Tables, keys and types come with dlt's hints; the
+catalogue says which table holds whose children, and what events do not show.
 """
 
 from __future__ import annotations
@@ -97,7 +96,7 @@ MakeTables = Callable[[Target, Mapping[str, Iterable["TColumnSchema"]]], Mapping
 def load_files(target: Target, files: Mapping[str, File], make_tables: MakeTables) -> None:
     """Merges the rows of each file into the table of the same name; a signal ends it between two statements.
 
-    Each table is merged in a transaction of its own. Raises the errors of dlt and of the drivers.
+    Each table is merged in a transaction of its own. Raises the errors of the drivers.
     """
     database, names = target.database.for_loads(), [*files, *_holders(target.catalogue, files)]
     stored, made = stored_columns_of(database, target.dataset, [*names, *DLT_TABLES]), dict[str, bool]()

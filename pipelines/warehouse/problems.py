@@ -1,17 +1,15 @@
 """What a database said, in one paragraph that names the setting to change and repeats no value of any row.
 
-Knows both databases' errors, and those of the driver that dlt has, by their SQLSTATE; opens nothing.
+Knows both databases' errors by their SQLSTATE; opens nothing.
 https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
 
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import re
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -143,11 +141,6 @@ def without_rows(text: str) -> str:
     return _VALUES.sub(lambda found: _QUOTE.sub("…", found[0]), _ROWS.sub("…", text))
 
 
-def keep_rows_out_of_logs() -> None:
-    """For each entry point: dlt logs a database's errors whole, with the rows that they are about."""
-    logging.getLogger("dlt").addFilter(_record_without_rows)
-
-
 def database_error_of(error: BaseException) -> BaseException | None:
     """The first error of a database among an error and its causes; None where there is none."""
     return next(filter(is_database_error, _causes(error)), None)
@@ -179,21 +172,13 @@ def advice_on_rights(error: BaseException) -> str | None:
     return None
 
 
-def _record_without_rows(record: logging.LogRecord) -> bool:
-    record.msg, record.args = without_rows(record.getMessage()), ()
-    if record.exc_info:
-        record.exc_text = without_rows("".join(traceback.format_exception(*record.exc_info)))
-    return True
-
-
 def _causes(error: BaseException) -> list[BaseException]:
-    """An error and what it was caused by, one after the other. dlt keeps some causes in `client_exception`."""
+    """An error and what it was caused by, one after the other."""
     seen: list[BaseException] = []
     following: BaseException | None = error
     while following is not None and following not in seen:
         seen.append(following)
-        kept = getattr(following, "client_exception", None)
-        following = kept if isinstance(kept, BaseException) else following.__cause__ or following.__context__
+        following = following.__cause__ or following.__context__
     return seen
 
 

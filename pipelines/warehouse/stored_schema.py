@@ -1,8 +1,8 @@
 """Makes tables and columns that a dataset lacks, and notes them in dlt's stored schema, as dlt's own clients do.
 
-`_dlt_version` describes the tables for every writer, and for dlt itself, which reads them by it. To import dlt takes
-longer than all of this, and its clients send each statement alone. `tests/pipelines/warehouse/test_stored_schema.py`
-compares the tables and the schema with those that dlt 1.31 makes. Knows no provider: tables come with dlt's hints.
+`_dlt_version` describes the tables for every writer, and for dlt itself. Importing dlt would take longer than all of
+this, and its clients send each statement alone. `tests/pipelines/warehouse/test_stored_schema.py` compares the tables
+and the schema with those that the installed dlt makes. Knows no provider: tables come with dlt's hints.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import base64
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
@@ -23,17 +23,19 @@ from pipelines.warehouse.rights import create_missing
 if TYPE_CHECKING:
     from dlt.common.schema.typing import TColumnSchema
 
+    from sources.catalogue import ColumnType
+
 SCHEMA_LOCK = 0x5747_5250  # one advisory lock for every change of a dataset's tables
 REMEMBERED = 10  # hashes of earlier versions that a stored schema names
 
-_TYPES: Mapping[str, Mapping[str, str]] = {
+TYPES: Mapping[str, Mapping[ColumnType, str]] = {
     "postgres": {
-        "text": "varchar",
+        "text": "character varying",
         "bigint": "bigint",
         "double": "double precision",
         "bool": "boolean",
         "timestamp": "timestamp with time zone",
-        "decimal": "numeric(38,12)",
+        "decimal": "numeric",
         "json": "jsonb",
     },
     "duckdb": {
@@ -42,10 +44,11 @@ _TYPES: Mapping[str, Mapping[str, str]] = {
         "double": "DOUBLE",
         "bool": "BOOLEAN",
         "timestamp": "TIMESTAMP WITH TIME ZONE",
-        "decimal": "DECIMAL(38,12)",
+        "decimal": "DECIMAL",
         "json": "JSON",
     },
 }
+"""The type that a load makes for each type of a column, without its precision, as the database shows it."""
 
 
 def _own(name: str, description: str, columns: Iterable[tuple[str, str, bool, str]]) -> dict[str, Any]:
@@ -149,9 +152,9 @@ def _columns_missing(hints: Iterable[TColumnSchema], there: Collection[str]) -> 
 
 
 def _definition(hint: TColumnSchema, dialect: str) -> str:
-    kind = _TYPES[dialect][str(hint["data_type"])]
-    if kind == "varchar" and (length := hint.get("precision")):
-        kind = f"varchar({length})"
+    named = cast("ColumnType", hint["data_type"])
+    precision = "38,12" if named == "decimal" else str(hint.get("precision") or "") if dialect == "postgres" else ""
+    kind = f"{TYPES[dialect][named]}({precision})" if precision else TYPES[dialect][named]
     return f'"{hint["name"]}" {kind}{"" if hint.get("nullable", True) else " NOT NULL"}'
 
 

@@ -20,7 +20,6 @@ from typing import Any
 from starlette.routing import BaseRoute
 
 from pipelines.configuration.settings import CommonSettings
-from pipelines.warehouse.problems import keep_rows_out_of_logs
 from sources.errors import BadConfiguration, shown
 from sources.provider import Provider
 from webhook_sink.endpoints.providers import KNOWN, served_by
@@ -48,7 +47,6 @@ def create_app(**given: Any) -> App:
 
 def app_with(more: Callable[[Sequence[Receiver], SinkSettings], Sequence[BaseRoute]], given: Mapping[str, Any]) -> App:
     """The app of `create_app`, with more routes beside its own."""
-    keep_rows_out_of_logs()
     settings, sink_settings = _settings(dict(given))
     served = served_by(settings, sink_settings, **{**given, "destination": "postgres"})
 
@@ -119,7 +117,6 @@ class Processor:
 
 
 async def _made(settings: CommonSettings, sink_settings: SinkSettings, provider: Provider) -> Receiver:
-    keep_rows_out_of_logs()
     sink = Sink(settings, sink_settings, provider=provider, takes_webhooks=True)
     sink.start(lambda: _log_failure(sink))
     return Receiver(sink, sink_settings, patience=sink_settings.database_timeout)

@@ -79,6 +79,7 @@ def dlts_statements(kind: str, tables: Hints, there: Mapping[str, Any]) -> list[
 def spelt(statement: str) -> str:
     """One blank for any white space, none before commas and brackets; without what only one of both writes."""
     plain = re.sub(r"\s+", " ", statement.replace("IF NOT EXISTS ", "").replace(";", "")).strip()
+    plain = plain.replace(" varchar", " character varying")
     return re.sub(r"\s+([,)])", r"\1", plain).replace("( ", "(")
 
 
