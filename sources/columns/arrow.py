@@ -11,6 +11,7 @@ Arrow types: text and json `string`, bigint `int64`, double `float64`, bool `boo
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -22,6 +23,7 @@ import orjson
 import pyarrow as pa
 
 from sources.catalogue import FIRST_SECOND, LAST_SECOND
+from sources.columns.coerce import DECIMAL, INSTANT
 from sources.columns.conversion_counts import ConversionCounts
 from sources.columns.layout import SYNCED_AT, Column, Values, fitted, layout, utc_now
 from sources.errors import BrokenPage
@@ -169,10 +171,10 @@ def _exact(column: Column) -> pa.Array | None:
     types = set(map(type, values))
     if types == _ONLY_NULLS:
         return _nulls(len(values), ARROW_TYPES[kind])
-    if iso or not types <= _EXACT_TYPES[kind]:
+    if not types <= (_TEXT_TYPES if iso else _EXACT_TYPES[kind]):
         return None
     try:
-        return _BUILD[kind](values)
+        return _instants(values) if iso else _BUILD[kind](values)
     except _NOT_ALL_FIT:
         return None
 
@@ -251,13 +253,31 @@ def _timestamp(values: Values) -> pa.Array | None:
     return pa.array([None if value is None else value * 1_000_000 for value in values], ARROW_TYPES["timestamp"])
 
 
+def _instants(values: Values) -> pa.Array | None:
+    return _cast(values, _INSTANTS, "timestamp")
+
+
+def _decimals(values: Values) -> pa.Array | None:
+    return _cast(values, _DECIMALS, "decimal")
+
+
+def _cast(values: Values, lines: re.Pattern[str], kind: ColumnType) -> pa.Array | None:
+    """The column by Arrow's cast from text, where all values are of a form that it reads as `coerce.fit` does."""
+    if lines.fullmatch("".join([f"{value}\n" for value in values if value is not None])) is None:
+        return None
+    return pa.array(values, _STRING).cast(ARROW_TYPES[kind])
+
+
+_INSTANTS = re.compile(f"(?:(?!000[01]|9999){INSTANT}\n)*")  # not where a moment can be out of bounds
+_DECIMALS = re.compile(f"(?:{DECIMAL}\n)*")
+_TEXT_TYPES: frozenset[type] = frozenset((str, _NULL))
 _EXACT_TYPES: Mapping[ColumnType, frozenset[type]] = {
-    "text": frozenset((str, _NULL)),
+    "text": _TEXT_TYPES,
     "bigint": frozenset((int, _NULL)),
     "double": frozenset((float, int, _NULL)),  # pyarrow refuses integers beyond 2**53 here
     "bool": frozenset((bool, _NULL)),
     "timestamp": frozenset((int, _NULL)),
-    "decimal": frozenset((_NULL,)),  # strings: value by value
+    "decimal": _TEXT_TYPES,
     "json": frozenset((dict, list, str, int, float, bool, _NULL)),
 }
 _BUILD: Mapping[ColumnType, Callable[[Values], pa.Array | None]] = {
@@ -266,6 +286,7 @@ _BUILD: Mapping[ColumnType, Callable[[Values], pa.Array | None]] = {
     "double": _plain("double"),
     "bool": _plain("bool"),
     "timestamp": _timestamp,
+    "decimal": _decimals,
     "json": _json,
 }
 

@@ -49,10 +49,10 @@ MAX_KEY = 1_000
 
 INT64 = range(-(2**63), 2**63)
 _DOUBLE_INTEGERS = range(-(2**53), 2**53 + 1)
-_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,25})(?:\.[0-9]{1,12})?")
-_INSTANT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
-)
+DECIMAL = r"-?(?:0|[1-9][0-9]{0,25})(?:\.[0-9]{1,12})?"
+"""The texts that a decimal column can hold."""
+INSTANT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+"""The texts that a timestamp column can hold, if they are a moment between `FIRST_SECOND` and `LAST_SECOND`."""
 _NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
 SYSTEM_COLUMNS = frozenset(("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "rowid"))
 """Columns that every table has already, unseen: Postgres' own, and DuckDB's `rowid`, by which the merge goes."""
@@ -128,7 +128,7 @@ def decimal_text(number: Decimal) -> str:
 
 def decimal_of(string: str) -> Decimal | None:
     """The number that a string shows, None where a column cannot hold it."""
-    return Decimal(string) if _DECIMAL.fullmatch(string) else None
+    return Decimal(string) if re.fullmatch(DECIMAL, string) else None
 
 
 def _as_json(value: Any, variant: Variant | None) -> tuple[str, Variant | None, bool]:
@@ -138,7 +138,7 @@ def _as_json(value: Any, variant: Variant | None) -> tuple[str, Variant | None, 
 
 def instant_of(string: str) -> datetime | None:
     """The moment that an RFC 3339 string shows, None where a column cannot hold it."""
-    if _INSTANT.fullmatch(string) is None:
+    if re.fullmatch(INSTANT, string) is None:
         return None
     try:
         instant = datetime.fromisoformat(string)

@@ -53,8 +53,16 @@ WITNESSES: tuple[Any, ...] = (
         "2025-03-01T12:00:00Z",
         "2025-03-01T12:00:00.1234567Z",
     ),
+    *("1\n2", "1\n", "2025-03-01T12:00:00Z\n"),
     *([], {}, [1, None], {"a": "\0"}, {"\0": 1}, ["\ud800"], {"a": 2**64}, "\\u0000", ["\\u0000"]),
 )
+MOMENTS = (
+    *("0000-12-31T23:59:59Z", "0001-01-01T23:59:59Z", "0001-01-02T00:00:00Z", "0002-01-01T00:00:00+23:59"),
+    *("9998-12-31T23:59:59-23:59", "9999-12-30T23:59:59.999999Z", "9999-12-31T00:00:00Z", "9999-12-31T23:59:59-23:59"),
+    *("2024-02-29T00:00:00Z", "2025-02-29T00:00:00Z", "2025-03-01T24:00:00Z", "2025-03-01T12:00:60Z"),
+    *("2025-03-01T12:00:00+24:00", "2025-03-01T12:00:00.5+05:30", "2025-03-01T12:00:00Z\n2025-03-01T12:00:00Z"),
+)
+"""What two parsers of RFC 3339 are most likely to read in two ways."""
 SUITED: dict[ColumnType, st.SearchStrategy[Any]] = {
     "text": strings,
     "bigint": integers,
@@ -114,6 +122,11 @@ def assert_fits_or_varies(table: str, field: str, kind: ColumnType, entries: lis
 def test_column_holds_what_fits_and_variants_the_rest(column: tuple[ColumnType, list[Any]]) -> None:
     kind, entries = column
     assert_fits_or_varies(*FIELD_OF[kind], kind, entries)
+
+
+@given(st.lists(st.one_of(st.none(), instants, st.sampled_from(MOMENTS)), min_size=1, max_size=6))
+def test_column_of_moments_holds_what_fits_and_variants_the_rest(entries: list[Any]) -> None:
+    assert_fits_or_varies("v2_core_accounts", "created", "timestamp", entries)
 
 
 @pytest.mark.parametrize("value", WITNESSES, ids=repr)
