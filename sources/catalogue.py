@@ -1,6 +1,6 @@
-"""The catalogue of a provider as a value: its lists (Resource), its tables, the types of its events. Holds no data.
+"""The types that describe a provider's API: its lists (Resource), its tables, the types of its events. No data is here.
 
-Knows no provider. Whoever needs to know a table is given the catalogue, most often with the columns (`Columns`).
+Knows no provider. Each provider declares one Catalogue; functions take it as a parameter, often inside `Columns`.
 """
 
 from __future__ import annotations
@@ -19,31 +19,33 @@ from typing import Any, Literal
 from sources.errors import UnknownResource, shown
 
 Params = tuple[tuple[str, str], ...]
-"""Query parameters as they go into the URL, in order: (("status", "all"),), (("scope[type]", "account"),)."""
+"""Query parameters in the order in which the URL has them: (("status", "all"),), (("scope[type]", "account"),)."""
 
 Created = Literal["none", "unix", "iso", "iso_flat"]
 """How a list filters by creation: not at all, `created[gte]=<unix seconds>`, `created[gte]=<RFC 3339>`, or
 `created_gte=<RFC 3339>`. The other bounds are gt, lt and lte."""
 
 Pagination = Literal["cursor", "single", "v2"]
-"""`starting_after` and `has_more`; one page that is all; `next_page_url`."""
+"""How a list is paged: by `starting_after` and `has_more`, not at all (one page holds everything), or by
+`next_page_url`."""
 
 Moments = Literal["unix", "iso"]
-"""How objects show moments: as whole unix seconds, or as RFC 3339 strings."""
+"""How objects show timestamps: as whole unix seconds, or as RFC 3339 strings."""
 
 FIRST_SECOND = int(datetime(1, 1, 2, tzinfo=UTC).timestamp())
 LAST_SECOND = int(datetime(9999, 12, 30, 23, 59, 59, tzinfo=UTC).timestamp())
-"""Bounds of moments: a day inside what `datetime` holds, so that every session's time zone can show them."""
+"""Earliest and latest timestamp: one day inside the range of `datetime`, so that every session's time zone can show
+them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
     """A list inside an object whose items fill a table of their own.
 
-    `field` is its place in the object, dotted where it is nested ("computed.upfront.line_items"). `path` and `params`
-    complete it where its `has_more` says so: "{id}" in either stands for the parent's id, which is the parent object's
-    `id`, or its first key column where it has no id. With `expand` the list comes only when `expand[]=data.<field>`
-    (on lists) or `expand[]=<field>` (on a single object) asks for it.
+    `field` is its place in the object, dotted where it is nested ("computed.upfront.line_items"). If its `has_more` is
+    true, the rest is read from `path` with `params`: "{id}" in either stands for the parent's id, which is the parent
+    object's `id`, or its first key column if it has no id. With `expand`, the API returns the list only if the request
+    has `expand[]=data.<field>` (for lists) or `expand[]=<field>` (for a single object).
     """
 
     field: str
@@ -55,9 +57,9 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class Expanded:
-    """An array of ids in an object's `field` that every read asks to have expanded: the objects fill `table`.
+    """An array of ids in an object's `field`. Every read requests it expanded, and the objects fill `table`.
 
-    The ids stay in the object, as an event, which is never expanded, shows them.
+    The object's row keeps the ids alone, because events show them so: they are never expanded.
     """
 
     field: str
@@ -66,15 +68,15 @@ class Expanded:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """What a child list needs one request (or more) for each of.
+    """What a child list has to be read for: each parent has a list of its own, which takes one request or more.
 
     `param` is the placeholder in the path, or the query parameter, that takes the parent's id. Only ids that begin with
-    `prefix` have such a list. `also` are further query parameters with the column of the parent's row that each takes;
-    parents where such a column is null have no such list. `when` is a column of the parent's row that must be true.
-    `fills` is the table and column ("balance_transactions.payout") of the listed rows that gets the parent's id, which
-    the objects do not show: only parents that are new or have changed since their list was read are asked for.
-    Without a table, `values` stand for ids: those that columns show, "prices.currency" or, inside JSON,
-    "alert_events.properties.pricing_unit", and `always`.
+    `prefix` have such a list. `also` are further query parameters, each with the column of the parent's row that gives
+    its value; parents where such a column is null have no such list. `when` is a column of the parent's row that must
+    be true. `fills` is the table and column ("balance_transactions.payout") of the listed rows that gets the parent's
+    id, which the objects do not show; the lists of only those parents are read that are new or have changed since.
+    Without a table, values take the place of ids: those in the columns that `values` names ("prices.currency" or,
+    inside JSON, "alert_events.properties.pricing_unit"), and those in `always`.
     """
 
     table: str
@@ -92,18 +94,18 @@ class Parent:
 class Resource:
     """One list operation, or a singleton.
 
-    `name` is unique, and the table's name but for further lists that fill the same table. `objects` are the `object`
-    values in it. `limit` is the page size to ask for, None where the parameter must not be sent. `passes` are the
-    parameters of each pass over the list, several where one pass would hide rows; a pass shows no row of another.
+    `name` is unique. It is the table's name, except for further lists that fill the same table. `objects` are the
+    `object` values in it. `limit` is the page size to request; if it is None, the parameter must not be sent. `passes`
+    are the parameters of each pass over the list: several if one pass would hide rows. No two passes show the same row.
     With `each`, every pass is repeated with each of its values. Two `parents` mean every pair of them. `range_params`
     are required bounds in unix seconds, [from, to). `newest_first` says that the objects come in descending order of
     `created_field`, the field that the list's order and its `created` filter go by ("created", "date" for invoice
-    items; None where the object does not show it). `groups` are what `select` knows it by besides its name and "all".
-    `gate` names the product that the account may lack, `denied` are texts in the provider's refusal then. `rate` is
-    the endpoint's own limit in requests a second. `not_loaded` is the reason why an operation is known but never
-    loaded. `shown_for` are the seconds for which a list shows an object: None as long as it exists, 0 where nobody
-    knows. `statuses` are the only values of `status` in a list, where other lists fill the same table.
-    `covered_by_events` says that events tell of both creations and updates of the objects, so that a list need not be
+    items; None where the object does not show it). `groups` are the groups that it belongs to, besides "all" (see
+    `select`). `gate` names the product that the account may lack, `denied` are texts in the provider's refusal in that
+    case. `rate` is the endpoint's own limit in requests a second. `not_loaded` is the reason why an operation is known
+    but never loaded. `shown_for` is how many seconds a list shows an object: None as long as the object exists, 0 if
+    that is unknown. `statuses` are the only values of `status` in a list, if other lists fill the same table.
+    `covered_by_events` says that events report both creations and updates of the objects, so that the list need not be
     read again.
     """
 
@@ -134,20 +136,21 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: what is in it, its key, and where else its rows come from.
+    """A table: which objects it holds, its key, and the ways besides lists in which its rows arrive.
 
-    `key` are the columns that identify a row within an account (`_account_id` comes on top, and is all of the key
-    of a singleton): the id where the API names the object by it alone, else with the parent's. `unique_id` is
-    the field that has the object's present id in old API versions, where `id` was that of another object. `parent`
-    is the table of the objects that own these (the table then has a column `_parent_id`), and `parent_field` the
-    field of a row that names its parent, where the object shows one. `expanded` are the arrays of ids whose objects
-    come along with every read and have a table of their own. `retrieve` is the path of a single object with its
-    columns as placeholders ("/v1/customers/{id}", "/v1/accounts/{_parent_id}/persons/{id}"), None where there is
-    none. `shown_on_request` are fields that only arrive when expanded, which every read asks for and no event
-    shows; `hidden` those that are never asked for. `kept` are columns that the provider's objects do not show, with a
-    sentence on each: only a list that `fills` them tells them, and any other state of the row leaves them as they are.
-    `chosen_id` says that people can choose the ids, and so can make an object again under the id of a deleted one.
-    `witness` is the field that every whole object shows and no tombstone, `moments` says how its timestamps come.
+    `key` are the columns that identify a row within an account: the id, together with the parent's id if the API needs
+    both to name the object. The table's primary key has `_account_id` as well; a singleton's has nothing else.
+    `unique_id` is the field that shows the object's present id in old API versions, where `id` was that of another
+    object. `parent` is the table of the objects that own these (the table then has a column `_parent_id`), and
+    `parent_field` the field of a row that names its parent, if the object shows one. `expanded` are the arrays of ids
+    whose objects every read returns as well, for a table of their own. `retrieve` is the path of a single object with
+    its columns as placeholders ("/v1/customers/{id}", "/v1/accounts/{_parent_id}/persons/{id}"), None if there is none.
+    `shown_on_request` are fields that the API returns only if they are expanded: every read requests them, and no event
+    shows them. `hidden` are such fields that are never requested. `kept` are columns that the provider's objects do not
+    show, with a sentence on each: only a list that `fills` them sets them, and any other state of the row leaves them
+    as they are. `chosen_id` says that people choose the ids, so that an object can be created again under the id of a
+    deleted one. `witness` is a field that every whole object shows and a tombstone does not. `moments` says how
+    timestamps are written.
     """
 
     name: str
@@ -169,7 +172,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A product that an account may lack, with texts with which the provider refuses its endpoints."""
+    """A product that an account may lack, and the texts that identify the provider's refusal of its endpoints."""
 
     product: str
     denied: tuple[str, ...] = ()
@@ -177,7 +180,9 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class EventType:
-    """What a type means: the table of its object, whether the object is gone, why it is ignored (None: it is not)."""
+    """What an event type means: the table of its object, whether the object is deleted, and why the type is ignored, if
+    it is.
+    """
 
     table: str
     deletes: bool = False
@@ -189,13 +194,13 @@ ColumnType = Literal["text", "bigint", "double", "bool", "timestamp", "decimal",
 nested."""
 
 GROUPS = ("core", "default", "all")
-"""What matters most; every list that needs no parent, with the singletons; all that can be loaded."""
+"""What matters most; every list without a parent, and the singletons; everything that can be loaded."""
 
 
 class Descriptions:
-    """A sentence on each table and each of its columns, in a JSON file: table -> column -> sentence.
+    """A sentence on each table and each of its columns, from a JSON file: table -> column -> sentence.
 
-    The sentence on the table has the empty name. Without a `path` there are none.
+    The empty column name has the sentence on the table. Without a `path` there are no sentences.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -203,7 +208,7 @@ class Descriptions:
 
     @cached_property
     def mark(self) -> str:
-        """Eight characters that are others when a sentence is another one."""
+        """A checksum of eight characters: it changes when any sentence changes."""
         return sha256(self._path.read_bytes()).hexdigest()[:8] if self._path else ""
 
     def of(self, table: str) -> Mapping[str, str]:
@@ -220,17 +225,17 @@ class Descriptions:
 class Catalogue:
     """All that a provider's API has.
 
-    `resources`, in the order in which they are loaded, `tables` and event `types` go by name. `fields` gives the
-    provider's fields of a table with their types, and raises KeyError for a table that it does not know. `references`
-    gives the columns of a table that hold another object's id, and the tables that this object can be in.
-    `subject_of` gives, for a type of event, the field of the event that has its object, and the object's table, both ""
-    where it has none; without it, events show what object theirs is. `log` is then the table of events, whose rows have
-    them in the field `payload`. `descriptions` are sentences on tables and columns. `shape_of` gives the nested fields
-    of a table, as `sources.stripe_api.generate.shapes` describes them.
+    The keys of `resources` (in the order in which they are loaded), `tables` and event `types` are their names.
+    `fields` gives the provider's fields of a table with their types, and raises KeyError for an unknown table.
+    `references` gives the columns of a table that hold another object's id, and the tables that this object can be in.
+    `subject_of` is for providers whose events do not show the type of their object: for an event type, it gives the
+    field of the event that has the object, and the object's table, both "" if the event has none. `log` is then the
+    table of events, whose rows have these events in the field `payload`. `descriptions` are sentences on tables and
+    columns. `shape_of` gives the nested fields of a table, as `sources.stripe_api.generate.shapes` describes them.
     `objects_by_prefix` has the `object` values whose ids can begin with a prefix, in the order of their declarations.
     `not_embedded` are the lists inside objects, by `object` and field, that fill no table from there, and why.
-    `carried_by` are objects of events that are no objects of the API but carry one, with the field that has it.
-    `no_table` are the objects that no table holds, and why. `page` of the documentation has the resources.
+    `carried_by` are `object` values that only events have: each contains an object of the API, in the field given here.
+    `no_table` are the objects that no table holds, and why. `page` is the page of the documentation with the resources.
     """
 
     resources: Mapping[str, Resource]
@@ -251,8 +256,8 @@ class Catalogue:
     def select(self, names: Sequence[str] = ()) -> list[Resource]:
         """Resources by name, group or `object` value ("customer"), each once, parents before children.
 
-        Nothing selects the default group. Raises UnknownResource, with the nearest name, for one that the catalogue
-        does not have or never loads.
+        Without names, it returns the group "default". Raises UnknownResource for a name that the catalogue does not
+        have (the message suggests the nearest) or that is never loaded.
         """
         chosen = {name for given in names or ("default",) for name in self._expanded(given.strip())}
         return [line for name, line in self.resources.items() if name in chosen]
@@ -260,9 +265,9 @@ class Catalogue:
     def gives_sets(self, resource: Resource) -> bool:
         """Whether a list, paged to its end for one parent, gives the whole set of that parent's rows in its table.
 
-        Only then may rows that it does not show be taken for deleted. It is not so where the table's rows belong to no
-        parent (a customer's payment methods: detached, they live on) or where the list shows a part (two parents, a
-        range).
+        Only then do rows that it does not show count as deleted. The answer is no if the table's rows belong to no
+        parent (a customer's payment methods exist on once they are detached), and if the list shows only a part (two
+        parents, a range).
         """
         return (
             len(resource.parents) == 1
@@ -271,13 +276,15 @@ class Catalogue:
         )
 
     def filled_with(self, table: str) -> tuple[str, ...]:
-        """The tables that the objects of a table fill when they are read: its own, and those of what comes in them."""
+        """The tables that a read of a table's objects fills: the table itself, and those of embedded and expanded
+        objects.
+        """
         found = dict.fromkeys((table, *(embedded.table for embedded in self.tables[table].embedded)))
         found |= dict.fromkeys(expanded.table for name in found for expanded in self.tables[name].expanded)
         return tuple(found)
 
     def shown_by(self, table: str) -> list[Resource]:
-        """The lists that show rows of a table and need no parent: its own, and those whose objects bring some along."""
+        """The lists without a parent that show rows of a table: its own, and those whose objects contain such rows."""
         lists = [
             resource for resource in self.resources.values() if resource.kind == "root" and resource.not_loaded is None
         ]
@@ -288,14 +295,14 @@ class Catalogue:
         return tuple(name for name, table in self.tables.items() if object_name in table.objects)
 
     def table_of_object(self, object_name: str) -> str | None:
-        """The table of objects with this `object` value; None where there is none, or where the name does not tell."""
+        """The table of objects with this `object` value; None if there is no such table, or more than one."""
         tables = self.tables_of_object(object_name)
         return tables[0] if len(tables) == 1 else None
 
     def table_of(self, obj: Mapping[str, object]) -> str | None:
-        """The table of an object that came without its list (by event or by id); None where it belongs to none.
+        """The table of an object from an event or a read by id, where no list says it; None if no table holds it.
 
-        Where several tables can hold it, it belongs to the one whose parent it names: a card names its account or its
+        If several tables can hold it, it belongs to the one whose parent it names: a card names its account or its
         customer. Line items do not name their parent.
         """
         tables = self.tables_of_object(str(obj.get("object")))
@@ -303,17 +310,19 @@ class Catalogue:
         return tables[0] if len(tables) == 1 else owned[0] if len(owned) == 1 else None
 
     def resource_named(self, name: str) -> str | None:
-        """The name of the resource that somebody means: by its own name, or by the one of its objects.
+        """The name of the resource that a user's word means: its own name, or the name of its objects.
 
-        `customer`, `checkout.session`, `checkout_session` and `early_fraud_warning` are known; None for a name that is
-        not, or that several tables share.
+        `customer`, `checkout.session`, `checkout_session` and `early_fraud_warning` are known. None for an unknown
+        name, or one that several tables share.
         """
         normal = _normal(name)
         named = normal if normal in self.resources else self.table_named(name)
         return named if named in self.resources else None
 
     def table_named(self, name: str) -> str:
-        """The table that somebody means: by its own name, or by the one of its objects. An unknown name is kept."""
+        """The table that a user's word means: its own name, or the name of its objects. An unknown name is returned as
+        it is.
+        """
         normal = _normal(name)
         if normal in self.tables:
             return normal

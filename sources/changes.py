@@ -9,12 +9,12 @@ from typing import Any, Literal
 from sources.rows import Key, Row
 
 THIN = "thin"
-"""The `doubt` of a change whose event only names its object, so that the object has to be retrieved."""
+"""The `doubt` of a change whose event only names its object: the object has to be retrieved."""
 
 
 CUT = "cut payload"
-"""The `doubt` of a change whose event shows only some fields of its object. Where the object cannot be retrieved, the
-others are left as they are."""
+"""The `doubt` of a change whose event shows only some fields of its object: the object has to be retrieved. If that is
+impossible, the other fields keep their values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Change:
     """What an event reports about an object. `at` and `created` (of the object, None where unknown) are unix seconds.
 
     `key` has the values of the table's key, and is empty for a singleton; `parent_id` is set if the table has parents
-    and the object names its own. `doubt` says why the object must be retrieved first; None if it can be believed.
+    and the object names its own. `doubt` says why the object must be retrieved first; None if the event's state can be
+    used.
     """
 
     table: str
@@ -44,10 +45,10 @@ class Ignored:
 
 
 class Newest:
-    """The newest change of each object of one pass, whatever order they come in.
+    """The newest change of each object of one pass, in whichever order the changes are added.
 
-    It remembers which objects it has settled (key and second), so that a pass can be taken in pieces: the pieces have
-    to come newest first, as Stripe lists events.
+    It remembers which objects are settled (key and second), so that a pass can be applied in pieces: the pieces have to
+    arrive newest first, as Stripe lists events.
     """
 
     def __init__(self) -> None:
@@ -55,7 +56,7 @@ class Newest:
         self._changes: dict[tuple[str, Key], Change] = {}
 
     def add(self, change: Change) -> None:
-        """Takes a change, unless a newer one of the object is known."""
+        """Adds a change, unless a newer one of the same object is known."""
         place = (change.table, change.key)
         if (settled := self._settled.get(place)) is not None and change.at < settled:
             return
@@ -84,7 +85,7 @@ def _is_same(change: Change, other: Change) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRef:
-    """An object to retrieve. `at` is the second (unix) from which on it was needed, `created` that of its creation."""
+    """An object to retrieve. `at` is the unix second of the change that requires it, `created` that of its creation."""
 
     table: str
     key: Key
@@ -98,22 +99,23 @@ class ObjectRef:
 
     @classmethod
     def from_json(cls, value: Sequence[Any]) -> ObjectRef:
-        """What `to_json` gave."""
+        """The reference that `to_json` has written."""
         table, key, parent_id, created, at = value
         return cls(table, tuple(key), parent_id, created, at)
 
     def fields(self, key: Sequence[str]) -> dict[str, str]:
-        """What fills the placeholders of its path; `key` names the columns of its table's key."""
+        """The values for the placeholders of its path; `key` names the columns of its table's key."""
         named = dict(zip(key, self.key, strict=True))
         return named | ({"_parent_id": self.parent_id} if self.parent_id is not None else {})
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """What came of retrieving an object, and its rows.
+    """The result of retrieving an object, and its rows.
 
-    "gone": the provider has no such object. "unreadable": it has no way to read it, or the key may not. "broken": the
-    answer cannot become a row. "failed": for a passing reason, in spite of retries.
+    `state` is "read", or says why there is no row. "gone": the provider has no such object. "unreadable": the API has
+    no endpoint for it, or the key lacks the permission. "broken": no row can be made of the answer. "failed": a
+    temporary failure outlasted the retries.
     """
 
     ref: ObjectRef

@@ -1,4 +1,4 @@
-"""argparse's parser, whose errors repeat no value: it may be a secret in the wrong place. Knows no command."""
+"""argparse's parser with errors that repeat no value, because it may be a misplaced secret. Knows no command."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any, NoReturn
 from sources.errors import shown
 
 QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
-"""What `repr` makes of a text."""
+"""A text as `repr` writes it."""
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's parser, whose errors name the option and what it takes, and of what was given the shape."""
+    """argparse's parser. Its errors name the option and what it takes; of the given value they show only the shape."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -29,7 +29,9 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """As argparse's: usage, message, exit code 2; with `--json`, the message on stdout too."""
+        """As in argparse: prints usage and message, exits with code 2. With `--json`, the message goes to stdout as
+        well.
+        """
         argument = re.match(r"argument [^:]+: ", message)
         begin = argument.end() if argument else 0
         told = message[:begin] + self._without_values(message[begin:]) + self._nearest(message)
@@ -37,7 +39,7 @@ class Parser(argparse.ArgumentParser):
         super().error(told)
 
     def _nearest(self, message: str) -> str:
-        """Of options that there are not, the ones that were nearly typed."""
+        """Suggests existing options that resemble unknown ones."""
         if not message.startswith("unrecognized arguments: "):
             return ""
         known = sorted({name for name in _options(self) if name.startswith("--")})
@@ -46,7 +48,9 @@ class Parser(argparse.ArgumentParser):
         return f". Did you mean {' or '.join(near)}?" if near else ""
 
     def _without_values(self, message: str) -> str:
-        """argparse's words with what was given masked: all that it quotes, and each word of the command line."""
+        """argparse's message with the user's input masked: everything that it quotes, and each word of the command
+        line.
+        """
         names = set(self._names())
 
         def masked(found: re.Match[str]) -> str:
@@ -60,14 +64,14 @@ class Parser(argparse.ArgumentParser):
         return re.sub(whole, masked, message)
 
     def _names(self) -> Iterator[str]:
-        """What may be repeated: the options, and the choices of those that have some."""
+        """What a message may repeat: the options, and their choices."""
         for action in self._actions:
             yield from action.option_strings
             yield from map(str, action.choices or ())
 
 
 def tell_as_json(message: str, words: Sequence[str]) -> None:
-    """What is wrong with a command line, as the JSON document that it asks for; nothing where it asks for none."""
+    """Prints an error about a command line as JSON on stdout, if the command line has `--json`."""
     if "--json" in words:
         print(json.dumps({"error": message}, ensure_ascii=False))
 
@@ -82,7 +86,7 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _text(given: str) -> str:
-    """What an option without a type takes: not the bytes of another encoding, which databases and hosts cannot get."""
+    """The type of options without one: refuses bytes that are not UTF-8, which databases and hosts cannot take."""
     try:
         given.encode()
     except UnicodeEncodeError:

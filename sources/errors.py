@@ -1,4 +1,4 @@
-"""The exception tree: named by what the caller can do. Knows no HTTP library, no database, no column.
+"""The exception tree, named by what the caller can do. Knows no HTTP library, no database, no column.
 
     ConnectorError
     ├── StopRun                 nothing more can be done in this run (exit 2)
@@ -16,8 +16,8 @@
         ├── ServerFailed            5xx, 409
         └── BrokenPage              a body that is not the JSON that was asked for, or a 200 with an error in it
 
-Messages are one paragraph: what happened, to which request, what to do. They hold no key and no customer's data, and
-what somebody has typed only as `shown` gives it: it may be a secret in the wrong place.
+Messages are one paragraph: what happened, to which request, what to do. They hold no key and no customer's data. They
+repeat a user's input only as `shown` gives it, because it may be a misplaced secret.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SECRET = re.compile(r"(?i)\b(?:sk|rk|pk)_(?:live|test)_|\bwhsec_|\bpostgres(?:ql
 NAME = re.compile(r"-{0,2}[a-z][\w.-]{0,99}", re.ASCII | re.IGNORECASE)
 SHOWN = 60  # characters of an id or a name that are shown
 NEAR = 0.75
-"""How alike a text has to be to a known name to be taken for it with a typing error, and repeated."""
+"""How similar a text has to be to a known name (0 to 1) to count as a misspelling of it, which messages repeat."""
 
 
 def looks_secret(text: str) -> bool:
@@ -39,9 +39,9 @@ def looks_secret(text: str) -> bool:
 
 
 def shown(text: str, names: Iterable[str] = ()) -> str:
-    """A given text as a message may repeat it: quoted where it is nearly one of the names, else only its shape.
+    """A user's text as a message may repeat it: quoted if it resembles one of the names, otherwise only its shape.
 
-    No form tells a password from a name: what is near to no name that could have been meant may be one.
+    A password can have the form of any name, so a text that resembles no known name is treated as one.
     """
     if NAME.fullmatch(text) and not looks_secret(text) and difflib.get_close_matches(text, names, 1, NEAR):
         return repr(text)
@@ -49,7 +49,7 @@ def shown(text: str, names: Iterable[str] = ()) -> str:
 
 
 def shape(text: str) -> str:
-    """What a text that may be a secret is made of: "(7 letters and digits)"."""
+    """The shape of a text that may be a secret: "(7 letters and digits)"."""
     kinds = {
         "letters": any(map(str.isalpha, text)),
         "digits": any(map(str.isdecimal, text)),
@@ -67,10 +67,10 @@ def shortened(name: str) -> str:
 
 
 class ConnectorError(Exception):
-    """Root of everything that the connector raises on purpose.
+    """The root of all errors that the connector raises on purpose.
 
     `request_id` is Stripe's, to quote to its support; `status` the HTTP status; `code` and `param` are those of the
-    error body (https://docs.stripe.com/error-codes). Each is None where there is none.
+    error body (https://docs.stripe.com/error-codes). Each is None if the answer has none.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class SkipResource(ConnectorError):
 
 
 class RequestRefused(ConnectorError):
-    """Stripe refused the request for a reason of its own (400, 404): this resource is in error."""
+    """The provider refused the request for another reason (400, 404): this resource is in error."""
 
 
 class ObjectMissing(RequestRefused):
@@ -120,7 +120,7 @@ class ObjectMissing(RequestRefused):
 class RetryLater(ConnectorError):
     """Gave up after the allowed retries: this resource is in error, the others go on.
 
-    `retry_after` are the seconds that the answer asked to wait, None where it did not.
+    `retry_after` is the wait that the answer asked for, in seconds; None if it asked for none.
     """
 
     retry_after: float | None = None

@@ -1,4 +1,4 @@
-"""An event as a provider sends it to a webhook: what the sink needs to know of it. Pure."""
+"""An event as a provider sends it to a webhook, and how its body is parsed. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sources.json_text import TooLarge, parse, shallow
 
 WORD = re.compile(r"[\x21-\x7e]{1,255}")
 MOST_TIMES = 4
-"""How many timestamps of a request have their signatures checked. Each costs an HMAC over the whole body."""
+"""How many timestamps of a request are checked. Each check costs an HMAC over the whole body."""
 
 
 class BadEvent(Exception):
-    """The body is not an event of the provider's. The message holds nothing of the body."""
+    """The body is not an event of the provider. The message repeats nothing from the body."""
 
 
 class BadSignature(Exception):
@@ -26,10 +26,10 @@ class BadSignature(Exception):
 class Event:
     """An event as it arrived. `created` is in unix seconds, `account` the connected account that it is about, if any.
 
-    `livemode` is None if the event does not tell. `object` is a snapshot's object, or a thin event's `related_object`
-    (`id`, `type`, `url`) if it has one. `fields` is the whole event, parsed; `body` is what was signed, for the
-    ledger. With `is_cut`, the event could only be parsed in part: `fields` and `object` tell which event it is, but do
-    not show its object's state.
+    `livemode` is None if the event does not show it. `object` is a snapshot event's object, or a thin event's
+    `related_object` (`id`, `type`, `url`) if it has one. `fields` is the whole event, parsed; `body` is the signed
+    bytes, for the ledger. If `is_cut`, the event could only be parsed in part: `fields` and `object` identify the
+    event, but do not show its object's state.
     """
 
     id: str
@@ -57,9 +57,10 @@ class Event:
 
 
 def parsed(body: bytes, level: int) -> tuple[Any, bool]:
-    """The parsed body, and False. Of JSON that cannot be parsed whole, its upper levels, and True.
+    """The parsed body, and False. If the JSON is nested too deep or has a number out of range: its upper levels, and
+    True.
 
-    Raises BadEvent for what is not JSON.
+    Raises BadEvent if the body is not JSON.
     """
     try:
         try:
@@ -71,7 +72,7 @@ def parsed(body: bytes, level: int) -> tuple[Any, bool]:
 
 
 def word(fields: Mapping[str, Any], name: str) -> str:
-    """The text of a field that is a name: visible ASCII. Raises BadEvent."""
+    """The text of a field that must be a name, which is visible ASCII. Raises BadEvent if it is not."""
     value = fields.get(name)
     if not isinstance(value, str) or not WORD.fullmatch(value):
         raise BadEvent(f"the event's {name} is not a name")

@@ -1,4 +1,4 @@
-"""Files that are generated from an installed SDK: reads them, writes them, and says whether they are stale.
+"""Reads, writes and checks the files that are generated from an installed SDK.
 
 Knows no provider.
 """
@@ -20,7 +20,7 @@ from sources.catalogue import ColumnType
 
 @cache
 def read_generated(path: Path) -> Mapping[str, Any]:
-    """What a generated JSON file says, which is read once."""
+    """The content of a generated JSON file, which is read once and cached."""
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return MappingProxyType(content)
 
@@ -32,16 +32,16 @@ def fields_in(snapshot: Path, table: str) -> Mapping[str, ColumnType]:
 
 
 def difference(stored: str, current: str, name: str = "snapshot.json") -> list[str]:
-    """Lines that differ between a stored file and the current text; none where it is current."""
+    """Lines that differ between a stored file and the current text; none if the file is current."""
     return list(
         difflib.unified_diff(stored.splitlines(), current.splitlines(), name, "the installed SDK", lineterm="", n=1)
     )
 
 
 def write_or_check(argv: Sequence[str] | None, command: str, about: str, path: Path, current: str) -> int:
-    """Write a generated text to its file, or check the one that is there, as `argv` says. Returns the exit code."""
+    """Writes a generated text to its file, or checks the file with `--check`. Returns the exit code, 1 if stale."""
     parser = argparse.ArgumentParser(prog=command, description=about)
-    parser.add_argument("--check", action="store_true", help=f"write nothing; exit 1 where {path.name} is stale")
+    parser.add_argument("--check", action="store_true", help=f"write nothing; exit with 1 if {path.name} is stale")
     check: bool = parser.parse_args(argv).check
     if not check:
         path.write_text(current, encoding="utf-8")

@@ -1,14 +1,14 @@
-"""JSON as Stripe sends it: bytes to Python values and back to text, with every value kept.
+"""Parses and writes JSON without changing any value.
 
-orjson does the work. What it would change or refuse goes another way: `orjson.loads` turns integers beyond 64 bits into
-doubles and refuses `1e400` and lone surrogates (`"\\ud800"`), `orjson.dumps` refuses integers beyond 64 bits, `Decimal`
-and nesting deeper than 254; Python's own encoder ends where its stack does. Numbers with a fraction or an exponent are
-IEEE doubles, as in Stripe's own libraries.
+orjson does the work, except for values that it would change or refuse: `orjson.loads` turns integers beyond 64 bits
+into doubles and refuses `1e400` and lone surrogates (`"\\ud800"`), `orjson.dumps` refuses integers beyond 64 bits,
+`Decimal` and nesting deeper than 254. Python's own encoder is limited by its stack, so it is not used for deep values.
+Numbers with a fraction or an exponent are IEEE doubles, as in Stripe's own libraries.
 
-Postgres' `text` and `jsonb` cannot hold U+0000, and no database holds a lone surrogate: `escaped` writes either as
-the six characters of its JSON escape (`\\u0000`, `\\ud800`).
+Postgres' `text` and `jsonb` cannot hold U+0000, and no database holds a lone surrogate: `escaped` replaces each by the
+six characters of its JSON escape (`\\u0000`, `\\ud800`).
 
-Knows nothing of tables, columns, HTTP.
+Knows no table, no column and no HTTP.
 """
 
 from __future__ import annotations
@@ -25,24 +25,25 @@ import orjson
 
 from sources.errors import BrokenPage
 
-# A run of 19 digits is the shortest that a 64-bit integer may not hold. Looked for in two steps: all digits become
-# "0", nineteen of which are found; then, can a number begin there? Pages of refunds have such runs in strings.
+# Fewer than 19 digits always fit into a 64-bit integer. The search for longer runs has two steps: first for nineteen
+# digits (all are mapped to "0"), then whether a number can begin there, because strings have such runs too.
 _DIGITS_AS_ZERO = bytes(0x30 if 0x30 <= byte <= 0x39 else byte for byte in range(256))
 _LONG_RUN = b"0" * 19
 _BEFORE_NUMBERS = b"[:, \t\r\n"
 
 _MAX_EXPONENT = 4300
-"""Numbers of 10**4300 and more are refused, as Python refuses longer integers; Postgres' numeric ends at 10**131072."""
+"""Numbers from 10**4300 on are refused, because Python refuses longer integers; Postgres' numeric ends at
+10**131072."""
 
 _FIRST_WITH_EXPONENT = 1e16
-_MAY_BE_LARGE = re.compile(rb"[0-9]{16}|[0-9][eE]")  # how a number from 1e16 is written; strings have such signs too
+_MAY_BE_LARGE = re.compile(rb"[0-9]{16}|[0-9][eE]")  # numbers from 1e16 are written so, and some strings too
 _END = object()
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 MAX_DEPTH = 1000
-"""How deep a value of a field may be nested. orjson parses 1,024 levels of a page; Postgres' jsonb takes some 10,000
-with its default stack, DuckDB's JSON more."""
+"""How many levels deep a field's value may be nested. orjson parses 1,024 levels of a page; Postgres' jsonb takes about
+10,000 with its default stack, DuckDB's JSON more."""
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _VALUE = re.compile(rb'\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 _ENTRY = 3  # the depth of an object in a page's `data`
@@ -53,7 +54,7 @@ _NUMBERS = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*', re.DOTALL)
 
 
 class TooLarge(ValueError):
-    """A JSON text with a number that is out of range, or nested too deep, to be parsed."""
+    """A JSON text that cannot be parsed: it has a number out of range, or is nested too deep."""
 
 
 class TooDeep(TooLarge):
@@ -61,12 +62,12 @@ class TooDeep(TooLarge):
 
 
 def parse(body: bytes) -> Any:
-    """Python value of a JSON text in UTF-8.
+    """The Python value of a JSON text in UTF-8.
 
     Integers are exact whatever their size; numbers that a double cannot hold (`1e400`) are `Decimal`; all others with a
-    fraction or an exponent are `float`, always finite. Lone surrogates stay in the `str`. Takes 1.2 to 1.4
-    times as long as `orjson.loads`. Raises ValueError for what is not JSON or not UTF-8, TooDeep, and TooLarge for a
-    number of 10**4300 or more.
+    fraction or an exponent are `float`, always finite. Lone surrogates stay in the `str`. Takes 1.2 to 1.4 times as
+    long as `orjson.loads`. Raises ValueError if the text is not JSON or not UTF-8, its subclass TooDeep, and TooLarge
+    for a number from 10**4300 on.
     """
     try:
         if _may_hold_long_integer(body):
@@ -88,7 +89,9 @@ def text(value: Any) -> bytes:
 
 
 def storable(value: Any) -> tuple[bytes, bool]:
-    """JSON text as `text`, with unstorable characters of strings and keys escaped; and whether there were any."""
+    """The JSON text of a value (see `text`) with unstorable characters escaped in strings and keys; and whether there
+    were any.
+    """
     try:
         raw = orjson.dumps(value)
         if b"\\u0000" not in raw:
@@ -113,9 +116,10 @@ def escaped_deep(value: Any) -> Any:
 
 
 def cut_deep(body: bytes) -> bytes:
-    """A page that cannot be parsed for its depth or for a number out of range, so that it can be.
+    """Makes a page parseable that is nested too deep or has a number out of range.
 
-    Each such object is replaced by its id and a value that is too deep to be stored, so that it alone is refused then.
+    Each such object is replaced by its id and a value that is too deep to be stored, so that only this object is left
+    out later.
     """
     body = _NUMBERS.sub(partial(_in_range, instead=_TOO_DEEP), body)
     depth = start = deepest = done = 0
@@ -139,7 +143,7 @@ def cut_deep(body: bytes) -> bytes:
 
 
 def shallow(body: bytes, levels: int) -> bytes:
-    """A JSON text with null in place of what is nested deeper than so many levels, and of numbers out of range."""
+    """A JSON text in which null replaces values nested deeper than `levels`, and numbers out of range."""
     depth = done = 0
     parts: list[bytes] = []
     for token in _TOKENS.finditer(body):
@@ -155,7 +159,7 @@ def shallow(body: bytes, levels: int) -> bytes:
 
 
 def _in_range(token: re.Match[bytes], instead: bytes) -> bytes:
-    """A string, or a number that can be parsed, as it is; another number is replaced."""
+    """Replaces a number that cannot be parsed by `instead`; strings and other numbers stay."""
     try:
         if token[0][:1] != b'"':
             parse(token[0])
@@ -165,7 +169,7 @@ def _in_range(token: re.Match[bytes], instead: bytes) -> bytes:
 
 
 def parse_in_digits(body: bytes) -> Any:
-    """As `parse`, with whole numbers from 1e16 as integers: jsonb gives 6.5e+16 back as 65000000000000000."""
+    """Like `parse`, with whole numbers from 1e16 as integers, because jsonb returns 6.5e+16 as 65000000000000000."""
     value = parse(body)
     return _mapped(value, _in_digits, str) if _MAY_BE_LARGE.search(body) else value
 
@@ -181,7 +185,7 @@ def _whole(number: float | Decimal) -> int | Decimal:
 
 
 def _mapped(value: Any, leaf: Callable[[Any], Any], key: Callable[[str], str]) -> Any:
-    """A copy of a JSON value, its leaves and its keys changed; as deep as it may be, without Python's stack."""
+    """A copy of a JSON value with each leaf and key mapped. Not recursive, so that depth is no problem."""
     copied: list[Any] = [None]
     waiting: list[tuple[Any, Any, Any]] = [(value, copied, 0)]
     while waiting:
@@ -236,7 +240,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _pieces(value: Any) -> Iterator[str]:
-    """The JSON text of a value in pieces, without Python's stack. Raises BrokenPage."""
+    """The JSON text of a value in pieces. Not recursive. Raises BrokenPage for a value nested too deep."""
     under_way: list[tuple[Iterator[Any], str]] = []
     comma = ""
     found: Any = value
@@ -267,7 +271,9 @@ def _pieces(value: Any) -> Iterator[str]:
 
 
 def decode(body: bytes) -> Any:
-    """JSON as Python values, exactly (see `parse`), None where it is none. See `cut_deep`."""
+    """The value of a JSON text (see `parse`), None if it is not JSON. Unparseable objects are replaced (see
+    `cut_deep`).
+    """
     try:
         try:
             return parse(body)

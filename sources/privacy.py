@@ -1,4 +1,4 @@
-"""What becomes of people's data before it is stored: fields that are hashed or dropped, and forgotten persons. Pure.
+"""Hashes or drops people's data before it is stored, and keeps the data of forgotten persons out. Pure.
 
 Every writer converts its rows through `Columns`, and `Columns` holds the `Privacy` of the run: loads, syncs, checks,
 single objects, the sink, replay and `stripe_source()` therefore store the same. Knows no provider and no database.
@@ -18,25 +18,25 @@ from sources.rows import Row
 Treatment = Literal["hash", "drop", "keep"]
 TREATMENTS: tuple[Treatment, ...] = ("hash", "drop", "keep")
 Path = tuple[str, ...]
-"""A table's field, and the fields below it: ("billing_details", "email"). Arrays are passed through."""
+"""The path of a field in a table's objects: ("billing_details", "email"). It has no element for an array."""
 
 Rules = Mapping[str, Mapping[Path, Treatment]]
-"""By table, what becomes of which path. `keep` leaves a field of the preset as it is."""
+"""table -> path -> treatment. `keep` exempts a field from the preset."""
 
 PERSONAL, ANY_KEY, OBJECT = 1, "*", "@"
-"""What `Catalogue.shape_of` says of a field: a person's data; a map's keys; a whole object where it is expanded."""
+"""Marks in `Catalogue.shape_of`: a person's data; any key of a map; a whole object (if the field is expanded)."""
 
 EVENT = "event"
 HASH = "hash:"
 HASHED = re.compile(r"hash:[0-9a-f]{32}", re.ASCII)
 FREE_TEXT = ("description", "metadata")
-"""What a forgotten person's rows lose besides a person's fields: people write names there."""
+"""Free texts that a forgotten person's rows lose besides a person's fields, because they can contain names."""
 
 
 class Forgotten:
-    """The persons that are to be forgotten: digests of the ids of each and of what belongs to it.
+    """The persons that are to be forgotten: digests of their ids and of the ids of their objects.
 
-    `digests` as `digest_of` gives them, `prefixes` the beginnings of these ids up to the first underscore.
+    `digests` are values of `digest_of`, `prefixes` those of `prefix_of` for the same ids.
     """
 
     def __init__(self, digests: Collection[str] = (), prefixes: Collection[str] = ()) -> None:
@@ -46,13 +46,15 @@ class Forgotten:
         return bool(self._digests)
 
     def has(self, value: Any) -> bool:
-        """Whether a value is the id of a forgotten person, or of something that belongs to one."""
+        """Whether a value is the id of a forgotten person, or of an object that belongs to one."""
         if type(value) is dict:
             value = value.get("id")
         return type(value) is str and prefix_of(value) in self._prefixes and digest_of(value) in self._digests
 
     def is_about(self, obj: Mapping[str, Any]) -> bool:
-        """Whether an object is a forgotten person's: by its own id, its customer's, or any other that it names."""
+        """Whether an object belongs to a forgotten person: by its own id, its customer's id, or another id that it
+        shows.
+        """
         if self.has(obj.get("id")):
             return True
         if obj.get("customer") is not None:
@@ -61,20 +63,21 @@ class Forgotten:
 
 
 def digest_of(id: str) -> str:
-    """What an id is remembered by. Ids are long and random, so nobody finds one from its digest."""
+    """The digest by which an id is remembered. Ids are long and random, so an id cannot be found from its digest."""
     return hashlib.sha256(id.encode("utf-8", "replace")).hexdigest()
 
 
 def prefix_of(id: str) -> str:
-    """The beginning of an id that says what it is of: "cus" of "cus_…"."""
+    """The part of an id before the first underscore, which shows its type: "cus" of "cus_…"."""
     return id.partition("_")[0]
 
 
 class Privacy:
-    """What becomes of the fields of each table. Without `rules` and `forgotten` persons everything stays as it is.
+    """The treatment of each table's fields. `preset` is that of all fields that hold a person's data; `rules` override
+    it for single fields.
 
-    `preset` is what becomes of all fields that hold a person's data; `rules` say otherwise of single ones. `salt` is
-    the key of the hash: the same value has the same hash in every table, and no other salt gives it.
+    Rows of `forgotten` persons lose all of a person's data. By default, nothing changes. `salt` is the key of the hash:
+    equal values have equal hashes in every table, and another salt gives other hashes.
     """
 
     def __init__(
@@ -97,7 +100,7 @@ class Privacy:
         return self._has_rules or bool(self._forgotten)
 
     def told(self) -> str:
-        """What the settings say, as a sentence for people."""
+        """A sentence about the settings, for people."""
         single = sum(map(len, self._rules.values()))
         if self._preset == "keep":
             return f"{single} fields have settings of their own" if single else "no field is hashed or dropped"
@@ -108,15 +111,16 @@ class Privacy:
         return Privacy(self._catalogue, self._rules, self._preset, self._salt.decode(), forgotten)
 
     def rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-        """The rows of a table as they are to be stored. What is changed is a copy; a second time changes nothing."""
+        """The rows of a table as they are to be stored. Changed rows are copies. A second treatment changes nothing."""
         if not self.is_on:
             return rows
         return [self.event(row) if row.get("object") == EVENT else self._object(table, row) for row in rows]
 
     def event(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
-        """An event as it is to be kept, with what it shows of its object treated as the object's row is.
+        """An event as it is to be stored: its object is treated like the object's row.
 
-        Of an object that no table holds, and of what is no object, no rule says what is a person's: it is left out.
+        Objects without a table, and values that are no objects, are left out, because no rule says which of their
+        fields are a person's.
         """
         if not self.is_on:
             return event
@@ -128,11 +132,11 @@ class Privacy:
         return {**event, "data": None} if self._has_rules and event.get("object") == EVENT else event
 
     def erased(self, table: str, row: Mapping[str, Any]) -> Row:
-        """The row of a forgotten person: without a person's data and without free text."""
+        """A row of a forgotten person: without a person's data and without free text."""
         return dict(self._treated(row, self._tree(table, is_forgotten=True)))
 
     def erased_columns(self, table: str) -> Collection[str]:
-        """The columns of which `erased` may change something."""
+        """The columns that `erased` may change."""
         return self._tree(table, is_forgotten=True).keys()
 
     # --- objects ------------------------------------------------------------------------------------------------------
@@ -160,7 +164,7 @@ class Privacy:
         return {**obj, path[0]: {**inner, "data": entries} if type(inner) is dict else entries}
 
     def _payload(self, event: Mapping[str, Any], field: str, table: str) -> Mapping[str, Any]:
-        """An event that has an object of a table in a field: as its log's rows have it, and the object as its row."""
+        """An event whose field `field` has an object of `table`: both are treated like rows of their tables."""
         if not table:
             return {name: event[name] for name in ("id", "type", "created_at") if name in event}
         kept = self._object(self._catalogue.log, {"payload": event})["payload"]
@@ -189,7 +193,7 @@ class Privacy:
         return {**event, "data": shown}
 
     def _any_object(self, obj: Mapping[str, Any], is_forgotten: bool, name: str = "") -> Mapping[str, Any]:
-        """An object of which only the `object` value tells the tables that it can be in."""
+        """An object whose table is known only by its `object` value."""
         for table in self._catalogue.tables_of_object(name or str(obj.get("object"))):
             obj = self._object(table, obj, is_forgotten)
         return obj
@@ -213,7 +217,7 @@ class Privacy:
         return {**value, **changed} if changed else value
 
     def _hashed(self, value: Any) -> Any:
-        """The hash of a text or a number; of an object or a list, its leaves are hashed."""
+        """The hash of a text or a number; in an object or a list, every leaf is hashed."""
         if isinstance(value, dict):
             return {name: None if each is None else self._hashed(each) for name, each in value.items()}
         if isinstance(value, list):
@@ -227,7 +231,7 @@ class Privacy:
     # --- rules --------------------------------------------------------------------------------------------------------
 
     def _tree(self, table: str, *, is_forgotten: bool) -> Mapping[str, Any]:
-        """The rules of a table as a tree of its fields, made once."""
+        """The rules of a table as a tree of its fields, built once."""
         found = self._by_table.get((table, is_forgotten))
         if found is None:
             shape = {**dict.fromkeys(self._catalogue.fields(table), 0), **self._catalogue.shape_of(table)}
@@ -236,7 +240,8 @@ class Privacy:
                 if not is_forgotten:
                     _put(tree, path, treatment)
                 elif treatment != "keep":
-                    _put(tree, path, "drop")  # also what is hashed otherwise: the hash of an address finds its person
+                    # dropped even if the settings say hash: the hash of an address identifies a person
+                    _put(tree, path, "drop")
             if is_forgotten:
                 tree |= dict.fromkeys((name for name in FREE_TEXT if name in shape), "drop")
             found = self._by_table[table, is_forgotten] = tree
@@ -244,12 +249,14 @@ class Privacy:
 
 
 def _object_in(value: Mapping[str, Any], names: str) -> str:
-    """The name of an expanded object: what it says itself, else the only one that it can be."""
+    """The name of an expanded object: its own `object` value, otherwise the only name in `names`."""
     return str(value.get("object") or names.removeprefix(OBJECT).partition(" ")[0])
 
 
 def _preset_tree(shape: Mapping[str, Any], preset: Treatment) -> dict[str, Any]:
-    """The fields of a shape that hold a person's data, and those that can hold whole objects, which have own rules."""
+    """The fields of a shape that hold a person's data, and those that can hold whole objects, which have rules of their
+    own.
+    """
     tree: dict[str, Any] = {}
     for name, field in shape.items():
         if isinstance(field, Mapping):
@@ -263,7 +270,7 @@ def _preset_tree(shape: Mapping[str, Any], preset: Treatment) -> dict[str, Any]:
 
 
 def _put(tree: dict[str, Any], path: Path, treatment: Treatment) -> None:
-    """Sets what becomes of a path. `keep` takes it, and all below it, out of the tree."""
+    """Sets the treatment of a path. `keep` removes the path, and everything below it, from the tree."""
     *above, last = path
     for name in above:
         tree = tree.setdefault(name, {})

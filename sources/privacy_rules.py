@@ -1,8 +1,8 @@
-"""The section `[privacy]` of the settings -> a `Privacy`. Refuses what is no field, or cannot be treated. Pure.
+"""The section `[privacy]` of the settings -> a `Privacy`. Refuses unknown fields and treatments that cannot work. Pure.
 
 [privacy]
 people = "hash"                          # every field that holds a person's data
-customers.phone = "drop"                 # or single ones: a table, its field, and the fields below it
+customers.phone = "drop"                 # a single field: the table, and the path of the field
 charges.billing_details.email = "hash"
 customers.name = "keep"
 """
@@ -23,9 +23,9 @@ WORDS = f"{', '.join(TREATMENTS[:-1])} or {TREATMENTS[-1]}"
 
 
 def privacy_of(catalogue: Catalogue, given: Mapping[Path, Any], salt: str | None) -> Privacy:
-    """The privacy that the settings mean: by path, table first, what becomes of it; ("people",) is the preset.
+    """The `Privacy` for these settings: path, with the table first -> treatment; ("people",) is the preset.
 
-    Raises BadConfiguration. Its message has no value, which may be a secret in the wrong place.
+    Raises BadConfiguration. Its message repeats no value, which may be a misplaced secret.
     """
     preset: Treatment = "keep"
     rules: dict[str, dict[Path, Treatment]] = {}
@@ -59,7 +59,7 @@ def _check_salt(salt: str | None) -> None:
 
 
 def check_rule(catalogue: Catalogue, path: Path, treatment: Treatment) -> None:
-    """Raises BadConfiguration for a path that does not exist, or that nothing may be done with."""
+    """Raises BadConfiguration for a path that does not exist, or that must not be changed."""
     table, *fields = path
     if table not in catalogue.tables:
         raise BadConfiguration(f"There is no table {_near(table, [*catalogue.tables, PEOPLE, SALT])}")
@@ -84,7 +84,7 @@ def check_rule(catalogue: Catalogue, path: Path, treatment: Treatment) -> None:
         return
     if fields[0] in _needed(catalogue, table):
         raise BadConfiguration(
-            f"The setting {_shown(path)} cannot be: rows are found, ordered and joined by {table}.{fields[0]}."
+            f"The setting {_shown(path)} is not possible: rows are found, ordered and joined by {table}.{fields[0]}."
         )
     if treatment == "hash" and kinds.get(fields[0]) not in ("text", "json"):
         raise BadConfiguration(
@@ -93,7 +93,7 @@ def check_rule(catalogue: Catalogue, path: Path, treatment: Treatment) -> None:
 
 
 def _needed(catalogue: Catalogue, table: str) -> Collection[str]:
-    """The fields that the connector itself, and everybody's joins, go by."""
+    """The fields that the connector itself and joins need."""
     known = catalogue.tables[table]
     lists = [resource.created_field for resource in catalogue.resources.values() if resource.table == table]
     needed = {*known.key, known.witness, known.parent_field, *lists, *catalogue.references(table)}

@@ -26,7 +26,9 @@ from sources.rows import Row, Stamp
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The account whose objects are read; `now` is the provider's clock, in unix seconds, when it was asked."""
+    """The account whose objects are read. `now` is the time on the provider's clock, in unix seconds, `requests` the
+    number of requests that were sent to find it.
+    """
 
     id: str
     now: int
@@ -43,12 +45,12 @@ class Client(fetch.Client, Protocol):
     def __exit__(self, *_: object) -> None: ...
 
     def witness_clock(self, name: str, now: float) -> None:
-        """Another clock that answers' dates are compared with: `now` is what it shows, in unix seconds."""
+        """Adds a clock with which the dates of answers are compared; it shows `now`, in unix seconds."""
         ...
 
 
 class Reader(Protocol):
-    """Begins to read lists. See `sources.stripe_api.paging.plan.fetch`."""
+    """The function that starts to read lists. See `sources.stripe_api.paging.plan.fetch`."""
 
     def __call__(
         self,
@@ -63,12 +65,12 @@ class Reader(Protocol):
         workers: int = 16,
         requests_budget: int | None = None,
     ) -> fetch.Fetch:
-        """Objects created in `[since, until)`, unix seconds, of which `progress` leaves something to read."""
+        """Reads the objects created in `[since, until)`, unix seconds, that `progress` does not cover."""
         ...
 
 
 class Retriever(Protocol):
-    """Retrieves single objects, in batches. See `sources.stripe_api.objects.retrieve.retrieve`."""
+    """The function that retrieves single objects, in batches. See `sources.stripe_api.objects.retrieve.retrieve`."""
 
     def __call__(
         self,
@@ -79,38 +81,37 @@ class Retriever(Protocol):
         workers: int = 8,
         entries: ConversionCounts | None = None,
     ) -> Iterator[list[Retrieved]]:
-        """Objects that no row can hold are noted in `entries`."""
+        """Objects that no row can hold are recorded in `entries`."""
         ...
 
 
 class Verifier(Protocol):
-    """Verifies webhooks. See `sources.stripe_api.events.webhook.verify`."""
+    """The function that verifies webhooks. See `sources.stripe_api.events.webhook.verify`."""
 
     def __call__(
         self, body: bytes, headers: Sequence[str], secrets: Sequence[str], *, tolerance: float, now: float
     ) -> None:
         """Raises BadSignature unless one of the secrets signed the body at most `tolerance` seconds before `now`.
 
-        `headers` are the values of the provider's `signature_headers`; "" for one that did not come.
+        `headers` are the values of the provider's `signature_headers`; "" for a missing one.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Provider:
-    """What a provider gives.
+    """The functions and data of one provider.
 
-    `api_version` is the version of the API whose shapes the catalogue describes, "" if the API has no versions.
-    `open_client` takes the settings, `read_account` an open client and the account's id where the settings tell it.
-    `converter` makes the conversion of one account's pages into Arrow tables. `newest_page` reads a page of a list with
-    the newest objects of one of its passes that are dated in `[since, until)`, unix seconds, with all that is in them.
-    `pieces` reads the log of events. `gone` gives the rows of an object of a table of which only the id is known, and
-    that it is deleted. `change_of` says what an event tells, in
-    which version of the API for which account; `rows_of` makes rows of that. `verify` checks the signature
-    of a webhook, which is in the headers `signature_headers` (lower case); `read_event` reads its body, and
-    `answer_seconds` are the seconds within which the provider wants its answer, where it waits for less than the
-    database may take. `account_ids` is a regular expression for ids of accounts. `related` gives the objects that an
-    object names by their ids, None where no event's object names any. Errors are those of `sources/errors.py` and
+    `api_version` returns the API version that the catalogue describes, "" if the API has no versions. `open_client`
+    takes the settings; `read_account` takes an open client, and the account's id if the settings have it. `converter`
+    returns the conversion of one account's pages into Arrow tables. `newest_page` reads one page: the newest objects of
+    a pass over a list that are dated in `[since, until)`, unix seconds, with their embedded lists complete. `pieces`
+    reads the log of events. `gone` returns the rows of a deleted object, given its table and id. `change_of` returns
+    the change that an event reports, given the event, its API version and the account; `rows_of` makes rows of a
+    change. `verify` checks the signature of a webhook, from the headers `signature_headers` (lower case); `read_event`
+    parses its body. `answer_seconds` is set if the provider waits for an answer for less time than the database may
+    take: it is the limit in seconds. `account_ids` is a regular expression for ids of accounts. `related` returns the
+    objects that an object names by their ids; None if events name none. Errors are those of `sources/errors.py` and
     `sources/events.py`.
     """
 

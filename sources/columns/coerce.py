@@ -1,7 +1,7 @@
-"""One JSON value and one column type: what the column holds, and what goes to a variant column beside it.
+"""Fits one JSON value into one column type: what the column stores, and what goes to a variant column beside it.
 
-This is the only definition of the conversion; the Arrow path (arrow.py) has faster ways to the same result for columns
-whose values all fit. `restore` is its inverse. Knows nothing of tables, pages, Arrow.
+This is the only definition of the conversion; the Arrow path (arrow.py) is faster for columns whose values all fit,
+with the same result. `restore` is the inverse. Knows no table, no page and no Arrow.
 
 | column    | holds exactly                                                   | back as            |
 |-----------|-----------------------------------------------------------------|--------------------|
@@ -13,10 +13,10 @@ whose values all fit. `restore` is its inverse. Knows nothing of tables, pages, 
 | decimal   | strings of up to 26 digits before and 12 after the point        | str                |
 | json      | any value, as JSON text                                         | the value          |
 
-Anything else leaves the column null and goes to `<column>__v_<variant>`, by its own type: str to `text`, integers of
-64 bits to `bigint`, floats to `double`, booleans to `bool`, all the rest to `json`.
+For any other value, the column is null and the value goes to `<column>__v_<variant>`, by the type of the value: str to
+`text`, integers of 64 bits to `bigint`, floats to `double`, booleans to `bool`, all the rest to `json`.
 
-Some values come back in one of their spellings, the number or instant being the same: decimals without trailing zeros
+Some values come back in another spelling of the same number or instant: decimals without trailing zeros
 ("10.50" as "10.5"), times in UTC with three or six decimals ("…:00+00:00" as "…:00.000Z"),
 nested numbers from 1e16 in digits.
 """
@@ -37,30 +37,31 @@ if TYPE_CHECKING:
 
 Variant = Literal["text", "bigint", "double", "bool", "json"]
 VARIANTS: Mapping[Variant, Any] = {"text": "", "bigint": 0, "double": 0.0, "bool": False, "json": {}}
-"""Types of variant columns in their order, each with a value that says so."""
+"""Types of variant columns in their order, each with a sample value of the type."""
 
 VARIANT_MARK = "__v_"
 MAX_NAME = 53
-"""Characters of a column's name: Postgres keeps 63 bytes, of which `__v_bigint` takes ten."""
+"""Longest name of a column, in characters: Postgres keeps 63 bytes, of which `__v_bigint` takes ten."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_KEY = 1_000
-"""Bytes of a key's text: an index row of Postgres has 2,704, for all columns of a key. Stripe's ids have up to 255."""
+"""Longest text in a key, in bytes: an index row of Postgres holds 2,704 for all columns of a key. Stripe's ids have up
+to 255."""
 
 INT64 = range(-(2**63), 2**63)
 _DOUBLE_INTEGERS = range(-(2**53), 2**53 + 1)
 DECIMAL = r"-?(?:0|[1-9][0-9]{0,25})(?:\.[0-9]{1,12})?"
-"""The texts that a decimal column can hold."""
+"""Matches the texts that a decimal column can hold."""
 INSTANT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
-"""The texts that a timestamp column can hold, if they are a moment between `FIRST_SECOND` and `LAST_SECOND`."""
+"""Matches the texts that a timestamp column can hold, if the instant is between `FIRST_SECOND` and `LAST_SECOND`."""
 _NAME = re.compile(r"[a-z](?:_?[a-z0-9])*")
 SYSTEM_COLUMNS = frozenset(("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "rowid"))
-"""Columns that every table has already, unseen: Postgres' own, and DuckDB's `rowid`, by which the merge goes."""
+"""Hidden columns that every table has: those of Postgres, and DuckDB's `rowid`, which the merge uses."""
 
 
 def is_column_name(field: str) -> bool:
-    """Whether a field can be a column of its own name in every destination: snake case, no doubled `_`, not too
-    long, and no column of the database's own.
+    """Whether a field can be a column of the same name in every destination: snake case, no doubled `_`, not too long,
+    and not a column that the database has already.
     """
     return len(field) <= MAX_NAME and _NAME.fullmatch(field) is not None and field not in SYSTEM_COLUMNS
 
@@ -71,10 +72,10 @@ def variant_column(column: str, variant: Variant) -> str:
 
 
 def fit(kind: ColumnType, value: Any, iso: bool = False) -> tuple[Any, Variant | None, bool]:
-    """A JSON value other than null -> (what to store, variant that takes it or None, whether characters were escaped).
+    """A JSON value other than null -> (value to store, variant that holds it or None, whether characters were escaped).
 
-    `iso`: timestamps are RFC 3339 strings; without it they are whole unix seconds.
-    Stored values are str, int, float, bool, aware datetime, Decimal; for `json` the text as str.
+    With `iso`, timestamps are RFC 3339 strings; without it, whole unix seconds. Stored values are str, int, float,
+    bool, aware datetime, Decimal; for `json` the text as str.
     """
     seen = type(value)
     if kind == "json":
@@ -100,9 +101,7 @@ def fit(kind: ColumnType, value: Any, iso: bool = False) -> tuple[Any, Variant |
 
 
 def restore(kind: ColumnType, value: Any, iso: bool = False) -> Any:
-    """The JSON value that `fit` stored. A `json` column's value is its text as str (anything else is taken as
-    parsed).
-    """
+    """The JSON value that `fit` has stored. The value of a `json` column is its text as str, or already parsed."""
     if kind == "timestamp":
         return _instant_text(value) if iso else (_aware(value) - EPOCH) // timedelta(seconds=1)
     if kind == "decimal":
@@ -119,7 +118,7 @@ def canonical(kind: ColumnType, value: Any, iso: bool = False) -> Any:
 
 
 def decimal_text(number: Decimal) -> str:
-    """Plain decimal digits with neither exponent nor trailing zeros, and no negative zero."""
+    """Plain decimal digits: no exponent, no trailing zeros, no negative zero."""
     digits = format(number, "f")
     if "." in digits:
         digits = digits.rstrip("0").rstrip(".")
@@ -127,7 +126,7 @@ def decimal_text(number: Decimal) -> str:
 
 
 def decimal_of(string: str) -> Decimal | None:
-    """The number that a string shows, None where a column cannot hold it."""
+    """The number in a string; None if a column cannot hold it."""
     return Decimal(string) if re.fullmatch(DECIMAL, string) else None
 
 
@@ -137,7 +136,7 @@ def _as_json(value: Any, variant: Variant | None) -> tuple[str, Variant | None, 
 
 
 def instant_of(string: str) -> datetime | None:
-    """The moment that an RFC 3339 string shows, None where a column cannot hold it."""
+    """The instant in an RFC 3339 string; None if a column cannot hold it."""
     if re.fullmatch(INSTANT, string) is None:
         return None
     try:

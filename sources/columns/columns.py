@@ -1,6 +1,6 @@
 """Column types of every table: what the catalogue says, what the database has, and what a run learns.
 
-Knows no provider, no SQL and no Arrow: those who write turn a ColumnType into their own.
+Knows no provider, no SQL and no Arrow: each writer maps a ColumnType to its own types.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OWN_COLUMNS: Mapping[str, ColumnType] = MappingProxyType(
         "_deleted_at": "timestamp",
     }
 )
-"""Our own columns in every table; `_parent_id` only where the objects belong to another (`Table.parent`)."""
+"""Our own columns in every table; `_parent_id` only if the table has a parent (`Table.parent`)."""
 
 ABOUT_OWN_COLUMNS: Mapping[str, str] = MappingProxyType(
     {
@@ -52,15 +52,16 @@ def all_columns(catalogue: Catalogue, table: str) -> Mapping[str, ColumnType]:
 
 
 MORE_COLUMNS = 200
-"""Columns that a table may have beyond those of the catalogue: fields that came later, and variants. Postgres takes
-1,600 columns, but a row with values in more than about 440 fits no page there, however much of it is moved out."""
+"""How many columns a table may have beyond those of the catalogue: fields that the API added later, and variants.
+Postgres allows 1,600 columns, but a row with values in more than about 440 does not fit into one of its pages, even
+with its large values moved out (TOAST)."""
 
 
 class Columns:
     """The columns of one run: those of the `catalogue`, those that the database has, and those that the run learned.
 
-    `stored` has the columns of tables that exist: their types win, because values must go into them. Threads may share
-    it: the first to learn a column decides its type. `privacy` says what becomes of people's data in them.
+    `stored` has the columns of tables that exist: their types take precedence, because values must fit into them.
+    Thread-safe: the first thread to learn a column decides its type. `privacy` says which fields are hashed or dropped.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Columns:
         self._tables: dict[str, Mapping[str, ColumnType]] = {}
 
     def of(self, table: str) -> Mapping[str, ColumnType]:
-        """Columns of a table with our own: a view that does not change when more are learned."""
+        """Columns of a table, our own included: a view that does not change when more are learned."""
         known = self._tables.get(table)
         if known is None:
             with self._lock:
@@ -86,13 +87,13 @@ class Columns:
         return known
 
     def room(self, table: str) -> int:
-        """How many more columns the table may get; none is left where it is not positive."""
+        """How many more columns the table may get; zero or less if it is full."""
         return MORE_COLUMNS - (len(self.of(table)) - len(all_columns(self.catalogue, table)))
 
     def learn(self, table: str, column: str, value: object) -> ColumnType:
-        """The type of a column, decided from a value (not null) where it is unknown, and remembered.
+        """The type of a column. The type of an unknown column is decided by this value, and remembered.
 
-        Raises TypeError for a value that is no JSON value, or null.
+        Raises TypeError if the value is null or not JSON.
         """
         kind = self.of(table).get(column)
         if kind is not None:

@@ -1,8 +1,8 @@
 """dlt's schema contract for tables that exist: what happens to columns, types and tables that they do not have.
 
 The setting and its words are dlt's (https://dlthub.com/docs/general-usage/schema-contracts): `evolve`, `freeze`,
-`discard_value`, for all of `tables`, `columns` and `data_type` or each of its own. It holds for every writer that takes
-its columns from here. Knows no database: the columns that tables have are given.
+`discard_value`, for `tables`, `columns` and `data_type` together or separately. Every writer that takes its columns
+from here obeys it. Knows no database: the columns that tables have are parameters.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SETTING = "schema_contract"
 
 
 class SchemaFrozen(ConnectorError):
-    """Data would change a schema that the contract freezes; the message names the table and the column."""
+    """The data would change a schema that the contract freezes. The message names the table and the column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Contract:
 def contract_of(setting: Any, section: str = "sources.stripe") -> Contract:
     """The contract that dlt's setting in this section means: None, a word for everything, or a table of words.
 
-    Raises BadConfiguration. `discard_row` is refused: a mirror without some of its rows would be wrong, not smaller.
+    Raises BadConfiguration, also for `discard_row`: tables that lack rows would be wrong.
     """
     name = f"{section}.{SETTING}"
     if setting is None:
@@ -68,7 +68,7 @@ def contract_of(setting: Any, section: str = "sources.stripe") -> Contract:
 class ContractedColumns(Columns):
     """Columns under a contract. Tables that are not `stored` yet may have any column.
 
-    `discarded` counts values that went nowhere, by table and column.
+    `discarded` counts the values that were not stored, by table and column.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class ContractedColumns(Columns):
         self.discarded: Counter[tuple[str, str]] = Counter()
 
     def of(self, table: str) -> Mapping[str, ColumnType]:
-        """See `Columns`: those that a table has, where the contract lets no others in."""
+        """See `Columns`. If the contract admits no new columns, only those that the table has."""
         if self._contract.columns == "evolve" or table not in self._known:
             return super().of(table)
         return MappingProxyType({**self._known[table], **own_columns(self.catalogue.tables[table])})
@@ -107,12 +107,12 @@ class ContractedColumns(Columns):
         return LEARNED[type(value)]
 
     def room(self, table: str) -> int:
-        """See `Columns`. Where no columns are let in, `learn` says what becomes of a field."""
+        """See `Columns`. If the contract admits no new columns, `learn` decides about each field."""
         is_closed = self._contract.columns != "evolve" and table in self._known
         return MORE_COLUMNS if is_closed else super().room(table)
 
     def admit(self, tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
-        """What of some tables may be stored. Raises SchemaFrozen for a new table, or a value that does not fit."""
+        """The tables and columns to store. Raises SchemaFrozen for a new table, or a value that does not fit."""
         return {
             name: self._fitting(name, table)
             for name, table in tables.items()
@@ -120,7 +120,9 @@ class ContractedColumns(Columns):
         }
 
     def admits_table(self, name: str, rows: int) -> bool:
-        """Whether so many rows of a table may be stored. Where there is no table at all, every one may come."""
+        """Whether a table's rows may be stored; counts them in `discarded` if not. In a database without any table,
+        every table is admitted.
+        """
         if not self._known or name in self._known or self._contract.tables == "evolve":
             return True
         if self._contract.tables == "freeze":
@@ -133,7 +135,9 @@ class ContractedColumns(Columns):
         return False
 
     def admits_variant(self, table: str, column: str, values: int) -> bool:
-        """Whether so many values that do not fit a column may go to this one beside it."""
+        """Whether values that do not fit their column may be stored in this variant column; counts them in `discarded`
+        if not.
+        """
         known = self._known.get(table)
         if self._contract.data_type == "evolve" or known is None or column in known:
             return True

@@ -1,6 +1,6 @@
-"""What of a run was not stored just as Stripe sent it, so that the run can report it. Holds names and ids, no value.
+"""Counts what a run did not store exactly as the provider sent it, for the run's report. Holds names and ids, no value.
 
-Knows no database: who reports and keeps it is the caller's affair.
+Knows no database: callers report and save the counts.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ NAMED = 5  # of each table that a message names
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """An object that was left out: of which resource or pass, for which table, its id ("" for none), and why.
+    """An object that was left out: its resource or pass, its table, its id ("" if it has none), and the reason.
 
-    `count` is more than 1 for objects that are only counted, since there are so many.
+    A `count` above 1 stands for that many objects whose ids were not recorded.
     """
 
     resource: str
@@ -34,7 +34,9 @@ class Rejected:
 
 
 class ConversionCounts:
-    """Counts and names over a run, for any number of threads. `within` gives one that notes a resource's rejects."""
+    """Counts and names over a run. Thread-safe. `within` gives a view of it that records rejected objects under a
+    resource.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,13 +49,13 @@ class ConversionCounts:
         self._resource = ""
 
     def within(self, resource: str) -> ConversionCounts:
-        """The same counts, for what belongs to a resource."""
+        """The same counts, which record rejected objects under this resource."""
         same = ConversionCounts.__new__(ConversionCounts)
         same.__dict__ |= {**self.__dict__, "_resource": resource}
         return same
 
     def add(self, table: str, column: str, escaped: int, variants: Mapping[str, int]) -> None:
-        """Of this column's values so many had characters escaped, and so many went to each variant column."""
+        """Adds, for a column, how many values had characters escaped and how many went to each variant column."""
         with self._lock:
             if escaped:
                 self._escaped[table, column] += escaped
@@ -61,7 +63,7 @@ class ConversionCounts:
                 self._variants[table, name] += count
 
     def set_aside(self, table: str, fields: Iterable[str]) -> None:
-        """These fields of a table's objects went to `_other_fields`."""
+        """Records fields of a table's objects that went to `_other_fields`."""
         with self._lock:
             known = self._aside.setdefault(table, {})
             for field in fields:
@@ -69,7 +71,9 @@ class ConversionCounts:
                     known[shortened(field)] = None
 
     def reject(self, table: str, id: object, why: str, count: int = 1) -> None:
-        """An object is left out, or `count` without a name. Its `id` may be anything; the same one is noted once."""
+        """Records an object that is left out, or `count` objects without ids. `id` may be any value; each is recorded
+        once.
+        """
         with self._lock:
             entry = Rejected(self._resource, table, shortened(id) if isinstance(id, str) else "", why, count)
             kept = self._rejected.setdefault((self._resource, table), {})
@@ -80,7 +84,7 @@ class ConversionCounts:
                 self._unnamed[self._resource, table] += count
 
     def absorb(self, other: ConversionCounts) -> None:
-        """Adds what another has counted of values and fields."""
+        """Adds another's counts of values and fields."""
         with self._lock:
             self._escaped.update(other.escaped())
             self._variants.update(other.variants())
@@ -103,14 +107,14 @@ class ConversionCounts:
             return {table: list(fields) for table, fields in self._aside.items()}
 
     def rejected(self, resource: str | None = None) -> list[Rejected]:
-        """The objects that were left out, of one resource or of all; those beyond `KEPT` as one entry."""
+        """The objects that were left out, of one resource or of all; one entry counts those beyond `KEPT`."""
         with self._lock:
             found = [entry for kept in self._rejected.values() for entry in kept]
             found += [Rejected(*of, "", "only counted", count) for of, count in self._unnamed.items()]
             return [entry for entry in found if resource is None or entry.resource == resource]
 
     def take_unsaved(self) -> list[Rejected]:
-        """The objects that were left out since this was last asked, for whoever keeps them."""
+        """The objects that were left out since the last call, to be saved."""
         with self._lock:
             taken, self._unsaved[:] = list(self._unsaved), []
             return taken

@@ -1,4 +1,4 @@
-"""Columns of a table in dlt's terms: names, types, which of them are the key. Knows no database."""
+"""Columns of a table as dlt's hints: names, types, and which of them are the key. Knows no database."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _TYPES = frozenset(get_args(ColumnType))
 
 
 def key_columns(table: Table) -> tuple[str, ...]:
-    """What identifies a row among those of all accounts."""
+    """The columns that identify a row among those of all accounts: the primary key."""
     return (*table.key, "_account_id")
 
 
 def dlt_columns(
     table: str, columns: Columns, more: Mapping[str, ColumnType] = MappingProxyType({})
 ) -> dict[str, TColumnSchema]:
-    """Every known column of a table, then those of `more` that are not known (variants), the key first."""
+    """Every known column of a table, the key first, then the columns of `more` that are not known (variants)."""
     key, own = key_columns(columns.catalogue.tables[table]), own_columns(columns.catalogue.tables[table])
     types: dict[str, ColumnType] = {**columns.of(table), **own}
     types |= {name: kind for name, kind in more.items() if name not in types}

@@ -43,11 +43,10 @@ def typed_rows(
 
 
 def object_of(table: str, row: Mapping[str, Any], columns: Columns) -> Row:
-    """The provider's object, less null fields, embedded lists and what it does not show itself, rebuilt from a row.
+    """The provider's object, rebuilt from a row, without null fields, embedded lists and our own columns.
 
-    Values as `typed_rows` gives them or a database returns them: json as its text (or parsed, but for a bare string),
-    timestamps as datetime (naive means UTC). Raises KeyError for
-    a column that `columns` does not know.
+    Values as `typed_rows` gives them or a database returns them: json as its text (or parsed, except a plain string),
+    timestamps as datetime (naive means UTC). Raises KeyError for a column that `columns` does not know.
     """
     kinds, described = columns.of(table), columns.catalogue.tables[table]
     iso, fields = described.moments == "iso", Row()

@@ -1,4 +1,4 @@
-"""Events as a provider's log of them gives them: in pieces, newest first. Knows no provider."""
+"""What reading a provider's log of events yields: pieces, newest first. Knows no provider."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from sources.fetch.windows import Window
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Events, newest first, as they were at `as_of`, unix seconds: all of those created in `done`, if that is any.
+    """Events, newest first, as they were at `as_of` (unix seconds). If `done` is set, they are all events created in
+    it.
 
     `unusable` are entries of the list that are not events: they lack an id, or a creation time within the window.
     """
@@ -25,14 +26,14 @@ class Piece:
 
 
 class NoEvents(ConnectorError):
-    """The account has no log of events, or the key may not read it."""
+    """The account has no log of events, or the key lacks the permission to read it."""
 
 
 class Pieces(Protocol):
-    """Reads a log: see `sources.stripe_api.events.reading.pieces`."""
+    """The function that reads a log, as `sources.stripe_api.events.reading.pieces` does."""
 
     def __call__(
         self, client: Any, gte: int, lt: int | None, lag: int, clock: Callable[[int], None]
     ) -> Iterator[Piece]:
-        """The events created in `[gte, lt)`, unix seconds; without `lt` up to `lag` seconds ago. Raises NoEvents."""
+        """The events created in `[gte, lt)`, unix seconds; without `lt`, up to `lag` seconds ago. Raises NoEvents."""
         ...

@@ -1,14 +1,15 @@
-"""Reads resources with many requests at once, and hands over converted pages in order of their arrival.
+"""Reads resources with many requests at once, and yields converted pages in the order of their arrival.
 
     with Fetch(client, schedule, convert, workers) as pages:
-        for page in pages:
-            match page:
-                case Chunk(): ...      # store it, then apply page.advance to the resource's progress
+        for delivery in pages:
+            match delivery:
+                case Chunk(): ...      # store it, then apply delivery.advance to the resource's progress
                 case Finished(): ...
-                case Failed(): ...     # a SkipResource among them is a product that the account lacks
+                case Failed(): ...     # its error is SkipResource if the account lacks the product
 
-Workers send requests, one thread parses and converts, the caller's stores. What waits for it is bounded, so that
-fetching goes on while a package loads and memory does not grow. Knows no column and no database: `convert` is given.
+Worker threads send requests, one thread parses and converts answers, and the caller's thread stores the result. The
+queue between them is bounded: fetching continues while a package loads, and memory stays bounded. Knows no column and
+no database: `convert` is a parameter.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ MAX_BYTES = 24 * 2**20  # bytes of Arrow that may wait for the consumer
 
 
 class Client(Protocol):
-    """What sends the requests of a run, from several threads."""
+    """Sends the requests of a run. Thread-safe."""
 
     @property
     def limiter(self) -> Limiter:
-        """The limits that its requests count by."""
+        """The limits that its requests count against."""
         ...
 
     def send(self, request: Request) -> Reply:
@@ -43,20 +44,22 @@ class Client(Protocol):
         ...
 
     def parse(self, request: Request, reply: Reply) -> Page:
-        """What the answer holds. Raises BrokenPage."""
+        """The page in an answer. Raises BrokenPage."""
         ...
 
     def retry_delay(self, attempts: int, error: RetryLater) -> float | None:
-        """Seconds to wait after so many attempts, the last of which ended with this error; None: there is no other."""
+        """Seconds to wait before the next attempt; None for no further attempt. `attempts` were made, the last ended
+        with `error`.
+        """
         ...
 
     def abort(self) -> None:
-        """Ends the requests that are under way, with Unreachable."""
+        """Ends the requests under way, which then raise Unreachable."""
         ...
 
 
 class Fetch:
-    """A run over the API: iterate it, within `with`. The iteration raises StopRun when nothing more can be done."""
+    """A run over the API: iterate over it inside `with`. The iteration raises StopRun if the run cannot continue."""
 
     def __init__(
         self,
@@ -86,18 +89,18 @@ class Fetch:
         return self._queues.next_delivery()
 
     def snapshot(self) -> list[ResourceStatus]:
-        """How far each resource has come, in the order they were given."""
+        """The status of each resource, in the order in which they were passed."""
         with self._queues.lock:
             now = self._clock()
             return [run.status(now) for run in self._schedule.runs]
 
     @property
     def requests(self) -> int:
-        """Requests sent so far, retries too."""
+        """Requests sent so far, retries included."""
         return self._schedule.sent
 
     def close(self) -> None:
-        """Ends all threads: those that wait for an answer get none. Nothing more comes; can be called twice."""
+        """Ends all threads and aborts requests under way. Nothing is delivered afterwards; can be called twice."""
         self._queues.close()
         self._queues.workers.dismiss(self._client.abort)
         self._queues.reader.dismiss(lambda: None)
@@ -105,7 +108,7 @@ class Fetch:
     # --- workers -----------------------------------------------------------------------------------------------------
 
     def _ask_all(self) -> None:
-        """What a worker does until there is nothing left: it sends a request, and leaves the answer to the reader."""
+        """The loop of a worker thread: sends a request, and leaves the answer to the reading thread."""
         queues = self._queues
         try:
             while (task := queues.next_task()) is not None:
@@ -119,7 +122,7 @@ class Fetch:
             queues.stop(error)
 
     def _answer(self, task: Task) -> Any:
-        """What a task's request, or the loading of parents, has brought: an answer or an error."""
+        """The result of a task's request, or of loading parents: an answer or an error."""
         request = task.step.request
         try:
             return self._client.send(request) if request is not None else task.step.parents()
@@ -129,10 +132,10 @@ class Fetch:
     # --- the reader --------------------------------------------------------------------------------------------------
 
     def _read_all(self) -> None:
-        """What the reading thread does until there is nothing left: one answer at a time.
+        """The loop of the reading thread: processes one answer at a time.
 
-        More at a time would only fight over the interpreter. A page is parsed and converted in one go, while it is in
-        the processor's cache; and Arrow keeps memory for each thread that it works in.
+        Several reading threads would only compete for the interpreter. A page is parsed and converted in one go, while
+        it is in the processor's cache; and Arrow keeps memory for each thread that uses it.
         """
         queues = self._queues
         try:
@@ -147,7 +150,7 @@ class Fetch:
             queues.stop(error)
 
     def _read(self, task: Task, answer: Any) -> None:
-        """Does what follows from an answer: further requests, objects to hand over, or another attempt."""
+        """Processes an answer: schedules further requests, hands over objects, or schedules another attempt."""
         queues, run = self._queues, task.run
         try:
             self._hand_over(run, task.pager, self._turn(task, answer))
@@ -161,7 +164,7 @@ class Fetch:
                 queues.fail(run, error)
 
     def _hand_over(self, run: ResourceRun, pager: Pager, turn: Turn) -> None:
-        """Converts what a turn brought and puts it where the consumer finds it; then what waited for that goes on."""
+        """Converts a turn's objects and queues them for the consumer; then schedules the steps that waited for this."""
         queues = self._queues
         while turn.hands_over or turn.then:
             tables, rows = self._convert(run.resource, turn.listings) if turn.listings else ({}, 0)
@@ -174,7 +177,7 @@ class Fetch:
                 queues.call()
 
     def _turn(self, task: Task, answer: Any) -> Turn:
-        """What a task's pager makes of an answer; nothing yet where it has to be asked again. Raises what is final."""
+        """The pager's turn for an answer; an empty one if the request is to be repeated. Raises final errors."""
         queues, run, request = self._queues, task.run, task.step.request
         try:
             if isinstance(answer, Exception):

@@ -1,9 +1,9 @@
-"""The request budgets of an account and of each of its endpoints. Knows no HTTP, no list, no thread of its own.
+"""The request budgets of an account and of each of its endpoints. Knows no HTTP and no list; starts no thread.
 
-Stripe allows so many requests a second for an account (100 live, 25 in a sandbox), so many for each endpoint (25), and
-so many at once (https://docs.stripe.com/rate-limits). The limiter spaces requests evenly instead of letting a second's
-worth go at once, and never lets more than the limit go in any one second. When Stripe answers 429 all the same, because
-somebody else uses the account, the budget that the answer names shrinks by a part and grows again by small steps.
+Stripe limits the requests a second of an account (100 live, 25 in a sandbox) and of each endpoint (25), and the
+requests at once (https://docs.stripe.com/rate-limits). The limiter spaces requests evenly instead of sending a second's
+worth at once, and never exceeds the limit in any one second. If Stripe answers 429 nevertheless, because other programs
+use the account, the limiter lowers the budget that the answer names, and raises it again in small steps.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from collections.abc import Callable, Mapping
 from sources.errors import ConnectorError
 
 ENDPOINT_RATE = 25.0
-CATCH_UP = 0.015  # seconds by which a caller may come late and still not lose its turn
-JITTER = 0.015  # seconds by which the way to Stripe may push requests together
-MOMENT = 1e-6  # seconds that no clock tells apart
-SHRINK = 0.85  # what is left of a budget when Stripe refuses
-GROW = 0.05  # of the configured budget, for each second without a refusal
-PAUSE = 1.0  # seconds in which further refusals are echoes of the same excess, and between steps of growth
-POLL = 0.02  # seconds until it is worth asking again where no clock tells
+CATCH_UP = 0.015  # seconds by which a caller may be late without losing its turn
+JITTER = 0.015  # seconds by which the network may push requests together
+MOMENT = 1e-6  # seconds; shorter differences count as none
+SHRINK = 0.85  # factor by which a refusal lowers a budget
+GROW = 0.05  # part of the configured budget that is added for each second without a refusal
+PAUSE = 1.0  # seconds in which further refusals count as the same one, and between steps of growth
+POLL = 0.02  # seconds until the next try if the time of the next grant is unknown
 
 
 class Budget:
-    """Requests a second and requests at once, for one account or endpoint. `limit` None: unlimited until refused.
+    """Requests a second and requests at once, for one account or endpoint. If `limit` is None, unlimited until refused.
 
-    Not thread-safe: the limiter calls it under its lock. In any one second at most ceil(`limit`) requests are granted.
+    Not thread-safe: the limiter calls it under its lock. In any one second it grants at most ceil(`limit`) requests.
     """
 
     def __init__(self, limit: float | None) -> None:
@@ -39,8 +39,8 @@ class Budget:
         self.rate = self._ceiling * SHRINK  # a new connection delays its first request, and so crowds the next ones
         self.at_once = math.inf
         self.in_flight = 0
-        self._due = -math.inf  # when the next request would go if all went evenly
-        self._stepped = math.inf  # when the rate last grew or shrank; at first not before the first request
+        self._due = -math.inf  # when the next request is due in even spacing
+        self._stepped = math.inf  # when the rate last changed; inf before the first request
         self._shrunk = self._at_once_changed = -math.inf
         self._second, self._count, self._last_count = -math.inf, 0, 0
 
@@ -62,11 +62,11 @@ class Budget:
         self._count += 1
 
     def release(self) -> None:
-        """A request has come back, with whatever answer."""
+        """A request has ended, whatever its answer."""
         self.in_flight = max(0, self.in_flight - 1)
 
     def grow(self, now: float) -> None:
-        """A request was granted by Stripe: grow again, a step a second."""
+        """Stripe has accepted a request: raises the budget again, one step a second."""
         if self.rate < self._ceiling and now - self._stepped >= PAUSE:
             self.rate, self._stepped = min(self._ceiling, self.rate + GROW * self._base), now
             if self._ceiling == math.inf and self.rate > 2 * self._base:
@@ -75,7 +75,7 @@ class Budget:
             self.at_once, self._at_once_changed = self.at_once + 1, now
 
     def slow_down(self, now: float) -> None:
-        """Stripe refused for too many a second: at most one step for each second's refusals."""
+        """Stripe refused too many requests a second: lowers the rate, at most once a second."""
         if now - self._shrunk < PAUSE:
             return
         if self.rate == math.inf:
@@ -84,18 +84,18 @@ class Budget:
         self._shrunk = self._stepped = now
 
     def fewer_at_once(self, now: float) -> None:
-        """Stripe refused for too many at once: at most one step for each second's refusals."""
+        """Stripe refused too many requests at once: lowers their number, at most once a second."""
         if now - self._at_once_changed >= PAUSE or self.at_once == math.inf:
             self.at_once = max(1.0, math.floor(min(self.at_once, self.in_flight + 1) * SHRINK))
             self._at_once_changed = now
 
 
 class Limiter:
-    """Grants requests in the budget of the account and of their endpoint. Thread-safe.
+    """Grants requests within the budgets of the account and of their endpoint.
 
-    `account_rate` and `endpoint_rate` are requests a second that this program may spend (the caller has applied its
-    share); None is unlimited. `rates` are limits that single endpoints have of their own. An endpoint is named by its
-    path template ("/v1/invoices/{id}/lines"). `clock` gives monotonic seconds; `sleep` waits.
+    Thread-safe. `account_rate` and `endpoint_rate` are this program's share of the limits, in requests a second; None
+    is unlimited. `rates` are limits of single endpoints, by endpoint. An endpoint is named by its path template
+    ("/v1/invoices/{id}/lines"). `clock` gives monotonic seconds; `sleep` waits.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Limiter:
         self._waiting: dict[str, deque[int]] = {}  # tickets of blocked callers, by endpoint, oldest first
 
     def acquire(self, endpoint: str) -> None:
-        """Waits until a request to the endpoint may go, and takes it. Callers are served in order of arrival."""
+        """Waits until a request to the endpoint may be sent, and counts it. Callers are served in order of arrival."""
         with self._lock:
             ticket = next(self._tickets)
             self._waiting.setdefault(endpoint, deque()).append(ticket)
@@ -130,16 +130,16 @@ class Limiter:
             raise
 
     def try_acquire(self, endpoint: str) -> float:
-        """Takes a request and returns 0.0, or returns the seconds after which to ask again. Never waits."""
+        """Counts a request and returns 0.0, or returns the seconds after which to try again. Never waits."""
         return self._try(endpoint, None)
 
     def wait(self, endpoint: str) -> float:
-        """Seconds until a request could go, 0.0 for now; takes nothing."""
+        """Seconds until a request may be sent, 0.0 for now. Counts nothing."""
         with self._lock:
             return self._wait(endpoint, self._clock())
 
     def succeeded(self, endpoint: str) -> None:
-        """The request came back and Stripe had not refused it for its rate."""
+        """The request has ended, and Stripe did not throttle it."""
         with self._lock:
             now = self._clock()
             for budget in (self._account, self._endpoint(endpoint)):
@@ -147,16 +147,16 @@ class Limiter:
                 budget.grow(now)
 
     def released(self, endpoint: str) -> None:
-        """The request came to nothing that says anything about the rate: no answer, a server's error."""
+        """The request has ended without saying anything about the rate: no answer, or a server's error."""
         with self._lock:
             self._account.release()
             self._endpoint(endpoint).release()
 
     def throttled(self, endpoint: str, reason: str | None) -> None:
-        """The request came back with 429. `reason` is the header Stripe-Rate-Limited-Reason.
+        """The request was answered with 429. `reason` is the header Stripe-Rate-Limited-Reason.
 
-        `global-*` shrinks the account's budget, every other reason the endpoint's; `*-concurrency` what may go at once,
-        the others what may go a second. None is a lock on the object, no matter of rate.
+        `global-*` lowers the account's budget, any other reason the endpoint's; `*-concurrency` lowers the requests at
+        once, others the requests a second. None means that the object is locked, which lowers nothing.
         """
         with self._lock:
             now = self._clock()
@@ -172,7 +172,7 @@ class Limiter:
                 budget.slow_down(now)
 
     def rate(self, endpoint: str | None = None) -> float:
-        """Requests a second that the account, or one endpoint, is granted at present."""
+        """The present rate of the account, or of one endpoint, in requests a second."""
         with self._lock:
             return self._account.rate if endpoint is None else self._endpoint(endpoint).rate
 
@@ -190,7 +190,7 @@ class Limiter:
             return 0.0
 
     def _turn(self, endpoint: str, ticket: int | None, now: float) -> bool:
-        """Whether nobody who has waited longer could go instead."""
+        """Whether no caller that has waited longer could be granted this request."""
         mine = self._waiting.get(endpoint)
         if mine and mine[0] != ticket:
             return False
@@ -220,7 +220,7 @@ class BudgetSpent(ConnectorError):
 
 
 class Spending(Limiter):
-    """A limiter that counts requests and grants at most `budget` of them, None: any number. Thread-safe.
+    """A limiter that counts requests and grants at most `budget` of them; None grants any number. Thread-safe.
 
     The rate is that of `limiter`. `spent` never exceeds the budget. Raises BudgetSpent for the first request beyond it.
     """
@@ -236,7 +236,7 @@ class Spending(Limiter):
         return None if self._budget is None else self._budget - self.spent
 
     def acquire(self, endpoint: str) -> None:
-        """Waits for the rate limit, then takes one request out of the budget."""
+        """Waits for the rate limit, then takes one request from the budget."""
         self._take()
         try:
             self._limiter.acquire(endpoint)

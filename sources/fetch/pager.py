@@ -1,7 +1,7 @@
-"""What a run over an API and its pagers have in common: steps to take, and turns that follow from answers.
+"""The interface between a run and its pagers: steps (requests to send), and turns (what follows from an answer).
 
-A pager is the state of paging one list, or one window of it. It receives answers one at a time and says what to ask
-for next and what to hand over; it sends nothing, waits for nothing and knows no thread.
+A pager is the state of paging one list, or one window of it. It receives answers one at a time, and returns the next
+requests and the objects to hand over. It sends nothing, waits for nothing and knows no thread.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Objects to convert together: of one page, or the list of one parent. `as_of` in unix seconds.
+    """Objects to convert together: those of one page, or of one parent's list. `as_of` is in unix seconds.
 
-    `whole` says that these are all the children that `parent_id` had at `as_of`.
+    `whole` says that they are all the children that `parent_id` had at `as_of`.
     """
 
     objects: list[Object]
@@ -36,7 +36,9 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A request to send or, without one, parents to load. `tag` is the pager's own note of what it is about."""
+    """A request to send or, if `request` is None, parents to load. `tag` is for the pager: it identifies the step's
+    list.
+    """
 
     request: Request | None
     tag: Any = None
@@ -45,7 +47,7 @@ class Step:
 
 @dataclass(slots=True)
 class Turn:
-    """What follows from an answer: steps that can go at once, what to hand over, and steps that go after that."""
+    """What follows from an answer: steps to take at once, objects to hand over, and steps to take after that."""
 
     at_once: list[Step] = field(default_factory=list)
     listings: list[Listing] = field(default_factory=list)
@@ -54,7 +56,7 @@ class Turn:
 
     @property
     def hands_over(self) -> bool:
-        """Whether there is anything for the consumer: objects, or progress without any."""
+        """Whether there is anything for the consumer: objects, or progress without objects."""
         return bool(self.listings) or self.advance is not None
 
 
@@ -63,12 +65,14 @@ class Pager(Protocol):
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is left to ask and nothing to hand over."""
+        """Whether nothing is left to request or to hand over."""
         ...
 
     @property
     def goes_up(self) -> bool:
-        """Whether it goes on from the first object of a page, not from the last: up from a bookmark."""
+        """Whether it pages upwards, towards newer objects: the next page follows the first object of a page, not the
+        last.
+        """
         ...
 
     def begin(self) -> list[Step]:
@@ -76,29 +80,29 @@ class Pager(Protocol):
         ...
 
     def turn(self, step: Step, answer: Any) -> Turn:
-        """What follows from the page (or the parents) that a step has brought. Raises BrokenPage."""
+        """What follows from a step's page (or parents). Raises BrokenPage."""
         ...
 
     def refused(self, step: Step, error: RequestRefused) -> Turn | None:
-        """How to go on after a refusal, such as of a cursor that has been deleted; None where it is an error."""
+        """How to continue after a refusal, such as that of a deleted cursor; None if the refusal is an error."""
         ...
 
     def handed_over(self) -> Turn:
-        """What follows from the last turn's objects having been handed over."""
+        """What follows once the last turn's objects have been handed over."""
         ...
 
     def pass_by(self, step: Step) -> tuple[str, Turn] | None:
-        """Leaves out the list of a single object that cannot be read: the object's id, and what follows.
+        """Leaves out a single object's list that cannot be read.
 
-        None where the step is about no such list.
+        Returns the object's id, and what follows; None if the step belongs to no such list.
         """
         ...
 
 
 class Divisible(ABC):
-    """A pager of a window of a list, by its objects' times of creation in unix seconds, which can share it out.
+    """A pager of one window of a list that can give a part of its window to another pager.
 
-    `[gte, lt)` is what is not covered yet.
+    `[gte, lt)`, times of creation in unix seconds, is not covered yet.
     """
 
     gte: int
@@ -108,22 +112,22 @@ class Divisible(ABC):
     @property
     @abstractmethod
     def floor(self) -> int:
-        """Where the objects of the window are likely to begin."""
+        """The second in which the window's oldest object is likely to be."""
 
     @property
     @abstractmethod
     def expected(self) -> float:
-        """How many objects are left, as far as one can tell."""
+        """An estimate of the objects that are left."""
 
     @abstractmethod
     def split(self) -> Pager | None:
-        """Gives away the older part of what is left, as a pager of its own; None where a part would hold no second."""
+        """Splits off the older part of what is left, as a new pager; None if either part would be empty."""
 
 
 class Completion(Protocol):
-    """What a page waits for before it is handed over: the rest of lists that are embedded in its objects.
+    """Reads the rest of the lists that are embedded in a page's objects, before the page is handed over.
 
-    `step` and `page` are what it is held back from.
+    `page` is that page, `step` the step that requested it.
     """
 
     step: Step
@@ -135,7 +139,7 @@ class Completion(Protocol):
         ...
 
     def part(self) -> Page | None:
-        """The page up to the first object that is not complete, None where that is the first one."""
+        """The page up to the first incomplete object; None if the page's first object is incomplete."""
         ...
 
     def begin(self) -> list[Step]:
@@ -143,28 +147,30 @@ class Completion(Protocol):
         ...
 
     def turn(self, step: Step, page: Page) -> list[Step]:
-        """Puts a page where it belongs; gives what else has to be asked. Raises BrokenPage."""
+        """Adds a page to its embedded list; returns further steps. Raises BrokenPage."""
         ...
 
     def refused(self, step: Step, error: RequestRefused) -> list[Step] | None:
-        """How to go on after a refusal; None where it is an error."""
+        """How to continue after a refusal; None if the refusal is an error."""
         ...
 
     def pass_by(self, step: Step) -> str:
-        """Leaves out an embedded list that cannot be read to its end; the id of the object that it belongs to."""
+        """Leaves out an embedded list that cannot be read to its end. Returns the id of its object."""
         ...
 
 
 @dataclass(slots=True)
 class Horizon:
-    """The second before which nothing has been found so far: where to look first, never where not to look."""
+    """The second before which nothing has been found so far. It only decides what is read first; older seconds are read
+    too.
+    """
 
     second: int
 
 
 @dataclass(slots=True)
 class Survey:
-    """What the windows of one resource have shown so far: how many objects in how many seconds that had any."""
+    """How densely objects lie in the windows of one resource so far: `found` objects in `seconds` seconds."""
 
     horizon: Horizon
     found: int = 0
@@ -177,19 +183,19 @@ class Survey:
 
 
 Converted: TypeAlias = "tuple[Mapping[str, pa.Table], int]"
-"""Arrow tables by table name, and how many of their rows will be rows in the database: set markers are not."""
+"""Arrow tables by table name, and the number of rows in them without set markers, which are not stored as rows."""
 
 Convert: TypeAlias = "Callable[[Resource, Sequence[Listing]], Converted]"
-"""Converts the objects of a resource, each listing with its own `as_of` and parent. It may change the objects. Called
-from one thread, which is not the consumer's."""
+"""Converts listings of a resource, each with its own `as_of` and parent. It is called from one thread, which is not the
+consumer's, and may change the objects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Rows to store together, with the advance to save after them. `requests` were spent since the last chunk.
+    """Rows to store together, with the advance to save after them. `requests` were sent since the last chunk.
 
-    An advance without rows says that there is nothing in what it covers; rows without one are of a second, or of a
-    list, that is not read to its end.
+    An advance without rows covers a range without objects. Rows without an advance are part of a second, or of a list,
+    whose rest has not been read yet.
     """
 
     resource: str
@@ -202,7 +208,9 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The resource has been read to its end; all its chunks came before. Its requests and seconds in all."""
+    """The resource has been read to its end, and all its chunks were delivered before. `requests` and `seconds` are
+    totals.
+    """
 
     resource: str
     requests: int
@@ -211,7 +219,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The resource came to nothing more: `error` says why. What came before is good, and its progress stands."""
+    """The resource ended with `error`. Its chunks delivered before are valid, and their progress is kept."""
 
     resource: str
     error: Exception

@@ -1,7 +1,8 @@
-"""How far the events of an account have been applied, as windows of their creation, and what is left to read. Pure.
+"""The position: which events of an account have been applied, as windows of their creation, and what is left. Pure.
 
-Logs of events show the newest ones late and out of order: a pass keeps a lag to now, and the next one reads an overlap
-again (Stripe: https://docs.stripe.com/api/events). Knows no request, no provider and no database.
+Logs show the newest events late and out of order: a pass stops some seconds before now (lag), and the next pass reads
+the last seconds again (overlap) (Stripe: https://docs.stripe.com/api/events). Knows no request, no provider and no
+database.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from sources.changes import ObjectRef
 from sources.fetch.windows import AHEAD, Window, WindowSet, intersect, merge, subtract, window
 
 EVENTS_PASS = "events_pass"
-"""The name under which what a pass over the events leaves out is noted."""
+"""The resource name under which the rejects of a pass over the events are recorded."""
 
 KEPT = 30 * 86_400
-"""Seconds for which events can be relied on: Stripe keeps them for thirty days, Orb does not say for how long."""
-MARGIN = 3_600  # an event may expire while a pass is under way
+"""How long events are certainly available, in seconds: Stripe keeps them for thirty days, Orb does not say how long."""
+MARGIN = 3_600  # seconds, because an event may expire during a pass
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Events created in `covered` have been applied, but for the objects in `owed`, which are still to be read back.
+    """Events created in `covered` have been applied, except that the objects in `owed` still have to be retrieved.
 
-    `begin` is the second (unix) from which the tables are known to be right: the load that came before the events.
+    `begin` is the unix second of the load that the events continue.
     """
 
     begin: int
@@ -38,34 +39,34 @@ class Position:
         return next((seconds.lt for seconds in self.covered if seconds.gte <= self.begin < seconds.lt), self.begin)
 
     def has_gap(self, now: int) -> bool:
-        """Whether events that were not applied are no longer kept, or may have been left out by a wrong clock."""
+        """Whether events that were not applied have expired, or may have been skipped because of a wrong clock."""
         return self.reached < now - KEPT + MARGIN or self.is_ahead(now)
 
     def is_ahead(self, now: int) -> bool:
-        """Whether it claims events that are still to come: then nobody knows which of the last ones were applied."""
+        """Whether it covers seconds in the future: then it is unknown which of the last events were applied."""
         return max(self.begin, *(covered.lt for covered in self.covered), 0) > now + AHEAD
 
     def holes(self) -> WindowSet:
-        """Windows between covered ones, oldest first: what a stopped pass left."""
+        """Windows between covered ones, oldest first: what an interrupted pass left unread."""
         end = self.covered[-1].lt if self.covered else self.begin
         whole = window(self.begin, end)
         return subtract([whole], self.covered) if whole else ()
 
     def newest_from(self, overlap: int) -> int:
-        """The second from which the newest events are read: an overlap before the last one that was covered."""
+        """The second from which the newest events are read: the end of the last covered window, less the overlap."""
         last = self.covered[-1].lt if self.covered else self.begin
         return max(0, last - overlap)
 
     def cover(self, done: Window | None) -> Position:
-        """After the events of a window have been applied."""
+        """The position after the events of a window have been applied."""
         return self if done is None else replace(self, covered=merge((*self.covered, done)))
 
     def owe(self, objects: tuple[ObjectRef, ...]) -> Position:
-        """With these objects still to be read back."""
+        """The position with these objects still to be retrieved."""
         return replace(self, owed=objects)
 
     def forget(self, now: int) -> Position:
-        """Without the windows of events that are no longer kept, where nothing is left to read before them."""
+        """The position without windows of expired events, as far as no hole lies before them."""
         begin = max(self.begin, min(self.reached, now - KEPT))
         return replace(self, begin=begin, covered=intersect(self.covered, [Window(begin, 2**62)]))
 
@@ -79,7 +80,7 @@ class Position:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Position:
-        """What `to_json` gave. Raises KeyError, TypeError or ValueError for anything else."""
+        """The position that `to_json` has written. Raises KeyError, TypeError or ValueError for anything else."""
         return cls(
             int(value["begin"]),
             merge(Window(*bounds) for bounds in value["covered"]),

@@ -1,12 +1,12 @@
-"""Progress: what of a resource has been handed over, and so what is left. Pure values with a JSON form.
+"""Progress: what has been read of a resource, and therefore what is left. Pure values with a JSON form.
 
-Each page that is handed over comes with an advance; whoever stores the page applies the advance afterwards and saves
-the result, so that a run that is killed at any moment goes on where its stored pages end.
+Each page is handed over with an advance. After the page is stored, the advance is applied and the result saved, so that
+the next run continues where the stored pages end, even if this run is killed.
 
-- Lists with a `created` filter: the windows that are covered. A later run asks for the rest of its own range.
-- Other lists: the id of the newest object, after which a later run goes on where the order can be trusted, and while
-  the list is under way the cursor. Lists without order are read again from the start.
-- Children: the place in the order of the parents, and while a very long list is under way the cursor in it.
+- Lists with a `created` filter: the windows that are covered. A later run reads the rest of its own range.
+- Other lists: the id of the newest object, from which a later run continues if the list is in order of creation, and
+  the cursor while the list is being read. Lists without order are read again from the start.
+- Children: the last parent in the parents' order, and while a very long list is being read, the cursor in it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Ids = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """Everything created in the window, in one pass over the list, has been handed over."""
+    """All objects of one pass that were created in the window have been handed over."""
 
     key: str
     window: Window
@@ -33,8 +33,9 @@ class Covered:
 class Listed:
     """How far one pass over a list without `created` has come.
 
-    `top` is the newest object's id (None where order says nothing), `cursor` where to go on (an id, or a v2 path with
-    query; None at the end), `finished` says that it reached its end. Objects created before `since` were left out.
+    `top` is the newest object's id (None if the list has no order), `cursor` where to continue (an id, or a v2 path
+    with query; None at the end), `finished` says that the pass reached its end. Objects created before `since` (unix
+    seconds) were left out.
     """
 
     key: str
@@ -46,9 +47,10 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """The lists of all parents up to and with `parent` have been handed over; None is before the first.
+    """The lists of all parents up to and including `parent` have been handed over; None for no parent yet.
 
-    `within` are the parent whose list is under way and the cursor in it. `finished` says that no parent is left.
+    `within` is the parent whose list has been read in part, and the cursor in it. `finished` says that no parent is
+    left.
     """
 
     parent: Ids | None
@@ -61,14 +63,16 @@ Advance: TypeAlias = Covered | Listed | Reached
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """All progress of one resource; a fresh one is that of a resource never read."""
+    """All progress of one resource; `Progress()` is that of a resource never read."""
 
     covered: Mapping[str, WindowSet] = field(default_factory=dict)
     listed: Mapping[str, Listed] = field(default_factory=dict)
     reached: Reached = field(default=Reached(None, False))
 
     def apply(self, advance: Advance | None) -> Progress:
-        """The progress after what came with the advance has been stored. Advances of different windows commute."""
+        """The progress once the rows of this advance have been stored. Advances of different windows can be applied in
+        any order.
+        """
         match advance:
             case None:
                 return self
@@ -80,11 +84,11 @@ class Progress:
                 return replace(self, reached=advance)
 
     def remaining(self, key: str, since: int, until: int) -> WindowSet:
-        """The windows of `[since, until)` that one pass has not covered, oldest first."""
+        """The windows of `[since, until)`, unix seconds, that the pass `key` has not covered, oldest first."""
         return subtract((Window(since, until),), self.covered.get(key, ())) if since < until else ()
 
     def until(self, second: int) -> Progress:
-        """The progress without windows that reach beyond a second: a wrong clock made them; they are not trusted."""
+        """The progress without windows that reach beyond `second`, which a wrong clock must have made."""
         kept = {
             key: tuple(covered for covered in windows if covered.lt <= second) for key, windows in self.covered.items()
         }
@@ -104,7 +108,7 @@ class Progress:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Progress:
-        """The progress that `to_json` gave. Raises KeyError, TypeError or ValueError for anything else."""
+        """The progress that `to_json` has written. Raises KeyError, TypeError or ValueError for anything else."""
         parent, finished, within = value["reached"]
         return cls(
             {key: merge(Window(*bounds) for bounds in windows) for key, windows in value["covered"].items()},
@@ -118,5 +122,5 @@ class Progress:
 
 
 def pass_key(params: Params) -> str:
-    """What a pass over a list is known by: its parameters, "active=true"; the same whatever order passes have."""
+    """The name of a pass over a list: its parameters, "active=true"."""
     return "&".join(f"{name}={value}" for name, value in params)

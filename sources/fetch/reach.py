@@ -1,4 +1,4 @@
-"""How to reach an API: the key, the server, patience. Checked before anything is sent."""
+"""How to reach an API: key, server, time-outs, retries. Values are checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sources.fetch.http.transport import is_loopback
 
 @dataclass(frozen=True)
 class Reach:
-    """How to reach an API. Times are in seconds; `connections` is how many are kept open.
+    """How to reach an API. Times are in seconds; up to `connections` connections are kept open.
 
-    `max_clock_skew` bounds how far an answer's date may be from every clock that is known (`ClockGuard`).
+    `max_clock_skew` is how far an answer's date may be from the nearest known clock (`ClockGuard`).
 
-    `compression` asks for gzip: it costs 0.1 ms a page and saves five sixths of the bytes, so it is on but for a server
-    on this machine. Raises BadConfiguration, which names the setting, for what cannot work.
+    `compression` requests gzip, which costs 0.1 ms a page and saves five sixths of the bytes. None means yes, except
+    for a server on this machine. Raises BadConfiguration, which names the setting, for values that cannot work.
     """
 
     api: ClassVar[ApiName]
@@ -50,7 +50,7 @@ class Reach:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What every request carries."""
+        """The headers of every request."""
         compressed = self.compression if self.compression is not None else not is_loopback(self.api_base)
         return {
             "Authorization": f"Bearer {self.api_key}",
@@ -59,7 +59,7 @@ class Reach:
         }
 
     def check_key(self) -> None:
-        """Raises BadConfiguration for a key that no key of this API can be."""
+        """Raises BadConfiguration if this cannot be a key of this API."""
         raise NotImplementedError
 
     def _check_base(self) -> None:
@@ -81,7 +81,7 @@ class Reach:
 
 
 def reach_of(settings: Any) -> dict[str, Any]:
-    """The fields of a `Reach`, but for the key, by the settings (`pipelines.configuration.settings.CommonSettings`)."""
+    """The fields of a `Reach` except the key, from the settings (`pipelines.configuration.settings.CommonSettings`)."""
     own = (
         "api_base",
         "max_retries",

@@ -1,9 +1,9 @@
-"""Which task a free worker takes next. Decides under the limiter's word; starts no thread and sends nothing.
+"""Decides which task a free worker takes next, within the limiter's limits. Starts no thread and sends nothing.
 
-The resource that has most left goes first, so that all come to their end together and the account's limit is not left
-to the biggest one at last. Lists that cannot be divided take the longest and go before; among equals they take turns.
-A window is divided only when a request could go that nobody waits for: so a small list costs no request more than it
-has pages, and a big one gets as many windows as its endpoint's limit and latency can keep busy.
+The resource with most left to read goes first, so that all finish together: otherwise the largest would be left at the
+end, alone with the account's limit. Lists that cannot be divided take longest and go before all others; equals take
+turns. A window is divided only if the limits allow a request that no task needs: so a small list takes no more requests
+than it has pages, and a big one gets as many windows as its endpoint's limit and latency can keep busy.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from sources.fetch.pager import Completion, Divisible, Failed, Finished, Pager, 
 from sources.fetch.values import Page, ResourceStatus, Status
 
 FIRST = 4  # before anything is known
-SPARE = 2  # above what the measurements call for
+SPARE = 2  # workers above what the measurements call for
 SAMPLES = 64  # requests that are remembered
-ENOUGH = 4  # requests of one endpoint that tell its latency
+ENOUGH = 4  # requests to an endpoint after which its latency is known
 WEIGHT = 0.1  # of a new measurement of the processor's time
 
 
 class Concurrency:
-    """Measurements in seconds. Not thread-safe. `most` is the number never exceeded."""
+    """How many workers are useful, from measured times in seconds; never more than `most`. Not thread-safe."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -38,7 +38,7 @@ class Concurrency:
         self.at_once = min(most, FIRST)
 
     def answered(self, endpoint: str, waited: float, processor: float) -> None:
-        """Notes that a request was answered after `waited` seconds, and took `processor` seconds of CPU."""
+        """Records that a request was answered after `waited` seconds, and took `processor` seconds of CPU."""
         self._waits.append((endpoint, waited))
         self._asking = _mean(self._asking, processor)
         if len(self._waits) >= ENOUGH:
@@ -46,11 +46,11 @@ class Concurrency:
             self.at_once = min(self._most, math.ceil(min(needed, self._most)) + SPARE)
 
     def converted(self, processor: float) -> None:
-        """A page has been converted in so much of the processor's time."""
+        """Records that a page was converted in `processor` seconds of CPU."""
         self._converting = _mean(self._converting, processor)
 
     def _latency(self) -> float:
-        """The longest of the endpoints' shortest waits: the rest of a wait is the program's own queue."""
+        """The shortest wait of the slowest endpoint: longer waits come from the program's own queue."""
         waits = defaultdict(list)
         for endpoint, waited in self._waits:
             waits[endpoint].append(waited)
@@ -67,7 +67,7 @@ PASSED_BY = 3  # lists of single objects that a resource may leave out
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """A step that waits for its turn: of a pager, or of the completion of one of its pages."""
+    """A step to take, of a pager or of the completion of one of its pages."""
 
     run: ResourceRun
     step: Step
@@ -78,7 +78,7 @@ class Task:
 
     @property
     def endpoint(self) -> str:
-        """What limits count it by; "" where nothing is sent."""
+        """The endpoint that limits count it against; "" if nothing is sent."""
         return self.step.request.endpoint if self.step.request is not None else ""
 
 
@@ -94,14 +94,14 @@ class ResourceRun:
     _whole: tuple[tuple[int, int], ...] = field(init=False)  # the windows at the start
     waiting: dict[str, deque[Task]] = field(default_factory=dict)  # by endpoint, first in, first out
     delayed: list[Task] = field(default_factory=list)
-    under_way: int = 0  # tasks that a worker has, until what they brought has been handed over
+    under_way: int = 0  # tasks that a worker has taken, until their result has been handed over
     completions: list[tuple[Pager, Completion]] = field(default_factory=list)  # pages that are held back
     requests: int = 0
-    reported: int = 0  # requests that chunks have told of
+    reported: int = 0  # requests that chunks have reported
     rows: int = 0
     passed_by: list[str] = field(default_factory=list)  # lists of single objects that were left out, and why
     error: Exception | None = None
-    is_closed: bool = False  # its end has been told
+    is_closed: bool = False  # its end has been delivered
     started: float | None = None
     ended: float | None = None
 
@@ -112,12 +112,12 @@ class ResourceRun:
 
     @property
     def windows(self) -> list[Divisible]:
-        """The windows under way, which can be divided."""
+        """The windows being read, which can be divided."""
         return [pager for pager in self.pagers if isinstance(pager, Divisible)]
 
     @property
     def expected(self) -> float:
-        """How many requests are left, as far as one can tell; infinite where nothing tells."""
+        """An estimate of the requests that are left; infinite if unknown."""
         windows = self.windows
         left = sum(window.lt - window.floor for window in windows)
         if len(windows) < len(self.pagers) or not left:
@@ -126,7 +126,7 @@ class ResourceRun:
 
     @property
     def share(self) -> float | None:
-        """How much of the seconds to cover is covered, from 0 to 1; None for a list without windows.
+        """The share of its seconds that is covered, from 0 to 1; None for a list without windows.
 
         Seconds before the horizon, where nothing is expected, do not count.
         """
@@ -139,16 +139,16 @@ class ResourceRun:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits and nothing is under way."""
+        """Whether no task is waiting and none is under way."""
         return not (self.waiting or self.delayed or self.under_way)
 
     def add(self, pager: Pager, steps: Sequence[Step], completion: Completion | None = None) -> None:
-        """Puts steps in line; those that go on with a page that is held back go to the front."""
+        """Queues steps; those that complete a page that is held back go to the front."""
         for step in steps if completion is None else reversed(steps):
             self.put(Task(self, step, pager, completion))
 
     def put(self, task: Task) -> None:
-        """Puts a task in line."""
+        """Queues a task."""
         line = self.waiting.setdefault(task.endpoint, deque())
         if task.completion is None:
             line.append(task)
@@ -156,7 +156,7 @@ class ResourceRun:
             line.appendleft(task)
 
     def take(self, endpoint: str) -> Task:
-        """The first task in line for an endpoint."""
+        """Removes and returns the first task in an endpoint's queue."""
         line = self.waiting[endpoint]
         task = line.popleft()
         if not line:
@@ -164,14 +164,14 @@ class ResourceRun:
         return task
 
     def clear(self) -> None:
-        """Gives up everything that waits."""
+        """Drops all waiting tasks."""
         self.waiting.clear()
         self.delayed.clear()
         self.pagers.clear()
         self.completions.clear()
 
     def arrived(self, task: Task, answer: Any) -> Turn:
-        """What follows from an answer; a page whose embedded lists go on is held back. Raises BrokenPage."""
+        """What follows from an answer. A page with incomplete embedded lists is held back. Raises BrokenPage."""
         if task.completion is not None:
             self.add(task.pager, task.completion.turn(task.step, answer), task.completion)
             return self._completed(task.pager, task.completion)
@@ -184,7 +184,7 @@ class ResourceRun:
         return self._turned(task.pager, task.pager.turn(task.step, answer))
 
     def refused(self, task: Task, error: RequestRefused) -> Turn | None:
-        """How to go on after a refusal; None where it is an error."""
+        """How to continue after a refusal; None if the refusal is an error."""
         if task.completion is None:
             turn = task.pager.refused(task.step, error)
             return None if turn is None else self._turned(task.pager, turn)
@@ -195,10 +195,10 @@ class ResourceRun:
         return self._completed(task.pager, task.completion)
 
     def gave_up(self, task: Task, error: RetryLater) -> Turn | None:
-        """How to go on without the list of a single object that cannot be read; None where the resource is in error.
+        """How to continue without a single object's list that cannot be read; None if the resource is in error.
 
-        The resource is in error when nothing answers, or after `PASSED_BY` such lists, because then the fault is not
-        that of one object.
+        The resource is in error if the server does not answer, or after `PASSED_BY` such lists, because then the fault
+        is not that of a single object.
         """
         is_of_one = isinstance(error, BrokenPage | ServerFailed) and task.step.request is not None
         if not is_of_one or len(self.passed_by) == PASSED_BY:
@@ -214,7 +214,9 @@ class ResourceRun:
         return self._turned(task.pager, turn)
 
     def cut_short(self) -> tuple[Pager, Turn] | None:
-        """What can be handed over of a page that is held back when no more may be asked; None when none is left."""
+        """The complete part of a page that is held back, when no request may be sent any more; None when no page is
+        left.
+        """
         while self.completions:
             pager, completion = self.completions.pop()
             page = completion.part()
@@ -223,7 +225,7 @@ class ResourceRun:
         return None
 
     def handed_over(self, pager: Pager, turn: Turn) -> Turn:
-        """What follows from a turn's objects having been handed over."""
+        """What follows once a turn's objects have been handed over."""
         self.add(pager, turn.then)
         return self._turned(pager, pager.handed_over())
 
@@ -239,7 +241,7 @@ class ResourceRun:
         return Finished(self.resource.name, self.requests, seconds)
 
     def status(self, now: float) -> ResourceStatus:
-        """How far it has come."""
+        """Its present status."""
         status: Status = "queued" if self.started is None else "running"
         if isinstance(self.error, SkipResource):
             status = "skipped"
@@ -266,11 +268,13 @@ class ResourceRun:
         return turn
 
 
-WORTH_DIVIDING = 2.0  # pages that a window must be expected to have left
+WORTH_DIVIDING = 2.0  # pages that a window must probably have left to be divided
 
 
 class Schedule:
-    """The resource runs of a fetch. Not thread-safe. `budget` bounds the requests of all of them; None is no bound."""
+    """The resource runs of a fetch. Not thread-safe. `budget` is how many requests they may send together; None for any
+    number.
+    """
 
     def __init__(self, runs: Sequence[ResourceRun], limiter: Limiter, budget: int | None) -> None:
         self.runs = list(runs)
@@ -284,7 +288,8 @@ class Schedule:
         return self._budget is not None and self.sent >= self._budget
 
     def pick(self, now: float) -> Task | float:
-        """The next task, with the limiter's grant taken; or the seconds until asking again makes sense (inf: an event).
+        """The next task, whose request the limiter has granted; or the seconds until the next try (inf: after the next
+        answer).
 
         Counts the request as sent.
         """
@@ -294,7 +299,7 @@ class Schedule:
         longest = next((run for run in runs if run.windows), None)
         for run in runs:
             task = self._first(run, now, waits)
-            if task is None and run is longest:  # what takes longest must not wait for its own answers
+            if task is None and run is longest:  # the longest resource must not wait for its own answers
                 task = self._divide(run, waits)
             if task is not None:
                 return self._start(task, now)
@@ -306,11 +311,11 @@ class Schedule:
         return max(0.0, min([*waits.values(), *delays], default=math.inf))
 
     def drop(self, run: ResourceRun) -> None:
-        """A resource run has come to its end."""
+        """Removes a resource run that has ended."""
         self._turns.remove(run)
 
     def _first(self, run: ResourceRun, now: float, waits: dict[str, float]) -> Task | None:
-        """A task of the resource run that may go now."""
+        """A task of the resource run whose request may be sent now."""
         for task in [task for task in run.delayed if task.not_before <= now]:
             run.delayed.remove(task)
             run.put(task)
@@ -332,7 +337,7 @@ class Schedule:
         return False
 
     def _divide(self, run: ResourceRun, waits: dict[str, float]) -> Task | None:
-        """The first task of the older half of a resource run's longest window, where nothing else of it waits."""
+        """The first task of the older half of a resource run's longest window, if none of its tasks is waiting."""
         if self.is_spent or run.waiting or run.delayed or run.completions or run.error:
             return None
         window = max(

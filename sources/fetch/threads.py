@@ -1,6 +1,6 @@
-"""What the threads of a run share: what is to be asked, to be read and to be consumed. Sends and converts nothing.
+"""The queues that the threads of a run share: requests, answers, deliveries. Sends and converts nothing.
 
-All methods are called with `lock` held, but for those that say that they wait.
+Callers of a method hold `lock`, except where its docstring says that it waits or takes the lock.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ JOIN = 0.05  # seconds between reminders
 
 
 class WorkerPool:
-    """Threads that run `work` until it returns. All methods but `dismiss` are called with the lock held.
+    """Threads that run `work` until it returns. Callers of all methods but `dismiss` hold the lock.
 
-    The one who rested last is called first, so that no more threads are busy than have to be; of those who rest only
-    one keeps an eye on the clock.
+    The thread that became idle last is woken first, so that no more threads are active than needed. Only one of the
+    idle threads waits with a time-out.
     """
 
     def __init__(self, lock: threading.Lock, work: Callable[[], None], clock: Callable[[], float]) -> None:
@@ -39,7 +39,7 @@ class WorkerPool:
         return len(self._threads)
 
     def hire(self, most: int) -> None:
-        """Sees to it that somebody looks for work: one who rests, or somebody new while there are fewer than `most`."""
+        """Has a thread look for work: an idle one, or a new one while there are fewer than `most`."""
         if self._idle:
             self.call()
         elif len(self._threads) < most:
@@ -48,12 +48,12 @@ class WorkerPool:
             thread.start()
 
     def call(self) -> None:
-        """Has one who rests look again."""
+        """Wakes one idle thread."""
         if self._idle:
             self._idle.pop().notify()
 
     def call_all(self) -> None:
-        """Has everybody look again."""
+        """Wakes all idle threads."""
         while self._idle:
             self.call()
 
@@ -81,11 +81,11 @@ class WorkerPool:
                 remind()
 
 
-MAX_ANSWERS = 4  # that may wait to be read
+MAX_ANSWERS = 4  # answers that may wait to be read
 
 
 class RunQueues:
-    """The state of a run. `ask` and `read` are what workers and the reading thread do, until nothing is left."""
+    """The state of a run. `ask` is the loop of the worker threads, `read` that of the reading thread."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class RunQueues:
         self.lock = threading.Lock()
         self.workers = WorkerPool(self.lock, ask, clock)
         self.reader = WorkerPool(self.lock, read, clock)
-        self._news = threading.Condition(self.lock)  # something is there for the consumer
+        self._news = threading.Condition(self.lock)  # signals the consumer
         self._asking = 0  # requests under way
         self._answers: deque[tuple[Task, Any]] = deque()
         self._out: deque[Delivery] = deque()
@@ -113,7 +113,7 @@ class RunQueues:
     # --- waiting -----------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Begins. Takes the lock."""
+        """Starts the threads. Takes the lock."""
         with self.lock:
             for run in self._schedule.runs:
                 self._settle(run)
@@ -121,7 +121,7 @@ class RunQueues:
             self.reader.hire(1)
 
     def close(self) -> None:
-        """Has everybody end. Takes the lock."""
+        """Tells all threads to end. Takes the lock."""
         with self.lock:
             self._closed = True
             self._out.clear()
@@ -129,14 +129,14 @@ class RunQueues:
             self._call_all()
 
     def stop(self, error: BaseException) -> None:
-        """Ends the run with an error, which the consumer gets. Takes the lock."""
+        """Ends the run with an error, which `next_delivery` raises. Takes the lock."""
         with self.lock:
             if not self._closed and self._error is None:
                 self._error = error
             self._call_all()
 
     def next_delivery(self) -> Delivery:
-        """Waits for the next delivery. Raises StopIteration at the end, and what the run was stopped with."""
+        """Waits for the next delivery. Raises StopIteration at the end, and the error that stopped the run."""
         with self.lock:
             while not self._out and not self._is_ended:
                 self._news.wait()
@@ -152,7 +152,7 @@ class RunQueues:
             return delivery
 
     def next_task(self) -> Task | None:
-        """Waits for the next task of a worker; None when there will be none."""
+        """Waits for the next task of a worker; None at the end."""
         with self.lock:
             while not self._is_ended:
                 picked = self._schedule.pick(self._clock()) if self._has_room else math.inf
@@ -164,7 +164,7 @@ class RunQueues:
             return None
 
     def next_answer(self) -> tuple[Task, Any] | None:
-        """Waits for the next answer to read; None when there will be none."""
+        """Waits for the next answer to read; None at the end."""
         with self.lock:
             while not self._is_ended:
                 if self._answers:
@@ -173,10 +173,10 @@ class RunQueues:
             return None
 
     def cut_short(self) -> tuple[ResourceRun, Pager, Turn] | None:
-        """With the last answer, when no more may be asked: what can be handed over of a page that is held back.
+        """The complete part of a page that is held back, once the budget is spent and the last answer has arrived.
 
-        Its requests would be lost otherwise, and a budget that is too small for one page would never lead further.
-        Takes the lock.
+        Otherwise its requests would be lost, and with a budget too small for one page no run would ever advance. Takes
+        the lock.
         """
         with self.lock:
             runs = self._schedule.runs
@@ -190,7 +190,7 @@ class RunQueues:
     # --- with the lock held ------------------------------------------------------------------------------------------
 
     def answered(self, task: Task, answer: Any, waited: float, processor: float) -> None:
-        """An answer, or an error, has come after so many seconds of waiting and of the processor's time."""
+        """Queues an answer, or an error, that took `waited` seconds and `processor` seconds of CPU."""
         self._asking -= 1
         if task.step.request is not None:
             self._concurrency.answered(task.endpoint, waited, processor)
@@ -198,7 +198,7 @@ class RunQueues:
         self.reader.call()
 
     def put(self, run: ResourceRun, tables: Mapping[str, pa.Table], rows: int, turn: Turn) -> None:
-        """Puts what a turn brought where the consumer finds it; so many of the tables' rows will be rows."""
+        """Queues a turn's tables for the consumer; `rows` is the number of their rows without set markers."""
         nbytes = sum(table.get_total_buffer_size() for table in tables.values())
         requests = run.requests - run.reported
         run.rows, run.reported = run.rows + rows, run.requests
@@ -206,14 +206,14 @@ class RunQueues:
         self._tell(Chunk(run.resource.name, tables, rows, nbytes, requests, turn.advance))
 
     def done(self, task: Task, processor: float) -> None:
-        """All that follows from an answer has been done, in so much of the processor's time."""
+        """Records that an answer has been processed, in `processor` seconds of CPU."""
         self._concurrency.converted(processor)
         task.run.under_way -= 1
         self._settle(task.run)
         self.call()
 
     def call(self) -> None:
-        """Has a worker look for a task, if there is room for its answer."""
+        """Wakes a worker, if there is room for its answer."""
         if self._has_room:
             self.workers.call()
 
@@ -224,11 +224,11 @@ class RunQueues:
         run.clear()
 
     def is_given_up(self, run: ResourceRun) -> bool:
-        """Whether nothing more is to be done for a resource."""
+        """Whether a resource has been given up."""
         return self._closed or self._error is not None or run.error is not None
 
     def _settle(self, run: ResourceRun) -> None:
-        """Tells of a resource's end once nothing of it is under way."""
+        """Delivers a resource's end once none of its tasks is under way."""
         if not run.is_closed and run.is_idle and not self._closed and self._error is None:
             if run.pagers and run.error is None:
                 run.error = RuntimeError(f"the paging of {run.resource.name} stopped before its end; please report it")
@@ -248,7 +248,7 @@ class RunQueues:
 
     @property
     def _has_room(self) -> bool:
-        """Whether what comes could be put somewhere, and whether the processor keeps up."""
+        """Whether the queues have room for another answer, and the processor keeps up."""
         is_full = self._rows >= self._max_rows or self._bytes >= self._max_bytes
         return not is_full and self._asking < self._concurrency.at_once and len(self._answers) < MAX_ANSWERS
 
@@ -258,7 +258,7 @@ class RunQueues:
 
     @property
     def _is_over(self) -> bool:
-        """Whether all resources have come to their end, or no request may be sent any more."""
+        """Whether all resources have ended, or no request may be sent any more."""
         runs = self._schedule.runs
         if all(run.is_closed for run in runs):
             return True

@@ -1,4 +1,4 @@
-"""One GET and its answer as values: what was asked, what came, and the moment that it shows. Pure."""
+"""One GET and its answer as values: the request, the reply, the page, and the second whose state it shows. Pure."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Status = Literal["queued", "running", "complete", "error", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class ResourceStatus:
-    """How a resource stands. `rows`, `requests` and `seconds` are those of its last run.
+    """The status of a resource. `rows`, `requests` and `seconds` are those of its last run.
 
-    `share` of its windows is covered, from 0 to 1, None where nothing tells. The window is [start, end). `progress` is
-    JSON, from which the next run goes on; empty where it is not asked for.
+    `share` is the covered part of its windows, from 0 to 1; None if unknown. The window is [start, end). `progress` is
+    the JSON from which the next run continues; empty if it was not asked for.
     """
 
     resource: str
@@ -38,15 +38,16 @@ class ResourceStatus:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has come to its end."""
+        """Whether it has ended."""
         return self.status in ("complete", "error", "skipped")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One GET. `endpoint` is what limits count it by, `denied` are known texts of this list's refusal.
+    """One GET. `endpoint` is the name that limits count it under; `denied` are texts in a refusal that mean that the
+    account lacks the product.
 
-    `single` asks for an object instead of a list.
+    `single` is true for an object, false for a list.
     """
 
     path: str
@@ -58,7 +59,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer as it came: `headers` are case-insensitive, `elapsed` the seconds until they were there.
+    """An answer as it arrived: `headers` are case-insensitive, `elapsed` is the seconds until they arrived.
 
     `ahead` are the whole seconds by which its date is later than the clocks that confirm it (`ClockGuard`).
     """
@@ -72,7 +73,7 @@ class Reply:
 
     @property
     def request_id(self) -> str | None:
-        """Stripe's name for the request."""
+        """The provider's id of the request, for its support; None if it sent none."""
         return self.headers.get("Request-Id")
 
     @property
@@ -87,7 +88,8 @@ class Page:
     """A page of a list, or the one object of a singleton.
 
     `as_of` are unix seconds on the provider's clock, `requests` counts retries too, `nbytes` is the size of the body.
-    `next_page` is the path and query of a v2 list's next page; v1 lists go on after the last object while `has_more`.
+    `next_page` is the path and query of a v2 list's next page; v1 lists continue after the last object while
+    `has_more`.
     """
 
     objects: list[Object]
@@ -110,22 +112,22 @@ class Answer:
 
 
 def as_of(reply: Reply) -> int:
-    """The moment whose state the answer shows, in unix seconds on the provider's clock: never later than the truth.
+    """The second whose state the answer shows, in unix seconds on the provider's clock: never later than the true one.
 
-    It is the second before the one in which the request was sent: the response's `Date` less the time that the request
-    took, rounded up, less one. An event of the very second of the request may tell of a change that came after it; so a
-    read is dated before all of that second's events, and after every event that it is sure to show. The only place that
-    decides this for anything that was read. Raises BrokenPage where there is no such header, since a guess could
+    It is the second before the one in which the request was sent: the response's `Date`, less the time that the request
+    took (rounded up), less one. An event of the request's own second may report a change made after the request; so a
+    read is dated before all events of that second, and after every event whose change it certainly shows. Everything
+    that is read gets its `_as_of` here and nowhere else. Raises BrokenPage without a `Date`, because a guess could
     overwrite newer rows.
     """
     return date_of(reply) - math.ceil(reply.elapsed) - 1
 
 
 def date_of(reply: Reply) -> int:
-    """The moment at which the answer was made, unix seconds on the provider's clock. Raises BrokenPage without `Date`.
+    """When the answer was made, in unix seconds on the provider's clock. Raises BrokenPage without `Date`.
 
-    A date without a zone is in UTC, as all of HTTP's are. What a cache says of its answer's `Age` is taken off: some
-    write a new `Date`, and an answer that claims to be older than it is does no harm. So is what it is ahead.
+    A date without a zone is in UTC, as all dates of HTTP are. A cache's `Age` is subtracted, because some caches write
+    a new `Date`, and an answer dated too early does no harm. `ahead` is subtracted too.
     """
     try:
         date = parsedate_to_datetime(reply.headers["Date"])

@@ -1,7 +1,7 @@
 """Windows: half-open ranges `[gte, lt)` of `created`, in whole unix seconds, and their algebra.
 
 Pure: knows no clock, no list, no request. A set of windows is a sorted tuple in which no two overlap or touch, so that
-equal sets are equal tuples. Every function that cuts a window gives parts that tile it exactly: no gap, no overlap.
+equal sets are equal tuples. Functions that cut a window return parts that tile it exactly: no gap, no overlap.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-AHEAD = (
-    600  # seconds by which a window or a position may lie ahead of the provider's clock: its machines differ a little
-)
+AHEAD = 600
+"""Seconds by which a window or a position may be ahead of the provider's clock: its servers differ slightly."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Window:
-    """`[gte, lt)` in unix seconds; never empty. Raises ValueError where `gte >= lt`."""
+    """`[gte, lt)` in unix seconds; never empty. Raises ValueError if `gte >= lt`."""
 
     gte: int
     lt: int
@@ -36,7 +35,7 @@ class Window:
         return self.gte <= second < self.lt
 
     def split(self, at: int) -> tuple[Self, Self]:
-        """The older and the newer part, `[gte, at)` and `[at, lt)`. Raises ValueError where one would be empty."""
+        """The older and the newer part, `[gte, at)` and `[at, lt)`. Raises ValueError if either would be empty."""
         return type(self)(self.gte, at), type(self)(at, self.lt)
 
 
@@ -44,7 +43,7 @@ WindowSet = tuple[Window, ...]
 
 
 def window(gte: int, lt: int) -> Window | None:
-    """The window `[gte, lt)`, or None where it would be empty."""
+    """The window `[gte, lt)`, or None if it would be empty."""
     return Window(gte, lt) if gte < lt else None
 
 

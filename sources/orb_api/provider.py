@@ -1,4 +1,4 @@
-"""Orb as a `Provider`, and a client of its API by the settings."""
+"""Orb as a `Provider`, and a client of its API that is made from the settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from sources.provider import Provider
 
 
 def open_client(settings: Any) -> Client:
-    """A client that keeps to the account's share, by the settings (`pipelines.configuration.orb_settings.OrbSettings`).
+    """A client within the configured share of the account's limits, from
+    `pipelines.configuration.orb_settings.OrbSettings`.
 
     Raises `BadConfiguration` without a usable key.
     """

@@ -11,7 +11,7 @@ __all__ = ["stripe_source"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the source, and dlt with it, for those who ask for it: everything else here needs neither."""
+    """Imports the source, and dlt with it, only when it is used: nothing else here needs them."""
     if name == "stripe_source":
         from sources.stripe_api.source import stripe_source
 

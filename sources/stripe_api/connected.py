@@ -1,4 +1,4 @@
-"""The accounts that are connected to a platform, by Stripe Connect."""
+"""Lists the accounts that are connected to a platform by Stripe Connect."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sources.stripe_api.paging.conventions import cursor_after
 
 
 def connected(client: Client) -> Iterator[str]:
-    """Ids of the accounts connected to the platform whose key the client has: a request for each hundred of them."""
+    """Ids of the accounts connected to the platform that owns the client's key; one request for each hundred."""
     accounts, after = RESOURCES["accounts"], None
     while True:
         cursor: Params = (("starting_after", after),) if after else ()

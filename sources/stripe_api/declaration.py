@@ -1,22 +1,23 @@
-"""How an object of Stripe's API is declared, and what follows from its declaration. Knows no object itself.
+"""How an object of Stripe's API is declared, and what is derived from its declaration. Declares no object itself.
 
-One declaration has all that is known of an object: its lists, its table, its event types and the prefixes of its ids.
+One declaration contains everything about an object: its lists, its table, its event types and the prefixes of its ids.
 
     declare("review", listed("/v1/reviews", created="unix"), ids="prv_", events="closed opened")
 
-What a declaration does not say is derived:
+Everything else is derived:
 
 - The table has the plural of the object's name in snake case: `billing.meter` fills `billing_meters`.
 - A list has the name of the table that it fills. A singleton has the name of its object.
-- A single object is read below its first list: "/v1/reviews/{id}". Where that list needs a parent in its path, so does
-  the object: "/v1/transfers/{_parent_id}/reversals/{id}". A singleton is read at its own path and has no key.
-- Objects whose first list needs a parent belong to that parent (to the second, where it needs two). The field in which
-  they show the parent's id is called like the list's parameter for it.
-- What an embedded list lacks comes from that list of its table which needs a parent: it is asked for the object that
-  embeds the list. A table without such a list is asked by its first list, filtered by the field that shows the parent.
-- Event types begin with the object's name: "review.closed". The word "deleted" says that the object is gone.
+- A single object is read below its first list: "/v1/reviews/{id}". If that list has a parent in its path, so does the
+  object: "/v1/transfers/{_parent_id}/reversals/{id}". A singleton is read at its own path and has no key.
+- Objects whose first list needs a parent belong to that parent (to the second of two). The field in which they show the
+  parent's id has the name of the list's parameter for it.
+- The rest of an embedded list is read from the list of its table that needs a parent, which is then the embedding
+  object. If the table has no such list, it is read from the table's first list, filtered by the field that shows the
+  parent.
+- Event types begin with the object's name: "review.closed". The word "deleted" means that the object is deleted.
 
-Several words in one string are separated by blanks. A family of objects binds what it shares with `functools.partial`.
+Several words in one string are separated by blanks. `functools.partial` binds what a family of objects shares.
 """
 
 from __future__ import annotations
@@ -45,22 +46,22 @@ from sources.catalogue import (
 )
 
 DERIVED = "(derived)"
-"""Stands for what follows from the rest of a declaration; None says that there is none."""
+"""Marks a value that is derived from the rest of the declaration. None means that there is no value."""
 
 BELOW_PARENT = "id _parent_id"
-"""The key of objects whose id Stripe never uses alone, so that it may repeat below another parent."""
+"""The key of objects whose ids are unique only below their parent."""
 
 EVENTS_KEPT = 30 * 86_400
-"""Seconds for which Stripe shows events (https://docs.stripe.com/api/events)."""
+"""How long Stripe shows events, in seconds (https://docs.stripe.com/api/events)."""
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What one declaration says and what follows from it, as the pairs of each mapping of `Catalogue`.
+    """The content of one declaration, derived values included, as pairs for the mappings of `Catalogue`.
 
-    The paths of embedded lists are still missing, because other declarations have them. `prefixes` are pairs of an
+    The paths of embedded lists are still missing, because they come from other declarations. `prefixes` are pairs of an
     `object` value and a prefix. `table` is None for objects that no table holds.
     """
 
@@ -82,7 +83,9 @@ def for_each(
     when: str = "",
     fills: str = "",
 ) -> Parent:
-    """The parent that a list needs a request for each of. The list's path tells whether `param` stands in it."""
+    """The parent of a list that takes one request or more for each parent, see `Parent`. `param` may be a placeholder
+    in the list's path.
+    """
     return Parent(table, param, "query", prefix, also, when, fills)
 
 
@@ -103,9 +106,9 @@ def listed(
     not_loaded: str | None = None,
     shown_for: int | None = None,
 ) -> Resource:
-    """A list of the declared objects, see `Resource`. `passes` are queries as they stand in a URL: "status=all".
+    """A list of the declared objects, see `Resource`. `passes` are queries as in a URL: "status=all".
 
-    Pages have 100 objects, those of API v2 have 20 (Stripe may grant less); with `one_page` one page is all.
+    Pages have 100 objects, in API v2 20 (Stripe may return fewer); with `one_page`, the list has a single page.
     """
     pagination: Pagination = "v2" if path.startswith("/v2/") else "single" if one_page else "cursor"
     return Resource(
@@ -133,7 +136,7 @@ def listed(
 
 
 def singleton(path: str, *, core: bool = False) -> Resource:
-    """An object that an account has one of: the path gives it, not a list."""
+    """An object of which an account has exactly one. Its path returns the object, not a list."""
     return Resource(DERIVED, path, DERIVED, (), "singleton", pagination="single", limit=None, groups=_groups(core))
 
 
@@ -161,15 +164,15 @@ def declare(
     ignored: Mapping[str, str] = NOTHING,
     carried_by: Mapping[str, str] = NOTHING,
 ) -> Declaration:
-    """An object, or several that share a table, with all that is known of it. What is not told here is in `Table`.
+    """Declares an object, or several that share a table. Parameters not described here are those of `Table`.
 
-    `embeds` are the lists that it always shows, `expands` those that it shows on request: field -> table.
-    `expands_ids` are arrays of ids that become objects on request: field -> table of the objects. The lists in
-    `not_embedded` fill no table from there: field -> reason. `ids` are the prefixes of the first object's ids, or of
-    each object's: object -> prefixes. `events` are the last words of the event types, or beginning -> last words where
-    a type does not begin with the first object's name. The words in `created_by` say that the
-    object is new, those in `deleted_by` that it is gone; those in `ignored` tell no state of it: word -> reason.
-    `carried_by` are objects of events that have this one in a field: object -> field.
+    `embeds` are the lists that it always shows, `expands` those that it shows on request: field -> table. `expands_ids`
+    are arrays of ids that become objects on request: field -> table of the objects. `not_embedded` are lists inside the
+    object that fill no table: field -> reason. `ids` are the prefixes of the first object's ids, or of each object's
+    ids: object -> prefixes. `events` are the last words of the event types; if a type does not begin with the first
+    object's name: beginning -> last words. The words in `created_by` mean that the object is new, those in `deleted_by`
+    that it is deleted; types in `ignored` show no state of it: word -> reason. `carried_by` are objects that only
+    events have, and that contain this one in a field: object -> field.
     """
     names = tuple(objects.split())
     first = lists[0] if lists else None
@@ -216,7 +219,7 @@ def declare(
 def line_items(
     object_name: str, path: str, parent: Parent, *lists: Resource, table: str = DERIVED, ids: str = ""
 ) -> Declaration:
-    """Objects that come in their parent's list alone. They show neither the parent nor when they were created."""
+    """Objects that only their parent's list shows. They show neither the parent nor when they were created."""
     first = listed(path, parent, created_field=None)
     return declare(object_name, first, *lists, table=table, key=BELOW_PARENT, parent_field=None, retrieve=None, ids=ids)
 
@@ -238,10 +241,10 @@ def assemble(
     descriptions: Path | None = None,
     shape_of: Callable[[str], Mapping[str, Any]] = lambda table: {},
 ) -> Catalogue:
-    """The catalogue of all declarations, with what the others say of their tables: see `Catalogue`.
+    """The catalogue of all declarations; the other parameters are those of `Catalogue`.
 
-    Raises ValueError where two declare the same.
-    Lists come by kind, those of API v1 before those of v2, and by name. Tables come by name, those with a parent last.
+    Raises ValueError if two declarations share a name. Lists are sorted by kind, then API version (v1 first), then
+    name; tables by name, those with a parent last.
     """
     declared = tuple(declarations)
     lists = [line for declaration in declared for line in declaration.lists]
@@ -300,12 +303,12 @@ def _named(line: Resource, table: Table, is_covered: bool) -> Resource:
 
 
 def _single(first: Resource) -> str:
-    """The path of a single object, by that of its first list."""
+    """The path of a single object, derived from its first list."""
     return first.path if first.kind == "singleton" else f"{_filled(first, '{_parent_id}')}/{{id}}"
 
 
 def _filled(line: Resource, id: str) -> str:
-    """A list's path with this for its parents' ids."""
+    """A list's path, with `id` in place of its parents' placeholders."""
     path = line.path
     for parent in line.parents:
         path = path.replace(f"{{{parent.param}}}", id)
@@ -313,7 +316,7 @@ def _filled(line: Resource, id: str) -> str:
 
 
 def _completed(table: Table, lists: list[Resource], fields: Mapping[str, str | None]) -> Table:
-    """A table whose embedded lists have the path and the parameters that give what they lack."""
+    """A table whose embedded lists have the path and the parameters from which the rest of each is read."""
     embedded = []
     for each in table.embedded:
         of_table = [line for line in lists if line.table == each.table]
@@ -338,7 +341,7 @@ _Value = TypeVar("_Value")
 
 
 def _once(pairs: Iterable[tuple[_Name, _Value]]) -> Mapping[_Name, _Value]:
-    """The pairs as a mapping. Raises ValueError for a name that comes twice."""
+    """The pairs as a mapping. Raises ValueError for a name that occurs twice."""
     found: dict[_Name, _Value] = {}
     for name, value in pairs:
         if name in found:

@@ -1,6 +1,6 @@
-"""Whose children to ask for, where no database says it: the parents' ids, from their lists. Knows no dlt.
+"""Finds the parents of child lists without a database: reads the parents' ids from their lists. Knows no dlt.
 
-All ids of a parent's table are held in memory, sorted; a list is read once for all children of a run.
+All ids of a parent's table are held in memory, sorted. A list is read once for all children of a run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ParentRow = tuple[str | None, ...]
 
 
 class ListedParents:
-    """Parents of one account. Callable as `sources.fetch.parents.rows.ParentIds`, from any thread."""
+    """Parents of one account. It is a `sources.fetch.parents.rows.ParentIds`. Thread-safe."""
 
     def __init__(self, client: Callable[[], Client], account: Account) -> None:
         self._client, self._account = client, account
@@ -33,7 +33,7 @@ class ListedParents:
         self._rows: dict[str, list[ParentRow]] = {}
 
     def __call__(self, parent: Parent, after: str | None) -> Iterator[tuple[str, ...]]:
-        """Rows in the order of their ids, after `after`. Raises SkipResource where the parents cannot be listed."""
+        """Rows in the order of their ids, after `after`. Raises SkipResource if the parents cannot be listed."""
         wanted = ",".join((parent.table, parent.when, *(column for _, column in parent.also)))
         with self._lock:
             lock = self._lists.setdefault(wanted, threading.Lock())

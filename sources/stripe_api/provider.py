@@ -1,4 +1,4 @@
-"""Stripe as a `Provider`, and a client of its API by the settings."""
+"""Stripe as a `Provider`, and a client of its API that is made from the settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sources.stripe_api.paging.plan import fetch
 
 
 def open_client(settings: Any) -> Client:
-    """A client that keeps to the account's share, by the settings (`pipelines.configuration.settings.Settings`).
+    """A client within the configured share of the account's limits, from `pipelines.configuration.settings.Settings`.
 
     Raises `BadConfiguration` without a usable key.
     """

@@ -1,7 +1,8 @@
-"""What a dlt resource yields: the pages of one list as Arrow tables, and its progress in dlt's state. No database.
+"""The items of dlt's resources: the pages of one list as Arrow tables, with progress in dlt's state.
 
-dlt asks the resources of a source for an item in turn. Each has a fetch of its own, so that it can be left alone or
-broken off, but only a few of them are open at once; all share one limiter and, within a run, one set of columns.
+Knows no database. dlt takes an item from each resource of a source in turn. Each resource has a fetch of its own, so
+that it can be paused or closed, but only a few are open at once. All share one limiter and, within a run, one set of
+columns.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ from sources.stripe_api.listed_parents import ListedParents
 from sources.stripe_api.objects.rows import converter
 from sources.stripe_api.paging.plan import fetch
 
-AT_ONCE = 4  # fetches that are open
-ROWS = 5_000  # that an item has about, and that wait behind it; dlt's work is by item
+AT_ONCE = 4  # open fetches
+ROWS = 5_000  # rows of an item, about, and rows that wait behind it; dlt's overhead is per item
 BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Objects created in `[since, until)`, unix seconds; `again` reads what was read before too."""
+    """Objects created in `[since, until)`, unix seconds; `again` reads earlier objects again."""
 
     since: int
     until: int | None
@@ -53,7 +54,7 @@ class Range:
 
 @dataclass(slots=True)
 class Reading:
-    """What the resources of one run share. `begun` are those that have begun."""
+    """The state that the resources of one run share. `begun` are the resources that have begun."""
 
     account: Account
     columns: Columns
@@ -62,7 +63,7 @@ class Reading:
 
 
 class SourceRuns:
-    """The runs of one source: a resource that begins again begins another run, with Stripe's clock of that moment."""
+    """The runs of one source. A resource that begins a second time begins another run, with the time of that moment."""
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class SourceRuns:
         self._now: Reading | None = None
 
     def begin(self, resource: Resource) -> Reading:
-        """The reading that a resource belongs to, which begins now."""
+        """Begins a resource, and returns the run that it belongs to."""
         with self._lock:
             if self._now is None or resource.name in self._now.begun:
                 with self.client() as client:
@@ -92,11 +93,11 @@ class SourceRuns:
             return self._now
 
     def client(self) -> Client:
-        """A new client: closing a fetch cuts the connections of its client."""
+        """A new client, because closing a fetch closes its client's connections."""
         return Client(self._settings, self._limiter)
 
     def fetch(self, client: Client, reading: Reading, resource: Resource, progress: Progress) -> Fetch:
-        """The fetch of what is left of a resource."""
+        """A fetch of what is left to read of a resource."""
         now = reading.account.now
         return fetch(
             client,
@@ -113,7 +114,9 @@ class SourceRuns:
 
 
 def read(runs: SourceRuns, resource: Resource) -> Iterator[Any]:
-    """Items of one resource: Arrow tables, marked with the table they belong to; None where dlt may ask another."""
+    """The items of one resource: Arrow tables, marked with their table's name; None to let dlt take another resource
+    first.
+    """
     logging.getLogger("dlt").addFilter(_is_news)
     while not runs.slots.acquire(blocking=False):
         yield None
@@ -135,7 +138,7 @@ def read(runs: SourceRuns, resource: Resource) -> Iterator[Any]:
 
 
 def _items(pages: Fetch) -> Iterator[tuple[dict[str, pa.Table], list[Advance | None]]]:
-    """Pages together until they are worth an item, with what may be saved after them."""
+    """Joins pages until they are large enough for an item; yields them with the advances to save after them."""
     waiting: list[Chunk] = []
     for page in pages:
         if isinstance(page, Chunk):
@@ -151,7 +154,7 @@ def _items(pages: Fetch) -> Iterator[tuple[dict[str, pa.Table], list[Advance | N
 
 
 def _joined(chunks: list[Chunk]) -> dict[str, pa.Table]:
-    """One table of all rows for each name; none without rows."""
+    """One Arrow table for each table name; tables without rows are left out."""
     parts: dict[str, list[pa.Table]] = {}
     for chunk in chunks:
         for name, table in chunk.tables.items():
@@ -161,7 +164,7 @@ def _joined(chunks: list[Chunk]) -> dict[str, pa.Table]:
 
 
 def _marked(name: str, table: pa.Table, columns: Columns, hinted: dict[str, frozenset[str]]) -> Any:
-    """The item of a table, with its hints where dlt does not have them yet: once, and when there are new columns."""
+    """The item of a table. It has hints the first time, and again if there are new columns."""
     known = frozenset(table.column_names)
     if name in hinted and known <= hinted[name]:
         return dlt.mark.with_table_name(table, name)
@@ -182,7 +185,7 @@ def _marked(name: str, table: pa.Table, columns: Columns, hinted: dict[str, froz
 
 
 def _stored() -> Mapping[str, Mapping[str, ColumnType]]:
-    """table -> column -> type as dlt's schema has them: what earlier runs decided about unknown fields."""
+    """table -> column -> type in dlt's schema, with the types that earlier runs chose for unknown fields."""
     try:
         tables = dlt.current.source_schema().tables
     except CurrentSourceSchemaNotAvailable:  # read without a pipeline
@@ -191,5 +194,5 @@ def _stored() -> Mapping[str, Mapping[str, ColumnType]]:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether dlt's log should have it: that JSON comes as Arrow's text is not worth a warning for each item."""
+    """Whether dlt may log the record: its warning that JSON columns are text in Arrow would repeat for each item."""
     return "when merging arrow schema with dlt schema" not in record.getMessage()

@@ -3,7 +3,7 @@
     pipeline = dlt.pipeline("stripe", destination="bigquery", dataset_name="stripe")
     pipeline.run(stripe_source(resources=["customers", "invoices"]))
 
-What the project's own pipelines add to it: docs/source.md.
+docs/source.md says what the project's own pipelines add to it.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ P = ParamSpec("P")
 def _source(function: Callable[P, Iterator[DltResource]]) -> SourceFactory[P, DltSource]:
     """A dlt source whose arguments come from the section `sources.stripe` alone.
 
-    dlt would take them from variables without a section as well: `WORKERS`, `SINCE` or `FULL_REFRESH` of another
-    program. It never leaves out the section of a specification.
+    Otherwise dlt would also take them from variables without a section, such as another program's `WORKERS`, `SINCE` or
+    `FULL_REFRESH`. With a specification, dlt always requires the section.
     """
     spec, _ = spec_from_signature(function, inspect.signature(function))
     spec.__section__ = SECTION
@@ -73,29 +73,29 @@ def stripe_source(
     rate_limit_share: float = 0.5,
     workers: int = 16,
 ) -> Iterator[DltResource]:
-    """One dlt resource for each resource of the catalogue that is asked for; rows arrive as Arrow tables.
+    """One dlt resource for each selected resource of the catalogue; rows arrive as Arrow tables.
 
-    `resources` are names or the groups `core`, `default` and `all`: every list that needs no parent, unless told
-    otherwise. Children that cost a request for each parent come by name (or with `all`); their parents are listed for
-    it. Lists that come embedded fill tables of their own (`invoice_line_items`), whichever resource they come with.
-    All other arguments but `since`, `until` (a moment, or unix seconds) and `full_refresh` are the settings of
-    docs/reference/settings.md, under the same names in the section `sources.stripe`; the key is `STRIPE_SECRET_KEY`
-    too. dlt's own telemetry is turned off in this process, unless its configuration says `dlthub_telemetry = true`.
+    `resources` are names, or the groups `core`, `default` and `all`; by default every list that needs no parent. Lists
+    that take a request for each parent are selected by name (or with `all`); their parents are listed first. Embedded
+    lists fill tables of their own (`invoice_line_items`), whichever resource contains them. `since` and `until` are a
+    datetime, an ISO 8601 text, or unix seconds. The other arguments except `full_refresh` are the settings of
+    docs/reference/settings.md, under the same names in the section `sources.stripe`; the key can also be in
+    `STRIPE_SECRET_KEY`. dlt's own telemetry is turned off in this process, unless its configuration says
+    `dlthub_telemetry = true`.
 
-    Tables merge by Stripe's key and `_account_id`. Progress is kept in dlt's state, with the package that it belongs
-    to: a later run asks for what was created since, and reads lists that do not say it again. What changed in older
-    objects comes with `full_refresh=True`.
+    Tables merge by Stripe's key and `_account_id`. Progress is kept in dlt's state, with its package: a later run reads
+    objects created since then, and reads lists without order again. Changes of older objects need `full_refresh=True`.
 
-    A plain destination takes rows as they come. So children that are gone from their parent, and objects that are
-    deleted, stay as they were: marking them (`_deleted_at`), and never letting an older state overwrite a newer one,
-    needs the merge of the project's own destinations, and with them its `pipelines`.
+    dlt's own destinations store rows as they arrive. Children that are no longer in their parent, and deleted objects,
+    keep their last state there. Only the merge of the project's own destinations, which its `pipelines` use, marks such
+    rows (`_deleted_at`) and prevents an older state from overwriting a newer one.
 
-    People's data is treated as the section `[privacy]` says (docs/privacy.md). Whom `stripe-elt forget` has forgotten
-    in one database is not known here.
+    People's data is treated as the section `[privacy]` says (docs/privacy.md). The persons that `stripe-elt forget` has
+    recorded in a database are not known here.
 
     A resource that the account or the key lacks is left out, with a warning in dlt's log. Any other failure ends the
-    extraction, as with other sources. Raises BadConfiguration for an argument that cannot work, UnknownResource
-    with the nearest name.
+    extraction, as with other sources. Raises BadConfiguration for an argument that cannot work, and UnknownResource,
+    which suggests the nearest name.
     """
     if dlt.config.get("runtime.dlthub_telemetry") is None:
         disable_anon_tracker()
@@ -131,7 +131,7 @@ def stripe_source(
 
 
 def _privacy() -> Privacy:
-    """What becomes of people's data, by dlt's section `[privacy]`. Raises BadConfiguration."""
+    """The treatment of people's data, from dlt's section `[privacy]`. Raises BadConfiguration."""
     given: dict[tuple[str, ...], Any] = dict(_leaves(dlt.config.get(SECTION_OF_PRIVACY) or {}))
     for name, value in os.environ.items():
         section, *path = name.lower().split("__")
@@ -154,7 +154,7 @@ def _leaves(settings: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterato
 
 
 def _seconds(moment: Any) -> int | None:
-    """Unix seconds of a moment; one without a time zone is in UTC."""
+    """Unix seconds of a datetime or text; without a time zone, it is in UTC."""
     if moment is None or isinstance(moment, int):
         return moment
     return int(ensure_pendulum_datetime(moment, UTC).timestamp())  # dlt's own default is DLT_INTERVAL_TIMEZONE

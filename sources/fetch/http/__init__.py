@@ -1,1 +1,1 @@
-"""One answer over HTTP: the client, its transport, the bounds of an answer, and what a broken connection is called."""
+"""One request over HTTP: the client, its transport, the bounds of an answer, and messages for broken connections."""

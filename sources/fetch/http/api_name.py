@@ -10,7 +10,7 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True, slots=True)
 class ApiName:
-    """`name` is the provider's ("Stripe"), `section` that of the settings by which it is reached ("sources.stripe")."""
+    """`name` is the provider's name ("Stripe"), `section` the section of its settings ("sources.stripe")."""
 
     name: str
     section: str
@@ -20,5 +20,7 @@ class ApiName:
         return f"{self.section}.{name}".replace(".", "__").upper()
 
     def filled(self, text: str) -> str:
-        """A text with the name for `{api}`, and for each other word in braces the variable of this setting."""
+        """A text with its placeholders filled: `{api}` becomes the name, any other `{setting}` its environment
+        variable.
+        """
         return _PLACEHOLDER.sub(lambda each: self.name if each[1] == "api" else self.setting(each[1]), text)

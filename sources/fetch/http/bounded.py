@@ -1,6 +1,6 @@
-"""The bounds of one answer: the moment by which its last byte has to be there, and how large it may be.
+"""The bounds of one answer: the deadline for its last byte, and its size.
 
-A time-out of a socket bounds each read, so a server that sends a byte at a time could hold a request for ever. These
+A socket's time-out bounds each read alone, so a server that sends a byte at a time could hold a request for ever. These
 bounds hold for all reads of an answer together: its status line, its headers, its body. Knows no URL and no pool.
 """
 
@@ -20,11 +20,11 @@ GZIP = ("gzip", "x-gzip")
 
 
 class TooLate(Exception):
-    """The deadline has passed before the answer's last byte. No OSError: urllib3 hands it on as it is."""
+    """The deadline passed before the answer's last byte arrived. It is no OSError, so that urllib3 does not wrap it."""
 
 
 class TooLarge(Exception):
-    """The answer is larger than any of Stripe's. The message names the part: `headers`, `body`."""
+    """The answer is larger than any answer of a provider. The message names the part: `headers`, `body`."""
 
 
 class Garbled(Exception):
@@ -33,13 +33,13 @@ class Garbled(Exception):
 
 @dataclass(slots=True)
 class Deadline:
-    """`at` is the moment on `clock` by which an answer has to be there. Times in seconds."""
+    """`at` is the time on `clock` by which an answer must be complete. Times are in seconds."""
 
     at: float
     clock: Callable[[], float]
 
     def left(self) -> float:
-        """The seconds that are left. Raises TooLate where there are none."""
+        """The seconds that are left. Raises TooLate if none are left."""
         left = self.at - self.clock()
         if left <= 0:
             raise TooLate
@@ -47,7 +47,7 @@ class Deadline:
 
 
 class BoundedReader(io.RawIOBase):
-    """What a socket receives, until the deadline or until it is too much.
+    """Reads from a socket, within the deadline and the size limit.
 
     `raw` is the reader that `sock.makefile` has made, unbuffered. `allow_body` is called once the headers are read.
     """
@@ -58,7 +58,7 @@ class BoundedReader(io.RawIOBase):
         self._left, self._part = MAX_HEAD, "headers"
 
     def allow_body(self) -> None:
-        """From here on the size of a body is the bound."""
+        """From now on, the size limit is that of a body."""
         self._left, self._part = MAX_BODY + MAX_HEAD, "body"
 
     def readable(self) -> bool:
@@ -66,7 +66,7 @@ class BoundedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """Receives some bytes. Raises TooLate, TooLarge, and what the socket raises."""
+        """Receives some bytes. Raises TooLate, TooLarge, and the socket's errors."""
         left = self._deadline.left()
         if self._timeout is None or left < self._timeout:
             self._timeout = left
@@ -89,7 +89,9 @@ class BoundedReader(io.RawIOBase):
 
 
 def decompressed(body: bytes, coding: str) -> bytes:
-    """A body without its `Content-Encoding`. Raises Garbled, and TooLarge before it takes the memory."""
+    """The decompressed body; `coding` is its `Content-Encoding`. Raises Garbled, and TooLarge before memory is used for
+    it.
+    """
     coding = coding.strip().lower()
     if coding in PLAIN:
         return body

@@ -1,6 +1,6 @@
-"""Reads raw pages and single objects of an API under a limiter, as often as it takes. Knows no table and no progress.
+"""Reads raw pages and single objects of an API under a limiter, with retries. Knows no table and no progress.
 
-What a provider adds: its headers, which error an answer with an error status is, and what the body of a page holds.
+A provider adds its headers, maps error answers to errors, and parses bodies into pages.
 """
 
 from __future__ import annotations
@@ -28,32 +28,34 @@ _PLACEHOLDER = re.compile(r"\{[^}]*\}")
 
 
 def request(template: str, params: Params = (), ids: Mapping[str, str] | None = None, **others: object) -> Request:
-    """A request of a path with placeholders, which the ids fill: ("/v1/invoices/{id}/lines", (), {"id": "in_1"})."""
+    """A request for a path whose placeholders are filled by ids: ("/v1/invoices/{id}/lines", (), {"id": "in_1"})."""
     path = _PLACEHOLDER.sub(lambda name: _segment((ids or {})[name[0][1:-1]]), template)
     return Request(path, params, endpoint_of(template), **others)  # type: ignore[arg-type]
 
 
 def endpoint_of(path: str) -> str:
-    """What limits count a path by: the path without ids and names of placeholders, "/v1/invoices/{}/lines"."""
+    """The name of a path's endpoint for rate limits: the path without ids and placeholder names,
+    "/v1/invoices/{}/lines".
+    """
     version, rest = path[:3], path[3:]
     return version + _ID.sub("{}", _PLACEHOLDER.sub("{}", rest))
 
 
 def endpoint_rates(resources: Iterable[Resource]) -> dict[str, float]:
-    """The limits, in requests a second, of those endpoints that have one of their own; for the limiter."""
+    """endpoint -> its own limit in requests a second, for the limiter; only endpoints that have one."""
     return {endpoint_of(resource.path): resource.rate for resource in resources if resource.rate is not None}
 
 
 def _segment(id: str) -> str:
-    """An id as a segment of a path: users choose some ids, and a path must not lead elsewhere."""
+    """An id as a segment of a path, escaped: users choose some ids, and these must not change the path."""
     return quote(id, safe="", errors="surrogatepass") if id.strip(".") else id.replace(".", "%2E")
 
 
 def retry_delay(attempts: int, error: ConnectorError, settings: Reach, chance: Callable[[], float]) -> float | None:
-    """Seconds to wait before the next attempt, after so many; None where there is to be none.
+    """Seconds to wait before the next attempt, after `attempts` were made; None for no further attempt.
 
-    Full jitter: anything up to `initial_retry_delay`, and up to twice as much for each further attempt, so that many
-    callers do not come back together. Retry-After is a lower bound where the answer has it. `chance` gives numbers in
+    Full jitter: a random wait of up to `initial_retry_delay`, whose limit doubles with each further attempt, so that
+    many callers do not retry together. Retry-After, if the answer has it, is a lower bound. `chance` gives numbers in
     [0, 1).
     """
     if not isinstance(error, RetryLater) or attempts > settings.max_retries:
@@ -65,8 +67,8 @@ def retry_delay(attempts: int, error: ConnectorError, settings: Reach, chance: C
 class ApiClient(ABC):
     """Reads pages and objects under a limiter. Thread-safe; one for each account.
 
-    `sleep`, `chance` and `clock` are what retries wait with, draw lots with, and measure with; `wall` is this machine's
-    clock, unix seconds. `dates` judges the dates of answers. `authorities` is a file of certificates.
+    Retries use `sleep`, `chance` (random numbers in [0, 1)) and `clock` (monotonic seconds). `wall` is this machine's
+    clock, in unix seconds. `authorities` is a file of trusted certificates.
     """
 
     def __init__(
@@ -98,15 +100,15 @@ class ApiClient(ABC):
 
     @abstractmethod
     def error_of(self, request: Request, reply: Reply) -> ConnectorError:
-        """The error of the tree that an answer with another status than 200 is."""
+        """The error (`errors.py`) for an answer whose status is not 200."""
 
     @abstractmethod
     def throttle_reason(self, reply: Reply, error: Throttled) -> str | None:
-        """Which budget a 429 says is spent: see `Limiter.throttled`."""
+        """The `reason` of a 429 for `Limiter.throttled`: which budget is spent."""
 
     @abstractmethod
     def parse(self, request: Request, reply: Reply) -> Page:
-        """The second half of an attempt: what the answer holds. Raises BrokenPage."""
+        """The second half of an attempt: the page in the answer. Raises BrokenPage."""
 
     def __enter__(self) -> Self:
         return self
@@ -115,25 +117,28 @@ class ApiClient(ABC):
         self.close()
 
     def page(self, path: str, params: Params = (), *, endpoint: str | None = None, denied: Sequence[str] = ()) -> Page:
-        """A page of the list at this path. Retries what may pass; raises the tree of `errors.py` otherwise."""
+        """A page of the list at this path. Retries temporary failures; raises the errors of `errors.py`."""
         return self._read(Request(path, params, endpoint or endpoint_of(path), tuple(denied)))
 
     def object(
         self, path: str, params: Params = (), *, endpoint: str | None = None, patience: float = math.inf
     ) -> Answer:
-        """The object at this path. Raises ObjectMissing where there is none; a deleted one may come as its stub.
+        """The object at this path. Raises ObjectMissing if there is none; for a deleted object, the API may return a
+        stub.
 
-        `patience` are the seconds after which a host that gave no answer so far is not asked again.
+        After `patience` seconds, a host that has never answered is not tried again.
         """
         page = self._read(Request(path, params, endpoint or endpoint_of(path), single=True), patience)
         return Answer(page.objects[0], page.as_of, page.requests, page.request_id)
 
     def attempt(self, request: Request) -> Page:
-        """One attempt, for which the limiter has granted a request. Raises the tree of `errors.py`, RetryLater too."""
+        """One attempt, for which the limiter has granted a request. Raises the errors of `errors.py`, including
+        RetryLater.
+        """
         return self.parse(request, self.send(request))
 
     def send(self, request: Request) -> Reply:
-        """The first half of an attempt: an answer of status 200, not yet parsed. Raises the tree of `errors.py`."""
+        """The first half of an attempt: an answer of status 200, not yet parsed. Raises the errors of `errors.py`."""
         endpoint, began = request.endpoint, self._clock()
         try:
             reply = self._transport.get(request.path, urlencode(request.params, safe="[]:", errors="surrogatepass"))
@@ -148,15 +153,17 @@ class ApiClient(ABC):
         raise error
 
     def retry_delay(self, attempts: int, error: ConnectorError) -> float | None:
-        """Seconds to wait after so many attempts, the last of which ended with this error; None: there is no other."""
+        """Seconds to wait before the next attempt; None for no further attempt. `attempts` were made, the last ended
+        with `error`.
+        """
         return retry_delay(attempts, error, self._reach, self._chance)
 
     def abort(self) -> None:
-        """Ends the requests that are under way in other threads, with Unreachable. The client can be used again."""
+        """Ends the requests under way in other threads, which then raise Unreachable. The client can be used again."""
         self._transport.abort()
 
     def witness_clock(self, name: str, now: float) -> None:
-        """Another clock that answers' dates are compared with: `now` is what it shows, in unix seconds."""
+        """Adds a clock with which the dates of answers are compared; it shows `now`, in unix seconds."""
         self.dates.add_witness(name, now)
 
     def close(self) -> None:

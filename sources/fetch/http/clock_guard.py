@@ -1,9 +1,9 @@
-"""Whether the moment that an answer claims can be believed, and how far. Knows no request and no database.
+"""Checks the `Date` of answers against other clocks, and corrects it. Knows no request and no database.
 
-Rows, windows and positions go by the `Date` of the provider's answers. A proxy or a stub with a wrong clock would
-poison them: a row from the future wins over each later state, and a position in the future leaves out what happens
-until then. So a date has to agree with at least one clock that is not the answer's own, and what it is ahead of those
-is taken off.
+Rows, windows and positions are dated by the `Date` of the provider's answers. A proxy or a stub with a wrong clock
+would make them wrong: a row from the future overwrites every later state, and a position in the future skips the events
+until then. So a date has to agree with at least one other clock, and if it is ahead of all that confirm it, it is set
+back to the latest of them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ MARK = "the earlier answers"
 class ClockGuard:
     """Compares answers' dates with other clocks. Thread-safe. Times in seconds.
 
-    A date is believed if it is within `bound` of this machine's clock (`wall`, unix seconds), of a further witness, or
-    of the answers before it that one of those clocks confirmed, since which `elapsed` tells how much time has passed.
+    A date is accepted if it is within `bound` of this machine's clock (`wall`, unix seconds), of another clock
+    (`add_witness`), or of the time by the earlier answers: the last date that one of those clocks confirmed, plus the
+    time that has passed since on `elapsed`.
     """
 
     def __init__(
@@ -41,15 +42,15 @@ class ClockGuard:
         self._mark: float | None = None  # the last date that a clock confirmed, less what `elapsed` showed
 
     def add_witness(self, name: str, now: float) -> None:
-        """Another clock, which shows `now` at this moment; `name` as in "the database's clock"."""
+        """Adds a clock that shows `now` (unix seconds) at this moment; `name` as in "the database's clock"."""
         self._witnesses = {**self._witnesses, name: now - self._wall()}
 
     def check(self, reply: Reply, since: float = 0.0) -> Reply:
-        """The reply, with what its date is ahead of the latest of the clocks that confirm it.
+        """The reply with `ahead` set: the seconds by which its date is later than the latest clock that confirms it.
 
-        `since` are the seconds that have passed since its headers came. An earlier moment than the true one does no
-        harm (`as_of`), a later one does: so a date that is a minute ahead is not taken at its word either. Without a
-        bound there is no clock to go by. Raises BrokenPage for an answer whose date no clock confirms, or without one.
+        `since` are the seconds since its headers arrived. A date that is too early does no harm (`as_of`), but one that
+        is too late does, so even a date that is a minute ahead is corrected. Without a bound, nothing is checked.
+        Raises BrokenPage for an answer without a date, or whose date no clock confirms.
         """
         date, now, ran = date_of(reply), self._wall(), self._elapsed()
         if math.isinf(self._bound):
@@ -57,7 +58,7 @@ class ClockGuard:
         clocks = {name: now + ahead for name, ahead in self._witnesses.items()}
         latest = self._latest(date, clocks)
         if latest is not None:
-            # Only here: a mark that moved by dates which it alone confirms could be led away, step by step.
+            # Only here: if dates that the mark alone confirms moved it, a wrong clock could shift it step by step.
             self._mark = min(date, latest) - ran
         elif self._mark is not None:
             clocks[MARK] = self._mark + ran

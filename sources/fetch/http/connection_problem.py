@@ -1,7 +1,7 @@
-"""What went wrong with a connection or an answer's bytes, in words: the libraries' own texts are not for people. Pure.
+"""Turns failures of connections and broken answers into our errors, with messages for people. Pure.
 
-The cause comes from the exceptions of urllib3, http.client and ssl, wherever they are in the chain. A message names
-it and the setting to look at.
+The cause is found in the chain of exceptions of urllib3, http.client and ssl. The message names the cause and the
+setting to check.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ CERTIFICATES = {
     62: ("its certificate is for another host name", "Check the host in {api_base}"),
     64: ("its certificate is for another IP address", "Check the host in {api_base}"),
 }
-"""OpenSSL's numbers (X509_V_ERR_…) of what can be wrong with a certificate, whoever has signed it."""
+"""OpenSSL's numbers (X509_V_ERR_…) for problems of a certificate other than its signature."""
 
 OTHER_TLS = re.compile("PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL|NO_PROTOCOLS|VERSION_TOO_LOW|HANDSHAKE_FAILURE|NO_SHARED")
 NO_TLS = re.compile("WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST|UNKNOWN_PROTOCOL|PACKET_LENGTH_TOO_LONG")
-"""OpenSSL's names of errors: of a server that knows other versions of TLS than we, and of one that speaks no TLS."""
+"""OpenSSL's error names: for a server that supports none of our TLS versions, and for one that does not use TLS."""
 
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 
@@ -50,9 +50,9 @@ _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 def connection_problem(
     error: Exception, path: str, base: str, deadline: float, *, began: bool, api: ApiName
 ) -> RetryLater:
-    """The error of our tree for one of urllib3's, of the system's or of `bounded`, at GET `path` below `base`.
+    """The error to raise for an exception of urllib3, of the system or of `bounded`, at GET `path` below `base`.
 
-    `deadline` are the seconds that a whole request may take; `began` says that an answer's headers had been read.
+    `deadline` is the limit for a whole request, in seconds; `began` says that the answer's headers had been read.
     """
     host, chain = urlsplit(base).netloc, list(_chain(error))
     if isinstance(error, TooLate):
@@ -67,7 +67,7 @@ def connection_problem(
 
 
 def _broken(error: Exception, chain: list[BaseException], began: bool) -> str | None:
-    """What is wrong with an answer that came; None where none did."""
+    """What is wrong with the answer; None if no answer came."""
     if isinstance(error, TooLarge):
         most = (MAX_HEAD if str(error) == "headers" else MAX_BODY) >> 20
         return f"is too large: at most {most} MB of {error} are read. {ELSEWHERE}"
@@ -89,7 +89,7 @@ def _broken(error: Exception, chain: list[BaseException], began: bool) -> str | 
 
 
 def _unreached(chain: list[BaseException]) -> tuple[str, str]:
-    """Why no answer came, and what to look at."""
+    """Why no answer came, and what to check."""
     proxy = any(isinstance(cause, ProxyError) for cause in chain)
     it, its, see = ("the proxy", "the proxy's", SEE_PROXY) if proxy else ("it", "its", SEE_BASE)
     for cause in chain:
@@ -124,7 +124,7 @@ def _unreached(chain: list[BaseException]) -> tuple[str, str]:
 
 
 def _unnamed_reason(error: ssl.SSLError) -> str | None:
-    """The reason of an error that Python 3.11 has no name for: OpenSSL 3 refuses the signatures of old versions."""
+    """The reason of an error that has no name in Python 3.11: OpenSSL 3 refuses the signatures of old TLS versions."""
     return "UNSUPPORTED_PROTOCOL" if "legacy sigalg" in str(error) else None
 
 

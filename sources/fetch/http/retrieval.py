@@ -1,4 +1,4 @@
-"""Retrieving single objects: what each answer says of its object. Knows no provider, no column and no database."""
+"""Retrieves single objects, and turns each answer into a `Retrieved`. Knows no provider, no column and no database."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def retrieve_single(
     rows_of: Callable[[Object, Stamp], dict[str, list[Row]]],
     gone: Callable[[Stamp], dict[str, list[Row]]],
 ) -> Retrieved:
-    """Reads a single object of a table. `provider` is the name that people know.
+    """Reads a single object of a table. `provider` is the provider's name in messages.
 
-    The rows' `_as_of` is that of the answer; of an object that is gone, the second since which it was needed. Raises
-    what stops a run.
+    The rows' `_as_of` is that of the answer; if the object is gone, it is the second of the change (`ref.at`). Raises
+    errors that stop a run.
     """
     if table.retrieve is None:
         return Retrieved(ref, "unreadable", why=f"{provider} cannot read it by its id")
@@ -56,7 +56,7 @@ def retrieve_single(
 def retrieve_each(
     retrieve_one: Callable[[ObjectRef], Retrieved], refs: Sequence[ObjectRef], threads: ThreadPoolExecutor
 ) -> Iterator[list[Retrieved]]:
-    """Reads objects in batches. Raises what stops a run after the objects that were read before it."""
+    """Reads objects in batches. An error that stops the run is raised after the objects read before it are yielded."""
     for start in range(0, len(refs), BATCH):
         outcomes = list(threads.map(partial(_outcome, retrieve_one), refs[start : start + BATCH]))
         if found := [outcome for outcome in outcomes if isinstance(outcome, Retrieved)]:

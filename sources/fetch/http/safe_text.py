@@ -1,4 +1,4 @@
-"""What of an API's text may be logged. Pure."""
+"""Removes from an API's text what must not be logged. Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ NAME = re.compile(r"[\w.\-/\[\]{}:]{1,80}")
 
 
 def safe(text: str, sent: Iterable[str | None] = ()) -> str:
-    """What of an API's text may be logged: no key, no address, no number, nothing quoted but names and ids.
+    """An API's text without keys, addresses, numbers and quoted values; quoted names and ids stay.
 
-    `sent` are values of settings, which an API repeats where it refuses them: only ids of accounts stay.
+    `sent` are values of settings, which an API may repeat when it refuses them: of these, only ids of accounts stay.
     """
     parts = {part for value in sent if value for part in (value, *value.split("/"))}
     for part in sorted(filter(None, parts), key=len, reverse=True):

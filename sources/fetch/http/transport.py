@@ -1,4 +1,4 @@
-"""HTTP itself: one pool of connections to one host, requests, and nothing else. Knows no list and no limit.
+"""HTTP itself: requests through one pool of connections to one host. Knows no list and no limit.
 
 Failures without an answer become Unreachable or BrokenPage (`connection_problem.py`). Redirects are not followed: the
 key goes to one host only.
@@ -41,8 +41,8 @@ from sources.fetch.values import Reply
 class Transport:
     """A pool of kept-alive connections to `base`. Thread-safe. Times in seconds.
 
-    `read_timeout` bounds each read of an answer, `request_deadline` a request from its begin to its answer's last byte.
-    `authorities` is a file of certificates that are trusted beside the machine's, which may have none.
+    `read_timeout` bounds each read of an answer, `request_deadline` a request from its start to its answer's last byte.
+    `authorities` is a file of certificates that are trusted besides the machine's, which may have none.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Transport:
             ) from None
 
     def get(self, path: str, query: str) -> Reply:
-        """The answer to GET, with whatever status. Raises Unreachable, or BrokenPage where the body was cut off."""
+        """The answer to GET, whatever its status. Raises Unreachable, or BrokenPage if the body was cut off."""
         return self.send("GET", path, query)
 
     def send(self, method: str, path: str, query: str = "", body: bytes | None = None) -> Reply:
@@ -107,7 +107,7 @@ class Transport:
             raise failure from None  # the library's words can hold what was sent
 
     def abort(self) -> None:
-        """Cuts every open connection, so that threads that wait for an answer stop waiting."""
+        """Closes every open connection, so that threads that wait for an answer stop waiting."""
         with self._lock:
             connections = list(self._open)
         for connection in connections:
@@ -122,9 +122,9 @@ class Transport:
         self._pools.clear()
 
     def _watch(self, pool: Any) -> None:
-        """Keeps in sight which connections the pool makes: only so can they be cut while another thread waits.
+        """Records the connections that the pool opens, so that `abort` can close them while another thread waits.
 
-        What they receive is bounded by the deadline of the thread that reads it.
+        Their reads are bounded by the deadline of the reading thread.
         """
         opened, lock, thread = self._open, self._lock, self._thread
 
@@ -150,20 +150,20 @@ class Transport:
 
 
 def _body(response: urllib3.BaseHTTPResponse) -> bytes:
-    """All bytes of an answer's body, as they come. Raises TooLarge, if it can before they are read."""
+    """All bytes of an answer's body, still compressed. Raises TooLarge, if possible before reading them."""
     announced = response.headers.get("Content-Length", "")
     if announced.isdecimal() and (len(announced) > len(str(MAX_BODY)) or int(announced) > MAX_BODY):
         response.close()
         raise TooLarge("body")
     body = response.read(MAX_BODY + 1, decode_content=False)
-    if response.read(1, decode_content=False):  # sees to it that the body is whole, too
+    if response.read(1, decode_content=False):  # also raises if the body is cut off
         response.close()
         raise TooLarge("body")
     return body
 
 
 def is_loopback(base: str) -> bool:
-    """Whether a URL leads to this very machine."""
+    """Whether a URL leads to this machine."""
     host = urlsplit(base).hostname or ""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback

@@ -1,1 +1,1 @@
-"""Lists that take a parent: which parents there are, and paging the list of each."""
+"""Lists that take a parent: the order of the parents, and paging the list of each."""

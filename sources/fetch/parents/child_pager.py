@@ -1,7 +1,7 @@
-"""Paging a list that takes a parent: one list for each parent, several under way, handed over in the parents' order.
+"""Pages a list that takes a parent: one list for each parent, several at once, handed over in the parents' order.
 
-A parent's list is handed over whole, with those of its neighbours, unless it is very long. A provider adds how a
-request is made, and how to continue after a page. No thread, no request.
+Several parents' lists are handed over together, each whole; only a very long one is handed over in pieces. A provider
+adds how a request is made, and how to continue after a page. Starts no thread and sends no request.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sources.fetch.progress import Ids, Reached
 from sources.fetch.values import Object, Page, Request
 from sources.fetch.window_pager import RESTARTS
 
-BREADTH = 16  # parents whose lists are under way at once
+BREADTH = 16  # parents whose lists are read at once
 LOADED = 500  # parents that are loaded at a time
 TOGETHER = 500  # rows, or parents, that are handed over together
 LONG = 5_000  # rows of one parent beyond which its list is handed over in pieces
@@ -36,7 +36,7 @@ class _List:
     objects: list[Object] = field(default_factory=list)
     as_of: int | None = None
     whole: bool = True
-    waits: bool = False  # too long to go on before its turn
+    waits: bool = False  # long: read on only when it is first in order
     is_done: bool = False
     restarts: int = 0
 
@@ -46,9 +46,10 @@ class _List:
 
 
 class ChildPager(ABC):
-    """Pages the lists of the parents after those that an earlier run reached; of all parents if it reached the last.
+    """Pages the lists of the parents after those that an earlier run reached; of all parents if that run reached the
+    last.
 
-    `passes` gives the parameters of each pass over a parent's list; it is asked once, by the worker that loads the
+    `passes` returns the parameters of each pass over a parent's list. It is called once, by the worker that loads the
     first parents.
     """
 
@@ -117,7 +118,7 @@ class ChildPager(ABC):
         return self._step(step.tag)
 
     def pass_by(self, step: Step) -> tuple[str, Turn]:
-        """Leaves a parent out whose list cannot be read."""
+        """Leaves out a parent whose list cannot be read."""
         listed: _List = step.tag
         listed.objects, listed.whole, listed.is_done = [], False, True
         return "/".join(listed.ids), self._go_on([])
@@ -146,7 +147,9 @@ class ChildPager(ABC):
         return []
 
     def _go_on(self, at_once: list[Step]) -> Turn:
-        """Begins the lists of further parents, loads more of them, and hands over what has come to the front."""
+        """Begins the lists of further parents, loads more parents, and hands over lists that are complete and first in
+        order.
+        """
         while self._next and sum(not pages.is_done for pages in self._open) < BREADTH and self._held < 4 * LONG:
             at_once.append(self._step(self._begin_list(self._next.popleft())))
         if len(self._next) < LOADED // 2 and not self._loading and not self._exhausted:
@@ -159,7 +162,9 @@ class ChildPager(ABC):
         return turn
 
     def _hand_over(self, turn: Turn) -> None:
-        """Takes whole lists from the front once there are enough, or a piece of the first one if it is long."""
+        """Moves complete lists from the front into the turn once there are enough, or a piece of the first list if it
+        is long.
+        """
         ready = [pages for pages in self._front() if pages.is_done]
         rows = sum(len(pages.objects) for pages in ready)
         following = next(islice(self._open, len(ready), None), None)
@@ -192,7 +197,7 @@ class ChildPager(ABC):
         return [Listing(listed.objects, listed.as_of, parent_id, listed.whole and self._sets)]
 
     def _fill(self, listed: _List, objects: list[Object]) -> None:
-        """Writes what a request named into the objects that it returned, if they do not show it."""
+        """Writes a request's parameters (`Parent.fills`) into its objects, which do not show them."""
         asked = list(zip(self.resource.parents, listed.ids, strict=True))
         if (each := self.resource.each) is not None:
             asked.append((each, dict(self._passes[listed.pass_index])[each.param]))
@@ -221,7 +226,7 @@ class ChildPager(ABC):
         return Step(None, parents=self._rows)
 
     def _rows(self) -> list[Rows]:
-        """The next parents. A worker calls this, no other at the same time."""
+        """The next parents. One worker calls this at a time."""
         self._passes = self._passes or self._passes_of()
         return list(islice(self._ids, LOADED))
 

@@ -1,4 +1,4 @@
-"""The parents whose lists make up a child resource: their order. Knows no provider and no database."""
+"""The order of the parents whose lists make up a child resource. Knows no provider and no database."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from sources.catalogue import Parent, Resource
 from sources.fetch.progress import Ids
 
 ParentIds: TypeAlias = Callable[[Parent, str | None], Iterator[tuple[str, ...]]]
-"""Rows of a parent's table in ascending order of their ids, after an id or from the first: the id, then the values of
-the columns in `Parent.also`. Only rows that have such a list: ids with `Parent.prefix`, no null among the values, not
-deleted. It is called from worker threads, one at a time for each resource."""
+"""Reads rows of a parent's table in ascending order of their ids, after an id or from the first (None). A row is the
+id, then the values of the columns in `Parent.also`. Only rows that have such a list: ids with `Parent.prefix`, no null
+among the values, not deleted. Worker threads call it, one at a time for each resource."""
 
 Rows = tuple[tuple[str, ...], ...]
-"""For each parent of a resource (one, or two of a pair) its row: its id, then the values of `Parent.also`."""
+"""The rows of a list's parent, or of its pair of parents: each is the id, then the values of `Parent.also`."""
 
 
 def rows_after(resource: Resource, parents: ParentIds, after: Ids | None) -> Iterator[Rows]:
-    """Rows of the parent, or pairs of rows of two, in order of their ids, after those that were reached."""
+    """Rows of the parent, or pairs of rows of two parents, in order of their ids, after those already reached."""
     return _below(resource.parents, parents, after)
 
 

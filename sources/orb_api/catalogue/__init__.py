@@ -1,6 +1,6 @@
 """The catalogue: every list, table and event type of Orb's API. Data only; `lists.py` and `tables.py` declare it.
 
-`tests/sources/orb_api/test_orb_catalogue.py` holds all of it against the installed SDK. Knows no HTTP, no column and no
+`tests/sources/orb_api/test_orb_catalogue.py` compares all of it with the installed SDK. Knows no HTTP, no column and no
 database.
 
     CATALOGUE.resources["invoices"].path          # "/v1/invoices"
@@ -28,4 +28,4 @@ CATALOGUE = Catalogue(
     shape_of=shape_of,
     page="docs/reference/orb.md",
 )
-"""All that Orb's API has."""
+"""Everything that Orb's API has."""

@@ -1,7 +1,7 @@
-"""What Orb's event types mean: the table of each one's object, or why it is ignored. Data only.
+"""What Orb's event types mean: the table of each type's object, or why the type is ignored.
 
-The first word of a type tells in which field the event has its object, so that a type that Orb adds later needs no line
-here as long as its first word is known.
+Data only. The first word of a type decides which field of the event has the object, so a type that Orb adds later needs
+no line here if its first word is known.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SUBJECTS: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 
 def subject_of(type: str) -> tuple[str, str]:
-    """The field of an event that has its object, and the object's table; both "" where its type names none."""
+    """The field of an event that has its object, and the object's table; both "" if the type names no object."""
     return SUBJECTS.get(type.partition(".")[0], ("", ""))
 
 

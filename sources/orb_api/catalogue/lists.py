@@ -1,7 +1,7 @@
 """Orb's lists: paths, passes, order and filters. Data only.
 
-A filter by time is named after its field: `created_at[gte]`, `invoice_date[gte]`. The passes ask for what a list hides
-by default. Lists that need a request for each parent are read if they are named.
+A filter by time is named after its field: `created_at[gte]`, `invoice_date[gte]`. The passes request what a list hides
+by default. Lists that need a request for each parent are read only if they are selected by name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SAME_BY_EXTERNAL_ID = "It is the same list by the customer's external id"
 CUSTOMER = Parent("customers", "customer_id", "path")
 SUBSCRIPTION = Parent("subscriptions", "subscription_id", "path")
 
-# Credits are listed for one currency or pricing unit at a time, and no list of Orb's shows which there are.
+# Credits are listed for one currency or pricing unit at a time, and no list of Orb's API shows which ones exist.
 _CURRENCIES = Parent(
     "",
     "currency",
@@ -47,9 +47,9 @@ def _root(
     statuses: tuple[str, ...] = (),
     shown_for: int | None = None,
 ) -> Resource:
-    """A list without a parent. `filtered_by` is the field that its filter by time and its order go by.
+    """A list without a parent. `filtered_by` is the field of its filter by time and its order.
 
-    With `statuses`, one pass asks for the objects that have one of these.
+    With `statuses`, one pass requests the objects that have one of these.
     """
     return Resource(
         name or table,
@@ -78,7 +78,7 @@ def _each(
     passes: tuple[Params, ...] = ((),),
     not_loaded: str | None = None,
 ) -> Resource:
-    """A list for each parent, or one that is never loaded."""
+    """A list for each parent; with `not_loaded`, one that is never loaded."""
     return Resource(
         name,
         f"/v1/{path}",
@@ -98,7 +98,7 @@ def _each_of(name: str, *values: str) -> tuple[Params, ...]:
 
 
 CORE = ("core", "default")
-VOLUME_DAYS = 45  # whose sums are read again each time
+VOLUME_DAYS = 45  # days whose sums are read again each time
 
 LISTS = (
     _root("customer", "customers", filtered_by="created_at", groups=CORE),
@@ -120,7 +120,7 @@ LISTS = (
         groups=CORE,
     ),
     _root("credit_note", "credit_notes", filtered_by="created_at", groups=CORE),
-    # Which plans the list shows without a status is not documented.
+    # It is not documented which plans the list shows without a status.
     _root(
         "plan",
         "plans",
@@ -128,7 +128,7 @@ LISTS = (
         passes=_each_of("status", "active", "archived", "draft"),
         groups=CORE,
     ),
-    # Prices of plans come inside the plans, those of single subscriptions inside their price intervals.
+    # Plans contain their prices, and subscriptions contain their own prices inside their price intervals.
     _root("price", "prices", groups=CORE),
     _root("item", "items", groups=CORE),
     # It has a filter by `created_at`, but its objects do not show this field. It has failed with larger pages.
@@ -139,7 +139,7 @@ LISTS = (
     _root("license_type", "license_types"),
     _root("subscription_change", "subscription_changes", passes=_each_of("status", "pending", "applied", "cancelled")),
     _root("webhook_endpoint", "webhook_endpoints"),
-    # The log of events is in Orb's documentation, which does not say how long it goes back, and not in the SDK.
+    # Orb's documentation describes the log of events, but not how far back it goes. The SDK lacks it.
     _root("webhook_event", "webhook_events", filtered_by="created_at", groups=(), shown_for=0),
     # --- a request for each parent
     _each("alerts", "alerts", "alert", replace(CUSTOMER, where="query")),

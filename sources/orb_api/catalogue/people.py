@@ -1,7 +1,7 @@
-"""The fields in which Orb keeps or repeats a person's data, by table. Data only.
+"""The fields of Orb's objects that hold a person's data, by table. Data only.
 
-`tests/sources/orb_api/test_orb_catalogue.py` looks for others in the SDK. Country and state are left out,
-because they identify nobody, and so are free texts and the external ids that people choose.
+`tests/sources/orb_api/test_orb_catalogue.py` searches the SDK for further ones. Country and state are left out because
+they identify nobody. Free texts and the external ids that people choose are left out too.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sources.catalogue import Embedded, Expanded, Table
 
 BELOW_PARENT = ("id", "_parent_id")
-"""The key of objects that Orb never names by their id alone."""
+"""The key of objects whose ids are unique only below their parent."""
 
 
 def _table(
@@ -24,7 +24,9 @@ def _table(
     parent_field: str | None = None,
     kept: dict[str, str] | None = None,
 ) -> Table:
-    """A table; `embedded` are arrays inside its objects: field -> table, `kept` columns that they do not show."""
+    """A table. `embedded` are arrays inside its objects: field -> table. `kept` are columns that the objects do not
+    show.
+    """
     return Table(
         name,
         (object_name,),

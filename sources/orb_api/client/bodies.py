@@ -1,4 +1,4 @@
-"""What the body of an answer of Orb holds: a page, or an object. Pure; knows no connection.
+"""Parses the body of an answer of Orb into a page or an object. Pure; knows no connection.
 
 Bodies of lists: https://docs.withorb.com/api-reference/pagination.
 """
@@ -12,10 +12,10 @@ from sources.orb_api.client.settings import ClientSettings
 
 
 def page_of(reply: Reply, *, is_whole: bool = False) -> Page:
-    """The page in an answer of status 200. Raises BrokenPage for anything else than a list of objects.
+    """The page in an answer of status 200. Raises BrokenPage if the body is not a list of objects.
 
-    `is_whole`: the list has no pages, and need not say so. A single entry that is not an object becomes an empty one,
-    which has no key, so that it alone is left out.
+    With `is_whole`, the list has no further pages, and the body need not say so. An entry that is not an object becomes
+    an empty object, which is left out later because it has no key.
     """
     body = parse(reply)
     objects, about = body.get("data"), body.get("pagination_metadata")
@@ -38,12 +38,12 @@ def page_of(reply: Reply, *, is_whole: bool = False) -> Page:
 
 
 def single_page(reply: Reply) -> Page:
-    """The object in an answer of status 200, as a page of one. Raises BrokenPage where there is none."""
+    """The object in an answer of status 200, as a page of one. Raises BrokenPage if the body is not an object."""
     return _page(reply, [parse(reply)], False, None)
 
 
 def parse(reply: Reply) -> Object:
-    """The JSON object in the body. Raises BrokenPage where it is none."""
+    """The JSON object in the body. Raises BrokenPage if the body is not a JSON object."""
     body = decode(reply.body)
     if body is None:
         raise broken(reply, "is not JSON")
@@ -53,7 +53,7 @@ def parse(reply: Reply) -> Object:
 
 
 def broken(reply: Reply, what: str) -> BrokenPage:
-    """The error of an answer that is not what was asked for."""
+    """The error for a body that is not what was requested; `what` completes the sentence "The answer … "."""
     return BrokenPage(
         f"The answer to {reply.where}, {len(reply.body)} bytes, {what}. If this persists, check whether"
         f" {ClientSettings.api.setting('api_base')} or a proxy leads to something other than Orb's API.",

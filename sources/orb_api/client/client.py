@@ -1,4 +1,4 @@
-"""The client of Orb's API: its errors and its pages. Knows no table and no progress."""
+"""The client of Orb's API: maps answers to errors and pages. Knows no table and no progress."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from sources.provider import Account
 
 PING = "/v1/ping"
 WITHOUT_PAGES = {resource.path for resource in LISTS if resource.pagination == "single"}
-LOWER = 0.1  # of the rate of other reads
-PATIENCE = 30.0  # seconds for a host that does not answer the very first request: its address is likely to be wrong
+LOWER = 0.1  # part of the rate of other reads
+PATIENCE = 30.0  # seconds for a host that does not answer the first request: its address is probably wrong
 
 
 class Client(ApiClient):
@@ -40,9 +40,9 @@ class Client(ApiClient):
         return "global-rate"
 
     def write(self, method: str, path: str, fields: Mapping[str, Any] | None = None) -> Object:
-        """The answer to a writing request, {} if it has no body. Sent only once, because repeating may not be safe.
+        """The answer to a writing request, {} if it has no body. Never retried, because repeating may not be safe.
 
-        Raises the tree of `errors.py`.
+        Raises the errors of `errors.py`.
         """
         request = Request(path, (), endpoint_of(path), single=True)
         self.limiter.acquire(request.endpoint)
@@ -60,9 +60,9 @@ class Client(ApiClient):
 
 
 def limiter_of(account_rate: float) -> Limiter:
-    """A limiter for a rate in requests a second, infinite for none.
+    """A limiter for a rate in requests a second; infinite for no limit.
 
-    Live, test and trial keys alike may send a tenth of that to the credits and to the sums of events:
+    For all keys, the limit of credits and of the sums of events is a tenth of the rate:
     https://docs.withorb.com/api-reference/rate-limits
     """
     if math.isinf(account_rate):
@@ -71,10 +71,10 @@ def limiter_of(account_rate: float) -> Limiter:
 
 
 def read_account(client: Client, account_id: str | None) -> Account:
-    """Asks whether the key is right; the answer's date is the clock that windows end by.
+    """Checks the key with a request, whose answer's date is the end of the windows.
 
-    Orb tells nobody which account a key belongs to: the settings say what its rows are stored under. Raises what the
-    client raises.
+    Orb does not say which account a key belongs to, so `account_id` comes from the settings. Raises the client's
+    errors.
     """
     answer = client.object(PING, patience=PATIENCE)
     return Account(account_id or "orb", answer.as_of, answer.requests)

@@ -1,8 +1,7 @@
-"""Which error of the tree an answer with an error status is, and what of Orb's text may be shown. Pure.
+"""Maps Orb's error answers to the errors of `errors.py`, with messages for people. Pure.
 
-Bodies of errors are those of RFC 7807: https://docs.withorb.com/api-reference/error-responses. The end of their `type`
-names the class, which the status alone does not: a missing feature of the account and a missing object are
-both a 404.
+Bodies of errors follow RFC 7807: https://docs.withorb.com/api-reference/error-responses. The end of their `type`
+decides the class. The status alone is not enough: a missing feature and a missing object are both a 404.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from sources.json_text import decode
 from sources.orb_api.client.settings import SET_KEY, ClientSettings
 
 TOO_LARGE = 413
-"""The status of a page that is too large: a smaller one may come."""
+"""The status for a page that is too large: a smaller page may succeed."""
 
 _KIND = re.compile(r"#(\d{3}-[a-z-]{1,60})$")
 SET_BASE = f"Check {ClientSettings.api.setting('api_base')}, and any proxy on the way"
 
 
 def error_of(reply: Reply, api_key: str) -> ConnectorError:
-    """The error that an answer with another status than 200 is. `code` is the end of its type, "404-url-not-found"."""
+    """The error for an answer whose status is not 200. Its `code` is the end of its type: "404-url-not-found"."""
     found = decode(reply.body)
     problem: dict[str, Any] = found if isinstance(found, dict) else {}
     code = _KIND.search(str(problem.get("type") or ""))
@@ -73,7 +72,7 @@ def _kind(reply: Reply, code: str | None, text: str, *, is_orbs: bool) -> tuple[
 
 
 def _seconds(reply: Reply) -> float | None:
-    """What the answer asks to wait: Orb's SDK knows both headers."""
+    """The wait that the answer asks for, in seconds, from either header that Orb's SDK knows."""
     for name, unit in (("Retry-After-Ms", 0.001), ("Retry-After", 1.0)):
         text = reply.headers.get(name, "")
         if text.isdecimal() and len(text) < 10:

@@ -1,4 +1,4 @@
-"""How to reach Orb: the key, the server, patience. Checked before anything is sent."""
+"""How to reach Orb: key, server, time-outs, retries. Values are checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class ClientSettings(Reach):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What every request carries. Orb's API has no versions."""
+        """The headers of every request. Orb's API has no versions."""
         return {**super().headers, "User-Agent": "stripe-elt"}
 
     def check_key(self) -> None:
-        """Raises BadConfiguration for a key that no key of this API can be."""
+        """Raises BadConfiguration if this cannot be a key of Orb's API."""
         if not self.api_key:
             raise BadConfiguration(f"There is no key for Orb's API. {SET_KEY}.")
         if not is_header(self.api_key) or " " in self.api_key:

@@ -1,6 +1,6 @@
-"""Reading Orb's log of events from a second on, newest first as Orb lists them, in pieces. Knows no row, no position.
+"""Reads Orb's log of events in pieces, newest first as Orb lists them. Knows no row and no position.
 
-The log is in Orb's documentation, and not in its SDK. How long Orb keeps events is not documented: `reaches` asks.
+Orb documents the log, but its SDK lacks it. How long Orb keeps events is not documented; `reaches` finds out.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ PIECE = 5_000  # events whose changes are decided and stored together
 
 
 def pieces(client: Client, gte: int, lt: int | None, lag: int, clock: Callable[[int], None]) -> Iterator[Piece]:
-    """The payloads of events created in `[gte, lt)`; without `lt` up to `lag` seconds ago. `clock` is told Orb's.
+    """The payloads of events created in `[gte, lt)`, unix seconds; without `lt`, up to `lag` seconds ago. `clock` is
+    called with Orb's time.
 
-    What was read before an error is given before that is raised. Raises NoEvents, and what the client raises.
+    Events read before an error are yielded before it is raised. Raises NoEvents, and the client's errors.
     """
     query = Query(LOG, bounds(LOG, gte, lt))
     events: list[Object] = []
@@ -34,7 +35,7 @@ def pieces(client: Client, gte: int, lt: int | None, lag: int, clock: Callable[[
             page = _page(client, query)
             seconds = [second_of(obj) for obj in page.objects]
         except ConnectorError:
-            if bottom is not None and top is not None:  # what was read counts
+            if bottom is not None and top is not None:  # what was read before the error counts
                 yield Piece(events, as_of, window(bottom, top), unusable)
             raise
         as_of = page.as_of
@@ -59,7 +60,7 @@ def pieces(client: Client, gte: int, lt: int | None, lag: int, clock: Callable[[
 
 
 def reaches(client: Client, second: int) -> bool:
-    """Whether the log still has an event from before a second (unix): one request. Raises as `pieces` does."""
+    """Whether the log still has an event from before `second` (unix). Sends one request. Raises like `pieces`."""
     query = Query(LOG, bounds(LOG, 0, second), limit=1)
     return bool(_page(client, query).objects)
 

@@ -1,8 +1,8 @@
 """Reads an event from the bytes of a webhook, and verifies Orb's signature over them. Pure; knows no row.
 
-An event has its object in the field that the first word of its type names, or none. Signatures are HMACs of SHA-256
-over `v1:<timestamp>:<body>` (https://docs.withorb.com/integrations-and-exports/webhooks), which are compared in
-constant time; the tests compare with the SDK's.
+The first word of an event's type decides which field has its object, if any. Signatures are HMACs of SHA-256 over
+`v1:<timestamp>:<body>` (https://docs.withorb.com/integrations-and-exports/webhooks), which are compared in constant
+time; the tests compare with the SDK's.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from sources.orb_api.objects.changes import second_of
 
 SIGNATURE, TIMESTAMP = b"x-orb-signature", b"x-orb-timestamp"
 ANSWER_SECONDS = 4.0
-"""Orb waits for five seconds, in which the request and its answer also have to cross the network."""
+"""Seconds in which the sink answers. Orb waits for five, which include the way of request and answer through the
+network."""
 
 OBJECT_LEVEL = 2  # the depth of an event's object: the event, the object
 
 
 def read_event(body: bytes) -> Event:
-    """The event in a body. Raises BadEvent if it is not an event. Events tell neither an account nor a mode."""
+    """The event in a body. Raises BadEvent if it is not an event. Orb's events show neither an account nor a mode."""
     fields, is_cut = parsed(body, OBJECT_LEVEL)
     if not isinstance(fields, dict) or not isinstance(fields.get("created_at"), str):
         raise BadEvent("the body is not an event")
@@ -54,7 +55,7 @@ def verify(body: bytes, headers: Sequence[str], secrets: Sequence[str], *, toler
     """Checks that one of the secrets signed the body at most `tolerance` seconds before or after `now`, unix seconds.
 
     Raises BadSignature if none did. `headers` are X-Orb-Signature, with one or more `v1=…` between blanks or commas,
-    and X-Orb-Timestamp. Each may have come several times: every signature is tried with every timestamp.
+    and X-Orb-Timestamp. If a header arrives several times, every signature is tried with every timestamp.
     """
     signatures, timestamps = headers
     if not signatures or not timestamps:
@@ -73,7 +74,7 @@ def verify(body: bytes, headers: Sequence[str], secrets: Sequence[str], *, toler
 
 
 def _second(text: str) -> float | None:
-    """The unix second of an ISO 8601 time, which is in UTC where it names no zone; None for anything else."""
+    """The unix second of an ISO 8601 time (in UTC if it has no zone); None for any other text."""
     with suppress(ValueError, OverflowError):
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,1 +1,1 @@
-"""What is generated from the installed SDK. No run imports it."""
+"""Generators that read the installed SDK. No run imports them."""

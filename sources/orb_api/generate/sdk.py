@@ -1,7 +1,7 @@
-"""What the installed `orb-billing` SDK knows: list and read operations, models of objects, event types.
+"""Reads the installed `orb-billing` SDK: list and read operations, models of objects, event types.
 
-For generators and tests, never for a run: importing the SDK takes a second. Models are pydantic classes, which are
-asked for their fields; operations are read from the resources' source with `ast`. Knows no table and no column.
+For generators and tests, never for a run: importing the SDK takes a second. Models are pydantic classes with fields;
+operations are read from the resources' source with `ast`. Knows no table and no column.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from orb.types import unwrap_webhook_event
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A GET. `model` is what a page holds (lists) or the answer; `parameters` are those of the query, as in a URL."""
+    """A GET. `model` is that of a list's objects, or of the answer; `parameters` are the query's, as in a URL."""
 
     path: str
     is_list: bool
@@ -34,7 +34,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A field in all models of an object: its annotations without null, and whether each model requires it."""
+    """A field of an object, over all its models: the annotations without null, and whether every model requires it."""
 
     annotations: list[Any] = field(default_factory=list)
     is_required: bool = True
@@ -46,7 +46,7 @@ def version() -> str:
 
 
 def operations() -> list[Operation]:
-    """Every GET operation, sorted by path; lists come before the others of their path."""
+    """Every GET operation, sorted by path; for equal paths, lists come first."""
     names = [package.name for package in pkgutil.walk_packages(orb.resources.__path__, "orb.resources.")]
     found = [operation for name in names for operation in _operations_of(importlib.import_module(name))]
     return sorted(found, key=lambda operation: (operation.path, not operation.is_list))
@@ -71,7 +71,7 @@ def shapes(model: Any) -> dict[str, Shape]:
 
 
 def members(annotation: Any) -> list[Any]:
-    """The types that an annotation allows, but null: those of a union, without what is only annotated."""
+    """The types that an annotation allows except null: the members of a union, without `Annotated` wrappers."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
         return members(typing.get_args(annotation)[0])
@@ -81,10 +81,10 @@ def members(annotation: Any) -> list[Any]:
 
 
 def item_of(annotation: Any) -> Any:
-    """The type of an array's items. Raises ValueError for what is no array."""
+    """The type of an array's items. Raises ValueError if it is not an array."""
     (array,) = members(annotation)
     if typing.get_origin(array) is not list:
-        raise ValueError(f"{array} is no array")
+        raise ValueError(f"{array} is not an array")
     return typing.get_args(array)[0]
 
 
@@ -116,7 +116,7 @@ def _operation(module: types.ModuleType, call: ast.Call) -> Operation:
 
 
 def _parameters(module: types.ModuleType, transform: ast.AST) -> dict[str, bool]:
-    """The query's parameters as a URL has them, and whether each is required."""
+    """The query's parameters, spelled as in a URL -> whether it is required."""
     assert isinstance(transform, ast.Call)
     file, _, name = ast.unparse(transform.args[1]).partition(".")
     given = getattr(getattr(module, file), name)
@@ -128,7 +128,7 @@ def _parameters(module: types.ModuleType, transform: ast.AST) -> dict[str, bool]
 
 
 def _annotations(annotation: Any) -> list[Any]:
-    """What is noted on a type, also where it may be left out."""
+    """The metadata of an `Annotated` type, also inside `Required` or `NotRequired`."""
     if typing.get_origin(annotation) is typing.Annotated:
         inner, *noted = typing.get_args(annotation)
         return [*noted, *_annotations(inner)]
@@ -136,7 +136,7 @@ def _annotations(annotation: Any) -> list[Any]:
 
 
 def _name(node: ast.AST) -> str:
-    """The last name of what is called, or of the call; empty for anything else."""
+    """The last part of a call's or an expression's dotted name; empty for anything else."""
     match node:
         case ast.Call(func=func):
             return _name(func)

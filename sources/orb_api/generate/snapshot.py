@@ -1,9 +1,10 @@
-"""Makes `snapshot.json`, the fields of every table with their types, from the installed `orb-billing` SDK.
+"""Generates `snapshot.json`, the fields of every table with their types, from the installed `orb-billing` SDK.
 
     python -m sources.orb_api.generate.snapshot             # write it
-    python -m sources.orb_api.generate.snapshot --check     # exit 1 where it is stale, with the lines that differ
+    python -m sources.orb_api.generate.snapshot --check     # exit 1 and print the differing lines if it is stale
 
-Deterministic: sorted, one line a field, no times and no paths. Run it after each upgrade of the SDK.
+The output is deterministic: sorted, one line for each field, no times and no paths. Run it after each upgrade of the
+SDK.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sources.orb_api.generate.sdk import Operation, Shape, event_models, item_of
 
 COMMAND = "python -m sources.orb_api.generate.snapshot"
 
-# Orb shows money and quantities of credits as strings; the SDK types them as `str`, so that only names tell them.
+# Orb shows money and quantities of credits as strings. The SDK types them as `str`, so only field names identify them.
 DECIMAL_NAME = re.compile(
     r"(^|_)(amount|balance|subtotal|threshold|total|cost_basis)$|^amount_due$|_refunded$|^credits_applied$"
 )
@@ -56,13 +57,13 @@ OURS: Mapping[str, Mapping[str, ColumnType]] = {
         "type": "text",
     },
 }
-"""Tables whose columns we choose: an event's own fields, and the type and id of the object that it is about."""
+"""Tables whose columns are ours: an event's own fields, and the type and id of the object that it is about."""
 
 
 def column_type(name: str, shape: Shape) -> ColumnType:
     """The type of the column for a field."""
     kinds = {_kind(name, annotation) for annotation in shape.annotations}
-    if kinds == {"timestamp", "text"}:  # a moment or a word: "end_of_term"
+    if kinds == {"timestamp", "text"}:  # a timestamp or a word: "end_of_term"
         return "text"
     return kinds.pop() if len(kinds) == 1 else "json"
 
@@ -94,7 +95,7 @@ def snapshot() -> str:
 
 
 def main(argv: Sequence[str] | None = None, path: Path = SNAPSHOT) -> int:
-    """Write the snapshot to a file, or check the one that is there. Returns the exit code."""
+    """Writes the snapshot to a file, or checks the file with `--check`. Returns the exit code."""
     return write_or_check(argv, COMMAND, "Fields of every table, from the installed SDK.", path, snapshot())
 
 
@@ -110,7 +111,7 @@ def _kind(name: str, annotation: Any) -> ColumnType:
 
 @cache
 def _models() -> dict[str, Any]:
-    """Models by table: those of the lists, then of what is embedded in their objects, then those of events alone."""
+    """Models by table: first those of lists, then of embedded objects, then of objects that only events show."""
     listed = {operation.path: operation for operation in operations()}
     found = {line.table: _listed(listed[line.path]) for line in reversed(LISTS) if line.path in listed}
     for table in TABLES:
@@ -134,7 +135,7 @@ def _annotation(model: Any, field: str) -> Any:
 
 
 def _references(columns: Mapping[str, ColumnType]) -> dict[str, str]:
-    """Columns that are called like another table's objects: `invoice_id` holds the id of an invoice."""
+    """Columns named after another table's objects: `invoice_id` holds the id of an invoice."""
     tables: dict[str, Table] = {f"{table.objects[0]}_id": table for table in TABLES}
     return {name: tables[name].name for name, kind in columns.items() if kind == "text" and name in tables}
 

@@ -1,8 +1,8 @@
-"""Orb's events -> the changes that they report, and whether the payload may be believed. Pure.
+"""Orb's events -> the changes that they report, and whether their payloads can be used. Pure.
 
-An endpoint may ask for cut payloads (`payload_style`), and older accounts get them without being told. So a payload is
-believed only if it does not say that it is cut, and has every field that Orb's SDK requires of a whole object;
-otherwise the object has to be read. The second of `created_at` dates what an event shows.
+An endpoint can be set to shortened payloads (`payload_style`), and older accounts get these by default. So a payload is
+used only if it does not say that it is shortened, and has every field that Orb's SDK requires of a whole object;
+otherwise the object has to be retrieved. The second of `created_at` is the `_as_of` of an event's rows.
 
 Knows no HTTP, no Arrow and no database.
 """
@@ -23,13 +23,15 @@ from sources.orb_api.objects.rows import TABLES, explode, key_problem
 from sources.rows import Row, Stamp
 
 BALANCE = "balance"
-"""The `doubt` of a change whose event is one of several of a second, which tell of different balances."""
+"""The `doubt` of a change whose event may be one of several in the same second, with different balances."""
 
 
 def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Change | Ignored:
-    """What an event reports. Takes over its object, which `rows_of` changes. Raises BrokenPage if there is no object.
+    """What an event reports. The change takes over the event's object, which `rows_of` modifies. Raises BrokenPage if
+    there is no object.
 
-    An unknown type is read by its first word. Orb's API has no versions, and a key sees one account's events.
+    An unknown type is understood by its first word. `api_version` and `account_id` are unused: Orb's API has no
+    versions, and a key reads the events of one account.
     """
     type, at = event.get("type"), second_of(event)
     if not isinstance(type, str) or at is None:
@@ -44,7 +46,7 @@ def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Ch
     obj = event.get(field)
     if not isinstance(obj, dict):
         if known is None:
-            return Ignored(type, "its type is not known, and it shows no object")
+            return Ignored(type, "its type is unknown, and it shows no object")
         raise BrokenPage("the event has no object")
     if type in ALERTS:
         return _alert(event, type, table, obj, at)
@@ -56,9 +58,9 @@ def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Ch
 
 
 def rows_of(change: Change, account_id: str, entries: ConversionCounts | None = None) -> dict[str, list[Row]]:
-    """Rows by table of a change that is believed, or of a deletion. Its object becomes the rows.
+    """Rows by table of a change without `doubt`, or of a deletion. Its object is modified.
 
-    Embedded objects that no row can hold are noted in `entries`; without, BrokenPage is raised.
+    Embedded objects that no row can hold are recorded in `entries`; without `entries`, BrokenPage is raised.
     """
     rows = explode(change.table, [change.object], Stamp(account_id, change.at, "event"), counts=entries)
     if change.is_deletion:
@@ -68,7 +70,7 @@ def rows_of(change: Change, account_id: str, entries: ConversionCounts | None = 
 
 
 def second_of(event: Mapping[str, Any]) -> int | None:
-    """The second (unix) of an event; None if it shows no possible one."""
+    """The unix second of an event; None if it shows none, or an impossible one."""
     try:
         moment = datetime.fromisoformat(str(event.get("created_at")))
         second = int(moment.timestamp()) if moment.tzinfo else -1
@@ -78,7 +80,7 @@ def second_of(event: Mapping[str, Any]) -> int | None:
 
 
 def _alert(event: Mapping[str, Any], type: str, table: str, obj: Row, at: int) -> Change | Ignored:
-    """The row of an alert: it says that something happened to its subject, and not how the subject is now."""
+    """The row of an alert, which reports an occurrence, not the present state of its subject."""
     row = {
         "id": event.get("id"),
         "type": type,

@@ -1,4 +1,4 @@
-"""Retrieves single objects. Knows Orb and rows, no database."""
+"""Retrieves single objects from Orb, as rows. Knows no database."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ def retrieve(
     workers: int = 8,
     entries: ConversionCounts | None = None,
 ) -> Iterator[list[Retrieved]]:
-    """Reads objects, in batches as they come in. Raises what stops a run (BudgetSpent too) after what was read."""
+    """Retrieves objects in batches, as they arrive. Errors that stop a run (BudgetSpent too) are raised after what was
+    read before them is yielded.
+    """
     with ThreadPoolExecutor(workers, thread_name_prefix="retrieve") as threads:
         one_of = partial(retrieve_one, client, account_id=account_id, entries=entries)
         yield from retrieve_each(one_of, list(dict.fromkeys(refs)), threads)
 
 
 def retrieve_one(client: Client, ref: ObjectRef, account_id: str, entries: ConversionCounts | None = None) -> Retrieved:
-    """Reads a single object with all that is inside it; entries that no row can hold are noted in `entries`.
+    """Retrieves a single object with its embedded objects; those that no row can hold are recorded in `entries`.
 
-    Raises what stops a run.
+    Raises errors that stop a run.
     """
     return retrieve_single(
         ref,

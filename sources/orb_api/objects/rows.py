@@ -1,6 +1,6 @@
-"""Orb's objects -> plain rows of tables. Knows no HTTP, no Arrow, no database. `sources/rows.py` says what rows are.
+"""Orb's objects -> plain rows of tables. Knows no HTTP, no Arrow, no database. `sources/rows.py` defines rows.
 
-Arrays that fill a table of their own are moved there; where a plan shows its prices, their ids stay in it.
+Arrays that fill a table of their own are moved there; a plan keeps the ids of its prices.
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ def explode(
     counts: ConversionCounts | None = None,
     closed: ClosedSets | None = None,
 ) -> dict[str, list[Row]]:
-    """Rows by table of the objects of one table and of all inside them. The dicts become the rows: they change.
+    """Rows by table of the objects of one table and of all objects inside them. Modifies the objects, which become the
+    rows.
 
-    An array that fills a table also gives a set marker, or with `closed` an entry there. An object that no row can
-    hold, for want of a key, is left out and noted in `counts`; without, BrokenPage is raised.
+    An array that fills a table also adds a set marker, or an entry in `closed` if that is passed. An object without a
+    usable key is left out and recorded in `counts`; without `counts`, BrokenPage is raised.
     """
     rows: dict[str, list[Row]] = {}
     _explode(rows, TABLES[table], objects, stamp, parent_id, counts, closed)
@@ -54,23 +55,24 @@ def explode(
 
 
 def set_marker(table: str, parent_id: str, stamp: Stamp) -> Row:
-    """The row that closes the set of a parent's children; its key columns hold the parent's id, or any moment."""
+    """The set marker of a parent's children; its key columns hold the parent's id, or any timestamp."""
     kinds = CATALOGUE.fields(table)
     key = {name: parent_id if kinds[name] == "text" else ANY_MOMENT for name in _key(TABLES[table])}
     return {**key, **_own(TABLES[table], stamp, parent_id), "_source": "set"}
 
 
 def gone(table: str, id: str, stamp: Stamp) -> dict[str, list[Row]]:
-    """Rows of an object of which only the id is known and that it is deleted: a tombstone, and no children."""
+    """Rows of a deleted object of which only the id is known: a tombstone, and set markers without children."""
     own = _own(TABLES[table], stamp, None)
     rows = {table: [{**dict.fromkeys(_key(TABLES[table]), id), **own, "_deleted_at": stamp.as_of}]}
     return rows | {embedded.table: [set_marker(embedded.table, id, stamp)] for embedded in TABLES[table].embedded}
 
 
 def take_children(obj: Row, embedded: Embedded) -> tuple[list[Row], bool] | None:
-    """Removes an array from an object: its entries, and whether these are all. None where it has no array there.
+    """Removes an array from an object. Returns its entries, and whether they are the whole set; None if the object has
+    no such array.
 
-    Entries without a key, and those that share one, stay in the object; the others are then not the whole set.
+    Entries without a key, and those that share a key, stay in the object; then the rest is not the whole set.
     """
     entries = obj.get(embedded.field)
     if type(entries) is not list:
@@ -88,7 +90,9 @@ def take_children(obj: Row, embedded: Embedded) -> tuple[list[Row], bool] | None
 
 
 def take_expanded(obj: Row, expanded: Expanded) -> list[Row]:
-    """Puts ids into an object for the objects in an array of it, and returns these. What has no key stays as it is."""
+    """Replaces the objects in an array of an object by their ids, and returns them. Entries without a key stay as they
+    are.
+    """
     entries = obj.get(expanded.field)
     if type(entries) is not list:
         return []
@@ -99,13 +103,13 @@ def take_expanded(obj: Row, expanded: Expanded) -> list[Row]:
 
 
 def key_problem(obj: Row, table: Table) -> str | None:
-    """Why no row can hold an object: it lacks its table's key, or no index can hold that. None where one can."""
+    """Why no row can hold an object: its key is missing, or too long for an index. None if a row can."""
     for field in _key(table):
         value = obj.get(field)
         if type(value) is not str or not value:
-            return "came without its key"
+            return "lacks its key"
         if len(value) > MAX_KEY // 6 and len(escaped(value).encode()) > MAX_KEY:  # an escape takes six bytes
-            return "came with a key that is too long for an index"
+            return "has a key that is too long for an index"
     return None
 
 
@@ -160,5 +164,5 @@ def _own(table: Table, stamp: Stamp, parent_id: str | None) -> Row:
 
 
 def _key(table: Table) -> Sequence[str]:
-    """The fields of a table's key that its objects show. All are text."""
+    """The fields of a table's key that its objects show. All of them are text."""
     return _KEYS[table.name]

@@ -1,1 +1,1 @@
-"""Which page of a list of Orb's to request next, and which objects to pass on."""
+"""Pages Orb's lists: which page to request next, and which objects to hand over."""

@@ -1,4 +1,4 @@
-"""Pages the list of each parent in Orb, along its cursors, with as many objects a page as Orb gives."""
+"""Pages the list of each parent in Orb by cursors, with pages as large as Orb allows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sources.orb_api.paging.pages import cursor_after, is_too_large, page_reques
 
 
 class ChildPager(Children):
-    """Pages the lists of all parents, each of them whole."""
+    """Pages the lists of all parents, each to its end."""
 
     def __init__(self, resource: Resource, before: Reached, parents: ParentIds) -> None:
         super().__init__(resource, CATALOGUE, lambda: passes_of(resource, parents), before, parents)
@@ -31,7 +31,9 @@ class ChildPager(Children):
         return cursor_after(page, self.resource, cursor)
 
     def refused(self, step: Step, error: RequestRefused) -> Turn | None:
-        """If a page is too large, asks for half as many objects from now on, for all parents. Else as the base."""
+        """If a page is too large, requests half as many objects from now on, for all parents. Otherwise like the base
+        class.
+        """
         if not is_too_large(error):
             return super().refused(step, error)
         asked = int(dict(step.request.params)["limit"]) if step.request is not None else 1
@@ -42,7 +44,7 @@ class ChildPager(Children):
 
 
 def passes_of(resource: Resource, parents: ParentIds) -> tuple[Params, ...]:
-    """The passes over a parent's list, each with every value that is known for it."""
+    """The parameters of the passes over a parent's list: each pass with each known value of `Resource.each`."""
     if (each := resource.each) is None:
         return resource.passes
     values = [row[0] for row in parents(each, None)]

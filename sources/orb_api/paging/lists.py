@@ -1,4 +1,4 @@
-"""Paging a list: a window of one that can be filtered by time, or all of another. No thread, no request."""
+"""Pages a list: a window, if it can be filtered by time, otherwise all of it. Starts no thread, sends no request."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sources.orb_api.paging.pages import ORB_BEGAN, Query, bounds
 
 
 class ListPager:
-    """Pages one pass over a list, whole: nothing tells which of its objects are new or have changed.
+    """Pages one pass over a list to its end, because nothing shows which of its objects are new or have changed.
 
-    Where an earlier run was killed, it goes on from that run's cursor. What has come to the top of the list since then
-    is read at the end: from the top, up to the object that was the first one at the beginning.
+    After an interrupted run, it continues from that run's cursor. Objects added to the top of the list since then are
+    read at the end: from the top to the object that was first when that run began.
     """
 
     goes_up = False
@@ -37,7 +37,7 @@ class ListPager:
         return [Step(self._query.request())]
 
     def turn(self, step: Step, page: Page) -> Turn:
-        """Hands over the page, and asks for the next one."""
+        """Hands over the page, and requests the next one."""
         ids = [obj.get("id") for obj in page.objects]
         if self._top is None and ids and isinstance(ids[0], str):
             self._top = ids[0]
@@ -48,14 +48,15 @@ class ListPager:
             self._resumed, self._to_top, ended = False, self._top is not None, False
             self._query.begin(self._params)
         self.is_done = ended
-        # What is read from the top at the end is short: a run that is killed there begins anew.
+        # The part read from the top at the end is short; if a run is killed there, the next run starts again from the
+        # top.
         cursor = None if self._to_top or ended else self._query.cursor
         advance = Listed(self.key, self._top, cursor, ended, self._since)
         listings = [Listing(page.objects, page.as_of)] if page.objects else []
         return Turn(listings=listings, advance=advance, then=[] if ended else [Step(self._query.request())])
 
     def refused(self, step: Step, error: RequestRefused) -> Turn | None:
-        """If a page is too large, asks for half of it; if a cursor has expired, for the whole list again."""
+        """If a page is too large, requests half of it; if a cursor has expired, reads the whole list again."""
         if not self._query.asks_for_less(error):
             if self._query.cursor is None or self._restarts >= RESTARTS:
                 return None
@@ -74,8 +75,8 @@ class ListPager:
 class WindowPager(Windowed):
     """Pages a window of one of Orb's lists.
 
-    A window that gives its older part away goes on with the bounds of its first page, to which its cursor belongs; what
-    lies below is left to the other pager.
+    A window that is split keeps the bounds of its first page, because its cursor belongs to them; it ignores objects in
+    the part that it gave away.
     """
 
     began = ORB_BEGAN
@@ -85,17 +86,19 @@ class WindowPager(Windowed):
         self._query = Query(resource, params)
 
     def request(self) -> Request:
-        """The next request: of the window as it is now, or of what follows the cursor."""
+        """The next request: for the window as it is now, or for the page after the cursor."""
         if self._cursor is None:
             self._query.begin((*self._params, *bounds(self.resource, self.gte, self.lt)))
         return self._query.request()
 
     def cursor_after(self, page: Page) -> str:
-        """The cursor that the page has for the next one."""
+        """The page's cursor for the next page."""
         return self._query.go_on(page)
 
     def refused(self, step: Step, error: RequestRefused) -> Turn | None:
-        """If a page is too large, asks for half of it; if a cursor has expired, for the rest of the window again."""
+        """If a page is too large, requests half of it; if a cursor has expired, requests the rest of the window without
+        a cursor.
+        """
         if self._query.asks_for_less(error):
             return Turn(at_once=[Step(self._query.request())])
         return super().refused(step, error)

@@ -1,4 +1,4 @@
-"""What is left to read of resources, given what has been read before, and the run that reads it."""
+"""Plans what is left to read of resources, given earlier progress, and starts the run that reads it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def fetch(
     """Reads what `progress` (by resource name) leaves of the resources: objects dated in `[since, until)`.
 
     Both bounds are unix seconds on Orb's clock. Lists without a filter by time are read whole. At most `workers`
-    requests are under way at once, and no more are sent than `requests_budget`: resources that it leaves unread neither
-    finish nor fail. Raises BadConfiguration where a list of a parent's is asked for without `parents`.
+    requests are under way at once, and no more are sent than `requests_budget`: resources that are then left unread
+    neither finish nor fail. Raises BadConfiguration if a list needs parents and `parents` is None.
     """
 
     known, horizon = progress or {}, Horizon(ORB_BEGAN)
@@ -54,7 +54,7 @@ def fetch(
 def resource_run(
     resource: Resource, progress: Progress, parents: ParentIds | None, since: int, until: int, horizon: Horizon
 ) -> ResourceRun:
-    """What is left of a resource in `[since, until)`. Raises BadConfiguration as `fetch` does."""
+    """What is left to read of a resource in `[since, until)`. Raises BadConfiguration, see `fetch`."""
     survey, pagers = Survey(horizon), list[Pager]()
     if resource.parents:
         if parents is None:
@@ -75,7 +75,7 @@ def resource_run(
 
 
 def newest_page(client: Client, resource: Resource, chosen: Params, since: int, until: int) -> Page:
-    """The newest objects of one pass over a list that are dated in `[since, until)`, as many as one page may have."""
+    """One page with the newest objects of a pass over a list that are dated in `[since, until)`."""
     query = Query(resource, (*chosen, *bounds(resource, since, until)))
     while True:
         request = query.request()

@@ -1,4 +1,4 @@
-"""Pages hourly sums, which a list shows for a range that each request has to name. No thread, no request."""
+"""Pages hourly sums, for which each request must name a range. Starts no thread, sends no request."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ HOUR = 3_600
 
 
 class VolumePager:
-    """Pages the hours of `[since, until)`, the oldest first, and without `since` those that may still change.
+    """Pages the hours of `[since, until)`, oldest first; without `since`, the hours that may still change.
 
-    Each request asks for as many hours as one page has objects: the answer does not tell of a next page.
+    Each request covers as many hours as fit on one page, because the answer does not say whether there is a next page.
     """
 
     goes_up = False
@@ -37,7 +37,7 @@ class VolumePager:
         return [] if self.is_done else [self._step()]
 
     def turn(self, step: Step, page: Page) -> Turn:
-        """Hands over the page, and asks for the next hours."""
+        """Hands over the page, and requests the next hours."""
         self._begin = step.tag
         self.is_done = self._begin >= self._end
         advance = Listed(self.key, None, None if self.is_done else moment(self._begin), self.is_done, self._since)
@@ -45,7 +45,7 @@ class VolumePager:
         return Turn(listings=listings, advance=advance, then=[] if self.is_done else [self._step()])
 
     def refused(self, step: Step, error: RequestRefused) -> Turn | None:
-        """If a page is too large, asks for half as many hours."""
+        """If a page is too large, requests half as many hours."""
         if not is_too_large(error) or self._hours == 1:
             return None
         self._hours //= 2

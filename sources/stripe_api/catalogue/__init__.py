@@ -1,9 +1,9 @@
-"""The catalogue: every object of Stripe's API with its lists, table, event types and id prefixes, and look-ups in them.
+"""The catalogue: every object of Stripe's API with its lists, table, event types and id prefixes. Data only.
 
 The objects are declared in one file for each area of the API. A new endpoint is a new declaration there, or a new list
-in the declaration of its objects, never a new branch; `sources/stripe_api/declaration.py` says what a declaration can
-say. `tests/sources/stripe_api/test_catalogue.py` and `test_event_types.py` hold all of them against the installed SDK.
-Event types that Stripe adds later need no declaration: the payload's own `object` names the table. Knows no HTTP, no
+in the declaration of its objects, never a new branch; `sources/stripe_api/declaration.py` documents declarations.
+`tests/sources/stripe_api/test_catalogue.py` and `test_event_types.py` compare all of them with the installed SDK. Event
+types that Stripe adds later need no declaration: the table follows from the payload's own `object`. Knows no HTTP, no
 column and no database.
 
     RESOURCES["charges"].path                  # "/v1/charges"
@@ -31,7 +31,7 @@ DECLARATIONS = (
     *other_areas.OBJECTS,
     *v2.OBJECTS,
 )
-"""Every object, the likelier first where an id can belong to several."""
+"""Every object. If several share a prefix of ids, the likelier one comes first."""
 
 CATALOGUE: Catalogue = assemble(DECLARATIONS, fields_of, references_of, DESCRIPTIONS, shape_of)
 

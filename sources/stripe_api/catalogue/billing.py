@@ -7,7 +7,7 @@ from sources.stripe_api.catalogue.payments import CUSTOMER
 from sources.stripe_api.declaration import BELOW_PARENT, declare, for_each, line_items, listed
 
 TEST_MODE = Gate("test mode only", ("This endpoint is only available in testmode",))
-# Discounts have no list, and no request reads one: they come with what they are given on, and with events.
+# Discounts have no list and no request of their own: the discounted objects contain them, and events show them.
 DISCOUNTS = {"discounts": "discounts"}
 
 OBJECTS = (
@@ -108,7 +108,8 @@ OBJECTS = (
         key=BELOW_PARENT,
         expands_ids=DISCOUNTS,
         retrieve=None,
-        # Before 2019-12-03 a line had the id of its subscription or invoice item: one id for lines of several invoices.
+        # Before API version 2019-12-03 a line had the id of its subscription or invoice item, so lines of several
+        # invoices shared it.
         unique_id="unique_id",
         ids="il_ il_tmp_ sli_",
     ),
@@ -172,7 +173,7 @@ OBJECTS = (
     ),
     declare(
         "billing.credit_balance_transaction",
-        # The customer is optional by the documentation; without it the API answers 400.
+        # The documentation says that the customer is optional, but without it the API answers 400.
         listed("/v1/billing/credit_balance_transactions", CUSTOMER),
         parent_field=None,
         ids="cbtxn_",
@@ -195,7 +196,8 @@ OBJECTS = (
             for_each("billing_meters", "id"),
             CUSTOMER,
             created_field=None,
-            # Days, so that a summary keeps its bounds whatever range a run asks for: both bounds are midnights, UTC.
+            # By day, so that a summary keeps its bounds whichever range a run requests: both bounds are at midnight
+            # UTC.
             passes=("value_grouping_window=day",),
             range_params=("start_time", "end_time"),
         ),

@@ -64,7 +64,7 @@ OBJECTS = (
     ),
     declare(
         "apps.secret",
-        # Secrets of single users (scope[type]=user) need the ids of the users, which no list gives.
+        # Secrets of single users (scope[type]=user) need the ids of the users, which no list shows.
         listed("/v1/apps/secrets", passes=("scope[type]=account",), gate=APPS),
         retrieve=None,
         ids="appsecret_",

@@ -19,7 +19,7 @@ OBJECTS = (
     ),
     declare(
         "climate.product",
-        # Stripe's own catalogue, in an order of its own.
+        # Stripe's own products, which are not in order of creation.
         listed("/v1/climate/products", newest_first=False),
         ids="climsku_",
         events="created pricing_updated",

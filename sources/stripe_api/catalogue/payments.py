@@ -1,4 +1,4 @@
-"""Payments: charges and what becomes of them, customers, means of payment, Checkout, events and files. Data only."""
+"""Payments: charges, refunds, disputes, payouts, customers, payment methods, Checkout, events and files. Data only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sources.stripe_api.declaration import (
 )
 
 CUSTOMER = for_each("customers", "customer")
-# Refusals, here and in the other areas, are quoted from public reports of accounts that lack the product.
+# The texts of refusals, here and in the other areas, come from public reports of accounts that lack the product.
 PAYMENT_RECORDS = Gate("Payment Records", ("Unrecognized request URL",))
 THREE_D_SECURE = Gate("standalone 3D Secure")
 
@@ -26,7 +26,7 @@ OBJECTS = (
     declare(
         "balance_transaction",
         listed("/v1/balance_transactions", created="unix", core=True),
-        # Only this list tells which payout paid a transaction out. Stripe refuses it for payouts that people requested.
+        # Only this list shows which payout contains a transaction. Stripe refuses it for payouts that people requested.
         listed(
             "/v1/balance_transactions",
             for_each("payouts", "payout", when="automatic", fills="balance_transactions.payout"),
@@ -35,7 +35,7 @@ OBJECTS = (
         ),
         parent=None,
         parent_field=None,
-        kept={"payout": "The automatic payout that the transaction was paid out with, by the payout's own list."},
+        kept={"payout": "The automatic payout that contains the transaction, from the payout's own list."},
         ids="txn_",
     ),
     # --- Charges, refunds, disputes and payouts
@@ -126,7 +126,7 @@ OBJECTS = (
         listed("/v1/customers/{customer}/payment_methods", CUSTOMER, name="customer_payment_methods"),
         ids="pm_",
         events="attached automatically_updated detached updated",
-        created_by="attached",  # no list shows one that is attached to nobody
+        created_by="attached",  # no list shows a payment method without a customer
     ),
     declare(
         "payment_method_configuration", listed("/v1/payment_method_configurations", created_field=None), ids="pmc_"

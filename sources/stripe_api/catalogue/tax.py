@@ -9,7 +9,7 @@ OBJECTS = (
     # --- Ids, codes, rates and registrations
     declare(
         "tax_id",
-        # The account's own; those of customers arrive with the customers.
+        # The account's own ids. Customers contain theirs.
         listed("/v1/tax_ids", core=True),
         listed("/v1/customers/{customer}/tax_ids", CUSTOMER, name="customer_tax_ids"),
         parent="customers",
@@ -23,7 +23,7 @@ OBJECTS = (
     declare("tax.settings", singleton("/v1/tax/settings"), table="tax_settings", events="updated"),
     declare("tax.location", listed("/v1/tax/locations", created_field=None, passes=("type=performance",))),
     # --- Stripe Tax
-    # Calculations and transactions are in no list: their tables have the ones that were loaded by id.
+    # No list shows calculations and transactions: their tables have only those that were loaded by id.
     declare(
         "tax.calculation",
         retrieve="/v1/tax/calculations/{id}",

@@ -1,1 +1,1 @@
-"""Stripe over HTTP: one request after the other, as often as it takes."""
+"""Requests to Stripe's API, with retries."""

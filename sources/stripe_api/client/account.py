@@ -1,4 +1,4 @@
-"""Which account a key belongs to, and the rate that is right for it. Knows no setting by its place, no database."""
+"""Finds the account of a key, and builds the limiter for it. Knows no database."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sources.provider import Account
 from sources.stripe_api.catalogue import RESOURCES, select
 from sources.stripe_api.client.client import Client
 
-PATIENCE = 30.0  # seconds for a host that does not answer the very first request: its address is likely to be wrong
+PATIENCE = 30.0  # seconds for a host that does not answer the first request: its address is probably wrong
 
 
 def limiter_of(account_rate: float, endpoint_rate: float) -> Limiter:
-    """A limiter for rates in requests a second, infinite for none; endpoints that have less keep to that."""
+    """A limiter for rates in requests a second (infinite: no limit), and for the lower limits of single endpoints."""
     if math.isinf(endpoint_rate):
         return Limiter(_budget(account_rate), None)
     rates = {path: min(rate, endpoint_rate) for path, rate in endpoint_rates(RESOURCES.values()).items()}
@@ -23,17 +23,17 @@ def limiter_of(account_rate: float, endpoint_rate: float) -> Limiter:
 
 
 def read_account(client: Client, account_id: str | None) -> Account:
-    """Asks who the key belongs to; the answer's date is the clock that windows end by.
+    """Asks Stripe for the key's account; the answer's date is the end of the windows.
 
-    `account_id` wins over the answer. Raises `BadConfiguration` when the key may not ask and nobody says it, and what
-    the client raises.
+    `account_id` overrides the answer. Raises `BadConfiguration` if it is None and the key may not ask, and the client's
+    errors.
     """
     try:
         answer = client.object("/v1/account", patience=PATIENCE)
     except SkipResource as error:
         if account_id is None:
             raise BadConfiguration(
-                "The key may not read /v1/account, so the account of the rows is unknown. Give the key that"
+                "The key may not read /v1/account, so it is unknown whose rows they are. Give the key that"
                 " permission, or set SOURCES__STRIPE__ACCOUNT_ID (account_id in .dlt/config.toml) to acct_…",
                 request_id=error.request_id,
             ) from error
@@ -41,7 +41,7 @@ def read_account(client: Client, account_id: str | None) -> Account:
     shown = answer.object.get("id")
     if account_id is None and (not isinstance(shown, str) or not shown):
         raise BrokenPage(
-            "The answer to GET /v1/account names no account, so the account of the rows is unknown. Check"
+            "The answer to GET /v1/account names no account, so it is unknown whose rows they are. Check"
             " whether SOURCES__STRIPE__API_BASE leads to Stripe's API, or set SOURCES__STRIPE__ACCOUNT_ID to"
             " acct_…",
             request_id=answer.request_id,
@@ -50,7 +50,7 @@ def read_account(client: Client, account_id: str | None) -> Account:
 
 
 def _any_answer(client: Client, account_id: str) -> Account:
-    """The given account, with the clock of the first list that the key may read."""
+    """The given account, with the time of the answer of the first list that the key may read."""
     for requests, resource in enumerate(select(["core"]), start=2):
         if resource.kind == "root":
             try:

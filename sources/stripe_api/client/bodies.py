@@ -1,4 +1,4 @@
-"""What the body of an answer of Stripe holds: a page, or an object. Pure; knows no connection.
+"""Parses the body of an answer of Stripe into a page or an object. Pure; knows no connection.
 
 Bodies of lists: https://docs.stripe.com/api/pagination and, for v2, https://docs.stripe.com/api-v2-overview.
 """
@@ -11,9 +11,9 @@ from sources.json_text import decode
 
 
 def page_of(reply: Reply) -> Page:
-    """The page in an answer of status 200. Raises BrokenPage for anything else than a list of objects.
+    """The page in an answer of status 200. Raises BrokenPage if the body is not a list of objects.
 
-    A single entry that is no object stands as an empty one, which has no key: it alone will be left out.
+    An entry that is not an object becomes an empty object, which is left out later because it has no key.
     """
     body = parse(reply)
     objects = body.get("data")
@@ -37,7 +37,7 @@ def page_of(reply: Reply) -> Page:
 
 
 def single_page(reply: Reply) -> Page:
-    """The object in an answer of status 200, as a page of one. Raises BrokenPage where there is none."""
+    """The object in an answer of status 200, as a page of one. Raises BrokenPage if the body is not an object."""
     body = parse(reply)
     if not isinstance(body.get("object"), str):
         raise _broken(reply, "is not a Stripe object")
@@ -45,7 +45,7 @@ def single_page(reply: Reply) -> Page:
 
 
 def parse(reply: Reply) -> Object:
-    """The JSON object in the body. Raises BrokenPage where it is none, or where it holds an error."""
+    """The JSON object in the body. Raises BrokenPage if the body is not a JSON object, or contains an error."""
     body = decode(reply.body)
     if body is None:
         raise _broken(reply, "is not JSON")

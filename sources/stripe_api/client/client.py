@@ -1,7 +1,7 @@
-"""The client of Stripe's API: its errors, its pages, its certificates. Knows no table and no progress.
+"""The client of Stripe's API: maps answers to errors and pages. Knows no table and no progress.
 
-It speaks urllib3 instead of the SDK's own transport because the SDK's objects cost ten to a hundred times the parsing;
-the API version is the SDK's.
+It uses urllib3 instead of the SDK, because building the SDK's objects takes ten to a hundred times as long as parsing.
+The API version is the SDK's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sources.stripe_api.client.settings import ClientSettings
 
 
 def _authorities() -> str:
-    """The file of certificates that the SDK brings along. The SDK itself is not imported, which takes a while."""
+    """The file of certificates inside the SDK's package. The SDK itself is not imported, because that is slow."""
     (sdk,) = find_spec("stripe").submodule_search_locations  # type: ignore[union-attr,misc]  # it is installed
     return os.path.join(sdk, "data", "ca-certificates.crt")
 

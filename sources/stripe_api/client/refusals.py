@@ -1,7 +1,7 @@
-"""Which error of the tree an answer with an error status is, and what of Stripe's text may be shown. Pure.
+"""Maps Stripe's error answers to the errors of `errors.py`, with messages for people. Pure.
 
 The statuses and codes: https://docs.stripe.com/api/errors, https://docs.stripe.com/error-codes,
-https://docs.stripe.com/rate-limits. That an account lacks a product has no code of its own: only the text tells.
+https://docs.stripe.com/rate-limits. There is no code for a product that the account lacks: only the text says so.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ DENIED = (
     "have you onboarded",
     "no longer supported",
 )
-"""What Stripe says, in lower case, to an account that lacks the product of a list."""
+"""Parts of Stripe's texts, in lower case, for an account that lacks the product of a list."""
 
 SET_KEY = "Set STRIPE_SECRET_KEY, or stripe_secret_key in .dlt/secrets.toml, to a secret or restricted key"
 SET_BASE = "Check SOURCES__STRIPE__API_BASE, and any proxy on the way"
 
 
 def error_of(reply: Reply, denied: Sequence[str] = (), sent: Iterable[str | None] = ()) -> ConnectorError:
-    """The error that an answer with another status than 200 is.
+    """The error for an answer whose status is not 200.
 
-    `denied` are texts that are known to mean that the account lacks the product of this very list, `sent` the values of
-    settings that went with the request.
+    `denied` are texts that mean, for this list, that the account lacks its product; `sent` are values of settings that
+    the request contained.
     """
     found = decode(reply.body)
     error = found.get("error") if isinstance(found, dict) else None
@@ -64,7 +64,7 @@ def error_of(reply: Reply, denied: Sequence[str] = (), sent: Iterable[str | None
 
 
 def throttle_reason(reply: Reply, code: str | None) -> str | None:
-    """Which budget a 429 says is spent: Stripe's header, None for a lock on the object."""
+    """The `reason` of a 429 for `Limiter.throttled`: Stripe's header; None if the object is locked."""
     reason = reply.headers.get("Stripe-Rate-Limited-Reason")
     return reason or (None if code == "lock_timeout" else "endpoint-rate")
 
@@ -118,7 +118,7 @@ def _name(value: object) -> str | None:
 
 
 def _seconds(value: str | None) -> float | None:
-    """Retry-After in its form of seconds; a date, which Stripe does not send, is ignored."""
+    """Retry-After in seconds. A date, which Stripe does not send, is ignored."""
     try:
         seconds = float(value or "")
     except ValueError:

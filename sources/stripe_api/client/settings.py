@@ -1,4 +1,4 @@
-"""How to reach Stripe: the key, the server, the version, the account, patience. Checked before anything is sent."""
+"""How to reach Stripe: key, server, API version, account, time-outs. Values are checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ClientSettings(Reach):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What every request carries."""
+        """The headers of every request."""
         headers = {
             **super().headers,
             "Stripe-Version": self.stripe_version or api_version(),
@@ -53,7 +53,7 @@ class ClientSettings(Reach):
         return headers
 
     def check_key(self) -> None:
-        """Raises BadConfiguration for a key that no key of this API can be."""
+        """Raises BadConfiguration if this cannot be a key of Stripe's API."""
         if not self.api_key:
             raise BadConfiguration(f"There is no key for Stripe's API. {SET_KEY} (it needs only read permissions).")
         if self.api_key.startswith("pk_"):

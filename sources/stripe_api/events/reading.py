@@ -1,4 +1,4 @@
-"""Reading /v1/events from a second on, newest first as Stripe lists them, in pieces. Knows no row and no position."""
+"""Reads /v1/events in pieces, newest first as Stripe lists them. Knows no row and no position."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PIECE = 5_000  # events whose changes are decided and stored together
 
 
 class EventsDenied(NoEvents):
-    """The key may not read events. `refusal` is what the request raised."""
+    """The key lacks the permission to read events. `denied` is the error of the request."""
 
     def __init__(self, denied: SkipResource) -> None:
         self.refusal = denied
@@ -34,9 +34,10 @@ class EventsDenied(NoEvents):
 
 
 def pieces(client: Client, gte: int, lt: int | None, lag: int, clock: Callable[[int], None]) -> Iterator[Piece]:
-    """The events created in `[gte, lt)`; without `lt` up to `lag` seconds ago. `clock` is told Stripe's, at each page.
+    """The events created in `[gte, lt)`, unix seconds; without `lt`, up to `lag` seconds ago. `clock` is called with
+    Stripe's time for each page.
 
-    What was read before an error is given before that is raised. Raises EventsDenied, and what the client raises.
+    Events read before an error are yielded before it is raised. Raises EventsDenied, and the client's errors.
     """
     events: list[Object] = []
     unusable: list[Object] = []
@@ -45,7 +46,7 @@ def pieces(client: Client, gte: int, lt: int | None, lag: int, clock: Callable[[
         try:
             page = _page(client, gte, lt, last)
         except ConnectorError:
-            if bottom is not None and top is not None:  # what was read counts
+            if bottom is not None and top is not None:  # what was read before the error counts
                 yield Piece(events, as_of, window(bottom, top), unusable)
             raise
         as_of = page.as_of
@@ -72,7 +73,7 @@ def pieces(client: Client, gte: int, lt: int | None, lag: int, clock: Callable[[
 
 
 def _is_usable(event: Object, gte: int) -> bool:
-    """Whether it has an id, and a second that the list was asked for."""
+    """Whether it has an id, and was created in the requested range."""
     return has_key(event, "events") and type(event.get("created")) is int and gte <= event["created"] <= LAST_SECOND
 
 
@@ -83,7 +84,7 @@ def _page(client: Client, gte: int, lt: int | None, after: Object | None) -> Pag
         return client.page(EVENTS.path, (("limit", "100"), *bounds, *cursor))
     except SkipResource as denied:
         raise EventsDenied(denied) from denied
-    except ObjectMissing:  # the event has expired meanwhile, and with it all that are older
+    except ObjectMissing:  # the event has expired meanwhile, and so have all older ones
         if after is None or not _is_usable(after, gte):
             raise
         bounds = created_params("unix", gte, int(after["created"]) + 1)

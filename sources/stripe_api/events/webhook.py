@@ -73,9 +73,9 @@ def _account(value: Any) -> str | None:
 def verify(body: bytes, headers: Sequence[str], secrets: Sequence[str], *, tolerance: float, now: float) -> None:
     """Checks that one of the secrets signed the body at most `tolerance` seconds before `now`, in unix seconds.
 
-    Raises BadSignature if none did. `headers` has that of `Stripe-Signature`, or "". It may be several headers joined
-    by commas, with blanks around them: each signature is checked with the timestamp `t` before it. Any `v1` may match,
-    because there are several while a secret is rolled.
+    Raises BadSignature if none did. `headers` has one element, the value of `Stripe-Signature`, or "". It may be
+    several headers joined by commas and blanks: each signature is checked with the timestamp `t` before it. Any `v1`
+    may match: Stripe sends several while a secret is rolled.
     """
     (header,) = headers
     if not header:
@@ -92,7 +92,7 @@ def verify(body: bytes, headers: Sequence[str], secrets: Sequence[str], *, toler
 
 
 def _by_timestamp(header: str) -> dict[str, str]:
-    """The first timestamps, and for each the header that Stripe would have sent: `t=…,v1=…`, without blanks."""
+    """The first timestamps, each with its header as Stripe sends it: `t=…,v1=…`, without blanks."""
     parts = [part.strip() for part in header.split(",")]
     places = [place for place, part in enumerate(parts) if part.startswith("t=")]
     headers: dict[str, str] = {}

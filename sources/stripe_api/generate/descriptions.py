@@ -1,9 +1,10 @@
-"""Makes `descriptions.json`, one sentence on each table and column, from the docstrings of the installed `stripe` SDK.
+"""Generates `descriptions.json`, one sentence on each table and column, from the docstrings of the installed `stripe`
+SDK.
 
     python -m sources.stripe_api.generate.descriptions            # write it
-    python -m sources.stripe_api.generate.descriptions --check    # exit 1 where it is stale, with the lines that differ
+    python -m sources.stripe_api.generate.descriptions --check    # exit 1 and print the differing lines if it is stale
 
-Databases get them as comments, and docs/reference/tables.md shows them. Run it after each upgrade of the SDK.
+They become comments in databases, and docs/reference/tables.md shows them. Run it after each upgrade of the SDK.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ OURS = {
     "treasury_transactions": "A change of a financial account's balance, and what has caused it.",
     "webhook_endpoints": "An address that Stripe sends events to.",
 }
-"""Tables of which the SDK's first sentence does not say what they hold: it recommends another API, or says how to use
-this one."""
+"""Sentences for tables for which the SDK's first sentence is no description: it recommends another API, or explains how
+to use this one."""
 
 _LINK = re.compile(r"\[([^\]]+)\]\([^)\s]*\)?")
 _KIND = re.compile(r"^(Closed|Open) Enum\. ")
@@ -61,7 +62,7 @@ _END = re.compile(r"(?<!e\.g)(?<!i\.e)(?<!etc)(?<!vs)[.!?](?=\s+[A-Z`\"'(<]|$)")
 
 
 def sentence(doc: str) -> str:
-    """The first sentence of a docstring, without links and tags, on one line; empty where there is none."""
+    """The first sentence of a docstring, without links and tags, on one line; empty if there is none."""
     text = " ".join(_TAG.sub("", _LINK.sub(r"\1", doc.partition("\n\n")[0])).split())
     text = _KIND.sub("", text)
     end = _END.search(text)
@@ -70,7 +71,9 @@ def sentence(doc: str) -> str:
 
 
 def described(sdk: Sdk, table: Table) -> tuple[str, dict[str, str]]:
-    """A sentence on a table, and one on each column that the snapshot knows. What the SDK is silent on is named."""
+    """A sentence on a table, and one on each column of the snapshot. Without a sentence in the SDK, it repeats the
+    name.
+    """
     classes, known = sdk.object_classes(), fields_of(table.name)
     about, columns = OURS.get(table.name, ""), dict(table.kept)
     for object_name in table.objects:
@@ -90,7 +93,7 @@ def descriptions(sdk: Sdk) -> str:
 
 
 def main(argv: Sequence[str] | None = None, path: Path = DESCRIPTIONS) -> int:
-    """Write the descriptions to a file, or check the one that is there. Returns the exit code."""
+    """Writes the descriptions to a file, or checks the file with `--check`. Returns the exit code."""
     return write_or_check(argv, COMMAND, "One sentence on each table and column.", path, descriptions(Sdk()))
 
 

@@ -1,9 +1,9 @@
 """Reads the installed `stripe` SDK's source: its object classes and parameter types, field by field, with the docs.
 
-For generators and tests, never for a run: reading every object class takes seconds. Nothing of `stripe` is executed
-(`typing.get_type_hints` fails on many of its classes, whose names are imported under TYPE_CHECKING only); everything
-comes from `ast`. Knows no table, no column and no HTTP. The services (operations with their paths) are read in
-`sdk_operations.py`.
+For generators and tests, never for a run: reading every object class takes seconds. No code of `stripe` is executed:
+everything is read with `ast`, because `typing.get_type_hints` fails on many of its classes, whose imports are under
+TYPE_CHECKING. Knows no table, no column and no HTTP. `sdk_operations.py` reads the services (operations with their
+paths).
 
     sdk = Sdk()                                            # the installed SDK, or Sdk(root=<folder of another>)
     sdk.object_classes()["customer"]                       # Ref("stripe._customer", "Customer")
@@ -38,7 +38,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Module:
-    """A parsed module: its classes by dotted name, and what its imports bind."""
+    """A parsed module: its classes by dotted name, and the names that it imports."""
 
     name: str
     tree: ast.Module
@@ -95,11 +95,11 @@ class Sdk:
         return type_of(node, lambda name: _resolve(module, scope.name, name))
 
     def doc(self, ref: Ref) -> str:
-        """Docstring of a class, empty where it has none."""
+        """Docstring of a class; empty if it has none."""
         return ast.get_docstring(self.class_of(ref)) or ""
 
     def class_of(self, ref: Ref) -> ast.ClassDef:
-        """The class's syntax tree. Raises KeyError where the SDK has no such class."""
+        """The class's syntax tree. Raises KeyError if the SDK has no such class."""
         return self.module(ref.module).classes[ref.name]
 
     def module(self, name: str) -> Module:
@@ -127,7 +127,7 @@ def _resolve(module: Module, scope: str, name: str) -> Ref | None:
 
 
 def _renamed(node: ast.ClassDef) -> dict[str, str]:
-    """Python's name of a field -> Stripe's, where that is a keyword: {"from_": "from"}."""
+    """Python's name of a field -> Stripe's name, if that is a Python keyword: {"from_": "from"}."""
     try:
         return dict(ast.literal_eval(_assigned(node, "_field_remappings")))
     except KeyError:
@@ -149,7 +149,7 @@ def _classes(node: ast.Module | ast.ClassDef, prefix: str = "") -> Iterator[tupl
 
 
 def _imports(body: list[ast.stmt]) -> Iterator[tuple[str, Ref]]:
-    """What a module imports from the SDK, outside of functions and classes: annotations name nothing else."""
+    """The names that a module imports from the SDK at its top level, which are all that annotations use."""
     for node in body:
         if isinstance(node, ast.If):  # TYPE_CHECKING
             yield from _imports([*node.body, *node.orelse])
@@ -159,7 +159,7 @@ def _imports(body: list[ast.stmt]) -> Iterator[tuple[str, Ref]]:
 
 
 def _documented(body: list[ast.stmt]) -> Iterator[tuple[ast.stmt, str]]:
-    """Statements with the string literal that follows each: the SDK's way to document fields."""
+    """Statements, each with the string literal after it, by which the SDK documents fields."""
     for statement, following in zip(body, [*body[1:], ast.Pass()], strict=True):
         match following:
             case ast.Expr(value=ast.Constant(value=str(text))):

@@ -1,4 +1,4 @@
-"""What the annotations in the `stripe` SDK's source say: an expression -> a Type. Knows nothing but `ast`."""
+"""Parses annotations in the `stripe` SDK's source: an expression -> a Type. Knows only `ast`."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """What a field holds.
+    """The type of a field.
 
-    `refs` are the SDK classes of an object, of an array's, map's or list's items, or of what an expandable id stands
-    for (several for a union). `list` is a page of objects (`{"object": "list", "data": […], "has_more": …}`),
-    `expandable` an id or, when expanded, an object. `item` is the type of an array's, map's or list's items,
-    `literals` the values that a string can have.
+    `refs` are the SDK classes of an object, of an array's, map's or list's items, or of the object of an expandable id
+    (several for a union). `list` is a page of objects (`{"object": "list", "data": […], "has_more": …}`), `expandable`
+    an id or, when expanded, an object. `item` is the type of an array's, map's or list's items, `literals` the values
+    that a string can have.
     """
 
     kind: Kind
@@ -51,7 +51,7 @@ Resolve = Callable[[str], Ref | None]
 
 
 def type_of(node: ast.expr, resolve: Resolve) -> Type:
-    """Type of an annotation; `resolve` gives the class that a name means where the annotation stands."""
+    """The type of an annotation; `resolve` finds the class that a name means at the annotation's place."""
     node = parsed(node)
     name, inner = head(node), arguments(node)
     match name:
@@ -78,14 +78,14 @@ def type_of(node: ast.expr, resolve: Resolve) -> Type:
 
 
 def parsed(node: ast.expr) -> ast.expr:
-    """The expression that an annotation is, also where it is written as a string."""
+    """The expression of an annotation, which may be written as a string."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return ast.parse(node.value, mode="eval").body
     return node
 
 
 def head(node: ast.expr) -> str:
-    """`Optional` of `Optional[int]`, `Charge.Refund` of itself, `Union` of `int|str`."""
+    """The outermost type: `Optional` for `Optional[int]`, `Charge.Refund` for itself, `Union` for `int|str`."""
     if isinstance(node, ast.Subscript):
         return head(node.value)
     if isinstance(node, ast.BinOp):
@@ -94,7 +94,7 @@ def head(node: ast.expr) -> str:
 
 
 def arguments(node: ast.expr) -> list[ast.expr]:
-    """`int` and `str` of `Union[int, str]` or of `int|str`."""
+    """The arguments of a type: `int` and `str` for `Union[int, str]` or `int|str`."""
     if isinstance(node, ast.BinOp):
         return [node.left, node.right]
     if not isinstance(node, ast.Subscript):

@@ -1,6 +1,6 @@
-"""Reads the operations of the installed `stripe` SDK's services: what is called, at which path, with which parameters.
+"""Reads the operations of the installed `stripe` SDK's services: method, path, parameters.
 
-Walks the tree of services that hangs on `StripeClient.v1` and `.v2`, so what no client can reach is not counted. For
+Walks the tree of services below `StripeClient.v1` and `.v2`, so that only operations that a client can reach count. For
 generators and tests only, see `sdk.py`.
 """
 
@@ -20,7 +20,7 @@ ROOTS = (("v1", Ref("stripe._v1_services", "V1Services")), ("v2", Ref("stripe._v
 class Operation:
     """One call of a service.
 
-    `name` is its dotted way from the client ("v1.customers.list"), `path` has named placeholders
+    `name` is its dotted path from the client ("v1.customers.list"), `path` has named placeholders
     ("/v1/customers/{customer}/tax_ids"), `returns` is the answer's type (kind "list" for list and search operations),
     `params` the class of its parameters.
     """
@@ -34,7 +34,7 @@ class Operation:
 
     @property
     def page(self) -> Literal["list", "search", "none"]:
-        """What its answer pages through: a list, a search result, or nothing."""
+        """Whether its answer is a page of a list, a page of a search result, or neither."""
         if self.returns.kind != "list":
             return "none"
         return "search" if self.name.endswith(".search") else "list"
@@ -47,7 +47,7 @@ def operations(sdk: Sdk) -> list[Operation]:
 
 
 def parameters(sdk: Sdk, operation: Operation) -> dict[str, Field]:
-    """Query parameters of an operation by name; empty where it takes none."""
+    """Query parameters of an operation by name; empty if it has none."""
     return sdk.fields(operation.params) if operation.params else {}
 
 

@@ -1,7 +1,7 @@
-"""Makes `shapes.json`, the nested fields of every table, and which of them hold a person's data, from the `stripe` SDK.
+"""Generates `shapes.json` from the `stripe` SDK: every table's nested fields, and which of them hold a person's data.
 
     python -m sources.stripe_api.generate.shapes            # write it
-    python -m sources.stripe_api.generate.shapes --check    # exit 1 where it is stale, with the lines that differ
+    python -m sources.stripe_api.generate.shapes --check    # exit 1 and print the differing lines if it is stale
 
 The privacy settings (`sources.privacy`) check their paths against it. Run it after each upgrade of the SDK.
 """
@@ -35,7 +35,7 @@ OF_A_PERSON = re.compile(
 """Fields that hold a person's data wherever they are. Country and state are left out: they identify nobody."""
 
 BESIDE_A_NAME = frozenset(("email", "phone", "phone_number", "address"))
-"""A `name` is a person's where one of these stands beside it; elsewhere it is that of a product, a plan, a bank."""
+"""A `name` is a person's if its object has one of these fields too; otherwise it names a product, a plan, a bank."""
 
 OF_TAX_IDS = frozenset(("tax_ids", "customer_tax_ids"))
 OF_A_BIRTHDAY = frozenset(("dob", "date_of_birth", "registered_date_of_birth"))
@@ -43,7 +43,7 @@ OF_A_BIRTHDAY = frozenset(("dob", "date_of_birth", "registered_date_of_birth"))
 NOT_OF_PERSONS = frozenset(
     ("company", "company_details", "business_profile", "bank_address", "merchant_data", "ship_from_details")
 )
-"""Fields below which everything is a company's."""
+"""Fields that contain only a company's data."""
 
 TABLES_WITHOUT_PERSONS = frozenset(
     (
@@ -62,7 +62,7 @@ TABLES_WITHOUT_PERSONS = frozenset(
         "webhook_endpoints",
     )
 )
-"""Tables whose addresses and names are the account's own places and things."""
+"""Tables whose addresses and names belong to the account's own places and devices."""
 
 OF_NOBODY = re.compile(
     r"\w*(_check|_source|_provided|_preferred_name|_zip_check|_ip_address_country)|destination_ip_address"
@@ -71,10 +71,10 @@ PERSONAL, OTHER, ANY_KEY, OBJECT = 1, 0, "*", "@"
 
 
 def shape_of_table(sdk: Sdk, table: Table) -> dict[str, Any]:
-    """A table's fields, nested ones below theirs: 1 is a person's data, 0 any other value.
+    """A table's fields as a nested mapping; a leaf is 1 for a person's data, 0 for any other value.
 
-    "*" stands for the keys of a map, that people choose. "@customer" is a whole object, or its id where it is not
-    expanded; with several names it can be one of each. An array's fields are those of its items.
+    "*" stands for any key of a map. "@customer" is a whole object, or its id if it is not expanded; several names are
+    alternatives. An array's fields are those of its items.
     """
     classes = sdk.object_classes()
     names = {ref: name for name, ref in classes.items()}
@@ -139,7 +139,7 @@ def _impersonal(shape: Any) -> Any:
 
 
 def main(argv: Sequence[str] | None = None, path: Path = SHAPES) -> int:
-    """Write the shapes to a file, or check the one that is there. Returns the exit code."""
+    """Writes the shapes to a file, or checks the file with `--check`. Returns the exit code."""
     return write_or_check(argv, COMMAND, "The nested fields of every table.", path, shapes(Sdk()))
 
 

@@ -1,9 +1,10 @@
-"""Makes `snapshot.json`, column types and references of every table, from the source of the installed `stripe` SDK.
+"""Generates `snapshot.json`, column types and references of every table, from the installed `stripe` SDK's source.
 
     python -m sources.stripe_api.generate.snapshot             # write it
-    python -m sources.stripe_api.generate.snapshot --check     # exit 1 where it is stale, with the lines that differ
+    python -m sources.stripe_api.generate.snapshot --check     # exit 1 and print the differing lines if it is stale
 
-Deterministic: sorted, one line a column, no times and no paths. Run it after each upgrade of the SDK.
+The output is deterministic: sorted, one line for each column, no times and no paths. Run it after each upgrade of the
+SDK.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ KINDS: Mapping[Kind, ColumnType] = {
     "expandable": "text",
 }
 
-# The SDK types moments as int (v1, unix seconds) or str (v2, RFC 3339). A name or the first words of the
-# documentation give them away; neither alone finds all.
+# The SDK types timestamps as int (v1, unix seconds) or str (v2, RFC 3339). They are recognised by the field's name or
+# by the first words of its documentation; neither alone finds all of them.
 MOMENT_NAME = re.compile(
     r"^(created|updated|date|start|end)$|_(at|date|on|time|start|end|until|anchor|by|after)$",
 )
@@ -55,10 +56,10 @@ def column_type(object_name: str, field: Field) -> ColumnType:
 
 
 def table_columns(sdk: Sdk, table: Table) -> dict[str, ColumnType]:
-    """Columns of a table: the fields of all its objects but those that never get there.
+    """Columns of a table: the fields of all its objects, without embedded lists (they have tables of their own),
+    `deleted` (which becomes `_deleted_at`) and hidden fields (never requested).
 
-    Embedded lists have tables of their own, `deleted` becomes `_deleted_at`, hidden fields are never asked for. A field
-    that two objects type differently is json.
+    A field with different types in two objects is json.
     """
     classes = sdk.object_classes()
     absent = {"deleted", *table.hidden, *(embedded.field for embedded in table.embedded)}
@@ -71,9 +72,9 @@ def table_columns(sdk: Sdk, table: Table) -> dict[str, ColumnType]:
 
 
 def table_references(sdk: Sdk, table: Table) -> dict[str, str]:
-    """Columns that hold the id of an object of another table, and the names of the tables that it can be in.
+    """Columns that hold the id of an object of another table -> the names of the tables that it can be in.
 
-    These are the ids that Stripe can expand, and those that have the name of an object.
+    These are the ids that Stripe can expand, and fields named after an object.
     """
     classes = sdk.object_classes()
     objects = {ref: name for name, ref in classes.items()}
@@ -104,13 +105,13 @@ def snapshot(sdk: Sdk) -> str:
 
 
 def main(argv: Sequence[str] | None = None, path: Path = SNAPSHOT) -> int:
-    """Write the snapshot to a file, or check the one that is there. Returns the exit code."""
+    """Writes the snapshot to a file, or checks the file with `--check`. Returns the exit code."""
     about = "Column types and references of every table, from the installed SDK."
     return write_or_check(argv, COMMAND, about, path, snapshot(Sdk()))
 
 
 def _is_moment(field: Field) -> bool:
-    """Whether an integer is unix seconds. Milliseconds (one field has them) stay integers."""
+    """Whether a field is a timestamp. Milliseconds (one field has them) stay integers."""
     if MILLISECONDS.search(field.doc):
         return False
     return bool(MOMENT_NAME.search(field.name) or MOMENT_DOC.search(field.doc))

@@ -1,1 +1,1 @@
-"""Stripe's objects, and what becomes of them: rows, changes, objects read again."""
+"""Stripe's objects -> rows, events -> changes, and objects retrieved again."""

@@ -1,9 +1,9 @@
-"""Stripe's snapshot events -> the changes that they report, and whether the payload may be believed. Pure.
+"""Stripe's events -> the changes that they report, and whether their payloads can be used. Pure.
 
-A payload shows the object in the API version of the moment of the event, with embedded lists cut at about ten. It is
-believed where that version is the project's and every list is whole; otherwise the object has to be read back, so that
-no row carries another version's shape or ten of twenty lines (https://docs.stripe.com/api/events/object). Of the events
-of one object the newest decides; two different ones of its newest second are a tie that only Stripe can decide.
+A payload shows the object in the API version of the event, with embedded lists cut at about ten entries. It is used if
+the version is the project's and every list is whole. Otherwise the object has to be retrieved, so that no row has
+another version's shape, or ten of twenty lines (https://docs.stripe.com/api/events/object). The newest event of an
+object decides; if its newest second has two different states, the object has to be retrieved too.
 
 Knows no HTTP, no Arrow and no database.
 """
@@ -26,21 +26,22 @@ from sources.stripe_api.objects.embedded import has_key, take
 from sources.stripe_api.objects.rows import explode, set_marker
 
 Doubt = Literal["version", "cut list", "list not shown", "field not shown", "tie"]
-"""Why a payload is not believed: another API version; an embedded list that goes on; a list that no payload shows and
-no event reports; a field that no payload shows; another state of the same second."""
+"""Why a payload cannot be used: another API version; an incomplete embedded list; a list that no payload shows and no
+event reports; a field that no payload shows; another state in the same second."""
 
 
 _TOLD: frozenset[str] = frozenset(kind.table for kind in CATALOGUE.types.values())
 LISTED_LATER: frozenset[str] = frozenset({"payment_intents"})
-"""Tables whose unshown lists are left to the lists of a sync: nearly every event of an account is about an intent, and
-line items of its amount are fixed when it is made."""
+"""Tables whose objects are not retrieved for lists that payloads lack, because the sync reads these lists: nearly every
+event of an account is about an intent, and the line items of its amount are fixed when it is created."""
 
 
 def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Change | Ignored:
-    """What an event tells. Its object is taken over: `rows_of` changes it. Raises BrokenPage for one without an object.
+    """What an event reports. The change takes over the event's object, which `rows_of` modifies. Raises BrokenPage for
+    an event without an object.
 
-    Events of connected accounts are ignored but for the accounts themselves, which the platform lists too: whoever
-    wants their objects reads those accounts.
+    Events of connected accounts are ignored, because their objects belong to loads of those accounts; only events about
+    the accounts themselves count, which the platform lists too.
     """
     if event.get("object") == "v2.core.event":
         return _thin_change(event)
@@ -79,7 +80,7 @@ def change_of(event: Mapping[str, Any], api_version: str, account_id: str) -> Ch
 
 
 def _thin_change(event: Mapping[str, Any]) -> Change | Ignored:
-    """What a thin event tells: it names its object, and where to read that, and shows no state of it."""
+    """What a thin event reports: it names its object and where to read it, but shows no state."""
     type, related, at = str(event["type"]), event.get("related_object") or {}, _second(event["created"])
     name = CATALOGUE.table_of_object(str(related.get("type")))
     if name is None:
@@ -94,7 +95,7 @@ def _thin_change(event: Mapping[str, Any]) -> Change | Ignored:
 
 
 def _ids_in(path: str, template: str) -> Mapping[str, str]:
-    """What the placeholders of a template stand for in a path; nothing where the path is not of the template."""
+    """The values of a template's placeholders in a path; empty if the path does not match the template."""
     pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(template))
     match = re.fullmatch(pattern, path.partition("?")[0])
     return {name: unquote(value) for name, value in match.groupdict().items()} if match and template else {}
@@ -106,7 +107,7 @@ def _second(created: Any) -> int:
 
 
 def _doubt(table: Table, obj: Row) -> Doubt | None:
-    """Why an object in the project's version is not believed."""
+    """Why an object in the project's API version cannot be used; None if it can."""
     if any(_goes_on(obj, embedded) for embedded in table.embedded):
         return "cut list"
     if table.name not in LISTED_LATER and any(
@@ -119,10 +120,10 @@ def _doubt(table: Table, obj: Row) -> Doubt | None:
 
 
 def rows_of(change: Change, account_id: str, entries: ConversionCounts | None = None) -> dict[str, list[Row]]:
-    """Rows by table of a change that is believed, or of a deletion. Its object becomes the rows.
+    """Rows by table of a change without `doubt`, or of a deletion. Its object is modified.
 
-    A deletion in another version's shape leaves a tombstone. The children of a deleted object are deleted with it.
-    Embedded objects that no row can hold are noted in `entries`. Raises BrokenPage for an object that none can hold.
+    A deletion in another API version leaves a tombstone. The children of a deleted object are deleted with it. Embedded
+    objects that no row can hold are recorded in `entries`. Raises BrokenPage if no row can hold the object itself.
     """
     stamp = Stamp(account_id, change.at, "event")
     if not change.is_deletion:
@@ -142,7 +143,7 @@ def rows_of(change: Change, account_id: str, entries: ConversionCounts | None = 
 
 
 def gone(table: str, key_holder: Mapping[str, Any], stamp: Stamp, parent_id: str | None) -> dict[str, list[Row]]:
-    """Rows of an object of which only the key is known and that it is deleted: a tombstone, and no children."""
+    """Rows of a deleted object of which only the key is known: a tombstone, and set markers without children."""
     stub = {field: key_holder[field] for field in TABLES[table].key if field in key_holder and field != "_parent_id"}
     return explode(table, [{**stub, "object": TABLES[table].objects[0], "deleted": True}], stamp, parent_id=parent_id)
 
@@ -155,7 +156,7 @@ def _goes_on(obj: Mapping[str, Any], embedded: Embedded) -> bool:
 
 
 def _created(table: str, obj: Mapping[str, Any]) -> int | None:
-    """The second by which the table's own list orders the object."""
+    """The second of creation by which the table's own list is ordered."""
     resource = RESOURCES.get(table)
     field = resource.created_field if resource is not None else "created"
     value = obj.get(field) if field else None
@@ -163,13 +164,13 @@ def _created(table: str, obj: Mapping[str, Any]) -> int | None:
 
 
 def is_deletion(event_type: str) -> bool:
-    """Whether a type, known or not, says that its object is gone."""
+    """Whether a type, known or not, means that its object is deleted."""
     name = event_type.removeprefix("v1.")
     return CATALOGUE.types[name].deletes if name in CATALOGUE.types else name.endswith(".deleted")
 
 
 def unwrapped(obj: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The API's object that an event's object stands for: itself, or the one that it carries."""
+    """The API's object in an event's object: the event's object itself, or the one that it contains (`carried_by`)."""
     carried = obj.get(CATALOGUE.carried_by.get(str(obj.get("object")), ""))
     return carried if isinstance(carried, Mapping) else obj
 
@@ -177,8 +178,8 @@ def unwrapped(obj: Mapping[str, Any]) -> Mapping[str, Any]:
 def table_of_event(event_type: str, obj: Mapping[str, Any]) -> str | None:
     """The table of an event's object; None where no table can hold it.
 
-    The object's own name and parent decide; where they leave it open (a card that shows no
-    customer), its type does.
+    The object's own name and parent decide; if they leave it open (a card that shows no customer), the event type
+    decides.
     """
     known = CATALOGUE.types.get(event_type.removeprefix("v1."))
     if known is not None and obj.get("object") in TABLES[known.table].objects:

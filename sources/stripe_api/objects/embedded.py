@@ -1,4 +1,5 @@
-"""Keys of Stripe's objects, and what is taken out of them. Pure; knows nothing of rows, columns, HTTP."""
+"""Takes embedded lists and expanded objects out of Stripe's objects, and checks keys. Pure; knows no row, column,
+HTTP."""
 
 from __future__ import annotations
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Taken(NamedTuple):
-    """An embedded list that was taken out: its objects, and whether they are all (`has_more` is false).
+    """An embedded list that was taken out: its objects, and whether they are the whole list (`has_more` is false).
 
-    `left` entries stayed in the object, for want of a key of their own.
+    `left` entries stayed in the object, because they lack a key of their own.
     """
 
     objects: list[dict[str, Any]]
@@ -31,11 +32,11 @@ _NONE_AT_ALL, _NONE_HERE = Taken([], whole=True), Taken([], whole=False)
 
 
 def take(obj: dict[str, Any], embedded: Embedded) -> Taken | None:
-    """Remove the list from the object (which is changed) and return it; None, and no change, where it has none.
+    """Removes the list from the object (which is modified) and returns it; returns None if the object has no such list.
 
-    Only a list object whose entries are objects with the key of their table is taken: anything else (null, a list of
-    ids, a shape that Stripe does not have today) stays in the object, so that nothing is lost. So do entries without a
-    key, and those that have one together: the others are taken, and the list is not whole.
+    Only a list object whose entries are objects with their table's key is taken. Anything else (null, a list of ids, an
+    unknown shape) stays in the object, so that nothing is lost. Entries without a key, and those that share a key, stay
+    too: then the rest is taken, and the list is not whole.
     """
     holder: Any = obj
     field = embedded.field
@@ -63,9 +64,9 @@ def take(obj: dict[str, Any], embedded: Embedded) -> Taken | None:
 
 
 def take_expanded(obj: dict[str, Any], expanded: Expanded) -> list[dict[str, Any]]:
-    """Put ids into an object (which is changed) for the objects in an array of it, and return these.
+    """Replaces the objects in an array of an object (which is modified) by their ids, and returns them.
 
-    What has no key, or is no object of that table, stays as it is.
+    Entries without a key, and objects of other tables, stay as they are.
     """
     entries = obj.get(expanded.field)
     if type(entries) is not list or not any(type(entry) is dict for entry in entries):
@@ -77,29 +78,31 @@ def take_expanded(obj: dict[str, Any], expanded: Expanded) -> list[dict[str, Any
 
 
 SHORT_KEY = MAX_KEY // 6
-"""Characters that are short enough whatever they are: an escape takes six bytes."""
+"""A key of this many characters always fits: an escaped character takes six bytes."""
 
 
 def key_problem(obj: dict[str, Any], table: str) -> str | None:
-    """Why no row can hold an object: it lacks its table's key, or no index can hold that. None where one can."""
+    """Why no row can hold an object: its key is missing, or too long for an index. None if a row can."""
     for field, expected in _key_types(table):
         value = obj.get(field)
         if type(value) is not expected or value == "":
-            return "came without its key"
+            return "lacks its key"
         if isinstance(value, str) and len(value) > SHORT_KEY and len(escaped(value).encode()) > MAX_KEY:
-            return "came with a key that is too long for an index"
+            return "has a key that is too long for an index"
     return None
 
 
 def id_in(obj: dict[str, Any], table: Table) -> Any:
-    """What tells an object from its neighbours in a list: the first field of its key, or its id of today."""
+    """The value that identifies an object within a list: the first field of its key, or its present id
+    (`Table.unique_id`).
+    """
     own = obj.get(table.unique_id) if table.unique_id is not None else None
     return own if type(own) is str and own else obj[table.key[0]]
 
 
 def has_key(obj: dict[str, Any], table: str) -> bool:
-    """Whether the object has all of its table's key: strings, not empty, or integers where the key is a number or a
-    time.
+    """Whether the object has every field of its table's key: a non-empty string, or an integer for numbers and
+    timestamps.
     """
     for field, expected in _key_types(table):
         value = obj.get(field)
@@ -110,15 +113,15 @@ def has_key(obj: dict[str, Any], table: str) -> bool:
 
 @cache
 def _key_types(table: str) -> tuple[tuple[str, type], ...]:
-    """Key fields of Stripe's, with the type that a value needs; our own columns are not the object's to have."""
+    """Stripe's fields in a table's key, with the type that values need; without our own columns."""
     kinds = fields_of(table)
     fields = [field for field in TABLES[table].key if field not in OWN_COLUMNS]
     return tuple((field, str if kinds[field] == "text" else int) for field in fields)
 
 
 def key_columns_of(table: str, id: str, parent_id: str | None) -> dict[str, Any]:
-    """Key columns for a row that is no object: the id, then the parent's for further fields, 0 for numbers and
-    times.
+    """The key columns of a row that is not an object: the id, then the parent's id for further texts, 0 for numbers and
+    timestamps.
     """
     ids = (id, *[parent_id or id] * len(TABLES[table].key))
     return {field: ids[place] if expected is str else 0 for place, (field, expected) in enumerate(_key_types(table))}

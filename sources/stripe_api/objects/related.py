@@ -1,4 +1,4 @@
-"""The objects that an object refers to by their ids. Pure; knows no HTTP."""
+"""Finds the objects that an object refers to by their ids. Pure; knows no HTTP."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sources.stripe_api.catalogue.prefixes import prefix_of, tables_of_id
 
 
 def related(obj: Mapping[str, Any]) -> list[ObjectRef]:
-    """Each object once that is named anywhere in this one by an id whose prefix tells its table, itself left out.
+    """References to the objects whose ids occur anywhere in this object, each once, itself excluded.
 
-    Only those that can be read by their id alone.
+    Only ids whose prefix determines the table, and objects that can be retrieved by their id alone.
     """
     refs: dict[tuple[str, str], ObjectRef] = {}
     for id in _ids(obj):
@@ -27,10 +27,10 @@ def related(obj: Mapping[str, Any]) -> list[ObjectRef]:
 
 
 def _ids(value: object) -> Iterator[str]:
-    """Every string in an object that looks like an id: a known prefix, and letters and digits behind it."""
+    """Every string in an object that looks like an id: a known prefix, followed by letters and digits."""
     if isinstance(value, str):
         rest = value.removeprefix(prefix_of(value) or value)
-        if len(rest) >= 8 and not rest.islower():  # "in_progress" is no invoice
+        if len(rest) >= 8 and not rest.islower():  # "in_progress" is not an invoice
             yield value
     elif isinstance(value, list):
         for item in value:

@@ -1,7 +1,7 @@
-"""Retrieves objects that an event or a check could not settle: many by their list, the others one by one.
+"""Retrieves objects whose state an event or a check could not determine: many from their list, the others one by one.
 
-A page of a list that begins at the newest object asked for holds at least that one and often many others, so listing
-never costs more requests than reading singly. Knows Stripe and rows, no database.
+A page of a list that begins at the newest wanted object holds at least that one and often others, so listing never
+takes more requests than single reads. Knows Stripe and rows, no database.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sources.stripe_api.objects.rows import explode
 from sources.stripe_api.paging.completion import Completion
 from sources.stripe_api.paging.conventions import created_params, expansions, list_params
 
-SPARSE_PAGES = 2  # pages in a row that held only one of the objects, after which reading singly is as cheap
+SPARSE_PAGES = 2  # consecutive pages with only one of the objects, after which single reads are as cheap
 
 
 def retrieve(
@@ -38,10 +38,11 @@ def retrieve(
     workers: int = 8,
     entries: ConversionCounts | None = None,
 ) -> Iterator[list[Retrieved]]:
-    """Reads objects, in batches as they come in. Raises what stops a run (BudgetSpent too) after what was read.
+    """Retrieves objects in batches, as they arrive. Errors that stop a run (BudgetSpent too) are raised after what was
+    read before them is yielded.
 
-    The rows' `_as_of` is that of the answer; of an object that is gone, the second since which it was needed. Embedded
-    objects that no row can hold are noted in `entries`.
+    The rows' `_as_of` is that of the answer; if the object is gone, it is the second of the change (`ref.at`). Embedded
+    objects that no row can hold are recorded in `entries`.
     """
     by_table: dict[str, list[ObjectRef]] = {}
     for ref in refs:
@@ -61,9 +62,9 @@ def retrieve(
 
 
 def retrieve_one(client: Client, ref: ObjectRef, account_id: str, entries: ConversionCounts | None = None) -> Retrieved:
-    """Reads a single object with all its children; those that no row can hold are noted in `entries`.
+    """Retrieves a single object with all its children; those that no row can hold are recorded in `entries`.
 
-    Raises what stops a run.
+    Raises errors that stop a run.
     """
     table = TABLES[ref.table]
     expand: Params = tuple((name, value.removeprefix("data.")) for name, value in expansions(ref.table, TABLES))
@@ -87,7 +88,9 @@ def retrieve_one(client: Client, ref: ObjectRef, account_id: str, entries: Conve
 
 
 def newest_page(client: Client, resource: Resource, chosen: Params, since: int, until: int) -> Page:
-    """The newest objects of one pass over a list that were created in `[since, until)`, with their lists whole."""
+    """One page with the newest objects of a pass over a list that were created in `[since, until)`, embedded lists
+    complete.
+    """
     params = (*list_params(resource, TABLES, chosen), *created_params(resource.created, since, until))
     page = client.page(resource.path, params, denied=resource.denied)
     completed(client, resource.table, page)
@@ -95,7 +98,7 @@ def newest_page(client: Client, resource: Resource, chosen: Params, since: int, 
 
 
 def completed(client: Client, table: str, page: Page) -> None:
-    """Pages the embedded lists of a page's objects to their ends, in place."""
+    """Completes the embedded lists of a page's objects, in place."""
     completion = Completion(table, TABLES, Step(None), page)
     steps = completion.begin()
     while steps:
@@ -114,7 +117,7 @@ def completed(client: Client, table: str, page: Page) -> None:
 
 
 def _list_of(table: str) -> Resource | None:
-    """The list by which many objects of a table can be read at once: one pass, by second of creation."""
+    """The list from which many objects of a table can be read at once: it has one pass and a filter by creation."""
     resource = RESOURCES.get(table)
     if resource is None or resource.kind != "root" or resource.created != "unix" or not resource.newest_first:
         return None
@@ -124,7 +127,7 @@ def _list_of(table: str) -> Resource | None:
 def _by_list(
     client: Client, resource: Resource, refs: Sequence[ObjectRef], account_id: str, entries: ConversionCounts | None
 ) -> Iterator[list[Retrieved]]:
-    """Those that pages hold, each page beginning at the newest that is left."""
+    """Yields the objects that pages of the list hold. Each page begins at the newest wanted object that is left."""
     left = sorted((ref for ref in refs if ref.created is not None), key=lambda ref: -(ref.created or 0))
     params = list_params(resource, TABLES, resource.passes[0])
     sparse = 0
@@ -133,7 +136,7 @@ def _by_list(
         bounds = created_params(resource.created, oldest, newest + 1)
         try:
             page = client.page(resource.path, (*params, *bounds), denied=resource.denied)
-        except (SkipResource, RequestRefused, BrokenPage):  # each of them is asked for by itself
+        except (SkipResource, RequestRefused, BrokenPage):  # each of them is retrieved singly
             return
         by_key = {ref.key: ref for ref in left}
         last = created_of(page.objects[-1], resource) if page.objects and page.has_more else None
@@ -160,8 +163,8 @@ def _listed(ref: ObjectRef, obj: Object, stamp: Stamp, entries: ConversionCounts
 
 
 def _is_below(ref: ObjectRef, last: int | None, newest: int) -> bool:
-    """Whether the rest of the list can show an object, after a page from second `newest` down to `last`.
+    """Whether later pages can show an object, after a page from second `newest` down to `last`.
 
-    A second with more objects than a page holds is not gone through: what is missing of it is read singly.
+    A second with more objects than fit on a page is not paged to its end: its missing objects are retrieved singly.
     """
     return last is not None and (ref.created or 0) <= last and (ref.created or 0) < newest

@@ -1,8 +1,8 @@
-"""Stripe objects -> plain rows of tables. The only place that knows both.
+"""Stripe's objects -> plain rows of tables.
 
 Lists that fill a table of their own are moved there. Knows no HTTP, no Arrow, no database.
 
-Two kinds of row are no objects:
+Two kinds of rows are not objects:
 - a *tombstone* has the key, `_deleted_at` and no `object`: the merge sets `_deleted_at` and keeps the rest of the row;
 - a *set marker*, `_source` = "set", says that at `_as_of` the children of `_parent_id` were exactly the rows that
   came along: the merge deletes older ones that are missing and never stores the marker.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sources.fetch.pager import Convert
 
 _STUB_FIELDS = 5
-"""Stripe's deletion stubs have `id`, `object`, `deleted` and at most two more (`currency`; `device_type` and
+"""The most fields of a deletion stub: `id`, `object`, `deleted` and at most two more (`currency`; `device_type` and
 `serial_number`)."""
 
 
@@ -42,17 +42,17 @@ def explode(
     entries: ConversionCounts | None = None,
     closed: ClosedSets | None = None,
 ) -> dict[str, list[Row]]:
-    """Rows by table of the objects of one table and of all inside them. The dicts become the rows: they change.
+    """Rows by table of the objects of one table and of all objects inside them. Modifies the objects, which become the
+    rows.
 
-    Embedded lists leave their object; where ids were expanded, the ids come back into it.
+    Embedded lists are removed from their object; expanded objects are replaced by their ids.
 
-    A whole embedded list also gives a set marker, one with `has_more` does not. Objects with `deleted: true` become
-    tombstones when they are stubs, else rows with `_deleted_at`. `parent_id` is kept where the table has parents.
-    An object that shows its id of today beside another one (`Table.unique_id`) gets it.
-    An object that no row can hold, for want of a key, is left out and noted in `counts`; without, BrokenPage is raised.
-    Embedded objects are noted in `entries`, where that is another one. With `closed`, the parents of set markers are
-    added to it, and no markers are made: most lists of most objects are empty, and a row for each costs as much as the
-    object's own.
+    A whole embedded list also adds a set marker; a list with `has_more` does not. Objects with `deleted: true` become
+    tombstones if they are stubs, otherwise rows with `_deleted_at`. `parent_id` is stored if the table has parents. An
+    object's `id` is replaced by its present id if it shows both (`Table.unique_id`). An object without a usable key is
+    left out and recorded in `counts`; without `counts`, BrokenPage is raised. Embedded objects are recorded in
+    `entries` if that is passed. With `closed`, parents are added to it instead of set markers to the rows: most
+    embedded lists are empty, and a marker costs as much as a row.
     """
     rows: dict[str, list[Row]] = {}
     _explode(rows, TABLES[table], objects, stamp, parent_id, counts, entries or counts, closed)
@@ -65,7 +65,7 @@ def converter(account_id: str, columns: Columns, counts: ConversionCounts) -> Co
 
 
 def set_marker(table: str, parent_id: str, stamp: Stamp) -> Row:
-    """The row that closes the set of a parent's children; its key columns hold the parent's id."""
+    """The set marker of a parent's children; its key columns hold the parent's id."""
     return {**key_columns_of(table, parent_id, parent_id), **_own(TABLES[table], stamp, parent_id), "_source": "set"}
 
 
@@ -114,7 +114,7 @@ def _explode(
 
 
 def _reject(table: Table, obj: Row, what: str, counts: ConversionCounts | None) -> None:
-    """Leaves out an object that no row can hold, and notes it in `counts`. Raises BrokenPage without `counts`."""
+    """Leaves out an object that no row can hold, and records it in `counts`. Raises BrokenPage without `counts`."""
     if counts is None:
         raise BrokenPage(f"an object of {table.name} {what} ({', '.join(table.key)})")
     counts.reject(table.name, obj.get("id"), f"it {what}, {', '.join(table.key)}")
@@ -128,7 +128,7 @@ def _take_children(
     counts: ConversionCounts | None,
     closed: ClosedSets | None,
 ) -> None:
-    """Move the embedded lists to their tables. Only rows of tables that have a parent can be closed by a set marker."""
+    """Moves the embedded lists to their tables. Only tables with a parent get set markers."""
     id = obj[table.key[0]] if table.key else None
     for embedded in table.embedded:
         taken = take(obj, embedded)
@@ -159,7 +159,7 @@ def _delete(
     parent_id: str | None,
     closed: ClosedSets | None,
 ) -> None:
-    """A tombstone; and as a deleted object has no children left, an empty set for each child table."""
+    """Adds a tombstone, and an empty set for each child table, because a deleted object has no children left."""
     key = {field: value for field, value in stub.items() if field in table.key}
     own = _own(table, stamp, parent_id or _parent_of(table, stub))
     rows[table.name].append({**key, **own, "_deleted_at": stamp.as_of})
@@ -169,12 +169,12 @@ def _delete(
 
 
 def _is_stub(table: Table, obj: Row) -> bool:
-    """Whether a deleted object is no more than its stub. Where all have few fields, half make a whole."""
+    """Whether a deleted object is only a stub. In small tables, an object with half of the fields counts as whole."""
     return bool(table.key) and len(obj) <= _STUB_FIELDS and 2 * (len(obj) - 1) <= len(fields_of(table.name))
 
 
 def _parent_of(table: Table, obj: Row) -> str | None:
-    """The parent's id where Stripe shows it in the object itself, expanded or not."""
+    """The parent's id, if the object itself shows it, expanded or not."""
     parent = obj.get(table.parent_field or "")
     id = parent.get("id") if type(parent) is dict else parent
     return id if type(id) is str else None

@@ -1,1 +1,1 @@
-"""Paging Stripe's lists: what to ask next, and what of it to hand over."""
+"""Pages Stripe's lists: which page to request next, and which objects to hand over."""

@@ -1,4 +1,4 @@
-"""Pages the list of each parent in Stripe: on after the last object, or along v2's links."""
+"""Pages the list of each parent in Stripe: from the last object's id, or by the links of API v2."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sources.stripe_api.paging.conventions import cursor_after, next_page_path, 
 class ChildPager(Children):
     """Pages the lists of all parents.
 
-    `[since, until)` only bounds lists that require a range: other lists are read whole, since only then can rows that
-    they no longer show be told from rows that a filter hides.
+    `[since, until)` bounds only lists that require a range. Other lists are read whole, because with a filter, a
+    missing row could be deleted or only hidden.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class ChildPager(Children):
         super().__init__(resource, CATALOGUE, lambda: whole, before, parents)
 
     def begin(self) -> list[Step]:
-        """Loads the first parents. A list that requires a range has nothing to ask of an empty one."""
+        """Loads the first parents; nothing if the list requires a range and the range is empty."""
         if self.resource.range_params is not None and not self._range:
             self.is_done = True
             return []

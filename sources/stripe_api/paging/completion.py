@@ -1,6 +1,7 @@
-"""Completing the embedded lists of a page: Stripe cuts them at about ten entries. No thread, no request.
+"""Completes the embedded lists of a page, which Stripe cuts at about ten entries. Starts no thread, sends no request.
 
-A page whose lists go on is held back until the rest of each has been paged, and what is embedded in the rest too.
+A page with incomplete lists is held back until the rest of each list has been read, including lists embedded in the
+rest.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ PAGE_SIZE = 100
 
 @dataclass(slots=True, eq=False)
 class Gap:
-    """An embedded list that goes on: `listed` is Stripe's list object, which is filled in place.
+    """An incomplete embedded list: `listed` is Stripe's list object, which is filled in place.
 
-    `expand` are the parameters that show its objects whole.
+    `expand` are the parameters that request its objects with their own embedded lists.
     """
 
     listed: dict[str, Any]
@@ -37,9 +38,9 @@ class Gap:
 
 
 class Completion:
-    """The gaps of one page. `step` and `page` are what it is held back from.
+    """The gaps of one page; `step` is the step that requested it.
 
-    `goes_up`: the page is read from its last object, so that its gaps are closed and its parts taken from there.
+    With `goes_up`, gaps are completed, and parts handed over, from the page's last object upwards.
     """
 
     def __init__(self, table: str, tables: Tables, step: Step, page: Page, *, goes_up: bool = False) -> None:
@@ -52,7 +53,7 @@ class Completion:
         return not self.gaps
 
     def part(self) -> Page | None:
-        """The page up to the first object that a gap is left in, None where that is the first one."""
+        """The page up to the first object with a gap; None if the page's first object has one."""
         objects = list(takewhile(lambda obj: not any(gaps(self._table, [obj], self._tables)), self._in_order()))
         if self._goes_up:
             objects.reverse()
@@ -66,7 +67,7 @@ class Completion:
         return [Step(_request(gap), gap) for gap in self.gaps]
 
     def turn(self, step: Step, page: Page) -> list[Step]:
-        """Puts a page where it belongs; gives what else has to be asked."""
+        """Adds a page to its embedded list; returns further steps."""
         gap: Gap = step.tag
         cursor = cursor_after(page, _cursor(gap)) if page.has_more else None
         gap.listed["data"] += page.objects
@@ -80,7 +81,9 @@ class Completion:
         return steps
 
     def refused(self, step: Step, error: RequestRefused) -> list[Step] | None:
-        """A cursor that has gone: that list from its start. An owner that has gone: its list stays cut."""
+        """If the cursor's object is deleted, reads that list from its start. If the list's owner is deleted, its list
+        stays cut.
+        """
         gap: Gap = step.tag
         if not isinstance(error, ObjectMissing):
             return None
@@ -93,14 +96,16 @@ class Completion:
         return []
 
     def pass_by(self, step: Step) -> str:
-        """Leaves an embedded list cut that cannot be read to its end: it is not whole then, and nothing is deleted."""
+        """Leaves a list cut that cannot be read to its end. It is then not whole, so none of its rows is marked as
+        deleted.
+        """
         gap: Gap = step.tag
         self.gaps.remove(gap)
         return gap.owner_id
 
 
 def gaps(table: str, objects: Sequence[Object], tables: Tables) -> Iterator[Gap]:
-    """The embedded lists in objects of a table, at any depth, that go on."""
+    """The incomplete embedded lists in objects of a table, at any depth."""
     described = tables.get(table)
     if described is None or not described.embedded:
         return

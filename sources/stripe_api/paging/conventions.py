@@ -1,4 +1,4 @@
-"""How Stripe's lists are asked for, and how to go on with them: parameters, cursors, order. Pure.
+"""How pages of Stripe's lists are requested and continued: parameters, cursors, order. Pure.
 
 Lists of v1: https://docs.stripe.com/api/pagination; of v2: https://docs.stripe.com/api-v2-overview.
 """
@@ -13,20 +13,20 @@ from sources.columns.coerce import MAX_KEY
 from sources.errors import BrokenPage
 from sources.fetch.values import Page
 
-STRIPE_BEGAN = 1_293_840_000  # 2011-01-01: no list holds anything older, so it only guides where to look first
-_GRAINS = {"day": 86_400, "hour": 3_600}  # seconds that the bounds of a range are multiples of; else whole minutes
+STRIPE_BEGAN = 1_293_840_000  # 2011-01-01: no object is older. It only decides what is read first
+_GRAINS = {"day": 86_400, "hour": 3_600}  # seconds; bounds of a range are multiples of these, or whole minutes
 
 
 def list_params(resource: Resource, tables: Mapping[str, Table], chosen: Params) -> Params:
-    """The parameters of every request of one pass: page size, the pass's own, and what to expand."""
+    """The parameters of every request of one pass: the page size, those of the pass, and the fields to expand."""
     size: Params = (("limit", str(resource.limit)),) if resource.limit is not None else ()
     return (*size, *chosen, *expansions(resource.table, tables))
 
 
 def expansions(name: str, tables: Mapping[str, Table]) -> Params:
-    """The fields of a table's objects, lists and others, that a list shows only when asked to.
+    """The `expand[]` parameters for the fields of a table's objects that a list shows only on request.
 
-    Ids are expanded in the objects and in those that are always embedded in them, which are as deep as Stripe goes:
+    Ids are expanded in the objects and in those that are always embedded in them, which is as deep as Stripe allows:
     "data.items.data.discounts" has the four levels that it allows.
     """
     table = tables.get(name)
@@ -42,7 +42,7 @@ def expansions(name: str, tables: Mapping[str, Table]) -> Params:
 
 
 def created_params(created: Created, gte: int, lt: int) -> Params:
-    """The filter of a window. One that begins at 0 is open below."""
+    """The filter for a window, unix seconds. A `gte` of 0 is no bound."""
     bounds = ((("gte", gte),) if gte > 0 else ()) + (("lt", lt),)
     if created == "unix":
         return tuple((f"created[{name}]", str(second)) for name, second in bounds)
@@ -54,10 +54,10 @@ def created_params(created: Created, gte: int, lt: int) -> Params:
 
 
 def range_params(resource: Resource, passes: tuple[Params, ...], since: int, until: int) -> Params:
-    """The bounds that a list requires, of whole days, hours or minutes within `[since, until)`; none if that is empty.
+    """The bounds that a list requires: whole days, hours or minutes within `[since, until)`; empty if there are none.
 
-    https://docs.stripe.com/api/billing/meter-event-summary/list: bounds align with the granularity that is asked for.
-    A day that is not over is left to a later run.
+    https://docs.stripe.com/api/billing/meter-event-summary/list: bounds must align with the requested granularity. A
+    day that is not over is left to a later run.
     """
     if resource.range_params is None:
         return ()
@@ -70,9 +70,10 @@ def range_params(resource: Resource, passes: tuple[Params, ...], since: int, unt
 
 
 def cursor_after(page: Page, previous: str | None, *, first: bool = False) -> str:
-    """The id after which (or, of the first object, before which) the next page begins: that of the last usable object.
+    """The id after which the next page begins: that of the last object with an id. With `first`, the id before which it
+    begins: that of the first one.
 
-    Raises BrokenPage where there is none, or where the list does not move.
+    Raises BrokenPage if no object has an id, or if the list does not advance.
     """
     ids = [id for obj in page.objects if isinstance(id := obj.get("id"), str) and id and len(id) <= MAX_KEY]
     if not ids:
@@ -91,9 +92,9 @@ def cursor_after(page: Page, previous: str | None, *, first: bool = False) -> st
 
 
 def next_page_path(page: Page, path: str) -> str:
-    """Path and query of a v2 list's next page. Raises BrokenPage where it would lead to another list.
+    """Path and query of a v2 list's next page. Raises BrokenPage if they lead to another list.
 
-    Whatever host the answer names is not followed: the key goes to `api_base` only.
+    A host in the answer is ignored: the key is sent to `api_base` only.
     """
     url = page.next_page or ""
     rest = url[url.index("/", url.index("://") + 3) :] if "://" in url and "/" in url.split("://", 1)[1] else url

@@ -1,4 +1,4 @@
-"""Paging a list: a window of one that takes `created`, or all of another; singletons too. No thread, no request."""
+"""Pages a list: a window, if it has a filter by creation, otherwise all of it; singletons too. Starts no thread."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from sources.stripe_api.paging.conventions import STRIPE_BEGAN, created_params, 
 
 
 class ListPager:
-    """Pages one pass over a list: from the top, on from where an earlier run was killed, or only what is newer.
+    """Pages one pass over a list: from the top, from the cursor of an interrupted run, or only newer objects.
 
-    Only what is newer is asked for where the list comes newest first, was read to its end before, and its newest object
-    still serves as a cursor; the pages then go up from it. Objects created outside `[since, until)` are left out.
+    Only newer objects are read if the list is in order (newest first), was read to its end before, and its newest
+    object still works as a cursor; the pages then go upwards from it. Objects created outside `[since, until)` are left
+    out.
     """
 
     def __init__(
@@ -30,20 +31,20 @@ class ListPager:
         self._upwards = False
         self._cursor: str | None = None
         self._top: str | None = None
-        self._behind: list[str] = []  # ids of the last page before the cursor, which can stand in for it
+        self._behind: list[str] = []  # ids before the cursor on the last page, which can replace it
         self._restarts = 0
         self._resumed = False
         if before is None:
             return
         if before.finished and before.top and before.since <= since and self._ordered:
-            self._since = before.since  # what lies between is new too
+            self._since = before.since  # objects in between are new too
             self._go_up(before.top)
         elif not before.finished and before.since == since:
             self._cursor, self._top, self._resumed = before.cursor, before.top, True
 
     @property
     def goes_up(self) -> bool:
-        """Whether it reads what is newer than its bookmark."""
+        """Whether it pages upwards, to objects newer than its bookmark."""
         return self._upwards
 
     def begin(self) -> list[Step]:
@@ -51,11 +52,13 @@ class ListPager:
         return [Step(self._request())]
 
     def turn(self, step: Step, page: Page) -> Turn:
-        """Hands over the page, and asks for the next one."""
+        """Hands over the page, and requests the next one."""
         return self._upward(page) if self._upwards else self._downward(page)
 
     def refused(self, step: Step, error: RequestRefused) -> Turn | None:
-        """A cursor that has gone: on from the object before it or, where there is none, the whole list again."""
+        """If the cursor's object is deleted, continues from the object before it; if there is none, reads the whole
+        list again.
+        """
         if self._behind and isinstance(error, ObjectMissing):
             self._cursor = self._behind.pop()
             return Turn(at_once=[Step(self._request())])
@@ -66,11 +69,11 @@ class ListPager:
         return Turn(at_once=[Step(self._request())])
 
     def handed_over(self) -> Turn:
-        """Nothing waits for it here."""
+        """Does nothing: nothing waits for it."""
         return Turn()
 
     def pass_by(self, step: Step) -> None:
-        """No list of a single object."""
+        """Does nothing: no request is about a single object."""
 
     def _downward(self, page: Page) -> Turn:
         """A page of older objects."""
@@ -81,7 +84,7 @@ class ListPager:
         ended = not page.has_more or (self._ordered and last is not None and last < self._since)
         if ended:
             self._cursor = None
-            if self._resumed and self._ordered and self._top:  # what has come since the earlier run
+            if self._resumed and self._ordered and self._top:  # objects added since the earlier run
                 return self._hand_over(page, objects, ended=False, up_from=self._top)
         elif page.next_page:
             self._cursor = next_page_path(page, self.resource.path)
@@ -140,7 +143,7 @@ class WindowPager(Windowed):
     began = STRIPE_BEGAN
 
     def request(self) -> Request:
-        """The next request. The window's bounds are as they are now: Stripe takes any beside a cursor."""
+        """The next request, with the window's present bounds: Stripe accepts any bounds with a cursor."""
         resource = self.resource
         if resource.pagination == "v2" and self._cursor is not None:
             return Request(self._cursor, (), request(resource.path).endpoint, resource.denied)

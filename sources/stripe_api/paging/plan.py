@@ -1,4 +1,4 @@
-"""What is left to read of resources, given what has been read before, and the run that reads it."""
+"""Plans what is left to read of resources, given earlier progress, and starts the run that reads it."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def fetch(
     """Reads what `progress` (by resource name) leaves of the resources: objects created in `[since, until)`.
 
     Both bounds are unix seconds on Stripe's clock. Singletons and children are read whole. At most `workers` requests
-    are under way at once, and no more are sent than `requests_budget`: resources that it leaves unread neither finish
-    nor fail. Raises BadConfiguration where a child is asked for without `parents`.
+    are under way at once, and no more are sent than `requests_budget`: resources that are then left unread neither
+    finish nor fail. Raises BadConfiguration if a list needs parents and `parents` is None.
     """
 
     known, horizon = progress or {}, Horizon(STRIPE_BEGAN)
@@ -63,7 +63,7 @@ def resource_run(
     until: int,
     horizon: Horizon,
 ) -> ResourceRun:
-    """What is left of a resource in `[since, until)`. Raises BadConfiguration without the parents that it needs."""
+    """What is left to read of a resource in `[since, until)`. Raises BadConfiguration, see `fetch`."""
     passes = [(pass_key(params), list_params(resource, tables, params)) for params in resource.passes]
     pagers: list[Pager] = []
     survey = Survey(horizon)

@@ -129,7 +129,7 @@ def test_singleton_has_no_key() -> None:
 
 @pytest.mark.parametrize("obj", [{"object": "invoice"}, {"id": None}, {"id": 5}, {"id": ""}])
 def test_object_without_its_key_is_a_broken_page(obj: dict[str, Any]) -> None:
-    with pytest.raises(BrokenPage, match="invoices came without its key"):
+    with pytest.raises(BrokenPage, match="invoices lacks its key"):
         explode("invoices", [obj], STAMP)
 
 

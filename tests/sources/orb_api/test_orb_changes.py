@@ -78,9 +78,7 @@ def test_an_event_that_is_none_is_refused(broken: dict[str, Any]) -> None:
 
 
 def test_an_object_without_a_key_is_ignored() -> None:
-    assert change_of(event("invoice.issued", {}), "", "orb") == Ignored(
-        "invoice.issued", "its object came without its key"
-    )
+    assert change_of(event("invoice.issued", {}), "", "orb") == Ignored("invoice.issued", "its object lacks its key")
 
 
 def test_rows_are_dated_by_the_second_of_the_event() -> None:

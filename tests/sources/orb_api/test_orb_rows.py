@@ -64,8 +64,8 @@ def test_an_object_without_a_key_is_named_and_its_neighbours_stay() -> None:
     counts = ConversionCounts()
     rows = explode("items", [{"name": "none"}, {"id": "a"}], STAMP, counts=counts)
     assert [item["id"] for item in rows["items"]] == ["a"]
-    assert counts.rejected()[0].why == "it came without its key, id"
-    with pytest.raises(BrokenPage, match="came without its key"):
+    assert counts.rejected()[0].why == "it lacks its key, id"
+    with pytest.raises(BrokenPage, match="lacks its key"):
         explode("items", [{"name": "none"}], STAMP)
 
 

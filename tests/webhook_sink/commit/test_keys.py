@@ -124,7 +124,7 @@ def test_line_whose_key_no_index_takes_is_left_out_by_itself(serve: Serve, store
     status, _, why = stored.ledger()
     assert (status, why) == (
         "processed",
-        "invoice_line_items: it came with a key that is too long for an index, id, _parent_id",
+        "invoice_line_items: it has a key that is too long for an index, id, _parent_id",
     )
 
 
