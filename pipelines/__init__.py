@@ -1,1 +1,2 @@
-"""What people schedule: settings, the guarded merge, loads with saved progress, and thin scripts over them."""
+"""What people schedule: settings, the guarded merge, loads with saved progress, and the thin scripts that start
+them."""

@@ -2,10 +2,10 @@
 
     accounts -> events (a task for each account) -> due -> lists (a task for each account and area) -> done
 
-Every task starts a script of the project in the project's own Python environment, so that this file needs nothing but
-Airflow (3, or 2.10 and newer), and Airflow's dependencies and the project's need not agree. What differs from task to
-task goes through the environment, never into the text of a command. docs/scheduling/airflow.md tells how to set it up,
-and which variables STRIPE_ELT_… it reads, in the environment in which Airflow reads DAGs.
+Every task starts a script of the project in the project's own Python environment. So this file needs only Airflow (3,
+or 2.10 and newer), and the two sets of dependencies cannot conflict. Values that differ from task to task are passed as
+environment variables, never in the text of a command. docs/scheduling/airflow.md describes the setup, and the variables
+STRIPE_ELT_… that this file reads when Airflow parses it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ LISTS = (
 CHECK = f'exec "{PYTHON}" pipelines/stripe_check.py --fail-on-drift'
 
 SCRIPT: dict[str, Any] = {"cwd": HOME, "append_env": True, "pool": POOL}
-"""What all scripts have in common: they start in the project's folder, where .dlt is, with the worker's environment."""
+"""Arguments of all scripts: they start in the project's folder, where .dlt is, with the worker's environment."""
 
 DEFAULTS: dict[str, Any] = {
     "execution_timeout": timedelta(seconds=TIMEOUT_SECONDS),
@@ -72,7 +72,7 @@ DEFAULTS: dict[str, Any] = {
 BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 
 SYNCED = Asset(f"x-stripe-elt://{DATASET or 'stripe'}")
-"""The dataset's tables, brought up to date: other DAGs can be scheduled on it."""
+"""The updated tables of the dataset: other DAGs can be scheduled on this asset."""
 
 FULL_REFRESH = Param(
     default=False,
@@ -83,12 +83,12 @@ FULL_REFRESH = Param(
 
 
 class Script(BashOperator):
-    """A script of the project. Secrets, and what a run was triggered with, go to its process and nowhere else."""
+    """A script of the project. Secrets and the run's parameters are passed only to its process."""
 
     def get_env(self, context: Any) -> dict[str, str]:
-        """The worker's environment, what the task is mapped over, and what the settings say.
+        """The worker's environment, the values of the mapped task, and the secrets.
 
-        A full refresh is named after its run, so that no retry begins it again.
+        A full refresh has the name of its run, so that a retry continues it instead of starting again.
         """
         refresh = context["run_id"] if context["params"].get("full_refresh") else ""
         dataset = {"SOURCES__STRIPE__DATASET": DATASET} if DATASET else {}
@@ -98,7 +98,7 @@ class Script(BashOperator):
 def secrets() -> dict[str, str]:
     """The key and the database from the Connections that the settings name, hidden in Airflow's logs.
 
-    Raises ValueError for a Connection that lacks what is needed of it.
+    Raises ValueError if a Connection lacks the password, or is not one of Postgres with a host.
     """
     found: dict[str, str] = {}
     if KEY_CONNECTION:
@@ -140,7 +140,9 @@ with DAG(
 
     @task(trigger_rule="all_done")
     def due(parts: Iterable[list[dict[str, str]]]) -> list[dict[str, str]]:
-        """One list of the parts of all accounts whose events were applied: an account that failed stops no other."""
+        """One list of the parts of all accounts whose events were applied. An account that failed does not stop the
+        others.
+        """
         return [part for of_account in parts for part in of_account]
 
     lists = Script.partial(
@@ -151,7 +153,7 @@ with DAG(
         **SCRIPT,
     ).expand(env=due(events.output))
 
-    # Without it a run would be as good as its last tasks, whatever became of an account's events.
+    # Without this task, the run would succeed if its last tasks do, even if an account's events failed.
     [events, lists] >> EmptyOperator(task_id="done", trigger_rule="none_failed", outlets=[SYNCED])
 
 if CHECK_SCHEDULE:
@@ -166,5 +168,5 @@ if CHECK_SCHEDULE:
         tags=["stripe"],
         doc_md=__doc__,
     ) as stripe_check:
-        # All slots: a check spends the whole share of the request rate, so nothing else may.
+        # All slots: a check uses the whole share of the request rate, so nothing else may run.
         Script(task_id="check", bash_command=CHECK, pool_slots=SLOTS, priority_weight=10, **SCRIPT)

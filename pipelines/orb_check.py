@@ -1,8 +1,9 @@
 """The consistency check for an Orb account: `python pipelines/orb_check.py`, every week or when in doubt.
 
 Lists everything again, compares it with the tables field by field, repairs the differences and reports them. It finds
-what no event tells of: deleted customers, and drafts that have vanished. Exit codes: 0 all went well, 1 some resources
-could not be checked, 2 it could not start, 3 drift was found (with --fail-on-drift), 130 a signal stopped it.
+changes that no event reports: deleted customers, and draft invoices that have disappeared. Exit codes: 0 all went well,
+1 some resources could not be checked, 2 it could not start, 3 drift was found (with --fail-on-drift), 130 a signal
+stopped it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The initial load of an Orb account, and later loads of what is new: `python pipelines/orb_full.py`.
+"""The initial load of an Orb account, and later loads of new objects: `python pipelines/orb_full.py`.
 
 Loads the lists of the account into DuckDB or Postgres, and continues from the point that the last run reached. You can
 kill it and start it again at any time. A run ends at once if another run is active. Exit codes: 0 all went well, 1

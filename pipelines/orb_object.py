@@ -1,7 +1,7 @@
 """Single objects of an Orb account by id: `python pipelines/orb_object.py hNmWV3yQnGx9vTbZ`.
 
-Reads each object with what is inside it and merges it into its tables. An object that Orb does not have any more is
-marked as deleted. The command may run beside a load. Exit codes: 0 all went well, 1 something could not be stored, 2 an
+Reads each object with its embedded objects and merges them into their tables. An object that no longer exists in Orb is
+marked as deleted. The command may run during a load. Exit codes: 0 all went well, 1 something could not be stored, 2 an
 id or a setting cannot be used, 130 a signal stopped it.
 """
 
@@ -37,7 +37,7 @@ def _parser(prog: str = "orb_object.py") -> argparse.ArgumentParser:
     parser.add_argument(
         "--type",
         metavar="NAME",
-        help="table or Orb's name of the object: invoices, invoice (default: each kind of object is asked for)",
+        help="table or Orb's object name: invoices, invoice (default: every kind of object is tried)",
     )
     return parser
 

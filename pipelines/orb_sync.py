@@ -1,7 +1,7 @@
 """The scheduled run for an Orb account: `python pipelines/orb_sync.py`.
 
 Each run applies Orb's events. Once a day it also reads the lists whose changes events do not report, and once a week
-everything, which finds deletions. Without events it goes by the lists. A run ends at once if another run is active.
+everything, which finds deletions. Without events, it uses the lists alone. A run ends at once if another run is active.
 Exit codes: 0 all went well, 1 some resources failed, 2 it could not start, 130 a signal stopped it.
 """
 
@@ -44,11 +44,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = "orb_sync.py") -> i
 
 
 def _parser(prog: str = "orb_sync.py") -> argparse.ArgumentParser:
-    parser = Parser(prog=prog, description="Brings the tables of an Orb account up to date: the scheduled run.")
+    parser = Parser(prog=prog, description="Updates the tables of an Orb account: the scheduled run.")
     add_database_options(parser, dataset="orb")
     add_output_options(parser)
     add_sync_options(parser)
-    parser.add_argument("--reads", choices=READS, help="what to read now, whatever is due")
+    parser.add_argument("--reads", choices=READS, help="what to read now, regardless of what is due")
     return parser
 
 

@@ -1,7 +1,7 @@
 """The tables `sync_*`: what ran, how far each resource and each account has come, and what was left out.
 
-Only this module reads and writes them. They lie in the dataset itself, so that a question about freshness is one more
-SQL query. Progress is saved after its data. Knows no Stripe: progress and positions are opaque JSON here.
+Only this module reads and writes them. They are in the dataset itself, so that freshness is one more SQL query.
+Progress is saved after its data. Knows no provider: progress and positions are opaque JSON here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS {dataset}.sync_accounts (
 }
 
 RUN_COLUMNS = ("run_id", "command", "started_at", "ended_at", "status", "rows", "requests", "error", "asked")
-"""`asked` is what the run was asked for: the names of resources, bounds, ids, as JSON."""
+"""`asked` are the options of the run as JSON: names of resources, bounds, ids."""
 STATUS_COLUMNS = (
     "resource",
     "_account_id",
@@ -61,18 +61,19 @@ CREATE TABLE IF NOT EXISTS {dataset}.sync_rejected (
     _account_id text, table_name text, object_id text, resource text, reason text, run_id text, seen_at timestamptz,
     PRIMARY KEY (_account_id, table_name, object_id, reason))
 """
-"""Objects that a run could not store and left out, which is made where there are any. `seen_at`: when last."""
+"""Objects that runs could not store and left out. The table is created with the first one. `seen_at` is the last
+time."""
 REJECTED_COLUMNS = ("_account_id", "table_name", "object_id", "resource", "reason", "run_id", "seen_at")
 REJECTED_KEY = ("_account_id", "table_name", "object_id", "reason")
 
 
 OWN_TABLES = {"sync_runs": False, "sync_status": False, "sync_accounts": False, "sync_rejected": False}
-"""The tables that every run writes, and whether it deletes rows from them: for `check_rights`."""
+"""The tables that every run writes -> whether it deletes rows from them; for `check_rights`."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountState:
-    """A row of `sync_accounts`: what is known of an account as a whole.
+    """A row of `sync_accounts`: the state of an account as a whole.
 
     `key_digest` identifies its key, and is None if the settings name the account. `livemode` is the mode in which its
     objects were read. `events_position` is how far its events have been applied, None if they never were;
@@ -92,11 +93,11 @@ class AccountState:
 ACCOUNT_COLUMNS = tuple(each.name for each in fields(AccountState))
 
 MOST_AT_ONCE = 1_000
-"""Rows of one statement: Postgres takes 65,535 parameters."""
+"""The most rows in one statement: Postgres allows 65,535 parameters."""
 
 
 class State:
-    """Reads and writes the tables for one account. One instance, one run, which was `asked` for something."""
+    """Reads and writes the tables for one account and one run; `asked` are the run's options."""
 
     def __init__(
         self,
@@ -120,25 +121,25 @@ class State:
         return str(self._run["run_id"])
 
     def create(self, *, with_all: bool = False) -> None:
-        """Makes the schema and the tables where they are missing. Raises `DatabaseProblem` for rights that lack.
+        """Creates the schema and the tables that are missing. Raises `DatabaseProblem` for missing rights.
 
-        `with_all`: the table of rejected objects too, which is otherwise made where there are any.
+        `with_all`: also the table of rejected objects, which is otherwise created with the first one.
         """
         json_type = "jsonb" if self._database.dialect == "postgres" else "JSON"
         dataset = self._dataset.strip('"')
         create_missing(self._database, dataset, self.relations(with_all=with_all))
         for table, column, kind in (("sync_runs", "asked", json_type), ("sync_accounts", "full_refresh", "text")):
-            if not has_column(self._database, dataset, table, column):  # an older version made the table
+            if not has_column(self._database, dataset, table, column):  # an older version created the table
                 self._database.execute(f"ALTER TABLE {self._dataset}.{table} ADD COLUMN IF NOT EXISTS {column} {kind}")
 
     def relations(self, *, with_all: bool = False) -> dict[str, str]:
-        """The tables by name, with the statement that makes each; see `create`."""
+        """The tables by name -> the statement that creates it; see `create`."""
         json_type = "jsonb" if self._database.dialect == "postgres" else "JSON"
         texts = {**STATEMENTS, **({"sync_rejected": REJECTED} if with_all else {})}
         return {name: text.format(dataset=self._dataset, json=json_type) for name, text in texts.items()}
 
     def read_resources(self) -> dict[str, ResourceStatus]:
-        """How the resources of this account stand, by name."""
+        """The statuses of this account's resources, by name."""
         columns = [each.name for each in fields(ResourceStatus) if each.name != "share"]
         rows = self._database.execute(
             f"SELECT {', '.join(columns)} FROM {self._dataset}.sync_status WHERE _account_id = %s", (self._account_id,)
@@ -147,7 +148,7 @@ class State:
         return {row["resource"]: ResourceStatus(**{**row, "progress": _json(row["progress"]) or {}}) for row in found}
 
     def read_account(self) -> AccountState:
-        """What is known of this account."""
+        """The state of this account; an empty one if it has no row."""
         rows = self._database.execute(
             f"SELECT {', '.join(ACCOUNT_COLUMNS)} FROM {self._dataset}.sync_accounts WHERE _account_id = %s",
             (self._account_id,),
@@ -158,7 +159,7 @@ class State:
         return AccountState(**{**found, "events_position": _json(found["events_position"])})
 
     def save_progress(self, resource: str, progress: Mapping[str, Any]) -> None:
-        """Replaces the progress of a resource, and nothing else of its row; there may be no such row."""
+        """Replaces the progress in a resource's row, if there is such a row, and nothing else."""
         self._database.execute(
             f"UPDATE {self._dataset}.sync_status SET progress = %s WHERE resource = %s AND _account_id = %s",
             (json.dumps(progress), resource, self._account_id),
@@ -173,9 +174,10 @@ class State:
         rejected: Sequence[Rejected] = (),
         account: Mapping[str, Any] | None = None,
     ) -> None:
-        """One transaction: how some resources stand, the run's totals so far, and the objects that it left out.
+        """Saves the statuses of some resources, the run's totals so far, and the objects that it left out, in one
+        transaction.
 
-        `account` has new values of fields of the `AccountState`.
+        `account` are new values of fields of the `AccountState`.
         """
         self._run |= {"rows": rows, "requests": requests}
         if rejected:
@@ -209,14 +211,14 @@ class State:
             self._upsert("sync_rejected", REJECTED_COLUMNS, REJECTED_KEY, told_of_rejected)
 
     def end(self, status: str, error: str | None, *, rows: int, requests: int) -> None:
-        """The last word on the run: `complete`, `partial`, `error` or `interrupted`."""
+        """Saves the run's final status: `complete`, `partial`, `error` or `interrupted`."""
         self._run |= {"status": status, "error": error, "ended_at": datetime.now(UTC)}
         self.save([], rows=rows, requests=requests)
 
     def close_abandoned(self) -> int:
-        """Runs that never ended were killed, where this one holds the lock of the dataset. Returns how many.
+        """Marks runs that never ended as killed; the caller must hold the lock of the dataset. Returns how many.
 
-        One that is alive all the same, a single object's or a part's, says so again when it ends.
+        A run that is still active, of a single object or a part, corrects its status when it ends.
         """
         rows = self._database.execute(
             f"UPDATE {self._dataset}.sync_runs SET status = 'killed', ended_at = %s"
@@ -243,7 +245,7 @@ class State:
         )
 
     def _upsert(self, table: str, columns: Sequence[str], key: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Rows of a table, many in one statement; of several with one key, the last."""
+        """Writes rows of a table, many in one statement. If several have the same key, the last one counts."""
         places = [columns.index(name) for name in key]
         newest = list({tuple(row[place] for place in places): row for row in rows}.values())
         assignments = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key)
@@ -259,7 +261,7 @@ class State:
 
 
 def account_of_key(database: Database, dataset: str, digest: str) -> str | None:
-    """The account that a key with this digest has loaded before; None where it has not."""
+    """The account that a key with this digest has loaded before; None if it has not."""
     if not has_table(database, dataset, "sync_accounts"):
         return None
     rows = database.execute(f'SELECT _account_id FROM "{dataset}".sync_accounts WHERE key_digest = %s', (digest,))
@@ -267,7 +269,7 @@ def account_of_key(database: Database, dataset: str, digest: str) -> str | None:
 
 
 def modes_of_accounts(database: Database, dataset: str) -> dict[str, bool | None]:
-    """The accounts of the dataset -> whether their objects were read in live mode; empty where nothing was loaded."""
+    """The accounts of the dataset -> whether their objects were read in live mode; empty if nothing was loaded."""
     if not has_table(database, dataset, "sync_accounts"):
         return {}
     rows = database.execute(f'SELECT _account_id, livemode FROM "{dataset}".sync_accounts')
@@ -287,11 +289,12 @@ OVERVIEW = {
         "_account_id",
     ),
 }
-"""What an overview has: the table, its columns, and the order of its rows. The index of the runs leaves nulls out."""
+"""The parts of an overview: table, columns, and order of rows. Runs without `started_at` are excluded, as in the
+index."""
 
 
 def overview(dataset: str) -> dict[str, str]:
-    """Queries for the last runs and for how all resources and accounts stand, by what they answer."""
+    """The queries for the last runs and the statuses of all resources and accounts, by name."""
     return {
         what: f'SELECT {", ".join(columns)} FROM "{dataset}".{table} ORDER BY {order}'
         for what, (table, columns, order) in OVERVIEW.items()
@@ -299,7 +302,7 @@ def overview(dataset: str) -> dict[str, str]:
 
 
 def read_overview(database: Database, dataset: str) -> dict[str, list[dict[str, Any]]]:
-    """The last runs, and how all resources and accounts stand; empty lists where nothing was ever loaded."""
+    """The last runs, and the statuses of all resources and accounts; empty lists if nothing was ever loaded."""
     found: dict[str, list[dict[str, Any]]] = {what: [] for what in OVERVIEW}
     if not has_table(database, dataset, "sync_runs"):
         return found
@@ -312,13 +315,13 @@ def read_overview(database: Database, dataset: str) -> dict[str, list[dict[str, 
 
 
 def requests_since(database: Database, dataset: str, moment: datetime) -> int:
-    """Requests that runs which began at or after a moment have spent."""
+    """The requests that all runs which began at `moment` or later have sent."""
     query = f'SELECT coalesce(sum(requests), 0) FROM "{dataset}".sync_runs WHERE started_at >= %s'
     return int(database.execute(query, (moment,))[0][0])
 
 
 def left_out_objects(database: Database, dataset: str, most: int) -> list[dict[str, Any]]:
-    """Objects that runs could not store, the latest first, at most so many."""
+    """At most `most` objects that runs could not store, latest first."""
     if not has_table(database, dataset, "sync_rejected"):
         return []
     rows = database.execute(
@@ -328,9 +331,11 @@ def left_out_objects(database: Database, dataset: str, most: int) -> list[dict[s
 
 
 def runs_of(dataset: str) -> str:
-    """The query for a run and for the runs that it began, whose ids begin with its own; takes the id three times.
+    """The query for a run and the runs that it began, whose ids are the run's id, "-" and more. It takes the id three
+    times.
 
-    In the collation "C", which an index has, the ids that continue one with "-" are those up to the next character.
+    In the collation "C", which the index has, these ids lie between the id with "-" and the id with ".", the next
+    character.
     """
     return (
         f'SELECT {", ".join(RUN_COLUMNS)} FROM "{dataset}".sync_runs WHERE run_id = %s'
@@ -339,5 +344,5 @@ def runs_of(dataset: str) -> str:
 
 
 def _json(saved: Any) -> Any:
-    """DuckDB gives JSON as text."""
+    """A JSON value; DuckDB returns it as text."""
     return json.loads(saved) if isinstance(saved, str) else saved

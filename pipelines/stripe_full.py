@@ -1,4 +1,4 @@
-"""The initial load, and later loads of what is new: `python pipelines/stripe_full.py`.
+"""The initial load, and later loads of new objects: `python pipelines/stripe_full.py`.
 
 Loads every list of the account into DuckDB or Postgres, and continues from the point that the last run reached. You can
 kill it and start it again at any time. A run ends at once if another run is active. Exit codes: 0 all went well, 1
@@ -54,7 +54,7 @@ def _full(options: argparse.Namespace) -> Report:
 
 
 def load_each_account(settings: Settings, order: Order, *, debug: bool = False) -> Report:
-    """Runs the order for each account of the settings, and says what came of it."""
+    """Runs the order for each account of the settings, and prints the results."""
     from pipelines.loading.run import run
     from sources.stripe_api.provider import STRIPE
 

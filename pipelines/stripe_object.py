@@ -1,7 +1,7 @@
 """Single objects by id: `python pipelines/stripe_object.py cus_123 in_456`.
 
 Reads each object with its children and merges them into their tables. A deleted object is marked as deleted. The
-command may run beside a load or a sync. Exit codes: 0 all went well, 1 something could not be stored, 2 an id or a
+command may run during a load or a sync. Exit codes: 0 all went well, 1 something could not be stored, 2 an id or a
 setting cannot be used, 130 a signal stopped it.
 """
 

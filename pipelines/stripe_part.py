@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pipelines.configuration.settings import Settings
     from pipelines.sync.stripe_api.parts import Task
 
-COMMAND = "stripe_sync"  # what `sync_runs` calls it: a part of one
+COMMAND = "stripe_sync"  # its name in `sync_runs`: it is a part of a sync
 
 
 def main() -> int:
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         "--full-refresh",
         default="",
         metavar="NAME",
-        help="forget what has been read, so that every list is due again: once for each NAME, however often the part"
+        help="forget what has been read, so that every list is due again: only once for each NAME, even if the part"
         " is repeated; empty for no refresh",
     )
     lists.add_argument(
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _accounts(options: argparse.Namespace) -> int:
-    """Makes the tables of progress as well, so that parts need not race to."""
+    """Prints the accounts. Also creates the tables of progress, so that parts do not compete for it."""
     from pipelines.commands.accounts import each_account
     from pipelines.loading.session import open_database
     from pipelines.state import State

@@ -1,6 +1,6 @@
-"""The report: `python pipelines/stripe_report.py`, after a sync or whenever someone asks.
+"""The report: `python pipelines/stripe_report.py`, after a sync or at any time.
 
-Brings the schema of the metrics up to date from the loaded tables, and prints MRR, retention, churn, trials, failed
+Updates the schema of the metrics from the loaded tables, and prints MRR, retention, churn, trials, failed
 payments and what needs attention. Needs no key. Exit codes: 0 all went well, 2 it could not start, 130 a signal stopped
 it.
 """
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "stripe_report.py")
 
 
 def month(text: str) -> str:
-    """A command line's month, `2026-05`, as its first day."""
+    """Parses a month on the command line, `2026-05`. Returns its first day as text."""
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text):
         raise argparse.ArgumentTypeError("it must be a month, such as 2026-05")
     return f"{text}-01"
@@ -47,15 +47,15 @@ def month(text: str) -> str:
 def _parser(prog: str = "stripe_report.py") -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
-        description="Brings the metrics up to date, and reports MRR, retention, churn, trials and failed payments.",
+        description="Updates the metrics, and reports MRR, retention, churn, trials and failed payments.",
     )
     add_common_options(parser)
-    parser.add_argument("--build", action="store_true", help="only bring the tables up to date, and print nothing else")
+    parser.add_argument("--build", action="store_true", help="only update the tables; print no report")
     parser.add_argument("--full", action="store_true", help="build all of the metrics again, not only what has changed")
     parser.add_argument("--month", type=month, metavar="YYYY-MM", help="the month to report (default: the last one)")
-    parser.add_argument("--currency", metavar="CODE", help="only this currency (default: each of them)")
+    parser.add_argument("--currency", metavar="CODE", help="only this currency (default: all)")
     parser.add_argument("--html", type=str, metavar="FILE", help="also write a page with charts to FILE")
-    parser.add_argument("--names", action="store_true", help="show customers' names beside their ids")
+    parser.add_argument("--names", action="store_true", help="show customers' names with their ids")
     return parser
 
 

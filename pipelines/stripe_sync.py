@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "stripe_sync.py") -
 def _parser(prog: str = "stripe_sync.py") -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
-        description="Brings the tables up to date: first events, then the lists whose changes events do not report.",
+        description="Updates the tables: first from events, then from the lists whose changes events do not report.",
     )
     add_common_options(parser)
     add_sync_options(parser)
@@ -70,7 +70,7 @@ def _sync(options: argparse.Namespace) -> Report:
     def once() -> int:
         budget, strict, debug = options.requests_budget, options.strict, options.debug
         asked = asked_of(options, "resources", "requests_budget")
-        told.clear()  # the last round's alone
+        told.clear()  # only the last round's
         return sync_once(
             settings, sync_settings, names, budget=budget, strict=strict, debug=debug, asked=asked, told=told
         )
@@ -79,8 +79,8 @@ def _sync(options: argparse.Namespace) -> Report:
 
 
 def _dry_run(settings: Settings, sync_settings: SyncSettings, names: Sequence[str]) -> Report:
-    """The lists that are due by this machine's clock. Which tables the events change is not known before they are read,
-    so the lists that follow these tables are not among them.
+    """Prints the lists that are due by this machine's clock. Lists that are read because events changed a table are
+    missing, because events are not read.
     """
     from pipelines.loading.dry_run import planned, stored, tell
     from pipelines.sync.lists import last_listed
@@ -106,7 +106,7 @@ def sync_once(
     asked: Mapping[str, Any] | None = None,
     told: list[dict[str, Any]] | None = None,
 ) -> int:
-    """One round over all accounts of the settings; returns the exit code. `told` gets each outcome as JSON values."""
+    """Syncs all accounts of the settings once; returns the exit code. Adds each outcome to `told` as JSON values."""
     from pipelines.loading.session import open_session
     from pipelines.sync.stripe_api.lists import COMMAND
     from pipelines.sync.stripe_api.report import report

@@ -1,1 +1,1 @@
-"""The consistency check: everything listed again, compared, and repaired."""
+"""The consistency check: lists everything again, compares it with the tables, and repairs them."""

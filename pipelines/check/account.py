@@ -1,4 +1,4 @@
-"""The check of one account, under a lock and with a staging dataset of its own: syncs go on while a long check runs."""
+"""The check of one account. It has its own lock and staging dataset, so that syncs can run during a long check."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def check_account(
     run_id: str | None = None,
     opened: Database | None = None,
 ) -> CheckReport:
-    """Checks the named resources, or those that were loaded before, and repairs them unless it is a `dry_run`.
+    """Checks the named resources, or those that were loaded before, and repairs their rows unless `dry_run` is set.
 
-    `window` is `[since, until)` of `created` in unix seconds; `sample` about how many objects of each list are
-    compared, None for all; `budget` the most requests; `asked`, `run_id` and `opened` are those of `open_session`.
-    Raises what a session raises.
+    `window` is `[since, until)` of `created` in unix seconds; `sample` is about how many objects of each list are
+    compared, None for all; `budget` is the maximum number of requests; `asked`, `run_id` and `opened` are those of
+    `open_session`. Raises the errors of `open_session`.
     """
     since, until = window
     scope = scope_of("check", settings.told_account)

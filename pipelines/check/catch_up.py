@@ -1,4 +1,4 @@
-"""Changes that events report and no sync has applied yet: a check applies them, so that they do not look like drift."""
+"""Applies the events that no sync has applied yet, so that a check does not report their changes as drift."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ from sources.rows import Key
 
 @dataclass(slots=True)
 class Changed:
-    """Rows that events changed, and parents whose whole set of children they told, by table."""
+    """Keys of the rows that these events changed, and ids of the parents whose whole set of children they showed, by
+    table.
+    """
 
     catalogue: Catalogue
     keys: set[tuple[str, Key]] = field(default_factory=set)
     parents: set[tuple[str, str]] = field(default_factory=set)
 
     def note(self, tables: Mapping[str, pa.Table]) -> None:
-        """Remembers the rows of tables."""
+        """Adds the rows of tables."""
         for name, table in tables.items():
             for row in table.to_pylist():
                 if row["_source"] == "set":
@@ -35,15 +37,15 @@ class Changed:
                     self.keys.add((name, row_key(self.catalogue.tables[name], row)))
 
     def explains(self, table: str, key: Key, parent: str | None) -> bool:
-        """Whether a difference in a row is no more than a change that was still to be applied."""
+        """Whether a row differs only because its change had not been applied yet."""
         return (table, key) in self.keys or (parent is not None and (table, parent) in self.parents)
 
 
 def catch_up(session: Session, *, dry_run: bool) -> Changed:
-    """Applies the events since the saved position up to now, and leaves the position to the next sync.
+    """Applies the events from the saved position up to now, but does not save the new position.
 
-    With `dry_run` nothing is stored. Nothing is known without a position, after a gap, or with a key that may not read
-    events. Raises what stops a run.
+    With `dry_run`, nothing is stored. The result is empty without a position, after a gap, or if the key may not read
+    events. Raises errors that stop a run.
     """
     changed = Changed(session.catalogue)
     saved = session.state.read_account().events_position

@@ -1,7 +1,8 @@
-"""The consistency check: lists everything again, compares it with the tables, and repairs what differs.
+"""The consistency check: lists everything again, compares it with the tables, and repairs the rows that differ.
 
-What differs is kept until the end and looked at once more, so that what the webhook sink has written meanwhile is no
-drift; then it goes through the guarded merge. Rows that no list shows are read once each. Knows no command line.
+Differing rows are kept until the end and compared again, so that rows that the webhook sink has written meanwhile do
+not count as drift; the rest goes through the guarded merge. Rows that no list shows are retrieved, once each. Knows no
+command line.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from sources.rows import Key
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """A page, and the window `[since, until)` of `created` that it shows all of."""
+    """A page, and the window `[since, until)` of `created` whose objects it shows completely."""
 
     listing: Listing
     since: int
@@ -43,7 +44,7 @@ class Sampled:
 def sampled(
     session: Session, resource: Resource, stored: StoredRows, size: int, since: int, until: int
 ) -> Iterator[Sampled]:
-    """Pages of about `size` objects in all, within `[since, until)`; all of a list that has no more than a page."""
+    """Pages with about `size` objects in all, created in `[since, until)`; the whole list if it fits on one page."""
     limit = resource.limit or 100
     field = resource.created_field
     if field is None or not resource.newest_first or not stored.is_there(resource.table) or len(resource.passes) > 1:
@@ -61,14 +62,14 @@ def sampled(
             yield Sampled(Listing(page.objects, page.as_of), min(bottom, top), top)
 
 
-HELD_ROWS = 20_000  # differing rows that are held before they are settled
+HELD_ROWS = 20_000  # differing rows that are kept before they are compared again
 
 
 @dataclass(frozen=True, slots=True)
 class CheckOrder:
     """What to check: objects created in `[since, until)`, unix seconds (`until` None: up to `lag` seconds ago).
 
-    `sample` is about how many objects of each list to look at, None for all.
+    `sample` is about how many objects of each list to compare, None for all.
     """
 
     resources: Sequence[Resource]
@@ -88,7 +89,7 @@ class Check:
         self._now = session.clock()
         self._until = min(order.until or self._now - order.lag, self._now - order.lag)
         self._began = self._stored.now()
-        self._whole: set[str] = set()  # names of lists that were read from their beginning up to `until`
+        self._whole: set[str] = set()  # names of lists that were read completely up to `until`
         self._candidates = DriftCandidates(session, self._stored, self._began)
         self._unlisted = Unlisted(session, self._stored, self._began, self._now)
         self._seen: dict[str, set[Key]] = {resource.table: set() for resource in order.resources}
@@ -103,7 +104,7 @@ class Check:
         )
 
     def run(self) -> CheckReport:
-        """Checks and repairs. Raises what stops a run; what was found so far is in `report` then."""
+        """Checks and repairs. Raises errors that stop a run; `report` then has what was found so far."""
         self.report.prepare(self._session.database, self._session.settings.dataset)
         self.report.future = future_rows(self._session, self._now, dry_run=self._order.dry_run)
         try:
@@ -126,7 +127,7 @@ class Check:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def _rounds(self) -> Iterator[tuple[list[Resource], StoredParents | None]]:
-        """The lists that need no parents, then those that do, whose parents are stored by then."""
+        """The lists without parents first, then those with parents, which are stored by then."""
         session = self._session
         yield [resource for resource in self._order.resources if not resource.parents], None
         children = [resource for resource in self._order.resources if resource.parents]
@@ -164,7 +165,7 @@ class Check:
             self.report.incomplete[name] = "the request budget is spent"
         if not self._order.since:
             self._whole |= {resource.name for resource in finished}
-        for each in finished:  # now that all lists have shown what they show of its table
+        for each in finished:  # now that all lists of its table have been read
             self._look_for_unlisted(each, self._order.since, self._until)
 
     def _read_samples(self, size: int) -> None:
@@ -186,7 +187,7 @@ class Check:
                 kind[resource.name] = str(error)
 
     def _note_left_out(self) -> None:
-        """What could not be compared or repaired, by the list that showed it, or by its table."""
+        """Reports the objects that could not be compared or repaired, by their list or table."""
         by_name: dict[str, list[Rejected]] = {}
         for rejected in self._session.counts.rejected():
             by_name.setdefault(rejected.resource or rejected.table, []).append(rejected)
@@ -206,10 +207,10 @@ class Check:
             self._settle()
 
     def _look_for_unlisted(self, resource: Resource, since: int, until: int) -> None:
-        """Rows of a list's table that the list, read to its end, does not show.
+        """Judges the rows of a list's table that the list, read to its end, does not show.
 
-        They are left alone where the objects of another list, not read whole, show rows of the table too: the prices in
-        plans, say.
+        Skipped if another list, which was not read to its end, shows rows of the table too, such as the prices in
+        plans.
         """
         if other_lists(self._session.catalogue, resource) - self._whole:
             return

@@ -1,7 +1,7 @@
-"""Rows as they are listed against rows as they are stored: what is missing, stale or gone. Pure.
+"""Compares listed rows with stored rows: which are missing, stale or vanished. Pure.
 
-A row that is stored newer than the list shows it, or that was written since the check began (by the webhook sink, say),
-is no drift.
+A stored row that is newer than the listed one, or that was written since the check began (by the webhook sink, for
+example), is no drift.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Drift = Literal["missing", "stale", "vanished"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A row that does not show what its object is; `fields` are those that differ in a stale one."""
+    """A row that differs from its object. `fields` are the names of a stale row's differing fields."""
 
     table: str
     key: Key
@@ -37,7 +37,7 @@ class Finding:
 
 
 def drift_of(table: str, listed: Row, stored: Row | None, began: datetime, columns: Columns) -> Finding | None:
-    """What is wrong with one listed row; None where nothing is."""
+    """The difference of a stored row from the listed one; None if there is none."""
     key = row_key(columns.catalogue.tables[table], listed)
     if stored is None:
         return Finding(table, key, "missing")
@@ -50,7 +50,7 @@ def drift_of(table: str, listed: Row, stored: Row | None, began: datetime, colum
 def vanished(
     table: Table, listed: Iterable[Key], stored: Iterable[Row], as_of: datetime, began: datetime
 ) -> list[Finding]:
-    """The live stored children of a parent that its whole list does not have."""
+    """The live stored children of a parent that its complete list does not show."""
     there = set(listed)
     return [
         Finding(table.name, row_key(table, row), "vanished")
@@ -60,17 +60,17 @@ def vanished(
 
 
 def is_fresh(stored: Row, as_of: datetime, began: datetime) -> bool:
-    """Whether a stored row is newer than what was listed, or was written since the check began.
+    """Whether a stored row is newer than the listed one, or was written since the check began.
 
-    A row that was there before and is newer by more than `AHEAD`, or that has no `_as_of`, was written by a wrong clock
-    and does not count as fresh.
+    An older row counts as written with a wrong clock, not as fresh, if its `_as_of` is ahead by more than `AHEAD` or
+    missing.
     """
     shown: datetime | None = stored["_as_of"]
     return stored["_synced_at"] >= began or (shown is not None and as_of < shown <= as_of + timedelta(seconds=AHEAD))
 
 
 def differing(table: str, listed: Row, stored: Row, columns: Columns) -> tuple[str, ...]:
-    """Names of the provider's fields that differ, `_deleted_at` and `_parent_id` too."""
+    """Names of the provider's fields that differ, and of `_deleted_at` and `_parent_id` if they do."""
     should, does = object_of(table, listed, columns), object_of(table, stored, columns)
     deleted = (stored["_deleted_at"] is None) != (listed.get("_deleted_at") is None)
     for fields in (should, does):

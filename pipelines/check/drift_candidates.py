@@ -1,6 +1,6 @@
-"""Rows that seem to differ from what is listed, kept until the end of a check, and then judged and repaired.
+"""Rows that differ from the listed ones: kept until the end of a check, compared again, and repaired.
 
-What the webhook sink wrote meanwhile, and what events explain that no sync has applied yet, is no drift.
+Rows that the webhook sink wrote meanwhile, and changes in events that no sync has applied yet, are no drift.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SET = "set"
 
 
 class DriftCandidates:
-    """The candidates of one check, which `began` at a moment of the database's clock."""
+    """The candidates of one check, which `began` at this time of the database's clock."""
 
     def __init__(self, session: Session, stored: StoredRows, began: datetime) -> None:
         self._session, self._stored, self._began = session, stored, began
@@ -35,14 +35,14 @@ class DriftCandidates:
         self.rows = 0
 
     def note(self, table: str, rows: pa.Table, findings: Sequence[Finding], as_of: Mapping[Key, datetime]) -> None:
-        """Keeps rows as they are listed, what is wrong with those that are stored, and the moments that they show."""
+        """Adds listed rows with their `_as_of`, and the findings about the stored ones."""
         self._parts.setdefault(table, []).append(rows)
         self.rows += rows.num_rows
         for finding in findings:
             self._findings[table, finding.key] = (finding, as_of[finding.key])
 
     def compare(self, name: str, table: pa.Table) -> list[Key]:
-        """Compares listed rows with the stored ones, and keeps those that differ. Returns the keys listed."""
+        """Compares listed rows with stored ones, and keeps those that differ. Returns the keys of the listed rows."""
         rows, known = table.to_pylist(), self._session.catalogue.tables[name]
         listed = {row_key(known, row): row for row in rows if row["_source"] != SET}
         stored = self._stored.by_key(name, list(listed)) if self._stored.is_there(name) else {}
@@ -55,7 +55,7 @@ class DriftCandidates:
         wrong = {finding.key for finding in findings}
         lost, parents = self._lost_children(name, rows, as_of)
         if findings or lost:
-            # A set of children is repaired as a whole: its marker deletes what does not come along.
+            # A set of children is repaired as a whole, because its set marker deletes the children that are missing.
             keep = [
                 (row["_source"] != SET and row_key(known, row) in wrong) or row.get("_parent_id") in parents
                 for row in rows
@@ -64,7 +64,9 @@ class DriftCandidates:
         return list(listed)
 
     def settle(self, *, dry_run: bool) -> list[Finding]:
-        """Looks once more at what differs; repairs it and returns what was wrong indeed. Starts afresh."""
+        """Compares the candidates again, repairs those that still differ, and returns the findings about them. Clears
+        the candidates.
+        """
         parts, findings = self._parts, self._findings
         self._clear()
         if not findings:
@@ -92,7 +94,7 @@ class DriftCandidates:
     def _lost_children(
         self, table: str, rows: Sequence[Mapping[str, Any]], as_of: dict[Key, datetime]
     ) -> tuple[list[Finding], set[str]]:
-        """Stored children that their parent's whole list does not have, and those parents."""
+        """Stored children that their parent's complete list does not show, and the ids of these parents."""
         markers = {row["_parent_id"]: row["_as_of"] for row in rows if row["_source"] == SET}
         if not markers or not self._stored.is_there(table):
             return [], set()

@@ -1,4 +1,4 @@
-"""What a check has found, table by table: for the terminal, as JSON, and as rows of `sync_checks`."""
+"""The findings of a check by table: for the terminal, as JSON, and as rows of `sync_checks`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipelines.check.compare import Finding
 from pipelines.warehouse.database import Database, has_table
 from pipelines.warehouse.rights import check_rights, create_missing
 
-KEPT_FINDINGS = 1_000  # of each table, in `sync_checks`
+KEPT_FINDINGS = 1_000  # findings of each table that `sync_checks` keeps
 TABLE = """
 CREATE TABLE IF NOT EXISTS {dataset}.sync_checks (
     check_id text, _account_id text, table_name text, started_at timestamptz, ended_at timestamptz,
@@ -25,10 +25,11 @@ CREATE TABLE IF NOT EXISTS {dataset}.sync_checks (
 
 @dataclass(slots=True)
 class CheckReport:
-    """A check of one account. `checked` counts rows by table, `unlisted` those that no list shows and that live on.
+    """The report on the check of one account. `checked` counts rows by table, `unlisted` live rows that no list shows,
+    `future` rows whose `_as_of` was in the future because of a wrong clock.
 
-    `future` counts rows that claimed to show a state from the future, which a wrong clock has written.
-    `incomplete` are resources that could not be read to their end, with the reason.
+    `incomplete` are resources that could not be read to their end -> the reason, `skipped` those that the account or
+    the key lacks.
     """
 
     check_id: str
@@ -57,11 +58,11 @@ class CheckReport:
         return sum(finding.table == table and finding.drift == drift for finding in self.findings)
 
     def tables(self) -> list[str]:
-        """Every table that was looked into, by name."""
+        """The names of all tables that were checked, sorted."""
         return sorted({*self.checked, *self.unlisted, *self.future, *(finding.table for finding in self.findings)})
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """The report as JSON values."""
         return {
             "check_id": self.check_id,
             "account_id": self.account_id,
@@ -86,13 +87,13 @@ class CheckReport:
         }
 
     def prepare(self, database: Database, dataset: str) -> None:
-        """Makes `sync_checks` where it is missing, before a long check. Raises `DatabaseProblem` for lacking rights."""
+        """Creates `sync_checks` if it is missing, before a long check. Raises `DatabaseProblem` for a missing right."""
         json_type = "jsonb" if database.dialect == "postgres" else "JSON"
         check_rights(database, dataset, [], {"sync_checks": False})
         create_missing(database, dataset, {"sync_checks": TABLE.format(dataset=f'"{dataset}"', json=json_type)})
 
     def save(self, database: Database, dataset: str) -> None:
-        """A row of `sync_checks` for each table."""
+        """Writes a row of `sync_checks` for each table."""
         name = f'"{dataset}"'
         with database.transaction():
             for table in self.tables():
@@ -100,7 +101,7 @@ class CheckReport:
                 database.execute(f"INSERT INTO {name}.sync_checks VALUES ({', '.join(['%s'] * len(row))})", row)
 
     def show(self, file: TextIO) -> None:
-        """The tables with drift, and the totals."""
+        """Prints the tables with drift, and the totals."""
         from rich.console import Console
         from rich.table import Table
 
@@ -166,7 +167,7 @@ LAST_COLUMNS += ("tables", "rows", "missing", "stale", "vanished")
 
 
 def last_checks(database: Database, dataset: str, since: datetime, most: int) -> list[dict[str, Any]]:
-    """The checks since a moment, the latest first, at most so many: what each compared, found and repaired."""
+    """At most `most` checks that began at `since` or later, latest first: what each compared, found and repaired."""
     if not has_table(database, dataset, "sync_checks"):
         return []
     rows = database.execute(LAST.format(dataset=f'"{dataset}"'), (since, most))

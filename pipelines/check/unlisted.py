@@ -1,6 +1,7 @@
-"""Live rows that a list, read to its end, does not show: each is read once, to tell a deletion from what lists hide.
+"""Judges live rows that a list, read to its end, does not show: each is retrieved once, because its object may be
+deleted or only hidden from lists.
 
-Knows one check's window and session; decides nothing about rows that are listed.
+Decides nothing about listed rows.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from sources.rows import Key, Stamp
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A row that no list shows: `finding` is what is wrong with it, None where it lives and is right.
+    """A row that no list shows. `finding` is None if its object lives and the row is right.
 
-    `tables` are the rows that repair it, children too.
+    `tables` are the rows that repair it, children included.
     """
 
     table: str
@@ -35,9 +36,9 @@ class Judged:
 
 
 def other_lists(catalogue: Catalogue, resource: Resource) -> set[str]:
-    """Names of the lists whose objects bring rows of this list's table along, such as prices inside plans.
+    """Names of the other lists whose objects contain rows of this list's table, such as prices inside plans.
 
-    None where the rows of this list are told apart: by the time that it is filtered by, or as those without a parent.
+    Empty if this list's rows can be told apart: by its filter by time, or because they have no parent.
     """
     if resource.created != "none" or catalogue.tables[resource.table].parent is not None:
         return set()
@@ -45,15 +46,18 @@ def other_lists(catalogue: Catalogue, resource: Resource) -> set[str]:
 
 
 class Unlisted:
-    """The unlisted rows of one check, which began at `began` on the database's clock and at `now` on the provider's."""
+    """The unlisted rows of one check, which began at `began` on the database's clock, and at `now` on the provider's
+    clock.
+    """
 
     def __init__(self, session: Session, stored: StoredRows, began: datetime, now: int) -> None:
         self._session, self._stored, self._began, self._now = session, stored, began, now
 
     def judge(self, resource: Resource, seen: Collection[Key], since: int, until: int) -> Iterator[Judged]:
-        """Reads the rows that the list should have shown, made in `[since, until)`, and did not: `seen` are the others.
+        """Retrieves the rows created in `[since, until)` that the list should have shown but did not; `seen` are the
+        listed keys.
 
-        Raises what stops a run.
+        Raises errors that stop a run.
         """
         table = self._session.catalogue.tables[resource.table]
         is_cut = resource.created != "none" and resource.created_field is None and since > 0
@@ -73,13 +77,15 @@ class Unlisted:
             yield from map(self._judged, batch)
 
     def _within(self, resource: Resource, since: int, until: int) -> tuple[str, list[Any]]:
-        """The condition for rows that the list should show: made in the window, stored before the check began."""
+        """The SQL condition for rows that the list should show (created in the window, stored before the check began),
+        and its parameters.
+        """
         where, parameters = "_synced_at < %s", list[Any]([self._began])
         if self._session.catalogue.tables[resource.table].parent is not None:
             where += " AND _parent_id IS NULL"
         if resource.shown_for is not None:
             since = max(since, self._now - resource.shown_for + MARGIN)
-        if other_lists(self._session.catalogue, resource):  # one of its objects may have been made later
+        if other_lists(self._session.catalogue, resource):  # one of their objects may have been created later
             where += " AND _as_of < %s"
             parameters.append(datetime.fromtimestamp(until, UTC))
         if resource.statuses:
@@ -92,7 +98,7 @@ class Unlisted:
         return where, parameters
 
     def _judged(self, retrieved: Retrieved) -> Judged:
-        """Deleted, or alive and perhaps stale."""
+        """The judgement on a retrieved row: deleted, or alive and perhaps stale."""
         session, table, key = self._session, retrieved.ref.table, retrieved.ref.key
         finding, rows = None, retrieved.rows
         if retrieved.state == "gone":

@@ -1,1 +1,1 @@
-"""What the commands share: arguments, exit codes, and what is said of a load, a sync or a check."""
+"""What the commands share: options, exit codes, and the reports on a load, a sync or a check."""

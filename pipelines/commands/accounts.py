@@ -1,4 +1,4 @@
-"""Which accounts a command is about: one, a list, or all that are connected to a platform. Knows no database."""
+"""The accounts that a command works on: one, several, or all that are connected to a platform. Knows no database."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ Settings = TypeVar("Settings", bound=CommonSettings)
 
 
 def each_account(settings: Settings) -> list[Settings]:
-    """The settings once for each account that they name: none, one, several with commas between, or `all`.
+    """One copy of the settings for each account that they name.
 
-    `all` is the platform itself and every account connected to it, for which the provider is asked. Raises
-    BadConfiguration for what names no account, and what the client raises.
+    The setting is empty (the key's own account), an id, several ids separated by commas, or `all`: the platform itself
+    and every account connected to it, which the provider lists. Raises BadConfiguration for an entry that is not an
+    account id, and the client's errors.
     """
     names = settings.account_names
     if names == [ALL_ACCOUNTS]:
@@ -38,9 +39,10 @@ def work_on_each_account(
     work: Callable[[Settings], object],
     on_failure: Callable[[Settings, ConnectorError], None],
 ) -> None:
-    """Works on each account, see `each_account`. What stops one of them is given to `on_failure`, and stops no other.
+    """Calls `work` for each account, see `each_account`. An error of one account is passed to `on_failure`, and the
+    others go on.
 
-    Raises what would stop all of them, a wrong key or a database that is down, and what `on_failure` raises.
+    Raises errors that would stop all accounts (a wrong key, a database that is down), and the errors of `on_failure`.
     """
     for account in accounts:
         try:
@@ -52,7 +54,7 @@ def work_on_each_account(
 
 
 def one_account(settings: Settings) -> Settings:
-    """The settings for the one account that they name. Raises BadConfiguration where they name several, or `all`."""
+    """The settings for the one account that they name. Raises BadConfiguration if they name several, or `all`."""
     if settings.names_several_accounts:
         raise BadConfiguration(
             f"This command works on one account, but the setting {settings.account_setting} names several: set"
@@ -63,14 +65,14 @@ def one_account(settings: Settings) -> Settings:
 
 
 def own_account(settings: Settings) -> Settings:
-    """The settings for the one account that they name, or where they name several for the platform whose key it is.
+    """The settings for the one account that they name; for the key's own account if they name several.
 
-    Raises BadConfiguration for what names no account.
+    Raises BadConfiguration for an entry that is not an account id.
     """
     return one_account(settings.acting_for(None) if settings.names_several_accounts else settings)
 
 
 def _variable(settings: CommonSettings) -> str:
-    """The environment variable and the option that name the accounts."""
+    """The environment variable and the option for the accounts, as messages show them."""
     name = settings.account_setting
     return f"{environment_name(name, settings.section)} (or --{name.replace('_', '-')})"

@@ -1,4 +1,4 @@
-"""What the checks of all providers have in common: options, the reports, what is said of them, the exit code."""
+"""What the checks of all providers share: options, reports, messages, the exit code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def add_check_options(parser: argparse.ArgumentParser) -> None:
-    """What to check, and what follows from drift."""
+    """Adds the options of a check."""
     parser.add_argument(
         "--resources",
         nargs="+",
@@ -48,9 +48,9 @@ def run_checks(
     provider: Provider,
     each: Callable[[Callable[[CommonSettings], int]], int],
 ) -> Report:
-    """Checks the accounts with whose settings `each` calls its argument, which returns the exit code of one account.
+    """Checks accounts: `each` calls its argument with the settings of each account, and gets the account's exit code.
 
-    The file of `--json` is made before a long check. Raises what stops all accounts, and what `each` raises.
+    The file of `--json` is created before a long check. Raises errors that stop all accounts, and the errors of `each`.
     """
     import orjson
 
@@ -96,8 +96,8 @@ def _tell(report: CheckReport) -> None:
 class ReportFile:
     """The file of `--json`. It keeps the earlier report until the new one has been written completely.
 
-    It is made before a long check, not after it. A link, such as /dev/stdout, stays one: what it leads to is written
-    in place. Raises BadConfiguration where it cannot be written.
+    It is created before a long check, not after it. If it is a link, such as /dev/stdout, its target is written in
+    place. Raises BadConfiguration if it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -114,7 +114,7 @@ class ReportFile:
         """Nothing more."""
 
     def __exit__(self, *_: object) -> None:
-        """Leaves nothing half-written behind."""
+        """Removes a half-written file."""
         if self._written != self._path:
             self._written.unlink(missing_ok=True)
 

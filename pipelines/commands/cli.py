@@ -1,4 +1,4 @@
-"""What the scripts have in common: options, exit codes, and one paragraph instead of a traceback."""
+"""What the scripts share: options, exit codes, and one paragraph instead of a traceback."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from sources.columns.conversion_counts import ConversionCounts
 
 UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-"""Units of time in which a command line may say how long, or how long ago."""
+"""Units of time on the command line -> seconds."""
 AGO = re.compile(r"(\d{1,6})\s?([wdhms])", re.ASCII)
 ALL_WELL, SOME_FAILED, DRIFT = 0, 1, 3
 
 
 def add_common_options(parser: argparse.ArgumentParser, *, report_file: bool = False) -> None:
-    """Where to load to and from, and how much to say: see `add_output_options`."""
+    """Adds the options for account, database and output, see `add_output_options`."""
     add_database_options(parser)
     parser.add_argument(
         "--stripe-account", metavar="ACCT", help="connected account (acct_…), several separated by commas, or all"
@@ -55,16 +55,16 @@ def add_common_options(parser: argparse.ArgumentParser, *, report_file: bool = F
 
 
 def add_database_options(parser: argparse.ArgumentParser, dataset: str = "stripe") -> None:
-    """Where to load to; `dataset` is the default one."""
+    """Adds the options for the database; `dataset` is the default schema."""
     parser.add_argument("--destination", choices=get_args(Destination), help="default: duckdb")
     parser.add_argument("--dataset", help=f"schema that holds the tables (default: {dataset})")
     parser.add_argument("--duckdb-path", type=str, metavar="FILE", help="DuckDB file (default: stripe_data.duckdb)")
 
 
 def add_output_options(parser: argparse.ArgumentParser, *, report_file: bool = False) -> None:
-    """What to say, and in which form. With `report_file`, `--json` may name a file."""
+    """Adds the options for output. With `report_file`, `--json` may name a file."""
     parser.add_argument("--debug", action="store_true", help="log more, and show tracebacks")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but warnings and errors")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print only warnings and errors")
     if report_file:
         parser.add_argument(
             "--json",
@@ -79,45 +79,47 @@ def add_output_options(parser: argparse.ArgumentParser, *, report_file: bool = F
 
 
 def add_dry_run(parser: argparse.ArgumentParser) -> None:
-    """`--dry-run` of a command that reads from a provider."""
+    """Adds `--dry-run`, for a command that reads from a provider."""
     parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be asked, in how many requests; ask and change nothing"
+        "--dry-run",
+        action="store_true",
+        help="print what would be read, in how many requests; send and change nothing",
     )
 
 
 def level_of(options: argparse.Namespace) -> int:
-    """From which level on our own records are logged."""
+    """The lowest level at which our own records are logged."""
     return logging.DEBUG if options.debug else logging.WARNING if options.quiet else logging.INFO
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """Settings with what the command line gave on top."""
+    """The settings, overridden by the command line."""
     settings = read_settings(**given_of(options), stripe_account=options.stripe_account)
     log_as(options, settings)
     return settings
 
 
 def given_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The settings that the options of every provider's commands give."""
+    """The settings that the command line's options set, of those common to all providers."""
     return {name: getattr(options, name) for name in ("destination", "dataset", "duckdb_path", "log_format")}
 
 
 def log_as(options: argparse.Namespace, settings: CommonSettings) -> None:
-    """Logs in the form that the settings say, if they say one."""
+    """Sets the log format of the settings, if they have one."""
     if settings.log_format:
         log_to_stderr(level_of(options), settings.log_format)
 
 
 def asked_of(options: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """What the named options ask for, those that were given, as `sync_runs` shows it."""
+    """The given values of the named options, for `sync_runs`."""
     given = {name: getattr(options, name) for name in names}
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in given.items() if value}
 
 
 def resources_of(options: argparse.Namespace, catalogue: Catalogue) -> list[str]:
-    """The names that `--resources` gave, apart by spaces or commas; none where the option was not given.
+    """The names in `--resources`, separated by spaces or commas; empty if the option was not given.
 
-    Raises BadConfiguration where it was given and names nothing: an empty variable must not load everything. Raises
+    Raises BadConfiguration if it was given without a name, because an empty variable must not load everything, and
     UnknownResource for a name that the catalogue does not have.
     """
     names = [name.strip() for given in options.resources for name in given.split(",") if name.strip()]
@@ -129,11 +131,12 @@ def resources_of(options: argparse.Namespace, catalogue: Catalogue) -> list[str]
 
 
 def moment(text: str) -> datetime:
-    """A command line's point in time: a date, an RFC 3339 time, unix seconds, or how long ago; UTC unless it says so.
+    """Parses a time on the command line: a date, an RFC 3339 time, unix seconds, or how long ago. Without a zone, it is
+    in UTC.
 
     `7d` is seven days ago; also in weeks (`w`), hours (`h`), minutes (`m`) and seconds (`s`).
     """
-    import pendulum  # here, as most command lines have no time in them
+    import pendulum  # here, because few command lines contain a time
 
     try:
         if AGO.fullmatch(text.strip()):
@@ -151,21 +154,21 @@ def moment(text: str) -> datetime:
 
 
 def duration(text: str) -> timedelta:
-    """A command line's length of time: 90s, 30m, 2h, 1d, 2w."""
+    """Parses a length of time on the command line: 90s, 30m, 2h, 1d, 2w."""
     if (found := AGO.fullmatch(text.strip())) is None:
         raise argparse.ArgumentTypeError(f"{shown(text)} is not a length of time: write 90s, 30m, 2h, 1d or 2w")
     return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
 def whole_number(text: str) -> int:
-    """A command line's whole number, one or more."""
+    """Parses a whole number on the command line, 1 or more."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError("it must be a whole number, 1 or more")
     return int(text)
 
 
 def seconds(text: str) -> float:
-    """A command line's number of seconds, one or more; also as a length of time, 30m."""
+    """Parses seconds on the command line, 1 or more, or a length of time such as 30m."""
     try:
         number = duration(text).total_seconds() if AGO.fullmatch(text.strip()) else float(text)
     except ValueError:
@@ -176,14 +179,14 @@ def seconds(text: str) -> float:
 
 
 def counted(count: int, what: str) -> str:
-    """A number with what it counts: 1 row, 2,000 rows."""
+    """A number with its noun: 1 row, 2,000 rows."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def window_of(options: argparse.Namespace) -> tuple[int, int | None]:
-    """`--since` and `--until` as unix seconds, from the beginning and without an end where they are not given.
+    """`--since` and `--until` as unix seconds; by default 0 and None (no end).
 
-    Raises BadConfiguration where nothing can lie between them.
+    Raises BadConfiguration if no time lies between them.
     """
     if options.since and options.until and options.since >= options.until:
         raise BadConfiguration("--since must be before --until.")
@@ -195,9 +198,9 @@ def window_of(options: argparse.Namespace) -> tuple[int, int | None]:
 def for_each_account(settings: Settings, body: Callable[[Settings], int], *, debug: bool) -> int:
     """Runs a scheduled command for each account of the settings, and returns the highest exit code.
 
-    An account that another run is loading is left to that run, which is no failure. If one of several accounts fails,
-    its error is printed and the others go on. Raises what would stop all of them, a wrong key or a database that is
-    down, and any error of a single account.
+    An account that another run is loading is skipped, which is no failure. If one of several accounts fails, its error
+    is printed and the others go on. Raises errors that would stop all accounts (a wrong key, a database that is down),
+    and any error if there is only one account.
     """
     from pipelines.commands.accounts import each_account, work_on_each_account
 
@@ -218,7 +221,7 @@ def for_each_account(settings: Settings, body: Callable[[Settings], int], *, deb
 
 
 def say_what_differs(counts: ConversionCounts) -> None:
-    """What was stored in another place or spelling than the provider's own, each kind once; nothing is lost there."""
+    """Prints what was stored in another place or spelling than the provider's, each kind once. Nothing is lost."""
     from sources.columns.columns import MORE_COLUMNS
     from sources.columns.layout import OTHER_FIELDS
 
@@ -239,7 +242,7 @@ def say_what_differs(counts: ConversionCounts) -> None:
 
 
 Body = Callable[[argparse.Namespace], Report | int]
-"""What a command does, with its options. Returns its exit code, and its report for `--json`."""
+"""The body of a command: takes the parsed options, returns the exit code and the report for `--json`."""
 
 
 def run_command(
@@ -250,9 +253,9 @@ def run_command(
     log_format: LogFormat = "text",
     is_batch: bool = True,
 ) -> int:
-    """Parses, runs, and turns what went wrong into one paragraph and the right exit code.
+    """Parses the options, runs the body, and turns errors into one paragraph and an exit code.
 
-    `log_format` is how records are logged where no option says it, and until the settings are read.
+    `log_format` is the default format of log lines, also used until the settings are read.
     """
     options = parser.parse_args(arguments)
     os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
@@ -276,11 +279,11 @@ def run_command(
             code = max(code, ALL_WELL if _is_written() else SOME_FAILED)
         return code
     finally:
-        gc.unfreeze()  # DuckDB's module complains at exit of objects that were never collected
+        gc.unfreeze()  # otherwise DuckDB's module complains at exit about objects that were never collected
 
 
 def run_service(body: Callable[[], int]) -> int:
-    """Runs until a signal ends the service. That is not a failure, and the exit code is 0."""
+    """Runs a service until a signal ends it, which is not a failure: the exit code is 0."""
     with interruptible():
         try:
             return body()
@@ -289,13 +292,13 @@ def run_service(body: Callable[[], int]) -> int:
 
 
 def _is_written() -> bool:
-    """Whether stdout took everything. A reader that has left has what it wanted."""
+    """Whether stdout took everything. It is no error if its reader has closed the pipe."""
     lost = lost_output()
     return lost is None or isinstance(lost, BrokenPipeError)
 
 
 def run_interruptible(body: Callable[[], int]) -> int:
-    """The exit code of `body`; 130, and a sentence, where a signal asked it to end before it had."""
+    """The exit code of `body`; 130, after a message, if a signal interrupted it."""
     with interruptible() as interrupts:
         try:
             code = body()
@@ -326,13 +329,13 @@ def _explaining(body: Body, options: argparse.Namespace) -> Report:
         elif lacking := lacking_extra(error):
             note = BadConfiguration(lacking)
         note.__cause__ = error
-    raise_if_interrupted()  # a library may have made an error of the interrupt
+    raise_if_interrupted()  # a library may have turned the interrupt into an error
     explain(note, options.debug)
     return Report(COULD_NOT_START, {"error": str(note)})
 
 
 def require_working_directory() -> None:
-    """Raises BadConfiguration where the folder that the command was started in is gone."""
+    """Raises BadConfiguration if the folder in which the command was started no longer exists."""
     try:
         os.getcwd()
     except OSError as error:
@@ -342,11 +345,12 @@ def require_working_directory() -> None:
 
 
 def spare_the_interpreter() -> None:
-    """What Python does beside the work, less often: it took a third of the conversion's time.
+    """Reduces the interpreter's overhead, which took a third of the conversion's time.
 
-    Parsed pages are many objects, none of them in cycles; what was imported is never garbage. And threads that wait for
-    the one that converts need not interrupt it every five milliseconds: a page takes that long. Arrow, which is
-    imported later, allocates from the system: with a pool of its own the process takes a fifth more at its peak.
+    Garbage collection runs less often: parsed pages are many objects without cycles, and imported modules are never
+    garbage. Threads that wait for the converting thread interrupt it less often than every five milliseconds, because a
+    page takes about that long. Arrow, which is imported later, allocates from the system: with its own pool, peak
+    memory is a fifth higher.
     """
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     gc.freeze()
@@ -355,7 +359,7 @@ def spare_the_interpreter() -> None:
 
 
 def explain(error: ConnectorError, debug: bool) -> None:
-    """The paragraph of an error, with its traceback for those who asked for it."""
+    """Prints the paragraph of an error, with `debug` also its traceback."""
     if debug:
         print(without_rows("".join(traceback.format_exception(error))), file=sys.stderr)
     request = f" (Stripe's request id: {error.request_id})" if error.request_id else ""
@@ -363,6 +367,6 @@ def explain(error: ConnectorError, debug: bool) -> None:
 
 
 def say(message: Any) -> None:
-    """One paragraph on stderr, wrapped for reading, after what stdout has been told before."""
+    """Prints a paragraph on stderr, wrapped, after flushing stdout so that the order is right."""
     sys.stdout.flush()
     print(textwrap.fill(str(message), 100, break_long_words=False, break_on_hyphens=False), file=sys.stderr)

@@ -1,6 +1,6 @@
-"""How fresh the tables are: up to which moment each account and each of its resources is right, and how far behind.
+"""Computes how fresh the tables are: up to which time each account and each resource is right, and how far behind.
 
-Pure: from rows of `sync_status` and `sync_accounts`, see `state.read_overview`. Knows no database.
+Pure: takes rows of `sync_status` and `sync_accounts`, see `state.read_overview`. Knows no database.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ MODES = {True: "live", False: "test", None: None}
 
 
 def events_reached(account: Mapping[str, Any]) -> datetime | None:
-    """The moment up to which an account's events are applied; None where they never were, or cannot be read."""
+    """The time up to which an account's events are applied; None if they never were, or cannot be read."""
     if not account["events_position"] or account["events_status"] == "skipped":
         return None
     return datetime.fromtimestamp(Position.from_json(account["events_position"]).reached, UTC)
 
 
 def resource_reached(resource: Mapping[str, Any], events: datetime | None, catalogue: Catalogue) -> datetime | None:
-    """The moment up to which a resource is right: that of its list, or of the `events` if they cover it."""
+    """The time up to which a resource is right: that of its list, or `events` if events cover the resource."""
     end: datetime | None = resource["window_end"]
-    if end is None and resource["status"] == "complete":  # a list without `created`, which is read as a whole
+    if end is None and resource["status"] == "complete":  # a list without `created`, which is always read whole
         end = resource["updated_at"]
     known = catalogue.resources.get(resource["resource"])
     if events is None or end is None or known is None or not known.covered_by_events:
@@ -40,9 +40,10 @@ def account_freshness(
     now: datetime,
     most: timedelta | None = None,
 ) -> dict[str, Any]:
-    """How an account stands. It is right up to the moment that its events, or else its lists, have reached.
+    """The freshness of an account, as JSON values. The account is right up to the time that its events have reached,
+    otherwise its lists.
 
-    It `is_behind` if anything is in error, nothing was loaded, or it is further behind than `most`.
+    It `is_behind` if a resource is in error, nothing was loaded, or it is further behind than `most`.
     """
     own = [resource for resource in resources if resource["_account_id"] == account["_account_id"]]
     ends = [resource["window_end"] for resource in own if resource["window_end"] is not None]
@@ -64,7 +65,7 @@ def account_freshness(
 
 
 def ago(seconds: float) -> str:
-    """A length of time in the largest unit of which it has two: `3 hours`."""
+    """A length of time in the largest unit that gives at least two: `3 hours`."""
     for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if abs(seconds) >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

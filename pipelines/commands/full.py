@@ -1,4 +1,4 @@
-"""What the full loads of all providers have in common: options, what they ask for, what is said of what came of it."""
+"""What the full loads of all providers share: options, the order that they mean, the report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def add_full_options(parser: argparse.ArgumentParser) -> None:
-    """What to load."""
+    """Adds the options of a full load."""
     parser.add_argument(
         "--resources",
         nargs="+",
@@ -42,7 +42,7 @@ def add_full_options(parser: argparse.ArgumentParser) -> None:
 
 
 def order_of(options: argparse.Namespace, command: str, catalogue: Catalogue) -> Order:
-    """What the options ask for. Raises BadConfiguration."""
+    """The order that the options mean. Raises BadConfiguration."""
     from pipelines.loading.run import Order
 
     names = resources_of(options, catalogue)
@@ -58,7 +58,7 @@ def order_of(options: argparse.Namespace, command: str, catalogue: Catalogue) ->
 
 
 def dry_run(settings: CommonSettings, order: Order) -> Report:
-    """Says what the order would ask for."""
+    """Prints what the order would read."""
     from pipelines.loading.dry_run import planned, tell
 
     plans = planned(settings, order.resources, order.since, is_fresh=order.full_refresh or order.again)
@@ -67,7 +67,9 @@ def dry_run(settings: CommonSettings, order: Order) -> Report:
 
 
 def report(outcome: Outcome, *, debug: bool = False, is_sync: bool = False) -> int:
-    """The summary on stdout, what went wrong on stderr, and the exit code. A sync always continues from runs before."""
+    """Prints the summary on stdout and problems on stderr; returns the exit code. With `is_sync`, earlier progress is
+    not mentioned.
+    """
     from pipelines.terminal.display import print_summary
 
     print_summary(outcome.board)

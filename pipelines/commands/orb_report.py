@@ -1,4 +1,4 @@
-"""Orb's commands: the session, what is said about a load or a sync, and the exit code."""
+"""What Orb's commands share: the session, the reports on a load or a sync, the exit code."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def orb_session(
     run_id: str | None = None,
     opened: Database | None = None,
 ) -> Iterator[Session]:
-    """A session of the whole dataset. The key of its run ends with the account, by which `OrbSync` finds it."""
+    """A session of the whole dataset. The id of its run ends with the account, by which `OrbSync` finds it."""
     run_id = f"{run_id or new_run_id()}-{settings.account_id}"
     opening = open_session(
         settings, command, provider=ORB, clock=clock, run_id=run_id, asked=asked, budget=budget, opened=opened
@@ -43,7 +43,7 @@ def orb_session(
 
 
 def report_lists(session: Session, loaded: Loaded, *, is_sync: bool = False, debug: bool = False) -> Report:
-    """Says on stdout what a load of lists did, and on stderr what went wrong."""
+    """Prints what a load of lists did on stdout, and problems on stderr."""
     code = report(loaded.outcome, is_sync=is_sync, debug=debug)
     unlisted = loaded.unlisted
     if unlisted.rows:
@@ -56,7 +56,9 @@ def report_lists(session: Session, loaded: Loaded, *, is_sync: bool = False, deb
 
 
 def report_sync(session: Session, synced: Synced, *, strict: bool = False, debug: bool = False) -> Report:
-    """Says on stdout what a sync did, and on stderr what went wrong. `strict`: what the account lacks is an error."""
+    """Prints what a sync did on stdout, and problems on stderr. `strict`: a resource that the account lacks is an
+    error.
+    """
     report = _report_sync(session, synced, debug=debug)
     told = {**report.value, "requests": session.spending.spent, "stopped": synced.stopped, "lacking": synced.lacking}
     if synced.stopped:

@@ -1,4 +1,4 @@
-"""What the scheduled runs of all providers have in common: options, and rounds that follow one another."""
+"""What the syncs of all providers share: options, and repeated rounds (`--follow`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOLLOW_SECONDS = 60.0
 
 
 def add_sync_options(parser: argparse.ArgumentParser) -> None:
-    """What to sync, how often, and what is an error."""
+    """Adds the options of a sync."""
     parser.add_argument(
         "--resources",
         nargs="+",
@@ -40,16 +40,16 @@ def add_sync_options(parser: argparse.ArgumentParser) -> None:
 
 
 def rounds(once: Callable[[], int], options: argparse.Namespace) -> int:
-    """One round, or with `--follow` rounds until it is interrupted. Returns the exit code."""
+    """Runs one round, or with `--follow` rounds until it is interrupted. Returns the exit code."""
     return once() if options.follow is None else follow(once, options.follow)
 
 
 def follow(once: Callable[[], int], seconds: float, sleep: Callable[[float], object] = time.sleep) -> int:
-    """Rounds until it is interrupted. What may pass by the next round is said and survived."""
+    """Runs rounds until it is interrupted. Temporary errors are printed, and the next round tries again."""
     while True:
         try:
             once()
-            sys.stdout.flush()  # who follows reads along, also through a pipe
+            sys.stdout.flush()  # so that a reader of the pipe sees it at once
         except (RetryLater, DatabaseProblem) as error:
             say(f"{error} Trying again in {seconds:.0f} seconds.")
         sleep(seconds)

@@ -1,1 +1,1 @@
-"""Where settings come from: environment, `.env`, `.dlt`; and what they may be."""
+"""Reads and checks the settings: from the environment, `.env` and `.dlt`."""

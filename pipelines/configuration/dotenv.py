@@ -1,4 +1,4 @@
-"""The file `.env` of the folder where a command is started: what it sets counts as the environment.
+"""Reads the file `.env` of the working folder: its variables count as environment variables.
 
 Knows no setting.
 """
@@ -14,9 +14,9 @@ NAME = ".env"
 
 
 def read_dotenv() -> list[str]:
-    """Sets the variables of `.env` that are not set yet, and returns their names. Does nothing where there is no file.
+    """Sets the variables of `.env` that are not set yet, and returns their names. Does nothing if there is no file.
 
-    Raises BadConfiguration where it cannot be read.
+    Raises BadConfiguration if it cannot be read.
     """
     path = Path(NAME)
     if not path.is_file():

@@ -1,6 +1,6 @@
-"""Settings as the fields of a frozen dataclass: what each is for, where its value is found, and of which type it is.
+"""Settings as fields of a frozen dataclass: the purpose, the type and the sources of each value.
 
-A value is looked for in the short variables of a field, then in dlt's own places. Knows no setting by name.
+A value is looked up in the field's short variables, then in dlt's own places. Knows no setting by name.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pipelines.configuration.unread import LIKE, LOG, refuse_unread
 from sources.errors import BadConfiguration, looks_secret
 
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-"""How a setting that is on or off may be written."""
+"""Spellings of true and false."""
 
 
 def setting(default: Any, about: str, *, env: str | None = None, also: str | None = None, secret: bool = False) -> Any:
-    """A field: `env` is a shorter environment variable that wins over it, and `also` one that other tools read."""
+    """A field: `env` is a shorter environment variable that takes precedence, `also` one that other tools read."""
     metadata = {"about": about, "env": env, "also": also, "secret": secret}
     return field(default=default, metadata=metadata, repr=not secret)
 
@@ -40,9 +40,10 @@ def environment_name(name: str, section: str) -> str:
 def read_fields(
     kind: type[Any], section: str, given: Mapping[str, Any], shared: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, Any]:
-    """The set values of a dataclass whose fields are made by `setting`, in the order that `read_settings` says.
+    """The values that are set for a dataclass whose fields are made by `setting`; `read_settings` has the order of
+    precedence.
 
-    `shared` are names of settings with another section, which has them where their own section does not.
+    `shared` maps names of settings to another section, which is used if their own section lacks them.
     """
     values: dict[str, Any] = {}
     hints = get_type_hints(kind)
@@ -66,9 +67,9 @@ def read_fields(
 
 
 def _warn_of_variables(kind: type[Any], section: str) -> None:
-    """Warns of an environment variable whose name is nearly a setting's, where the setting itself has no value.
+    """Warns of an environment variable whose name resembles that of a setting without a value.
 
-    It may be another program's, and so is not refused. Of long names only those that lack an underscore are found.
+    It may belong to another program, so it is not refused. For long names, only a missing underscore is found.
     """
     set_names = {_joined(name): name for name in os.environ}
     for each in fields(kind):
@@ -89,11 +90,11 @@ def _joined(variable: str) -> str:
 
 
 FILE = "_file"
-"""What follows the name of a secret whose value is in a file."""
+"""The suffix of a variable that names a file with the secret."""
 
 
 def _found_value(metadata: Mapping[str, Any], name: str, section: str) -> Any:
-    """The value of a setting: of its short variables, then of dlt's own places; of a secret also what a file holds."""
+    """The value of a setting: from its short variables, then from dlt's own places; a secret may also be in a file."""
     is_secret = metadata["secret"]
     for variable in filter(None, (metadata["env"], metadata.get("also"))):
         if value := os.environ.get(variable):

@@ -1,6 +1,6 @@
-"""The settings of Orb's commands: Orb's own section, and what both providers share from that of Stripe.
+"""The settings of Orb's commands: from Orb's section, and settings that both providers share also from Stripe's.
 
-So one database takes both: whoever loads Stripe already sets a key, and finds Orb's tables beside Stripe's.
+So a user who already loads Stripe sets only Orb's key, and finds Orb's tables in the same database.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class OrbSettings(CommonSettings):
     orb_api_key: str | None = setting(None, "Key of Orb's API.", env="ORB_API_KEY", secret=True)
     api_base: str = setting("https://api.withorb.com", "Address of Orb's API, of a proxy, or of the simulator.")
     account_id: str = setting(
-        "orb", "What is written to `_account_id`: Orb's API does not tell to which account a key belongs."
+        "orb", "Text that is written to `_account_id`, because Orb's API does not say which account a key belongs to."
     )
     live_rate: float = setting(100.0, "Orb's limit for a live key, in reads per second; `inf` for no limit.")
     test_rate: float = setting(50.0, "Orb's limit for a test key, in reads per second; `inf` for no limit.")
@@ -48,12 +48,12 @@ class OrbSettings(CommonSettings):
 
     @property
     def told_account(self) -> str:
-        """Whose objects are read."""
+        """The id of the account whose objects are read."""
         return self.account_id
 
     @property
     def account_rate(self) -> float:
-        """Requests a second that this process may spend on the account."""
+        """Requests a second that this process may send for the account."""
         return (self.live_rate if self.is_live else self.test_rate) * self.rate_limit_share
 
     @property
@@ -67,7 +67,8 @@ OWN = frozenset(OrbSettings.__annotations__)
 
 
 def read_orb_settings(**given: Any) -> OrbSettings:
-    """Reads every field, as `read_settings` does; what Orb's section lacks is read from Stripe's, where both have it.
+    """Reads every field, as `read_settings` does. Shared settings that Orb's section lacks are read from Stripe's
+    section.
 
     Raises `BadConfiguration` naming the setting that cannot be used.
     """

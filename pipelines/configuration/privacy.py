@@ -1,4 +1,4 @@
-"""The section `[privacy]`, read from the environment and `.dlt` like every other setting. Knows no database."""
+"""Reads the section `[privacy]` from the environment and `.dlt`, like every other setting. Knows no database."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sources.privacy import TREATMENTS, Privacy
 from sources.privacy_rules import SALT, SECTION, check_rule, privacy_of
 
 ALIKE = 0.8
-"""How alike a section has to be to this one to be taken for it with a typing error."""
+"""How similar a section's name has to be to this one (0 to 1) to count as a misspelling."""
 
 
 def read_privacy(catalogue: Catalogue) -> Privacy:
-    """What becomes of people's data, by the settings; `sources.privacy_rules` says how they are written.
+    """The treatment of people's data; `sources.privacy_rules` describes the settings.
 
-    A rule that is about a field of another provider's is left to that provider's commands. Raises BadConfiguration,
-    also for a section whose name is nearly this one: what it says would not be done.
+    A rule about a field of another provider is ignored here: that provider's commands apply it. Raises
+    BadConfiguration, also for a section with a similar name, because its rules would have no effect.
     """
     given: dict[tuple[str, ...], Any] = {}
     for place, section, name in settings_found():
@@ -40,10 +40,10 @@ def read_privacy(catalogue: Catalogue) -> Privacy:
 
 
 def _is_anothers(catalogue: Catalogue, path: tuple[str, ...], value: Any) -> bool:
-    """Whether a rule cannot be one of this provider's, and can be one of another's."""
+    """Whether a rule is not valid for this provider, but is for another one."""
     if len(path) < 2 or value not in TREATMENTS or _is_rule(catalogue, path, value):
         return False
-    from sources.orb_api.catalogue import CATALOGUE as orb  # here, because hardly anybody has rules for two providers
+    from sources.orb_api.catalogue import CATALOGUE as orb  # here, because few people have rules for two providers
     from sources.stripe_api.catalogue import CATALOGUE as stripe
 
     return any(_is_rule(other, path, value) for other in (stripe, orb) if other is not catalogue)

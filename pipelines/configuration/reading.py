@@ -1,9 +1,10 @@
-"""What is configured: the environment, `.dlt/secrets.toml` and `.dlt/config.toml`, in dlt's order, under dlt's names.
+"""Reads the configuration from the environment, `.dlt/secrets.toml` and `.dlt/config.toml`, in dlt's order and under
+dlt's names.
 
-To import dlt takes longer than an hourly sync that finds nothing new. This module therefore reads the files itself, as
-dlt does (https://dlthub.com/docs/general-usage/credentials/setup), and asks dlt only where somebody may have given it
-other places: a vault, Airflow, a plugin, a workspace, a provider that the program has registered. The tests compare
-both. Knows no setting.
+Importing dlt takes longer than an hourly sync that finds nothing new. This module therefore reads the files itself, as
+dlt does (https://dlthub.com/docs/general-usage/credentials/setup), and uses dlt only if dlt may have other sources: a
+vault, Airflow, a plugin, a workspace, a provider that the program has registered. The tests compare both. Knows no
+setting.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ TELEMETRY, LOG_LEVEL = "RUNTIME__DLTHUB_TELEMETRY", "RUNTIME__LOG_LEVEL"
 
 
 def configured(key: str, *, secret: bool = False) -> Any:
-    """The value of a setting by its full name (`sources.stripe.workers`), None where it is not set.
+    """The value of a setting by its full name (`sources.stripe.workers`); None if it is not set.
 
-    From the environment it is text; from a file, what TOML makes of it. A secret is not looked for in `config.toml`.
-    Raises BadConfiguration where the configuration cannot be read at all.
+    A value from the environment is text, a value from a file has its TOML type. Secrets are not read from
+    `config.toml`. Raises BadConfiguration if the configuration cannot be read at all.
     """
     if _asks_dlt():
         _dlt_providers()
@@ -46,7 +47,7 @@ def configured(key: str, *, secret: bool = False) -> Any:
 
 
 def settings_found() -> Iterator[tuple[str, str, str]]:
-    """Where a setting is, its section and its name; of the environment those that have a section."""
+    """Every setting that is set: its place, section and name; from the environment only those with a section."""
     for variable in os.environ:
         *sections, name = variable.lower().split("__")
         if sections and name:
@@ -88,7 +89,7 @@ def _leaves(document: Mapping[str, Any], section: str = "") -> Iterator[tuple[st
 
 @cache
 def _documents() -> Mapping[str, Mapping[str, Any]]:
-    """What the two files hold: those of the project over those of the user. A process reads them once, as dlt does."""
+    """The content of the two files; the project's override the user's. A process reads them once, as dlt does."""
     ours, users = _settings_folder(), _global_folder()
     return {name: _over(_read(ours / name), _read(users / name)) for name in (SECRETS, CONFIG)}
 
@@ -96,7 +97,7 @@ def _documents() -> Mapping[str, Mapping[str, Any]]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (OSError, ValueError):  # its words repeat values
+    except (OSError, ValueError):  # its message repeats values
         raise _unreadable(path.name) from None
 
 
@@ -117,7 +118,7 @@ def _folder_name() -> str:
 
 
 def _global_folder() -> Path:
-    """dlt's folder of the user: of root, of a user with a home, of one without."""
+    """dlt's folder of the user: for root, for a user with a home, for one without."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/dlt")
     home = os.path.expanduser("~")
@@ -135,7 +136,7 @@ def _unreadable(file: str) -> BadConfiguration:
 
 
 def _asks_dlt() -> bool:
-    """Whether dlt is there already, or may find more than the environment and the two files hold."""
+    """Whether dlt is imported already, or may have sources besides the environment and the two files."""
     return "dlt" in sys.modules or _finds_more()
 
 
@@ -158,7 +159,7 @@ def _finds_more() -> bool:
 
 
 def _variables_of_dlt() -> Collection[str]:
-    """Variables of dlt's own sections, without the two that the commands set themselves."""
+    """Environment variables for dlt's own sections, without the two that the commands set themselves."""
     levels = logging.getLevelNamesMapping()
     return [
         name
@@ -176,7 +177,7 @@ def _dlt_providers() -> Collection[Any]:
 
     try:
         return Container()[PluggableRunContext].providers.providers
-    except Exception as error:  # whatever dlt, its files' parser, or a vault's client raise: their words repeat values
+    except Exception as error:  # any error of dlt, its files' parser or a vault's client: their messages repeat values
         if file := getattr(error, "file_name", None):
             raise _unreadable(file) from None
         raise BadConfiguration(
@@ -197,7 +198,7 @@ def _dlt_documents() -> Mapping[str, Mapping[str, Any]]:
 
 
 def _candidates(field: str | None) -> str:
-    """dlt's own setting of this name, or those that are set, as `RUNTIME__LOG_LEVEL`."""
+    """dlt's own setting of this name (`RUNTIME__LOG_LEVEL`); without a name, those that are set."""
     from dlt.common.configuration.specs import RuntimeConfiguration
 
     if field is not None:

@@ -1,6 +1,6 @@
 """One frozen `Settings`, read once from the environment and `.dlt`, in dlt's own order and under dlt's own names.
 
-Every field says in its metadata what it is for; docs/reference/settings.md is generated from here.
+Every field has its description in its metadata; docs/reference/settings.md is generated from here.
 Knows no command line: scripts replace fields with `dataclasses.replace`.
 """
 
@@ -26,13 +26,14 @@ ALL_ACCOUNTS = "all"
 
 @dataclass(frozen=True)
 class CommonSettings:
-    """What can be set for each provider. Paths are relative to the working folder, rates are requests a second."""
+    """The settings of every provider. Paths are relative to the working folder, rates are requests a second."""
 
     section: ClassVar[str]
     key_variable: ClassVar[str]
     account_setting: ClassVar[str] = ""
     account_prefix: ClassVar[str] = ""
-    """The setting that names accounts to work on besides the key's own, where there can be any, and how ids begin."""
+    """The setting that names accounts besides the key's own ("" if the provider has none), and the prefix of their ids.
+    """
 
     max_retries: int = setting(5, "Number of times that a request is retried after a temporary failure.")
     initial_retry_delay: float = setting(
@@ -102,7 +103,7 @@ class CommonSettings:
 
     @property
     def told_account(self) -> str | None:
-        """Whose objects are read, where the settings tell."""
+        """The id of the account whose objects are read, if the settings have it."""
         raise NotImplementedError
 
     @property
@@ -117,7 +118,7 @@ class CommonSettings:
 
     @property
     def names_several_accounts(self) -> bool:
-        """Whether a command works on more than one account, one after the other."""
+        """Whether the settings name several accounts, so that a command works on one after the other."""
         return self.account_names == [ALL_ACCOUNTS] or len(self.account_names) > 1
 
     @property
@@ -126,27 +127,27 @@ class CommonSettings:
         raise NotImplementedError
 
     def acting_for(self, account: str | None) -> Self:
-        """The settings for a connected account, or for the key's own (None), which is all that most providers have."""
+        """The settings for a connected account, or for the key's own account (None)."""
         return self
 
     def connected_accounts(self) -> list[str]:
-        """Ids of the accounts that the key can act for besides its own, for which the provider is asked."""
+        """Ids of the accounts that the key can act for besides its own, as the provider lists them."""
         return []
 
     @property
     def asked_version(self) -> str | None:
-        """The version of the API to request, where the settings tell."""
+        """The API version to request, if the settings have one."""
         return None
 
     @property
     def identity(self) -> str:
-        """The key and whatever else decides whose objects it reads. Secret."""
+        """The key, and everything else that decides which account it reads. Secret."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Settings(CommonSettings):
-    """Everything that can be set for Stripe."""
+    """The settings of Stripe."""
 
     section: ClassVar[str] = "sources.stripe"
     key_variable: ClassVar[str] = "STRIPE_SECRET_KEY"
@@ -186,17 +187,19 @@ class Settings(CommonSettings):
 
     @property
     def told_account(self) -> str | None:
-        """Whose objects are read, where the settings tell: a connected account's are its own, not the platform's."""
+        """The id of the account whose objects are read, if the settings have it: a connected account before
+        `account_id`.
+        """
         return self.stripe_account or self.account_id
 
     @property
     def account_rate(self) -> float:
-        """Requests a second that this process may spend on the account."""
+        """Requests a second that this process may send for the account."""
         return (self.live_rate if self.is_live else self.sandbox_rate) * self.rate_limit_share
 
     @property
     def accounts(self) -> str:
-        """The connected accounts that are asked for."""
+        """The connected accounts to work on."""
         return self.stripe_account or ""
 
     @property
@@ -205,11 +208,11 @@ class Settings(CommonSettings):
         return bool(self.stripe_secret_key)
 
     def acting_for(self, account: str | None) -> Self:
-        """The settings for a connected account. `account_id` names the platform, if any: it applies to its own only."""
+        """The settings for a connected account. `account_id` is dropped, because it is the platform's."""
         return replace(self, stripe_account=account, account_id=None if account else self.account_id)
 
     def connected_accounts(self) -> list[str]:
-        """Ids of the accounts connected to the key's platform, for which Stripe is asked. Raises what a client does."""
+        """Ids of the accounts connected to the key's platform, as Stripe lists them. Raises the client's errors."""
         from sources.stripe_api.connected import connected
         from sources.stripe_api.provider import open_client
 
@@ -218,7 +221,7 @@ class Settings(CommonSettings):
 
     @property
     def asked_version(self) -> str | None:
-        """The version of the API to request, where the settings tell."""
+        """The API version to request, if the settings have one."""
         return self.stripe_version
 
     @property
@@ -229,16 +232,16 @@ class Settings(CommonSettings):
 
 SECTION = Settings.section
 DATASET = r"(?!pg_|\w*_(?:staging|secrets)(?:_|\Z)|\w*_(?:current|metrics)\Z)[a-z][a-z0-9_]{0,27}"
-"""Within Postgres' 63 characters with `_staging_` and the name of a part; not where another dataset has its views, its
-metrics, its staging tables or its secrets."""
+"""Short enough for Postgres' 63 characters together with `_staging_` and the name of a part; not the name of another
+dataset's schema of views, metrics, staging tables or secrets."""
 
 FOREIGN_SCHEMAS = ("information_schema", "temp", "system")
 
 
 def read_settings(**given: Any) -> Settings:
-    """Reads every field: what is `given` (not None) wins, then the short variable, then dlt's environment and files.
+    """Reads every field: from `given` if it is not None, then the short variable, then dlt's environment and files.
 
-    Raises `BadConfiguration` naming the setting that cannot be used.
+    Raises `BadConfiguration`, which names the setting that cannot be used.
     """
     settings = Settings(**read_fields(Settings, SECTION, given))
     check_common(
@@ -260,13 +263,15 @@ def read_contract(section: str = SECTION) -> Contract:
 
     given: Any = configured(full_name(SETTING, section))
     if isinstance(given, str) and given.strip().startswith("{"):
-        with suppress(ValueError):  # contract_of says what is wrong with it
+        with suppress(ValueError):  # contract_of has the message
             given = json.loads(given)
     return contract_of(given, section)
 
 
 def check_common(settings: CommonSettings, **others: bool) -> None:
-    """Raises BadConfiguration for the first setting that cannot be used; `others` says it of those of one provider."""
+    """Raises BadConfiguration for the first setting that cannot be used. `others` are checks of the provider's
+    settings: name -> whether the value is right.
+    """
     limits = {
         "rate_limit_share": 0 < settings.rate_limit_share <= 1,
         "workers": 1 <= settings.workers <= 256,

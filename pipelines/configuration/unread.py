@@ -1,4 +1,5 @@
-"""Settings that nobody reads: refused in our own sections, and warned of where a name is nearly one of ours."""
+"""Finds settings that nothing reads: refuses them in our own sections, and warns of names that resemble ours
+elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from sources.errors import NEAR, BadConfiguration, shown
 LOG = logging.getLogger("stripe_elt")
 
 DLTS_OWN: Mapping[str, Collection[str]] = {"sources.stripe": ("schema_contract", "max_table_nesting", "schema")}
-"""Names in our sections that others than the settings' classes read: what dlt itself knows of a source."""
+"""Names in our sections that dlt itself reads for a source."""
 
 OF_THE_SOURCE: Mapping[str, Mapping[str, str]] = {
     "sources.stripe": {
@@ -22,20 +23,20 @@ OF_THE_SOURCE: Mapping[str, Mapping[str, str]] = {
         "full_refresh": "--full-refresh",
     }
 }
-"""Arguments of `stripe_source()` in our sections -> the options that the commands take instead."""
+"""Arguments of `stripe_source()` in our sections -> the options of the commands that do the same."""
 
 SHORTENED: Mapping[str, Collection[str]] = {"sources.stripe": ("", "stripe", "sources")}
-"""Sections of a file that leave out a part of ours, as dlt's other settings may."""
+"""Shorter names of our sections, which dlt accepts for other settings."""
 
 LIKE = 0.9
-"""How alike two sections have to be for one to be taken for the other with a typing error."""
+"""How similar two sections' names have to be (0 to 1) to count as a misspelling."""
 
 
 def refuse_unread(section: str, names: Collection[str]) -> None:
-    """Raises BadConfiguration for a setting in the section that nobody reads, with the nearest name that there is.
+    """Raises BadConfiguration for a setting in the section that nothing reads; the message suggests the nearest name.
 
-    A section that is nearly this one, or a part of it, and has one of these names, gets a warning: it may be another
-    program's. So does a setting that only `stripe_source()` reads.
+    A warning is logged for one of these names in a section with a similar or shorter name, which may belong to another
+    program, and for a setting that only `stripe_source()` reads.
     """
     options = OF_THE_SOURCE.get(section, {})
     known = {*names, *DLTS_OWN.get(section, ()), *options}
@@ -65,7 +66,7 @@ def refuse_unread(section: str, names: Collection[str]) -> None:
 
 
 def warn_misspelt(section: str, names: Collection[str]) -> None:
-    """Warns of a setting in a section of dlt's whose name is nearly one of these, but none of them."""
+    """Warns of a setting in one of dlt's sections whose name resembles one of these."""
     for place, found, name in settings_found():
         near = difflib.get_close_matches(name.lower(), names, 1, NEAR)
         if found.lower() == section and near and name != near[0]:
@@ -89,6 +90,6 @@ def _told(place: str, section: str, name: str) -> str:
 
 
 def _given(place: str, section: str, name: str, known: Collection[str]) -> str:
-    """A setting whose name is none of ours, and may be a value in the wrong place."""
+    """An unknown setting as a message may show it, because its name may be a misplaced secret."""
     told = shown(name, known)
     return _told(place, section, name if told == repr(name) else "…") + ("" if told == repr(name) else f" {told}")

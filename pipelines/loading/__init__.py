@@ -1,1 +1,1 @@
-"""Packages of tables, loads with saved progress, and the run over them."""
+"""Runs: packages of tables, their load, and saved progress."""

@@ -1,4 +1,4 @@
-"""What a load or a sync would ask a provider for, without asking: from the catalogue and the saved progress."""
+"""Says what a load or a sync would read, from the catalogue and the saved progress. Sends no request."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from sources.fetch.values import ResourceStatus
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A list that would be read: from which second on (unix, None: all of it), and how many requests that takes.
+    """A list that would be read, from the unix second `since` on (None: all of it).
 
-    `at_least` counts one for each pass over the list, and for each stored parent; `last_time` are those of the last run
-    that read it, None where none has.
+    `at_least` is the smallest number of requests: one for each pass over the list and each stored parent. `last_time`
+    is the number that the last run took; None if no run has read the list.
     """
 
     resource: str
@@ -40,7 +40,9 @@ class Planned:
 def planned(
     settings: CommonSettings, resources: Sequence[Resource], since: int = 0, *, is_fresh: bool = False
 ) -> list[Planned]:
-    """The lists that a load would read, objects created since a second (unix). `is_fresh`: nothing counts as read."""
+    """The lists that a load would read, for objects created since `since` (unix seconds). `is_fresh`: nothing counts as
+    read.
+    """
     with stored(settings) as (database, saved):
         known: Mapping[str, ResourceStatus] = {} if is_fresh else saved
         return [_planned(listed, known.get(listed.name), since, database, settings.dataset) for listed in resources]
@@ -59,7 +61,7 @@ def _planned(resource: Resource, saved: ResourceStatus | None, since: int, datab
 
 
 def _count(database: Database, dataset: str, table: str) -> int:
-    """How many rows a table has, none where there is no such table."""
+    """The live rows of a table; 0 if there is no such table."""
     if not has_table(database, dataset, table):
         return 0
     return int(database.execute(f'SELECT count(*) FROM "{dataset}"."{table}" WHERE _deleted_at IS NULL')[0][0])
@@ -67,7 +69,7 @@ def _count(database: Database, dataset: str, table: str) -> int:
 
 @contextmanager
 def stored(settings: CommonSettings) -> Iterator[tuple[Database, Mapping[str, ResourceStatus]]]:
-    """The database, and how the resources of the key's account stand there."""
+    """The database, and the statuses of the resources of the key's account in it."""
     with closing(open_existing(settings)) as database:
         account_id = known_account(database, settings)
         if account_id is None or not has_table(database, settings.dataset, "sync_status"):
@@ -77,7 +79,9 @@ def stored(settings: CommonSettings) -> Iterator[tuple[Database, Mapping[str, Re
 
 
 def tell(plans: Sequence[Planned], settings: CommonSettings, *, events: bool = False) -> None:
-    """Prints each list, and the sum, of each account if there are several. A sync begins with the `events`."""
+    """Prints each list, and the sum; the numbers are for each account if there are several. `events`: a sync reads
+    these first.
+    """
     each = " for each account" if settings.names_several_accounts else ""
     width = max((len(plan.resource) for plan in plans), default=0)
     for plan in plans:
@@ -88,5 +92,5 @@ def tell(plans: Sequence[Planned], settings: CommonSettings, *, events: bool = F
     of_events = "the events since the last run, and " if events else ""
     print(
         f"{of_events}{counted(len(plans), 'list')}: at least {counted(total, 'request')}{each}, one more for each"
-        " further page. Nothing was asked or changed."
+        " further page. Nothing was sent or changed."
     )

@@ -1,7 +1,7 @@
-"""Loads a package, in parts if the database refuses some of it, so that only the refused rows are left out.
+"""Loads a package so that only the rows that the database refuses are left out.
 
-Halves a table until the refused row stands alone. Knows no request and no progress: the caller, which saves that, gets
-the tables of which rows were left out.
+Halves a refused table until a refused row is alone. Knows no request and no progress: the caller gets the tables from
+which rows were left out.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from sources.columns.columns import Columns
 from sources.columns.conversion_counts import ConversionCounts
 
 Load = Callable[[dict[str, pa.Table]], None]
-"""Loads tables, which it takes out of the mapping, and puts back where it raises DatabaseProblem for a refusal."""
-Note = Callable[[object, str, int], None]  # of a row that is left out: its key, why, and of how many rows
+"""Loads tables and removes them from the mapping. If it raises DatabaseProblem for a refusal, they are in the mapping
+again."""
+Note = Callable[[object, str, int], None]  # records rows that are left out: key, reason, number of rows
 
 
 def load_isolated(
@@ -32,12 +33,12 @@ def load_isolated(
     sources: Mapping[str, Iterable[str]],
     most: float = inf,
 ) -> dict[str, int]:
-    """Loads the tables, which it takes out of `tables`; returns of which tables how many rows were left out.
+    """Loads the tables, which it removes from `tables`; returns how many rows were left out, by table.
 
-    Each of these is noted in `counts` for its resources.
-    `sources` are the names of the resources that a table's rows came from. After `most` refused rows of a table, the
-    rest of it is not tried: for callers that come back to it. Raises DatabaseProblem for everything that is not about
-    the rows: an outage, a lock, a missing permission.
+    Each of these rows is recorded in `counts` for its resources. `sources` are the names of the resources that a
+    table's rows came from. After `most` refused rows of a table, its other rows are not tried, for callers that read
+    the table again. Raises DatabaseProblem for problems other than refused rows: an outage, a lock, a missing
+    permission.
     """
     if _refused(load, tables) is None:
         return {}
@@ -55,9 +56,9 @@ def load_isolated(
 
 
 def _load_apart(load: Load, known: Table, table: pa.Table, note: Note, most: float) -> int:
-    """One table; returns how many rows were left out.
+    """Loads one table; returns how many rows were left out.
 
-    A set marker needs all children of its parent beside it, so that markers go last, with all rows.
+    A set marker needs all children of its parent in the same merge, so markers are loaded last, with all rows.
     """
     is_marker = pc.equal(table[SOURCE], SET_MARKER)
     rows, markers = table.filter(pc.invert(is_marker)), table.filter(is_marker)
@@ -90,7 +91,7 @@ def _load_apart(load: Load, known: Table, table: pa.Table, note: Note, most: flo
 
 
 def _refused(load: Load, tables: dict[str, pa.Table]) -> str | None:
-    """Why the database refuses the tables, None where it took them."""
+    """Why the database refuses the tables; None if it took them."""
     try:
         load(tables)
     except DatabaseProblem as problem:

@@ -1,4 +1,4 @@
-"""What a run knows of its resources: progress as it will be saved, and how each one ended. Pure; knows no database."""
+"""A run's record of its resources: the progress to save, and how each resource ended. Pure; knows no database."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sources.fetch.progress import Covered, Progress
 from sources.fetch.values import ResourceStatus
 from sources.fetch.windows import Window, WindowSet, subtract
 
-OVERLAP = timedelta(minutes=5)  # between the parents that two runs ask about: writers' clocks may differ by so much
+OVERLAP = timedelta(minutes=5)  # overlap of the parents that two runs read, because writers' clocks may differ
 
 CUT_SHORT = "The run ended before this resource was complete; the table sync_runs has the reason."
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceProgress:
-    """A resource in a run. A child resource asks about parents changed `since`; `began` is when it began to."""
+    """A resource in a run. A child resource reads the lists of parents changed `since`; `began` is when it started."""
 
     status: ResourceStatus
     progress: Progress
@@ -39,9 +39,9 @@ class ResourceProgress:
 
 
 def progress_of(resource: Resource, saved: ResourceStatus | None, now: datetime, latest: int) -> ResourceProgress:
-    """The progress that a run starts with: from the saved one, or from nothing.
+    """The progress with which a run starts: the saved progress, or none.
 
-    Windows beyond `latest`, unix seconds, were made by a wrong clock: they are read again.
+    Windows beyond `latest` (unix seconds) come from a wrong clock and are read again.
     """
     stored = saved.progress if saved else {}
     progress = Progress.from_json(stored).until(latest) if stored else Progress()
@@ -58,7 +58,7 @@ def progress_of(resource: Resource, saved: ResourceStatus | None, now: datetime,
 
 
 def reopened(saved: Mapping[str, Any], again: Window) -> Mapping[str, Any]:
-    """Saved progress from which a run reads a range again; of lists without ranges it reads all, from the top."""
+    """The saved progress without a range, which the run then reads again; lists without ranges are read whole."""
     if not saved:
         return saved
     progress = Progress.from_json(saved)
@@ -68,9 +68,9 @@ def reopened(saved: Mapping[str, Any], again: Window) -> Mapping[str, Any]:
 
 
 class Journal:
-    """The progress of a run by resource name. Everything here is about what has been committed.
+    """The progress of a run by resource name. It only records what has been committed.
 
-    `in_part` are resources whose lists were read to the end, but for objects that were left out.
+    `in_part` are resources whose lists were read to the end, but objects were left out.
     """
 
     def __init__(self, entries: Iterable[ResourceProgress]) -> None:
@@ -79,7 +79,7 @@ class Journal:
         self.in_part: list[str] = []
 
     def entry(self, resource: str) -> ResourceProgress:
-        """The entry as it stands."""
+        """The present entry of a resource."""
         return self._entries[resource]
 
     def progress(self) -> dict[str, Progress]:
@@ -87,13 +87,15 @@ class Journal:
         return {name: entry.progress for name, entry in self._entries.items()}
 
     def statuses(self, resources: Iterable[str] | None = None) -> list[ResourceStatus]:
-        """Rows of `sync_status`, of some resources or of all."""
+        """Rows of `sync_status`, for some resources or for all."""
         return [self._entries[name].saved() for name in (self._entries if resources is None else resources)]
 
     def committed(self, chunk: Chunk, *, stays: bool = False) -> None:
-        """A chunk's rows are in the database. `stays`: but for some that it refused, so that the next run tries again.
+        """Records that a chunk's rows are committed. `stays`: the database refused some of them, so the progress does
+        not advance and the next run tries again.
 
-        Windows are independent of one another; a list or an order of parents goes no further in this run then.
+        Windows are independent of each other; the progress of a list or of an order of parents stays in place for the
+        rest of this run.
         """
         entry = self._entries[chunk.resource]
         if stays:
@@ -109,7 +111,7 @@ class Journal:
         self._entries[chunk.resource] = replace(entry, status=status, progress=progress)
 
     def ended(self, end: Finished | Failed, rejected: Sequence[Rejected] = ()) -> None:
-        """A resource has come to its end, and all its chunks are in the database but for the `rejected` objects."""
+        """Records that a resource has ended, and all its chunks are committed except the `rejected` objects."""
         entry = self._entries[end.resource]
         status = replace(entry.status, requests=end.requests, seconds=end.seconds, status="complete")
         if rejected:
@@ -127,7 +129,7 @@ class Journal:
         self._entries[end.resource] = replace(entry, status=status)
 
     def cut_short(self) -> None:
-        """The run has ended before its time: what is not complete is in error."""
+        """Records that the run ended early: resources that are not complete are in error."""
         for name, entry in self._entries.items():
             if entry.status.status in ("queued", "running"):
                 self._entries[name] = replace(entry, status=replace(entry.status, status="error", error=CUT_SHORT))
@@ -139,16 +141,18 @@ class Journal:
 
     @property
     def requests(self) -> int:
-        """Requests of all resources in this run, as far as they are told of."""
+        """Requests of all resources in this run, as far as they are recorded."""
         return sum(entry.status.requests for entry in self._entries.values())
 
     def with_status(self, status: str) -> list[str]:
-        """Names of the resources that stand so."""
+        """Names of the resources with this status."""
         return [name for name, entry in self._entries.items() if entry.status.status == status]
 
 
 def explanation(error: Exception) -> str:
-    """Why a resource failed: the message of our own errors; of others only the class, since the text may hold data."""
+    """Why a resource failed: the message of our own errors; for other errors only the class, because their text may
+    hold data.
+    """
     if isinstance(error, ConnectorError):
         return str(error)
     return f"Unexpected error: {type(error).__name__}. Run the command again with --debug, and please report it."

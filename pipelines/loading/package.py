@@ -1,6 +1,6 @@
-"""Packages that are being filled, one for each resource, as a load costs by its number of tables. Pure.
+"""Collects chunks into packages, one for each resource, because the cost of a load depends on its number of tables.
 
-A resource's chunks stay in order, which is what makes its progress true; those of different resources need not.
+Pure. Chunks of one resource stay in order, because their progress depends on it; those of different resources need not.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Package:
-    """What is to be loaded together, and what may be recorded once it is. `since`: when its first chunk came.
+    """Rows to load together, and the progress to save afterwards. `since` is when its first chunk arrived, in seconds.
 
-    `chunks` are without their tables, which wait in `parts`. `sources` are the resources that each table's rows are
-    from.
+    `chunks` have no tables: these are in `parts`. `sources` are the resources that each table's rows come from.
     """
 
     parts: dict[str, list[pa.Table]] = field(default_factory=dict)
@@ -32,7 +31,7 @@ class Package:
     since: float | None = None
 
     def add(self, chunk: Chunk, now: float) -> None:
-        """Takes a chunk."""
+        """Adds a chunk."""
         for name, table in chunk.tables.items():
             self.parts.setdefault(name, []).append(table)
             self.sources.setdefault(name, set()).add(chunk.resource)
@@ -42,7 +41,7 @@ class Package:
         self.since = now if self.since is None else self.since
 
     def take_tables(self) -> dict[str, pa.Table]:
-        """One table of all rows for each name. The parts are gone afterwards: memory holds the rows once."""
+        """One table of all rows for each name. Clears `parts`, so that memory holds the rows once."""
         from sources.columns.arrow import concat
 
         return {name: concat(self.parts.pop(name)) for name in list(self.parts)}
@@ -50,7 +49,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a package is due: rows of one resource, bytes of all that wait, seconds since its first chunk."""
+    """When a package is due: rows of one resource, bytes of all waiting packages, seconds since its first chunk."""
 
     rows: int
     nbytes: int
@@ -58,14 +57,16 @@ class Limits:
 
 
 class Packages:
-    """Chunks sorted into packages. `due` gives the ones that are worth a load, `rest` all that is left as one."""
+    """Sorts chunks into packages. `due` returns those that are ready to load, `rest` everything that is left as one
+    package.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._filling: dict[str, Package] = {}
 
     def add(self, delivery: Chunk | Finished | Failed, now: float) -> None:
-        """Takes what came from a resource."""
+        """Adds a delivery."""
         package = self._filling.setdefault(delivery.resource, Package())
         if isinstance(delivery, Chunk):
             package.add(delivery, now)
@@ -73,7 +74,7 @@ class Packages:
             package.ends.append(delivery)
 
     def due(self, now: float) -> list[Package]:
-        """Packages that are full or have waited long enough, together where they are late; none where nothing is."""
+        """Packages that are full, and one package of all that have waited too long; empty if there are none."""
         full = [name for name, filling in self._filling.items() if self._is_full(filling)]
         if not full and sum(filling.nbytes for filling in self._filling.values()) >= self._limits.nbytes:
             return [self.rest()]

@@ -1,4 +1,4 @@
-"""The ids of parents whose children to ask for, read from the tables that an earlier part of the run has filled."""
+"""Reads the parents of child lists from the tables that an earlier part of the run has filled."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ BATCH = 1_000
 
 
 class StoredParents:
-    """Parents of one account. Callable as `sources.fetch.parents.rows.ParentIds`; may be called from any thread.
+    """Parents of one account. It is a `sources.fetch.parents.rows.ParentIds`. Thread-safe.
 
-    `changed_since`: only parents that were written since then, None for all of them.
+    `changed_since`: only parents written since then; None for all.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class StoredParents:
         self._tables, self._changed_since = tables, changed_since
 
     def __call__(self, parent: Parent, after: str | None) -> Iterator[tuple[str, ...]]:
-        """Rows in the order of their ids, after `after`. Raises SkipResource where the parents were never loaded."""
+        """Rows in the order of their ids, after `after`. Raises SkipResource if the parents were never loaded."""
         if not parent.table:
             yield from ((value,) for value in self._values(parent) if value > (after or ""))
             return
@@ -58,7 +58,7 @@ class StoredParents:
             after = str(rows[-1][0])
 
     def _values(self, parent: Parent) -> list[str]:
-        """The values that take the place of ids without a table, from the columns that show them and that exist."""
+        """The values that replace ids for a parent without a table, from those of its columns that exist."""
         found = set(parent.always)
         for each in parent.values:
             table, column, *path = each.split(".")
@@ -73,7 +73,9 @@ class StoredParents:
         return sorted(found)
 
     def _unread(self, parent: Parent, key: str) -> str:
-        """The condition for parents whose list fills a column, and of whose present state no row has it yet."""
+        """The SQL condition for parents whose list fills a column, if no row has the parent's id since the parent last
+        changed.
+        """
         table, _, column = parent.fills.partition(".")
         if not table or not has_column(self._database, self._dataset, table, column):
             return ""

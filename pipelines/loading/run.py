@@ -1,7 +1,7 @@
 """One run: fetch -> package -> load -> progress, for some resources of one account into one dataset.
 
-Fetching goes on in its own threads while a package loads. Progress is saved after its package, never before: killed at
-any instant, a run loses nothing, and the next one fetches at most one package again. Knows no command line.
+Fetching continues in its own threads while a package loads. Progress is saved after its package, never before: a run
+that is killed at any time loses nothing, and the next one fetches at most one package again. Knows no command line.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from sources.provider import Provider
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a run is asked for: resources, and objects created in `[since, until)`, unix seconds on Stripe's clock.
+    """What a run has to read: resources, and objects created in `[since, until)`, unix seconds on the provider's clock.
 
-    With `again`, what was read of that range before is read again; `full_refresh` forgets all that was read. `asked`
-    says it in the words of whoever asked, for `sync_runs`.
+    `again` reads this range even if it was read before; `full_refresh` ignores all earlier progress. `asked` are the
+    options of the command, for `sync_runs`.
     """
 
     command: str
@@ -50,10 +50,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it: the lines for the summary, and the error that ended it early, if one did.
+    """The result of a run: the lines of the summary, and the error that ended it early, if any.
 
-    `resumed` of the resources went on from where an earlier run had come. `in_part` are those that failed only for
-    objects that were left out: their lists have been read to the end.
+    `resumed` is how many resources continued from an earlier run. `in_part` are those that failed only because objects
+    were left out: their lists were read to the end.
     """
 
     board: Board
@@ -65,7 +65,7 @@ class Outcome:
     in_part: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """The outcome as JSON values."""
         totals = self.board.totals()
         return {
             "rows": totals.rows,
@@ -94,7 +94,7 @@ def run(
     run_id: str | None = None,
     opened: Database | None = None,
 ) -> Outcome:
-    """Runs the order. Raises `StopRun` where it could not even start; later errors are in the outcome.
+    """Runs the order. Raises `StopRun` if it could not start; later errors are in the outcome.
 
     `run_id` and `opened` are those of `open_session`.
     """
@@ -107,7 +107,7 @@ def run(
 
 
 class Run:
-    """A run under way in an open session, up to `now`, unix seconds on Stripe's clock; `state` is its own."""
+    """A run in an open session, up to `now`, unix seconds on the provider's clock."""
 
     def __init__(self, session: Session, order: Order, now: int, state: State) -> None:
         self._session, self._order, self._state = session, order, state
@@ -123,7 +123,7 @@ class Run:
         self._board = Board(resource.name for resource in order.resources)
 
     def go(self) -> Outcome:
-        """Reads and loads everything; then the outcome."""
+        """Reads and loads everything; returns the outcome."""
         self._prepare()
         error: ConnectorError | None = None
         try:
@@ -159,7 +159,7 @@ class Run:
         self._save(None)
 
     def _children(self) -> dict[datetime | None, list[Resource]]:
-        """Child resources by the moment since which their parents' changes matter."""
+        """Child resources, grouped by the time since which their parents must have changed."""
         groups: dict[datetime | None, list[Resource]] = {}
         for resource in self._order.resources:
             if resource.parents:
@@ -187,7 +187,7 @@ class Run:
         self._board.settle(self._journal.statuses())
 
     def _load(self, fetching: Fetch) -> None:
-        """Collects what arrives to packages, and loads each when it is due; the last one also after an error."""
+        """Collects deliveries into packages, and loads each when it is due; after an error too, for the last one."""
         packages = Packages(self._limits)
         try:
             for delivery in fetching:
@@ -225,12 +225,12 @@ class Run:
                 self._save(None)
             self._state.end(status, message, rows=self._journal.rows, requests=self._requests)
         except Exception:
-            if error is None:  # a database that has gone cannot be told so
+            if error is None:  # a database that is unreachable cannot be updated
                 raise
 
     @property
     def _budget(self) -> int | None:
-        """The requests that are left of the order's budget: the lists of parents get what the others have not spent."""
+        """The requests that are left of the order's budget."""
         budget = self._order.requests_budget
         return None if budget is None else budget - (self._session.spending.spent - self._spent_at_start)
 

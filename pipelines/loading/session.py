@@ -1,8 +1,8 @@
-"""What every command works with: one account, one database, a client that counts, a loader.
+"""The session of a command: one account, one database, a client that counts requests, a loader.
 
-A session holds a lock for its scope and stages its packages under the scope's own name, so that sessions of different
-scopes can run at once: a single object beside a long load, Airflow's tasks beside one another. Their merges into the
-same table are guarded. Knows no resource and no event.
+A session locks its scope and stages its packages under the scope's name, so that sessions of different scopes can run
+at once: a single object during a long load, or several Airflow tasks. Their merges into the same table are guarded.
+Knows no resource and no event.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ if TYPE_CHECKING:
     from pipelines.loading.loader import Loader
 
 MOST_REFUSED = 10
-"""Refused rows of a table and a package, after which a run over lists leaves the rest of the table to the next run."""
+"""After so many refused rows of a table in one package, a run over lists leaves its other rows to the next run."""
 
 LOG = logging.getLogger("stripe_elt")
 
 
 @dataclass(slots=True)
 class Session:
-    """An open session. `now` is the provider's clock (unix seconds) when it was asked for the account, else None."""
+    """An open session. `now` is the provider's time (unix seconds) if it was asked for the account, otherwise None."""
 
     settings: CommonSettings
     provider: Provider
     database: Database
-    client: Any  # the provider's own, for the provider's own functions
+    client: Any  # the provider's client, for the provider's functions
     spending: Spending
     account_id: str
     now: int | None
@@ -75,12 +75,12 @@ class Session:
 
     @property
     def api_version(self) -> str:
-        """The version of the provider's API that the client asks for."""
+        """The version of the provider's API that the client requests."""
         return self.settings.asked_version or self.provider.api_version()
 
     @property
     def loader(self) -> Loader:
-        """Made when there is something to load: with it comes Arrow."""
+        """The loader, created at first use, because it imports Arrow."""
         from pipelines.loading.loader import Loader
 
         if self._loader is None:
@@ -89,7 +89,7 @@ class Session:
         return self._loader
 
     def clock(self) -> int:
-        """The provider's clock, unix seconds: as it was at the session's begin, or else asked for now."""
+        """The provider's time, unix seconds, at the session's beginning; if unknown, asked for now."""
         return (
             self.now
             if self.now is not None
@@ -97,15 +97,15 @@ class Session:
         )
 
     def tables_of(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, pa.Table]:
-        """Rows by table -> Arrow tables by table. Rows that cannot be stored are left out, and noted in `counts`."""
+        """Rows by table -> Arrow tables by table. Rows that cannot be stored are left out, and recorded in `counts`."""
         from sources.columns.arrow import arrow_tables
 
         return arrow_tables(rows, self.columns, counts=self.counts)
 
     def store(self, tables: Mapping[str, pa.Table]) -> int:
-        """Merges what the schema contract admits; returns how many rows that were, when they are committed.
+        """Merges the rows that the schema contract admits; returns their number once they are committed.
 
-        Rows that the database refuses are left out, and noted in `counts`; every other row is stored, however many
+        Rows that the database refuses are left out, and recorded in `counts`; every other row is stored, however many
         were refused. Raises DatabaseProblem, SchemaFrozen.
         """
         admitted = self.columns.admit(tables)
@@ -120,11 +120,11 @@ class Session:
         return stored
 
     def load(self, tables: dict[str, pa.Table], sources: Mapping[str, Iterable[str]]) -> Collection[str]:
-        """As `store`, and counts nothing; returns the tables of which rows were left out, which are to be read again.
+        """Like `store`, but without adding to `rows`; returns the tables from which rows were left out.
 
-        For the caller that keeps their progress back: after many refusals the rest of a table is not even tried.
-        `sources` are the resources that each table's rows are from. Takes the tables out of `tables`, so that memory
-        does not hold them while the database works.
+        The caller must not save their progress: after many refusals, the rest of a table is not tried. `sources` are
+        the resources that each table's rows come from. Removes the tables from `tables`, so that memory does not hold
+        them while the database works.
         """
         admitted = self.columns.admit(tables)
         tables.clear()
@@ -135,7 +135,7 @@ class Session:
         return load_isolated(self._load, admitted, self.columns, self.counts, sources, MOST_REFUSED)
 
     def _load(self, tables: dict[str, pa.Table]) -> None:
-        """Loads a package; then views of new tables and columns are made."""
+        """Loads a package; then creates views of new tables and columns."""
         columns = {name: table.column_names for name, table in tables.items()}
         try:
             self.loader.load(tables)
@@ -146,7 +146,7 @@ class Session:
         self.views.follow(self.database, columns)
 
     def _warn_of_altered_types(self, tables: Iterable[str]) -> None:
-        """Names the columns of these tables that have another type than ours, each table once."""
+        """Warns of columns of these tables whose type in the database differs from ours, once for each table."""
         dataset = self.settings.dataset
         for table in {*tables} - self._compared:
             self._compared.add(table)
@@ -165,14 +165,14 @@ class Session:
         self.state.save(statuses, rows=self.rows, requests=self.spending.spent, rejected=rejected, account=account)
 
     def end(self, status: str, error: str | None = None) -> None:
-        """The last word on the run: `complete`, `partial` or `error`."""
+        """Saves the run's final status: `complete`, `partial` or `error`."""
         if rejected := self.counts.take_unsaved():
             self.state.save([], rows=self.rows, requests=self.spending.spent, rejected=rejected)
         self.state.end(status, error, rows=self.rows, requests=self.spending.spent)
 
     @contextmanager
     def noting_failure(self) -> Iterator[None]:
-        """Notes in the run's line what has ended the block: an interruption, or an error by its type."""
+        """If the block fails, saves the reason in `sync_runs`: an interruption, or the error's type."""
         try:
             yield
         except KeyboardInterrupt:
@@ -200,24 +200,26 @@ DATABASES: Mapping[Destination, Callable[[CommonSettings], Database]] = {
     "duckdb": _open_duckdb,
     "postgres": _open_postgres,
 }
-"""How each destination is opened, by the setting `destination`. Only the driver of the chosen one is imported."""
+"""The function that opens each destination. Only the driver of the chosen one is imported."""
 
 
 def open_database(settings: CommonSettings) -> Database:
-    """Connects. Raises `DatabaseProblem` when that cannot be done, naming the setting.
+    """Opens the database of the settings.
 
-    A DuckDB file has one run at a time, so that `AlreadyRunning` comes from here already.
+    Raises `DatabaseProblem`, which names the setting, and `AlreadyRunning` for a DuckDB file that another run uses.
     """
     return DATABASES[settings.destination](settings)
 
 
 def open_existing(settings: CommonSettings) -> Database:
-    """As `open_database`, for what makes nothing: a DuckDB file that does not exist is read as an empty one."""
+    """Like `open_database`, for commands that only read: a DuckDB file that does not exist is not created, and counts
+    as empty.
+    """
     return _open_duckdb(settings, makes_file=False) if settings.destination == "duckdb" else open_database(settings)
 
 
 def new_run_id() -> str:
-    """A key of `sync_runs`: 32 hexadecimal digits."""
+    """A new key for `sync_runs`: 32 hexadecimal digits."""
     return uuid.uuid4().hex
 
 
@@ -234,13 +236,13 @@ def open_session(
     run_id: str | None = None,
     asked: Mapping[str, Any] | None = None,
 ) -> Iterator[Session]:
-    """A session for the account of the settings; `opened` is a database to work in, which stays open.
+    """Opens a session for the account of the settings. `opened` is a database to use, which stays open.
 
-    `sync_runs` shows it as `run_id`, a new id where none is given, with what it was `asked` for.
+    The session's row in `sync_runs` has the key `run_id` (a new one by default) and the options `asked`.
 
-    `clock`: the provider is asked for the account, and so for its clock, even when it is known whose the key is.
-    Raises AlreadyRunning when another session has the scope, BadConfiguration for a key of the other mode than the
-    dataset's, and what the database and the provider raise.
+    With `clock`, the provider is asked for the account and so for its time, even if the account is known. Raises
+    AlreadyRunning if another session has the scope, BadConfiguration if the key's mode is not the dataset's, and the
+    errors of the database and the provider.
     """
     with ExitStack() as stack:
         privacy = read_privacy(provider.catalogue)
@@ -250,7 +252,7 @@ def open_session(
         database = opened or open_database(settings)
         if opened is None:
             stack.callback(database.close)
-        if database.dialect == "postgres":  # DuckDB goes by this machine's clock
+        if database.dialect == "postgres":  # DuckDB uses this machine's clock
             now = database.execute("SELECT extract(epoch FROM clock_timestamp())")[0][0]
             client.witness_clock("the database's clock", float(now))
         database.lock_run(lock_name(settings.dataset, scope))
@@ -288,7 +290,7 @@ def open_session(
 
 
 def refuse_anothers_dataset(database: Database, dataset: str, provider: Provider) -> None:
-    """Providers have tables of the same names. Raises BadConfiguration where another one's are there."""
+    """Raises BadConfiguration if the dataset has another provider's tables, because some have the same names."""
     if others := other_schemas(database, dataset, provider.name):
         raise BadConfiguration(
             f"The dataset {dataset!r} has the tables of {' and '.join(others)}, and some of those of"
@@ -297,9 +299,10 @@ def refuse_anothers_dataset(database: Database, dataset: str, provider: Provider
 
 
 def refuse_other_mode(settings: CommonSettings, account_id: str, livemode: bool | None) -> None:
-    """An account has one id in both modes: what was read in one would count as read in the other.
+    """Raises BadConfiguration if the key's mode is not the dataset's: an account has the same id in both modes, so
+    objects read in one mode would count as read in the other.
 
-    `livemode` is the mode of the dataset, None where it has none yet. Raises BadConfiguration for a key of the other.
+    `livemode` is the dataset's mode; None if it has none yet.
     """
     if livemode is None or livemode is settings.is_live:
         return
@@ -314,7 +317,7 @@ def refuse_other_mode(settings: CommonSettings, account_id: str, livemode: bool 
 def _account(
     provider: Provider, database: Database, client: Client, settings: CommonSettings
 ) -> tuple[str, int | None]:
-    """Whose objects are read: told by the settings, or remembered, or else asked of the provider."""
+    """The account whose objects are read: from the settings, an earlier run, or the provider, with its time."""
     if settings.told_account:
         return settings.told_account, None
     if (remembered := account_of_key(database, settings.dataset, _digest(settings))) is not None:
@@ -323,7 +326,9 @@ def _account(
 
 
 def known_account(database: Database, settings: CommonSettings) -> str | None:
-    """Whose objects are read, without asking the provider: told by the settings, remembered, or the only one there."""
+    """The account whose objects are read, without asking the provider: from the settings, from an earlier run, or the
+    dataset's only account.
+    """
     if settings.told_account:
         return settings.told_account
     remembered = account_of_key(database, settings.dataset, _digest(settings))
@@ -337,5 +342,5 @@ def _asked(provider: Provider, client: Client, settings: CommonSettings) -> tupl
 
 
 def _digest(settings: CommonSettings) -> str:
-    """What a key and the account it acts for are remembered by; neither can be got back from it."""
+    """A digest of the key and its account, by which later runs know the account. It reveals neither."""
     return hashlib.sha256(settings.identity.encode()).hexdigest()[:32]

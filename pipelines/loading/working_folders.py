@@ -1,4 +1,4 @@
-"""Folders in the temporary folder for the files of one package, and the removal of those that killed runs left."""
+"""Creates working folders for the files of one package, and removes those that killed runs left."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 PREFIX, LOCK = "stripe-elt-", ".lock"
-YOUNG = 60.0  # seconds in which a folder may not have been locked yet
+YOUNG = 60.0  # seconds in which a new folder may not be locked yet
 
 
 @contextmanager
 def working_folder() -> Iterator[Path]:
-    """A new folder in the temporary folder that only this user can read; it is gone afterwards. Raises OSError."""
+    """A new folder in the temporary folder that only this user can read; it is removed afterwards. Raises OSError."""
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     try:
         with _lock_of(folder):
@@ -30,13 +30,13 @@ def working_folder() -> Iterator[Path]:
 
 
 def remove_abandoned() -> None:
-    """Removes this user's folders that no process has locked."""
+    """Removes this user's working folders that no process has locked."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         if _is_old(folder):
             try:
                 with _lock_of(folder).acquire(timeout=0):
                     shutil.rmtree(folder, ignore_errors=True)
-            except OSError:  # a time-out too: it is in use, or another run removes it
+            except OSError:  # or a time-out: it is in use, or another run removes it
                 continue
 
 

@@ -1,1 +1,1 @@
-"""Answers: views and tables that SQL makes of the loaded tables. They only read those, and know no HTTP."""
+"""Answers: views and tables that SQL computes from the loaded tables. Knows no HTTP; only reads the loaded tables."""

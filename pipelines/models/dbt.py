@@ -1,7 +1,4 @@
-"""Views for the dbt package fivetran/dbt_stripe, made of `dbt_views.sql`: one text for Postgres and DuckDB.
-
-Knows which tables they read, and no table's content.
-"""
+"""Creates the views for the dbt package fivetran/dbt_stripe from `dbt_views.sql`, one text for Postgres and DuckDB."""
 
 from __future__ import annotations
 
@@ -40,9 +37,9 @@ def statements(dialect: str, dataset: str, schema: str) -> dict[str, str]:
 
 
 def make_views(database: Database, dataset: str, schema: str) -> Sequence[str]:
-    """Makes the views, or replaces them, all or none, in a schema that may be there already. Returns their names.
+    """Creates or replaces all views, or none, in a schema that may exist already. Returns their names.
 
-    The tables must be there. Raises what the driver raises.
+    The tables must exist. Raises the driver's errors.
     """
     found = statements(database.dialect, dataset, schema)
     with database.transaction():

@@ -1,8 +1,8 @@
-"""Indexes on every reference, on `created` and on when rows were stored, in Postgres, made after a load.
+"""Creates indexes in Postgres after a load: on every reference, on `created`, and on the time when rows were stored.
 
-They are made concurrently, so that loads and the sink go on writing meanwhile. A run that was killed leaves an index
-that Postgres does not use; the next run makes it again. A small table has none, because it is read whole as quickly.
-DuckDB has none: there an index makes merges ten times slower (docs/decisions.md has the figures).
+They are created concurrently, so that loads and the sink can write meanwhile. A killed run leaves an index that
+Postgres does not use; the next run creates it again. Small tables get none, because a full scan is as fast. DuckDB gets
+none: there an index makes merges ten times slower (docs/decisions.md has the figures).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("stripe_elt")
 
-LEAST_BYTES = 4 * 2**20  # of a table's rows, apart from long values: a scan of less takes a few milliseconds
+LEAST_BYTES = 4 * 2**20  # of a table's rows, without long values; a scan of a smaller table takes a few milliseconds
 PATIENCE = 10.0  # seconds to wait for a transaction that has used the table and is still open
 WAITED, CANCELLED = "55P03", "57014"
 RUNS = "sync_runs"
@@ -33,7 +33,7 @@ RUNS = "sync_runs"
 LOOKED_UP: Mapping[str, Callable[[Mapping[str, Collection[str]]], Iterator[tuple[str, str, str]]]] = {
     "stripe": looked_up
 }
-"""What the metrics of a provider look rows up by, by its name; `looked_up` says in which form."""
+"""Provider's name -> the expressions by which its metrics look rows up, see `looked_up`."""
 
 _FOUND = """
 SELECT c.relname::text, pg_has_role(c.relowner, 'USAGE'),
@@ -54,13 +54,15 @@ class Index:
 
     @property
     def name(self) -> str:
-        """Its name, within Postgres' 63 characters, which is another one where the expression is another one."""
+        """A name within Postgres' 63 characters; another expression has another name."""
         mark = sha256(f"{self.table} {self.column} {self.expression}".encode()).hexdigest()[:6]
         return f"{self.table[:34]}_{self.column[:20]}_{mark}"
 
     @property
     def definition(self) -> str:
-        """What follows the table's name. An index of ranges costs a merge nothing: it holds no row's place."""
+        """The part of the statement after the table's name. A BRIN index costs a merge nothing, because it does not
+        point to rows.
+        """
         if self.is_ranges:
             return f"USING brin ({self.expression}) WITH (pages_per_range = 16, autosummarize = on)"
         return f"(({self.expression})) WHERE ({self.expression}) IS NOT NULL"
@@ -71,10 +73,10 @@ def wanted_indexes(
 ) -> Iterator[Index]:
     """The indexes that the tables should have; `tables` have their columns.
 
-    They are on references, on the moment that a list is filtered by, on the ids that the live views take out of JSON,
-    and on when a row was stored, by which the metrics find what has changed. The metrics also look up rows of a
-    subscription, the status page reads the last runs, and the management API those that a run began. An expression that
-    asks another table cannot be indexed.
+    They are on references, on the time by which a list is filtered, on the ids that the live views extract from JSON,
+    and on the time when a row was stored, by which the metrics find changes. Further ones serve the metrics (rows of a
+    subscription), the status page (the last runs) and the management API (the runs that a run began). An expression
+    that reads another table cannot be indexed.
     """
     moments = {
         "created",
@@ -106,10 +108,10 @@ def keep_indexes(
     least_bytes: int = LEAST_BYTES,
     patience: float = PATIENCE,
 ) -> int:
-    """Makes those that are missing, one after the other, and returns how many. Not within a transaction.
+    """Creates missing indexes, one after the other, and returns how many. Must not be called within a transaction.
 
-    One process at a time may do this for a dataset: the caller holds the run lock. An index that cannot be made is said
-    and stops nothing. `patience` is for transactions that have used a table and are still open, in seconds.
+    One process at a time may do this for a dataset: the caller holds the run lock. An index that cannot be created is
+    logged as a warning. `patience` is how many seconds to wait for open transactions that have used a table.
     """
     made, of_others = 0, set[str]()
     for index, is_own in missing_indexes(database, dataset, provider, catalogue, tables, least_bytes):
@@ -121,13 +123,15 @@ def keep_indexes(
         except Exception as error:
             if not is_database_error(error):
                 raise
-            LOG.warning("The index %s.%s was not made: %s The next run tries again.", dataset, index.name, _why(error))
+            LOG.warning(
+                "The index %s.%s was not created: %s The next run tries again.", dataset, index.name, _why(error)
+            )
             break
         made += 1
     if of_others:
         LOG.warning(
-            "The indexes of %d tables of the schema %s, such as %s, were not made, because the role does not own these"
-            " tables. Let their owner run stripe-elt migrate, or set the setting indexes to none.",
+            "The indexes of %d tables of the schema %s, such as %s, were not created, because the role does not own"
+            " these tables. Let their owner run stripe-elt migrate, or set the setting indexes to none.",
             len(of_others),
             dataset,
             min(of_others),
@@ -143,7 +147,7 @@ def missing_indexes(
     tables: Mapping[str, Collection[str]],
     least_bytes: int = LEAST_BYTES,
 ) -> list[tuple[Index, bool]]:
-    """Those that are missing, and whether the role owns their table. None in DuckDB."""
+    """The missing indexes, each with whether the role owns its table. Empty in DuckDB."""
     if database.dialect != "postgres":
         return []
     found = {name: (is_own, set(valid)) for name, is_own, valid in database.execute(_FOUND, (dataset, least_bytes))}
@@ -154,12 +158,12 @@ def missing_indexes(
         for index in wanted_indexes(dataset, provider, catalogue, tables)
         if index.table in found
         and index.name not in found[index.table][1]
-        and (index.table != LEDGER or found[LEDGER][0])  # the sink's role may own it, which makes no indexes
+        and (index.table != LEDGER or found[LEDGER][0])  # the sink's role may own it, and the sink creates no indexes
     ]
 
 
 def index_statement(dataset: str, index: Index) -> str:
-    """The statement that makes an index beside the table's use."""
+    """The statement that creates an index while the table is in use."""
     return (
         f"CREATE INDEX CONCURRENTLY {quoted(index.name)} ON {quoted(dataset)}.{quoted(index.table)} {index.definition}"
     )
@@ -167,7 +171,7 @@ def index_statement(dataset: str, index: Index) -> str:
 
 def _make(database: PostgresDatabase, dataset: str, index: Index, patience: float) -> None:
     name = f"{quoted(dataset)}.{quoted(index.name)}"
-    database.execute_alone(f"DROP INDEX CONCURRENTLY IF EXISTS {name}", patience)  # of a run that was killed
+    database.execute_alone(f"DROP INDEX CONCURRENTLY IF EXISTS {name}", patience)  # left by a killed run
     database.execute_alone(index_statement(dataset, index), patience)
 
 

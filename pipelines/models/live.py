@@ -1,9 +1,9 @@
-"""Makes the live views of a dataset, and keeps them. Loads, syncs and the sink call it after a change of tables.
+"""Creates and updates the live views of a dataset. Loads, syncs and the sink call it after tables have changed.
 
-A view is made again where its table has a column that it lacks, where its definition is another one, or where it is
-missing. Nothing is done where all are as they should be, which one query tells. Two processes do no harm to each
-other: the second waits for the first, and looks again. What the database refuses is said and stops no load, because the
-tables do not need their views. With a view, its table and all columns of both get their comments.
+A view is created again if it is missing, if its table has a column that it lacks, or if its definition has changed. If
+all views are current, one query finds that out. Two processes can do this at once: the second waits for the first, and
+checks again. If the database refuses a view, that is logged and stops no load, because the tables do not need their
+views. Together with a view, its table and all columns of both get comments.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sources.columns.columns import ABOUT_OWN_COLUMNS, OWN_COLUMNS
 LOG = logging.getLogger("stripe_elt")
 
 LOCK = 0x5747_5256  # one process at a time changes the views of a dataset
-PATIENCE = "1s"  # for a view that a reader is using: the next run makes it
+PATIENCE = "1s"  # for a view that a reader is using; after that, it is left to the next run
 
 _VIEWS = {
     "postgres": """
@@ -51,7 +51,7 @@ def current_schema(dataset: str) -> str:
 
 @dataclass(slots=True)
 class LiveViews:
-    """The live views of a dataset, of a provider's catalogue. Belongs to one session, and is not thread-safe."""
+    """The live views of a dataset with a provider's tables. Belongs to one session; not thread-safe."""
 
     dataset: str
     provider: str
@@ -62,24 +62,24 @@ class LiveViews:
 
     @property
     def schema(self) -> str:
-        """Where they are."""
+        """The schema of the views."""
         return current_schema(self.dataset)
 
     @property
     def tables(self) -> Mapping[str, Collection[str]]:
-        """The tables of the dataset with their columns, as they were seen last."""
+        """The tables of the dataset with their columns, as last read."""
         return self._seen
 
     def follow(self, database: Database, tables: Mapping[str, Iterable[str]]) -> None:
-        """After these columns were written to their tables: does the same as `keep` where one of them is new to us."""
+        """Call it after these columns were written to their tables: does the same as `keep` if any of them is new."""
         if any(not self._seen.get(name, set()).issuperset(columns) for name, columns in tables.items()):
             self.keep(database)
 
     def keep(self, database: Database, stored: Mapping[str, Iterable[str]] | None = None) -> None:
-        """Makes the views that are missing or outdated. Must not be called within a transaction.
+        """Creates the views that are missing or outdated. Must not be called within a transaction.
 
-        `stored` are the columns of the stored schema, which is read where they are not given. Raises what the database
-        raises where it has gone; what it refuses goes to the log, once.
+        `stored` are the columns of the stored schema, which is read if they are not given. Raises the driver's error if
+        the connection is lost; refusals are logged, once each.
         """
         if stored is None:
             stored = stored_columns(database, self.dataset, self.provider)
@@ -94,7 +94,7 @@ class LiveViews:
         role, may_create, is_there = database.execute(_MAY_CREATE, (self.schema, self.schema))[0]
         if not may_create:
             self._tell(
-                f"The views in the schema {self.schema} were not made, because the role {role} may not create them."
+                f"The views in the schema {self.schema} were not created, because the role {role} may not create them."
                 " The tables are not affected. Run this statement as the owner of the database:"
                 f" {_missing_right(quoted(self.schema), quoted(role), is_there)}"
             )
@@ -110,7 +110,7 @@ class LiveViews:
                     break
 
     def missing_statements(self, database: Database, tables: Mapping[str, Collection[str]]) -> list[str]:
-        """What `keep` would execute once these tables have these columns; changes nothing."""
+        """The statements that `keep` would execute for these tables and columns; changes nothing."""
         self._columns_of_tables = {name: list(columns) for name, columns in tables.items()}
         statements = [
             statement
@@ -122,13 +122,13 @@ class LiveViews:
         return statements if is_there else [f"CREATE SCHEMA IF NOT EXISTS {quoted(self.schema)}", *statements]
 
     def _outdated(self, database: Database, tables: Mapping[str, Collection[str]]) -> list[View]:
-        """The views to make."""
+        """The views that are missing or outdated."""
         comments = dict(database.execute(_VIEWS[database.dialect], (self.schema,)))
         wanted = live_views(self.dataset, self.provider, self.catalogue, tables)
         return [view for name, view in wanted.items() if comments.get(name) != view.comment]
 
     def _columns(self, database: Database, schema: str) -> dict[str, list[str]]:
-        """The columns that tables and views have, in their order; of tables those of the stored schema and ours."""
+        """The columns of tables and views, in their order; for tables, only those of the stored schema and our own."""
         found: dict[str, list[str]] = {}
         for name, column in database.execute(_COLUMNS, (schema,)):
             if schema != self.dataset or column in self._seen.get(name, ()):
@@ -136,7 +136,7 @@ class LiveViews:
         return found
 
     def _make_in_duckdb(self, database: Database, views: Sequence[View]) -> None:
-        """All in one transaction, or one by one where DuckDB refuses one of them."""
+        """Creates all views in one transaction, or one by one if DuckDB refuses one of them."""
         try:
             with database.transaction():
                 for view in views:
@@ -152,26 +152,27 @@ class LiveViews:
                 self._make_in_duckdb(database, [view])
 
     def _make_in_postgres(self, database: Database, view: View, columns: Sequence[str]) -> bool:
-        """Whether it is worth going on: not where readers hold views for longer than we wait.
+        """Creates or replaces a view. Returns False if a reader holds it for too long, because further views would wait
+        too.
 
-        Views that others have built on this one, and rights on it, stay. Only a view that has lost a column, or has one
-        of another type, is dropped first.
+        Rights on the view, and other people's views on it, stay. Only a view that has lost a column, or has one of
+        another type, is dropped first.
         """
         error = self._tried(database, self._statements(database, view, columns))
-        if state_of(error) == DENIED:  # the tables are another role's: only it may comment on them
+        if state_of(error) == DENIED:  # another role owns the tables, and only the owner may comment on them
             error = self._tried(database, self._statements(database, view, columns, on_table=False))
         if state_of(error) == "42P16":
             error = self._tried(database, self._statements(database, view, None))
         if error is None:
             return True
         if state_of(error) == "55P03":
-            LOG.info("A reader is using the view %s.%s; the next run brings it up to date.", self.schema, view.name)
+            LOG.info("A reader is using the view %s.%s; the next run updates it.", self.schema, view.name)
             return False
         self._refused(view, error)
         return True
 
     def _tried(self, database: Database, statements: Sequence[str]) -> Exception | None:
-        """Executes all of the statements or none; returns the error of the server, raises that of a lost connection."""
+        """Executes all of the statements or none. Returns the server's error; raises that of a lost connection."""
         try:
             database.execute_all(["SAVEPOINT a_view", *statements, "RELEASE SAVEPOINT a_view"])
         except Exception as error:
@@ -184,7 +185,9 @@ class LiveViews:
     def _statements(
         self, database: Database, view: View, columns: Sequence[str] | None, *, on_table: bool = True
     ) -> list[str]:
-        """What makes a view that has these columns by now, if any; None drops it first, and keeps its readers."""
+        """The statements that create or replace a view whose present columns are `columns`. If that is None, they drop
+        the view first, and grant its readers the right again.
+        """
         name, comments = self._name(view), self._comments(view, on_table=on_table)
         if columns is not None:
             return [f"CREATE OR REPLACE VIEW {name} AS {view.select(columns)}", *comments]
@@ -196,7 +199,7 @@ class LiveViews:
         return f"{quoted(self.schema)}.{quoted(view.name)}"
 
     def _comments(self, view: View, *, on_table: bool = True, on_all_columns: bool = True) -> list[str]:
-        """The statements that comment on a view and its columns, and on its table, if it has one, and its columns."""
+        """The statements that comment on a view, its table (if it has one), and the columns of both."""
         name, table = self._name(view), f"{quoted(self.dataset)}.{quoted(view.name)}"
         texts = {**self.catalogue.descriptions.of(view.name), **ABOUT_OWN_COLUMNS} if view.columns else {}
         said = {column: texts[column] for column in view.columns if on_all_columns and column in texts}
@@ -212,7 +215,7 @@ class LiveViews:
     def _refused(self, view: View, error: Exception) -> None:
         said = getattr(getattr(error, "diag", None), "message_primary", None) or explained(error)
         self._tell(
-            f"The view {self.schema}.{view.name} was not made or brought up to date: {said.rstrip('.')}."
+            f"The view {self.schema}.{view.name} was not created or updated: {said.rstrip('.')}."
             " The tables are not affected."
         )
 

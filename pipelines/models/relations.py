@@ -31,7 +31,7 @@ def key_of_view(catalogue: Catalogue, view: View) -> tuple[str, ...]:
 
 
 def relations(catalogue: Catalogue, views: dict[str, View]) -> Iterator[Relation]:
-    """How the views name each other's rows, where one column names rows of one view that are known by their ids."""
+    """The relations between views: columns that hold ids of rows in exactly one view that is keyed by id."""
     for name, view in views.items():
         if name not in catalogue.tables:
             continue

@@ -1,10 +1,10 @@
-"""Which live views a dataset should have, and their SQL. Pure but for reading the files; knows no database.
+"""The live views that a dataset should have, and their SQL. Pure except for reading the files; knows no database.
 
-A view has the name and the columns of its table, its live rows only, and the columns that people join by. These are
-written in `<provider>_current/<table>.sql`: for each, a comment with its name and one sentence, and an expression. A
-file that begins with SELECT or WITH is a view of its own. The files say `stripe.<table>` for a table and
-`stripe_current.<view>` for a view, whatever the dataset is called. A word in braces is a column that only older
-versions of the API show.
+A view has the name, the columns and the live rows of its table, and columns to join by.
+`<provider>_current/<table>.sql` defines these: for each, a comment with its name and one sentence, and an expression. A
+file that begins with SELECT or WITH is a whole view. In the files, `stripe.<table>` is a table and
+`stripe_current.<view>` a view, whatever the dataset's name. A word in braces is a column that only older API versions
+show.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from sources.columns.layout import OTHER_FIELDS
 
 PARENT = "_parent_id"
 SHOWN = ("_account_id", OTHER_FIELDS)
-"""Our own columns that views show: ids are unique within an account, and what the second holds is the provider's."""
+"""Our own columns that views show: the account, within which ids are unique, and the column with the provider's other
+fields."""
 
 _COLUMN = re.compile(r"^-- (\w+): (.+(?:\n--.*)*)\n", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
@@ -33,7 +34,7 @@ _OPTIONAL = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True, slots=True)
 class JoinColumn:
-    """A column that a view has beside its table's: its name, what it is in one sentence, and its expression."""
+    """A column that a view has besides its table's columns: its name, one sentence about it, and its expression."""
 
     name: str
     about: str
@@ -42,7 +43,9 @@ class JoinColumn:
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
-    """What the files of a provider say: columns by table, and the statements of views of their own, with sentences."""
+    """The content of a provider's files: join columns by table, and whole views by name, each a sentence and a
+    statement.
+    """
 
     columns: Mapping[str, Sequence[JoinColumn]] = field(default_factory=dict)
     views: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -50,10 +53,11 @@ class Definitions:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A view that should be there. `about` is one sentence.
+    """A view that should exist. `about` is one sentence.
 
-    `columns`: name -> expression, and `rest` is what follows them. A view of its own has none, and `rest` is all.
-    `said` are sentences on columns that no table has; `mark_of_texts` changes with those on the columns of the table.
+    `columns`: name -> expression, and `rest` is the statement after the columns. A whole view has no `columns`, and
+    `rest` is its statement. `said` are sentences on columns that no table has; `mark_of_texts` is a checksum of the
+    sentences on the table's columns.
     """
 
     name: str
@@ -72,7 +76,9 @@ class View:
 
     @property
     def comment(self) -> str:
-        """What the view is, with a mark by which an outdated view is known: the order of columns does not matter."""
+        """The view's comment, with a checksum that identifies an outdated view; the order of columns does not matter
+        for it.
+        """
         columns = [*sorted(map(" ".join, self.columns.items())), *self.said.values()]
         made = "\n".join([self.about, self.rest, *columns, self.mark_of_texts])
         return f"{self.about} [{sha256(made.encode()).hexdigest()[:8]}]"
@@ -85,12 +91,14 @@ def quoted(name: str) -> str:
 
 @cache
 def definitions(provider: str) -> Definitions:
-    """What the files of a provider say; nothing for one that has none."""
+    """The definitions of a provider; empty if it has no files."""
     return read_definitions(Path(__file__).with_name(f"{provider}_current"))
 
 
 def read_definitions(folder: Path) -> Definitions:
-    """What the `.sql` files of a folder say. Raises OSError, and UnicodeDecodeError for a file that is not UTF-8."""
+    """The definitions in the `.sql` files of a folder. Raises OSError, and UnicodeDecodeError for a file that is not
+    UTF-8.
+    """
     columns: dict[str, Sequence[JoinColumn]] = {}
     views: dict[str, tuple[str, str]] = {}
     for path in sorted(folder.glob("*.sql")):
@@ -117,10 +125,10 @@ def live_views(
     tables: Mapping[str, Collection[str]],
     said: Definitions | None = None,
 ) -> dict[str, View]:
-    """The views that a dataset should have, in the order in which they can be made.
+    """The views that a dataset should have, in an order in which they can be created.
 
-    `tables` are those of the stored schema, with their columns and ours. A column whose sources are missing is left
-    out until they are there, and so is a view of its own. `said` is what the provider's files say, unless it is given.
+    `tables` are those of the stored schema, with their columns and our own. A column or a whole view is left out while
+    its sources are missing. `said` are the definitions; by default those of the provider's files.
     """
     said = definitions(provider) if said is None else said
     found = {name: tables[name] for name in catalogue.tables if name in tables}
@@ -149,7 +157,7 @@ def _view_of_table(
         columns[column], texts[column] = PARENT, f"The row of {table.parent} that owns this one."
     for added in said.columns.get(name, ()):
         if _can_have(added, name, provider, catalogue, tables):
-            columns.pop(added.name, None)  # of an older version of the API
+            columns.pop(added.name, None)  # an older API version's column of this name
             columns[added.name] = _placed(dataset, provider, _with_optional(added.sql, tables[name]))
             texts[added.name] = added.about
     rest = f'FROM {quoted(dataset)}.{quoted(name)} AS {quoted(name)} WHERE "_deleted_at" IS NULL'
@@ -158,7 +166,7 @@ def _view_of_table(
 
 
 def _parent_column(catalogue: Catalogue, parent: str) -> str:
-    """The column that names the parent where no field of the object does: `quote_id`, `checkout_session_id`."""
+    """The name of the column with the parent's id if the object does not show it: `quote_id`, `checkout_session_id`."""
     objects = catalogue.tables[parent].objects
     return f"{objects[0].replace('.', '_') if objects else parent}_id"
 
@@ -166,7 +174,7 @@ def _parent_column(catalogue: Catalogue, parent: str) -> str:
 def _can_have(
     column: JoinColumn, name: str, provider: str, catalogue: Catalogue, tables: Mapping[str, Collection[str]]
 ) -> bool:
-    """Whether the tables and the columns that an expression needs are there."""
+    """Whether an expression's tables and columns exist."""
     others, words, qualified = _needs(column, provider)
     if not others.keys() <= tables.keys():
         return False
@@ -178,7 +186,9 @@ def _can_have(
 
 @cache
 def _needs(column: JoinColumn, provider: str) -> tuple[Mapping[str, str], Sequence[str], Sequence[tuple[str, str]]]:
-    """Other tables with their aliases, words that may be columns, and columns with the alias of their table."""
+    """The other tables of an expression with their aliases, words that may be columns, and columns with their table's
+    alias.
+    """
     plain = _LITERAL.sub("''", column.sql)
     others = dict(re.findall(rf"\b{provider}\.(\w+) as (\w+)", plain))
     return others, _WORD.findall(plain), _QUALIFIED.findall(plain)
@@ -194,5 +204,5 @@ def _with_optional(sql: str, columns: Collection[str]) -> str:
 
 
 def _placed(dataset: str, provider: str, sql: str) -> str:
-    """SQL of a file for a dataset of another name."""
+    """A file's SQL with the dataset's name."""
     return re.sub(rf"\b{provider}(_current)?\.(?=\w)", lambda word: f'"{dataset}{word[1] or ""}".', sql)

@@ -1,1 +1,1 @@
-"""People whose data must not be kept: what is forgotten of them, and how it is kept out from then on."""
+"""Erases the data of persons (`stripe-elt forget`), and records them so that later runs do not store it again."""

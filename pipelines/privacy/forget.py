@@ -1,7 +1,9 @@
-"""Forgets persons: overwrites what the tables, the kept events and the ledger hold of them, and remembers whom.
+"""Forgets persons: overwrites their data in the tables, the stored events and the ledger, and records digests of their
+ids.
 
-What belongs to a person is found by ids: whatever names the customer, whatever names one of these objects, and so on.
-Later runs and sinks leave the person's data out of all that they write: see `forgotten.py`. Asks nothing of Stripe.
+A person's objects are found by ids: objects that name the customer, objects that name one of these, and so on. Later
+runs and sinks leave the person's data out of everything that they write: see `forgotten.py`. Sends no request to the
+provider.
 """
 
 from __future__ import annotations
@@ -33,14 +35,14 @@ from sources.provider import Provider
 PERSONS, OWNER, PREFIX = "customers", "customer", "cus"
 ID = re.compile(r"cus_\w{1,250}", re.ASCII)
 OF_AN_OBJECT = re.compile(r"[a-z]+_\w{6,}", re.ASCII)
-"""Ids that Stripe has made: of those that people choose, another object may have the same."""
+"""Ids that Stripe has generated. Ids that people choose are excluded, because another object may have the same."""
 TEXTS = ("text", "varchar", "character varying")
 AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What forgetting did to a table: `rows` of the persons that are in it, and how many it `changed`."""
+    """The result for a table: how many `rows` belong to the persons, and how many were `changed`."""
 
     table: str
     rows: int
@@ -49,7 +51,7 @@ class Erased:
 
 @dataclass(slots=True)
 class Outcome:
-    """What forgetting did, or with `is_dry_run` would do. `ids` counts the persons and all that belongs to them."""
+    """What was forgotten, or with `is_dry_run` would be. `ids` counts the persons and all of their objects."""
 
     persons: Sequence[str]
     is_dry_run: bool
@@ -72,10 +74,10 @@ def forget(
     is_dry_run: bool = False,
     wholly: bool = False,
 ) -> Outcome:
-    """Forgets customers by their ids; without any, once more all that were forgotten before.
+    """Forgets customers by their ids; without ids, forgets those again that were forgotten before.
 
-    Can be repeated. Raises BadConfiguration for what is no customer's id, AlreadyRunning while a run is going on, and
-    DatabaseProblem. `wholly`: see `Database.overwrite_freed_space`.
+    Can be repeated. `wholly`: see `Database.overwrite_freed_space`. Raises BadConfiguration for a text that is not a
+    customer's id, AlreadyRunning during a run, and DatabaseProblem.
     """
     for id in persons:
         if not ID.fullmatch(id):
@@ -90,14 +92,14 @@ def forget(
 
 
 def _have_alone(database: Database, dataset: str) -> None:
-    """Keeps runs out, and drops what killed ones have left. Raises AlreadyRunning."""
+    """Takes the lock against runs, and drops staging tables of killed runs. Raises AlreadyRunning."""
     try:
         database.lock_run(forget_lock(dataset))
         database.lock_run(lock_name(dataset, ""))
     except AlreadyRunning:
         raise AlreadyRunning(
-            f"A run is loading the dataset {dataset!r}, and could write again what is erased. Nothing was changed. Wait"
-            " until it has ended, and forget again."
+            f"A run is loading the dataset {dataset!r}, and could write erased data again. Nothing was changed. Repeat"
+            " the command when the run has ended."
         ) from None
     drop_abandoned(database, dataset, "", others=True)
     remove_abandoned()
@@ -122,7 +124,7 @@ class _Forgetting:
         if not is_dry_run:
             create_forgotten(self._database, self._dataset)
             remember(self._database, self._dataset, ids)
-            keys = self._keys(chosen) if self._is_postgres else keys  # with what a sink has written meanwhile
+            keys = self._keys(chosen) if self._is_postgres else keys  # including rows that a sink has written meanwhile
         forgotten = Forgotten({digest_of(id) for id in ids}, {prefix_of(id) for id in ids})
         self._privacy = self._privacy.with_forgotten(forgotten)
         for table, found in keys.items():
@@ -139,7 +141,7 @@ class _Forgetting:
 
     @cached_property
     def _columns(self) -> Mapping[str, Mapping[str, str]]:
-        """The columns of the catalogue's tables that have rows, with their types in the database."""
+        """The columns of the catalogue's tables that have rows -> their types in the database."""
         found: dict[str, dict[str, str]] = {}
         rows = self._database.execute(
             "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = %s",
@@ -152,7 +154,7 @@ class _Forgetting:
         return {table: found[table] for table in found if self._database.execute(asked.format(self._dataset, table))}
 
     def _forgotten_persons(self, before: Forgotten) -> list[str]:
-        """The ids of those that were forgotten, as far as their rows are there: only digests are remembered."""
+        """The ids of the forgotten persons whose rows exist. Others are unknown, because only digests are stored."""
         rows = self._database.execute(f'SELECT DISTINCT id FROM "{self._dataset}".{PERSONS}')
         return sorted(id for (id,) in rows if before.has(id))
 
@@ -161,7 +163,9 @@ class _Forgetting:
         return known.key[:1] == ("id",) and not known.chosen_id
 
     def _keys(self, persons: Sequence[str]) -> dict[str, set[tuple[Any, ...]]]:
-        """The keys of the rows that belong to persons, by table: theirs, and what names them or one of these rows."""
+        """The keys of the rows that belong to the persons, by table: their own, those that name them, those that name
+        one of these, and so on.
+        """
         found: dict[str, set[tuple[Any, ...]]] = {}
         known, newest = set(persons), set(persons)
         while newest:
@@ -214,7 +218,7 @@ class _Forgetting:
         key_names = (*self._catalogue.tables[table].key, "_account_id")
         selected = ", ".join([*map(_quoted, key_names), *(self._selected(name, kinds[name]) for name in names)])
         select = f'SELECT {selected} FROM "{self._dataset}"."{table}" WHERE {_quoted(key_names[0])} {self._among}'
-        select += " FOR UPDATE" if self._is_postgres else ""  # a sink may be writing a newer state
+        select += " FOR UPDATE" if self._is_postgres else ""  # because a sink may be writing a newer state
         wanted, changed = set(keys), 0
         with self._database.transaction():
             for part in _parts([key[0] for key in keys]):
@@ -250,7 +254,7 @@ class _Forgetting:
         )
 
     def _after(self, table: str, values: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
-        """What columns hold afterwards, JSON as its text. Variants and fields without a column go as a whole."""
+        """The new values of columns, JSON as its text. Variants and `_other_fields` are removed whole."""
         row = {
             name: parse(value.encode()) if value is not None and _is_json(kinds[name]) else value
             for name, value in values.items()
@@ -269,7 +273,7 @@ class _Forgetting:
     # --- events -------------------------------------------------------------------------------------------------------
 
     def _places_of_events(self) -> Iterator[tuple[str, str, str, str]]:
-        """Tables of events: their names, key, the column with the object, and the expression of the object's id."""
+        """Tables of events: name, key, the column with the object, and the expression for the object's id."""
         if "events" in self._columns and "data" in self._columns["events"]:
             path = "data #>> '{object,id}'" if self._is_postgres else "json_extract_string(data, '$.object.id')"
             yield "events", "id", "data", path
@@ -286,7 +290,7 @@ class _Forgetting:
         ids: Sequence[str],
         is_dry_run: bool,
     ) -> Erased:
-        """Overwrites what events show of the persons, in one transaction."""
+        """Overwrites the persons' data in events, in one transaction."""
         target = f'"{self._dataset}".{table}'
         found: dict[str, str] = {}
         for part in _parts(ids):
@@ -309,7 +313,7 @@ class _Forgetting:
         return Erased(table, len(found), len(changed))
 
     def _event_after(self, held: str, *, is_payload: bool) -> str | None:
-        """An event's text afterwards, None where it cannot be read: a body that the database took only as a string."""
+        """An event's new text; None if it cannot be parsed, because the body is stored as a string."""
         shown = parse(held.encode())
         if isinstance(shown, str):
             return None

@@ -1,7 +1,7 @@
-"""The table `sync_forgotten`: digests of the ids of forgotten persons, and of what belongs to them.
+"""The table `sync_forgotten`: digests of the ids of forgotten persons and of their objects.
 
-It holds no id. Every run and every sink reads it, and `sources.privacy` leaves these persons' data out of all that they
-write. `forget` fills it.
+It holds no id. Every run and every sink reads it, and `sources.privacy` leaves these persons' data out of everything
+that they write. `forget` fills it.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ CREATE TABLE IF NOT EXISTS {dataset}.sync_forgotten (
 """,
     "sync_forgotten_at": "CREATE INDEX IF NOT EXISTS sync_forgotten_at ON {dataset}.sync_forgotten (forgotten_at)",
 }
-"""The index is for the sinks: each of their transactions asks when somebody was forgotten last."""
+"""The index is for the sinks: each of their transactions reads the latest `forgotten_at`."""
 MOST_AT_ONCE = 1_000
 
 
 def create_forgotten(database: Database, dataset: str) -> None:
-    """Makes the table where it is missing. Raises DatabaseProblem for missing rights."""
+    """Creates the table if it is missing. Raises DatabaseProblem for missing rights."""
     create_missing(database, dataset, relations_of(dataset))
 
 
 def relations_of(dataset: str) -> dict[str, str]:
-    """The table and its index by name, with the statement that makes each."""
+    """The table and its index by name -> the statement that creates it."""
     return {name: sql.format(dataset=f'"{dataset}"') for name, sql in RELATIONS.items()}
 
 
 def read_forgotten(database: Database, dataset: str) -> Forgotten:
-    """Whom the dataset has forgotten; nobody where there is no such table."""
+    """The persons that the dataset has forgotten; empty if there is no such table."""
     if not has_table(database, dataset, TABLE):
         return Forgotten()
     rows = database.execute(f'SELECT digest, prefix FROM "{dataset}".{TABLE}')
@@ -46,8 +46,8 @@ def read_forgotten(database: Database, dataset: str) -> Forgotten:
 def remember(database: Database, dataset: str, ids: Collection[str]) -> None:
     """Adds ids in one transaction.
 
-    In Postgres the table is locked first: a sink's transaction that has read it is waited for, and a later one reads
-    what is added. So what is overwritten afterwards is not written again by a sink that did not know.
+    In Postgres the table is locked first: this waits for a sink's transactions that have read the table, and later ones
+    read the added ids. So no sink writes data again after it was overwritten.
     """
     now, every = datetime.now(UTC), sorted(ids)
     with database.transaction():
@@ -63,5 +63,5 @@ def remember(database: Database, dataset: str, ids: Collection[str]) -> None:
 
 
 def forget_lock(dataset: str) -> str:
-    """The name of the lock that all runs share, and that forgetting has alone: no run may bring back what it erases."""
+    """The name of the lock that runs share and forgetting takes alone, so that no run writes erased data again."""
     return f"{dataset}/forget"

@@ -1,1 +1,1 @@
-"""The hourly run: events first, then the lists for what they do not tell."""
+"""The hourly run: first the events, then the lists whose changes events do not report."""

@@ -1,8 +1,9 @@
-"""One pass over a provider's events: each object's newest state into its table, and what they cannot settle read back.
+"""One pass over a provider's events: stores each object's newest state, and retrieves objects whose events do not show
+it.
 
-What is stored is saved as applied right after it, piece by piece, so that a pass can be stopped or killed at any
-instant and goes on where it was. Rows that older events bring later cannot overwrite newer ones: the merge is guarded.
-Knows rows and positions; reads through a provider, and stores and saves through what it is given.
+The position is saved after each stored piece, so that a pass can be stopped or killed at any time and continues there.
+Rows of older events, stored later, cannot overwrite newer ones: the merge is guarded. Knows rows and positions; reads
+through a provider, and stores through the functions that it is given.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class EventsGap(ConnectorError):
-    """Events that were not applied are no longer kept. `now` is the provider's clock, unix seconds."""
+    """Events that were not applied have expired. `now` is the provider's time, unix seconds."""
 
     def __init__(self, message: str, now: int) -> None:
         super().__init__(message)
@@ -38,7 +39,9 @@ class EventsGap(ConnectorError):
 
 @dataclass(slots=True)
 class Report:
-    """What a pass has done: numbers only, and reasons. `now` is Stripe's clock at its first request."""
+    """What a pass has done, in numbers and reasons. `now` is the provider's time at its first request, unix seconds.
+    `believed` counts objects whose state came from the event itself, `retrieved` those that had to be retrieved.
+    """
 
     now: int | None = None
     events: int = 0
@@ -55,9 +58,9 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class PassSettings:
-    """Who reads, and how near to now. Times in seconds.
+    """The settings of a pass. Times are in seconds.
 
-    Only changes of `tables` are stored, None: of all.
+    Only changes of `tables` are stored; None means all tables.
     """
 
     account_id: str
@@ -69,9 +72,10 @@ class PassSettings:
 
 
 class EventsPass:
-    """A pass for one account. `store` commits tables and returns how many rows; `save` keeps the position after it.
+    """A pass for one account. `store` commits tables and returns the number of rows; `save` saves the position
+    afterwards.
 
-    `keep` gives the rows of the events themselves, where these are stored too.
+    `keep` returns the rows of the events themselves, if these are stored too.
     """
 
     def __init__(
@@ -92,30 +96,30 @@ class EventsPass:
         self.report = Report()
 
     def run(self, position: Position) -> int:
-        """Reads what is left, the oldest first. Returns Stripe's clock at the first page; raises BudgetSpent,
-        EventsGap, NoEvents, and what else stops a run.
+        """Applies the events that are left, oldest windows first. Returns the provider's time at the first page. Raises
+        BudgetSpent, EventsGap, NoEvents, and other errors that stop a run.
 
-        After an error the saved position stands for what was applied.
+        After an error, the saved position covers what was applied.
         """
         position = self._pay(position)
         for hole in position.holes():
             position = self._read(position, hole.gte, hole.lt)
         position = self._read(position, position.newest_from(self._settings.overlap), None)
-        assert self.report.now is not None  # a pass asks at least once
+        assert self.report.now is not None  # a pass sends at least one request
         self._save(position.forget(self.report.now))
         return self.report.now
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def _read(self, position: Position, gte: int, lt: int | None) -> Position:
-        """A window, newest first; without `lt` up to the lag."""
+        """Applies the events of a window, newest first; without `lt`, up to the lag before now."""
         newest = Newest()
         for piece in self._provider.pieces(self._client, gte, lt, self._settings.lag, partial(self._see, position)):
             position = self._apply(position, newest, piece)
         return position
 
     def _see(self, position: Position, now: int) -> None:
-        """Stripe's clock at the first page decides whether there is a gap."""
+        """Checks for a gap at the first page, which shows the provider's time."""
         if self.report.now is None:
             self.report.now = now
             _check(position, now)
@@ -123,7 +127,9 @@ class EventsPass:
     # --- storing -----------------------------------------------------------------------------------------------------
 
     def _apply(self, position: Position, newest: Newest, piece: Piece) -> Position:
-        """Stores what events tell, then counts them as applied, then reads back what they do not settle."""
+        """Stores the changes of events, saves the position, then retrieves the objects whose events do not show their
+        state.
+        """
         tables = self._tables_of(self._keep(piece))  # before the events' objects become rows
         for event in piece.unusable:
             self._counts.reject("events", event.get("id"), "the list of events shows it without an id or a time")
@@ -150,7 +156,7 @@ class EventsPass:
         return self._pay(position)
 
     def _change(self, event: Object) -> Change | Ignored | None:
-        """What an event tells; None, and the event noted, where it is malformed."""
+        """What an event reports. A malformed event is recorded as rejected, and the result is None."""
         try:
             return self._provider.change_of(event, self._settings.api_version, self._settings.account_id)
         except BrokenPage as error:
@@ -158,16 +164,17 @@ class EventsPass:
             return None
 
     def _must_be_read(self, change: Change) -> bool:
-        """Whether an object has to be read back. A deletion never has, but in a tie.
+        """Whether an object has to be retrieved. A deletion is retrieved only in a tie.
 
-        What the provider has no way to read is taken from the payload, unless it shows another version's shape.
+        Objects that the provider cannot read by id are taken from the payload, unless that has another API version's
+        shape.
         """
         if change.doubt is None or (change.is_deletion and change.doubt != "tie"):
             return False
         return self._provider.catalogue.tables[change.table].retrieve is not None or change.doubt == "version"
 
     def _rows(self, change: Change) -> Mapping[str, list[Row]]:
-        """The rows of a change; none, and the object noted, where no row can hold it."""
+        """The rows of a change. If no row can hold the object, it is recorded as rejected, and there are none."""
         try:
             return self._provider.rows_of(change, self._settings.account_id, self._counts)
         except BrokenPage as error:
@@ -175,7 +182,7 @@ class EventsPass:
             return {}
 
     def _pay(self, position: Position) -> Position:
-        """Reads back the objects that are owed."""
+        """Retrieves the objects that the position owes."""
         if not position.owed:
             return position
         left = dict.fromkeys(position.owed)
@@ -216,9 +223,7 @@ class EventsPass:
 
 def _check(position: Position, now: int) -> None:
     if position.is_ahead(now):
-        raise EventsGap(
-            "An earlier run used a wrong clock: the position of the events is later than Stripe's clock.", now
-        )
+        raise EventsGap("An earlier run used a wrong clock: the saved position of the events is in the future.", now)
     if position.has_gap(now):
         reached = datetime.fromtimestamp(position.reached, UTC)
         raise EventsGap(f"The events of this account were last applied up to {reached:%Y-%m-%d %H:%M} UTC.", now)

@@ -1,7 +1,7 @@
-"""Rows that claim to show a state from the future, or none that can be compared: a wrong clock has written them.
+"""Repairs rows whose `_as_of` is in the future or null, because they were written with a wrong clock.
 
-The guarded merge keeps every later state out of such a row, so its `_as_of` is set to a moment before now: whatever is
-read from then on wins. Tables and views that users keep in the dataset are left alone. Knows no resource.
+The guarded merge would refuse every later state of such a row, so its `_as_of` is set to shortly before now: then the
+next state that is read replaces it. The users' own tables and views in the dataset are not touched. Knows no resource.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections import Counter
 from pipelines.loading.session import Session
 from sources.fetch.windows import AHEAD
 
-MARGIN = 300  # seconds; more than `gap.SLACK`, so that rows which no list shows any more are read
+MARGIN = 300  # seconds; more than `gap.SLACK`, so that rows that no list shows any more are retrieved
 
 
 def future_rows(session: Session, now: int, *, dry_run: bool = False) -> Counter[str]:
-    """Finds such rows of the session's account, by table, and unless `dry_run` lets later states overwrite them.
+    """Counts such rows of the session's account by table, and repairs them unless `dry_run` is set.
 
-    `now` is Stripe's clock, unix seconds. Raises DatabaseProblem.
+    `now` is the provider's time, unix seconds. Raises DatabaseProblem.
     """
     dataset, execute = session.settings.dataset, session.database.execute
     tables = execute(

@@ -1,4 +1,4 @@
-"""The lists of a sync: how each resource stands, when its list was last read, and which of it to read again."""
+"""The lists of a sync: each resource's status, when its list was last read, and from where to read it again."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from sources.fetch.windows import Window, subtract
 
 SPENT = "The request budget is spent. Everything that was loaded is kept, and the next run continues from there."
 LISTED_AT = "listed_at"
-"""The key in a resource's progress that says when its list was last read to its end, in unix seconds."""
+"""The key in a resource's progress for the unix second in which its list was last read to its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """When and how a resource was last listed: `at` in unix seconds, None where it never was to its end."""
+    """When a resource's list was last read to its end (`at`, unix seconds; None if never), and its status."""
 
     at: int | None
     status: str
 
 
 class SyncState:
-    """How the resources of one account stood when they were last read; each resource's own run writes its row."""
+    """The statuses of the resources of one account, as last read; each resource's own run writes its row."""
 
     def __init__(self, session: Session) -> None:
         self._session, self._state = session, session.state
@@ -34,7 +34,7 @@ class SyncState:
         self.read()
 
     def read(self) -> None:
-        """Reads all of them again."""
+        """Reads all statuses again."""
         self.resources = self._state.read_resources()
 
     def last(self) -> dict[str, Last]:
@@ -42,18 +42,18 @@ class SyncState:
         return last_listed(self.resources, self._session.catalogue)
 
     def is_listed_within(self, resource: str, begin: int, now: int) -> bool:
-        """Whether a sync has read the resource's list to its end since a second, by a clock that was not ahead."""
+        """Whether a sync has read the resource's list to its end in `[begin, now]`, unix seconds."""
         last = self.resources.get(resource)
         return last is not None and bool(begin <= last.progress.get(LISTED_AT, 0) <= now)
 
     def note_listed(self, resources: Iterable[str], now: int) -> None:
-        """Notes the moment in the resources' progress."""
+        """Saves in the progress of resources that their lists were read to the end at `now`, unix seconds."""
         self.read()
         for name in resources:
             self.save_progress(name, {**self.resources[name].progress, LISTED_AT: now})
 
     def save_progress(self, name: str, progress: Mapping[str, Any]) -> None:
-        """Replaces the progress of a resource, and nothing else of it; it may have none."""
+        """Replaces the progress in a resource's row, if there is such a row, and nothing else."""
         if name in self.resources:
             self.resources = {**self.resources, name: replace(self.resources[name], progress=progress)}
         self._state.save_progress(name, progress)
@@ -95,10 +95,10 @@ def loaded_resources(session: Session, names: Sequence[str] = ()) -> list[Resour
 
 
 def followed_tables(catalogue: Catalogue, names: Iterable[str]) -> frozenset[str] | None:
-    """The tables that events fill where these resources are loaded; None for every table.
+    """The tables that events fill if these resources are loaded; None for every table.
 
-    It is every table, also those without a list (mandates), where all of the default group is loaded.
-    It must not depend on what a single run is about: the position of the events is one for all tables.
+    If the whole default group is loaded, it is every table, including those without a list (mandates). `names` must not
+    be those of a single run, because all tables share one position of the events.
     """
     loaded = set(names)
     if {each.name for each in catalogue.select()} <= loaded:

@@ -1,4 +1,4 @@
-"""Single objects that were retrieved: the rows of those that can be stored, and what to say of the others.
+"""Stores single objects that were retrieved, and records those that cannot be stored.
 
 Knows no provider; stores through an open session.
 """
@@ -17,7 +17,7 @@ from sources.rows import Key, merged
 
 
 class UnknownObject(RequestRefused):
-    """The id belongs to no object that can be read: the message says which and what to do."""
+    """The id belongs to no object that can be read. The message names the id, and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,12 @@ def store(session: Session, found: Sequence[Retrieved]) -> list[Loaded]:
 
 
 def written(key: Key) -> str:
-    """A key as the command line takes it: the parent's id first."""
+    """A key in the form that the command line takes: the parent's id first."""
     return "/".join((*key[1:], *key[:1]))
 
 
 def stored(session: Session, table: str, id: str, selected: str = "1") -> list[tuple[Any, ...]]:
-    """What the rows of an id in a table show of the `selected` column, which is SQL; none without the table."""
+    """The values of `selected`, an SQL expression, in the rows of an id in a table; empty without the table."""
     if not has_table(session.database, session.settings.dataset, table):
         return []
     key = session.catalogue.tables[table].key[0]

@@ -1,4 +1,4 @@
-"""What a load of objects tells at its end, and what each provider's syncs say of resources that an account lacks."""
+"""The report on a load of objects, and the message of syncs about resources that an account lacks."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sources.columns.conversion_counts import left_out
 
 
 def say_lacking(names: Collection[str]) -> None:
-    """Says which resources are missing, which makes a run with --strict fail; nothing if none is."""
+    """Prints which resources the account lacks, which makes a run with --strict fail; nothing if `names` is empty."""
     if names:
         say(f"The account or the key lacks these resources, which is an error with --strict: {', '.join(names)}.")
 
 
 def report_objects(session: Session, load: Callable[[], Sequence[Loaded]]) -> Report:
-    """Loads objects in a session and ends its run; says what was loaded, and what could not be stored."""
+    """Loads objects in a session, ends its run, and prints what was loaded and what could not be stored."""
     try:
         loaded = load()
     except KeyboardInterrupt:

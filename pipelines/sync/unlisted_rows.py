@@ -1,4 +1,4 @@
-"""Live rows that lists should have shown and did not. Reading each once tells deleted objects from hidden ones.
+"""Retrieves live rows that lists should have shown but did not: their objects may be deleted or only hidden.
 
 Knows no provider; reads and stores through an open session.
 """
@@ -18,7 +18,7 @@ from sources.rows import merged
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """How many rows were read, and how many of them were deleted."""
+    """How many rows were retrieved, and how many of them were deleted."""
 
     rows: int = 0
     deleted: int = 0
@@ -27,7 +27,8 @@ class Read:
 def tables_read_whole(catalogue: Catalogue, finished: Collection[str]) -> list[str]:
     """The tables whose rows have all been listed: every list that shows them is among the `finished` resources.
 
-    Leaves out tables whose objects are listed for a limited time. Lists of each parent count where there is no other.
+    Excludes tables whose lists show objects only for a limited time. Lists with parents count only if the table has no
+    other list.
     """
     loaded = [resource for resource in catalogue.resources.values() if resource.not_loaded is None]
     lists = {
@@ -45,10 +46,10 @@ def tables_read_whole(catalogue: Catalogue, finished: Collection[str]) -> list[s
 
 
 def read_unlisted(session: Session, table: str, began: int, statuses: Collection[str] = ()) -> Read:
-    """Reads the live rows of a table whose state is from before `began`, unix seconds on the provider's clock.
+    """Retrieves the live rows of a table whose state is older than `began`, unix seconds on the provider's clock.
 
-    With `statuses`, only rows that have one of them. Objects that cannot be read are noted in the session's `counts`.
-    Raises what stops a run.
+    With `statuses`, only rows that have one of them. Objects that cannot be read are recorded in the session's
+    `counts`. Raises errors that stop a run.
     """
     rows = deleted = 0
     refs = [ObjectRef(table, (id,), None, None, began) for id in _ids(session, table, began, statuses)]

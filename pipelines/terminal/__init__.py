@@ -1,1 +1,1 @@
-"""A command and its terminal: the process, its log, what it prints, and the progress it shows."""
+"""A command's process, log, output, and the progress that it shows."""

@@ -1,6 +1,6 @@
-"""Shows a run: live on a terminal, a structured line now and then in a log, and the table at the end.
+"""Shows a run: a live table on a terminal, structured lines in a log, and the summary at the end.
 
-Reads a `Board` and writes to stderr (progress) and stdout (the table). Decides nothing.
+Reads a `Board`; writes progress to stderr and the summary to stdout. Decides nothing.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The whole run. Rates are over the whole run; `seconds_left` is None until there is something to reckon from.
+    """Totals of a run. Rates are averages over the run; `seconds_left` is None while it cannot be estimated.
 
-    `rows` have been read, and `loaded` of them are in the database. `is_loading`: all is read, and the rest is loaded.
+    `rows` have been read, and `loaded` of them are in the database. `is_loading`: everything is read, and the rest is
+    being loaded.
     """
 
     rows: int
@@ -48,7 +49,7 @@ class Totals:
 
 
 class Board:
-    """How the resources of a run stand: first by what was read (`watch`), then by what was committed (`settle`)."""
+    """The statuses of a run's resources: first what was read (`watch`), then what was committed (`settle`)."""
 
     def __init__(self, resources: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -58,22 +59,22 @@ class Board:
         self.loaded = 0
 
     def watch(self, read: Callable[[], Iterable[ResourceStatus]]) -> None:
-        """From now on `read` says how far running resources have been read. It is called from a display's thread."""
+        """Sets the function that returns the statuses of running resources. The display's thread calls it."""
         self._read = read
 
     def settle(self, statuses: Iterable[ResourceStatus]) -> None:
-        """What is committed, which reading changes no more."""
+        """Sets committed statuses, which `read` no longer changes."""
         self._read = list
         self._committed |= {status.resource: status for status in statuses}
 
     def statuses(self) -> list[ResourceStatus]:
-        """All resources, in the order in which they were named."""
+        """The statuses of all resources, in the order in which they were named."""
         return list((self._committed | {status.resource: status for status in self._read()}).values())
 
     def totals(self) -> Totals:
-        """Sums, and the time left by the share of the windows that is read; none while the rest is loaded.
+        """The totals. The time left is estimated from the share of the windows that is read.
 
-        How long the last package takes, its rows do not tell.
+        While the last package loads, it is None, because its rows do not show how long it takes.
         """
         statuses = self.statuses()
         seconds = self._clock() - self._started
@@ -96,19 +97,19 @@ class Board:
 LOG_SECONDS = 15.0
 ACTIVE_LINES = 12
 WIDE = 110
-"""Columns of a terminal from which on the summary has room for reasons beside the numbers."""
+"""The width of a terminal, in columns, from which the summary has room for reasons next to the numbers."""
 FEW_SECONDS = 10.0
-"""Below this no number of seconds is shown: what is read last still has to be loaded."""
+"""Below this many seconds, no number is shown, because the last rows still have to be loaded."""
 logger = logging.getLogger("stripe_elt")
 
 
 @contextmanager
 def showing(board: Board) -> Iterator[None]:
-    """Shows the board while the block runs: on a terminal a live table, elsewhere a log line every 15 seconds."""
+    """Shows the board while the block runs: a live table on a terminal, otherwise a log line every 15 seconds."""
     if not logger.isEnabledFor(logging.INFO):  # --quiet
         yield
         return
-    if sys.stderr.isatty():  # not where FORCE_COLOR says that a pipe is one
+    if sys.stderr.isatty():  # not if FORCE_COLOR claims that a pipe is a terminal
         from rich.console import Console
         from rich.live import Live
 
@@ -142,7 +143,7 @@ def log_line(totals: Totals) -> str:
 
 
 class Active:
-    """What rich asks for at every refresh: the running resources and the totals."""
+    """The content that rich renders at every refresh: the running resources and the totals."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
@@ -183,7 +184,7 @@ def _title(totals: Totals) -> str:
 
 
 def print_summary(board: Board, *, all_lines: bool = True) -> None:
-    """The table at the end, on stdout: resource, rows, requests, seconds, and why a resource was skipped or failed."""
+    """Prints the summary on stdout: resource, rows, requests, seconds, and why a resource was skipped or failed."""
     from rich.console import Console
     from rich.table import Table
 
@@ -210,7 +211,7 @@ def print_summary(board: Board, *, all_lines: bool = True) -> None:
 
 
 def _longest(statuses: Iterable[ResourceStatus]) -> int:
-    """The width of a column that cuts no name: two names that are cut can look the same."""
+    """The width of a column in which no name is cut, because two cut names can look the same."""
     return max((len(status.resource) for status in statuses), default=0)
 
 

@@ -1,6 +1,6 @@
-"""The log on stderr: lines of text for people, or of JSON for whatever collects logs. Holds no value of a row.
+"""The log on stderr: lines of text for people, or of JSON for log collectors. Contains no value of a row.
 
-Knows no settings: commands say which of the two it is to be.
+Knows no settings: commands choose the format.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ LogFormat = Literal["text", "json"]
 
 OURS = ("stripe_elt", "uvicorn.error")
 QUIET = ("psycopg", "psycopg.pool")
-"""Loggers whose conflicts and outages are expected; whoever works with them reports them itself."""
+"""Loggers that report expected conflicts and outages; their callers report those themselves."""
 RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
-"""What every log record has; all other fields of a record were given as `extra`."""
+"""The fields of every log record; all other fields of a record were passed as `extra`."""
 
 
 class JsonLines(logging.Formatter):
@@ -62,10 +62,10 @@ class TextLines(logging.Formatter):
 
 
 class UnhurriedHandler(logging.Handler):
-    """Writes lines to a descriptor in a thread of its own, so that who logs never waits for who reads.
+    """Writes lines to a descriptor in a thread of its own, so that logging never waits for the reader.
 
-    Where nobody reads, `most` lines wait; what comes then is left out, and a line says how many were, once they can be
-    written again. What still waits when the process ends has `patience` seconds.
+    If nobody reads, up to `most` lines wait and further ones are left out; once lines can be written again, one line
+    says how many were left out. At the end of the process, waiting lines have `patience` seconds.
     """
 
     def __init__(self, descriptor: int, most: int = 10_000, patience: float = 1.0) -> None:
@@ -77,7 +77,7 @@ class UnhurriedHandler(logging.Handler):
         threading.Thread(target=self._write_all, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Takes a record, or counts it."""
+        """Queues a record, or counts it as left out."""
         line = self.format(record)
         with self._changed:
             if len(self._lines) < self._most:
@@ -87,7 +87,7 @@ class UnhurriedHandler(logging.Handler):
                 self._left_out += 1
 
     def flush(self) -> None:
-        """Waits until everything is written, or as long as its patience."""
+        """Waits until everything is written, at most `patience` seconds."""
         with self._changed:
             self._changed.wait_for(lambda: not self._lines and not self._is_writing, self._patience)
 
@@ -106,7 +106,9 @@ class UnhurriedHandler(logging.Handler):
             self._write("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
 
     def _write(self, text: bytes) -> None:
-        """Writes all of it, however long that takes, or nothing where the reader has gone or the disk is full."""
+        """Writes all of the text, however long it takes. Gives up if the reader has closed the pipe or the disk is
+        full.
+        """
         while text:
             try:
                 text = text[os.write(self._descriptor, text) :]
@@ -116,13 +118,13 @@ class UnhurriedHandler(logging.Handler):
                 return
 
 
-LEFT_OUT = "lines of the log were left out, because nobody read those before them"
+LEFT_OUT = "lines of the log were left out, because nobody read the earlier lines"
 
 
 def log_to_stderr(level: int, kind: LogFormat, *, waits: bool = True) -> None:
-    """Sends the records of all loggers to stderr: ours from this level on, those of others from warnings on.
+    """Sends the records of all loggers to stderr: ours from `level` on, those of others from warnings on.
 
-    Who logs `waits` until a line is written, unless told otherwise: a service must not stop for its log.
+    With `waits`, logging waits until a line is written; a service must not wait for its log.
     """
     handler = logging.StreamHandler(sys.stderr) if waits else UnhurriedHandler(2)
     handler.setFormatter(JsonLines() if kind == "json" else TextLines())
@@ -144,7 +146,7 @@ def _extra(record: logging.LogRecord) -> dict[str, object]:
 
 
 def _frames(record: logging.LogRecord) -> list[str]:
-    """File, line and function of each frame: a traceback without values, which could be a customer's."""
+    """File, line and function of each frame: a traceback without values, which could be customers' data."""
     trace = record.exc_info[2] if record.exc_info else None
     frames: list[str] = []
     while trace is not None:

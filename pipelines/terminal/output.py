@@ -1,4 +1,4 @@
-"""What a command prints on stdout: text for people, or one JSON document and nothing else. Knows no command."""
+"""The output of a command on stdout: text for people, or one JSON document. Knows no command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TextIO
 
 
 class Report(NamedTuple):
-    """What a command ends with: its exit code, and what it has to tell as a value for `--json`."""
+    """The result of a command: its exit code, and its report as JSON values for `--json`."""
 
     code: int
     value: Any
@@ -19,7 +19,9 @@ class Report(NamedTuple):
 
 @contextmanager
 def text_elsewhere(*, as_json: bool, quiet: bool) -> Iterator[TextIO]:
-    """The real stdout, for the JSON document; what the block prints goes to stderr, or nowhere where it is quiet."""
+    """Returns the real stdout, for the JSON document. Text that the block prints goes to stderr; if `quiet`, it is
+    dropped.
+    """
     stdout = sys.stdout
     with open(os.devnull, "w") as nowhere:
         if quiet:
@@ -33,7 +35,7 @@ def text_elsewhere(*, as_json: bool, quiet: bool) -> Iterator[TextIO]:
 
 
 def write_json(value: Any, file: TextIO) -> None:
-    """Writes the document as UTF-8, whatever the file's encoding is."""
+    """Writes the document in UTF-8, whatever the file's encoding."""
     file.flush()
     text = json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n"
     if (raw := getattr(file, "buffer", None)) is not None:

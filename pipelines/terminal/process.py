@@ -1,7 +1,7 @@
-"""The process around a command: what stops it, where it writes, and how it ends.
+"""The process of a command: signals that stop it, its streams, and its exit.
 
-Scripts call `start` before their own imports, which take a second: Ctrl-C is understood from then on. So this module
-imports the standard library alone, and nothing of it that is slow.
+Scripts call `start` before their own imports, which take a second, so that Ctrl-C is handled from the beginning.
+Therefore this module imports only fast modules of the standard library.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from types import FrameType
 from typing import Literal, NoReturn, TextIO
 
 COULD_NOT_START, INTERRUPTED = 2, 130
-AGAIN = 0.5  # seconds: a terminal and a wrapper such as `uv run` may pass on the same Ctrl-C, each for itself
-SHORTLY = 0.05  # seconds until an interrupt that was lost is raised again
+AGAIN = 0.5  # seconds: a terminal and a wrapper such as `uv run` may both send the signal of one Ctrl-C
+SHORTLY = 0.05  # seconds until a lost interrupt is raised again
 NOT_BEGUN = "Interrupted before the command began: nothing was read and nothing was changed."
 ENDED_HARD = (
     "Interrupted again, so the command ended at once. Everything that was loaded is kept, and the next run"
@@ -31,44 +31,44 @@ ENDED_HARD = (
 
 
 class Interrupts:
-    """The handler of SIGINT, SIGTERM and SIGHUP, and the memory of what has arrived.
+    """The handler of SIGINT, SIGTERM and SIGHUP, which remembers the signals that arrived.
 
-    An exception that a handler raises can get lost: in a finalizer, in a library that turns it into an error of its
-    own (DuckDB), behind another handler (as dlt installs one). What has arrived is therefore read from the
-    descriptor to which the interpreter writes each signal's number, whatever its handler does. Main thread only.
+    The exception of a handler can get lost: in a finalizer, in a library that turns it into an error of its own
+    (DuckDB), or because another handler is installed (dlt does so). Therefore signals are read from the descriptor to
+    which the interpreter writes each signal's number, whatever its handler does. Main thread only.
     """
 
     def __init__(self) -> None:
         self.phase: Literal["starting", "running", "ended"] = "starting"
         self.code = INTERRUPTED
-        self.is_held = False  # a signal is remembered, and nothing is raised
-        self._first: float | None = None  # when the first signal was seen
+        self.is_held = False  # signals are remembered, but raise nothing
+        self._first: float | None = None  # when the first signal arrived
         self._arrived, self._arriving = os.pipe()
         for descriptor in (self._arrived, self._arriving):
             os.set_blocking(descriptor, False)
 
     def install(self) -> None:
-        """Takes the signals from now on."""
+        """Installs the handler."""
         for number in stops():
             signal.signal(number, self)
         signal.set_wakeup_fd(self._arriving, warn_on_full_buffer=False)
         sys.unraisablehook = self._lost
 
     def close(self) -> None:
-        """Gives the descriptors back; the signals have other handlers by then."""
+        """Closes the descriptors. Call it after other handlers were installed."""
         os.close(self._arrived)
         os.close(self._arriving)
 
     @property
     def has_arrived(self) -> bool:
-        """Whether a signal to stop has arrived, even where the exception for it was lost."""
+        """Whether a signal to stop has arrived, even if its exception was lost."""
         with suppress(BlockingIOError):
             if self._first is None and stops() & set(os.read(self._arrived, 4_096)):
                 self._first = time.monotonic()
         return self._first is not None
 
     def _lost(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """An exception that a finalizer or a weak reference's callback has swallowed: an interrupt is raised again."""
+        """Called for an exception in a finalizer or a weak reference's callback: an interrupt is raised again."""
         if unraisable.exc_type is None or not issubclass(unraisable.exc_type, KeyboardInterrupt):
             sys.__unraisablehook__(unraisable)
         elif self.phase == "running":
@@ -80,12 +80,16 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Ends a process that has not begun; raises KeyboardInterrupt in one that runs; ends it hard the next time."""
+        """Ends a command that has not begun; raises KeyboardInterrupt in a running one; at the next signal, ends the
+        process at once.
+        """
         if self.note() and self.phase == "running" and not self.is_held:
             raise KeyboardInterrupt
 
     def note(self) -> bool:
-        """Remembers that a signal has arrived; whether it is the first. Ends a process that has not begun, or hard."""
+        """Records a signal; returns whether it is the first. Ends the process if the command has not begun, or at the
+        second signal.
+        """
         first, now = self._first, time.monotonic()
         self._first = now if first is None else first
         if self.phase == "starting":
@@ -96,16 +100,16 @@ class Interrupts:
 
 
 def stops() -> set[int]:
-    """The numbers of the signals that ask this process to end. A hang-up that is ignored (`nohup`) stays ignored."""
+    """The signals that end this process. If SIGHUP is ignored (`nohup`), it stays ignored."""
     hang_up = getattr(signal, "SIGHUP", signal.SIGTERM)
     is_ignored = signal.getsignal(hang_up) is signal.SIG_IGN
     return {signal.SIGINT, signal.SIGTERM} | (set() if is_ignored else {hang_up})
 
 
 def raise_if_interrupted() -> None:
-    """Raises KeyboardInterrupt where a signal has asked the process to end and the exception for it was lost.
+    """Raises KeyboardInterrupt if a signal to stop has arrived and its exception was lost.
 
-    For loops and steps of the main thread that could go on for long; elsewhere it does nothing.
+    For long loops and steps of the main thread; does nothing in other threads.
     """
     handler = signal.getsignal(signal.SIGINT)
     if not isinstance(handler, Interrupts) or threading.current_thread() is not threading.main_thread():
@@ -116,9 +120,10 @@ def raise_if_interrupted() -> None:
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Within, a signal waits for the next `raise_if_interrupted`: some calls of DuckDB abort the process on exceptions.
+    """In this context, a signal waits for the next `raise_if_interrupted`, because some calls of DuckDB abort the
+    process on exceptions.
 
-    A second signal ends the process hard, as elsewhere. In other threads than the main one it does nothing.
+    A second signal ends the process at once, as always. Does nothing in other threads than the main thread.
     """
     handler = signal.getsignal(signal.SIGINT)
     if not isinstance(handler, Interrupts) or threading.current_thread() is not threading.main_thread():
@@ -133,7 +138,7 @@ def interrupts_held() -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[Interrupts]:
-    """The handler of a running command: the one that `start` has installed, or one for this block alone."""
+    """The handler of a running command: the one that `start` has installed, or a new one for this block."""
     before = {number: signal.getsignal(number) for number in stops()}
     installed = before[signal.SIGINT]
     interrupts = installed if isinstance(installed, Interrupts) else Interrupts()
@@ -146,7 +151,7 @@ def interruptible() -> Iterator[Interrupts]:
     finally:
         interrupts.phase = "ended" if is_outermost else "running"
         if isinstance(installed, Interrupts):
-            installed.install()  # an event loop that has been closed leaves the interpreter's own handlers behind
+            installed.install()  # after an event loop has closed, the interpreter's own handlers are installed
         else:
             signal.set_wakeup_fd(-1)
             sys.unraisablehook = sys.__unraisablehook__
@@ -159,11 +164,11 @@ EXTRAS = {
     "sink": ("psycopg_pool", "uvicorn", "starlette", "prometheus_client", "jinja2"),
     "simulator": ("httptools", "uvloop"),
 }
-"""What `pip install 'stripe-elt[…]'` adds to the base package, by the modules that it brings first."""
+"""Modules that are not in the base package -> the extra that installs them."""
 
 
 def lacking_extra(error: BaseException) -> str | None:
-    """What to install where a module of an extra is missing; None for any other error."""
+    """The message for a missing module of an extra; None for any other error."""
     for extra, modules in EXTRAS.items():
         if isinstance(error, ModuleNotFoundError) and error.name in modules:
             return f"This needs more packages. Install them with: pip install 'stripe-elt[{extra}]'"
@@ -172,11 +177,11 @@ def lacking_extra(error: BaseException) -> str | None:
 
 def start(module: str, function: str = "main") -> NoReturn:
     """Imports a script's module, calls its function, and exits with the code that it returns."""
-    make_streams_steady()  # first: a pipe would take the numbers of streams that are closed
+    make_streams_steady()  # first, because a pipe would get the numbers of closed streams
     interrupts = Interrupts()
     interrupts.install()
     try:
-        gc.disable()  # nothing of what is imported is garbage, and looking for it takes a tenth of the imports
+        gc.disable()  # imports create no garbage, and collecting takes a tenth of their time
         run = getattr(importlib.import_module(module), function)
         gc.enable()
         code = int(run())
@@ -198,15 +203,15 @@ def start(module: str, function: str = "main") -> NoReturn:
 
 
 class SteadyFile(io.FileIO):
-    """A descriptor whose reader may go, and whose disk may be full: what cannot be written is left out.
+    """A file whose writes never fail: if the reader has gone or the disk is full, the rest is dropped.
 
-    `lost` is the error since which nothing has been written.
+    `lost` is the first such error.
     """
 
     lost: OSError | None = None
 
     def write(self, data: object, /) -> int:
-        """Writes what it can; waits where a pipe does not block and is full. Raises nothing if nobody reads it."""
+        """Writes as much as possible; waits for a full non-blocking pipe. Raises nothing if nobody reads."""
         while self.lost is None:
             try:
                 written = super().write(data)  # type: ignore[arg-type]
@@ -220,15 +225,16 @@ class SteadyFile(io.FileIO):
 
 
 def make_streams_steady() -> None:
-    """Descriptors 0 to 2 are open, and what is printed raises nothing, whatever they lead to and can encode.
+    """Makes sure that descriptors 0 to 2 are open, and that printing never raises an error, whatever they are and can
+    encode.
 
-    Without a stdout or stderr the next file that is opened would take its number, and be written into.
+    If stdout or stderr were closed, the next opened file would get its number, and output would be written into it.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one
     if sys.stdin is None:
         sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)))
     sys.stdout = _steady(1, sys.stdout)
@@ -247,13 +253,13 @@ def _steady(descriptor: int, before: TextIO | None) -> TextIO:
 
 
 def lost_output() -> OSError | None:
-    """The error that has kept stdout from being written; None while all of it has been."""
+    """The error because of which stdout could not be written; None if there was none."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return raw.lost if isinstance(raw, SteadyFile) else None
 
 
 def _leave(message: str, code: int) -> NoReturn:
-    """Ends the process with no cleaning up."""
+    """Ends the process at once, without clean-up."""
     if message:
         with suppress(OSError):
             os.write(2, f"{message}\n".encode())

@@ -1,1 +1,1 @@
-"""The only SQL dialects: the merge, both databases, the stored schema."""
+"""The only place with SQL dialects: the merge, both databases, the stored schema."""

@@ -1,4 +1,4 @@
-"""Columns of our tables to which somebody has given another type, so that the database refuses rows that do not fit."""
+"""Finds columns of our tables whose type somebody has changed, so that the database refuses rows that do not fit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.warehouse.stored_schema import TYPES
 from sources.catalogue import ColumnType
 
 UNBOUNDED = ("text", "json")
-"""Types in which every text has room."""
+"""Types that can hold every text."""
 
 _STORED = {
     "postgres": """
@@ -27,7 +27,7 @@ AND database_name = current_database()""",
 def altered_types(
     database: Database, dataset: str, table: str, columns: Mapping[str, ColumnType]
 ) -> Iterator[tuple[str, str, str]]:
-    """The columns of another type than a load makes: name, the type in the database, and the one that a load makes."""
+    """The columns with another type than ours: name, type in the database, our type."""
     for name, stored in database.execute(_STORED[database.dialect], (dataset, table)):
         if name not in columns:
             continue

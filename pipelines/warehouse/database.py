@@ -1,7 +1,7 @@
-"""A connection to the destination: loads, progress, locks and questions.
+"""The protocol of the connection to the destination, which both databases implement.
 
-A protocol, which both databases fill. Knows no Stripe and no table by name. Errors become `DatabaseProblem` with one
-paragraph that names the setting to change and holds no password and no row.
+Knows no provider and no table by name. Errors become `DatabaseProblem` with one paragraph that names the setting to
+change, and contains no password and no row.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from sources.catalogue import ColumnType
 from sources.columns.dlt_hints import stored_types
 
 ENGINE_VERSION = 11
-"""The newest format of stored schemas that the installed dlt understands, its `SCHEMA_ENGINE_VERSION`."""
+"""The newest format of stored schemas that the installed dlt can read: its `SCHEMA_ENGINE_VERSION`."""
 
 
 class Database(Protocol):
-    """What state, checks and scripts need of either database. Parameters are written `%s` in both."""
+    """A connection to either database. Parameters are written `%s` in both."""
 
     dialect: str
 
@@ -29,42 +29,46 @@ class Database(Protocol):
         """Runs one statement and returns its rows, if it has any."""
 
     def execute_all(self, statements: Sequence[str]) -> None:
-        """Runs statements that have no parameters and no rows, in one round trip, within a transaction."""
+        """Runs statements without parameters and results, in one round trip. Must be called within a transaction."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """All or nothing."""
+        """A transaction: commits at the end of the block, or rolls back on an error."""
 
     def lock_run(self, name: str, *, shared: bool = False) -> None:
-        """Takes the run lock of that name until the connection closes. Raises `AlreadyRunning` when another has it.
+        """Takes the run lock of this name until the connection closes. Raises `AlreadyRunning` if another session has
+        it.
 
-        Several may have a `shared` lock, as long as nobody has it alone.
+        Several sessions may have a `shared` lock, as long as none has it exclusively.
         """
 
     def check_lock(self) -> None:
-        """Makes sure that the run locks are still held. Raises `DatabaseProblem` when another run has one meanwhile."""
+        """Checks that the run locks are still held. Raises `DatabaseProblem` if another run has one meanwhile."""
 
     def overwrite_freed_space(self, dataset: str, tables: Sequence[str], *, wholly: bool) -> list[str]:
-        """Gets rid of earlier states of rows in the database's files, and returns what was done, as sentences.
+        """Removes earlier states of rows from the database's files. Returns sentences about what was done.
 
-        `wholly`: also of what only unused bytes within a page still hold, while nobody else can use these tables.
+        `wholly`: also from unused bytes within pages, during which nobody else can use these tables.
         """
 
     def for_loads(self) -> Database:
-        """The same database through a connection of its own, so that no question waits for a load. Closed with this."""
+        """The same database through another connection, so that queries on this one do not wait for loads. It is closed
+        with this one.
+        """
 
     def copy_csv(self, table: str, path: Path) -> None:
-        """Copies a CSV file, whose header names the columns, into a table, within a transaction. Postgres alone has it.
+        """Copies a CSV file, whose header names the columns, into a table. Must be called within a transaction.
+        Postgres only.
 
-        An empty string is quoted there, a null is nothing. `table` is as SQL has it.
+        In the file, an empty string is quoted, and a null is empty. `table` is an SQL name.
         """
 
     def close(self) -> None:
-        """Ends the connection and gives its locks back."""
+        """Closes the connection, which releases its locks."""
 
 
 def has_table(database: Database, dataset: str, table: str) -> bool:
     """Whether the dataset has a table of this name that the role may see."""
-    if database.dialect == "duckdb":  # whose information_schema is made anew for each question, in 7 to 20 ms
+    if database.dialect == "duckdb":  # whose information_schema takes 7 to 20 ms for each query
         sql = "SELECT 1 FROM duckdb_tables() WHERE schema_name = %s AND table_name = %s"
     else:
         sql = "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s"
@@ -82,7 +86,7 @@ def has_column(database: Database, dataset: str, table: str, column: str) -> boo
 
 
 def other_schemas(database: Database, dataset: str, schema: str) -> list[str]:
-    """Names of the stored schemas in a dataset that have tables of ours and are not this one: other providers'."""
+    """Names of the other stored schemas in a dataset that have our tables: those of other providers."""
     if not has_table(database, dataset, "_dlt_version"):
         return []
     found = database.execute(
@@ -92,9 +96,9 @@ def other_schemas(database: Database, dataset: str, schema: str) -> list[str]:
 
 
 def stored_columns(database: Database, dataset: str, schema: str) -> Mapping[str, Mapping[str, ColumnType]]:
-    """table -> column -> type, without our own columns; empty where nothing was ever loaded.
+    """table -> column -> type of the stored schema, without our own columns; empty if nothing was ever loaded.
 
-    `schema` is the name of the stored schema, the provider's. Raises `DatabaseProblem` where a newer dlt wrote it.
+    `schema` is its name, which is the provider's. Raises `DatabaseProblem` if a newer dlt has written it.
     """
     if not has_table(database, dataset, "_dlt_version"):
         return {}
@@ -107,8 +111,8 @@ def stored_columns(database: Database, dataset: str, schema: str) -> Mapping[str
     stored = json.loads(rows[0][0])
     if stored.get("engine_version", 0) > ENGINE_VERSION:
         raise DatabaseProblem(
-            f"The tables in the schema {dataset!r} were made or changed by a newer version of dlt than the one that is"
-            " installed here, and this one does not understand their stored schema. Upgrade stripe-elt and dlt here to"
+            f"The tables in the schema {dataset!r} were created or changed by a newer dlt than the installed one,"
+            " which cannot read their stored schema. Upgrade stripe-elt and dlt here to"
             " the versions that were used last. Nothing was changed."
         )
     return stored_types(stored["tables"])

@@ -1,6 +1,7 @@
 """Our own connection to a DuckDB file.
 
-DuckDB lets one process write; a lock file beside the database tells another run from a notebook.
+DuckDB allows one process to write. A lock file next to the database shows whether that process is a run of ours or
+something else, such as a notebook.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ from filelock import FileLock, Timeout
 from pipelines.warehouse.problems import AlreadyRunning, DatabaseProblem
 
 CHOOSE = "Set DUCKDB_PATH (or --duckdb-path) to choose another file."
-ADDRESS = re.compile(r":memory:|[A-Za-z][\w+.-]+:")  # DuckDB, or an extension that it loads for it, makes no file of it
+ADDRESS = re.compile(r":memory:|[A-Za-z][\w+.-]+:")  # DuckDB opens something other than a local file for these
 PRIVATE = 0o600
-PATIENCE = 0.5  # seconds for a run that is just ending
+PATIENCE = 0.5  # seconds to wait for a run that is just ending
 
 
 class Umask:
-    """The umask, of which a process has one, for several files at once that are opened and closed in any order."""
+    """Changes the process's umask for several files that are opened and closed in any order."""
 
     def __init__(self) -> None:
         self._lock, self._masks, self._before = threading.Lock(), list[int](), 0
 
     @contextmanager
     def narrowed(self, mask: int) -> Iterator[None]:
-        """Within, new files are open to nobody whom the mask shuts out. After the last one the umask is as before."""
+        """In this context, the umask includes `mask`. After the last such context, the umask is as before."""
         with self._lock:
             if not self._masks:
                 self._before = os.umask(0o077)
@@ -57,7 +58,9 @@ UMASK = Umask()
 
 
 class DuckDbDatabase:
-    """A DuckDB file, which one process can have open, and the lock that tells other runs that it is one of ours."""
+    """An open DuckDB file, which only one process can open, and the lock file that shows other runs that it is a run of
+    ours.
+    """
 
     dialect = "duckdb"
 
@@ -66,12 +69,12 @@ class DuckDbDatabase:
         self._run_lock, self._path, self._memory_limit = run_lock, Path(path), memory_limit
         _make(Path(path))
         with ExitStack() as stack:
-            stack.enter_context(UMASK.narrowed(_mask(Path(path))))  # DuckDB makes files beside it all the time
+            stack.enter_context(UMASK.narrowed(_mask(Path(path))))  # DuckDB keeps creating files next to it
             self._connection = self._connect()
             stack.callback(lambda: self._connection.close())
             self._opened = stack.pop_all()
         self._for_loads: DuckDbReader | None = None
-        self._lock = threading.RLock()  # a connection's result, and its transaction, belong to one thread at a time
+        self._lock = threading.RLock()  # one thread at a time can use a connection's result and transaction
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect(str(self._path), config={"memory_limit": self._memory_limit})
@@ -91,7 +94,7 @@ class DuckDbDatabase:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """See `Database`. Other threads wait: what they had asked for would be empty after a `begin`."""
+        """See `Database`. Other threads wait, because a `begin` would discard the results of their queries."""
         with self._lock:
             self._connection.begin()
             try:
@@ -102,16 +105,16 @@ class DuckDbDatabase:
             self._connection.commit()
 
     def lock_run(self, name: str, *, shared: bool = False) -> None:
-        """See `Database`: who has the file open has the lock."""
+        """See `Database`. The process that has opened the file has the lock."""
 
     def check_lock(self) -> None:
-        """See `Database`: the file stays open as long as the process lives."""
+        """See `Database`. The file stays open as long as the process lives."""
 
     def overwrite_freed_space(self, dataset: str, tables: Sequence[str], *, wholly: bool) -> list[str]:
-        """See `Database`. Copies everything into a new file, which takes the old one's place.
+        """See `Database`. Copies everything into a new file, which replaces the old one.
 
-        DuckDB keeps earlier values in blocks that are free, and in those that it shares with other columns: neither a
-        checkpoint nor VACUUM overwrites them.
+        DuckDB keeps earlier values in free blocks and in blocks shared with other columns; neither a checkpoint nor
+        VACUUM overwrites them.
         """
         with self._lock:
             path = self._path.resolve()
@@ -131,7 +134,7 @@ class DuckDbDatabase:
                 made.unlink(missing_ok=True)
                 made.with_name(f"{made.name}.wal").unlink(missing_ok=True)
                 self._connection = self._connect()
-        return [f"The file {path.name} was written anew"]
+        return [f"The file {path.name} was rewritten"]
 
     def for_loads(self) -> DuckDbDatabase:
         """See `Database`."""
@@ -141,7 +144,7 @@ class DuckDbDatabase:
             return self._for_loads
 
     def copy_csv(self, table: str, path: Path) -> None:
-        """See `Database`: what is merged here are Parquet files."""
+        """See `Database`. Not available: in DuckDB, Parquet files are merged."""
         raise NotImplementedError
 
     def _close_for_loads(self) -> None:
@@ -157,10 +160,11 @@ class DuckDbDatabase:
 
 
 class DuckDbReader(DuckDbDatabase):
-    """Another connection to an open file, for a thread that reads while others work: DuckDB refuses two calls at once.
+    """Another connection to an open file, for a thread that reads while others work, because a connection allows one
+    call at a time.
 
-    To be made while nobody works on `opened`, and to be closed before it. None is a file that does not exist: it is
-    empty, and is not made.
+    Create it while no other thread uses `opened`, and close it first. None stands for a file that does not exist: it
+    counts as empty, and is not created.
     """
 
     def __init__(self, opened: DuckDbDatabase | None) -> None:
@@ -175,9 +179,9 @@ class DuckDbReader(DuckDbDatabase):
 
 
 def open_duckdb(file: str, dataset: str, memory_limit: str, *, makes_file: bool = True) -> DuckDbDatabase:
-    """Opens the file, which is to hold the dataset. Unless it `makes_file`, one that does not exist is an empty one.
+    """Opens the file of a dataset. If it does not exist, it is created, or without `makes_file` counts as empty.
 
-    Raises `AlreadyRunning` when another run has it, `DatabaseProblem` for anything else.
+    Raises `AlreadyRunning` if another run has it open, `DatabaseProblem` for any other failure.
     """
     path, mode = _file_of(file, dataset)
     if not makes_file and not path.exists():
@@ -185,7 +189,7 @@ def open_duckdb(file: str, dataset: str, memory_limit: str, *, makes_file: bool 
     run_lock = FileLock(f"{path}.lock", thread_local=False, mode=mode)
     try:
         run_lock.acquire(timeout=PATIENCE)
-        with suppress(OSError):  # another user's, who may have opened it to a group
+        with suppress(OSError):  # the file of another user, who may have given a group access
             Path(run_lock.lock_file).chmod(mode)
         return DuckDbDatabase(str(path), memory_limit, run_lock)
     except Timeout:
@@ -199,10 +203,11 @@ def open_duckdb(file: str, dataset: str, memory_limit: str, *, makes_file: bool 
 
 
 def _file_of(given: str, dataset: str) -> tuple[Path, int]:
-    """The absolute path of the file, which DuckDB takes for nothing else, and the mode that it has or is to have.
+    """The absolute path of the file, which DuckDB cannot mistake for something else, and the file's present or future
+    mode.
 
-    Raises DatabaseProblem where there can be no such file. What comes before a colon is said, never what comes after
-    it: a MotherDuck address holds a token.
+    Raises DatabaseProblem if no such file is possible. Of an address, the message shows only the part before the colon,
+    because a MotherDuck address contains a token.
     """
     if address := ADDRESS.match(given):
         raise DatabaseProblem(
@@ -219,7 +224,7 @@ def _file_of(given: str, dataset: str) -> tuple[Path, int]:
         raise DatabaseProblem(f"The path of the DuckDB file is not UTF-8, or contains a zero byte. {CHOOSE}") from None
     except OSError as error:
         raise DatabaseProblem(f"The DuckDB file {path} cannot be used: {error.strerror}. {CHOOSE}") from error
-    catalog = path.name.partition("?")[0].lstrip(".").partition(".")[0].lower()  # as DuckDB names an opened file
+    catalog = path.name.partition("?")[0].lstrip(".").partition(".")[0].lower()  # the name that DuckDB gives the file
     if catalog in (dataset, f"{dataset}_current", f"{dataset}_metrics") or catalog.startswith(f"{dataset}_staging"):
         raise DatabaseProblem(
             f"DuckDB would give the file {path} the name {catalog!r}, which is also the name of a schema of"
@@ -235,9 +240,10 @@ def _file_of(given: str, dataset: str) -> tuple[Path, int]:
 
 
 def _make(path: Path) -> None:
-    """Makes a database that only this user can read, where there is none or only the empty file of a failed attempt.
+    """Creates a database that only this user can read, if there is none, or only the empty file of a failed attempt.
 
-    Under another name first, so that no run that ends at this point, or for want of space, leaves half a database.
+    It is created under another name first, so that a run that ends here, or a full disk, leaves no half-written
+    database.
     """
     path = path.resolve()
     if path.exists() and path.stat().st_size:
@@ -258,7 +264,7 @@ def _make(path: Path) -> None:
 
 
 def _mask(path: Path) -> int:
-    """The umask that gives files made beside a database the same readers and writers as the database."""
+    """The umask that gives new files next to a database the same readers and writers as the database."""
     mode, mask = path.stat().st_mode, 0
     for shift in (3, 0):  # the group, the others
         readable, writable = mode >> shift & 4, mode >> shift & 2

@@ -1,17 +1,19 @@
-"""The one guarded merge: SQL for Postgres and DuckDB that no stale state can win against.
+"""The guarded merge: SQL for Postgres and DuckDB in which no older state overwrites a newer one.
 
-Pure text: this module knows tables, columns and the rules of the merge, and neither a provider nor a connection.
+Pure text: knows tables, columns and the rules of the merge, but no provider and no connection.
 The rules (docs/merge.md):
 
 * a row changes only if the incoming `_as_of` is at least the stored one;
 * at the same `_as_of` the later arrival is kept, but a live state does not revive a deleted row of the same second,
-  unless people choose the ids of its table (`remade`) and may have made the object again;
+  unless people choose the table's ids (`remade`) and may have created the object again;
 * a tombstone (a row whose witness, Stripe's `object`, is null) sets `_deleted_at` and keeps the rest of the row;
-* a set marker (`_source` = 'set') deletes those children of its parent that did not come along and are not newer;
-* an event leaves alone the columns that no event shows;
-* a column that only some lists tell keeps its value when others come, and takes it from an older state too;
-* a child's state that is older than its holder's is dropped where the holder is deleted, or where every state of the
-  holder shows all of its children: what left with a newer state that arrived first does not come back.
+* a set marker (`_source` = 'set') marks children of its parent as deleted that are not staged with it and are not
+  newer;
+* an event does not change the columns that no event shows;
+* a column that only some lists show keeps its value when other states arrive; while it is null, it takes its value from
+  an older state too;
+* a child's state that is older than its holder's is dropped if the holder is deleted, or if every state of the holder
+  shows all of its children: a child that a newer state removed does not come back.
 
 Both writers, the batch load and the webhook sink, stage rows and then run `statements()`. Keys are written in sorted
 order, so that two writers wait for one another instead of deadlocking.
@@ -38,9 +40,10 @@ ACCOUNT, PARENT, AS_OF, SOURCE, SYNCED_AT, DELETED_AT = (
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The table of the objects that a child table's rows come embedded in.
+    """The table whose objects contain the rows of a child table.
 
-    `key` is its column that the children's `_parent_id` holds. `shows_all`: no state of it comes without the list.
+    `key` is its column whose value is the children's `_parent_id`. `shows_all`: every state of the holder contains the
+    list.
     """
 
     target: str
@@ -50,9 +53,9 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What may be among staged rows: whole objects, tombstones, set markers, and several states of one object.
+    """Which kinds of rows may be staged: whole objects, tombstones, set markers, and several states of one object.
 
-    `alone`: the table is new, and no other writer can have put a row into it.
+    `alone`: the table is new, and no other writer can have written a row.
     """
 
     objects: bool = True
@@ -64,17 +67,18 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """One table's merge. `target` and `staging`, which is selected from, are SQL already; column names are not.
+    """The merge of one table. `target` and `staging` (the relation to select from) are SQL; column names are not quoted
+    yet.
 
-    `columns`: every column of the target that the incoming rows speak for, the own columns included. `key`: the primary
-    key, `_account_id` included. `arrival`: an expression that grows with the order of arrival of the staged rows
-    (in Postgres `ctid` of a table or `_arrival` of `staged_json`, in DuckDB `file_row_number` of a Parquet file).
-    `holder` is given for children whose holder's table exists. `unseen` are the columns that no event shows: whole
-    objects that come with one say nothing about them.
-    `others` are the provider's columns that another writer has added since: the incoming objects lack them. `kept` are
-    columns that only some lists show: a state without one leaves it as it is. `remade` says that a deleted object can
-    be created again under its id, even within the same second. `witness` is the column that is null in a tombstone and
-    in no whole object. `contents` says what may be staged: nothing is done for the rest.
+    `columns`: every column of the target that the incoming rows set, our own columns included. `key`: the primary key,
+    `_account_id` included. `arrival`: an expression that grows with the order of arrival of the staged rows (in
+    Postgres `ctid` of a table or `_arrival` of `staged_json`, in DuckDB `file_row_number` of a Parquet file). `holder`
+    is set for children whose holder's table exists. `unseen` are the columns that no event shows: rows from events do
+    not change them. `others` are the provider's columns that another writer has added since: they become null, because
+    the incoming objects lack them. `kept` are columns that only some lists show: other states do not change them.
+    `remade` says that a deleted object can be created again under its id, even within the same second. `witness` is the
+    column that is null in a tombstone and never in a whole object. `contents` says which kinds of rows may be staged:
+    nothing is done for other kinds.
     """
 
     target: str
@@ -92,11 +96,11 @@ class Merge:
 
     @property
     def has_parent(self) -> bool:
-        """Whether the table holds children, whose parent's newer state can make them disappear."""
+        """Whether the table holds children, which a newer state of their parent can remove."""
         return PARENT in self.columns
 
     def statements(self) -> list[str]:
-        """The statements, to be run in one transaction, in this order."""
+        """The statements, to run in one transaction in this order."""
         statements = [self.upsert()] if self.contents.objects else []
         if self.contents.objects and self.kept:
             statements.append(self.told())
@@ -107,9 +111,10 @@ class Merge:
         return statements
 
     def upsert(self) -> str:
-        """Whole objects: insert, or replace the row unless it is newer.
+        """Inserts whole objects, or replaces their rows unless these are newer.
 
-        A new table has no rows to replace. DuckDB plans for them as long as all the rest of a small merge takes.
+        For a new table it only inserts: in DuckDB, planning the conflict clause takes as long as the rest of a small
+        merge.
         """
         insert = (
             f"INSERT INTO {self.target} AS d ({_list(self.columns)})"
@@ -126,7 +131,7 @@ class Merge:
         )
 
     def told(self) -> str:
-        """Kept columns that are still empty take what was staged, also with a state that another one has overtaken."""
+        """Fills kept columns that are null from staged rows, even if these show an older state."""
         empty = " OR ".join(f"(d.{_quote(column)} IS NULL AND s.{_quote(column)} IS NOT NULL)" for column in self.kept)
         values = "".join(
             f", {_quote(column)} = coalesce(d.{_quote(column)}, s.{_quote(column)})" for column in self.kept
@@ -137,12 +142,12 @@ class Merge:
         )
 
     def _assigned(self, names: Sequence[str]) -> str:
-        """What the columns become. A state that does not name the parent, as not every object does, keeps the known."""
+        """The assignments of columns. A state that does not show the parent keeps the stored `_parent_id`."""
         kept = (PARENT, *self.kept)
         return ", ".join(f"{_quote(name)} = {_value(name, name in self.unseen, name in kept)}" for name in names)
 
     def tombstones(self) -> str:
-        """Deletions that say no more than the id: mark the row and keep the rest of it; insert where there is none."""
+        """Applies tombstones: marks the row as deleted and keeps the rest of it, or inserts a row if there is none."""
         marks = [AS_OF, SOURCE, SYNCED_AT, DELETED_AT]
         columns = (*self.key, *marks)
         return (
@@ -153,7 +158,7 @@ class Merge:
         )
 
     def absent_children(self) -> str:
-        """Children that their parent's newest whole list no longer has are deleted as of that list."""
+        """Marks children as deleted that their parent's newest complete list no longer contains, as of that list."""
         same_child = self._same("c", "d")
         return (
             f"UPDATE {self.target} AS d SET {DELETED_AT} = s.{AS_OF}, {AS_OF} = s.{AS_OF}, {SYNCED_AT} = now()"
@@ -166,9 +171,9 @@ class Merge:
         )
 
     def _timely(self) -> str:
-        """Children whose holder has no newer state that says more about them.
+        """The condition that a child's holder has no newer state that removes the child.
 
-        OFFSET 0 keeps it one look-up by key for each row: as a join, Postgres reads all holders for every package.
+        OFFSET 0 makes it one look-up by key for each row; as a join, Postgres would read all holders for every package.
         """
         if self.holder is None:
             return ""
@@ -180,7 +185,9 @@ class Merge:
         )
 
     def _last(self) -> str:
-        """Tombstones that no whole object of the same second follows, where that may be the object made again."""
+        """The condition that no whole object of the same second follows a tombstone, because the object may have been
+        created again.
+        """
         if not self.remade:
             return ""
         return (
@@ -193,10 +200,10 @@ class Merge:
         return " AND ".join(f"{column}.{_quote(name)} = {other}.{_quote(name)}" for name in self.key)
 
     def _newest(self, columns: Sequence[str], kind: str) -> str:
-        """The newest staged row of each key, of one kind, written now, in an order that all writers have.
+        """Selects the newest staged row of each key, of one kind, sorted by key like all writers do.
 
-        Where each key has one row there is nothing to find, and where there is one writer nothing to sort: for a small
-        package, DuckDB plans both for longer than all the rest takes.
+        If each key has one row, nothing is filtered, and with a single writer nothing is sorted: for a small package,
+        DuckDB takes longer to plan these than for everything else.
         """
         selected = ", ".join(f"now() AS {SYNCED_AT}" if name == SYNCED_AT else _quote(name) for name in columns)
         found = f"{selected} FROM {self.staging} AS n WHERE {SOURCE} <> '{SET_MARKER}' AND {kind}"
@@ -207,9 +214,10 @@ class Merge:
 
 
 def staged_json(types: Mapping[str, str], parameter: str) -> str:
-    """What goes before a statement of a merge in Postgres, whose `staging` is then `staged` and `arrival` `ARRIVAL`.
+    """The WITH clause before a statement of a merge in Postgres whose `staging` is `staged` and whose `arrival` is
+    `ARRIVAL`.
 
-    The rows are a parameter, a JSON array of objects. `types` are the columns' types, as SQL has them.
+    The rows are one parameter, a JSON array of objects. `types` are the columns' SQL types.
     """
     typed = ", ".join(f"{_quote(name)} {kind}" for name, kind in types.items())
     return (
@@ -221,9 +229,9 @@ def staged_json(types: Mapping[str, str], parameter: str) -> str:
 def holder_of(
     catalogue: Catalogue, table: str, exists: Callable[[str], bool], qualified: Callable[[str], str]
 ) -> Holder | None:
-    """The holder of a child table, None for any other table and where the holder's table does not exist yet.
+    """The holder of a child table; None for other tables, and if the holder's table does not exist yet.
 
-    `exists` says which tables the dataset has, `qualified` quotes a table's name and puts the dataset before it.
+    `exists` says whether the dataset has a table, `qualified` returns a table's quoted name with the dataset.
     """
     known = catalogue.tables.get(table)
     if known is None or known.parent is None:

@@ -1,7 +1,7 @@
-"""A package into the database: each table's rows are staged and merged in one transaction, and the load is noted.
+"""Merges a package: stages and merges each table's rows in one transaction, and records the load in `_dlt_loads`.
 
-`make_tables` is only called if a table or a column is missing. Tables, keys and types come with dlt's hints; the
-catalogue says which table holds whose children, and what events do not show.
+`make_tables` is only called if a table or a column is missing. Tables, keys and types come from dlt's hints; holders of
+children, and columns that events do not show, from the catalogue.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from dlt.common.schema.typing import TColumnSchema
 
 Stored = Mapping[str, Sequence[str]]
-"""table -> the columns that it has in the database, whoever made them; without tables that are not there."""
+"""table -> all columns that it has in the database; only tables that exist."""
 LOADS = ("load_id", "schema_name", "status", "inserted_at", "schema_version_hash")
 VERSIONS = ("version", "engine_version", "inserted_at", "schema_name", "version_hash", "schema")
 DLT_TABLES: Mapping[str, Sequence[str]] = {"_dlt_loads": LOADS, "_dlt_version": VERSIONS}
-"""The tables in which dlt keeps what it has loaded, and their columns."""
+"""dlt's own tables -> their columns."""
 
 _COLUMNS = {
     "postgres": """
@@ -57,12 +57,12 @@ SELECT a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod) FROM pg_
 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p') ORDER BY a.attnum"""
-"""The columns of a table in Postgres, with their types as SQL has them."""
+"""The columns of a table in Postgres, with their SQL types."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a package goes: `schema` is the stored schema's name, `staging` the dataset in which rows are staged."""
+    """The target of a package: `schema` is the stored schema's name, `staging` the schema in which rows are staged."""
 
     database: Database
     catalogue: Catalogue
@@ -71,16 +71,16 @@ class Target:
     staging: str
 
     def qualified(self, table: str) -> str:
-        """A table of the dataset, as SQL has it."""
+        """The quoted name of a table of the dataset."""
         return _qualified(self.dataset, table)
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A table's rows as CSV for Postgres, or Parquet for DuckDB, its columns in dlt's terms, and what the rows are.
+    """A table's rows as CSV for Postgres or Parquet for DuckDB, its columns as dlt's hints, and the kinds of its rows.
 
-    `json` are few rows for Postgres, as `staged_json` takes them, and there is no file then: to make a table for them
-    and to drop it takes longer than to merge them.
+    `json` are few rows for Postgres, for `staged_json`; then there is no file, because creating and dropping a staging
+    table would take longer than the merge.
     """
 
     path: Path
@@ -90,13 +90,13 @@ class File:
 
 
 MakeTables = Callable[[Target, Mapping[str, Iterable["TColumnSchema"]]], Mapping[str, bool]]
-"""Makes what is missing of tables with these columns, and of dlt's own: see `stored_schema.make_tables`."""
+"""Creates missing tables and columns, dlt's own tables included: see `stored_schema.make_tables`."""
 
 
 def load_files(target: Target, files: Mapping[str, File], make_tables: MakeTables) -> None:
-    """Merges the rows of each file into the table of the same name; a signal ends it between two statements.
+    """Merges the rows of each file into the table of the same name, each table in a transaction of its own.
 
-    Each table is merged in a transaction of its own. Raises the errors of the drivers.
+    A signal interrupts it between two statements. Raises the errors of the drivers.
     """
     database, names = target.database.for_loads(), [*files, *_holders(target.catalogue, files)]
     stored, made = stored_columns_of(database, target.dataset, [*names, *DLT_TABLES]), dict[str, bool]()
@@ -126,7 +126,7 @@ def load_files(target: Target, files: Mapping[str, File], make_tables: MakeTable
 
 
 def _merge_few(target: Target, database: Database, name: str, file: File, json: bytes, stored: Stored) -> Stored:
-    """Merges rows that go along as a parameter; returns the table's columns as they are now."""
+    """Merges rows that are a parameter of the statement; returns the table's present columns."""
     types: dict[str, str] = dict(database.execute(_TYPES, (target.dataset, name)))
     now: Stored = {name: list(types)}
     merge = _merge_of(target, database, name, file, ("staged", ARRIVAL), {**stored, **now})
@@ -141,7 +141,7 @@ def _lacks(wanted: Mapping[str, Sequence[str]], stored: Stored) -> bool:
 
 
 def stored_columns_of(database: Database, dataset: str, tables: Iterable[str]) -> Stored:
-    """The tables that exist, of those named, with their columns."""
+    """The named tables that exist, with their columns."""
     columns: dict[str, list[str]] = {}
     for table, column in database.execute(_COLUMNS[database.dialect], (dataset, list(tables))):
         columns.setdefault(table, []).append(column)
@@ -150,10 +150,11 @@ def stored_columns_of(database: Database, dataset: str, tables: Iterable[str]) -
 
 @contextmanager
 def _staged(target: Target, database: Database, table: str, file: File, *, is_there: bool) -> Iterator[str]:
-    """What a merge selects from: the SQL after FROM, valid within the transaction.
+    """Yields the relation that a merge selects from, as SQL, valid within the transaction.
 
-    DuckDB reads the Parquet file itself. Postgres gets an unlogged table, which nobody else ever sees: it is gone when
-    the transaction ends. A table that `is_there` belongs to another owner: the role may empty it, but not drop it.
+    DuckDB reads the Parquet file itself. Postgres gets an unlogged table, which no other session sees and which is
+    dropped before the transaction ends. A table that `is_there` already belongs to another owner: the role may empty
+    it, but not drop it.
     """
     if database.dialect == "duckdb":
         path = str(file.path).replace("'", "''")
@@ -172,7 +173,7 @@ def _staged(target: Target, database: Database, table: str, file: File, *, is_th
 
 
 def _note_load(target: Target, database: Database) -> None:
-    """dlt's row for a load, with the version of the united stored schema, which describes the tables."""
+    """Writes dlt's row for a load, with the version of the stored schema."""
     version = (
         f"SELECT version_hash FROM {target.qualified('_dlt_version')} WHERE schema_name = %s"
         " ORDER BY inserted_at DESC LIMIT 1"
@@ -184,16 +185,16 @@ def _note_load(target: Target, database: Database) -> None:
 
 
 def _holders(catalogue: Catalogue, names: Collection[str]) -> Iterable[str]:
-    """The tables whose objects bring rows of these tables with them."""
+    """The tables whose objects contain rows of these tables."""
     return (
         name for name, table in catalogue.tables.items() if any(embedded.table in names for embedded in table.embedded)
     )
 
 
 def _statistics(merge: Merge) -> list[str]:
-    """Children are joined with what is staged, which Postgres plans badly as long as it guesses how much that is.
+    """The statement that creates statistics of staged rows, without which Postgres plans the join with children badly.
 
-    Of the columns that are joined by: those of JSON cost as much to look at as to merge.
+    Only for the join columns: analyzing JSON columns costs as much as the merge.
     """
     if not merge.has_parent or merge.arrival != "ctid":
         return []
@@ -204,7 +205,7 @@ def _statistics(merge: Merge) -> list[str]:
 def _merge_of(
     target: Target, database: Database, name: str, file: File, staged: tuple[str, str], stored: Stored
 ) -> Merge:
-    """The merge of rows that are `staged`: where, and by what their order of arrival shows."""
+    """The merge of staged rows. `staged` is the relation, and the expression for the order of arrival."""
     rows, arrival = staged
     known = target.catalogue.tables.get(name) or Table(name, ())
     others = [column for column in stored[name] if column not in file.columns and column not in dict(known.kept)]
@@ -225,7 +226,7 @@ def _merge_of(
 
 
 def _added_since(target: Target, database: Database, table: str, more: Sequence[str]) -> tuple[str, ...]:
-    """The columns, of `more`, that another writer has added since this package began; not those that a user added."""
+    """The columns in `more` that another writer has added since this package began; not those that a user added."""
     if not more:
         return ()
     newest = "SELECT schema FROM {} WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1"

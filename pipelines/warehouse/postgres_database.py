@@ -1,4 +1,4 @@
-"""Our own connection to Postgres: transactions, the run lock, one paragraph for what goes wrong."""
+"""Our own connection to Postgres: statements, transactions, the run lock, errors as one paragraph."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
 _OWNED = """
 SELECT c.relname::text FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = ANY (%s) AND pg_has_role(c.relowner, 'USAGE')"""
-COPIED = 2**18  # bytes of a file that are sent at once
+COPIED = 2**18  # bytes of a file that are sent at a time
 VACUUM_PATIENCE = 60.0  # seconds for each table's lock
 
 _REFUSED_PARAMETER = re.compile("unsupported startup parameter|command-line options")
-"""PgBouncer's words, and Neon's; those of Amazon RDS Proxy. Their SQLSTATE, 08P01, does not reach us."""
+"""The messages of PgBouncer and Neon, and of Amazon RDS Proxy. Their SQLSTATE, 08P01, does not reach us."""
 
 
 class _Pipeline(psycopg.Pipeline):
-    """psycopg's pipeline, without the Flush message that psycopg 3.3 sends behind the last Sync.
+    """psycopg's pipeline, without the Flush message that psycopg 3.3 sends after the last Sync.
 
-    With the answer to the Sync, a pooler takes the server connection back. A Flush that reaches it later takes one
-    again, and as no answer to a Flush ends it, keeps it until the next statement: one connection of the pool for
-    nothing (https://www.postgresql.org/docs/current/protocol-flow.html, "Extended Query").
+    After the answer to the Sync, a pooler takes the server connection back. A later Flush reserves one again until the
+    next statement, because it has no answer: a wasted connection of the pool
+    (https://www.postgresql.org/docs/current/protocol-flow.html, "Extended Query").
     """
 
     def _exit_gen(self) -> PQGen[None]:
         try:
             yield from self._sync_gen()
         except psycopg.Error as error:
-            with suppress(psycopg.Error):  # the statements behind the one that failed
+            with suppress(psycopg.Error):  # errors of the statements after the one that failed
                 yield from self._fetch_gen(flush=False)
             if self.pgconn.status == ConnStatus.BAD:
                 raise psycopg.OperationalError("the connection was lost in the middle of a round trip") from error
@@ -60,7 +60,7 @@ class _Pipeline(psycopg.Pipeline):
 class _Connection(psycopg.Connection[Any]):
     @contextmanager
     def pipeline(self) -> Iterator[psycopg.Pipeline]:
-        """As psycopg's, but not to be nested."""
+        """Like psycopg's, but it must not be nested."""
         self._pipeline = _Pipeline(self)
         try:
             with self._pipeline as pipeline:
@@ -70,9 +70,9 @@ class _Connection(psycopg.Connection[Any]):
 
 
 def connect(conninfo: str) -> psycopg.Connection:
-    """A connection in autocommit mode that prepares no named statements, which a pooler would lose.
+    """Opens a connection in autocommit mode without named prepared statements, which a pooler would lose.
 
-    Transactions on it begin with `BEGIN_TRANSACTION`. Raises psycopg's errors.
+    Its transactions begin with `BEGIN_TRANSACTION`. Raises psycopg's errors.
     """
     with values_hidden(conninfo):
         return _Connection.connect(
@@ -83,8 +83,8 @@ def connect(conninfo: str) -> psycopg.Connection:
 class PostgresDatabase:
     """Postgres through psycopg 3. Thread-safe: a transaction belongs to the thread that began it, and others wait.
 
-    Every statement runs in a transaction that begins with the session properties that results rest on. A connection
-    that was lost outside a transaction is opened again: servers and poolers end those that have been idle.
+    Every statement runs in a transaction that first sets the session properties on which results depend. A connection
+    that was lost outside a transaction is opened again, because servers and poolers end idle ones.
     """
 
     dialect = "postgres"
@@ -112,7 +112,7 @@ class PostgresDatabase:
                 return self._run_alone(sql, parameters)
             except psycopg.OperationalError as lost:
                 self._reopen(lost)
-        with self.transaction():  # not in a pipeline, which loses what a server says when it ends a session
+        with self.transaction():  # not in a pipeline, which loses the message of a server that ends the session
             return self._run(sql, parameters)
 
     def execute_all(self, statements: Sequence[str]) -> None:
@@ -123,13 +123,13 @@ class PostgresDatabase:
     def execute_alone(self, sql: str, patience: float) -> None:
         """Runs a statement that Postgres does not allow in a transaction, such as CREATE INDEX CONCURRENTLY.
 
-        It waits for locks for `patience` seconds at most. Behind a pooler in transaction mode it has the role's own
-        time-outs, because what is set for a session would reach other clients. Raises psycopg's errors.
+        It waits for locks for at most `patience` seconds. Behind a pooler in transaction mode, the role's own time-outs
+        apply, because session settings would affect other clients. Raises psycopg's errors.
         """
         with self._turn:
             connection = self._connection
             row = connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
-            if row is not None and row[0] == connection.info.backend_pid:  # a pooler tells another one
+            if row is not None and row[0] == connection.info.backend_pid:  # a pooler reports another id
                 connection.execute(f"SET lock_timeout = {int(patience * 1000)}; SET statement_timeout = 0")
             connection.execute(cast("Any", sql))
 
@@ -154,7 +154,7 @@ class PostgresDatabase:
 
     @property
     def is_direct(self) -> bool:
-        """Whether the connection reaches the server itself: a pooler tells its clients another process id."""
+        """Whether the connection goes directly to the server: a pooler reports another process id to its clients."""
         return bool(self.execute("SELECT pg_backend_pid()")[0][0] == self._connection.info.backend_pid)
 
     def lock_run(self, name: str, *, shared: bool = False) -> None:
@@ -193,19 +193,21 @@ class PostgresDatabase:
                     copy.write(data)
 
     def close(self) -> None:
-        """See `Database`: the locks are free before this returns."""
+        """See `Database`. The locks are released before this returns."""
         if self._for_loads is not None:
             self._for_loads.close()
         self._run_lock.close()
         self._connection.close()
 
     def _run(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Results come in binary form: the driver reads texts by the session's properties, not by the transaction's."""
+        """Results are in binary form, because the driver parses text by the session's properties, not the
+        transaction's.
+        """
         cursor = self._connection.execute(cast("Any", sql), parameters or None, binary=True)
         return cursor.fetchall() if cursor.description else []
 
     def _run_alone(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """One round trip: the transaction's begin, the properties, the statement, the commit."""
+        """Runs BEGIN, the properties, the statement and COMMIT in one round trip."""
         connection = self._connection
         try:
             with connection.pipeline():
@@ -219,7 +221,7 @@ class PostgresDatabase:
         return cursor.fetchall() if cursor.description else []
 
     def _reopen(self, lost: psycopg.OperationalError) -> None:
-        """Connects again. Raises `lost` where it is another error, a pooler's refusal, or the server is down."""
+        """Connects again. Raises `lost` if it is not a lost connection, a pooler refuses, or the server is down."""
         if not self._connection.closed or lost.sqlstate == "08P01":
             raise lost
         try:
@@ -228,7 +230,7 @@ class PostgresDatabase:
             raise lost from None
 
     def _undo(self) -> None:
-        """Ends what is under way. A connection on which that cannot be done is closed, and opened again when needed."""
+        """Rolls back. If that fails, closes the connection, which is opened again when needed."""
         try:
             self._connection.rollback()
         except psycopg.Error:
@@ -236,7 +238,7 @@ class PostgresDatabase:
 
 
 def open_postgres(url: str | None, certificate: str | None) -> PostgresDatabase:
-    """Connects, see `postgres_conninfo`. Raises `DatabaseProblem`."""
+    """Opens a connection, see `postgres_conninfo`. Raises `DatabaseProblem`."""
     conninfo = postgres_conninfo(url, certificate)
     try:
         return PostgresDatabase(conninfo)

@@ -1,6 +1,6 @@
-"""What a database said, in one paragraph that names the setting to change and repeats no value of any row.
+"""Explains database errors in one paragraph that names the setting to change and repeats no value of a row.
 
-Knows both databases' errors by their SQLSTATE; opens nothing.
+Knows the errors of both databases by SQLSTATE; opens no connection.
 https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
 
@@ -77,12 +77,12 @@ GRANTS = tuple(
         (r"row-level security policy for table (\S+)", r"ALTER ROLE <role> BYPASSRLS;"),
     )
 )
-"""What Postgres says about a right that lacks -> the statement that gives it."""
+"""Postgres' message about a missing right -> the statement that grants it."""
 
 SPEAKING = ("25", "26", "28", "3D", "42", "53", "55", "57", "58", "08")
-"""Classes of SQLSTATE whose messages hold names and no values."""
+"""Classes of SQLSTATE whose messages contain names but no values."""
 
-_LOST = ("OperationalError", "InterfaceError", "AdminShutdown")  # without a SQLSTATE: the connection has gone
+_LOST = ("OperationalError", "InterfaceError", "AdminShutdown")  # without a SQLSTATE, these mean a lost connection
 _ROWS = re.compile(r"\b(?:DETAIL|CONTEXT|LINE \d+):.*?(?=\n\n(?:The above exception|During handling)|\Z)", re.DOTALL)
 _VALUES = re.compile(  # messages that quote a value: Postgres' class 22, DuckDB's conversions and constraints
     r"^[^\n]*(?:invalid (?:input|byte|value)|out of range|too long|malformed|Conversion Error|Constraint Error"
@@ -93,9 +93,9 @@ _QUOTE = re.compile("[\"'].*", re.DOTALL)
 
 
 class DatabaseProblem(StopRun):
-    """The database cannot be used: down, read-only, locked, refused, out of space.
+    """The database cannot be used: it is down, read-only, locked, full, or refuses something.
 
-    `refusal` is the kind of error where it is about what was to be stored ("CheckViolation 23514"), and None otherwise.
+    `refusal` is the kind of error if it is about the rows to store ("CheckViolation 23514"), otherwise None.
     """
 
     def __init__(self, message: str, *, refusal: str | None = None) -> None:
@@ -109,7 +109,7 @@ class AlreadyRunning(StopRun):
 
 @contextmanager
 def database_problems() -> Iterator[None]:
-    """Turns what a database raises within into `DatabaseProblem`."""
+    """Turns database errors inside the block into `DatabaseProblem`."""
     try:
         yield
     except Exception as error:
@@ -119,7 +119,7 @@ def database_problems() -> Iterator[None]:
 
 
 def explained(error: BaseException) -> str:
-    """The paragraph about an error, or about the database's own error that it was caused by."""
+    """The paragraph about an error, or about the database's error that caused it."""
     cause = database_error_of(error) or _causes(error)[-1]
     if is_error_of("duckdb", cause):
         return _of_duckdb(cause)
@@ -137,33 +137,33 @@ def explained(error: BaseException) -> str:
 
 
 def without_rows(text: str) -> str:
-    """A traceback without what the databases say about the rows that they refused, which can be customers' data."""
+    """A traceback without the databases' details about refused rows, which can be customers' data."""
     return _VALUES.sub(lambda found: _QUOTE.sub("…", found[0]), _ROWS.sub("…", text))
 
 
 def database_error_of(error: BaseException) -> BaseException | None:
-    """The first error of a database among an error and its causes; None where there is none."""
+    """The first database error among an error and its causes; None if there is none."""
     return next(filter(is_database_error, _causes(error)), None)
 
 
 def state_of(error: BaseException | None) -> str | None:
-    """The SQLSTATE of a driver's error; None where the server said none."""
+    """The SQLSTATE of a driver's error; None if it has none."""
     return getattr(error, "sqlstate", None)
 
 
 def is_database_error(error: BaseException) -> bool:
-    """Whether it comes from one of the drivers, psycopg's or DuckDB's."""
+    """Whether the error comes from one of the drivers, psycopg or DuckDB's."""
     return is_error_of("psycopg", error) or is_error_of("duckdb", error)
 
 
 def is_error_of(driver: str, error: BaseException, *names: str) -> bool:
-    """Whether it is the driver's, of one of these classes (default: any). A driver that is not imported raised none."""
+    """Whether the error is the driver's and of one of these classes (default: any). Does not import the driver."""
     module = sys.modules.get(driver)
     return module is not None and isinstance(error, tuple(getattr(module, name) for name in names or ("Error",)))
 
 
 def advice_on_rights(error: BaseException) -> str | None:
-    """What to do where Postgres refused for a right that the role lacks, with placeholders for what it did not say."""
+    """The statement to run if the role lacks a right, with placeholders for names that the error does not show."""
     said = str(getattr(getattr(error, "diag", None), "message_primary", None))
     if state_of(error) == "42501":
         for pattern, statement in GRANTS:
@@ -173,7 +173,7 @@ def advice_on_rights(error: BaseException) -> str | None:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """An error and what it was caused by, one after the other."""
+    """An error and its causes, in order."""
     seen: list[BaseException] = []
     following: BaseException | None = error
     while following is not None and following not in seen:

@@ -1,8 +1,8 @@
-"""What the role may do in the database, asked before anything is done, and making only what is missing.
+"""Checks the role's rights in the database before anything is done, and creates only what is missing.
 
-`CREATE SCHEMA IF NOT EXISTS` asks for the right to create even where the schema is there, so that a role which may
-load, and no more, would be refused. A right that lacks is named with the statement that gives it; docs/postgres.md
-has the smallest roles. DuckDB knows no roles: whoever can write the file may do everything.
+`CREATE SCHEMA IF NOT EXISTS` requires the right to create even if the schema exists, so it would fail for a role that
+may only load. Messages name a missing right with the statement that grants it; docs/postgres.md has the smallest roles.
+DuckDB has no roles: whoever can write the file may do everything.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import NamedTuple
 from pipelines.warehouse.database import Database
 from pipelines.warehouse.problems import DatabaseProblem
 
-LOCK = 0x5747_5252  # one process at a time makes what is missing
+LOCK = 0x5747_5252  # one process at a time creates what is missing
 DLT_TABLES = ("_dlt_loads", "_dlt_pipeline_state", "_dlt_version")
-LONGEST_LIST = 3  # tables that a message names
+LONGEST_LIST = 3  # how many tables a message names
 
 _WHERE = (
     "SELECT current_user::text, current_database()::text, has_database_privilege(current_database(), 'CREATE')::boolean"
@@ -42,7 +42,7 @@ UNION ALL SELECT index_name FROM duckdb_indexes() WHERE schema_name = %s"""
 
 
 class Lack(NamedTuple):
-    """A right that the role lacks, as the end of "the role may not …", and the statement that gives it."""
+    """A missing right, as the end of "the role may not …", and the statement that grants it."""
 
     right: str
     statement: str
@@ -71,7 +71,7 @@ class Table(NamedTuple):
 
 
 def create_missing(database: Database, schema: str, relations: Mapping[str, str]) -> None:
-    """Makes the schema, and its tables and indexes (name -> `CREATE … IF NOT EXISTS …`), as far as they are missing.
+    """Creates the schema, and its tables and indexes (name -> `CREATE … IF NOT EXISTS …`), if they are missing.
 
     Only one process does this at a time. Must not be called within a transaction. Raises `DatabaseProblem` for missing
     rights.
@@ -90,7 +90,7 @@ def create_missing(database: Database, schema: str, relations: Mapping[str, str]
 
 
 def missing_statements(database: Database, schema: str, relations: Mapping[str, str]) -> list[str]:
-    """The statements that `create_missing` would execute, none where nothing is missing."""
+    """The statements that `create_missing` would execute; empty if nothing is missing."""
     if database.dialect == "postgres":
         is_there, missing = _missing(database, schema, relations)
     else:
@@ -102,16 +102,17 @@ def missing_statements(database: Database, schema: str, relations: Mapping[str, 
 
 
 def _missing(database: Database, schema: str, relations: Iterable[str]) -> tuple[bool, list[str]]:
-    """Whether the schema is there, and the relations that are not."""
+    """Whether the schema exists, and the relations that do not."""
     found = {name for (name,) in database.execute(_RELATIONS, (schema,))}
     return bool(found), [name for name in relations if name not in found]
 
 
 def check_rights(database: Database, dataset: str, staging: Sequence[str], written: Mapping[str, bool]) -> None:
-    """Raises `DatabaseProblem` naming every right that a load into the dataset lacks, and the statements that give it.
+    """Raises `DatabaseProblem`, which names every missing right for a load into the dataset, and the statements that
+    grant it.
 
-    `staging` are the names of the staging datasets that it uses; `written` are the tables that the caller writes beside
-    dlt's, and whether it deletes rows from them. Any other table in the dataset is its user's.
+    `staging` are the staging schemas that the load uses; `written` are the tables that the caller writes besides dlt's
+    -> whether it deletes rows from them. All other tables in the dataset belong to users.
     """
     if database.dialect != "postgres":
         return
@@ -123,12 +124,14 @@ def check_rights(database: Database, dataset: str, staging: Sequence[str], writt
 
 
 def may_remake(database: Database, schema: str) -> bool:
-    """Whether the schema can be dropped and created again: creating schemas is one right, owning this one another."""
+    """Whether the role can drop the schema and create it again. This takes two rights: to own it, and to create
+    schemas.
+    """
     return database.dialect != "postgres" or bool(database.execute(_REMADE, (schema,))[0][0])
 
 
 def refuse_missing(database: Database, schema: str, wanted: Sequence[str]) -> None:
-    """Raises `DatabaseProblem` where these relations of a schema are missing and the role may not create them."""
+    """Raises `DatabaseProblem` if these relations of a schema are missing and the role may not create them."""
     role, name, may_create = database.execute(_WHERE)[0]
     is_there, missing = _missing(database, schema, wanted)
     if not is_there:
@@ -147,7 +150,7 @@ def lacking(
     tables: Sequence[Table],
     written: Mapping[str, bool],
 ) -> list[Lack]:
-    """What lacks for loading, in the order in which it is to be given. `written`: see `check_rights`."""
+    """The rights that are missing for loading, in the order in which to grant them. `written`: see `check_rights`."""
     deleted_from = {**dict.fromkeys(DLT_TABLES, False), **written}
     lacks: list[Lack] = []
     for name in (dataset, *staging):

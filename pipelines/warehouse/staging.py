@@ -1,7 +1,7 @@
-"""The schemas in which packages are staged, and what other versions have left there, which the next run removes.
+"""The schemas in which packages are staged, and the removal of abandoned tables in them.
 
-They hold copies of customers' data, and clients such as Metabase show them beside the real tables. Their schemas stay:
-a role may be allowed to use one and not to make it. Knows no provider.
+These tables hold copies of customers' data, and clients such as Metabase show them next to the real tables. The schemas
+stay, because a role may be allowed to use a schema but not to create it. Knows no provider.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def scope_of(part: str, account: str | None) -> str:
 
 
 def staging_dataset(dataset: str, scope: str) -> str:
-    """The schema in which the sessions of a scope stage their packages."""
+    """The name of the schema in which the sessions of a scope stage their packages."""
     return f"{dataset}_staging_{scope}" if scope else f"{dataset}_staging"
 
 
@@ -42,7 +42,9 @@ def lock_name(dataset: str, scope: str) -> str:
 
 
 def drop_staged(database: Database, dataset: str, schema: str) -> None:
-    """Drops what a session has staged in a schema, at its end. What the database refuses is left to the next one."""
+    """Drops the tables that a session has staged in a schema, at its end. If the database refuses, the next session
+    tries again.
+    """
     try:
         with database.transaction():
             _drop(database, schema, _staged(database, dataset).get(schema, []))
@@ -53,9 +55,9 @@ def drop_staged(database: Database, dataset: str, schema: str) -> None:
 
 
 def drop_staging(database: Database, dataset: str, scope: str) -> None:
-    """Removes the staging schema of a part that came to its end, which no other part may ever use.
+    """Drops the staging schema of a finished part, which no other part may need again.
 
-    A role that may not drop it, or could not make it again, drops the tables alone that it owns.
+    If the role may not drop it, or could not create it again, drops only the tables that it owns.
     """
     schema = staging_dataset(dataset, scope)
     if may_remake(database, schema):
@@ -65,9 +67,9 @@ def drop_staging(database: Database, dataset: str, scope: str) -> None:
 
 
 def drop_abandoned(database: Database, dataset: str, scope: str, *, others: bool) -> None:
-    """Drops what killed sessions of this scope have staged, whose lock the caller holds.
+    """Drops the staging tables of killed sessions of this scope, whose lock the caller holds.
 
-    With `others`, also those of other scopes, unless a session has their lock. Raises what the database raises.
+    With `others`, also those of other scopes, unless a session has their lock. Raises the driver's errors.
     """
     for schema, tables in _staged(database, dataset).items():
         of = schema.removeprefix(staging_dataset(dataset, "")).removeprefix("_")
@@ -79,7 +81,7 @@ def drop_abandoned(database: Database, dataset: str, scope: str, *, others: bool
 
 
 def _staged(database: Database, dataset: str) -> dict[str, list[tuple[str, bool]]]:
-    """By schema, the tables that are staged, and whether the role owns them."""
+    """schema -> its staged tables, and whether the role owns them."""
     sql = _POSTGRES if database.dialect == "postgres" else _DUCKDB
     found: dict[str, list[tuple[str, bool]]] = {}
     for schema, table, is_own in database.execute(sql, (staging_dataset(dataset, ""), f"{dataset}_staging_")):
@@ -88,16 +90,16 @@ def _staged(database: Database, dataset: str) -> dict[str, list[tuple[str, bool]
 
 
 def _is_free(database: Database, lock: str) -> bool:
-    """Whether no session has this lock, nor can get it before the transaction ends."""
+    """Whether no session has this lock. If so, none can get it before the transaction ends."""
     if database.dialect != "postgres":
-        return True  # one process has the file
+        return True  # only one process can open the file
     from pipelines.warehouse.postgres.run_lock import RUN_LOCK
 
     return bool(database.execute("SELECT pg_try_advisory_xact_lock(%s, hashtext(%s))", (RUN_LOCK, lock))[0][0])
 
 
 def _drop(database: Database, schema: str, tables: Iterable[tuple[str, bool]]) -> None:
-    """Drops the role's own tables; those of another owner it empties, which is a right that it needs to stage."""
+    """Drops the role's own tables, and empties those of another owner, for which staging needs the right anyway."""
     for table, is_own in tables:
         name = f'"{schema}"."{table}"'
         database.execute(f"DROP TABLE IF EXISTS {name}" if is_own else f"TRUNCATE {name}")

@@ -1,4 +1,4 @@
-"""Rows of a table as they are stored, by key or by parent, for comparing. Knows SQL and tables, no Stripe request."""
+"""Reads stored rows of tables, by key or by parent, for comparisons. Knows SQL and tables, but no API."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BATCH = 500
 
 
 class StoredRows:
-    """The tables of one account in one dataset. JSON columns come as text, exactly as they are kept."""
+    """The stored rows of one account in one dataset. Values of JSON columns are text, exactly as stored."""
 
     def __init__(self, database: Database, dataset: str, account_id: str, columns: Columns) -> None:
         self._database, self._dataset, self._account_id, self._columns = database, dataset, account_id, columns
@@ -28,7 +28,7 @@ class StoredRows:
         return self._columns.catalogue.tables
 
     def now(self) -> datetime:
-        """The database's clock, which `_synced_at` goes by."""
+        """The time on the database's clock, as in `_synced_at`."""
         found: datetime = self._database.execute("SELECT now()")[0][0]
         return found
 
@@ -37,7 +37,7 @@ class StoredRows:
         return bool(self._columns_of(table))
 
     def by_key(self, table: str, keys: Sequence[Key]) -> dict[Key, Row]:
-        """Rows by their key, of those keys that are there."""
+        """key -> row, for keys that exist."""
         known = self.tables[table]
         if not known.key:
             return {row_key(known, row): row for row in self._select(table, "TRUE", ())}
@@ -51,14 +51,14 @@ class StoredRows:
         return found
 
     def children(self, table: str, parents: Sequence[str]) -> Iterator[Row]:
-        """Live rows below some parents."""
+        """Live rows with one of these parents."""
         for start in range(0, len(parents), BATCH):
             part = parents[start : start + BATCH]
             marks = ", ".join(["%s"] * len(part))
             yield from self._select(table, f"_deleted_at IS NULL AND _parent_id IN ({marks})", part)
 
     def live_keys(self, table: str, where: str = "TRUE", parameters: Sequence[Any] = ()) -> list[Key]:
-        """Keys of all live rows that meet a condition."""
+        """Keys of all live rows that meet an SQL condition."""
         names = ", ".join(f'"{name}"' for name in self.tables[table].key)
         rows = self._database.execute(
             f'SELECT {names} FROM "{self._dataset}"."{table}"'
@@ -68,7 +68,7 @@ class StoredRows:
         return [tuple(map(_text, row)) for row in rows]
 
     def random_seconds(self, table: str, field: str, count: int) -> list[int]:
-        """The `created` seconds (under whatever name) of some rows taken at random."""
+        """The unix seconds in the column `field` (`created`, for example) of `count` random rows."""
         rows = self._database.execute(
             f'SELECT "{field}" FROM "{self._dataset}"."{table}" WHERE _account_id = %s AND "{field}" IS NOT NULL'
             f" ORDER BY random() LIMIT {int(count)}",
@@ -90,7 +90,7 @@ class StoredRows:
             yield dict(zip(names, row, strict=True))
 
     def _columns_of(self, table: str) -> list[tuple[str, str]]:
-        """Names and expressions of the columns that the schema knows."""
+        """Names and SQL expressions of the table's columns."""
         if table not in self._selected:
             rows = self._database.execute(
                 "SELECT column_name, data_type FROM information_schema.columns"
@@ -107,7 +107,7 @@ class StoredRows:
 
 
 def row_key(table: Table, row: Mapping[str, Any]) -> Key:
-    """The key of a row, `_account_id` apart."""
+    """The key of a row, without `_account_id`."""
     return tuple(_text(row[name]) for name in table.key)
 
 

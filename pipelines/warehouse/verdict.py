@@ -1,8 +1,7 @@
-"""What an error says about what was asked of the database: whether it is tried again, and how. Pure.
+"""Decides from a database error whether to try again, and how. Pure.
 
-The batch and the sink judge by the same table of SQLSTATEs, whichever of the drivers raised the error:
-https://www.postgresql.org/docs/current/errcodes-appendix.html. DuckDB's errors have none, and are
-judged by their classes.
+The batch and the sink use the same table of SQLSTATEs, whichever driver raised the error:
+https://www.postgresql.org/docs/current/errcodes-appendix.html. DuckDB's errors have none and are judged by their class.
 """
 
 from __future__ import annotations
@@ -12,18 +11,18 @@ from typing import Literal
 from pipelines.warehouse.problems import database_error_of, is_error_of, state_of
 
 Verdict = Literal["outage", "conflict", "moved", "refused"]
-"""`outage`: the database, its connection or its pooler fails, whatever is asked: try again until time is up.
-`conflict`: another transaction was in the way: try again at once. `moved`: the tables are not what they were thought to
-be: look again. `refused`: the database refuses this very thing, and will do so the next time."""
+"""`outage`: the database, its connection or its pooler fails for every statement: try again until time is up.
+`conflict`: a conflict with another transaction: try again at once. `moved`: tables have changed: read the schema again.
+`refused`: the database refuses these rows, and will do so again."""
 
 VERDICTS: tuple[tuple[str, Verdict], ...] = (
     ("08", "outage"),  # connection, protocol: a pooler's own errors are 08P01
     ("25", "outage"),  # a standby; idle for too long; a transaction that is not the one we began
-    ("26000", "outage"),  # a prepared statement is gone: a pooler has given us another server connection
+    ("26000", "outage"),  # a prepared statement is missing: a pooler has switched the server connection
     ("28", "outage"),
     ("3D000", "outage"),
     ("40", "conflict"),
-    ("42P05", "outage"),  # a prepared statement is there already: of another client of the pooler
+    ("42P05", "outage"),  # a prepared statement exists already: another client of the pooler created it
     ("53", "outage"),
     ("55006", "outage"),  # in use
     ("55P03", "outage"),  # lock timeout
@@ -34,10 +33,11 @@ VERDICTS: tuple[tuple[str, Verdict], ...] = (
     ("42703", "moved"),
     ("F0", "outage"),
 )
-"""SQLSTATEs, or classes of them; all others are `refused`."""
+"""SQLSTATEs, or their classes -> verdict; all others are `refused`."""
 
 DENIED = "42501"
-"""The role lacks a right. The sink keeps the event as failed; a batch would leave out row after row, and stops."""
+"""The role lacks a right. The sink keeps the event as failed. A batch stops, because it would leave out row after
+row."""
 
 REFUSING_DUCKDB = (
     "ConversionException",
@@ -49,34 +49,34 @@ REFUSING_DUCKDB = (
 )
 
 RACES = ("23505", "42701", "42710", "42P06", "42P07", "XX000")
-"""What a change of the schema meets when another session has made the same one at the same time."""
+"""Errors of a schema change that another session has made at the same time."""
 
 LOST = ("OperationalError", "InterfaceError")
-"""What both drivers raise, by these names, where the server has not answered."""
+"""Names of the errors that both drivers raise if the server did not answer."""
 
 
 def verdict_of(error: BaseException) -> Verdict:
-    """The verdict on an error, or on the error of a database that it was caused by."""
+    """The verdict on an error, or on the database error that caused it."""
     found = database_error_of(error)
     if found is None:
         return "outage" if isinstance(error, OSError | TimeoutError) else "refused"
     if is_error_of("duckdb", found):
         return "refused" if is_error_of("duckdb", found, *REFUSING_DUCKDB) else "outage"
     state = state_of(found)
-    if state is None:  # no answer of the server's: the connection was lost, or the pool has none
+    if state is None:  # the server did not answer: the connection was lost, or the pool has none
         return "outage" if any(kind.__name__ in LOST for kind in type(found).__mro__) else "refused"
     return next((verdict for start, verdict in VERDICTS if state.startswith(start)), "refused")
 
 
 def refusal_of(error: BaseException) -> str | None:
-    """The kind of an error that is about what a batch was to store: "CheckViolation 23514"; None for any other.
+    """The kind of an error about the rows of a batch: "CheckViolation 23514"; None for any other error.
 
-    A batch has just made its tables and columns: where one lacks, it is not ours but one that a trigger asks for.
+    A missing table or column counts too: a batch has just created its own, so a user's trigger needs it.
     """
     found = database_error_of(error)
     if found is None or verdict_of(found) not in ("refused", "moved"):
         return None
     if is_error_of("duckdb", found):
         return type(found).__name__
-    state = state_of(found)  # None where the server has said nothing: whatever it was, it was not about the rows
+    state = state_of(found)  # None if the server did not answer: then the error is not about the rows
     return f"{type(found).__name__} {state}" if state not in (None, DENIED) else None

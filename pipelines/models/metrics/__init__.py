@@ -1,4 +1,4 @@
-"""The metrics of Stripe's tables: what builds them, and the SQL of `stripe_metrics`.
+"""The metrics of Stripe's tables: their build, and the SQL of `stripe_metrics`.
 
-The SQL is the same text for both databases but for two files of helpers.
+The SQL is the same text for both databases, except two files of helpers.
 """

@@ -2,9 +2,9 @@
 
     Build(database, "stripe").run()
 
-The files are the same for both databases. Readers see the last good tables until the transaction commits, and whatever
-ends a build before leaves them as they are. Only what has changed since the last build is built again, unless an
-option has changed. Knows no provider's API and no HTTP.
+The files are the same for both databases. Readers see the previous tables until the transaction commits; a build that
+fails changes nothing. Only rows that depend on changes since the last build are built again, unless an option has
+changed. Knows no provider's API and no HTTP.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipelines.warehouse.problems import database_problems
 from pipelines.warehouse.rights import refuse_missing
 
 LAYOUT = 2
-"""The layout of the schema's tables. With another one they are made anew."""
+"""The version of the tables' layout. When it changes, the tables are created again."""
 
 DECIMALS = {0: "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf", 3: "bhd jod kwd omr tnd"}
 """Currencies whose smallest unit is not a hundredth: https://docs.stripe.com/currencies#zero-decimal. ISK and UGX have
@@ -51,27 +51,27 @@ OF_SUBSCRIPTIONS = (
     "_gaps",
     "_due",
 )
-"""Tables of which a build replaces the rows of the subscriptions that it builds again."""
+"""Tables in which a build replaces the rows of the subscriptions that it builds again."""
 
 OF_CUSTOMERS = ("movements", "_customer_months")
-"""The same with the customers of these subscriptions."""
+"""Tables in which it replaces the rows of these subscriptions' customers."""
 
 PAYMENTS = {
     "dunning": "select 1 from build.stale_invoices as c where c._account_id = t._account_id and c.invoice = t.invoice",
     "_revenue": "select 1 from build.stale_months as c where c._account_id = t._account_id and c.month = t.month",
     "_balance": "select 1 from build.stale_months as c where c._account_id = t._account_id and c.month = t.month",
 }
-"""Tables of payments, and the rows of each that a build replaces."""
+"""Tables of payments -> the condition for the rows that a build replaces."""
 
 WHOLE = ("_names", "_inactive_prices", "_unloaded", "_offers")
-"""Tables that every build replaces."""
+"""Tables that every build replaces whole."""
 
 VIEWS = ("80_conversions.sql", "90_views.sql", "95_insights.sql")
 KEPT = ("settings", "exchange_rates", "currencies")
-"""Tables that are the user's own."""
+"""Tables that belong to the user: a build never changes their rows."""
 
 STARTING = timedelta(seconds=10)
-"""How long a transaction may have begun, by the moment that its rows get, before the server shows it."""
+"""A transaction may be invisible to other sessions for this long after the time that its rows get."""
 
 OPEN = f"""
 SELECT a.xact_start FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
@@ -81,20 +81,20 @@ WHERE l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock' AND l.pid <> pg_cat
     AND coalesce(a.backend_type, 'client backend') = 'client backend'
     AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_locks AS k WHERE k.pid = l.pid AND k.locktype = 'advisory'
                     AND k.classid = {RUN_LOCK} AND k.objsubid = 2)"""
-"""When the transactions that are open began, but for those that hold the lock of a run and write nothing. Null: another
-role's, whose begin and kind only pg_read_all_stats may see. What the server does itself, such as autovacuum, has no
-user."""
+"""The start of each open transaction, except those that only hold a run lock and write nothing. It is null for other
+roles' transactions, unless we have pg_read_all_stats. The server's own work, such as autovacuum, has no user and does
+not count."""
 
 NEVER_COUNTED = """
 SELECT c.relname::text FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = ANY (%s) AND c.relkind = 'r' AND c.reltuples < 0
     AND pg_has_role(c.relowner, 'USAGE')"""
-"""Loaded tables of which Postgres has no statistics yet, and whose owner the role is."""
+"""Loaded tables without statistics in Postgres that the role owns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a build did. `subscriptions` were built again, all of them where it was `full`."""
+    """The result of a build. `subscriptions` is how many were built again (all of them if `full`)."""
 
     full: bool
     subscriptions: int
@@ -111,9 +111,10 @@ class Build:
         self._columns: dict[str, list[str]] = {}
 
     def run(self, *, full: bool = False) -> Built:
-        """Brings the schema up to date.
+        """Updates the schema; `full` builds everything again.
 
-        Raises BadConfiguration for a setting in `settings` that cannot work, `DatabaseProblem` for a missing right.
+        Raises BadConfiguration for an option in the table `settings` that cannot work, `DatabaseProblem` for a missing
+        right.
         """
         began = time.monotonic()
         with database_problems():
@@ -125,7 +126,7 @@ class Build:
             since, following = self._since(options)
             stored = self._stored_columns()
             full = full or since is None
-            if full and self._do.is_postgres:  # each join is of whole tables, whatever the server guesses of their size
+            if full and self._do.is_postgres:  # all joins are of whole tables, whatever sizes the server estimates
                 self._database.execute("SET LOCAL enable_nestloop = off")
             changes = Changes(self._do, stored, None if full else since)
             count = changes.find()
@@ -136,7 +137,7 @@ class Build:
         return Built(full, count, time.monotonic() - began)
 
     def _count_rows(self) -> None:
-        """Makes the statistics that good plans need. The server would, but within a minute of the first load."""
+        """Creates the statistics that good plans need. The server does so only about a minute after the first load."""
         if self._do.is_postgres:
             tables = self._database.execute(NEVER_COUNTED, (self._do.dataset, list(SOURCE_TABLES)))
             for (table,) in tables:
@@ -145,9 +146,9 @@ class Build:
     # --- the schema ---------------------------------------------------------------------------------------------------
 
     def _create(self) -> None:
-        """Makes the schema where it is missing, and its tables and views where their files have changed.
+        """Creates the schema if it is missing, and its tables and views again if their files have changed.
 
-        Views that stay as they are are not touched: replacing them would make readers wait until the build is done.
+        Views without changes are not replaced, because readers would have to wait for the end of the build.
         """
         if self._do.is_postgres:  # one build at a time
             refuse_missing(self._database, self.schema, ["_layout"])
@@ -183,7 +184,7 @@ class Build:
         self._do.query("insert into stripe_metrics._layout values (%s)", layout)
 
     def _add_options(self) -> None:
-        """Adds options that a schema of an older version lacks, with their defaults. The others stay as they are."""
+        """Adds options that an older version's schema lacks, with their defaults. Existing values stay."""
         (made,) = (
             statement for statement in statements("00_tables.sql") if "exists stripe_metrics.settings " in statement
         )
@@ -206,7 +207,7 @@ class Build:
             self._do.query(statement)
 
     def _drop(self) -> None:
-        """Drops the views, and the tables that a build fills: the user's own stay as they are."""
+        """Drops the views, and the tables that a build fills. The user's own tables stay."""
         for file, kind in ((VIEWS, "view"), (("00_tables.sql",), "table")):
             text = " ".join(statement for name in file for statement in statements(name))
             names = re.findall(rf"create (?:or replace )?{kind} (?:if not exists )?stripe_metrics\.(\w+)", text)
@@ -215,7 +216,7 @@ class Build:
                     self._do.query(f"drop {kind} if exists stripe_metrics.{name}")
 
     def _options(self) -> str:
-        """All that the tables depend on beside the loaded rows, as one text. Raises BadConfiguration."""
+        """Everything besides the loaded rows on which the tables depend, as one text. Raises BadConfiguration."""
         names = tuple(DEFAULTS)
         rows = self._do.query(f"select {', '.join(names)} from stripe_metrics.settings")
         zones = "pg_timezone_names" if self._do.is_postgres else "pg_timezone_names()"
@@ -228,15 +229,16 @@ class Build:
     # --- what is built ------------------------------------------------------------------------------------------------
 
     def _since(self, options: str) -> tuple[datetime | None, datetime | None]:
-        """From which moment on rows were stored that this build has not seen, and the same for the next one.
+        """The time from which stored rows are new for this build, and the same for the next build. None: all rows are
+        new.
 
-        A row has the moment at which its transaction began, and is seen when that ends. So the next build begins where
-        the oldest transaction began that is open now. None: it has to take all rows. DuckDB has one writer at a time.
+        A row has the time at which its transaction began, but becomes visible only when that commits. So the next build
+        starts from the beginning of the oldest transaction that is open now. DuckDB has one writer at a time.
         """
         ((now,),) = self._do.query("select now()")
         rows = self._do.query("select since, options from stripe_metrics._progress")
         since = rows[0][0] if rows and rows[0][1] == options else None
-        if since is not None and since > now:  # the clock was ahead then: rows that came since may have older moments
+        if since is not None and since > now:  # the clock was ahead then, so newer rows may have older times
             since = None
         if not self._do.is_postgres:
             return since, now
@@ -277,7 +279,7 @@ class Build:
             self._publish(table, None if full else replaced)
 
     def _publish(self, table: str, replaced: str | None) -> None:
-        """Puts what was built in the place of the rows that it replaces, all of them where it is None."""
+        """Replaces rows of a table by built ones: those that meet the condition `replaced`, or all if it is None."""
         columns = ", ".join(self._columns[table])
         self._do.query(f"delete from stripe_metrics.{table} as t" + (f" where exists ({replaced})" if replaced else ""))
         self._do.query(f"insert into stripe_metrics.{table} ({columns}) select {columns} from build.{table}")
@@ -285,7 +287,7 @@ class Build:
             self._do.analyze(f"stripe_metrics.{table}")
 
     def _finish(self, loaded: Set[str], following: datetime | None, options: str) -> None:
-        """The months, how far it has come; drops what is temporary."""
+        """Builds the months, saves the progress, and drops the temporary tables."""
         self._do.query("delete from stripe_metrics._builds")
         self._do.query("insert into stripe_metrics._builds select _account_id, moment from build.newest")
         self._do.query("delete from stripe_metrics._progress")

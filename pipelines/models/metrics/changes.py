@@ -1,8 +1,8 @@
-"""Which rows a build of the metrics takes: all of them, or those of what has changed since the last build.
+"""Determines which rows a build of the metrics reads: all of them, or those affected by changes since the last build.
 
-Makes `stripe.` of each loaded table, `source.` of the rows that are built again, and the tables that say what they
+Creates `stripe.` (each loaded table), `source.` (the rows that are built again), and the tables that say what these
 replace: `build.scope` (subscriptions), `build.stale_invoices`, `build.stale_months`. Every lookup is by a column or an
-expression that Postgres has an index on (`indexes.py`). Changes nothing outside the build.
+expression with an index in Postgres (`indexes.py`). Changes nothing outside the build.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ TYPES: dict[str, dict[ColumnType, str]] = {
 STATED = {"text": "text", "bigint": "bigint", "decimal": "decimal(38, 12)"}
 
 BY_MONTH = ("charges", "refunds", "disputes", "balance_transactions")
-"""Tables that are added up by the month in which a row was created: whole months are built again."""
+"""Tables that are summed by the month of creation: whole months are built again."""
 
 OF_CUSTOMERS = {"customers": "id", "discounts": "customer", "payment_methods": "customer"}
-"""Tables whose rows say something of all subscriptions of a customer, and their column of the customer."""
+"""Tables whose rows affect all subscriptions of a customer -> their column with the customer."""
 
 
 class Changes:
-    """What a build takes. `stored`: table -> its columns, of the tables that are there."""
+    """The rows that a build reads. `stored`: table -> its columns, for tables that exist. `since`: the time of the last
+    build.
+    """
 
     def __init__(self, statements: Statements, stored: Mapping[str, Set[str]], since: datetime | None) -> None:
         self._do, self._since = statements, since
@@ -37,7 +39,7 @@ class Changes:
         self._loaded = {name: table for name, table in SOURCE_TABLES.items() if stored.get(name)}
 
     def find(self) -> int:
-        """Makes the tables and views. Returns how many subscriptions are built again."""
+        """Creates the tables and views. Returns how many subscriptions are built again."""
         for table in SOURCE_TABLES:
             self._do.make_view(f"stripe_{table}", self._selected(table, self._stored.get(table, frozenset())))
         self._do.make_table("newest", self._newest())
@@ -85,7 +87,7 @@ class Changes:
         of_customer = "r._account_id = c._account_id and r.customer = c.customer"
         invoices = self._rows("invoices", f"build.scope_customers as c join stripe.invoices as r on {of_customer}")
         self._do.make_table("scope_invoices", invoices, "id")
-        self._do.make_table(  # lines may be of an invoice of another customer
+        self._do.make_table(  # a line's invoice may belong to another customer
             "other_invoices",
             "select distinct l._account_id, l._parent_id as id from source.invoice_line_items as l"
             " left join build.scope_invoices as i on i._account_id = l._account_id and i.id = l._parent_id"
@@ -96,8 +98,9 @@ class Changes:
         self._do.make_table("source_invoices", f"select * from build.scope_invoices union all {others}", "id")
 
     def _changes(self) -> Iterator[str]:
-        """SQL of the subscriptions that are built again: by rows that were stored since the last build, by time that
-        has passed, and by prices and coupons that are others now."""
+        """SQL of the subscriptions that are built again: because of rows stored since the last build, of time that has
+        passed, and of changed prices and coupons.
+        """
         yield (
             "select d._account_id, d.subscription from stripe_metrics._due as d"
             " join build.newest as n on n._account_id = d._account_id and d.moment <= n.moment"
@@ -118,7 +121,8 @@ class Changes:
             "select o._account_id, o.id from build.changed_customers as c join stripe.subscriptions as o"
             " on o._account_id = c._account_id and o.customer = c.customer"
         )
-        if schedules := self._loaded.get("subscription_schedules"):  # until it begins, under its own id
+        # until the subscription begins, it has the schedule's id
+        if schedules := self._loaded.get("subscription_schedules"):
             new = self._is_new("r", schedules)
             yield f"select r._account_id, r.id from stripe.subscription_schedules as r where {new}"
         for table, source in self._loaded.items():
@@ -129,9 +133,9 @@ class Changes:
                 )
 
     def _of_scope(self, table: str, source: SourceTable) -> Iterator[str]:
-        """SQL of joins in which `r` are a table's rows that belong to the subscriptions that are built again."""
+        """SQL of joins whose `r` are a table's rows that belong to the subscriptions that are built again."""
         told = f"(select *, {source.subscription} as _subscription from stripe.{table}"
-        if table == "invoiceitems":  # few of a customer, and each has one
+        if table == "invoiceitems":  # a customer has few, and each has a customer
             yield (
                 f"build.scope_customers as k join {told}) as r on r._account_id = k._account_id"
                 " and r.customer = k.customer"
@@ -155,8 +159,8 @@ class Changes:
     def _rows(self, table: str, *joins: str) -> str:
         """SQL of the rows `r` of a table in these joins.
 
-        DuckDB reads the columns of the join for all rows, and the other columns for the rows that it has found: a tenth
-        of the time. Postgres goes by an index.
+        In DuckDB, the join reads only its own columns for all rows, and the others for the rows found, which takes a
+        tenth of the time. Postgres uses an index.
         """
         if not self._do.is_postgres:
             found = " union all ".join(f"select r._place from {join}" for join in joins)
@@ -197,12 +201,12 @@ class Changes:
     # --- what has been stored -----------------------------------------------------------------------------------------
 
     def _is_new(self, row: str, source: SourceTable) -> str:
-        """SQL: whether a row was stored since the last build, or nobody knows when."""
+        """SQL condition: the row was stored since the last build, or at an unknown time."""
         stored = f"{row}.{source.stored}"
         return f"({stored} >= timestamptz '{self._since}' or {stored} is null)"
 
     def _newest(self) -> str:
-        """SQL of each account's newest moment."""
+        """SQL of each account's newest `_as_of`."""
         parts = ["select _account_id, as_of as moment from stripe_metrics._builds"] if self._since else []
         parts += [
             f"select r._account_id, max(r._as_of) from stripe.{table} as r"
@@ -218,9 +222,9 @@ class Changes:
         )
 
     def _selected(self, table: str, stored: Set[str]) -> str:
-        """SQL of a loaded table's columns: null where they never arrived, no row where the table did not.
+        """SQL of a loaded table's columns: missing columns are null, a missing table has no rows.
 
-        In DuckDB with the place of each row, see `_rows`.
+        In DuckDB with each row's `rowid`, see `_rows`.
         """
         types = TYPES[self._do.dialect] | STATED
         shown = ", ".join(

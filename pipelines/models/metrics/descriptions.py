@@ -1,4 +1,4 @@
-"""What the tables and views of the metrics are, and their columns, in a sentence each. Opens no database."""
+"""A sentence on each table and view of the metrics, and on each of their columns. Opens no database."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ CONVERTED = "_converted"
 
 @cache
 def descriptions() -> Mapping[str, Mapping[str, str]]:
-    """Name -> `about` and the sentences of columns; under `columns` those that hold for all."""
+    """Table or view -> `about` and the sentences on its columns; `columns` has those that hold for all tables."""
     text = (resources.files("pipelines.models.metrics") / "descriptions.toml").read_text("utf-8")
     return tomllib.loads(text)
 
 
 def of_column(table: str, column: str) -> str:
-    """The sentence of a column. Raises KeyError for one that nobody has described."""
+    """The sentence on a column. Raises KeyError for a column without a description."""
     said = descriptions()
     if column.endswith(CONVERTED):
         return f"{column.removesuffix(CONVERTED)} in the reporting currency, by the rates of exchange_rates."
@@ -27,7 +27,7 @@ def of_column(table: str, column: str) -> str:
 
 
 def comments(tables: Mapping[str, Iterable[str]], kinds: Mapping[str, str]) -> Iterator[str]:
-    """The statements that say in the database what is what. `tables` have their columns, `kinds` are table or view."""
+    """The COMMENT statements. `tables`: name -> columns; `kinds`: name -> "table" or "view"."""
     for name, columns in tables.items():
         place = f"stripe_metrics.{name}"
         yield f"comment on {kinds[name]} {place} is {_literal(descriptions()[name]['about'])}"

@@ -1,4 +1,4 @@
-"""The options of the metrics: a row of `settings` in their schema, which its user changes with an UPDATE."""
+"""The options of the metrics: one row in the table `settings` of their schema, which users change with an UPDATE."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEFAULTS: Mapping[str, Any] = {
     "falling_share": 0.05,
     "least_share": 0,
 }
-"""The options as they are at first, see docs/metrics.md."""
+"""The defaults of the options, see docs/metrics.md."""
 
 CHOICES: Mapping[str, Sequence[str]] = {
     "discounts": ("forever", "all", "none"),
@@ -35,7 +35,9 @@ CHOICES: Mapping[str, Sequence[str]] = {
 
 
 def check_settings(rows: Sequence[Mapping[str, Any]], zones: Collection[str]) -> None:
-    """Raises BadConfiguration for what cannot work, naming the option and what it can be. `zones`: known time zones."""
+    """Raises BadConfiguration for a value that cannot work; the message names the option and its possible values.
+    `zones`: known time zones.
+    """
     if len(rows) != 1:
         raise BadConfiguration(f"The table settings of the metrics must have one row, and it has {len(rows)}.")
     row = rows[0]

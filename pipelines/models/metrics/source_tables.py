@@ -1,7 +1,7 @@
-"""Which tables and columns the metrics read, and how their rows belong to subscriptions.
+"""The tables and columns that the metrics read, and how their rows belong to subscriptions.
 
-A table or a column that the load did not fill reads as empty: the metrics are built all the same, and `quality` names
-the table. Types are the catalogue's. Opens nothing.
+A table or a column that was not loaded counts as empty: the metrics are built nevertheless, and `quality` names the
+table. Types come from the catalogue. Opens no database.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from sources.stripe_api.catalogue import CATALOGUE
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """A table that is read: its columns, and the SQL of the subscription that a row belongs to (None: to none).
+    """A table that is read: its columns, and the SQL expression for the subscription of a row (None: rows belong to
+    none).
 
-    Columns that the catalogue does not know have their type after a colon: other versions of the API show them.
-    `plain` is the column that has the subscription in most rows; the expression reads all of them. `account` is the
-    column that has the account, `stored` the one that tells when a row was stored.
+    Columns that the catalogue lacks, because only other API versions show them, have their type after a colon. `plain`
+    is the column that has the subscription in most rows; the expression works for all rows. `account` is the column
+    with the account, `stored` the column with the time when a row was stored.
     """
 
     columns: str
@@ -32,7 +33,7 @@ class SourceTable:
 
     @property
     def elsewhere(self) -> str:
-        """SQL of the subscription of a row whose plain column does not have it: few rows, and Postgres has an index."""
+        """SQL of the subscription of a row whose plain column is null: few rows, with an index in Postgres."""
         return f"case when {self.plain} is null then {self.subscription} end"
 
 
@@ -46,7 +47,7 @@ OF_LEDGER = {
     "subscription": "case when type like 'customer.subscription.%' then object_id end",
     "discount": "case when type like 'customer.discount.%' then id end",
 }
-"""What of the ledger's events tells of a subscription: Postgres has an index on each, in which few events are."""
+"""Expressions for the subscription of an event in the ledger. Postgres has an index on each, with few events in it."""
 
 OF_EVENT = (
     "case when type like 'customer.subscription.%' then ({0} -> 'object') ->> 'id'"
@@ -103,11 +104,11 @@ SOURCE_TABLES: Mapping[str, SourceTable] = {
 }
 
 OPTIONAL = {"stripe_webhook_events"}
-"""Tables that need not be there: the sink's own."""
+"""Tables that may be missing: the sink's own."""
 
 
 def columns_of(table: str) -> Mapping[str, ColumnType]:
-    """The columns of a table that are read, our own among them, with their types."""
+    """The columns of a table that are read, our own included -> their types."""
     source = SOURCE_TABLES[table]
     known = CATALOGUE.fields(table) if table in CATALOGUE.tables else {}
     found: dict[str, ColumnType] = {}
@@ -124,7 +125,7 @@ def columns_of(table: str) -> Mapping[str, ColumnType]:
 
 
 def looked_up(tables: Mapping[str, Collection[str]]) -> Iterator[tuple[str, str, str]]:
-    """Look-ups that need an index: table, what is looked for, and the SQL that gives it. `tables` have their columns.
+    """Look-ups that need an index: table, name, and SQL expression. `tables`: name -> columns.
 
     Events of a subscription are also looked up in the sink's ledger.
     """

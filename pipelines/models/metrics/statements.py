@@ -1,7 +1,7 @@
-"""Runs the SQL files of the metrics: the names that hold in a database, and tables for the time of a build.
+"""Runs the SQL files of the metrics: replaces their placeholders for schemas, and creates temporary tables.
 
-In the files `stripe.` stands for the loaded tables, `source.` for those of their rows that are built again, `build.`
-for temporary tables of the build, and `stripe_metrics.` for the schema. Knows no table by name.
+In the files, `stripe.` stands for the loaded tables, `source.` for those of their rows that are built again, `build.`
+for temporary tables of the build, and `stripe_metrics.` for the schema of the metrics. Knows no table by name.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Statements:
             self._create(self._named(statement), *(made.groups() if made else ()))
 
     def make_table(self, name: str, query: str, counted: str = "") -> None:
-        """Makes a temporary table, `build.<name>`. Plans rest on the columns that are `counted`: all, unless given."""
+        """Creates a temporary table, `build.<name>`. `counted` are the columns that get statistics; all by default."""
         self._create(self._named(f"create table build.{name} as {query}"), "table", name, counted)
 
     def make_view(self, name: str, query: str) -> None:
-        """Makes a temporary view: `stripe_prices` is `stripe.prices` to all that follows."""
+        """Creates a temporary view: later statements read `stripe_prices` as `stripe.prices`."""
         self._create(f"create temporary view {name} as {self._named(query)}", "view", name)
 
     def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
@@ -56,12 +56,12 @@ class Statements:
         return found
 
     def analyze(self, table: str, columns: str = "") -> None:
-        """Lets Postgres count a table's rows, without which its plans are wrong. DuckDB counts by itself."""
+        """Creates a table's statistics in Postgres, which its plans need. DuckDB does that by itself."""
         if self.is_postgres:
             self.query(f"analyze {table}" + (f" ({columns})" if columns else ""))
 
     def drop_temporary(self) -> None:
-        """Drops what was made for the time of the build."""
+        """Drops the temporary tables and views."""
         for kind, name in reversed(self._made):
             self._database.execute(f"drop {kind} {self._temporary}.{name}")
         self._made.clear()
@@ -74,7 +74,7 @@ class Statements:
             self.analyze(f"build.{name}", counted)
 
     def _named(self, sql: str) -> str:
-        """SQL with the names that hold in this database."""
+        """SQL with this dataset's names."""
         sql = sql.replace("create table build.", "create temporary table ")
         sql = re.sub(r"\bstripe_metrics\.", f"{quoted(self.schema)}.", sql)
         sql = re.sub(r"\b(source|stripe)\.(\w+)", rf"{self._temporary}.\1_\2", sql)
@@ -93,5 +93,5 @@ def statements(file: str) -> Iterator[str]:
 
 
 def digest(*files: str) -> str:
-    """What tells one state of the files from another."""
+    """A checksum of the files."""
     return hashlib.sha256("\0".join(text for file in files for text in statements(file)).encode()).hexdigest()[:16]

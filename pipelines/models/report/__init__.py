@@ -1,1 +1,1 @@
-"""The report on the metrics: what it says, as a screen of text and as a page with charts."""
+"""The report on the metrics: its content, a screen of text, and a page with charts."""

@@ -1,6 +1,7 @@
-"""What the report says, read from the views: one `Answers` for each account and currency.
+"""Reads the report's content from the views: one `Answers` for each account and currency.
 
-Money is in whole smallest units, rates are shares. Reads only the schema of the metrics. Formats nothing.
+Amounts are integers in the smallest unit, rates are shares (0.1 is 10 %). Reads only the schema of the metrics. Formats
+nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from sources.errors import BadConfiguration, shown
 
 Row = Mapping[str, Any]
 MONTHS = 24
-"""Months that the charts show."""
+"""How many months the charts show."""
 
 LARGEST = 10
 PLANS = 6
@@ -26,8 +27,8 @@ SEVERITIES = ("high", "medium", "low")
 class Answers:
     """One account's answers in one currency. `month` is the first day of the headline's month.
 
-    `rows` have the charts' data. `headline` has what the month ended with; keys that end in `_before` have the month
-    before, in `_year_before` the same month of the year before.
+    `rows` have the charts' data. `headline` has the values at the end of the month; keys that end in `_before` are
+    those of the month before, in `_year_before` those of the same month of the previous year.
     """
 
     account: str
@@ -46,7 +47,7 @@ class Answers:
     quality: Sequence[Row]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, as JSON can hold it."""
+        """The answers as JSON values."""
         return asdict(self)
 
 
@@ -59,9 +60,9 @@ class Reader:
     def read(
         self, *, month: str | None = None, currency: str | None = None, account: str | None = None, names: bool = False
     ) -> list[Answers]:
-        """The answers for every account and currency, or for those that are asked for.
+        """The answers for every account and currency, or for the given ones.
 
-        `names`: customers' names stand beside their ids. Raises BadConfiguration for a currency or a month that the
+        `names`: customers' names are shown with their ids. Raises BadConfiguration for a currency or a month that the
         metrics do not have.
         """
         found = self._rows(
@@ -171,7 +172,7 @@ class Reader:
         return {**late, **open_}
 
     def _plans(self, account: str, currency: str, first: str, last: str) -> list[Row]:
-        """MRR by month and price, the largest by name and the others together."""
+        """MRR by month and price: the largest prices by name, the others as one sum."""
         found = self._rows(
             "select p.month, coalesce(n.name, p.price) as plan, cast(sum(p.mrr) as bigint) as mrr"
             " from {s}.mrr_by_price_monthly as p"

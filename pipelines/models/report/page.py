@@ -1,7 +1,7 @@
 """The report as one HTML file with charts, which opens from disk and fetches nothing.
 
-The charts are Vega-Lite specifications (charts.json), drawn as SVG when the page is made, so that it can be read
-without JavaScript and on paper, and again by the page itself for tooltips. The library for both comes with the extra
+The charts are Vega-Lite specifications (charts.json), drawn as SVG when the page is created, so that it can be read
+without JavaScript and on paper. The page draws them again itself, for tooltips. The library for both is in the extra
 `[report]`.
 """
 
@@ -34,7 +34,7 @@ if (choice) { choice.parentElement.hidden = false; choice.onchange = show; show(
 
 
 def require_charts() -> Any:
-    """The library that draws. Raises BadConfiguration where it is not installed."""
+    """The library that draws charts. Raises BadConfiguration if it is not installed."""
     try:
         return import_module("vl_convert")
     except ImportError:
@@ -242,13 +242,13 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _data(text: str) -> str:
-    """A cell, which breaks into lines where it is long, and never within a date or an amount."""
+    """A cell. Long text may be wrapped, but never within a date or an amount."""
     kind = ' class="short"' if len(text) <= SHORT else ""
     return f"<td{kind}>{_safe(text)}</td>"
 
 
 def _json(value: Any) -> str:
-    """JSON that cannot end the script element it stands in."""
+    """JSON that cannot end the script element around it."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 

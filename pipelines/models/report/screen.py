@@ -11,7 +11,7 @@ GRAVEST = 3
 
 
 def money(answers: Answers, amount: int | float | None) -> str:
-    """An amount of smallest units as people read it: `EUR 1,234.56`, `JPY 1,235`."""
+    """Formats an amount in the smallest unit: `EUR 1,234.56`, `JPY 1,235`."""
     if amount is None:
         return "–"
     units = 10**answers.decimals
@@ -19,19 +19,19 @@ def money(answers: Answers, amount: int | float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share as people read it."""
+    """Formats a share as a percentage."""
     return "–" if share is None else f"{share * 100:.1f} %"
 
 
 def change(now: float | None, before: float | None) -> str:
-    """How much more or less something is than it was: `+7.2 %`."""
+    """Formats the relative change from `before` to `now`: `+7.2 %`."""
     if now is None or not before:
         return "–"
     return f"{(now - before) / before * 100:+.1f} %"
 
 
 def screen(answers: Answers) -> str:
-    """The headline, the month's movements, retention and churn, what is past due, trials, the gravest insights."""
+    """The headline, the month's movements, retention and churn, past-due amounts, trials, and the gravest insights."""
     return "\n".join(_lines(answers))
 
 

@@ -1,7 +1,8 @@
-"""Loads Orb's lists, and reads the rows that a list should have shown and did not.
+"""Loads Orb's lists, and retrieves the rows that a list should have shown but did not.
 
-Orb tells of no deletion, and a draft can vanish or be issued without a trace. After all drafts were listed, a stored
-draft that was not among them is read once; after a full refresh, so is every row that no list has shown.
+Orb does not report deletions, and a draft invoice can disappear or be issued without an event. After all drafts were
+listed, stored drafts that were not among them are retrieved; after a full refresh, so is every row that no list has
+shown.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ DRAFTS, OF_DRAFTS = "invoice_drafts", "invoices"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The outcome of a load: of its lists, and of the rows that they should have shown.
+    """The outcome of a load: of its lists, and of the rows that no list has shown.
 
-    `stopped` says why it ended early, where a budget of requests was spent.
+    `stopped` says why the load ended early; None unless the request budget was spent.
     """
 
     outcome: Outcome
@@ -34,7 +35,7 @@ class Loaded:
 class Refresh:
     """A refresh of everything, which may take several runs.
 
-    `began` is the second (unix) at which it began; `done` are the lists that earlier runs have read to their end.
+    `began` is the unix second at which it began; `done` are the lists that earlier runs have read to their end.
     """
 
     began: int
@@ -42,9 +43,10 @@ class Refresh:
 
 
 def load_lists(session: Session, order: Order, state: State, refresh: Refresh | None = None) -> Loaded:
-    """Runs an order in an open session, in which Orb's clock is known; `state` is the run's own.
+    """Runs an order in an open session, whose `now` must be known.
 
-    With `refresh`, the order is what is left of it. Raises what stops a run; errors of its lists are in the outcome.
+    With `refresh`, the order is what is left of it. Raises errors that stop a run; errors of single lists are in the
+    outcome.
     """
     now = session.clock()
     outcome = Run(session, replace(order, requests_budget=session.spending.left), now, state).go()
@@ -69,7 +71,7 @@ def load_lists(session: Session, order: Order, state: State, refresh: Refresh | 
 def _to_settle(
     session: Session, order: Order, complete: set[str], refresh: Refresh | None
 ) -> list[tuple[str, tuple[str, ...]]]:
-    """The tables of which something was read whole, each with the statuses of the rows concerned; () means all rows."""
+    """The tables whose lists were read whole, with the statuses of the rows that this covers; () means all rows."""
     whole: list[str] = []
     if refresh is not None:
         whole = tables_read_whole(session.catalogue, complete | refresh.done)

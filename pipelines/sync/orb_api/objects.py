@@ -1,7 +1,7 @@
-"""Loads single Orb objects by id, with what is inside them, into their tables.
+"""Loads single Orb objects by id, with their embedded objects, into their tables.
 
-Orb's ids do not show their type. If no type is given, each kind of object that can be read by its id is asked
-for once, beginning with the tables that have a row of that id. Knows Orb and rows; stores through an open session.
+Orb's ids do not show their type. If no type is given, each kind of object that can be read by id is tried once,
+beginning with the tables that have a row with this id. Knows Orb and rows; stores through an open session.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from sources.rows import Stamp
 
 
 def load_orb_objects(session: Session, ids: Sequence[str], kind: str | None = None) -> list[Loaded]:
-    """Reads objects and merges them in one load. `kind` is a table or the name of its objects.
+    """Retrieves objects and merges them in one load. `kind` is a table or the name of its objects.
 
-    Raises UnknownObject for the first id that Orb does not have; nothing is stored then. An object that cannot be
+    Raises UnknownObject for the first id that Orb does not have; then nothing is stored. An object that cannot be
     stored is left out, and the session's `counts` name it.
     """
-    if not all(ids):  # a path without its id would ask for the list
+    if not all(ids):  # a path without an id would request the list
         raise UnknownObject("An id is empty, so nothing was loaded. Give the id as Orb shows it.")
     tables = _tables(session.catalogue, kind)
     return store(session, [_find(session, id, tables) for id in dict.fromkeys(ids)])
 
 
 def shown_id(id: str) -> str:
-    """An id as a message may repeat it: quoted where it is as long as Orb's are, else only its shape."""
+    """An id as a message may repeat it: quoted if it is as long as Orb's ids, otherwise only its shape."""
     return repr(id) if re.fullmatch(r"[A-Za-z0-9]{16}", id) else shape(id)
 
 
 def _tables(catalogue: Catalogue, kind: str | None) -> list[str]:
-    """The tables to ask: one, or all whose objects are read by their id alone. Raises UnknownObject."""
+    """The tables to try: one, or all whose objects can be read by their id alone. Raises UnknownObject."""
     readable = [
         name for name, table in catalogue.tables.items() if table.retrieve and "{_parent_id}" not in table.retrieve
     ]
@@ -59,7 +59,7 @@ def _tables(catalogue: Catalogue, kind: str | None) -> list[str]:
 
 
 def _find(session: Session, id: str, tables: Sequence[str]) -> Retrieved:
-    """The object, from the table that has it; if Orb has none any more, the deletion of the stored row."""
+    """The object, from the table that has it; if Orb no longer has it, the deletion of the stored row."""
     having = [name for name in tables if stored(session, name, id)]
     tries: list[Retrieved] = []
     for table in dict.fromkeys([*having, *tables]):
@@ -72,11 +72,11 @@ def _find(session: Session, id: str, tables: Sequence[str]) -> Retrieved:
     if having and tries[0].state == "gone":
         stamp = Stamp(session.account_id, session.clock(), "retrieve")
         return replace(tries[0], rows=gone(having[0], id, stamp))
-    if came := [attempt for attempt in tries if attempt.state in ("broken", "failed")]:  # it may well be there
+    if came := [attempt for attempt in tries if attempt.state in ("broken", "failed")]:  # it may exist
         return came[0]
     what, asked = f"object of {tries[0].ref.table}", ""
     if len(tries) > 1:
-        what, asked = "object", f": {len(tries)} kinds of objects were asked for"
+        what, asked = "object", f": {len(tries)} kinds of objects were tried"
     raise UnknownObject(
         f"Orb has no {what} with the id {shown_id(id)}{asked}. Check the id, and whether the key is of the same mode"
         " (live or test)."

@@ -1,10 +1,10 @@
 """A scheduled run for an Orb account: first its events, then the lists whose changes events do not report.
 
 Each run applies the events. Once a day it also reads the lists that have no events, those of each parent, all drafts,
-and the active subscriptions, whose billing periods move on without an event. Once a week it reads everything, which
-finds deletions. If the log of events cannot be read, each run goes by the lists. If the log no longer reaches back to
-the point of the last run, events are followed from now on, and runs go by the lists as well until one of them has read
-everything that changes (`resync_since`). The rows of `sync_runs` say when each was last done, by this machine's clock.
+and the active subscriptions, whose billing periods advance without an event. Once a week it reads everything, which
+finds deletions. If the log of events cannot be read, each run uses the lists instead. If the log no longer reaches back
+to the last run, events are applied from now on, and runs read the lists as well until one of them has read everything
+that changes (`resync_since`). The rows of `sync_runs` show when each was last done, by this machine's clock.
 """
 
 from __future__ import annotations
@@ -31,22 +31,23 @@ from sources.fetch.values import ResourceStatus
 from sources.orb_api.events.reading import reaches
 
 What = Literal["new", "changes", "everything"]
-"""What a sync reads: what is new; also what changes without being new; or everything."""
+"""What a sync reads: new objects; also changed ones; or everything."""
 
 HOUR, DAY = 3_600, 86_400
 FOR_EVER = 1 << 40
 CHANGING: Mapping[str, int] = MappingProxyType(dict.fromkeys(("customers", "subscriptions", "plans"), FOR_EVER))
-"""Lists with a filter by time whose objects change at any age: seconds to look back. The others look back as set."""
+"""Lists with a filter by time whose objects change at any age -> seconds to look back. For the others, the setting
+decides."""
 ACTIVE: Mapping[str, Params] = MappingProxyType({"subscriptions": (("status[]", "active"),)})
-"""Those of which events do not tell every change, with what asks for the objects that these changes are in."""
+"""Lists whose changes events report only in part -> the filter for the objects that have other changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """The outcome of a sync: of its events, None if it went without, and of its lists, None if none was due.
+    """The outcome of a sync: of its events (None if they could not be read) and of its lists (None if none was due).
 
-    `lacking` are the resources that the account does not have, as far as is known; `stopped` says why the sync ended
-    early, where the budget of requests was spent.
+    `lacking` are the resources that the account is known to lack; `stopped` says why the sync ended early; None unless
+    the request budget was spent.
     """
 
     what: What
@@ -57,9 +58,10 @@ class Synced:
 
 
 class OrbSync:
-    """One sync in an open session. `names` are resources, groups or objects; none: what was loaded before.
+    """One sync in an open session. `names` are resources, groups or objects; by default, the resources that were loaded
+    before.
 
-    `warn` is told why a run goes without events.
+    `warn` is called with the reason if a run cannot apply events.
     """
 
     def __init__(
@@ -74,13 +76,15 @@ class OrbSync:
         self._resync_since: datetime | None = None
 
     def due(self) -> What:
-        """What has to be read now, judging by when earlier syncs read it."""
+        """What has to be read now, by the times of earlier syncs."""
         if self._hours_since("everything") >= self._settings.everything_hours:
             return "everything"
         return "changes" if self._hours_since("changes", "everything") >= self._settings.changes_hours else "new"
 
     def run(self, what: What | None = None) -> Synced:
-        """Reads what is due. Raises what stops a run; errors of single lists are in the outcome."""
+        """Reads `what`, by default what is due. Raises errors that stop a run; errors of single lists are in the
+        outcome.
+        """
         what = what or self.due()
         lists, stopped = None, None
         try:
@@ -106,7 +110,7 @@ class OrbSync:
     # --- events -------------------------------------------------------------------------------------------------------
 
     def _apply_events(self) -> None:
-        """Applies the events since the last run, as far as that can be done, and notes what came of it."""
+        """Applies the events since the last run, if possible, and saves the result."""
         session = self._session
         account = session.state.read_account()
         self._resync_since = account.resync_since
@@ -132,7 +136,7 @@ class OrbSync:
                 since = datetime.fromtimestamp(position.reached, UTC)
                 self._warn(
                     f"Orb's log shows no event from before {since:%Y-%m-%d %H:%M} UTC, so that events may be missing in"
-                    " it. This run goes by the lists."
+                    " it. This run reads the lists instead."
                 )
                 self._begin_resync(position)
                 return
@@ -145,25 +149,27 @@ class OrbSync:
         except NoEvents as error:
             self._warn(str(error))
             self._events, self._has_log = None, False
-            # kept, because the lists move on: a log that can be read again is read from here
+            # kept, because the lists advance: if the log becomes readable, it is read from here
             session.save(account={"events_status": "skipped", "events_position": position.to_json()})
 
     def _begin_resync(self, position: Position) -> None:
-        """Starts to follow events from now on, and notes that the lists have to show what happened before."""
+        """Starts to apply events from now on, and records that the lists have to show earlier changes."""
         began = self._session.clock()
         self._resync_since = datetime.fromtimestamp(began, UTC)
         again = replace(position, begin=began, covered=())
         self._session.save(account={"resync_since": self._resync_since, "events_position": again.to_json()})
 
     def _position(self, saved: Mapping[str, Any] | None) -> Position | None:
-        """The saved position; after a load, the moment since which all of it is right; None where nothing is."""
+        """The saved position; after a load, one that begins with the load; None if nothing was loaded."""
         if saved is not None:
             return Position.from_json(saved)
         ends = [resource.window_end for resource in self._state.resources.values() if resource.window_end is not None]
         return Position(int(min(ends).timestamp())) if ends else None
 
     def _is_reached(self, position: Position) -> bool:
-        """Whether the log still has what came after the position. Asks only at first, and after a day without a run."""
+        """Whether the log still has the events after the position. Sends a request only the first time, and after a day
+        without a run.
+        """
         is_recent = position.covered and self._hours_since("new", "changes", "everything", first_load=False) < 24.0
         return bool(is_recent) or reaches(self._session.client, position.newest_from(0))
 
@@ -184,7 +190,7 @@ class OrbSync:
                     replace(resource, passes=(ACTIVE.get(resource.name, ()),)) if resource.name in ACTIVE else resource
                     for resource in told
                 ]
-            if not self._was_cut(what):  # else it continues with the windows that are open
+            if not self._was_cut(what):  # otherwise it continues with the open windows
                 began = self._session.clock()
                 self._reopen(resources)
         refresh = self._refresh(resources) if what == "everything" else None
@@ -204,14 +210,14 @@ class OrbSync:
         return loaded
 
     def _end_resync(self, began: float | None) -> None:
-        """Ends a resync after the lists that are due were read; `began` is None if an earlier run read some of them."""
+        """Ends a resync after the due lists were read; `began` is None if an earlier run read some of them."""
         if self._resync_since is not None and began is not None and began >= self._resync_since.timestamp():
             self._session.save(account={"resync_since": None})
 
     def _refresh(self, resources: Sequence[Resource]) -> Refresh:
-        """Forgets what has been read of the lists, unless an unfinished refresh of them can continue.
+        """Forgets the lists' progress, unless an unfinished refresh of them can continue.
 
-        The second at which the refresh began is stored with the names of its lists.
+        The second at which the refresh began is saved with the names of its lists.
         """
         names = [resource.name for resource in resources]
         second, _, what = (self._session.state.read_account().full_refresh or "").partition(" ")
@@ -240,9 +246,9 @@ class OrbSync:
     # --- when ---------------------------------------------------------------------------------------------------------
 
     def _hours_since(self, *whats: What, first_load: bool = True) -> float:
-        """Hours since the last sync of this account that read this; infinite if none did.
+        """Hours since the last sync of this account that read any of `whats`; infinite if none did.
 
-        The first full load without options counts as having read everything.
+        The first full load without options counts as a sync that read everything.
         """
         commands = [_command(what) for what in whats] + ([] if first_load else ["orb_sync"])
         moments = [self._started("max", commands)]
@@ -252,7 +258,7 @@ class OrbSync:
         return (datetime.now(UTC) - last).total_seconds() / HOUR if last is not None else float("inf")
 
     def _started(self, which: Literal["min", "max"], commands: Sequence[str], more: str = "") -> datetime | None:
-        """When the first or the last finished run of such a command began, for this account."""
+        """When the first or the last finished run of one of these commands began, for this account."""
         places = ", ".join(["%s"] * len(commands))
         ((found,),) = self._session.database.execute(
             f'SELECT {which}(started_at) FROM "{self._session.settings.dataset}".sync_runs'
@@ -263,7 +269,7 @@ class OrbSync:
         return moment
 
     def _was_cut(self, what: What) -> bool:
-        """Whether the last run that read this did not finish."""
+        """Whether the last sync that read `what` did not finish."""
         found = self._session.database.execute(
             f'SELECT status FROM "{self._session.settings.dataset}".sync_runs WHERE command = %s'
             " AND right(run_id, %s) = %s ORDER BY started_at DESC LIMIT 1",
@@ -273,7 +279,7 @@ class OrbSync:
 
     @property
     def _mark(self) -> str:
-        """How the keys of this account's runs end in `sync_runs`."""
+        """The end of the ids of this account's runs in `sync_runs`."""
         return f"-{self._session.account_id}"
 
 

@@ -1,6 +1,6 @@
-"""Which lists a sync reads beside the events, and how much of each: decided from the catalogue.
+"""Decides from the catalogue which lists a sync reads besides the events, and how much of each.
 
-Of 120 lists 49 have no event at all, others none for a creation or an update: only listing them finds those changes.
+Of 120 lists, 49 have no events at all, and others none for a creation or an update: only the list shows those changes.
 Knows no request and no database.
 """
 
@@ -34,16 +34,16 @@ FOLLOWS: Mapping[str, frozenset[str]] = {
     )
     for name in ("balance_transactions", "balance")
 } | {"payout_balance_transactions": frozenset({"payouts"})}
-"""Resources without events of their own that change whenever events report changes of these tables: they are read in
-the same run, but only what is new."""
+"""Resources without events of their own -> the tables with which they change. If events change such a table, the same
+run reads the resource's new objects."""
 
-RARELY = 7  # times the cadence between two attempts at a list that the account lacks
-SOON = 3_600  # seconds that a list which follows events looks back
+RARELY = 7  # cadences between two attempts to read a list that the account lacks
+SOON = 3_600  # seconds to look back in a list that is read because of events
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A list to read now. `lookback` are the seconds before the last listing to read again, None for all of it."""
+    """A list to read now. `lookback` is how many seconds before its last reading to begin; None for the whole list."""
 
     resource: Resource
     reason: Reason
@@ -59,9 +59,9 @@ def due_lists(
     *,
     has_events: bool = True,
 ) -> list[Due]:
-    """The lists to read, in the order given. `touched` are the tables that this run's events changed.
+    """The lists to read, in the given order. `touched` are the tables that this run's events changed.
 
-    Without events, which the key may not read, every list comes round.
+    Without events, because the key may not read them, every list is read at its cadence.
     """
     found = (
         _due(

@@ -1,4 +1,4 @@
-"""What lies before and after a gap in the events: since when the tables are right, and which rows disappeared."""
+"""Before and after a gap in the events: since when the tables are right, and which rows have been deleted."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from sources.rows import merged
 if TYPE_CHECKING:
     from pipelines.loading.session import Session
 
-REPEATED = 3 * 86_400  # seconds for which Stripe sends a webhook again (https://docs.stripe.com/webhooks)
-SLACK = 120  # seconds by which a read may show less than the second it was sent in
+REPEATED = 3 * 86_400  # seconds in which Stripe repeats a webhook (https://docs.stripe.com/webhooks)
+SLACK = 120  # seconds by which a read may show an earlier state than that of its request
 
 
 def loaded_since(session: Session, resources: Iterable[Resource], saved: Mapping[str, ResourceStatus]) -> int | None:
-    """The second since which an earlier load shows the account, after which every event matters; None without one.
+    """The unix second from which events have to be applied after an earlier load; None without a load.
 
-    It is the oldest moment that a row from a list shows, or for an empty list the end of its window. If webhooks came
-    before the load, it is the oldest moment of a row that only webhooks reported: a load does not list an object that
+    It is the oldest `_as_of` of a row from a list, or for an empty list the end of its window. If webhooks arrived
+    before the load, it is the oldest `_as_of` of a row that only webhooks reported: a load does not list an object that
     was deleted before it, and the webhook that reported the deletion may be lost.
     """
     lines = [(resource, saved[resource.name]) for resource in resources if resource.name in saved]
@@ -40,7 +40,7 @@ def loaded_since(session: Session, resources: Iterable[Resource], saved: Mapping
 
 
 def vanished_since(session: Session, resources: Iterable[Resource], begin: int) -> int:
-    """Reads the rows that no list has shown since `begin`, each once; returns how many are deleted."""
+    """Retrieves the rows that no list has shown since `begin`; returns how many are deleted."""
     deleted = 0
     for resource in resources:
         if resource.kind != "root" or resource.not_loaded or resource.shown_for is not None:
@@ -63,7 +63,7 @@ def vanished_since(session: Session, resources: Iterable[Resource], begin: int) 
 
 
 def unseen_rows(session: Session, resource: Resource, before: int) -> Iterator[ObjectRef]:
-    """Live rows of a root list's table whose state is older than `before`, with what it takes to read them."""
+    """References to the live rows of a root list's table whose state is older than `before`, unix seconds."""
     table = session.catalogue.tables[resource.table]
     if not has_table(session.database, session.settings.dataset, table.name):
         return
@@ -85,7 +85,9 @@ def _oldest(session: Session, table: str) -> list[int]:
 
 
 def _told_before(session: Session, table: str, second: int) -> list[int]:
-    """The oldest state that came by an event alone in the days before a second in which Stripe repeats webhooks."""
+    """The oldest `_as_of` of rows that only events reported, in the days before `second` in which Stripe repeats
+    webhooks.
+    """
     asked = "_source = 'event' AND _as_of BETWEEN to_timestamp(%s) AND to_timestamp(%s)"
     return _oldest_where(session, table, asked, second - REPEATED, second)
 

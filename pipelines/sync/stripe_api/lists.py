@@ -1,4 +1,4 @@
-"""Reads the lists of a sync that are due, from where they were left by the run that loads use too."""
+"""Reads the due lists of a sync from their saved progress, with the same run that loads use."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ COMMAND = "stripe_sync"
 
 
 class ListRuns:
-    """Runs over lists in an open session. `outcomes` are those so far."""
+    """Runs over lists in an open session. `outcomes` are those of the runs so far."""
 
     def __init__(self, session: Session, state: SyncState) -> None:
         self._session, self._state = session, state
         self.outcomes: list[Outcome] = []
 
     def read_due(self, due: Sequence[Due], now: int) -> None:
-        """Reads what is due, up to `now`, unix seconds on Stripe's clock. Raises as `read` does."""
+        """Reads the due lists up to `now`, unix seconds on Stripe's clock. Raises like `read`."""
         for listing in due:
             status = self._state.resources.get(listing.resource.name)
             if status is not None and status.progress:
@@ -34,9 +34,9 @@ class ListRuns:
             self.read([listing.resource for listing in due], now)
 
     def read(self, resources: Sequence[Resource], now: int) -> None:
-        """Reads lists from their saved progress, and notes those that came to their end.
+        """Reads lists from their saved progress, and records which were read to their end.
 
-        Raises BudgetSpent when requests did not suffice, and what stops a run.
+        Raises BudgetSpent, and other errors that stop a run.
         """
         session = self._session
         order = Order(f"{COMMAND} lists", resources, until=now, requests_budget=session.spending.left)

@@ -1,6 +1,6 @@
-"""Single objects by id, with their children and, on request, what they refer to, into their tables.
+"""Loads single objects by id, with their children and, on request, the objects that they refer to.
 
-Knows Stripe, rows and which id belongs where; stores through an open session.
+Knows Stripe, rows and prefixes of ids; stores through an open session.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from sources.stripe_api.objects.retrieve import retrieve_one
 def load_objects(
     session: Session, ids: Sequence[str], kind: str | None = None, *, related: bool = False
 ) -> list[Loaded]:
-    """Reads objects and merges them in one load. `kind` is a table or an `object` value, for ids that do not tell.
+    """Retrieves objects and merges them in one load. `kind` is a table or an `object` value, for ids that do not show
+    it.
 
-    An id below its parent is written `acct_1/person_1`; a slash in any other id is part of it, since people choose some
-    ids. Raises UnknownObject for the first one that Stripe does not have; nothing is stored then. An object that cannot
-    be stored is left out, and the session's `counts` name it.
+    An id below its parent is written `acct_1/person_1`; a slash in any other id is part of it, because people choose
+    some ids. Raises UnknownObject for the first id that Stripe does not have; then nothing is stored. An object that
+    cannot be stored is left out, and the session's `counts` name it.
     """
     found = [_find(session, id, kind) for id in dict.fromkeys(ids)]
     if related and (named_by := session.provider.related) is not None:
@@ -40,7 +41,7 @@ def load_objects(
 
 
 def _find(session: Session, id: str, kind: str | None) -> Retrieved:
-    """The object, from the first table that has it; of ids that users choose, from the only one."""
+    """The object, from the first table that has it. An id that users choose must be in only one table."""
     tries: list[Retrieved] = []
     catalogue = session.catalogue
     for table in _tables(catalogue, id, kind):
@@ -59,11 +60,11 @@ def _find(session: Session, id: str, kind: str | None) -> Retrieved:
     ]
     if held or lost:
         return held[0] if held else _deleted_now(session, lost[0])
-    if came := [attempt for attempt in tries if attempt.state in ("broken", "failed")]:  # it may well be there
+    if came := [attempt for attempt in tries if attempt.state in ("broken", "failed")]:  # it may exist
         return came[0]
     reasons = [
         attempt.why for attempt in tries if attempt.why and prefix_of(id)
-    ]  # Stripe repeats the id, which may be anything
+    ]  # Stripe repeats the id, which may be any text
     where = " or ".join(sorted(catalogue.tables[attempt.ref.table].objects[0] for attempt in tries))
     raise UnknownObject(
         f"There is no {where} {shown_id(id)} in account {session.account_id}"
@@ -76,7 +77,7 @@ def _find(session: Session, id: str, kind: str | None) -> Retrieved:
 
 
 def _tables(catalogue: Catalogue, id: str, kind: str | None) -> Sequence[str]:
-    """The tables to look in, the likeliest first. Raises UnknownObject where no table can have it."""
+    """The tables to look in, the likeliest first. Raises UnknownObject if no table can have the object."""
     if kind is not None:
         named = tables_named(kind)
         if not named:
@@ -103,7 +104,7 @@ def _tables(catalogue: Catalogue, id: str, kind: str | None) -> Sequence[str]:
 
 
 def _parts(table: Table, id: str) -> tuple[str | None, str]:
-    """The parent that an id names, for objects that are read below theirs, and the object's own id."""
+    """The parent's id (for objects that are read below a parent, otherwise None), and the object's own id."""
     if "{_parent_id}" not in (table.retrieve or ""):
         return None, id
     parent, _, own = id.rpartition("/")
@@ -124,7 +125,7 @@ def _read(session: Session, table: str, id: str, parent: str | None) -> Retrieve
 
 
 def _deleted_now(session: Session, lost: Retrieved) -> Retrieved:
-    """An object that Stripe has no stub of: a refusal does not say when it was, so that the clock is asked."""
+    """A deletion without a stub: the refusal has no time, so Stripe is asked for its time."""
     if lost.object is not None:
         return lost
     now = session.clock()
@@ -144,5 +145,5 @@ def _stored_parent(session: Session, table: str, id: str) -> str | None:
 
 
 def _is_stored(session: Session, ref: ObjectRef) -> bool:
-    """Whether the object's row is there: then an object that Stripe does not have any more was deleted."""
+    """Whether the object has a row: then an object that Stripe no longer has was deleted."""
     return bool(ref.key) and bool(stored(session, ref.table, ref.key[0]))

@@ -1,7 +1,7 @@
 """A scheduled sync in parts that a scheduler can spread over workers: events first, then the due lists by area.
 
-Each part has a lock and a staging dataset of its own, so that parts run at once, and each can be repeated. What one
-part tells the next is a map of strings, for a scheduler to keep and to put into an environment. Knows no scheduler.
+Each part has a lock and a staging dataset of its own, so that parts can run at once, and can be repeated. A part passes
+a map of strings to the next one: the scheduler stores it, and puts it into the environment. Knows no scheduler.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from sources.catalogue import Resource
 from sources.fetch.values import ResourceStatus
 
 Task = dict[str, str]
-"""What a scheduler hands to a part: ACCOUNT (empty: the key's own), and for lists AREA, RESOURCES and TOUCHED (the
-tables that the events changed; both with commas between), BUDGET (requests, empty: any number)."""
+"""What a scheduler passes to a part: ACCOUNT (empty: the key's own), and for lists AREA, RESOURCES and TOUCHED (the
+tables that the events changed; both separated by commas), BUDGET (requests, empty: any number)."""
 
 AREAS: Mapping[str, str] = {
     **dict.fromkeys(("account", "balance", "balance_settings", "balance_transactions", "exchange_rates"), "money"),
@@ -33,9 +33,9 @@ AREAS: Mapping[str, str] = {
     **dict.fromkeys(("financial_connections", "issuing", "treasury"), "issuing"),
     **dict.fromkeys(("commerce", "core", "money_management"), "v2"),
 }
-"""The area of a resource, by the first word of its path after the version; `OTHER_AREA` where none is named here.
+"""The first word of a resource's path after the version -> its area; `OTHER_AREA` for any other word.
 
-Children lie in the area of their parents, so that one part reads the parents first.
+Children are in the area of their parents, so that one part reads the parents first.
 """
 OTHER_AREA = "payments"
 
@@ -48,7 +48,7 @@ def area_of(resource: Resource) -> str:
 def list_parts(account: str, due: Iterable[Resource], touched: Collection[str], budget: int | None) -> list[Task]:
     """The due lists by area, in the catalogue's order; each part gets an equal share of the budget, at least one.
 
-    Parts for which there is no request left are left to the next run.
+    Parts without a request are left to the next run.
     """
     areas: dict[str, list[str]] = {}
     for listing in due:
@@ -65,10 +65,10 @@ def list_parts(account: str, due: Iterable[Resource], touched: Collection[str], 
 def run_events(
     session: Session, settings: SyncSettings, account: str, *, full_refresh: str = ""
 ) -> tuple[SyncOutcome, list[Task]]:
-    """Applies the events, or reads everything after a gap. Returns the parts that are left to run.
+    """Applies the events, or reads everything after a gap. Returns the outcome, and the parts that are left to run.
 
-    `full_refresh` is the name of a refresh, see `forget_progress`; empty for none. Raises what stops a run; what was
-    done until then is saved.
+    `full_refresh` is the name of a refresh, see `forget_progress`; empty for none. Raises errors that stop a run;
+    progress until then is saved.
     """
     if full_refresh:
         forget_progress(session, account, full_refresh)
@@ -83,11 +83,11 @@ def run_events(
 
 
 def forget_progress(session: Session, account: str, refresh: str) -> None:
-    """Forgets what has been read of each list, so that all of them are due from their beginning, and the rows stay.
+    """Deletes the progress of each list, so that all lists are due from their beginning. The rows stay.
 
-    In one transaction it notes the refresh by its name, and it does nothing for a name that is noted: a part that is
-    repeated, or its neighbours, go on instead of beginning again. Raises AlreadyRunning while a part reads lists of the
-    account, whose progress would count as read again.
+    The name of the refresh is saved in the same transaction, and nothing is done for a name that is saved already: so a
+    repeated part continues instead of starting again. Raises AlreadyRunning while a part reads lists of the account,
+    because it would save its progress again.
     """
     if session.state.read_account().full_refresh == refresh:
         return
@@ -99,5 +99,5 @@ def forget_progress(session: Session, account: str, refresh: str) -> None:
 def run_lists(
     session: Session, settings: SyncSettings, names: Collection[str], touched: Collection[str]
 ) -> SyncOutcome:
-    """Reads the named lists as far as they are due: those that an earlier attempt has read are not."""
+    """Reads the named lists that are due: lists that an earlier attempt has read are not."""
     return Sync(session, settings, list(names), part="lists", touched=touched).run()

@@ -1,4 +1,4 @@
-"""What a sync tells at its end, on stdout and stderr, and the exit code that follows from it."""
+"""The report on a sync, and its exit code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sources.columns.conversion_counts import left_out
 
 
 def report(outcome: SyncOutcome, *, strict: bool) -> int:
-    """What a sync has done, on stdout; what went wrong, on stderr. Returns the exit code."""
+    """Prints what a sync has done on stdout, and problems on stderr. Returns the exit code."""
     events = outcome.events
     print(
         f"{outcome.account_id}: {events.events:,} events, {events.applied:,} objects changed ({events.believed:,} from"

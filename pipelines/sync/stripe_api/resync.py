@@ -1,7 +1,7 @@
-"""After a gap in the events: every list again, and every row that none of them shows, each read once.
+"""After a gap in the events: reads every list again, and retrieves every row that no list shows.
 
-If a run is killed or spends its budget, the next run continues: `sync_accounts` says when the reading began. Knows no
-event.
+If a run is killed or spends its budget, the next run continues: `sync_accounts` has the time at which the resync began.
+Knows no event.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from sources.fetch.progress import Progress
 
 
 class Resync:
-    """Reads everything of `resources` again in an open session. `deleted` are the rows that turned out to be deleted.
+    """Reads all of `resources` again in an open session. `deleted` counts the rows that were found to be deleted.
 
-    `begin` is the second (unix) from which events have to be applied afterwards.
+    `begin` is the unix second from which events have to be applied afterwards.
     """
 
     def __init__(
@@ -37,11 +37,13 @@ class Resync:
         self.begin = self.deleted = 0
 
     def run(self, why: str, now: int) -> None:
-        """Begins, or continues. `why` is said when it begins. Raises BudgetSpent, and what else stops a run."""
+        """Begins or continues the resync. `why` is printed when it begins. Raises BudgetSpent, and other errors that
+        stop a run.
+        """
         since = self._session.state.read_account().resync_since
         if since is None:
             self._start(why, now)
-        elif (begin := int(since.timestamp())) > now:  # what it has listed has its moments from the same clock
+        elif (begin := int(since.timestamp())) > now:  # the rows that it has listed are dated by the same clock
             self._start("An earlier run used a wrong clock when it read every list.", now)
         else:
             self.begin = max(begin, now - KEPT + 2 * MARGIN)
@@ -55,7 +57,7 @@ class Resync:
         self.deleted = vanished_since(self._session, self._resources, self.begin)
 
     def end(self) -> None:
-        """Forgets that it was under way, once the position of the events is saved."""
+        """Records the end of the resync. Call it once the position of the events is saved."""
         self._session.save(account={"resync_since": None})
 
     def _start(self, why: str, now: int) -> None:

@@ -1,4 +1,4 @@
-"""The settings of scheduled syncs of Stripe, read as those of loads are: environment, then `.dlt`."""
+"""The settings of scheduled syncs of Stripe, from the environment and `.dlt`, like those of loads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HOUR, DAY = 3_600, 86_400
 
 @dataclass(frozen=True)
 class SyncSettings:
-    """Everything that can be set of a sync. `lookbacks` and `cadences` say it of single resources."""
+    """The settings of a sync. `lookbacks` and `cadences` are for single resources."""
 
     events_lag: int = setting(
         60,
@@ -34,14 +34,14 @@ class SyncSettings:
         "", "`cadence_hours` of single resources: `name=hours`, separated by commas. 0 means every run."
     )
 
-    after_sync: str = setting("", "What follows every sync: `metrics` brings the schema of the metrics up to date.")
+    after_sync: str = setting("", "What to do after every sync: `metrics` updates the schema of the metrics.")
 
     def lookback(self, resource: str) -> int:
         """Seconds of a resource's lookback."""
         return round(_of(self.lookbacks, "lookbacks", resource, LOOKBACK_HOURS, self.lookback_hours) * HOUR)
 
     def cadence(self, resource: str) -> int:
-        """Seconds between two listings of a resource."""
+        """Seconds between two readings of a resource's list."""
         return round(_of(self.cadences, "cadences", resource, CADENCE_HOURS, self.cadence_hours) * HOUR)
 
 
@@ -49,7 +49,7 @@ LOOKBACK_HOURS: Mapping[str, float] = {
     "balance_transactions": 8 * 24.0,  # they become available up to seven days after they are made
     "checkout_sessions": 25.0,  # they expire after a day at the latest
 }
-"""Hours that single resources are looked back, where no setting says so."""
+"""The default of `lookback_hours` for single resources."""
 
 CADENCE_HOURS: Mapping[str, float] = dict.fromkeys(
     (
@@ -62,7 +62,7 @@ CADENCE_HOURS: Mapping[str, float] = dict.fromkeys(
     ),
     7 * 24.0,
 )
-"""Hours between two listings of Stripe's own catalogues, which seldom change, where no setting says so."""
+"""The default of `cadence_hours` for Stripe's own catalogues, which seldom change."""
 
 
 def read_sync_settings(**given: Any) -> SyncSettings:

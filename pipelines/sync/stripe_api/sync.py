@@ -1,7 +1,7 @@
 """One scheduled run for one account: first the events, then the lists that they do not cover; everything after a gap.
 
-Every step saves its progress after its data, so that a run can be stopped or killed anywhere, and the next one
-continues. Knows no command line; what it has to say goes to `warn`.
+Every step saves its progress after its data, so that a run can be stopped or killed at any time, and the next run
+continues. Knows no command line; messages go to `warn`.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ SyncPart = Literal["all", "events", "lists"]
 
 @dataclass(slots=True)
 class SyncOutcome:
-    """What came of a run. `lists` are the outcomes of listing; `stopped` says why it ended early, if it did.
+    """The outcome of a sync. `lists` are the outcomes of reading lists; `stopped` says why the sync ended early, None
+    if it did not.
 
-    `lacking` are resources that an earlier run found that the account or the key does not have. `has_events`: the key
-    may read events. `now` is Stripe's clock, unix seconds, None before it was seen.
+    `lacking` are resources that, according to an earlier run, the account or the key lacks. `has_events`: the key may
+    read events. `now` is Stripe's time, unix seconds; None until it is known.
     """
 
     account_id: str
@@ -53,7 +54,7 @@ class SyncOutcome:
     counts: ConversionCounts = field(default_factory=ConversionCounts)
 
     def to_json(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """The outcome as JSON values."""
         counted = ("events", "applied", "believed", "retrieved", "deleted")
         return {
             "account": self.account_id,
@@ -80,7 +81,7 @@ class SyncOutcome:
 
     @property
     def skipped(self) -> list[str]:
-        """Resources that the account or the key does not have, as far as is known; `events` if they cannot be read."""
+        """Resources that the account or the key is known to lack; `events` if they cannot be read."""
         listed = {status.resource for outcome in self.lists for status in outcome.board.statuses()}
         now = [name for outcome in self.lists for name in outcome.skipped]
         events = [] if self.has_events else ["events"]
@@ -88,9 +89,9 @@ class SyncOutcome:
 
 
 class Sync:
-    """A sync in an open session. `names` are resources or groups; none are those that were loaded before.
+    """A sync in an open session. `names` are resources or groups; by default, the resources that were loaded before.
 
-    A scheduler that spreads a sync over workers runs the part "events" once for an account, and the part "lists" for
+    A scheduler that spreads a sync over workers runs the part "events" once for each account, and the part "lists" for
     each group of resources, with the tables that the events `touched`.
     """
 
@@ -109,7 +110,7 @@ class Sync:
         self._state = SyncState(session)
         self._resources = loaded_resources(session, names)
         named = {resource.name for resource in self._resources}
-        # What events and gaps are about, whatever this run is about: there is one position for all tables.
+        # Events and gaps concern these resources, whichever this run reads: all tables share one position.
         self._followed = [
             resource
             for resource in session.catalogue.resources.values()
@@ -129,7 +130,9 @@ class Sync:
             self._outcome.has_events = session.state.read_account().events_status != "skipped"
 
     def run(self) -> SyncOutcome:
-        """Runs; a spent budget is an outcome, not an error. Raises what stops a run otherwise, after saving that."""
+        """Runs the sync. A spent budget is an outcome, not an error. Other errors that stop a run are saved, then
+        raised.
+        """
         outcome, session = self._outcome, self._session
         try:
             with session.noting_failure():
@@ -155,7 +158,7 @@ class Sync:
             self._lists.read_due(due, now)
 
     def _run_events(self) -> int:
-        """Applies the events, or lists everything, or goes without. Returns Stripe's clock."""
+        """Applies the events, or reads everything again, or skips events that cannot be read. Returns Stripe's time."""
         account = self._session.state.read_account()
         position = self._position(account)
         if position is None or account.resync_since is not None:
@@ -174,7 +177,7 @@ class Sync:
     # --- events ------------------------------------------------------------------------------------------------------
 
     def _position(self, account: AccountState) -> Position | None:
-        """The saved position; after a load, the moment since which all of it is right; None where nothing is."""
+        """The saved position; after a load, one that begins with the load; None if nothing was loaded."""
         if account.events_position is not None:
             return Position.from_json(account.events_position)
         begin = loaded_since(self._session, self._followed, self._state.resources)
@@ -203,7 +206,7 @@ class Sync:
         return passing.run(position)
 
     def _events_of(self, piece: Piece) -> dict[str, list[Row]]:
-        """Rows of the events themselves, where their list is loaded."""
+        """Rows of the events themselves, if the resource `events` is loaded."""
         session = self._session
         if session.catalogue.resources["events"] not in self._followed:
             return {}
@@ -219,9 +222,10 @@ class Sync:
         )
 
     def _resync(self, why: str, now: int) -> Position:
-        """Reads every list again, and every row that none of them shows; returns where the events go on from.
+        """Reads every list again, and retrieves every row that none of them shows.
 
-        That is where it began: before `now` where an earlier run did.
+        Returns the position from which events continue: the beginning of the resync, which may have been in an earlier
+        run.
         """
         resync = Resync(self._session, self._state, self._lists, self._followed, self._warn)
         self._outcome.resynced = True
@@ -233,7 +237,7 @@ class Sync:
         return position
 
     def _go_without(self, position: Position, denied: NoEvents) -> int:
-        """Leaves everything to the lists. The position stays: a key that may read events continues from there."""
+        """Skips the events. The position stays: once the key may read events, they continue from there."""
         self._warn(str(denied))
         self._outcome.has_events = False
         self._save_position(position, str(denied))

@@ -1,7 +1,8 @@
-"""What is said when a connection cannot be opened, without a value of the connection string in it.
+"""Messages for connections that cannot be opened, without values of the connection string. libpq, the drivers and the
+server repeat hosts, ports, users and parts of a misquoted password.
 
-libpq, the drivers and the server repeat hosts, ports, users and whatever a wrong password was cut into. The errors are
-changed where they arise, so that no traceback, log or table can hold what they said. Opens no connection.
+Their errors are changed where they are raised, so that no traceback, log or table contains these values. Opens no
+connection.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ _LOGIN_REFUSED = re.compile(
     r"(?:password|Peer|Ident) authentication failed|no password supplied|no pg_hba\.conf entry"
     r"|(?:role|database) \S+ does not exist"
 )
-SHORTEST = 4  # characters of a value that is recognised without quotes around it
+SHORTEST = 4  # characters; shorter values are recognised only in quotes
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'|»[^«]*«|«[^»]*»|„[^“”]*[“”]|“[^”]*”")
 _FILES = ("pg_hba.conf", "pg_service.conf")
 
 
 @contextmanager
 def values_hidden(conninfo: str) -> Iterator[None]:
-    """Takes the values of the connection string out of the errors of both drivers, and raises them again.
+    """Removes the values of the connection string from the errors of both drivers, and raises these again.
 
-    Raises `DatabaseProblem` where the role may not connect: waiting would not help.
+    Raises `DatabaseProblem` if the role may not connect, because waiting would not help.
     """
     try:
         yield
@@ -48,9 +49,9 @@ def values_hidden(conninfo: str) -> Iterator[None]:
 
 
 def hidden(text: str, conninfo: str, environment: Mapping[str, str] = os.environ) -> str:
-    """What was said, with the name of the option, `<host>`, or of libpq's variable, `<PGHOST>`, in place of its value.
+    """A text in which each value is replaced by the name of its option (`<host>`) or libpq variable (`<PGHOST>`).
 
-    What else stands between quotes can come from a file of services or of passwords, and is left out.
+    Other quoted text is removed, because it can come from a service file or a password file.
     """
     names = _names_of_values(conninfo, environment)
     if names:
@@ -64,16 +65,14 @@ def hidden(text: str, conninfo: str, environment: Mapping[str, str] = os.environ
 
 
 def refuses_login(error: psycopg.Error) -> bool:
-    """Whether a server is up and lets nobody in with these settings, so that waiting would not help.
-
-    libpq tells no SQLSTATE of a failed connection. A server that says it in another language than English is taken for
-    one that is down.
+    """Whether the server is up but refuses this login, so that waiting would not help. libpq has no SQLSTATE for a
+    failed connection, so the English message is matched: a server with messages in another language counts as down.
     """
     return error.sqlstate is None and _LOGIN_REFUSED.search(str(error)) is not None
 
 
 def not_connected(error: psycopg.Error, conninfo: str) -> DatabaseProblem:
-    """The paragraph about a connection that could not be opened, with the settings to look at."""
+    """The error for a connection that could not be opened; the message names the settings to check."""
     variables = libpq_variables(conninfo)
     also = f" These variables also decide how the server is reached: {', '.join(variables)}." if variables else ""
     where = "DATABASE_URL (or destination.postgres.credentials in .dlt/secrets.toml)"
@@ -85,7 +84,7 @@ def not_connected(error: psycopg.Error, conninfo: str) -> DatabaseProblem:
 
 
 def libpq_variables(conninfo: str) -> list[str]:
-    """Names of libpq's variables that are set and that the connection string leaves room for: they take part."""
+    """Names of libpq's variables that are set and that the connection string does not override."""
     given = conninfo_to_dict(conninfo)
     options = [
         (option.keyword.decode(), option.envvar.decode()) for option in pq.Conninfo.get_defaults() if option.envvar
@@ -94,13 +93,15 @@ def libpq_variables(conninfo: str) -> list[str]:
 
 
 def sentences(text: str) -> str:
-    """libpq's lines in one, each ended by a full stop."""
+    """libpq's lines joined into one, each ended by a full stop."""
     lines = (" ".join(line.split()) for line in text.splitlines() if line.strip())
     return " ".join(line if line[-1] in ".?!:" else f"{line}." for line in lines)
 
 
 def _names_of_values(conninfo: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """Each value, and each part of a list of hosts or ports, with what it was given by; the string wins."""
+    """Each value, and each part of a list of hosts or ports -> the option or variable that set it; the string takes
+    precedence.
+    """
     named = [(option.envvar.decode(), option.envvar.decode()) for option in pq.Conninfo.get_defaults() if option.envvar]
     given = [(name, environment.get(variable, "")) for name, variable in named]
     given += [(key, str(value)) for key, value in conninfo_to_dict(conninfo).items()]

@@ -1,8 +1,8 @@
-"""Connection strings: what people paste into `DATABASE_URL`, as the options that libpq takes.
+"""Converts connection strings that people paste into `DATABASE_URL` to libpq's options.
 
-Frameworks, poolers and hosting consoles show strings that are nearly libpq's. What has no meaning here is left out,
-what is spelt differently is respelt, and the rest is refused by the name of the option. A value is never repeated: a
-password that is not percent-encoded can end up in any of them. Opens no connection.
+Frameworks, poolers and hosting consoles show strings that resemble libpq's. Options without a meaning here are dropped,
+other spellings are translated, and other options are refused by their name. Messages never repeat a value, because a
+password that is not percent-encoded can become part of any option. Opens no connection.
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING
 """
 
@@ -32,14 +32,14 @@ ENCODED = (
 SCHEME = re.compile(r"(?:jdbc:)?(?:postgres|postgresql|postgis|pgsql)(?:\+\w+)?://", re.IGNORECASE)
 SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
-# Options of other clients, by their letters alone: how those clients pool, prepare, log and call themselves.
+# Options of other clients, reduced to their letters: settings for pools, prepared statements, logs and names.
 IDLE = re.compile(
     "adaptivefetch|asyncfallback|binarytransfer|charset|connmaxage|defaultrowfetchsize|driver|encoding|loggerlevel"
     "|pgbouncer|pooling|poolpreping|preparedstatementcachequeries|preparedstatementcachesize|preparethreshold"
     "|rewritebatchedinserts|serverversion|singleuseconnections|statementcachesize|supa|tcpkeepalive|uselibpqcompat"
     "|workaround"
 )
-# The same, but somebody could count on their effect, so that the log says what happens instead.
+# The same, but users may rely on their effect, so the log says what happens instead.
 MISSED = {
     **dict.fromkeys(
         ("currentschema", "schema", "searchpath"),
@@ -47,7 +47,7 @@ MISSED = {
     ),
     **dict.fromkeys(
         ("connectionlimit", "maxconnections", "maxoverflow", "maxpoolsize", "minpoolsize", "poolsize", "pooltimeout"),
-        "no command opens ten connections",
+        "no command opens more than ten connections",
     ),
     **dict.fromkeys(
         ("maxconnectionlifetime", "maxidleconnectionlifetime", "sockettimeout"),
@@ -59,7 +59,7 @@ MISSED = {
     ),
     "timezone": "times are stored in UTC",
 }
-# Options that change whom the client trusts or what the session may do, and what to write instead.
+# Options that change whom the client trusts or what the session may do -> what to write instead.
 INSTEAD = {
     "sslaccept": "sslmode",
     "sslfactory": "sslmode",
@@ -77,8 +77,8 @@ _INVISIBLE = "\ufeff\u200b\u2060 \t\r\n"
 def options_of(text: str, name: str) -> dict[str, str]:
     """A connection string as libpq's options: `{"host": …, "dbname": …}`. `name` is the setting that messages name.
 
-    Takes libpq's URLs and `key=value` words, also with blanks, quotes, `psql` or `DATABASE_URL=` pasted around them,
-    and the URLs of SQLAlchemy, Prisma, JDBC, Django and their kind. Raises `DatabaseProblem` for what cannot be used.
+    Accepts libpq's URLs and `key=value` words, also with pasted blanks, quotes, `psql` or `DATABASE_URL=` around them,
+    and URLs of SQLAlchemy, Prisma, JDBC, Django and similar clients. Raises `DatabaseProblem` for anything else.
     """
     text = _bare(text, name)
     if scheme := SCHEME.match(text):
@@ -91,9 +91,9 @@ def options_of(text: str, name: str) -> dict[str, str]:
 
 
 def checked(given: Mapping[str, object], name: str) -> dict[str, str]:
-    """The options that libpq has, spelt as it spells them. Raises `DatabaseProblem` for those that cannot be used."""
+    """The given options in libpq's spelling. Raises `DatabaseProblem` for those that cannot be used."""
     options: dict[str, str] = {}
-    ssl: dict[str, str] = {}  # weaker than any `sslmode`, wherever it stands
+    ssl: dict[str, str] = {}  # an `sslmode` takes precedence over it
     for key, value in given.items():
         letters = _letters(key)
         if letters == "replication":
@@ -116,14 +116,14 @@ def checked(given: Mapping[str, object], name: str) -> dict[str, str]:
 
 
 def unusable(name: str, reason: str) -> DatabaseProblem:
-    """The refusal of a connection string, which names the setting and shows an example."""
+    """The error for a connection string: names the setting, and shows an example."""
     return DatabaseProblem(
         f"{name} is not a connection string that can be used. {reason} A valid one looks like {EXAMPLE}."
     )
 
 
 def _bare(text: str, name: str) -> str:
-    """Without what was pasted around it: blanks, quotes, `export DATABASE_URL=`, `psql`."""
+    """The connection string without pasted blanks, quotes, `export DATABASE_URL=` or `psql` around it."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -141,7 +141,7 @@ def _bare(text: str, name: str) -> str:
 
 
 def _of_url(rest: str, name: str) -> dict[str, str]:
-    """What follows the scheme of a URL, split where libpq splits it: user and password end at an `@` before any `/`."""
+    """Splits a URL, without its scheme, like libpq: user and password end at an `@` before any `/`."""
     user = re.match(r"[^@/]*@", rest)
     end = user.end() if user else 0
     place, _, query = rest[end:].partition("?")
@@ -169,12 +169,12 @@ def _decoded(value: str, name: str) -> str:
 def _parsed(text: str, name: str, reason: str) -> dict[str, str]:
     try:
         return {key: str(value) for key, value in conninfo_to_dict(text).items()}
-    except (psycopg.Error, ValueError):  # libpq's own words repeat what it could not read
+    except (psycopg.Error, ValueError):  # libpq's message repeats what it could not read
         raise unusable(name, reason) from None
 
 
 def _check_values(options: dict[str, str], name: str) -> None:
-    """Refuses what libpq would refuse in words that repeat the value."""
+    """Refuses values for which libpq's message would repeat the value."""
     if "sslmode" in options:
         options |= _sslmode(options["sslmode"], name)
     hosts, ports = (options.get(key, "").split(",") for key in ("host", "port"))
@@ -190,7 +190,7 @@ def _is_port(text: str) -> bool:
 
 
 def _sslmode(value: str, name: str) -> dict[str, str]:
-    """An `sslmode` or `ssl` of libpq, JDBC, .NET, node-postgres or asyncpg as libpq's `sslmode`."""
+    """Translates an `sslmode` or `ssl` of libpq, JDBC, .NET, node-postgres or asyncpg to libpq's `sslmode`."""
     letters = _letters(value)
     known = {_letters(mode): mode for mode in SSLMODES}
     known |= dict.fromkeys(("true", "1", "on", "yes", "noverify", "required"), "require")
@@ -211,7 +211,7 @@ def _is_known(key: str) -> bool:
 
 @cache
 def _spelling() -> Mapping[str, str]:
-    """libpq's options by their letters: `{"sslmode": "sslmode", "connecttimeout": "connect_timeout"}`."""
+    """Letters -> libpq's option: `{"sslmode": "sslmode", "connecttimeout": "connect_timeout"}`."""
     return {_letters(option.keyword.decode()): option.keyword.decode() for option in pq.Conninfo.get_defaults()}
 
 

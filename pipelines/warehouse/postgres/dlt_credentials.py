@@ -1,4 +1,4 @@
-"""Postgres credentials in dlt's configuration, as libpq takes them. Knows no table and no load."""
+"""Reads Postgres credentials from dlt's configuration, as a connection string for libpq. Knows no table and no load."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pipelines.warehouse.problems import DatabaseProblem
 class LibpqCredentials(PostgresCredentials):
     """dlt's credentials, or any libpq connection string.
 
-    dlt's own class knows no Unix sockets, wants a password and rewrites the query; here a connection string goes to
-    libpq as `options_of` takes it: sockets, `sslmode`, `sslrootcert`, `options`, several hosts.
+    dlt's own class does not support Unix sockets, requires a password and rewrites the query. Here, libpq gets the
+    connection string as `options_of` reads it, with sockets, `sslmode`, `sslrootcert`, `options` and several hosts.
     """
 
     host: str | None = None  # type: ignore[assignment]  # dlt requires it, libpq does not
@@ -29,7 +29,7 @@ class LibpqCredentials(PostgresCredentials):
     dsn: TSecretStrValue | None = None
 
     def parse_native_representation(self, native_value: Any) -> None:
-        """Takes what `options_of` takes. Raises `DatabaseProblem`."""
+        """Accepts the strings that `options_of` accepts. Raises `DatabaseProblem`."""
         parts = options_of(str(native_value), CREDENTIALS)
         self.dsn = make_conninfo(**parts)
         self.database = parts.get("dbname") or parts.get("user") or "postgres"
@@ -38,7 +38,7 @@ class LibpqCredentials(PostgresCredentials):
         self.query = {"options": parts["options"]} if "options" in parts else {}
 
     def to_native_representation(self) -> str:
-        """The connection string that libpq gets: `key=value` words, since dlt's URL does not quote every character."""
+        """The connection string for libpq: `key=value` words, because dlt's URL does not quote every character."""
         if self.dsn:
             return self.dsn
         words = {"user": self.username, "password": self.password, "host": self.host, "port": self.port}
@@ -60,7 +60,7 @@ def dlt_credentials() -> str:
     try:
         credentials = resolve_configuration(LibpqCredentials(), sections=("destination", "postgres", "credentials"))
     except ConfigurationException as error:
-        if field := getattr(error, "field_name", None):  # dlt's own words repeat its value
+        if field := getattr(error, "field_name", None):  # dlt's message repeats the value
             raise DatabaseProblem(f"The setting {CREDENTIALS}.{field} has a value of the wrong type.") from None
         raise DatabaseProblem(
             f"There is no Postgres to load into. Set DATABASE_URL to a connection string such as {EXAMPLE},"

@@ -1,4 +1,4 @@
-"""The connection string that libpq gets, by our settings. Knows no table and no load."""
+"""Builds libpq's connection string from our settings. Knows no table and no load."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ BEGIN = "-----BEGIN CERTIFICATE-----"
 
 
 def postgres_conninfo(url: str | None, certificate: str | None) -> str:
-    """libpq's connection string, by the settings `database_url` and `database_ca`, or by dlt's own credentials.
+    """libpq's connection string from the settings `database_url` and `database_ca`, or from dlt's own credentials.
 
-    Raises `DatabaseProblem` if nothing is set, or something that is not a connection string.
+    Raises `DatabaseProblem` if nothing is set, or the value is not a connection string.
     """
     if url and url.strip():
         given = url, "DATABASE_URL"
@@ -31,19 +31,21 @@ def postgres_conninfo(url: str | None, certificate: str | None) -> str:
     if certificate:
         options["sslrootcert"] = certificate if _is_file(certificate) else _certificate_file(certificate)
         if not os.environ.get("PGSSLMODE"):
-            options.setdefault("sslmode", "verify-full")  # libpq's own default would not look at the certificate
+            options.setdefault("sslmode", "verify-full")  # libpq's own default would ignore the certificate
     return make_conninfo(**options)
 
 
 def _is_file(certificate: str) -> bool:
     try:
         return Path(certificate).is_file()
-    except (OSError, ValueError):  # a text that no path can be
+    except (OSError, ValueError):  # a text that cannot be a path
         return False
 
 
 def _certificate_file(certificate: str) -> str:
-    """libpq wants a file: one that only we can read, which lives as long as the process."""
+    """Writes the certificate to a file, which libpq needs. Only we can read it, and it is deleted when the process
+    ends.
+    """
     text = _pem(certificate)
     try:
         handle, name = tempfile.mkstemp(prefix="stripe-elt-ca-", suffix=".pem")
@@ -59,7 +61,7 @@ def _certificate_file(certificate: str) -> str:
 
 
 def _pem(certificate: str) -> str:
-    """The certificate as PEM: of PEM, of PEM with `\\n` for its line breaks, or of base64 of PEM."""
+    """The certificate as PEM, from PEM, from PEM with `\\n` for its line breaks, or from base64 of PEM."""
     text = certificate.replace("\\n", "\n") if BEGIN in certificate else _decoded(certificate)
     if BEGIN not in text or not text.isascii():
         raise DatabaseProblem(

@@ -1,9 +1,9 @@
-"""The lock of a run: one run at a time on a dataset, or on a part of it.
+"""The run lock: one run at a time on a dataset, or on a part of it.
 
-The lock is an advisory lock that belongs to a transaction, and the transaction stays open on a connection of its own.
-A pooler in transaction mode keeps its server connection for it, and the lock is free as soon as the process has ended,
-however it ended: the server, or the pooler, sees the connection close. A session's advisory lock would stay behind in
-the pooler's server connection, where other clients get it. Knows no dataset and no table.
+The lock is an advisory lock of a transaction, which stays open on a connection of its own. A pooler in transaction mode
+reserves a server connection for it, and the lock is released when the process ends in any way, because the server or
+the pooler sees the connection close. A session's advisory lock would remain in the pooler's server connection, which
+other clients get afterwards. Knows no dataset and no table.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from pipelines.warehouse.problems import KEPT, AlreadyRunning, DatabaseProblem
 
 RUN_LOCK = 0x5747_5251
 PATIENCE, MOMENT = 10, 0.05
-"""How often a lock is asked for, and the seconds between: the server notices late that a killed run has gone."""
+"""How often we try to take a lock, and the seconds in between, because the server notices late that a run was
+killed."""
 
 BEAT = 30.0
-"""Seconds between two heartbeats. What lies between us and the server drops connections that are silent for minutes."""
+"""Seconds between two heartbeats. Firewalls and proxies drop connections that are idle for minutes."""
 
 BEGIN_LOCK = f"{BEGIN}; " + set_properties(
     {"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
 )
-"""The lock of a host that has vanished is free after a minute, not after the two hours that are TCP's default."""
+"""With these, the lock of an unreachable host is released after a minute, not after TCP's default of two hours."""
 
 TRY = sql.SQL("SELECT pg_try_advisory_xact_lock({}, hashtext({}))")
-"""Without parameters: Postgres keeps the snapshot of a statement that has some until the next one. A snapshot delays
-vacuum, and holds up indexes that are made concurrently."""
+"""Without parameters, because Postgres keeps the snapshot of a statement with parameters until the next statement. A
+snapshot delays vacuum and CREATE INDEX CONCURRENTLY."""
 TRY_SHARED = sql.SQL("SELECT pg_try_advisory_xact_lock_shared({}, hashtext({}))")
 END_OWN = """
 SELECT pg_terminate_backend(pid) FROM pg_locks
@@ -42,7 +43,7 @@ WHERE locktype = 'advisory' AND classid = %s AND objid = hashtext(%s)::oid AND o
 
 
 class RunLock:
-    """The run locks of one process. `connect` opens a connection in autocommit mode; `beat` are seconds, see `BEAT`.
+    """The run locks of one process. `connect` opens a connection in autocommit mode; `beat` is in seconds, see `BEAT`.
 
     Thread-safe: the heartbeat runs in a thread of its own, which ends with `close` or with the process.
     """
@@ -57,9 +58,9 @@ class RunLock:
         self._lost: str | None = None
 
     def take(self, name: str, *, shared: bool = False) -> None:
-        """Takes the lock of that name until `close`, alone or `shared` with others that share it.
+        """Takes the lock of this name until `close`, exclusively or `shared`.
 
-        Raises AlreadyRunning when another process has it.
+        Raises AlreadyRunning if another process has it.
         """
         with self._turn:
             if not self._try(name, shared):
@@ -72,9 +73,9 @@ class RunLock:
                 threading.Thread(target=self._keep, name="run-lock", daemon=True).start()
 
     def check(self) -> None:
-        """Makes sure that every lock is held, and takes it again where its connection was lost.
+        """Checks that every lock is held, and takes them again if their connection was lost.
 
-        Raises DatabaseProblem when another run has a lock meanwhile, and psycopg's errors when the server is down.
+        Raises DatabaseProblem if another run has one meanwhile, and psycopg's errors if the server is down.
         """
         with self._turn:
             self._renew()
@@ -85,7 +86,7 @@ class RunLock:
                 )
 
     def close(self) -> None:
-        """Gives the locks back: the server has freed them before this returns."""
+        """Releases the locks. The server has released them before this returns."""
         self._closed.set()
         with self._turn:
             self._names.clear()
@@ -93,7 +94,7 @@ class RunLock:
 
     def _keep(self) -> None:
         while not self._closed.wait(self._beat):
-            with self._turn, suppress(psycopg.Error):  # the next beat, or the run itself, tries again
+            with self._turn, suppress(psycopg.Error):  # the next heartbeat, or the run itself, tries again
                 self._renew()
 
     def _renew(self) -> None:
