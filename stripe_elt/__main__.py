@@ -1,7 +1,7 @@
-"""`stripe-elt`, and `python -m stripe_elt`: one command for all that the project does.
+"""`stripe-elt`, and `python -m stripe_elt`: one command for everything that the project does.
 
-Finds the command that is meant and hands the rest of the line to it. Imports nothing but that command, so that
-`stripe-elt --help` answers at once.
+Finds the subcommand, and passes the rest of the command line to it. Imports only that subcommand, so that `stripe-elt
+--help` answers at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ USAGE = "usage: stripe-elt COMMAND [options]\n"
 
 
 class Command(NamedTuple):
-    """A command: the module that runs it, what it is for, and the first words that the module's `main` gets."""
+    """A subcommand: its module, its description, and the first words that are passed to the module's `main`."""
 
     module: str
     about: str
@@ -25,22 +25,22 @@ class Command(NamedTuple):
 
 
 COMMANDS: Mapping[str, Command] = {
-    "start": Command("stripe_elt.commands.start", "migrate, load, take webhooks and sync, in one process group"),
-    "full": Command("pipelines.stripe_full", "load a Stripe account; later runs load what is new"),
-    "sync": Command("pipelines.stripe_sync", "bring the tables up to date: the scheduled run"),
+    "start": Command("stripe_elt.commands.start", "migrate, load, receive webhooks and sync, in one process group"),
+    "full": Command("pipelines.stripe_full", "load a Stripe account; later runs load new objects"),
+    "sync": Command("pipelines.stripe_sync", "update the tables: the scheduled run"),
     "backfill": Command("stripe_elt.commands.backfill", "read lists again: backfill customer --since 7d"),
     "check": Command("pipelines.stripe_check", "compare the tables with Stripe, and repair them"),
     "object": Command("pipelines.stripe_object", "load single objects by id"),
-    "sink": Command("webhook_sink.__main__", "take Stripe's webhooks, and Orb's", ("sink",)),
+    "sink": Command("webhook_sink.__main__", "receive Stripe's webhooks, and Orb's", ("sink",)),
     "follow": Command("webhook_sink.__main__", "poll for events: no public address needed", ("follow",)),
-    "replay": Command("webhook_sink.__main__", "merge events of the ledger once more", ("replay",)),
-    "endpoint": Command("webhook_sink.__main__", "make, list or delete our webhook endpoints", ("endpoint",)),
+    "replay": Command("webhook_sink.__main__", "merge events of the ledger again", ("replay",)),
+    "endpoint": Command("webhook_sink.__main__", "create, list or delete our webhook endpoints", ("endpoint",)),
     "report": Command("pipelines.stripe_report", "MRR, retention, churn, trials and failed payments"),
-    "migrate": Command("stripe_elt.commands.migrate", "make the schema, all tables, empty, and their views"),
-    "views": Command("stripe_elt.commands.views", "make the views from which dbt_stripe runs: views dbt"),
-    "forget": Command("stripe_elt.commands.forget", "overwrite what is held of a customer, and keep it out"),
-    "orb-full": Command("pipelines.orb_full", "load an Orb account; later runs load what is new"),
-    "orb-sync": Command("pipelines.orb_sync", "bring the tables of an Orb account up to date"),
+    "migrate": Command("stripe_elt.commands.migrate", "create the schema, all tables (empty), and their views"),
+    "views": Command("stripe_elt.commands.views", "create the views that dbt_stripe reads: views dbt"),
+    "forget": Command("stripe_elt.commands.forget", "overwrite a customer's data, and never store it again"),
+    "orb-full": Command("pipelines.orb_full", "load an Orb account; later runs load new objects"),
+    "orb-sync": Command("pipelines.orb_sync", "update the tables of an Orb account"),
     "orb-check": Command("pipelines.orb_check", "compare the tables of an Orb account with Orb, and repair them"),
     "orb-object": Command("pipelines.orb_object", "load single objects of an Orb account by id"),
     "status": Command("stripe_elt.commands.status", "how fresh the tables are"),
@@ -50,19 +50,19 @@ COMMANDS: Mapping[str, Command] = {
 }
 LOG_FORMAT = "--log-format"
 GLOBAL = ("-q", "--quiet", "--json", "--debug", LOG_FORMAT)
-"""Options that may stand before the command too; the last one has a value."""
+"""Options that may also precede the command; the last one takes a value."""
 OPTIONS = (*GLOBAL, "-h", "--help", "-V", "--version")
 
 
 def main() -> int:
-    """The console script. Never returns where a command runs: `start` exits with its code."""
+    """The console script. Returns only if no command runs: otherwise `start` exits with the command's code."""
     from pipelines.terminal.process import start
 
     start("stripe_elt.__main__", "run")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Runs what a command line asks for. Returns the exit code."""
+    """Runs the command of a command line. Returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     before = []
     while words and words[0].partition("=")[0] in GLOBAL:
@@ -85,7 +85,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         tell_as_json(_unknown(name), [*before, *words])
         print(f"{USAGE}{NAME}: error: {_unknown(name)}", file=sys.stderr)
         return 2
-    prog = NAME if command.first else f"{NAME} {name}"  # a module with several commands adds the name itself
+    prog = NAME if command.first else f"{NAME} {name}"  # modules with several commands add the name themselves
     options_end = words.index("--") if "--" in words else len(words)
     words[options_end:options_end] = before
     code: int = importlib.import_module(command.module).main([*command.first, *words], prog)
@@ -114,7 +114,9 @@ def _help() -> str:
 
 
 def _unknown(name: str) -> str:
-    """Which command or option a word is nearly. Others are not repeated: it may be a secret in the wrong place."""
+    """The message for an unknown word. It suggests a similar command or option; other words are not repeated, because
+    they may be misplaced secrets.
+    """
     what, known = ("option", OPTIONS) if name.startswith("-") else ("command", COMMANDS)
     near = difflib.get_close_matches(name.lower(), known, 1)
     if near:

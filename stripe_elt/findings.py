@@ -1,4 +1,4 @@
-"""What `stripe-elt doctor` looks at: settings, key, clock, permissions, database, endpoint. Changes nothing."""
+"""The checks of `stripe-elt doctor`: settings, key, clock, permissions, database, endpoint. Changes nothing."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ READ_ONLY = (
     " that may write"
 )
 SKEW = 60
-"""Seconds by which this machine's clock may differ from Stripe's before it is worth a word."""
+"""Seconds by which this machine's clock may differ from Stripe's without a warning."""
 
 
 class Finding(NamedTuple):
-    """What was looked at, how it stands, and what it is or what to do."""
+    """The result of a check: what was checked, its state, and a text with the details or what to do."""
 
     what: str
     state: State
@@ -50,10 +50,10 @@ class Finding(NamedTuple):
 
 
 def look(options: argparse.Namespace) -> Iterator[Finding]:
-    """Everything that is found, in the order in which it is looked at."""
+    """Yields all findings, in the order of the checks."""
     said = Said()
     with said:
-        settings = settings_of(options)  # what is wrong here stops every command, and so this one
+        settings = settings_of(options)  # an error here stops every command, and so this one
         read_sync_settings()
         privacy = read_privacy(CATALOGUE)
     yield from (Finding("settings", "warning", text) for text in said.texts)
@@ -67,7 +67,7 @@ def look(options: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _attempt(what: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """What a look finds; if an error ends it, that is the last finding."""
+    """Yields the findings of a check; an error becomes its last finding."""
     try:
         yield from look()
     except ConnectorError as error:
@@ -79,7 +79,7 @@ def _attempt(what: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Findi
 
 
 class Said(logging.Handler):
-    """Collects the warnings of our own log in place of writing them: those about settings that nobody reads."""
+    """Collects the warnings of our own log instead of writing them, such as those about unread settings."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -107,19 +107,19 @@ def _key(settings: Settings, *, with_permissions: bool) -> Iterator[Finding]:
     with open_client(own) as client:
         account = read_account(client, own.told_account)
         mode = "live" if settings.is_live else "test"
-        yield Finding("key", "ok", f"a {mode} key of {account.id}, which asks for API {client_version(own)}")
+        yield Finding("key", "ok", f"a {mode} key of {account.id}, which requests API version {client_version(own)}")
         yield _clock(account.now)
         if with_permissions:
             yield from _permissions(client)
 
 
 def client_version(settings: Settings) -> str:
-    """The version of the API that requests ask for."""
+    """The API version of our requests."""
     return settings.stripe_version or api_version()
 
 
 def _clock(stripes: int) -> Finding:
-    """`stripes` is the second whose state Stripe's answer shows, the one before its date."""
+    """Compares clocks. `stripes` is the `_as_of` of Stripe's answer, which is the second before its date."""
     skew = round(time.time()) - stripes - 1
     if abs(skew) <= SKEW:
         return Finding("clock", "ok", f"this machine's clock is within {SKEW} seconds of Stripe's")
@@ -128,7 +128,7 @@ def _clock(stripes: int) -> Finding:
 
 
 def _permissions(client: Client) -> Iterator[Finding]:
-    """Asks each list of the default group for one object."""
+    """Requests one object from each list of the default group."""
 
     asked = [resource for resource in select() if not resource.parents and resource.range_params is None]
     with ThreadPoolExecutor(8) as threads:
@@ -140,7 +140,7 @@ def _permissions(client: Client) -> Iterator[Finding]:
 
 
 def _permission(client: Client, resource: Resource) -> Finding | None:
-    """What is wrong with a list; None where the key may read it."""
+    """The problem with a list; None if the key may read it."""
     limit = (("limit", "1"),) if resource.limit is not None else ()
     what = f"permission {resource.name}"
     try:
@@ -179,7 +179,7 @@ def _described(database: Database, settings: Settings) -> str:
     if database.dialect == "duckdb":
         ((version,),) = database.execute("SELECT version()")
         is_there = Path(settings.duckdb_path).exists()
-        return f"DuckDB {version}, {settings.duckdb_path}{'' if is_there else ', which the first load will make'}"
+        return f"DuckDB {version}, {settings.duckdb_path}{'' if is_there else ', which the first load will create'}"
     query = (
         "SELECT current_setting('server_version'), current_setting('server_encoding'), current_database()::text,"
         " current_user::text"
@@ -222,14 +222,14 @@ def _endpoint(settings: Settings) -> Iterator[Finding]:
         if endpoint.status != "enabled":
             wrong.append(f"it is {endpoint.status}")
         if endpoint.api_version != client_version(settings):
-            wrong.append(f"it sends API {endpoint.api_version}, not {client_version(settings)}")
+            wrong.append(f"it sends API version {endpoint.api_version}, not {client_version(settings)}")
         if endpoint.types != len(handled_types()):
             wrong.append(f"it sends {endpoint.types} event types, not {len(handled_types())}")
         if endpoint.id not in known and not sink_settings.secrets_of("stripe"):
-            wrong.append("its secret is not kept")
+            wrong.append("its secret is not stored")
         again = f". Run: stripe-elt endpoint create {endpoint.url}" if wrong else ""
         yield Finding(
             f"endpoint {endpoint.id}", "warning" if wrong else "ok", ("; ".join(wrong) or endpoint.url) + again
         )
     if not endpoints:
-        yield Finding("endpoint", "ok", "there is none of ours, which only the sink needs")
+        yield Finding("endpoint", "ok", "there is no endpoint of ours; only the sink needs one")

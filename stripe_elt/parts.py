@@ -1,6 +1,6 @@
-"""What `stripe-elt start` runs: the parts, each a process of its own in this process group, with this one's log.
+"""Runs the parts of `stripe-elt start`, each as a process of its own in this process group, with the same log.
 
-When one of them ends, or a signal arrives, all of them end. Postgres only, as the sink.
+When one of them ends, or a signal arrives, all of them end. Postgres only, like the sink.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from webhook_sink.settings import SinkSettings, read_sink_settings
 
 log = logging.getLogger("stripe_elt")
 
-PAUSE, GRACE = 0.2, 40.0  # seconds between two looks at the parts, and until a part that was told to end is killed
+PAUSE, GRACE = 0.2, 40.0  # seconds between two checks of the parts, and until a part that does not end is killed
 BEGIN = "import sys; sys.path.insert(0, {root!r}); from stripe_elt.__main__ import main; main()"
 
 
 @dataclass
 class Parts:
-    """The processes that were started, by name. `options` are those that each of them gets.
+    """The started processes, by name. Each gets the `options`.
 
-    What they print is part of the log where `as_json` keeps stdout for the report of the whole.
+    With `as_json`, their output goes to stderr, because stdout is for the report.
     """
 
     options: Sequence[str]
@@ -50,21 +50,21 @@ class Parts:
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def begin(self, name: str, *words: str) -> None:
-        """Starts `stripe-elt WORDS`. It finds our packages wherever it is started, and none of that folder."""
+        """Starts `stripe-elt WORDS`. It imports our packages, not modules of the working folder."""
         root = str(Path(__file__).resolve().parent.parent)
         command = [sys.executable, "-P", "-c", BEGIN.format(root=root), *words, *self.options]
         stdout = sys.stderr.fileno() if self.as_json else None
         self.running[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout)
 
     def ended(self) -> Iterator[tuple[str, int]]:
-        """The parts that have ended since, with their exit codes."""
+        """The parts that have ended since the last call, with their exit codes."""
         for name, process in list(self.running.items()):
             if (code := process.poll()) is not None:
                 del self.running[name]
                 yield name, code
 
     def stop(self) -> None:
-        """Asks all of them to end, and waits. What does not end in time is killed, which loses nothing."""
+        """Tells all parts to end, and waits. A part that does not end in time is killed, which loses nothing."""
         for process in self.running.values():
             process.terminate()
         deadline = time.monotonic() + GRACE
@@ -78,7 +78,7 @@ class Parts:
 
 
 def start(options: argparse.Namespace) -> int:
-    """Runs until a part ends that should not, and returns the exit code; a signal raises KeyboardInterrupt."""
+    """Runs until a part ends unexpectedly, and returns its exit code; a signal raises KeyboardInterrupt."""
     settings = settings_of(options)
     if settings.destination != "postgres":
         raise BadConfiguration(
@@ -87,7 +87,7 @@ def start(options: argparse.Namespace) -> int:
         )
     sink_settings = read_sink_settings(port=options.port)
     if options.tunnel is not None:
-        tunnel_program(options.tunnel)  # what cannot be is refused before anything is made
+        tunnel_program(options.tunnel)  # refuses wrong values before anything is created
     with database_problems(), closing(open_database(settings)) as database:
         migrate(database, settings, list(STRIPE.catalogue.tables))
         never = _never_loaded(read_overview(database, settings.dataset)["resources"])
@@ -110,7 +110,7 @@ def _never_loaded(resources: Sequence[dict[str, object]]) -> list[str]:
 
 
 def _watch(parts: Parts, sync: Sequence[str]) -> int:
-    """Waits until a part ends that should not. After the first load it begins to sync."""
+    """Waits until a part ends unexpectedly. Starts the syncs after the first load."""
     while True:
         raise_if_interrupted()
         for name, code in parts.ended():
@@ -128,7 +128,7 @@ def _watch(parts: Parts, sync: Sequence[str]) -> int:
 def _receive(
     stack: ExitStack, parts: Parts, settings: Settings, sink_settings: SinkSettings, options: argparse.Namespace
 ) -> None:
-    """Starts the sink behind a tunnel, or polls for events where there is none or Stripe takes no endpoint."""
+    """Starts the sink behind a tunnel. Without a tunnel, or if no endpoint can be created, polls for events."""
     if options.tunnel is not None:
         path = sorted(sink_settings.paths)[0]
         tunnel = stack.enter_context(opened_tunnel(options.tunnel, sink_settings.host, sink_settings.port))
@@ -137,7 +137,7 @@ def _receive(
         except RetryLater:
             raise
         except ConnectorError as error:
-            say(f"No webhook endpoint could be made, so events are polled for instead. {error}")
+            say(f"No webhook endpoint could be created, so the sink polls for events instead. {error}")
         else:
             port = [] if options.port is None else ["--port", str(options.port)]
             parts.begin("the sink", "sink", *port)
@@ -148,16 +148,16 @@ def _receive(
     if len(accounts) == 1:
         parts.begin("the polling of events", "follow")
     else:
-        say("Events are polled for one account only. The syncs apply the events of all of them.")
+        say("Events are polled for one account only. The syncs apply the events of all accounts.")
 
 
 @contextmanager
 def _endpoint(settings: Settings, url: str) -> Iterator[None]:
-    """An endpoint of ours at this address. One that did not exist before is deleted again at the end."""
+    """Our endpoint at this address. If it did not exist before, it is deleted at the end."""
     with Secrets(settings) as secrets:
         endpoints = Endpoints(own_account(settings))
         made = keep_endpoint(endpoints, secrets, url, is_live=settings.is_live)
-        log.info("the endpoint %s takes webhooks at %s", made.id, made.url)
+        log.info("the endpoint %s receives webhooks at %s", made.id, made.url)
         try:
             yield
         finally:

@@ -1,7 +1,7 @@
-"""How fresh the tables are, as metrics of batch runs: a file for the textfile collector of Prometheus' node exporter.
+"""Writes metrics of batch runs, and the freshness of the tables, for the textfile collector of Prometheus' node
+exporter: https://github.com/prometheus/node_exporter#textfile-collector.
 
-https://github.com/prometheus/node_exporter#textfile-collector. A run that has ended cannot be scraped, and what it has
-done is in the database.
+A run that has ended cannot be scraped, so the metrics come from the database.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ METRICS: Mapping[str, str] = {
 
 
 def write_textfile(file: str, accounts: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]]) -> None:
-    """Writes the metrics; a reader sees the old file or the new one. Raises BadConfiguration."""
+    """Writes the metrics atomically: a reader sees the old or the new file. Raises BadConfiguration."""
     path = Path(file)
     part = path.with_name(f"{path.name}.part")
     try:
@@ -39,7 +39,9 @@ def write_textfile(file: str, accounts: Sequence[Mapping[str, Any]], runs: Seque
 
 
 def text_of(accounts: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]]) -> str:
-    """Prometheus' text format. `accounts` as of `account_freshness`, `runs` of `sync_runs`, newest first."""
+    """The metrics in Prometheus' text format. `accounts` come from `account_freshness`, `runs` from `sync_runs`, newest
+    first.
+    """
     samples = [*_of_accounts(accounts), *_of_runs(runs)]
     lines: list[str] = []
     for name, about in METRICS.items():

@@ -1,4 +1,5 @@
-"""Tunnels: how Stripe reaches a sink without a public address. The program is the user's own; none is downloaded."""
+"""Tunnels, through which Stripe reaches a sink without a public address. The user installs the program; none is
+downloaded."""
 
 from __future__ import annotations
 
@@ -12,11 +13,13 @@ from typing import NamedTuple
 
 from sources.errors import BadConfiguration
 
-STARTING = 30.0  # seconds within which a tunnel has to say its address
+STARTING = 30.0  # seconds within which a tunnel has to print its address
 
 
 class Program(NamedTuple):
-    """A tunnel's program: its arguments for a local address, how it says its public one, and where to get it."""
+    """A tunnel program: its arguments for a local address, the pattern of its public address in the output, and its
+    home page.
+    """
 
     arguments: Callable[[str], list[str]]
     says: str
@@ -38,14 +41,14 @@ PROGRAMS: Mapping[str, Program] = {
 
 
 class Tunnel(NamedTuple):
-    """A tunnel's public address, and its program; None where the address is the user's own."""
+    """A tunnel's public address and process; None if the user gave the address."""
 
     url: str
     process: subprocess.Popen[bytes] | None
 
 
 def tunnel_program(name: str) -> str | None:
-    """The path of a tunnel's program; None for an address, which needs none. Raises BadConfiguration for all else."""
+    """The path of a tunnel program; None for an address. Raises BadConfiguration for anything else."""
     if name.startswith(("http://", "https://")):
         return None
     if name not in PROGRAMS:
@@ -54,16 +57,17 @@ def tunnel_program(name: str) -> str | None:
     if path is None:
         raise BadConfiguration(
             f"The program {name} is not installed, or not on the PATH: see {PROGRAMS[name].home}. Without --tunnel,"
-            " events are polled for, which needs no program."
+            " the sink polls for events, which needs no program."
         )
     return path
 
 
 @contextmanager
 def opened_tunnel(name: str, host: str, port: int) -> Iterator[Tunnel]:
-    """A tunnel to a local address, `cloudflared`, `ngrok` or a URL that leads here already; it ends with the block.
+    """Opens a tunnel to a local address with `cloudflared` or `ngrok`; it ends with the block. `name` may also be a URL
+    that leads here already.
 
-    Raises BadConfiguration where the program is missing, or says no address.
+    Raises BadConfiguration if the program is missing, or prints no address.
     """
     path = tunnel_program(name)
     if path is None:
@@ -80,7 +84,7 @@ def opened_tunnel(name: str, host: str, port: int) -> Iterator[Tunnel]:
 
 
 def _address(name: str, process: subprocess.Popen[bytes]) -> str:
-    """The address that the program says. What it says later is read and dropped."""
+    """The address that the program prints. Its later output is read and dropped."""
     found: list[str] = []
     is_told = threading.Event()
 
@@ -95,6 +99,6 @@ def _address(name: str, process: subprocess.Popen[bytes]) -> str:
     threading.Thread(target=read, name="tunnel", daemon=True).start()
     has_ended = is_told.wait(STARTING)
     if not found:
-        ended = "it ended" if has_ended else f"it has said none for {STARTING:.0f} seconds"
+        ended = "it ended" if has_ended else f"it printed none within {STARTING:.0f} seconds"
         raise BadConfiguration(f"The tunnel {name} gave no public address: {ended}. Start it by hand to see why.")
     return found[0]

@@ -1,4 +1,4 @@
-"""Stripe's events into the same tables as the batch path's, in real time: `python -m webhook_sink`.
+"""Writes events into the same tables as the batch path, in real time: `python -m webhook_sink`.
 
 Inside another program: `from webhook_sink import create_app, process_webhook`.
 """

@@ -1,4 +1,4 @@
-"""`python -m webhook_sink`: take webhooks, replay them, make the endpoint, or poll for events instead."""
+"""`python -m webhook_sink`: receive webhooks, replay them, create the endpoint, or poll for events instead."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from webhook_sink.replay import Selection, replay
 from webhook_sink.settings import SinkSettings, read_sink_settings
 from webhook_sink.sink import CANCEL_AGAIN, Sink
 
-ABOUT = "take webhooks, replay them, make the endpoint, or poll for events instead."
+ABOUT = "receive webhooks, replay them, create the endpoint, or poll for events instead."
 STATUSES = ("failed", "ignored", "processing", "processed")
 
 
@@ -71,32 +71,32 @@ def _parser(prog: str = "python -m webhook_sink") -> argparse.ArgumentParser:
 
 
 def _serve_as(prog: str) -> str:
-    """What the command that takes webhooks is called."""
+    """The name of the command that receives webhooks."""
     return "sink" if prog == "stripe-elt" else "serve"
 
 
 def _add_serve(commands: Any, name: str) -> None:
-    command = _command(commands, name, "take webhooks (the default)", _serve, "Stripe's tables (default: stripe)")
+    command = _command(commands, name, "receive webhooks (the default)", _serve, "Stripe's tables (default: stripe)")
     command.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     command.add_argument("--port", type=int, help="port to listen on (default: 8080)")
     command.set_defaults(is_service=True)
 
 
 def _add_replay(commands: Any) -> None:
-    command = _command(commands, "replay", "merge events of the ledger once more", _replay)
+    command = _command(commands, "replay", "merge events of the ledger again", _replay)
     _add_provider(command)
-    command.add_argument("--status", choices=STATUSES, action="append", help="which events (default: failed)")
-    command.add_argument("--since", type=moment, metavar="TIME", help="received at or after this moment")
-    command.add_argument("--type", help="of this type: invoice.paid")
+    command.add_argument("--status", choices=STATUSES, action="append", help="status of the events (default: failed)")
+    command.add_argument("--since", type=moment, metavar="TIME", help="only events received at or after this time")
+    command.add_argument("--type", help="only events of this type, such as invoice.paid")
 
 
 def _add_endpoint(commands: Any) -> None:
-    parser = commands.add_parser("endpoint", help="make, list or delete our webhook endpoints")
+    parser = commands.add_parser("endpoint", help="create, list or delete our webhook endpoints")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
-    create = _command(actions, "create", "make our endpoint, or bring it up to date", _create_endpoint)
-    create.add_argument("url", metavar="URL", help="https://host/webhooks, as the provider reaches the sink")
-    create.add_argument("--connect", action="store_true", help="for the events of connected accounts")
-    create.add_argument("--print", action="store_true", help="print the secret instead of keeping it in the database")
+    create = _command(actions, "create", "create our endpoint, or update it", _create_endpoint)
+    create.add_argument("url", metavar="URL", help="public address of the sink: https://host/webhooks")
+    create.add_argument("--connect", action="store_true", help="receive the events of connected accounts")
+    create.add_argument("--print", action="store_true", help="print the secret instead of storing it in the database")
     listed = _command(actions, "list", "our endpoints", _list_endpoints)
     delete = _command(actions, "delete", "delete our endpoint", _delete_endpoint)
     delete.add_argument("endpoint", metavar="ID|URL", help="as `endpoint list` shows it")
@@ -107,9 +107,11 @@ def _add_endpoint(commands: Any) -> None:
 def _add_follow(commands: Any) -> None:
     command = _command(commands, "follow", "poll for events: no public address needed", _follow)
     _add_provider(command)
-    command.add_argument("--since", type=moment, metavar="TIME", help="default: where the ledger ends, or now")
+    command.add_argument(
+        "--since", type=moment, metavar="TIME", help="first event to read (default: where the ledger ends, or now)"
+    )
     command.add_argument("--interval", type=seconds, default=5.0, metavar="SECONDS", help="default: 5")
-    command.add_argument("--once", action="store_true", help="end when there is nothing more")
+    command.add_argument("--once", action="store_true", help="exit when no more events are left")
 
 
 def _add_provider(command: argparse.ArgumentParser) -> None:
@@ -172,7 +174,7 @@ def _create_endpoint(settings: Any, sink_settings: SinkSettings, options: argpar
 
 
 def keep_endpoint(endpoints: Manager, secrets: Secrets, url: str, *, is_live: bool, connect: bool = False) -> Endpoint:
-    """Makes our endpoint with this URL, or brings it up to date, and keeps its secret in the database."""
+    """Creates our endpoint with this URL, or updates it, and stores its secret in the database."""
     secrets.check()  # before anything is created: the secret is shown only once
     endpoint = endpoints.create(url, connect=connect)
     if endpoint.secret is not None:
@@ -196,9 +198,9 @@ def _tell(endpoint: Endpoint, variable: str, *, is_kept: bool = False) -> None:
     if endpoint.secret is None:
         print("It existed already and is up to date.")
     if is_kept:
-        print("Its secret is in the database, where the sink finds it.")
+        print("Its secret is stored in the database, where the sink reads it.")
     elif endpoint.secret is None:
-        print(f"Its secret was shown when it was made, and is not in the database. Set {variable} to it.")
+        print(f"Its secret was shown when it was created, and is not in the database. Set {variable} to it.")
 
 
 def _described(endpoint: Endpoint) -> dict[str, Any]:
@@ -215,7 +217,7 @@ def _list_endpoints(settings: Any, sink_settings: SinkSettings, options: argpars
         kept = "secret kept" if endpoint.id in kept_ids else "secret not kept"
         print(f"{endpoint.id}  {endpoint.url}  {endpoint.status}  {endpoint.described}  {kept}")
     if not found:
-        print(f"There is no endpoint of ours. `{known.create}` makes it.")
+        print(f"There is no endpoint of ours. `{known.create}` creates it.")
     return Report(ALL_WELL, [{**_described(endpoint), "is_secret_kept": endpoint.id in kept_ids} for endpoint in found])
 
 

@@ -1,7 +1,7 @@
-"""The database of the status page and of its jobs. A DuckDB file is open only while somebody uses it.
+"""The database of the status page and of its jobs. A DuckDB file is open only while it is used.
 
-DuckDB lets one process write, so that a page which kept the file open would block every scheduled run. A job of this
-process and the page share the open file, with a connection each. Knows no table.
+DuckDB allows one process to write, so a page that kept the file open would block every scheduled run. The page and a
+job of this process share the open file, each with its own connection. Knows no table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipelines.warehouse.database import Database
 
 
 class SharedDatabase:
-    """The database for several threads. Raises what `open_database` raises when it is used."""
+    """The database for several threads. Using it raises the errors of `open_database`."""
 
     def __init__(self, settings: CommonSettings) -> None:
         self._settings = settings
@@ -27,7 +27,7 @@ class SharedDatabase:
 
     @contextmanager
     def opened(self) -> Iterator[Database]:
-        """The connection for short questions."""
+        """The connection for short queries."""
         with self._used() as (_, reader):
             yield reader
 
@@ -41,13 +41,13 @@ class SharedDatabase:
             yield database
 
     def close(self) -> None:
-        """Ends the connections once nobody uses them."""
+        """Closes the connections once they are no longer used."""
         with self._turn:
             self._close()
 
     @contextmanager
     def _used(self) -> Iterator[tuple[Database, Database]]:
-        """What jobs work on, and what readers ask; opened if it is not."""
+        """The connections for jobs and for readers, opened if necessary."""
         with self._turn:
             if self._database is None or self._reader is None:
                 self._database = self._reader = open_database(self._settings)
@@ -72,7 +72,7 @@ class SharedDatabase:
 
 
 def reader_beside(database: Database) -> Database:
-    """A connection of its own to the DuckDB file that is open."""
+    """Another connection to the open DuckDB file."""
     from pipelines.warehouse.duckdb_database import DuckDbDatabase, DuckDbReader
 
     assert isinstance(database, DuckDbDatabase)

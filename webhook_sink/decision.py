@@ -1,7 +1,7 @@
 """Decides what to do with an event: merge rows, read an object again, or nothing. Knows no database and no HTTP.
 
-`Provider.change_of` says what an event tells, and whether it can be believed. What cannot is read from the API instead.
-Without an API key it is believed all the same, as far as it goes, and counted.
+`Provider.change_of` says what an event reports, and whether its payload can be used. If not, the object is read from
+the API. Without an API key, the payload is used nevertheless, and counted as distrusted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sources.rows import Row
 
 UNREADABLE = "reading its object takes {}"
 UNHELD = re.compile(r"[\x00\ud800-\udfff]")
-OTHER_MODE = "it is of the other mode"
+OTHER_MODE = "it belongs to the other mode"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Decision:
 
     `rows` are the rows to merge, by table. `reread` is an object to read again; if `waits_for_reread`, the event is
     processed only when that has been merged. `tie_reread` is what to read again if the rows turn out to tie; None if
-    that is impossible. `doubt` says why the payload was not believed, `ignored` why nothing is done, `left_out` which
+    that is impossible. `doubt` says why the payload cannot be used, `ignored` why nothing is done, `left_out` which
     embedded objects no row can hold. `related` are the objects that the event names, to be read if no table has them.
     `part_of` is the table whose rows show only some fields of their objects, and leave the others as they are.
     """
@@ -60,11 +60,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What decisions rest on besides the event: whose events the sink takes, and what it may read.
+    """What decisions depend on besides the event: whose events the sink accepts, and what it may read.
 
-    `livemode` is the mode whose events it takes, None if that is unknown. `can_read` says that there is an API key, of
-    that mode. `revalidated` are the tables whose objects are always read again. With `backfills`, objects that an
-    event names, and that no table has, are read. `key_variable` is where the key is set.
+    `livemode` is the mode whose events it accepts; None if that is unknown. `can_read` says that there is an API key,
+    of that mode. `revalidated` are the tables whose objects are always read again. With `backfills`, objects that an
+    event names, and that no table has, are read. `key_variable` is the variable of the key, for messages.
     """
 
     account_id: str

@@ -21,7 +21,7 @@ from webhook_sink.sink import Sink
 log = logging.getLogger("stripe_elt.sink")
 
 OVERLAP_SECONDS = 60
-NO_LAG = -(2**31)  # whatever the list shows is merged at once, whichever clock dates it
+NO_LAG = -(2**31)  # every event that the list shows is merged at once, whatever its time
 CHUNK = 500
 MOST_SEEN = 100_000
 
@@ -30,7 +30,7 @@ async def follow(sink: Sink, *, since: int | None, interval: float, once: bool =
     """Merges the events created at or after `since`, in unix seconds, and polls for more every `interval` seconds.
 
     Without `since` it begins at the newest event in the ledger, or now if there is none. With `once` it returns after
-    the first poll. A request that fails for a passing reason is made again after the interval.
+    the first poll. A request with a temporary failure is repeated after the interval.
     """
     client = sink.client_of(None)
     seen: set[str] = set()
@@ -52,7 +52,7 @@ async def poll(sink: Sink, client: Any, start: int | None, seen: set[str]) -> tu
     """Merges the events since `start`. Returns where the next poll begins, and how many events were new to `seen`.
 
     An event that failed counts as seen: the ledger keeps it, and it can be replayed. Events are read again only if the
-    database was away.
+    database was not available.
     """
     objects, now = await asyncio.to_thread(_list_events, sink, client, start)
     new = [obj for obj in objects if str(obj.get("id")) not in seen]
@@ -83,7 +83,7 @@ def _event(sink: Sink, obj: Object) -> Event | None:
 
 
 def _list_events(sink: Sink, client: Any, start: int | None) -> tuple[list[Object], int]:
-    """The events since a second, oldest first, and the time on the provider's clock; without a second only the time."""
+    """The events since `start` (unix seconds), oldest first, and the provider's time; without `start` only the time."""
     since = int(sink.clock()) if start is None else start
     read: list[Object] = []
     clock = [0]
@@ -97,7 +97,7 @@ def _list_events(sink: Sink, client: Any, start: int | None) -> tuple[list[Objec
 
 
 async def _newest_in_ledger(sink: Sink) -> int | None:
-    """When the newest event in the ledger was created, less the overlap; None if the ledger is empty."""
+    """The unix second of the newest event in the ledger, less the overlap; None if the ledger is empty."""
     async with transaction(sink.pool) as connection:
         row = await (await connection.execute(sink.ledger.newest_created)).fetchone()
     return int(row[0]) - OVERLAP_SECONDS if row and row[0] is not None else None

@@ -1,7 +1,7 @@
-"""Jobs: syncs, loads, checks and replays that somebody asks for, by the management API or on the status page.
+"""Jobs: syncs, loads, checks and replays that users start with the management API or on the status page.
 
-They run in one thread, one after the other. `sync_runs` shows each under its run id, so that what came of it outlives
-this process. The work itself is done by `pipelines`. Knows no HTTP.
+They run in one thread, one after the other. `sync_runs` shows each under its run id, so that its result outlives this
+process. `pipelines` does the work itself. Knows no HTTP.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ QUEUED_JOBS, KNOWN_JOBS = 10, 100
 NO_KEY = "A sync needs a key to read with: set {}."
 
 Work = Callable[[Any, str, Database | None], object]
-"""What a job does for one account: with its settings, as the run of this id, in this database or one of its own."""
+"""The work of a job for one account: takes its settings, a run id, and an open database (None: it opens its own)."""
 
 
 class JobRefused(ConnectorError):
-    """A job that cannot begin now. `is_running`: because the same one has not ended."""
+    """A job that cannot begin now; with `is_running`, because the same job has not ended."""
 
     def __init__(self, message: str, *, is_running: bool) -> None:
         super().__init__(message)
@@ -56,8 +56,8 @@ class JobRefused(ConnectorError):
 class Job:
     """A request that runs in the background. `run_id` is the key of its first run in `sync_runs`.
 
-    `status` is `queued`, `running`, `complete` or `error`: whether it ran to its end. Its runs say more. `parts` is how
-    many resources it reads, None where that is not known.
+    `status` is `queued`, `running`, `complete` or `error`; its runs have details. `parts` is how many resources it
+    reads; None if unknown.
     """
 
     run_id: str
@@ -89,7 +89,7 @@ class Jobs:
 
     @property
     def waiting(self) -> int:
-        """How many have not ended."""
+        """How many jobs have not ended."""
         return sum(job.is_open for job in self)
 
     def find(self, run_id: str) -> Job | None:
@@ -109,8 +109,8 @@ class Jobs:
     ) -> Job:
         """Queues the work: for `each` account of the settings, or for the key's own.
 
-        Raises BadConfiguration if it `reads` from the API without a key, and JobRefused if too many jobs wait or, with
-        `alone`, if the same one has not ended.
+        Raises BadConfiguration if it `reads` from the API and there is no key, and JobRefused if too many jobs wait or,
+        with `alone`, if the same job has not ended.
         """
         if reads and not self.settings.has_key:
             raise BadConfiguration(NO_KEY.format(self.settings.key_variable))
@@ -133,12 +133,12 @@ class Jobs:
         return job
 
     def close(self) -> None:
-        """Forgets the jobs that have not begun. One that runs goes on; the process ends after it."""
+        """Drops the jobs that have not begun. The running job continues, and the process ends after it."""
         self._thread.shutdown(wait=False, cancel_futures=True)
         self.database.close()
 
     def _run(self, job: Job, work: Work, each: bool) -> None:
-        """Works on each account. Logs what stops one of them, and raises it after the others."""
+        """Works on each account. An error of one account is logged, and raised after the others."""
 
         def log_failure(account: CommonSettings, error: ConnectorError) -> None:
             log.error("%s was not finished: %s", account.accounts or "the key's own account", error)
@@ -178,7 +178,9 @@ def load(order: Order) -> Work:
 
 
 def sync(command: str, hours: float, names: Sequence[str], asked: Mapping[str, Any]) -> Work:
-    """Events, then the lists, looking back so many hours. Reads the settings of syncs now, and raises what is wrong."""
+    """Applies events, then reads the lists, looking back `hours`. Reads the settings of syncs now, and raises their
+    errors.
+    """
     sync_settings = replace(read_sync_settings(), lookback_hours=hours, cadence_hours=0.0)
 
     def work(settings: Any, run_id: str, opened: Database | None) -> object:
@@ -192,7 +194,7 @@ def check(sample: int | None, asked: Mapping[str, Any]) -> Work:
     """Compares the tables with the account, and repairs them. `sample` is about how many objects of each list."""
 
     def work(settings: Any, run_id: str, opened: Database | None) -> object:
-        from pipelines.check.account import check_account  # with PyArrow, which no webhook needs: 26 MB
+        from pipelines.check.account import check_account  # imports PyArrow (26 MB), which webhooks do not need
 
         return check_account(settings, provider=STRIPE, sample=sample, asked=asked, run_id=run_id, opened=opened)
 
@@ -200,7 +202,7 @@ def check(sample: int | None, asked: Mapping[str, Any]) -> Work:
 
 
 def one_object(id: str, kind: str | None) -> Work:
-    """Loads a single object. `kind` is a table or an object's name, for ids that do not tell."""
+    """Loads a single object. `kind` is a table or an object's name, for ids that do not show it."""
     return lambda settings, run_id, opened: load_object(settings, id, kind, run_id=run_id, opened=opened)
 
 
@@ -209,7 +211,7 @@ def load_object(
 ) -> dict[str, Any]:
     """Loads a single object with its children, and returns its run and what was loaded, as the API answers it.
 
-    `error` says what was left out. Raises UnknownObject, and what a session raises.
+    `error` says what was left out. Raises UnknownObject, and the errors of `open_session`.
     """
     asked = {"ids": [shown_id(id).strip("'")]}
     opening = open_session(
@@ -234,7 +236,7 @@ def stored_objects(session: Session, load: Callable[[], Sequence[Loaded]]) -> di
 
 
 def replay_failed(sink_settings: SinkSettings, asked: Mapping[str, Any], database: SharedDatabase) -> Work:
-    """Merges the failed events of the ledger once more, through a sink of its own. Postgres only."""
+    """Merges the failed events of the ledger again, with a sink of its own. Postgres only."""
 
     def work(settings: Any, run_id: str, opened: Database | None) -> None:
         async def replayed() -> tuple[int, int]:

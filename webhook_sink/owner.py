@@ -1,4 +1,4 @@
-"""Whose events a sink takes: the account of the settings, of the key, or of the loads in the database. Blocking."""
+"""Finds the account whose events a sink accepts: from the settings, the key, or the loads in the database. Blocking."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sources.provider import Provider
 T = TypeVar("T")
 
 NOT_AN_ACCOUNT = (
-    "{} is {}, which is no account id, and rows would be stored under it. Set it to acct_…,"
-    " the account whose webhooks the sink takes. Events of connected accounts name their own account."
+    "{} is {}, which is not an account id. Rows would be stored under it. Set it to acct_…,"
+    " the account whose webhooks the sink receives. Events of connected accounts name their own account."
 )
 NO_ACCOUNT = (
     "It is not known whose events these are. Set {} to acct_…, or set {}, so that rows can be stored under your account"
@@ -29,7 +29,7 @@ NO_ACCOUNT = (
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose events a sink takes, and of which mode: None if neither a key nor the dataset tells."""
+    """The account whose events a sink accepts, and their mode; None if neither a key nor the dataset shows it."""
 
     account_id: str
     livemode: bool | None
@@ -38,10 +38,10 @@ class Owner:
 def owner_of(
     settings: CommonSettings, conninfo: str, provider: Provider, client_of: Callable[[str | None], Any]
 ) -> Owner:
-    """The account that the settings name, or that the key belongs to, or that loads have left in the database.
+    """The account in the settings, that of the key, or that of earlier loads in the database.
 
-    Raises BadConfiguration if none of these tells the account, and if the key is of another mode than the dataset; and
-    what the client raises.
+    Raises BadConfiguration if none of these shows the account, or if the key's mode is not the dataset's; and the
+    client's errors.
     """
     modes = _modes(conninfo, settings.dataset)
     account_id = _account_id(settings, provider, client_of, modes)
@@ -67,7 +67,7 @@ def _account_id(
 
 
 def _modes(conninfo: str, dataset: str) -> dict[str, bool | None]:
-    """The accounts that were loaded into the dataset, and whether each is in live mode; None if that is not known."""
+    """The accounts that were loaded into the dataset -> whether each is in live mode; None if unknown."""
     database = PostgresDatabase(conninfo)
     try:
         return modes_of_accounts(database, dataset)

@@ -1,9 +1,10 @@
-"""Receives webhooks: verifies the signature over the raw bytes, has the event committed, and says what to answer.
+"""Receives webhooks: verifies the signature over the raw bytes, commits the event, and says what to answer.
 
-The HTTP app and `process_webhook` both go through it. Answers hold no traceback, no secret and nothing of the body.
-Providers take any 2xx as success; after any other answer they send the event again, Stripe for up to three days:
-https://docs.stripe.com/webhooks. One that does not wait as long as the database may take is answered 503 in time; its
-event may still be committed then, and counts as a duplicate when it comes again. Knows no HTTP server.
+The HTTP app and `process_webhook` both use it. Answers contain no traceback, no secret and nothing of the body. For
+providers, any 2xx means success; after any other answer they send the event again, Stripe for up to three days:
+https://docs.stripe.com/webhooks. If a provider does not wait as long as the database may take, it is answered 503 in
+time. The event may still be committed afterwards, and counts as a duplicate when it arrives again. Knows no HTTP
+server.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ _BEGINNINGS: Mapping[bytes, str] = {
 
 
 LARGE = 262_144
-"""The signatures of a body with more bytes are checked in a thread. Each takes milliseconds, in which the other
-webhooks would have to wait."""
+"""Signatures of longer bodies, in bytes, are checked in a thread: each takes milliseconds, during which other webhooks
+would wait."""
 
 
 class Answer(NamedTuple):
-    """What a webhook is answered: the HTTP status, the text of the body, and in one word what became of it.
+    """The answer to a webhook: the HTTP status, the text of the body, and the outcome in one word.
 
     `outcome` is an `Outcome`, or the reason of a refusal. `event` is None if the body holds none.
     """
@@ -86,7 +87,7 @@ class Receiver:
         self._patience = min(patience, self._answer_seconds or patience)
 
     async def ready(self) -> None:
-        """Returns if the sink can take an event now. Raises Refused."""
+        """Returns if the sink can accept an event now. Raises Refused."""
         if not self.sink.is_ready and self._patience:
             self.sink.start_once()
             try:
@@ -103,8 +104,8 @@ class Receiver:
     async def take(self, body: bytes, signed: Sequence[str], coding: str = "", began: float | None = None) -> Answer:
         """Commits the event in a body. Raises Refused.
 
-        `signed` are the values of the headers with the signature, `coding` is the Content-Encoding. The request `began`
-        on the clock of `time.perf_counter`, seconds; None for now.
+        `signed` are the values of the headers with the signature, `coding` is the Content-Encoding. `began` is the
+        start of the request on the clock of `time.perf_counter`, in seconds; None for now.
         """
         sink = self.sink
         if len(body) > self.body_limit:
@@ -136,7 +137,7 @@ class Receiver:
         sink.provider.verify(body, signed, sink.secrets, tolerance=self._tolerance, now=sink.clock())
 
     async def process(self, body: bytes, signed: Sequence[str]) -> Answer:
-        """The answer to a webhook, whatever happens to it."""
+        """The answer to a webhook. Never raises."""
         started = time.perf_counter()
         try:
             await self.ready()
@@ -147,15 +148,15 @@ class Receiver:
         return answer
 
     def refusal(self, error: Exception) -> Answer:
-        """The answer after an error: that of Refused, and 500 for what should not have happened."""
+        """The answer to an error: that of Refused, and 500 for unexpected errors."""
         if isinstance(error, Refused):
             self.sink.metrics.count_refusal(error.answer.outcome)
             return error.answer
-        log.exception("a webhook met an error that should not have happened", exc_info=error)
+        log.exception("an unexpected error occurred while a webhook was processed", exc_info=error)
         return Answer(500, "internal error", "error")
 
     def note(self, answer: Answer, started: float) -> None:
-        """Measures and logs a webhook that was answered. `started` is on the clock of `time.perf_counter`, seconds."""
+        """Measures and logs an answered webhook. `started` is on the clock of `time.perf_counter`, seconds."""
         seconds = time.perf_counter() - started
         self.sink.metrics.latency.observe(seconds)
         if log.isEnabledFor(logging.INFO):
@@ -166,7 +167,7 @@ class Receiver:
 
 
 async def _in_time(committing: asyncio.Future[Outcome], seconds: float) -> Outcome:
-    """What became of an event; `unavailable` if that is not known after so many seconds."""
+    """The outcome of an event; `unavailable` if it is not known after `seconds`."""
 
     def give_up() -> None:
         if not committing.done():
@@ -180,15 +181,15 @@ async def _in_time(committing: asyncio.Future[Outcome], seconds: float) -> Outco
 
 
 def _reason(reason: str, body: bytes, coding: str) -> str:
-    """Why a body is refused, and whether a proxy has encoded it otherwise, as far as that shows."""
+    """Why a body is refused; if it looks re-encoded by a proxy, that is the reason."""
     encoding = encoding_of(body, coding)
     return f"{reason}: {ENCODED.format(encoding)}" if encoding else reason
 
 
 def encoding_of(body: bytes, coding: str) -> str | None:
-    """How the body is encoded, if it is not in plain UTF-8; otherwise None.
+    """The encoding of a body that is not plain UTF-8; otherwise None.
 
-    `coding` is the Content-Encoding. Only a proxy encodes a body, and no signature matches it then.
+    `coding` is the Content-Encoding. Only proxies encode bodies, and then no signature matches.
     """
     for beginning, encoding in _BEGINNINGS.items():
         if body.startswith(beginning):

@@ -1,4 +1,4 @@
-"""Merges events of the ledger once more: `python -m webhook_sink replay`. Knows no HTTP server."""
+"""Merges events of the ledger again: `python -m webhook_sink replay`. Knows no HTTP server."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Selection:
 
 
 async def replay(sink: Sink, selection: Selection) -> Counter[str]:
-    """Merges the selected events again, in the order of their ids. Returns how many had which outcome.
+    """Merges the selected events again, in the order of their ids. Returns the number of events by outcome.
 
     An event whose payload is not a readable event is counted as "unreadable". The order does not matter: the merge
-    keeps the newest state whenever it arrives.
+    keeps the newest state.
     """
     outcomes: Counter[str] = Counter()
     last_id = ""
@@ -58,7 +58,7 @@ async def _page(sink: Sink, selection: Selection, last_id: str) -> list[tuple[An
 
 
 async def _reopen(sink: Sink, ids: list[str]) -> None:
-    """Marks the events as failed: those that are processed would count as duplicates."""
+    """Marks the events as failed, because processed ones would count as duplicates."""
     async with transaction(sink.pool) as connection:
         await connection.execute(sink.ledger.reopen_events, (ids,))
 

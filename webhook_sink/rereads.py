@@ -1,6 +1,7 @@
-"""Reads objects from the API again: those that tie, came cut off, thin or in another version, or are never believed.
+"""Reads objects from the API again: after ties, for payloads that are cut, thin or of another version, and for
+revalidated tables.
 
-They wait in a table of the ledger, so that a killed sink forgets none. If a claim ends before its object is merged,
+They wait in a table of the ledger, so that a killed sink loses none. If a claim ends before its object is merged,
 another process claims it. The rows go through the writer like all others. Knows no HTTP server and no SQL text.
 """
 
@@ -58,11 +59,11 @@ class Rereader:
         self._unreadable: set[ObjectRef] = set()
 
     def wake(self) -> None:
-        """Tells `run` that an object may be due now."""
+        """Wakes `run`, because an object may be due now."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Reads until it is cancelled. What is being read then is due again when its claim ends."""
+        """Reads until it is cancelled. Objects being read then are due again when their claim ends."""
         while True:
             try:
                 found_any = await self.read_due()
@@ -79,7 +80,7 @@ class Rereader:
         return bool(claims)
 
     def readable(self, related: Iterable[ObjectRef]) -> tuple[ObjectRef, ...]:
-        """Those of the objects that this process has not given up."""
+        """The objects that this process has not given up."""
         return tuple(ref for ref in related if ref not in self._unreadable)
 
     def close(self) -> None:
@@ -99,7 +100,7 @@ class Rereader:
             return [_claimed(row) for row in await cursor.fetchall()]
 
     async def _read(self, claim: ClaimedReread) -> None:
-        """Reads one object and has it merged, or postpones it, or gives it up. Raises nothing but cancellation."""
+        """Reads one object, then merges it, postpones it or gives it up. Raises only on cancellation."""
         reread = claim.reread
         loop = asyncio.get_running_loop()
         try:
@@ -110,7 +111,9 @@ class Rereader:
             elif found.state in ("unreadable", "broken"):
                 await self._give_up(claim, found.why)
             elif not _is_late_enough(found, reread):
-                await self._postpone(claim, TOO_EARLY_SECONDS, claim.attempts - 1, "the answer is of the same second")
+                await self._postpone(
+                    claim, TOO_EARLY_SECONDS, claim.attempts - 1, "the answer has the same second as the event"
+                )
             else:
                 await self._merge(claim, found, describe_left_out(counts))
         except ConnectorError as error:
@@ -119,7 +122,7 @@ class Rereader:
             await self._retry_later(claim, "the queue was full")
         except Exception as error:
             log.warning("an object could not be read again: %s", describe_error(error))
-            with suppress(Exception):  # the database is away: the claim ends by itself
+            with suppress(Exception):  # if the database is not available, the claim ends by itself
                 await self._retry_later(claim, describe_error(error))
 
     def _retrieved(self, client: Any, reread: Reread, counts: ConversionCounts) -> Retrieved:
@@ -136,7 +139,7 @@ class Rereader:
         elif outcome == "failed":
             await self._give_up(claim, "the database refuses its rows")
         else:
-            await self._retry_later(claim, "the database was away")
+            await self._retry_later(claim, "the database was not available")
 
     async def _retry_later(self, claim: ClaimedReread, why: str) -> None:
         """Postpones the object, longer after each attempt; gives it up after the last one."""
@@ -169,13 +172,13 @@ class Rereader:
 
 
 def _is_late_enough(found: Retrieved, reread: Reread) -> bool:
-    """Whether the answer shows a later second than the one in doubt. An object that is gone needs no second."""
+    """Whether the answer shows a later second than the event. A deleted object needs no later second."""
     moments = [row["_as_of"] for row in found.rows.get(reread.ref.table, ())]
     return found.object is None or not moments or max(moments) > reread.ref.at
 
 
 def _claimed(row: tuple[Any, ...]) -> ClaimedReread:
-    """A row that `claim_rereads` returned."""
+    """The claim in a row of `claim_rereads`."""
     table, key, account_id, context, parent_id, created, at, reason, events, generation, attempts = row
     ref = ObjectRef(table, tuple(key), parent_id, created, at)
     return ClaimedReread(Reread(ref, account_id, context, reason), events, generation, attempts)

@@ -1,15 +1,15 @@
-"""The sink on platforms that start and stop processes as they like: Cloud Run, Lambda and their like.
+"""The sink on platforms that start and stop processes at any time, such as Cloud Run and Lambda.
 
     uvicorn --factory webhook_sink.serverless:create        ASGI
     webhook_sink.serverless.handler                         AWS Lambda, with the package `mangum`
 
-An event is committed before it is answered, so that a process may be frozen or killed after any answer. What a
-permanent sink does in the background is done by requests of the platform's scheduler, each within a number of seconds:
+An event is committed before it is answered, so a process can be frozen or killed after any answer. The background work
+of a permanent sink is done by requests of the platform's scheduler, each limited to a number of seconds:
 
     POST /tasks/rereads?seconds=50     reads again the objects that are due
-    POST /tasks/sync?seconds=50        a sync; what it does not finish, the next one goes on with
+    POST /tasks/sync?seconds=50        a sync; the next one continues what it does not finish
 
-They exist only if `STRIPE_TASKS_SECRET` is set, and carry it as `Authorization: Bearer …`.
+These routes exist only if `STRIPE_TASKS_SECRET` is set. Requests send it as `Authorization: Bearer …`.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from webhook_sink.settings import SinkSettings
 
 SECONDS, MOST_SECONDS = 50, 3_600
 GRACE = 5.0
-"""Seconds that a sync gets to save what it has, after which it is killed. That loses nothing either."""
+"""Seconds that a sync gets to save its progress before it is killed, which loses nothing."""
 
 STATUSES = {0: "complete", 1: "partial", 130: "stopped"}
-"""What became of a sync, by its exit code."""
+"""Exit code of a sync -> its result."""
 
 Task = Callable[[float], Awaitable[tuple[int, dict[str, Any]]]]
-"""Does its work within so many seconds, and returns the status and the JSON of the answer."""
+"""Works for at most this many seconds, and returns the status and the JSON of the answer."""
 
 
 def create(**given: Any) -> App:
@@ -51,18 +51,18 @@ def create(**given: Any) -> App:
 
 @cache
 def _lambda_handler() -> Any:
-    from mangum import Mangum  # which only Lambda needs
+    from mangum import Mangum  # only Lambda needs it
 
-    return Mangum(create(), lifespan="off")  # the sink starts with the first webhook, and stays for the next ones
+    return Mangum(create(), lifespan="off")  # the sink starts with the first webhook, and stays for later ones
 
 
 def handler(event: Any, context: Any) -> Any:
-    """What AWS Lambda calls, for events of an HTTP API or a function URL."""
+    """The handler for AWS Lambda, for events of an HTTP API or a function URL."""
     return _lambda_handler()(event, context)
 
 
 def task_routes(receivers: Sequence[Receiver], settings: SinkSettings) -> Sequence[BaseRoute]:
-    """The tasks; none if there is no secret for them."""
+    """The routes of the tasks; empty if their secret is not set."""
     if not settings.tasks_secret:
         return ()
     secret = settings.tasks_secret.encode()
@@ -89,7 +89,7 @@ def _guarded(task: Task, secret: bytes) -> Callable[[Request], Awaitable[Respons
 
 
 async def _reread(receivers: Sequence[Receiver], seconds: float) -> tuple[int, dict[str, Any]]:
-    """Reads what is due until nothing is, or the time is over. What was begun then is due again in ten minutes."""
+    """Reads due objects until none is left or the time is over. Unfinished ones are due again in ten minutes."""
     deadline = time.monotonic() + seconds
     reading = [receiver for receiver in receivers if receiver.sink.can_read]
     if not reading:
@@ -112,7 +112,7 @@ async def _reread(receivers: Sequence[Receiver], seconds: float) -> tuple[int, d
 
 
 async def _sync(seconds: float) -> tuple[int, dict[str, Any]]:
-    """A sync in a process of its own, which ends in time and takes its memory with it."""
+    """Runs a sync in a process of its own, which ends in time and releases its memory."""
     root = str(Path(__file__).resolve().parent.parent)
     begin = f"import sys; sys.path.insert(0, {root!r}); from stripe_elt.__main__ import main; main()"
     process = await asyncio.create_subprocess_exec(

@@ -19,16 +19,16 @@ from sources.stripe_api.catalogue import CATALOGUE
 SECTION = "webhook_sink"
 EVERYTHING = "all"
 SECRETS: Mapping[str, str] = {"orb": "orb_webhook_secret"}
-"""The setting that has a provider's signing secrets, where it is another than `webhook_secret`."""
+"""Provider -> the setting with its signing secrets, if that is not `webhook_secret`."""
 
 SHORTEST_PASSWORD = 12
 TAKEN_PATHS = frozenset(("/health", "/ready", "/metrics", "/sync", "/daily", "/weekly", "/monthly"))
-"""Paths that the sink uses itself, beside `/` and those that begin with `/sync/`, `/page/` or `/tasks/`."""
+"""Paths that the sink uses itself, besides `/` and those that begin with `/sync/`, `/page/` or `/tasks/`."""
 
 
 @dataclass(frozen=True)
 class SinkSettings:
-    """Everything that can be set for the sink. Times in seconds, sizes in bytes, unless they say otherwise."""
+    """The settings of the sink. Times are in seconds and sizes in bytes, unless the name says otherwise."""
 
     webhook_secret: str = setting(
         "",
@@ -51,31 +51,33 @@ class SinkSettings:
     tolerance: int = setting(300, "Age at which a signature is refused, in seconds.")
     body_limit: int = setting(4_194_304, "Longest body that is read, in bytes; a longer one is answered 413.")
     bodies_megabytes: int = setting(
-        64, "Megabytes of unfinished bodies that are held; beyond that the oldest is answered 503."
+        64, "Most megabytes of unfinished bodies in memory; beyond that, the oldest is answered 503."
     )
-    body_timeout: float = setting(30.0, "Seconds in which a body has to come; a later one is answered 408.")
+    body_timeout: float = setting(30.0, "Seconds in which a body has to arrive; a later one is answered 408.")
     header_limit: int = setting(32_768, "Longest headers that are read, in bytes; longer ones are answered 431.")
-    header_timeout: float = setting(10.0, "Seconds in which headers have to come; later ones are answered 408.")
+    header_timeout: float = setting(10.0, "Seconds in which headers have to arrive; later ones are answered 408.")
     idle_timeout: float = setting(
-        75.0, "Seconds for which a connection without a request is kept: longer than a proxy before the sink keeps it."
+        75.0, "Seconds for which an idle connection is kept. A proxy in front of the sink should close it earlier."
     )
     connections: int = setting(
-        500, "Most connections that may be open; beyond that the one that has kept the sink waiting longest is closed."
+        500, "Most open connections; beyond that, the one that has kept the sink waiting longest is closed."
     )
-    queue_events: int = setting(2_000, "Events that may wait for their commit; more are answered 503.")
-    queue_megabytes: int = setting(64, "Megabytes of bodies that may wait for their commit; more are answered 503.")
-    batch_events: int = setting(100, "Events that one transaction commits, at the most.")
+    queue_events: int = setting(2_000, "Most events that may wait for their commit; further ones are answered 503.")
+    queue_megabytes: int = setting(
+        64, "Most megabytes of bodies that may wait for their commit; further ones are answered 503."
+    )
+    batch_events: int = setting(100, "Most events that one transaction commits.")
     database_timeout: float = setting(5.0, "Seconds to wait for the database before an event is answered 503.")
     pool_size: int = setting(6, "Most connections to the database that the sink opens.")
     pool_keepalive: int = setting(
         60,
-        "Seconds without traffic after which the system asks whether a connection to the database is still alive (TCP"
-        " keep-alive); 0 for never.",
+        "Seconds without traffic after which the system checks a connection to the database (TCP keep-alive); 0 for"
+        " never.",
     )
     reread_delay: float = setting(
         2.0, "Seconds after which an object is read again, if two states of it have the same second."
     )
-    reread_workers: int = setting(4, "Objects that are read from the API at once.")
+    reread_workers: int = setting(4, "Most objects that are read from the API at once.")
     reread_attempts: int = setting(8, "Attempts to read an object before its events are marked as failed.")
     revalidate: str = setting(
         "",
@@ -87,7 +89,10 @@ class SinkSettings:
     )
     payload_days: float = setting(30.0, "Days that the ledger keeps the payloads of processed events; `inf` for ever.")
     api_key: str | None = setting(
-        None, "Turns the management API on: what `X-API-Key` has to be.", env="STRIPE_SINK_API_KEY", secret=True
+        None,
+        "Turns the management API on: the key that requests send in `X-API-Key`.",
+        env="STRIPE_SINK_API_KEY",
+        secret=True,
     )
 
     page_password: str | None = setting(
@@ -100,14 +105,14 @@ class SinkSettings:
 
     tasks_secret: str | None = setting(
         None,
-        "Turns `POST /tasks/…` of `webhook_sink.serverless` on: what `Authorization: Bearer` has to carry.",
+        "Turns `POST /tasks/…` of `webhook_sink.serverless` on: the secret in the requests' `Authorization: Bearer`.",
         env="STRIPE_TASKS_SECRET",
         secret=True,
     )
 
     @property
     def page_passwords(self) -> tuple[str, ...]:
-        """What opens the status page; empty if it is off."""
+        """The passwords of the status page; empty if it is off."""
         return tuple(secret for secret in (self.page_password, self.api_key) if secret)
 
     def secrets_of(self, provider: str) -> tuple[str, ...]:
@@ -116,12 +121,12 @@ class SinkSettings:
 
     @property
     def paths(self) -> frozenset[str]:
-        """The paths that take webhooks, those of Orb aside."""
+        """The paths that receive webhooks, except Orb's."""
         return frozenset(_listed(self.path))
 
     @property
     def orb_paths(self) -> frozenset[str]:
-        """The paths that take Orb's webhooks."""
+        """The paths that receive Orb's webhooks."""
         return frozenset(_listed(self.orb_path))
 
     def revalidated(self, catalogue: Catalogue) -> frozenset[str]:
@@ -170,7 +175,7 @@ def _check(settings: SinkSettings) -> None:
     refuse_wrong(SinkSettings, SECTION, limits)
     for path in sorted(settings.orb_paths & settings.paths):
         raise BadConfiguration(
-            f"The settings path and orb_path both have {path}, where the sink could not tell whose webhooks arrive. Set"
+            f"The settings path and orb_path both have {path}, so the sink could not tell whose webhooks arrive. Set"
             " WEBHOOK_SINK__ORB_PATH to another path, and use it in Orb's endpoint."
         )
 
@@ -185,7 +190,7 @@ def _is_table(name: str) -> bool:
 
 
 def _is_free_path(path: str) -> bool:
-    """Whether a path can take webhooks: a whole one, of which the sink makes no other use."""
+    """Whether a path can receive webhooks: it is absolute, and the sink does not use it otherwise."""
     is_taken = path in TAKEN_PATHS or path.startswith(("/sync/", "/page/", "/tasks/"))
     return re.fullmatch(r"/[\w.~!$&'()*+;=:@/-]*", path, re.ASCII) is not None and not is_taken
 

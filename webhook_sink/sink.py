@@ -1,7 +1,7 @@
-"""The sink: its parts, built from the settings, and what it does with an event. Knows no HTTP server.
+"""The sink: builds its parts from the settings, and processes events. Knows no HTTP server.
 
-Everything that needs the database or the provider happens in the background, so that the sink can start before Postgres
-does.
+Everything that needs the database or the provider happens in the background, so that the sink can start before
+Postgres.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ SECRET_PAUSE = 15.0
 
 
 def refuse_future(created: int, now: float, skew: float) -> None:
-    """Raises BrokenPage for an event from the future: its rows would win over every later state of their objects.
+    """Raises BrokenPage for an event from the future, because no later state could overwrite its rows.
 
-    Times in unix seconds. `skew` is the setting `max_clock_skew`. A day is always allowed, so that a machine whose
-    clock is hours behind still takes true events.
+    Times are in unix seconds. `skew` is the setting `max_clock_skew`. At least a day is always allowed, so that a
+    machine whose clock is hours behind still accepts events.
     """
     if created - now > max(skew, DAY):
         raise BrokenPage(
@@ -60,12 +60,12 @@ def refuse_future(created: int, now: float, skew: float) -> None:
 
 
 class Sink:
-    """Takes events and commits them. Lives in one event loop.
+    """Accepts events and commits them. Belongs to one event loop.
 
-    `start` begins in the background, and `is_ready` tells when events can be committed. If `settings` name several
+    `start` begins in the background, and `is_ready` says whether events can be committed. If `settings` name several
     connected accounts, the sink works for the platform. With `takes_webhooks` it needs a webhook secret, from the
-    settings or the database. A sink that `is_optional` waits for one, and changes nothing until then. If it
-    cannot start, that is logged, and nothing else ends. `clock` gives unix seconds.
+    settings or the database. A sink that `is_optional` waits for a secret, and changes nothing until then; if it cannot
+    start, that is only logged. `clock` returns unix seconds.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Sink:
             timeout=sink_settings.database_timeout,
         )
         self._clients: dict[str | None, Any] = {}
-        self._is_told = False  # that an optional sink waits
+        self._is_told = False  # whether it was logged that an optional sink waits
         self.rereader = Rereader(
             self.pool,
             self.ledger,
@@ -135,17 +135,17 @@ class Sink:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the database was reached and the schema is known."""
+        """Whether the database is connected and the schema is known."""
         return self._policy is not None
 
     @property
     def key_variable(self) -> str:
-        """The variable that has the key to read with."""
+        """The environment variable of the provider's key."""
         return self._settings.key_variable
 
     @property
     def can_read(self) -> bool:
-        """Whether there is a key to read objects again with."""
+        """Whether there is a key for reading objects again."""
         return self._settings.has_key
 
     # --- events -------------------------------------------------------------------------------------------------------
@@ -187,7 +187,8 @@ class Sink:
             client = self._clients[context] = self.provider.open_client(settings)
         return client
 
-    # --- its life -----------------------------------------------------------------------------------------------------
+    # --- start and stop
+    # -----------------------------------------------------------------------------------------------------
 
     def start(self, on_failure: Callable[[], None] = lambda: None) -> None:
         """Begins in the background. If the sink cannot start, sets `failure` and calls `on_failure`."""
@@ -200,12 +201,12 @@ class Sink:
 
     async def opened(self) -> None:
         """Returns when the sink is ready. Raises its `failure` if it cannot start."""
-        await asyncio.shield(self._tasks[0])  # whoever stops waiting does not stop the sink
+        await asyncio.shield(self._tasks[0])  # a cancelled caller must not stop the sink
         if self.failure is not None:
             raise self.failure
 
     async def stop(self) -> None:
-        """Commits what was accepted, and closes."""
+        """Commits the accepted events, and closes."""
         if self.is_ready:
             await self.writer.drained()
         pending = set(self._tasks)
@@ -220,7 +221,7 @@ class Sink:
             client.close()
 
     async def _begin(self, on_failure: Callable[[], None]) -> None:
-        """Waits for Postgres, creates what is missing, finds out whose events these are, and starts the other tasks."""
+        """Waits for Postgres, creates what is missing, finds the account, and starts the other tasks."""
         try:
             owner = await self._prepare()
             while owner is None:
@@ -237,7 +238,7 @@ class Sink:
             self._tasks.append(asyncio.create_task(work, name=name))
         if self.can_read:
             self._tasks.append(asyncio.create_task(self.rereader.run(), name="rereads"))
-            if self._settings.told_account:  # otherwise the key has just told it
+            if self._settings.told_account:  # otherwise the key has just been used
                 threading.Thread(target=self._check_key, name="key", daemon=True).start()
         version = self._settings.asked_version or self.provider.api_version()
         self._policy = Policy(
@@ -252,18 +253,20 @@ class Sink:
         log.info("ready: events of %s go into %s", owner.account_id, self._dataset)
 
     async def _prepare(self) -> Owner | None:
-        """Prepares the database, and returns whose events these are. None if it is worth trying again later.
+        """Prepares the database, and returns the owner of the events; None after a temporary failure.
 
-        Raises what makes it impossible to start.
+        Raises errors that make it impossible to start.
         """
         try:
             if self.is_optional and not await asyncio.to_thread(self._has_secret):
                 return None
             if not await asyncio.to_thread(create_tables, self._conninfo, self._dataset, self.provider):
-                log.warning("waiting for the database: the server is a standby, and takes no changes until promoted")
+                log.warning(
+                    "waiting for the database: the server is a standby, which is read-only until it is promoted"
+                )
                 return None
             await self._schema.create()
-            await self.pool.open()  # without `wait`, whose time-out closes the pool for good
+            await self.pool.open()  # without `wait`, because its time-out closes the pool for good
             async with self.pool.connection(self._database_timeout):
                 pass
             await self._renew_secrets()
@@ -284,16 +287,16 @@ class Sink:
         return None
 
     def _check_key(self) -> None:
-        """Says in the log if the provider refuses the key. The sink goes on, because webhooks need no key. Blocking."""
+        """Logs a warning if the provider refuses the key. The sink goes on, because webhooks need no key. Blocking."""
         try:
             self.provider.read_account(self.client_of(None), self._settings.told_account)
         except AuthenticationFailed as error:
             log.warning("webhooks are accepted, but objects cannot be read again: %s", error)
-        except Exception as error:  # it may be another time: each object that is read again will tell
+        except Exception as error:  # a temporary failure: each object that is read again has its own error
             log.info("%s could not be checked: %s", self.key_variable, describe_error(error))
 
     def _has_secret(self) -> bool:
-        """Whether the settings or the database have a webhook secret. Says so once if not. Blocking."""
+        """Whether the settings or the database have a webhook secret. If not, that is logged once. Blocking."""
         if self._configured_secrets or has_secrets(self._conninfo, self._dataset, self.provider.name):
             self._is_told = False
             return True
@@ -312,13 +315,13 @@ class Sink:
                 await self._count_open_events()
                 await self.drop_old_payloads()
             except Exception as error:
-                log.warning("housekeeping was put off, because the database failed: %s", describe_error(error))
+                log.warning("housekeeping was postponed, because the database failed: %s", describe_error(error))
             await asyncio.sleep(HOUSEKEEPING_PAUSE)
 
     async def _renew_secrets(self) -> None:
         """Reads the secrets in the database again; those of the settings come first.
 
-        Raises BadConfiguration if the role may not read them, and the settings have none.
+        Raises BadConfiguration if the role may not read them and the settings have none.
         """
         async with transaction(self.pool) as connection:
             stored = await read_secrets(connection, self._dataset, self.provider.name)
@@ -327,7 +330,7 @@ class Sink:
         self.secrets = tuple(dict.fromkeys((*self._configured_secrets, *(stored or ()))))
 
     async def drop_old_payloads(self) -> None:
-        """Drops up to 5,000 payloads of events that were done longer ago than the setting `payload_days`."""
+        """Drops up to 5,000 payloads of processed events that are older than the setting `payload_days`."""
         if self._payload_days == float("inf"):
             return
         async with transaction(self.pool) as connection:

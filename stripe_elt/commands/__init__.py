@@ -1,1 +1,1 @@
-"""The commands of `stripe-elt` that no script in `pipelines/` is: `start`, `doctor`, `status`, `migrate`, …."""
+"""The commands of `stripe-elt` without a script in `pipelines/`: `start`, `doctor`, `status`, `migrate`, …."""

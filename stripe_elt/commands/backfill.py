@@ -1,4 +1,4 @@
-"""`stripe-elt backfill customer invoice --since 7d`: reads lists again, whatever was loaded before."""
+"""`stripe-elt backfill customer invoice --since 7d`: reads lists again, even if they were loaded before."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ def main(arguments: Sequence[str] | None = None, prog: str = "stripe-elt backfil
 
 def _parser(prog: str = "stripe-elt backfill") -> argparse.ArgumentParser:
     parser = Parser(
-        prog=prog, description="Reads lists again, in a range of time or as a whole, whatever was loaded before."
+        prog=prog, description="Reads lists again, whole or for a range of time, even if they were loaded before."
     )
     parser.add_argument(
         "names", nargs="+", metavar="NAME", help="customer, invoices, …; `all` is every list that needs no parent"
     )
     add_common_options(parser)
-    parser.add_argument("--since", type=moment, metavar="TIME", help="only objects created since: 7d, 2025-01-31")
+    parser.add_argument(
+        "--since", type=moment, metavar="TIME", help="only objects created at or after this time: 7d, 2025-01-31"
+    )
     parser.add_argument("--until", type=moment, metavar="TIME", help="only objects created before this moment")
     add_dry_run(parser)
     return parser

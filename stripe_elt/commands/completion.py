@@ -1,4 +1,4 @@
-"""`stripe-elt completion bash|zsh|fish`: what a shell completes, made from the commands' own parsers."""
+"""`stripe-elt completion bash|zsh|fish`: prints completion for a shell, from the commands' own parsers."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def _parser(prog: str = "stripe-elt completion") -> argparse.ArgumentParser:
 
 
 def _words(name: str, command: Command) -> Iterator[str]:
-    """Options and words of a command: those of its own parser, below the words that it begins with."""
+    """Options and words of a command, from its own parser."""
     try:
         module = importlib.import_module(command.module)
-    except ModuleNotFoundError:  # it needs an extra that is not installed: its name is all that can be completed
+    except ModuleNotFoundError:  # it needs an extra that is not installed: only its name can be completed
         return iter(())
     parser: argparse.ArgumentParser = module._parser(NAME if command.first else f"{NAME} {name}")
     for word in command.first:

@@ -1,6 +1,6 @@
-"""`stripe-elt doctor`: checks what a load, a sync and the sink need, and says for each whether it is well.
+"""`stripe-elt doctor`: checks what a load, a sync and the sink need, and prints a finding for each.
 
-It reads, and changes nothing: neither in Stripe nor in the database.
+It only reads: it changes nothing, neither in Stripe nor in the database.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _parser(prog: str = "stripe-elt doctor") -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-permissions",
         action="store_true",
-        help="do not ask for each resource whether the key may read it, which takes a request each",
+        help="do not check for each resource whether the key may read it, which takes one request for each",
     )
     return parser
 

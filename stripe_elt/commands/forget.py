@@ -1,4 +1,4 @@
-"""`stripe-elt forget cus_…`: overwrites what the database holds of a person, and keeps it out from then on."""
+"""`stripe-elt forget cus_…`: overwrites a person's data in the database, and keeps it out from then on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.terminal.output import Report
 from sources.command_line import Parser
 
 LEFT = (
-    "Backups, the write-ahead log, replicas and your own tables keep what they have: docs/privacy.md. Delete the"
+    "Backups, the write-ahead log, replicas and your own tables still have the data: see docs/privacy.md. Delete the"
     " customer in Stripe too."
 )
 
@@ -23,14 +23,16 @@ def main(arguments: Sequence[str] | None = None, prog: str = "stripe-elt forget"
 def _parser(prog: str = "stripe-elt forget") -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
-        description="Overwrites a customer's personal data in every table, in kept events and in the ledger, and keeps"
+        description="Overwrites a customer's personal data in every table, in events and in the ledger, and keeps"
         " it out of all later writes. Can be repeated.",
     )
     add_common_options(parser)
     parser.add_argument(
-        "ids", nargs="*", metavar="ID", help="cus_…; without any, all that were forgotten before, once more"
+        "ids", nargs="*", metavar="ID", help="cus_…; without ids, forget everybody again who was forgotten before"
     )
-    parser.add_argument("--dry-run", action="store_true", help="change nothing; say which rows would be overwritten")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="change nothing; print how many rows would be overwritten"
+    )
     parser.add_argument(
         "--rewrite",
         action="store_true",
@@ -47,7 +49,7 @@ def _forget(options: argparse.Namespace) -> Report:
     would = "would be" if outcome.is_dry_run else "were"
     for table in outcome.tables:
         print(f"{table.table}: {table.changed} of {table.rows} rows {would} overwritten")
-    print(f"Customers that {would} forgotten: {len(outcome.persons)}. What belongs to them has {outcome.ids:,} ids.")
+    print(f"Customers that {would} forgotten: {len(outcome.persons)}. Their objects have {outcome.ids:,} ids.")
     for sentence in outcome.space:
         print(f"{sentence}.")
     if not outcome.is_dry_run:

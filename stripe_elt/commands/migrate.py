@@ -1,6 +1,7 @@
-"""`stripe-elt migrate`: the schema with all tables, empty, and their views, before anything is loaded.
+"""`stripe-elt migrate`: creates the schema, all tables (empty) and their views before anything is loaded.
 
-No command needs it: each makes what it lacks. It is for roles: one that migrates, one that writes, one that reads.
+Other commands do not need it, because they create what they need. It is for separate roles: one that migrates, one that
+writes, one that reads.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "stripe-elt migrate
 def _parser(prog: str = "stripe-elt migrate") -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
-        description="Makes the schema, all tables, empty, and their views, as far as they are missing. No command needs"
-        " it.",
+        description="Creates the schema, all tables (empty) and their views, if they are missing. No other command"
+        " needs it.",
     )
     add_common_options(parser)
     parser.add_argument(

@@ -45,12 +45,14 @@ def _resources(options: argparse.Namespace) -> Report:
     for row in found:
         print(f"{row['resource']:<{width}}  {row['groups'][0]:<7}  {row['requests']}")
     never = sum(resource.not_loaded is not None for resource in RESOURCES.values())
-    print(f"{len(found)} resources. {never} more operations are known and never loaded: docs/reference/resources.md.")
+    print(
+        f"{len(found)} resources. {never} more operations are known but never loaded: see docs/reference/resources.md."
+    )
     return Report(ALL_WELL, found)
 
 
 def cost_of(resource: Resource) -> str:
-    """How many requests its list takes, in words."""
+    """The number of requests for its list, in words."""
     page = "1 per page" if resource.limit is None else f"1 per {resource.limit} objects"
     if resource.kind == "singleton" or resource.pagination == "single":
         page = "1"

@@ -1,4 +1,5 @@
-"""`stripe-elt start`: makes the tables, takes webhooks or polls for events, loads what was never loaded, and syncs."""
+"""`stripe-elt start`: creates the tables, receives webhooks or polls for events, loads what was never loaded, and
+syncs."""
 
 from __future__ import annotations
 
@@ -19,14 +20,14 @@ def main(arguments: Sequence[str] | None = None, prog: str = "stripe-elt start")
 def _parser(prog: str = "stripe-elt start") -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
-        description="Makes the tables, takes webhooks or polls for events, loads what was never loaded, and syncs.",
+        description="Creates tables, receives webhooks or polls for events, loads what was never loaded, and syncs.",
     )
     add_common_options(parser)
     parser.add_argument(
         "--tunnel",
         metavar="PROGRAM|URL",
         help=f"how Stripe reaches the sink: {' or '.join(PROGRAMS)}, if you have installed it, or the sink's public"
-        " address; the endpoint in Stripe is made, and deleted at the end (default: poll for events)",
+        " address; the endpoint in Stripe is created, and deleted at the end (default: poll for events)",
     )
     parser.add_argument("--port", type=int, help="port of the sink (default: 8080)")
     parser.add_argument(

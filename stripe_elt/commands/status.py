@@ -1,6 +1,6 @@
-"""`stripe-elt status`: how fresh the tables are, and what is behind. Asks the database alone.
+"""`stripe-elt status`: how fresh the tables are, and what is behind. Reads only the database.
 
-With `--serve` or `--html`, the same as a page, with the events, the checks and the jobs.
+With `--serve` or `--html`, the same as a page, with events, checks and jobs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "stripe-elt status"
 
 
 def _parser(prog: str = "stripe-elt status") -> argparse.ArgumentParser:
-    parser = Parser(prog=prog, description="Says how fresh the tables are. Asks the database alone, not Stripe.")
+    parser = Parser(prog=prog, description="Shows how fresh the tables are. Reads only the database, not Stripe.")
     add_common_options(parser)
     parser.add_argument(
         "--max-age",

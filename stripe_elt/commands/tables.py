@@ -1,4 +1,4 @@
-"""The tables of a dataset: makes what is missing of them, or says what that is. For `migrate` and `start`."""
+"""Creates missing tables of a dataset, or prints what is missing. For `migrate` and `start`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from webhook_sink.commit import ledger
 
 
 def report(settings: Settings, names: Sequence[str], *, is_check: bool, is_dry_run: bool) -> Report:
-    """Makes the tables of these resources, of all where none is named; a check and a dry run change nothing."""
+    """Creates the tables of these resources, by default of all; a check and a dry run change nothing."""
     tables = (
         tables_of(STRIPE, (resource.name for resource in select(names))) if names else list(STRIPE.catalogue.tables)
     )
@@ -43,7 +43,7 @@ def _missing(database: Database, settings: Settings, tables: Sequence[str], *, i
     for statement in statements if not is_check else ():
         print(f"{statement};")
     if is_check:
-        what = f"{len(statements)} statements are to be run" if statements else "Nothing is missing"
+        what = f"{len(statements)} statements have to be run" if statements else "Nothing is missing"
         print(f"{what} in the schema {settings.dataset}.")
     return Report(DRIFT if is_check and statements else ALL_WELL, {"sql": statements})
 
@@ -64,7 +64,7 @@ def missing(database: Database, settings: Settings, tables: Sequence[str]) -> li
 
 
 def _own_relations(database: Database, dataset: str) -> dict[str, str]:
-    """The tables that are not Stripe's, and their indexes, with the statement that makes each."""
+    """The tables that are not Stripe's, and their indexes -> the statement that creates it."""
     json_type = "jsonb" if database.dialect == "postgres" else "JSON"
     relations = State(database, dataset, "", "", "migrate").relations(with_all=True)
     relations |= {"sync_checks": CHECKS.format(dataset=f'"{dataset}"', json=json_type), **relations_of(dataset)}
@@ -74,7 +74,7 @@ def _own_relations(database: Database, dataset: str) -> dict[str, str]:
 
 
 def _make_indexes(database: Database, dataset: str, views: LiveViews) -> None:
-    """One process at a time makes them, and a run makes them at its end."""
+    """Creates missing indexes, unless a run is active, which creates them at its end."""
     try:
         database.lock_run(lock_name(dataset, ""))
     except AlreadyRunning:
@@ -84,7 +84,7 @@ def _make_indexes(database: Database, dataset: str, views: LiveViews) -> None:
 
 
 def migrate(database: Database, settings: Settings, tables: Sequence[str]) -> list[str]:
-    """Makes what is missing, and returns the names of the tables that changed. Raises DatabaseProblem."""
+    """Creates what is missing; returns the names of the tables that changed. Raises DatabaseProblem."""
     dataset = settings.dataset
     own = {f"{STRIPE.name}_webhook_events": False, f"{STRIPE.name}_webhook_rereads": True, **OWN_TABLES}
     check_rights(database, dataset, [], {**dict.fromkeys(STRIPE.catalogue.tables, False), **own})
@@ -96,7 +96,7 @@ def migrate(database: Database, settings: Settings, tables: Sequence[str]) -> li
     if settings.indexes == "default":
         _make_indexes(database, dataset, views)
     print(
-        f"{len(changed)} tables of the schema {dataset} were made or changed; {len(tables) - len(changed)} were there.",
-        flush=True,  # start goes on for long
+        f"{len(changed)} tables of the schema {dataset} were created or changed; {len(tables) - len(changed)} existed.",
+        flush=True,  # `start` runs on for a long time
     )
     return changed

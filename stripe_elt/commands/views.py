@@ -1,4 +1,4 @@
-"""`stripe-elt views dbt`: the views from which other tools' models run."""
+"""`stripe-elt views dbt`: creates the views that other tools' models read."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ def main(arguments: Sequence[str] | None = None, prog: str = "stripe-elt views")
 def _parser(prog: str = "stripe-elt views") -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
-        description="Makes the 25 views from which the dbt package fivetran/dbt_stripe runs, and the tables that they"
-        " read, empty, as far as they are missing. Later runs replace the views.",
+        description="Creates the 25 views that the dbt package fivetran/dbt_stripe reads, and their tables (empty),"
+        " if they are missing. Later runs replace the views.",
     )
     add_common_options(parser)
-    parser.add_argument("models", choices=["dbt"], metavar="dbt", help="whose models are to be fed: dbt")
-    parser.add_argument("--schema", metavar="NAME", help="the schema of the views (default: the dataset's, and _dbt)")
+    parser.add_argument("models", choices=["dbt"], metavar="dbt", help="the models for which to create views: dbt")
+    parser.add_argument(
+        "--schema", metavar="NAME", help="the schema of the views (default: the dataset's name with _dbt)"
+    )
     return parser
 
 
@@ -46,5 +48,5 @@ def _make(options: argparse.Namespace) -> Report:
     with database_problems(), closing(open_database(settings)) as database:
         create_tables(database, settings.dataset, STRIPE, tables_read())
         names = make_views(database, settings.dataset, schema)
-    print(f"{len(names)} views were made in the schema {schema}.")
+    print(f"{len(names)} views were created in the schema {schema}.")
     return Report(ALL_WELL, {"schema": schema, "views": list(names)})

@@ -109,7 +109,7 @@ def test_a_dry_run_asks_nothing_and_makes_nothing(run: Run, tmp_path: Path) -> N
     done = run("full", "--dry-run", "--resources", "customer", "charges", "--since", "7d")
     assert done.returncode == 0, done.stderr
     assert "2 lists: at least 2 requests" in done.stdout
-    assert "Nothing was asked or changed" in done.stdout
+    assert "Nothing was sent or changed" in done.stdout
     of_all = run("backfill", "customer", "--dry-run", "--stripe-account", "all").stdout
     assert "1 list: at least 1 request for each account, one more for each further page" in of_all
     told = json.loads(run("sync", "--dry-run", "--json").stdout)

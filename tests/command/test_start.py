@@ -55,7 +55,10 @@ def look(root: Path, env: dict[str, str], *words: str) -> tuple[int, dict[str, t
 def test_doctor_finds_all_well_and_what_the_key_lacks(root: Path, environment: dict[str, str], sim: Simulator) -> None:
     code, found = look(root, environment)
     assert code == 0
-    assert found["key"] == ("ok", f"a test key of {sim.account.id}, which asks for API {found['key'][1].split()[-1]}")
+    assert found["key"] == (
+        "ok",
+        f"a test key of {sim.account.id}, which requests API version {found['key'][1].split()[-1]}",
+    )
     assert found["settings"][0] == found["clock"][0] == found["database"][0] == found["rights"][0] == "ok"
     assert "UTF8" in found["database"][1]
     refused = {what.removeprefix("permission ") for what in found if what.startswith("permission ")}
@@ -213,7 +216,7 @@ def test_a_key_that_may_not_make_endpoints_polls(
     other = simulator(seed=2, customers=1, lacks=["webhook_endpoints"])
     more = {"STRIPE_SECRET_KEY": other.key, "SOURCES__STRIPE__API_BASE": other.url}
     with start("--tunnel", "https://host.example", **more) as started:
-        started.wait_for("No webhook endpoint could be made, so events are polled for instead.")
+        started.wait_for("No webhook endpoint could be created, so the sink polls for events instead.")
         started.wait_for("ready: events of")
         assert started.end(signal.SIGTERM) == 0
 

@@ -107,7 +107,7 @@ def test_migrate_makes_every_table_once_and_a_load_fills_them(mirror: Mirror, ru
     assert {*tables, "sync_runs"} <= mirror.destination.tables("stripe")
     assert mirror.destination.tables("stripe_current") >= {"customers", "invoices"}
     again = run("migrate", *few)
-    assert again.stdout.startswith("0 tables of the schema stripe were made or changed")
+    assert again.stdout.startswith("0 tables of the schema stripe were created or changed")
     assert run("migrate", "--check", *few).returncode == 0
     mirror.load("customers", "invoices")
     assert mirror.differences(["customers", "invoices"]) == []
@@ -214,7 +214,7 @@ def test_a_schema_that_a_newer_dlt_has_written_is_refused_in_one_paragraph(mirro
     for words in (["full"], ["sync"], ["migrate"], ["object", mirror.rows("customers")[0]["id"]]):
         done = run(*words)
         assert done.returncode == 2, words
-        assert "were made or changed by a newer version of dlt" in " ".join(done.stderr.split())
+        assert "were created or changed by a newer dlt" in " ".join(done.stderr.split())
         assert "Traceback" not in done.stderr
 
 

@@ -210,7 +210,7 @@ def test_endpoint_is_made_found_again_listed_and_deleted(
     assert secret not in made.stdout
     again = run("endpoint", "create", url)
     assert "existed already" in again.stdout
-    assert "Its secret is in the database" in again.stdout
+    assert "Its secret is stored in the database" in again.stdout
     assert next(obj for obj in sim.account.objects("webhook_endpoints") if obj["url"] == url)["id"] == endpoint["id"]
     assert endpoint["id"] in run("endpoint", "list").stdout
     with serving(root) as (_, address):

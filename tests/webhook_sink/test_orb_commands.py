@@ -67,7 +67,7 @@ def test_an_endpoint_is_made_and_the_sink_finds_its_secret(
     again = run("endpoint", "create", url).stdout.splitlines()
     assert again[1:] == [
         "It existed already and is up to date.",
-        "Its secret is in the database, where the sink finds it.",
+        "Its secret is stored in the database, where the sink reads it.",
     ]
     mended = sim.account.get("webhook_endpoints", endpoint["id"])
     assert (mended["payload_style"], mended["enabled"]) == ("expanded", True)

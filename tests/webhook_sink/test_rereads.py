@@ -171,7 +171,7 @@ def test_events_of_the_other_mode_are_ignored_for_that_reason(serve: Serve, stor
     thin = {"id": "evt_3", "object": "v2.core.event", "type": "v1.customer.updated", "related_object": related}
     assert served.send(live, gone, thin | {"created": "2027-01-15T08:00:00Z", "livemode": True}) == [200, 200, 200]
     for id in ("evt_1", "evt_2", "evt_3"):
-        assert stored.ledger(id) == ("ignored", 1, "it is of the other mode")
+        assert stored.ledger(id) == ("ignored", 1, "it belongs to the other mode")
     assert requests(sim, "/v1/customers/") == before
     assert stored.value("select to_regclass('stripe.customers')") is None
 
@@ -197,7 +197,7 @@ def test_without_a_key_the_mode_is_the_one_that_the_dataset_remembers(
     served = serve()
     test = event("customer.updated", {"id": "cus_test", "object": "customer"}, id="evt_3")
     assert served.send(live | {"id": "evt_2"}, test) == [200, 200]
-    assert stored.ledger("evt_2") == ("ignored", 1, "it is of the other mode")
+    assert stored.ledger("evt_2") == ("ignored", 1, "it belongs to the other mode")
     assert stored.ledger("evt_3")[0] == "processed"
 
 

@@ -1,7 +1,7 @@
 """Creates, finds and deletes our own webhook endpoints in Stripe: https://docs.stripe.com/api/webhook_endpoints.
 
-An endpoint is created with the project's API version and the event types that it handles. Stripe shows its secret only
-once, when it is created. This needs a key that may write webhook endpoints; nothing else in the project writes to
+An endpoint is created with the project's API version and the event types that the sink handles. Stripe shows its secret
+only once, when it is created. This needs a key that may write webhook endpoints; nothing else in the project writes to
 Stripe. Knows no database.
 """
 
@@ -35,7 +35,7 @@ DESCRIPTION = "Keeps the tables of stripe-elt up to date"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint of ours. `types` is how many event types it has, None for all. Only a new one has its `secret`."""
+    """An endpoint of ours. `types` is the number of its event types; None for all. Only a new one has its `secret`."""
 
     id: str
     url: str
@@ -46,13 +46,13 @@ class Endpoint:
 
     @property
     def described(self) -> str:
-        """What it gets: its API version, if there are versions, and its event types."""
+        """What it receives: its API version, if there are versions, and its event types."""
         types = "all event types" if self.types is None else f"{self.types} event types"
         return f"{self.api_version}  {types}" if self.api_version else types
 
 
 def handled_types() -> list[str]:
-    """The snapshot event types that our endpoints ask for."""
+    """The snapshot event types that our endpoints receive."""
     return sorted(name for name, kind in CATALOGUE.types.items() if not kind.ignored)
 
 
@@ -62,7 +62,7 @@ class Endpoints:
     def __init__(self, settings: Settings) -> None:
         if not settings.stripe_secret_key:
             raise BadConfiguration("Webhook endpoints need a key that may write them: set STRIPE_SECRET_KEY.")
-        import stripe  # the SDK: of all commands, only those for endpoints need it
+        import stripe  # the SDK, which only the commands for endpoints need
 
         stripe.enable_telemetry = False
         self._version = settings.stripe_version or api_version()
@@ -133,7 +133,7 @@ def _endpoint(fields: Mapping[str, Any]) -> Endpoint:
 
 
 def check_url(url: str, provider: str, example: str) -> None:
-    """Raises BadConfiguration for a wrong address, and repeats no part of it that can hold a secret."""
+    """Raises BadConfiguration for a wrong address. The message repeats no part that can hold a secret."""
     with suppress(ValueError):  # from urlsplit or the port, for text that is not an address
         parts = urlsplit(url)
         is_whole = parts.hostname and parts.port != 0 and "@" not in parts.netloc and not parts.fragment

@@ -17,7 +17,7 @@ from webhook_sink.endpoints.endpoints import Endpoint, check_url
 
 PATH = "/v1/webhook_endpoints"
 WANTED: Mapping[str, Any] = {"enabled_event_types": None, "payload_style": "expanded"}
-"""What the sink needs: every type, those that come later too, and whole objects."""
+"""What the sink needs: every event type, including future ones, and whole objects."""
 
 
 class OrbEndpoints:
@@ -27,7 +27,7 @@ class OrbEndpoints:
         self._client = open_client(settings)
 
     def create(self, url: str, *, connect: bool = False) -> Endpoint:
-        """Brings the endpoint with this URL up to date, or creates it. Returns it."""
+        """Updates the endpoint with this URL, or creates it. Returns it."""
         if connect:
             raise BadConfiguration("Orb has no connected accounts: leave out --connect.")
         check_url(url, "Orb", "https://host/webhooks/orb")
@@ -64,7 +64,7 @@ class OrbEndpoints:
 
 
 def _endpoint(fields: Mapping[str, Any]) -> Endpoint:
-    """An endpoint as Orb shows it; without a list of types it gets all."""
+    """An endpoint as Orb shows it. Without a list of types, it receives all types."""
     id, url, types = fields.get("id"), fields.get("url"), fields.get("enabled_event_types")
     if not isinstance(id, str) or not isinstance(url, str):
         raise BrokenPage("Orb's answer shows a webhook endpoint without its id or its URL.")

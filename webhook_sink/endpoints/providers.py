@@ -1,4 +1,4 @@
-"""The providers whose webhooks a process can take: how each one's settings are read, and which the settings ask for."""
+"""The providers whose webhooks a process can receive, and which of them the settings turn on."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def _orb() -> Provider:
 
 
 class Manager(Protocol):
-    """Makes, lists and deletes a provider's webhook endpoints: `webhook_sink.endpoints.endpoints.Endpoints`."""
+    """Creates, lists and deletes a provider's webhook endpoints: `webhook_sink.endpoints.endpoints.Endpoints`."""
 
     def create(self, url: str, *, connect: bool = False) -> Endpoint:
-        """Brings the endpoint with this URL up to date, or makes it."""
+        """Updates the endpoint with this URL, or creates it."""
         ...
 
     def ours(self) -> list[Endpoint]:
@@ -45,7 +45,7 @@ class Manager(Protocol):
         ...
 
     def delete(self, id_or_url: str) -> list[Endpoint]:
-        """Deletes those with this id or URL."""
+        """Deletes the endpoints with this id or URL."""
         ...
 
 
@@ -62,10 +62,10 @@ def _orb_endpoints(settings: OrbSettings) -> Manager:
 
 
 class Known(NamedTuple):
-    """A provider whose webhooks the sink can take.
+    """A provider whose webhooks the sink can receive.
 
     `provider` and `endpoints` import it when they are called. `read_settings` takes some settings and reads the rest.
-    `secret` is the variable with the signing secrets, `create` the command that makes an endpoint.
+    `secret` is the variable with the signing secrets, `create` the command that creates an endpoint.
     """
 
     provider: Callable[[], Provider]
@@ -99,7 +99,7 @@ KNOWN: Mapping[str, Known] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Served:
-    """A sink of a process, the settings of its provider, and the paths at which it takes webhooks."""
+    """A sink of this process, the settings of its provider, and the paths at which it receives webhooks."""
 
     sink: Sink
     settings: CommonSettings
@@ -107,10 +107,10 @@ class Served:
 
 
 def served_by(settings: Settings, sink_settings: SinkSettings, **given: Any) -> list[Served]:
-    """The sinks that the settings ask for, Stripe's first. `given` replaces settings of loads.
+    """The sinks that the settings turn on, Stripe's first. `given` replaces settings of loads.
 
-    Orb's webhooks are taken if there is a secret for them, or a key, with which an endpoint may have been created; then
-    the sink waits for the secret in the database. Stripe's are left out if only Orb's secret is set. Raises
+    Orb's webhooks are accepted if a secret for them or a key is set: with a key, an endpoint may have been created, so
+    the sink waits for its secret in the database. Stripe's are not accepted if only Orb's secret is set. Raises
     BadConfiguration.
     """
     has_orb_secret = bool(sink_settings.orb_webhook_secret)

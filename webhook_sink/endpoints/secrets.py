@@ -21,7 +21,7 @@ FORMS: Mapping[str, str] = {
     "stripe": " (whsec_…), or run: python -m webhook_sink endpoint create https://…/webhooks",
     "orb": ", or run: python -m webhook_sink endpoint create --provider orb https://…/webhooks/orb",
 }
-"""What follows the name of the variable with a provider's secrets, where there are none."""
+"""How to get a secret, after the name of the variable, for messages."""
 
 CREATE = """
 DO $$
@@ -43,7 +43,7 @@ END $$
 """
 """Creates the table, and revokes the rights that `ALTER DEFAULT PRIVILEGES` has just given to others on it.
 
-It is one statement, so that no table with those rights is left behind if the process is killed.
+It is one statement, so that a killed process cannot leave a table with those rights behind.
 """
 
 READABLE = """
@@ -61,17 +61,17 @@ WHERE n.nspname = %s AND c.relname = %s AND NOT has_table_privilege(c.oid, wante
 HAVING count(*) > 0
 """
 TO_KEEP, TO_FORGET = ("INSERT", "UPDATE"), ("DELETE",)
-"""The rights that it takes to store secrets, and to delete them, besides reading them."""
+"""The rights to store secrets, and to delete them, besides the right to read them."""
 
 
 def no_secret(provider: str) -> str:
-    """What to do if there is no secret at all."""
+    """The message if there is no secret at all."""
     variable, how = f"{provider.upper()}_WEBHOOK_SECRET", FORMS.get(provider, ".")
     return f"There is no webhook secret to check signatures with. Set {variable}{how}"
 
 
 async def read_secrets(connection: Connection, dataset: str, provider: str) -> list[str] | None:
-    """All secrets of a dataset; None if there are any that the role may not read."""
+    """All secrets of a dataset; None if the role may not read them."""
     schema, table = _schema_of(dataset), _table_of(provider)
     readable = await (await connection.execute(READABLE, (schema, table))).fetchone()
     if readable is None:
@@ -100,7 +100,7 @@ def _table_of(provider: str) -> str:
 
 
 def unreadable(dataset: str, provider: str) -> str:
-    """What to do if the role may not read the secrets."""
+    """The message if the role may not read the secrets."""
     schema, table, variable = _schema_of(dataset), _table_of(provider), f"{provider.upper()}_WEBHOOK_SECRET"
     return (
         f"The role may not read the webhook secrets in {schema}.{table}. Run as their owner: GRANT USAGE ON SCHEMA"
@@ -109,7 +109,7 @@ def unreadable(dataset: str, provider: str) -> str:
 
 
 class Secrets:
-    """The secrets in the database, for the commands. A context manager, which closes the database.
+    """The secrets in the database, for the commands. A context manager that closes the database.
 
     Raises `DatabaseProblem` if the database cannot be reached, or rights are missing.
     """

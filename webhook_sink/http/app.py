@@ -1,4 +1,5 @@
-"""The ASGI app. The webhook itself is plain ASGI (28 µs a request; with Starlette 45); all else is Starlette's."""
+"""The ASGI app. Webhooks are handled in plain ASGI (28 µs a request; with Starlette 45), all other routes by
+Starlette."""
 
 from __future__ import annotations
 
@@ -28,8 +29,8 @@ EMPTY: Message = {"type": "http.response.body", "body": b""}
 class App:
     """The whole app: webhooks at the paths that have a receiver, the other routes of the sink, and `routes`.
 
-    It can be mounted below a path of another ASGI app. That app does not run a mounted app's lifespan, so that it is
-    to be given `lifespan`; otherwise the sink starts with the first webhook. `on_failure` is called if the sink cannot
+    It can be mounted below a path of another ASGI app. That app does not run a mounted app's lifespan, so it needs
+    `lifespan` as its own; otherwise the sink starts with the first webhook. `on_failure` is called if the sink cannot
     start, `on_stop` when it ends.
     """
 
@@ -53,7 +54,7 @@ class App:
             ],
             exception_handlers={Exception: _fault},
         )
-        self._others.router.redirect_slashes = False  # an address with one more slash is another address: 404
+        self._others.router.redirect_slashes = False  # an address with an additional slash is another address: 404
 
     @property
     def paths(self) -> Set[str]:
@@ -62,7 +63,7 @@ class App:
 
     @property
     def routes(self) -> Sequence[BaseRoute]:
-        """The routes beside the webhooks' own."""
+        """All routes except those of webhooks."""
         return self._others.routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,13 +107,13 @@ class App:
         return JSONResponse({"status": "alive"})
 
     async def _ready(self, request: Request) -> Response:
-        """Ready if each schema is known and the databases answer now. Optional sinks count once they have begun."""
+        """Ready if every sink knows its schema and its database answers. Optional sinks count once they have begun."""
         begun = [sink for sink in self._sinks if sink.is_ready]
         if not begun or not all(sink.is_ready or sink.is_optional for sink in self._sinks):
             return JSONResponse({"status": "starting"}, 503)
         if self._asking is None or self._asking.done():
             self._asking = asyncio.ensure_future(_answer(begun))
-        # Not cancelled when it takes too long: of a server that stands still, psycopg waits ten seconds for that.
+        # It is not cancelled if it takes too long: if the server hangs, psycopg waits ten seconds for a cancellation.
         await asyncio.wait({self._asking}, timeout=READY_SECONDS)
         if not (self._asking.done() and self._asking.result()):
             return JSONResponse({"status": "the database does not answer"}, 503)
@@ -156,7 +157,7 @@ async def _webhook(receiver: Receiver, scope: Scope, receive: Receive, send: Sen
 
 
 async def _take(receiver: Receiver, scope: Scope, receive: Receive, began: float) -> Answer:
-    """Takes an event of a request that `began` then. Raises Refused."""
+    """Receives the event of a request; `began` is its start on the clock of `time.perf_counter`. Raises Refused."""
     if scope["method"] != "POST":
         raise Refused(405, "method", "POST a webhook here")
     await receiver.ready()

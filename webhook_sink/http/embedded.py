@@ -39,14 +39,14 @@ def create_app(**given: Any) -> App:
     """The sink as an ASGI app, which can be served, or mounted in FastAPI and Starlette.
 
     `given` are settings by their names in docs/reference/settings.md; the others come from the environment and `.dlt`.
-    Its `lifespan` is what the app that mounts it needs as its own; without, the sink starts with the first webhook,
-    which waits for it for at most `database_timeout` seconds. Raises BadConfiguration.
+    The app that mounts it needs its `lifespan` as its own. Otherwise the sink starts with the first webhook, which
+    waits for it for at most `database_timeout` seconds. Raises BadConfiguration.
     """
     return app_with(lambda receivers, sink_settings: (), given)
 
 
 def app_with(more: Callable[[Sequence[Receiver], SinkSettings], Sequence[BaseRoute]], given: Mapping[str, Any]) -> App:
-    """The app of `create_app`, with more routes beside its own."""
+    """The app of `create_app`, with more routes."""
     settings, sink_settings = _settings(dict(given))
     served = served_by(settings, sink_settings, **{**given, "destination": "postgres"})
 
@@ -67,17 +67,17 @@ def app_with(more: Callable[[Sequence[Receiver], SinkSettings], Sequence[BaseRou
 def process_webhook(
     body: bytes, signature: str | Mapping[str, str] | None, *, provider: str = "stripe", **given: Any
 ) -> Answer:
-    """Has the event of a webhook committed, and returns what to answer: its `status` and `text`.
+    """Commits the event of a webhook, and returns what to answer: its `status` and `text`.
 
     `body` is the raw body of the request, `signature` its header `Stripe-Signature`, or all of its headers; `given` are
     settings, as for `create_app`, and for Orb (`provider="orb"`) those of its own section. Blocks until the event is
     committed, and may be called from any thread. The first call of a process for a provider starts a sink in a thread
-    of its own, which the others share. Raises BadConfiguration, and TypeError for a body that is not bytes: the
-    signature covers the bytes, which parsed JSON does not keep.
+    of its own, which later calls share. Raises BadConfiguration, and TypeError for a body that is not bytes, because
+    the signature covers the raw bytes.
     """
     if not isinstance(body, bytes | bytearray | memoryview):
         raise TypeError("process_webhook takes the raw body of the request as bytes")
-    key = (os.getpid(), provider, frozenset(given.items()))  # a forked process has none of its parent's threads
+    key = (os.getpid(), provider, frozenset(given.items()))  # a forked process does not have its parent's threads
     with _making:
         processor = _processors.get(key)
         if processor is None:
@@ -106,7 +106,7 @@ class Processor:
         return answer
 
     def close(self) -> None:
-        """Commits what was accepted, and ends the thread."""
+        """Commits the accepted events, and ends the thread."""
         if self._loop.is_running():
             self._run(self._receiver.sink.stop())
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -127,7 +127,7 @@ def _log_failure(sink: Sink) -> None:
 
 
 def _settings(given: dict[str, Any], provider: str = "stripe") -> tuple[Any, SinkSettings]:
-    """The settings of both sections, the provider's and the sink's, with what is given on top."""
+    """The settings of both sections, the provider's and the sink's, overridden by `given`."""
     if provider not in KNOWN:
         raise BadConfiguration(f"There is no provider {shown(provider, KNOWN)}: {' or '.join(KNOWN)}.")
     kinds = KNOWN[provider].settings, SinkSettings

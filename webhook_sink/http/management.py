@@ -3,12 +3,12 @@
     POST /sync                        {"object": "charge", "created": {"gte": 1700000000}}: loads that list
     POST /sync/daily|weekly|monthly   events, then the lists, looking back a day, a week or a month
     POST /sync/single/{id}            one object with its children; with several accounts, ?account=acct_…
-    POST /sync/forget/{id}            overwrites what is held of a customer, as `stripe-elt forget`; ?dry_run=true
-    GET  /sync/runs/{id}              what came of a request, by the run id of its answer
+    POST /sync/forget/{id}            overwrites a customer's data, like `stripe-elt forget`; ?dry_run=true
+    GET  /sync/runs/{id}              the result of a request, by the run id in its answer
     GET  /sync/status                 sync_runs, sync_status and sync_accounts
 
-Syncs are jobs, see `webhook_sink.jobs`: `sync_runs` shows them under the run id that the answer has, and what they
-begin has ids that begin with it. Every request carries the key as `X-API-Key`.
+Syncs are jobs, see `webhook_sink.jobs`: `sync_runs` shows them under the run id in the answer, and the runs that they
+start have ids that begin with it. Every request needs the key in `X-API-Key`.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ GROUP_NAMES = ("all", "default")
 
 
 class BadRequest(Exception):
-    """A request that makes no sense; the message says why."""
+    """An invalid request; the message says why."""
 
 
 def management_routes(sink: Sink, jobs: Jobs, api_key: str) -> list[BaseRoute]:
-    """The routes. The settings of the jobs may name several accounts: syncs are of each of them."""
+    """The routes. If the settings of the jobs name several accounts, syncs are for each of them."""
     api = Management(sink, jobs, api_key)
     periods = [
         Route(f"{prefix}/{period}", api.guarded(api.period(period)), methods=["POST"])
@@ -72,7 +72,7 @@ def management_routes(sink: Sink, jobs: Jobs, api_key: str) -> list[BaseRoute]:
 
 
 class Management:
-    """The handlers. `base` is the path that they are below."""
+    """The handlers. `base` is the beginning of their paths."""
 
     base = "/sync"
 
@@ -94,7 +94,7 @@ class Management:
             except UnknownObject as error:
                 return error_answer(404, str(error))
             except PoolClosed:
-                return error_answer(503, "the sink has not reached its database yet, or waits for a webhook secret")
+                return error_answer(503, "the sink is not connected to its database yet, or waits for a webhook secret")
             except AlreadyRunning as error:
                 return error_answer(409, str(error))
             except ConnectorError as error:
@@ -108,7 +108,7 @@ class Management:
         return self._start("sync", order.asked, load(order))
 
     def period(self, period: str) -> Handler:
-        """`POST /sync/daily` and its like."""
+        """`POST /sync/daily`, `weekly` and `monthly`."""
 
         async def handler(request: Request) -> Response:
             body = await json_of(request)
@@ -120,7 +120,7 @@ class Management:
         return handler
 
     async def unknown(self, request: Request) -> Response:
-        """`POST /sync/yearly` and its like."""
+        """`POST /sync/yearly` and other unknown names."""
         return error_answer(404, f"there is no such sync: {', '.join(HOURS)}")
 
     async def single(self, request: Request) -> Response:
@@ -133,7 +133,7 @@ class Management:
         return await self._loaded(load_object, settings, id, kind)
 
     async def _loaded(self, load: Callable[..., dict[str, Any]], *arguments: Any) -> Response:
-        """Loads an object, after those that were asked for before: only one session may load objects at a time."""
+        """Loads an object, after earlier requests for objects: only one session may load objects at a time."""
         async with self._loading_object:
             answer = await asyncio.to_thread(load, *arguments)
         return JSONResponse(answer, 422 if "error" in answer else 200)
@@ -193,17 +193,17 @@ class Management:
 
 
 def order_of(body: Mapping[str, Any], catalogue: Catalogue = CATALOGUE) -> Order:
-    """The load that `POST /sync` asks for. Raises BadRequest, and UnknownResource for a list that does not exist."""
+    """The load that the body of `POST /sync` means. Raises BadRequest, and UnknownResource for an unknown list."""
     resources = catalogue.select(_names(body, {"object", "children", "created", "full_refresh"}))
     since, until = _bounds(body.get("created") or {})
     return Order("sync", resources, since or 0, until, full_refresh=body.get("full_refresh") is True, asked=body)
 
 
 def _names(body: Mapping[str, Any], known: Set[str]) -> list[str]:
-    """The resource or group that a body asks for, which may have these fields only. Raises BadRequest.
+    """The resource or group that a body names; it may have only the `known` fields.
 
-    `all` is the default group, as wide as what other engines call so; with `children` it is every list there is, also
-    those that take a request for each of their parents.
+    Raises BadRequest. `all` is the default group, as in other engines; with `children`, it is every list, including
+    those that take a request for each parent.
     """
     if unknown := set(body) - known:
         raise BadRequest(f"unknown fields: {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
@@ -231,7 +231,7 @@ def _bounds(created: Any) -> tuple[int | None, int | None]:
 
 
 async def json_of(request: Request) -> Mapping[str, Any]:
-    """The JSON object in the body; an empty one where there is none. Raises BadRequest."""
+    """The JSON object in the body; an empty one for an empty body. Raises BadRequest."""
     body = b""
     async for part in request.stream():
         body += part
@@ -247,5 +247,5 @@ async def json_of(request: Request) -> Mapping[str, Any]:
 
 
 def error_answer(status: int, message: str) -> Response:
-    """An error as the API answers it."""
+    """The API's answer to an error."""
     return JSONResponse({"error": message}, status)

@@ -4,7 +4,7 @@ POST /sync/orb                               {"object": "invoice", "created": {"
 POST /sync/orb/{table}                       loads the table's list
 POST /sync/orb/{table}/{id}                  one object of the table
 POST /sync/orb/single/{id}                   one object of any table; ?type=invoice
-POST /sync/orb/new|changes|everything        a sync, as `stripe-elt orb-sync --reads`
+POST /sync/orb/new|changes|everything        a sync, like `stripe-elt orb-sync --reads`
 GET  /sync/orb/runs/{id}                     GET /sync/orb/status
 """
 
@@ -70,7 +70,7 @@ class OrbManagement(Management):
         return self._start("orb_sync", order.asked, load(order))
 
     def sync(self, what: What) -> Handler:
-        """`POST /sync/orb/changes` and its like."""
+        """`POST /sync/orb/new`, `changes` and `everything`."""
 
         async def handler(request: Request) -> Response:
             if await json_of(request):
@@ -96,7 +96,7 @@ class OrbManagement(Management):
 
 
 def load(order: Order) -> Work:
-    """Loads lists, and reads the rows that no list shows any more."""
+    """Loads lists, and retrieves the rows that no list shows any more."""
 
     def work(settings: Any, run_id: str, opened: Database | None) -> object:
         with orb_session(settings, order.command, order.asked, run_id=run_id, opened=opened) as session:
@@ -106,7 +106,7 @@ def load(order: Order) -> Work:
 
 
 def sync(what: What) -> Work:
-    """Events, then the lists."""
+    """Applies events, then reads the lists."""
 
     def work(settings: Any, run_id: str, opened: Database | None) -> object:
         asked = {"reads": what}
@@ -119,7 +119,7 @@ def sync(what: What) -> Work:
 
 
 def load_object(settings: Any, id: str, kind: str | None) -> dict[str, Any]:
-    """Loads a single object with what is inside it, and returns its run and what was loaded. Raises UnknownObject."""
+    """Loads a single object with its embedded objects; returns its run and what was loaded. Raises UnknownObject."""
     asked = {"ids": [shown_id(id).strip("'")]}
     with open_session(settings, "orb_object", provider=ORB, scope="object", asked=asked) as session:
         return stored_objects(session, lambda: load_orb_objects(session, [id], kind))

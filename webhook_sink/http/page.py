@@ -3,11 +3,11 @@
     GET  /                   the page, or the form for the password
     POST /page/login         POST /page/logout
     POST /page/do            begins a job
-    GET  /page/live          server-sent events with the parts of the page that have changed
+    GET  /page/live          server-sent events with changed parts of the page
     GET  /page/style.css     GET /page/live.js
 
-It exists only if a password or a key for the management API is set. The answers say to browsers: no script and no style
-but our own, no frame, no cache, no address to other sites.
+It exists only if a password or a key for the management API is set. The headers of its answers allow only our own
+scripts and styles, and forbid frames, caching and referrers.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Refused(Exception):
-    """A request that is refused: the status of the answer, and a sentence for a person."""
+    """A refused request: the status of the answer, and a sentence for the user."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -106,7 +106,7 @@ class Page:
         self._streams = 0
 
     def guarded(self, handler: Handler) -> Handler:
-        """The handler with the headers that every answer has, and with refusals turned into answers."""
+        """The handler, with the headers of every answer added, and refusals turned into answers."""
 
         async def answer(request: Request) -> Response:
             try:
@@ -188,7 +188,8 @@ class Page:
 
     async def _values(self, request: Request) -> dict[str, Any]:
         asked = _asked(request)
-        jobs = [replace(job) for job in self._jobs]  # as they are before the reading, so that it has what they did
+        # copied before the database is read, so that the reading includes their results
+        jobs = [replace(job) for job in self._jobs]
         seen = await self._watch.see(asked, sum(not job.is_open for job in jobs))
         values = shown(self._settings, seen, self._watch.stripe, asked)
         metrics = self._sink.metrics if self._sink else None
@@ -213,7 +214,7 @@ class Page:
         return Response(await asyncio.to_thread(render.page, values), status, media_type="text/html")
 
     async def _stream(self, request: Request, visit: Visit) -> AsyncIterator[bytes]:
-        """The parts that have changed since the last ones, as long as somebody looks and the cookie is good."""
+        """Yields changed parts of the page, until the browser disconnects or the cookie is no longer valid."""
         self._streams += 1
         try:
             known: dict[str, str] = {}
@@ -249,7 +250,7 @@ class Page:
         return response
 
     async def _refusal(self, request: Request, refused: Refused) -> Response:
-        """The page with the sentence on top; plain text for those who may not see the page."""
+        """The page with the refusal's text at the top; plain text for visitors who may not see the page."""
         visit = self._visit(request)
         if visit is None or request.method != "POST":
             return Response(str(refused), refused.status, media_type="text/plain")
@@ -258,12 +259,12 @@ class Page:
     # --- who asks -----------------------------------------------------------------------------------------------------
 
     def _visit(self, request: Request) -> Visit | None:
-        """The visit of somebody who has given the password."""
+        """The visit of a user who has given the password; None for others."""
         visit = self._guard.visit(request.cookies.get(COOKIE))
         return visit if visit is not None and visit.kind == "member" else None
 
     async def _posted(self, request: Request) -> tuple[Visit, dict[str, str]]:
-        """Who has sent a form, and its fields. Raises Refused."""
+        """The visit of the user who sent a form, and its fields. Raises Refused."""
         visit = self._visit(request)
         if visit is None:
             raise Refused(401, "Sign in first.")
@@ -274,7 +275,7 @@ class Page:
         return visit, form
 
     def _check_origin(self, request: Request) -> None:
-        """Raises Refused for a form that a browser sends from another site."""
+        """Raises Refused for a form that was sent from another site."""
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             raise Refused(403, "The form was sent from another site.")
 
@@ -293,7 +294,7 @@ class Page:
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
     def _begin(self, form: Mapping[str, str]) -> Job:
-        """Begins what a form asks for. Raises Refused, JobRefused, BadConfiguration and UnknownResource."""
+        """Starts the job of a form. Raises Refused, JobRefused, BadConfiguration and UnknownResource."""
         what = form.get("what", "")
         if what == "sync":
             return self._jobs.start("sync_daily", {}, work.sync("sync_daily", DAY_HOURS, (), {}), alone=True)
@@ -326,12 +327,12 @@ def _name(job: Job) -> str:
 
 
 def _base(request: Request) -> str:
-    """The path where the app is mounted."""
+    """The path at which the app is mounted."""
     return str(request.scope.get("root_path", "")).rstrip("/")
 
 
 def _asked(request: Request) -> Asked:
-    """Which events the address asks for; anything else than a known status, or a type, counts as all."""
+    """The filter of events in the address; an unknown status counts as no filter."""
     status, type = request.query_params.get("status"), request.query_params.get("type", "")
     known = type if type and len(type) <= LONGEST_ID and type.isprintable() else None
     return Asked(status if status in STATUSES else None, known)

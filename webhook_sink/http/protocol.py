@@ -2,7 +2,7 @@
 
 uvicorn leaves these bounds to a proxy. Without a proxy, an endless header stalls the event loop, and connections that
 send nothing, or bodies that lack a byte, fill the memory. If there are too many, the client that has kept the sink
-waiting longest has to go. Knows no event and no signature.
+waiting longest is disconnected. Knows no event and no signature.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 MOST_PIPELINED = 8
 FRAMING = 8
-"""Most bytes that a chunked body may have around each of its own: a chunk of one byte has five."""
+"""The most bytes of framing that a chunked body may have for each byte of content: a chunk of one byte has five."""
 LINGER_SECONDS = 5.0
-"""How long a client may go on sending after its answer, and how long it may take to read the last answer."""
+"""How long a client may continue to send after its answer, and how long it may take to read the last answer."""
 
 Phase = Literal["head", "body", "answer", "idle"]
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Times in seconds, sizes in bytes. `headers` also bounds what stands around the chunks of a body."""
+    """Times in seconds, sizes in bytes. `headers` also bounds the framing between the chunks of a body."""
 
     headers: int
     header_seconds: float
@@ -108,7 +108,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.held_bytes += arrived
                 self._clients.hold(arrived)
             if self._framing > self._bounds.headers + FRAMING * self._body:
-                self.refuse(400, "framing", "there is too much around the chunks of the body")
+                self.refuse(400, "framing", "the body has too much framing around its chunks")
         else:
             if phase == "idle" or requests != self._requests:
                 self._wait_at_most(self._bounds.header_seconds)
@@ -134,7 +134,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._refusal = (431, "headers", "the headers are too long")
                 raise ValueError
         super().on_headers_complete()
-        self.headers = []  # takes the trailers, which are of no use to us
+        self.headers = []  # receives the trailers, which we do not use
         self._phase = "body"
         self._requests += 1
         self._head = self._body = self._framing = 0
@@ -150,7 +150,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._phase = "answer"
 
     def on_response_complete(self) -> None:
-        """See uvicorn. A client that is still sending gets a little time to finish and read the answer."""
+        """See uvicorn. A client that is still sending gets a short time to finish and to read the answer."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._end()
@@ -180,9 +180,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def refuse(self, status: int, reason: str, text: str) -> None:
-        """Answers, if that is still possible, and ends the connection."""
+        """Answers, if still possible, and ends the connection."""
         if self.transport.is_closing():
-            self._stop_waiting()  # the client has left, and uvicorn hears of it later: its bytes are free now
+            self._stop_waiting()  # the client has disconnected, which uvicorn notices later: its bytes no longer count
             return
         self._clients.count_refusal(reason)
         cycle = self.cycle
@@ -206,9 +206,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.flow.write_paused:
             self.transport.abort()
         elif self._phase == "body" and not self.cycle.response_complete:
-            self.refuse(408, "slow", "the body did not come in time")
+            self.refuse(408, "slow", "the body did not arrive in time")
         elif self._phase == "head" and self._head + self._requests:
-            self.refuse(408, "slow", "the headers did not come in time")
+            self.refuse(408, "slow", "the headers did not arrive in time")
         else:
             self._end()
 
@@ -233,11 +233,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self.held_bytes = 0
 
     def _end(self) -> None:
-        """Closes the connection once the answer is sent, or after a while without."""
+        """Closes the connection once the answer is sent, or after a time-out."""
         self._stop_waiting()
         self.transport.close()
         if self.transport.get_write_buffer_size():
             self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Logs nothing. A request for another protocol is answered as if it had not asked for one."""
+        """Logs nothing. A request to upgrade to another protocol is answered like any other request."""

@@ -1,4 +1,4 @@
-"""The app with all that the settings turn on: webhooks, the management API, the status page."""
+"""Builds the app with everything that the settings turn on: webhooks, the management API, the status page."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def app_of(
     on_failure: Callable[[], None],
     is_ending: Callable[[], bool] = lambda: False,
 ) -> App:
-    """The app, with `more` routes. `is_ending` tells whether its server is about to end: then streams end.
+    """The app, with `more` routes. `is_ending` says whether its server is about to end: then streams end.
 
     A webhook waits for at most `patience` seconds for a sink that is starting. The status page is Stripe's.
     """
@@ -48,7 +48,8 @@ def app_of(
             routes += page_routes(provider.settings, sink_settings, jobs, provider.sink, is_ending)
         add = MANAGEMENT.get(provider.sink.provider.name)
         if sink_settings.api_key and add is not None:
-            routes[:0] = add(provider.sink, jobs, sink_settings.api_key)  # of Stripe's paths, some have a placeholder
+            # before Stripe's paths, because some of those have a placeholder
+            routes[:0] = add(provider.sink, jobs, sink_settings.api_key)
 
     def close() -> None:
         for jobs in begun:

@@ -1,4 +1,4 @@
-"""Serves the app with uvicorn: how the process starts, takes signals and ends."""
+"""Serves the app with uvicorn: starts the process, handles signals, and ends it."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ from webhook_sink.settings import SinkSettings
 
 GRACE_SECONDS = 30
 COLLECT_AFTER = (50_000, 20, 20)
-"""Parsed events are many small objects without cycles. At the usual 700 the collector visits each several times."""
+"""Parsed events are many small objects without cycles. At the default of 700, the collector visits each several
+times."""
 
 
 def serve(settings: Settings, sink_settings: SinkSettings) -> None:
-    """Serves until a signal, and finishes what was accepted by then. Raises the reason if the sink cannot start."""
-    gc.freeze()  # modules and classes stay, and the collector need not visit them again
+    """Serves until a signal, then finishes accepted requests. Raises the sink's error if it cannot start."""
+    gc.freeze()  # modules and classes stay, so the collector need not visit them again
     gc.set_threshold(*COLLECT_AFTER)
     try:
         _until_a_signal(lambda: _serve(settings, sink_settings), sink_settings)
     finally:
-        gc.unfreeze()  # or DuckDB's module reports the frozen objects as leaks when the process ends
+        gc.unfreeze()  # otherwise DuckDB's module reports the frozen objects as leaks at exit
 
 
 def _until_a_signal(serving: Callable[[], Coroutine[Any, Any, None]], sink_settings: SinkSettings) -> None:
@@ -44,7 +45,7 @@ def _until_a_signal(serving: Callable[[], Coroutine[Any, Any, None]], sink_setti
     try:
         with asyncio.Runner(loop_factory=uvicorn.Config("webhook_sink", log_config=None).get_loop_factory()) as runner:
             runner.run(serving())
-    except SystemExit:  # uvicorn's way to say that it cannot listen, after a line in its log
+    except SystemExit:  # raised by uvicorn if it cannot listen, after a line in its log
         raise BadConfiguration(
             f"The server cannot listen on port {sink_settings.port} of {sink_settings.host}: see the line above. If"
             " another program has the port, such as a sink that is still running, stop it, or choose another port with"
@@ -56,7 +57,7 @@ async def _serve(settings: Settings, sink_settings: SinkSettings) -> None:
     given = {"destination": "postgres", "log_format": settings.log_format}
     served = served_by(settings, sink_settings, **given)
     server = server_of(served, sink_settings)
-    if (hang_up := getattr(signal, "SIGHUP", None)) in stops():  # uvicorn takes the other two
+    if (hang_up := getattr(signal, "SIGHUP", None)) in stops():  # uvicorn handles the other two
         asyncio.get_running_loop().add_signal_handler(hang_up, lambda: setattr(server, "should_exit", True))
     await server.serve()
     for sink in (provider.sink for provider in served):
@@ -99,7 +100,8 @@ def page_server_of(settings: Settings, sink_settings: SinkSettings) -> tuple[uvi
             " .dlt/secrets.toml) to one of at least 12 characters. For a page without a server, use --html FILE."
         )
     if settings.destination == "postgres":
-        postgres_conninfo(settings.database_url, settings.database_ca)  # which may be down, but must have an address
+        # the database may be down, but must have an address
+        postgres_conninfo(settings.database_url, settings.database_ca)
     jobs = Jobs(settings)
     app = Starlette(routes=page_routes(settings, sink_settings, jobs, None, lambda: server.should_exit))
     server = _server(app, sink_settings, lambda reason: None)

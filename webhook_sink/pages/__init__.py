@@ -1,1 +1,1 @@
-"""What the status page shows and how it looks. Knows no HTTP server."""
+"""The content of the status page, and its HTML. Knows no HTTP server."""

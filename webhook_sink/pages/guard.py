@@ -1,7 +1,7 @@
-"""Who may see the status page: passwords, signed cookies, tokens in forms, and a delay after wrong passwords.
+"""Access to the status page: passwords, signed cookies, tokens in forms, and a delay after wrong passwords.
 
-Nothing is stored. A cookie is signed with a key that is derived from the passwords, so that it is good after a restart
-and in every process with the same settings, and good no longer once a password is changed. Knows no HTTP server.
+Nothing is stored. A cookie is signed with a key that is derived from the passwords, so it is valid after a restart and
+in every process with the same settings, and invalid once a password is changed. Knows no HTTP server.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Literal
 
 Kind = Literal["visitor", "member"]
-"""`visitor`: somebody who has seen the form for the password. `member`: somebody who has given it."""
+"""`visitor`: has seen the password form. `member`: has given the password."""
 
 LIFETIME = 12 * 3_600
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
@@ -27,7 +27,7 @@ SALT = b"stripe-elt status page"
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A cookie that we have signed. `token` has to come with every form."""
+    """A cookie that we have signed. Every form has to send its `token`."""
 
     kind: Kind
     cookie: str
@@ -45,17 +45,18 @@ class Guard:
 
     @cached_property
     def _key(self) -> bytes:
-        """Derived slowly, so that a cookie is of no use for trying passwords."""
+        """The signing key. It is slow to derive, so that a cookie does not help to guess passwords."""
         return hashlib.scrypt(b"".join(self._passwords), salt=SALT, n=2**14, r=8, p=1)
 
     def wait(self, client: str) -> float:
-        """Seconds for which no password of this client's is looked at."""
+        """Seconds in which this client's passwords are not checked."""
         return max(0.0, self._failures.get(client, (0, 0.0))[1] - self._clock())
 
     def admit(self, password: str, client: str) -> bool:
-        """Whether it is a right password. A wrong one makes its client wait, twice as long each time."""
+        """Whether the password is right. After a wrong one, the client has to wait, twice as long each time."""
         given = hashlib.sha256(password.encode("utf-8", "replace")).digest()
-        is_right = sum(hmac.compare_digest(given, password) for password in self._passwords) > 0  # looks at all of them
+        # compares all, for constant time
+        is_right = sum(hmac.compare_digest(given, password) for password in self._passwords) > 0
         failed = self._failures.pop(client, (0, 0.0))[0] + 1
         if not is_right:
             delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failed - 1, 10))
@@ -70,7 +71,7 @@ class Guard:
         return self._visit(kind, f"{text}.{self._signed('cookie', text)}")
 
     def visit(self, cookie: str | None) -> Visit | None:
-        """The visit of a cookie; None if we have not signed it, if it is too old, or if it was left."""
+        """The visit of a cookie; None if its signature is wrong, it is too old, or the user has signed out."""
         text, _, signature = (cookie or "").rpartition(".")
         parts = text.split(".")
         if cookie is None or cookie in self._left or len(parts) != 3:
@@ -82,11 +83,11 @@ class Guard:
         return self._visit("member" if parts[0] == "member" else "visitor", cookie)
 
     def is_token(self, visit: Visit, token: str) -> bool:
-        """Whether a form carries the visit's token."""
+        """Whether the token is the visit's."""
         return hmac.compare_digest(token.encode("utf-8", "replace"), visit.token.encode())
 
     def leave(self, visit: Visit) -> None:
-        """The cookie is good no longer in this process; the browser forgets it."""
+        """Invalidates the cookie in this process."""
         self._left[visit.cookie] = None
         while len(self._left) > KNOWN_COOKIES:
             self._left.popitem(last=False)

@@ -1,6 +1,7 @@
-"""What the status page shows, read from the database in a few short questions. Changes nothing, and reads no payload.
+"""Reads the content of the status page from the database, in a few short queries. Changes nothing, and reads no
+payload.
 
-The number of rows of a large table is the database's own estimate: counting a million rows takes longer than the page.
+The number of rows of a large table is the database's estimate: counting a million rows takes longer than the page.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from sources.catalogue import Catalogue
 from webhook_sink.commit.recent import Recent, read_recent
 
 COUNTED_BYTES, UNKNOWN_BYTES = 131_072, 8_388_608
-"""Tables of at most this size are counted, row by row; of larger ones the page shows the server's estimate. The second
-one is for tables of which the server has none yet."""
+"""Tables of at most this size, in bytes, are counted; for larger ones, the page shows the server's estimate. The second
+size is for tables without an estimate."""
 
 SHOWN_RUNS, SHOWN_CHECKS, SHOWN_LEFT_OUT = 25, 10, 20
 CHECKS_OF = timedelta(days=90)
@@ -28,7 +29,7 @@ CHECKS_OF = timedelta(days=90)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which events somebody wants to see: of a status or a type, None for all."""
+    """The filter of events: by status and type; None for all."""
 
     status: str | None = None
     type: str | None = None
@@ -36,11 +37,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything that the database tells. Times are in UTC.
+    """What was read from the database. Times are in UTC.
 
-    `tables` has each resource of each account with its `reached`, `behind` (seconds), and `rows` of its table, which
-    are an estimate where `is_estimate`. `progress` has, by run, how many of its resources have ended. `answers` are
-    those of the metrics, where they are built.
+    `tables` has each resource of each account with `reached`, `behind` (seconds), and the `rows` of its table, which
+    are an estimate if `is_estimate`. `progress` has, by run, how many of its resources have ended. `answers` are those
+    of the metrics, if they are built.
     """
 
     read_at: datetime
@@ -62,14 +63,14 @@ class Facts:
 
     @property
     def rows(self) -> int:
-        """Rows of all tables, about."""
+        """The approximate number of rows of all tables."""
         return sum({table["table"]: table["rows"] or 0 for table in self.tables}.values())
 
 
 def read_facts(
     database: Database, dataset: str, catalogue: Catalogue, provider: str, asked: Asked, now: datetime
 ) -> Facts:
-    """Reads everything but the answers. Raises what the database raises."""
+    """Reads everything except the answers. Raises the driver's errors."""
     found = read_overview(database, dataset)
     is_loaded = bool(found["accounts"] or found["runs"])
     counts = _row_counts(database, dataset, set(catalogue.tables)) if is_loaded else {}
@@ -93,7 +94,7 @@ def read_facts(
 
 
 class AnswersReader:
-    """The answers of the metrics, read again only when they were built again: that takes longer than all the rest."""
+    """Reads the answers of the metrics, again only after a new build, because that takes longer than all the rest."""
 
     def __init__(self, dataset: str) -> None:
         self._dataset = dataset
@@ -101,7 +102,7 @@ class AnswersReader:
         self._answers: Sequence[Answers] = ()
 
     def read(self, database: Database) -> Sequence[Answers]:
-        """The answers, by account and currency; none where the metrics are not built."""
+        """The answers, by account and currency; empty if the metrics are not built."""
         if not has_table(database, f"{self._dataset}_metrics", "_builds"):
             return ()
         builds = sorted(database.execute(f'SELECT _account_id, as_of FROM "{self._dataset}_metrics"._builds'))
@@ -163,7 +164,7 @@ WHERE n.nspname = %s AND c.relkind = 'r' AND has_table_privilege(c.oid, 'SELECT'
 
 
 def _row_counts(database: Database, dataset: str, tables: set[str]) -> dict[str, tuple[int | None, bool]]:
-    """table -> rows, None where nobody knows, and whether that is an estimate."""
+    """table -> its rows (None if unknown), and whether that is an estimate."""
     if database.dialect == "duckdb":
         query = "SELECT table_name FROM duckdb_tables() WHERE schema_name = %s"
         small = [name for (name,) in database.execute(query, (dataset,)) if name in tables]

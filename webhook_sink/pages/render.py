@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
 SECTIONS = ("verdict", "connections", "answers", "activity", "tables", "queue", "events", "checks", "left_out")
-"""The parts of the page that change while it is open: the blocks of page.html, and ids in it."""
+"""The parts of the page that change while it is open: names of blocks in page.html, which are their ids as well."""
 
 SOON = 90
-"""Seconds within which something is said to have been just now."""
+"""Seconds that are shown as "just now"."""
 
 COMMANDS: Mapping[str, str] = {
     "sync": "Load",
@@ -44,7 +44,7 @@ LOOKS: Mapping[str, str] = {
     **dict.fromkeys(("partial", "interrupted", "warning"), "warning"),
     **dict.fromkeys(("error", "failed", "killed", "problem"), "bad"),
 }
-"""How a status looks; any other looks quiet."""
+"""Status -> CSS class; any other status is "quiet"."""
 
 
 def text_of(file: str) -> str:
@@ -53,7 +53,7 @@ def text_of(file: str) -> str:
 
 
 def page(values: Mapping[str, Any], *, is_file: bool = False) -> str:
-    """The whole page. As a file it has its style in itself, and no forms."""
+    """The whole page. As a file, it contains its style and has no forms."""
     style = text_of("style.css") if is_file else None
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode() if style else None
     return _template("page.html").render(values, style=style, style_digest=digest)
@@ -115,7 +115,7 @@ def number(value: int | None) -> str:
 
 
 def said_of(asked: Any) -> str:
-    """What a run was asked for, in one short line: `customers`, `cus_1`, `sample 100`."""
+    """The options of a run in one short line: `customers`, `cus_1`, `sample 100`."""
     given = json.loads(asked) if isinstance(asked, str) else asked
     if not given:
         return ""
@@ -138,7 +138,7 @@ def line_of(values: Sequence[float], width: int = 120, height: int = 32) -> str:
 
 
 def bars_of(runs: Sequence[Mapping[str, Any]], height: int = 32) -> list[dict[str, Any]]:
-    """The durations of runs as bars of an SVG, the oldest first, each with how it ended."""
+    """The durations of runs as bars of an SVG, oldest first, each with the run's status."""
     longest = max((run["seconds"] or 0 for run in runs), default=0) or 1
     return [
         {
@@ -158,7 +158,7 @@ def monthly(rows: Iterable[Mapping[str, Any]]) -> list[float]:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FunctionLoader, StrictUndefined  # which a sink without a page never needs
+    from jinja2 import Environment, FunctionLoader, StrictUndefined  # a sink without a page does not need it
 
     made = Environment(
         loader=FunctionLoader(text_of), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -1,4 +1,4 @@
-"""The status page as a file: what it shows now, without forms, without a server, without Stripe's answer."""
+"""Writes the status page to a file, as it is now: without forms, a server, or requests to Stripe."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from webhook_sink.pages.watch import Watch, shown
 
 
 class DatabaseSilent(ConnectorError):
-    """There is nothing to show, because the database does not answer."""
+    """The database does not answer, so there is nothing to show."""
 
 
 def write_snapshot(settings: Settings, file: str) -> str:
-    """Writes the page, and returns its headline. A file that is there stays as it is until the new one is complete.
+    """Writes the page, and returns its headline. An existing file stays as it is until the new one is complete.
 
     Raises DatabaseSilent, and BadConfiguration for a file that cannot be written.
     """

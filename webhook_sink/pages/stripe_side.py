@@ -1,4 +1,4 @@
-"""Whether Stripe answers, and how our webhook endpoints stand there: two requests every few minutes at most."""
+"""Asks Stripe for the account and our webhook endpoints: at most two requests every few minutes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from webhook_sink.endpoints.endpoints import Endpoint, Endpoints
 
 @dataclass(frozen=True, slots=True)
 class StripeSide:
-    """How Stripe answered. `problem` says what is wrong; without a key nothing was asked.
+    """Stripe's answers. `problem` says what is wrong. Without a key, nothing was asked.
 
-    `endpoints` is None where the key may not list them.
+    `endpoints` is None if the key may not list them.
     """
 
     asked_at: datetime
@@ -32,7 +32,7 @@ class StripeSide:
 
 
 def ask_stripe(settings: Settings) -> StripeSide:
-    """Asks. Raises nothing: what goes wrong is in the answer."""
+    """Sends the requests. Raises nothing: errors are in the result."""
     now = datetime.now(UTC)
     if not settings.stripe_secret_key:
         return StripeSide(now, False)

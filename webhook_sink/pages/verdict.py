@@ -1,4 +1,4 @@
-"""What of all that the page shows needs attention, in words, and what to do about it. Pure."""
+"""Finds what needs attention on the status page, and says what to do about it. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from webhook_sink.pages.stripe_side import StripeSide
 
 State = Literal["problem", "warning"]
 LATE = 26 * 3_600
-"""Seconds after which an account is late. Lists without events are read once a day, and a run takes its time."""
+"""Seconds after which an account is late. Lists without events are read once a day, and a run takes some time."""
 
 NAMED = 5
 ADVICE: Mapping[str, str] = {
@@ -28,7 +28,7 @@ ADVICE: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that needs attention: what is so, and what to do."""
+    """Something that needs attention: what it is, and what to do."""
 
     state: State
     what: str
@@ -36,7 +36,7 @@ class Finding:
 
 
 def findings(facts: Facts | None, database_problem: str | None, stripe: StripeSide | None) -> list[Finding]:
-    """Everything that needs attention, the gravest first."""
+    """Everything that needs attention, the most serious first."""
     found = [*_of_connections(facts, database_problem, stripe), *(_of_facts(facts) if facts else ())]
     return sorted(found, key=lambda finding: finding.state != "problem")
 
@@ -105,7 +105,7 @@ def _of_account(account: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(
             "problem",
             f"{account['account']} is {ago(seconds)} behind.",
-            "Press Sync now, and see whether the scheduler still runs `stripe-elt sync`.",
+            "Press Sync now, and check whether the scheduler still runs `stripe-elt sync`.",
         )
     if "events" in account["errors"]:
         yield Finding("problem", "Events could not be applied.", account["errors"]["events"] or ADVICE["error"])

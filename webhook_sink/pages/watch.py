@@ -1,7 +1,6 @@
-"""Keeps what the page shows: one reading for everybody who looks at it, however many they are.
+"""Caches the content of the page: all open pages share one reading of the database.
 
-A database that is down or slow does not take the page down: it shows what it knew before, and says so. Knows no HTTP
-server.
+If the database is down or slow, the page shows the earlier content, and says so. Knows no HTTP server.
 """
 
 from __future__ import annotations
@@ -24,27 +23,27 @@ from webhook_sink.pages.verdict import findings
 
 ALL = Asked()
 FRESH = 1.0
-"""Seconds for which a reading of the database serves everybody."""
+"""Seconds for which pages share a reading of the database."""
 
 PATIENCE = 5.0
 """Seconds after which the page is shown without the database's answer."""
 
 STRIPE_FRESH = 300.0
-"""Seconds for which Stripe's answer is good. Only a page that somebody looks at asks again."""
+"""Seconds after which Stripe is asked again, while a page is open."""
 
 SLOW = f"It has not answered within {PATIENCE:.0f} seconds. Check whether it is overloaded, or a lock is held."
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was read, and what is wrong with the database; `facts` are those of before if it is."""
+    """What was read, and the database's problem; with a problem, `facts` are earlier ones."""
 
     facts: Facts | None
     problem: str | None = None
 
 
 class Watch:
-    """Reads the database and asks Stripe, each at most as often as it changes. Lives in one event loop."""
+    """Reads the database and asks Stripe, at limited intervals. Belongs to one event loop."""
 
     def __init__(self, settings: Settings, database: SharedDatabase) -> None:
         self._settings, self._database = settings, database
@@ -56,7 +55,7 @@ class Watch:
         self._asked_at = float("-inf")
 
     async def see(self, asked: Asked, version: int = 0) -> Seen:
-        """What the database tells, at most a second ago, and not before this `version` of what the caller knows."""
+        """A reading that is at most a second old, and not older than this `version` of the caller's state."""
         self._ask_stripe()
         now = time.monotonic()
         self._readings = {
@@ -71,7 +70,7 @@ class Watch:
             return Seen(self._last, SLOW)
 
     def read_now(self, asked: Asked = ALL) -> Seen:
-        """As `see`, without an event loop."""
+        """Like `see`, without an event loop."""
         try:
             with self._database.opened() as database:
                 dataset = self._settings.dataset
@@ -100,7 +99,7 @@ class Watch:
 
 
 def shown(settings: Settings, seen: Seen, stripe: StripeSide | None, asked: Asked = ALL) -> dict[str, Any]:
-    """The values that the page's templates take, all but those of a visit."""
+    """The values for the page's templates, except those of a visit."""
     facts = seen.facts
     found = findings(facts, seen.problem, stripe)
     is_empty = facts is not None and facts.is_empty and seen.problem is None
@@ -145,7 +144,7 @@ def _lead(facts: Facts | None) -> str:
     if facts is None:
         return "The page keeps trying."
     if facts.is_empty:
-        return "Press Sync now, or run stripe-elt full. Both load the account, and later runs load what is new."
+        return "Press Sync now, or run stripe-elt full. Both load the account, and later runs load new objects."
     reached = [account["age_seconds"] for account in facts.accounts if account["age_seconds"] is not None]
     if not reached:
         return "No account was read to its end yet."

@@ -218,7 +218,7 @@ def test_what_cannot_be_made_is_said_once_and_stops_nothing(mirror: Mirror, capl
     mirror.load("customers", "charges")
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(said) == 1
-    assert said[0].startswith("The view stripe_current.customers was not made or brought up to date")
+    assert said[0].startswith("The view stripe_current.customers was not created or updated")
     assert mirror.destination.value("select count(*) from stripe_current.charges") > 0
 
 
@@ -241,7 +241,7 @@ def test_a_role_that_may_not_create_the_schema_loads_all_the_same(
         mirror.load("customers")
         said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
         assert said == [
-            "The views in the schema stripe_current were not made, because the role loader_without_views may not create"
+            "The views in the schema stripe_current were not created, because the role loader_without_views may not create"
             " them. The tables are not affected. Run this statement as the owner of the database: CREATE SCHEMA"
             ' "stripe_current" AUTHORIZATION "loader_without_views";'
         ]

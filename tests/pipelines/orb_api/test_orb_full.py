@@ -176,7 +176,7 @@ def test_what_people_get_wrong_is_one_paragraph_and_loses_nothing(on_duckdb: Orb
 
 @pytest.mark.parametrize("destination", ["duckdb"], indirect=True)
 def test_a_dry_run_says_what_would_be_asked_and_asks_nothing(on_duckdb: OrbMirror) -> None:
-    Ran(on_duckdb, "--dry-run").ends(0, "15 lists: at least 19 requests", "Nothing was asked")
+    Ran(on_duckdb, "--dry-run").ends(0, "15 lists: at least 19 requests", "Nothing was sent")
     assert not on_duckdb.sim.log
 
 

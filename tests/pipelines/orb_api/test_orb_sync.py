@@ -79,7 +79,7 @@ def test_without_a_log_of_events_a_sync_reads_the_lists_that_are_due(orb_mirrore
     mirror.load()
     new = account.create("customers", account.objects("customers")[0] | {"id": "new", "created_at": account.now()})
     assert sum(asked(mirror.sync().lists).values()) == 7  # a window of each list with a filter, three of plans
-    assert "This run goes by the lists" in mirror.said[0] or "by the lists alone" in mirror.said[0]
+    assert "This run reads the lists instead" in mirror.said[0] or "by the lists alone" in mirror.said[0]
     assert new["id"] in {row["id"] for row in mirror.rows("customers")}
 
     subscription, invoice = account.objects("subscriptions")[0], account.objects("invoices")[0]
@@ -335,7 +335,7 @@ def test_the_command_syncs_and_says_what_it_has_found(orb_mirrored: Made, destin
     mirror.sim.account.delete("invoices", drafts(mirror.sim.account)[0]["id"])
     mirror.pass_time(60)
     code, said = run("orb_sync.py")
-    assert (code, "This run goes by the lists" in said, "webhook_endpoints" in said) == (0, True, False), said
+    assert (code, "This run reads the lists instead" in said, "webhook_endpoints" in said) == (0, True, False), said
     code, said = run("orb_sync.py", "--reads", "changes")
     assert (code, "Rows that no list shows any more: 1 read, 1 deleted." in said) == (0, True), said
     assert mirror.differences() == []

@@ -189,7 +189,7 @@ def test_the_command_says_what_it_did_and_refuses_what_cannot_be(
 @on_postgres
 def test_no_run_goes_on_beside_it(mirror: Mirror) -> None:
     mirror.begin("customers")
-    with mirror.session("stripe_object", scope="object"), pytest.raises(AlreadyRunning, match="forget again"):
+    with mirror.session("stripe_object", scope="object"), pytest.raises(AlreadyRunning, match="Repeat the command"):
         erase(mirror, "cus_1")
 
 

@@ -135,7 +135,7 @@ def test_a_role_makes_those_of_its_own_tables_and_is_told_of_the_others(
         mirror.destination = Database("postgres", make_conninfo(owner.address, user="loader_without_tables"))
         assert made(mirror) == 2
         (said,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-        assert "such as customers, were not made, because the role does not own these tables" in said
+        assert "such as customers, were not created, because the role does not own these tables" in said
     finally:
         query("alter table stripe.sync_runs owner to current_user")
         query("drop owned by loader_without_tables cascade")
