@@ -73,7 +73,7 @@ def _report_sync(session: Session, synced: Synced, *, debug: bool) -> Report:
     if (events := synced.events) is not None:
         print(
             f"{session.account_id}: {events.events:,} events, {events.applied:,} objects changed ({events.believed:,}"
-            f" from their events, {events.retrieved:,} read back, {events.deleted:,} deleted); {events.rows:,} rows."
+            f" from their events, {events.retrieved:,} retrieved, {events.deleted:,} deleted); {events.rows:,} rows."
         )
         for reason, count in sorted((events.ignored + events.unreadable).items()):
             print(f"  {count:,} not stored: {reason}")

@@ -14,7 +14,7 @@ def report(outcome: SyncOutcome, *, strict: bool) -> int:
     events = outcome.events
     print(
         f"{outcome.account_id}: {events.events:,} events, {events.applied:,} objects changed ({events.believed:,} from"
-        f" their events, {events.retrieved:,} read back, {events.deleted:,} deleted); {outcome.rows:,} rows,"
+        f" their events, {events.retrieved:,} retrieved, {events.deleted:,} deleted); {outcome.rows:,} rows,"
         f" {outcome.requests:,} requests."
     )
     if outcome.resynced:
@@ -23,7 +23,7 @@ def report(outcome: SyncOutcome, *, strict: bool) -> int:
             " to be deleted."
         )
     for reason, count in sorted(events.doubts.items()):
-        print(f"  read back for the reason {reason!r}: {count:,}")
+        print(f"  retrieved for the reason {reason!r}: {count:,}")
     for reason, count in sorted((events.ignored + events.unreadable).items()):
         print(f"  {count:,} not stored: {reason}")
     for lists in outcome.lists:
