@@ -55,10 +55,8 @@ def look(root: Path, env: dict[str, str], *words: str) -> tuple[int, dict[str, t
 def test_doctor_finds_all_well_and_what_the_key_lacks(root: Path, environment: dict[str, str], sim: Simulator) -> None:
     code, found = look(root, environment)
     assert code == 0
-    assert found["key"] == (
-        "ok",
-        f"a test key of {sim.account.id}, which requests API version {found['key'][1].split()[-1]}",
-    )
+    version = found["key"][1].split()[-1]
+    assert found["key"] == ("ok", f"a test key of {sim.account.id}, which requests API version {version}")
     assert found["settings"][0] == found["clock"][0] == found["database"][0] == found["rights"][0] == "ok"
     assert "UTF8" in found["database"][1]
     refused = {what.removeprefix("permission ") for what in found if what.startswith("permission ")}
@@ -75,7 +73,7 @@ def test_doctor_finds_all_well_and_what_the_key_lacks(root: Path, environment: d
         ("STRIPE_SECRET_KEY", "sk_test_wrong", "key", "problem", "Invalid API Key"),
         ("DATABASE_URL", "postgresql://127.0.0.1:9/x", "database", "problem", "refused"),
         ("SOURCES__STRPE__DATASET", "x", "settings", "warning", "Did you mean SOURCES__STRIPE__DATASET?"),
-        ("SOURCES__STRIPE__STRIPE_VERSION", "2020-08-27", "key", "ok", "API 2020-08-27"),
+        ("SOURCES__STRIPE__STRIPE_VERSION", "2020-08-27", "key", "ok", "API version 2020-08-27"),
     ],
 )
 def test_doctor_says_what_to_do(
@@ -253,7 +251,7 @@ def test_a_tunnel_that_dies_later_ends_everything_and_its_endpoint(
     with start(
         "--tunnel", "cloudflared", "--port", str(free_port()), PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     ) as started:
-        started.wait_for("takes webhooks at https://two-words-here.trycloudflare.com/webhooks")
+        started.wait_for("receives webhooks at https://two-words-here.trycloudflare.com/webhooks")
         (endpoint,) = ours(sim)
         assert endpoint["url"] == "https://two-words-here.trycloudflare.com/webhooks"
         (tunnel,) = [part for part in started.parts() if part.cmdline()[:1] == ["sleep"]]

@@ -93,7 +93,7 @@ def test_an_endpoint_is_made_and_the_sink_finds_its_secret(
     assert (refused.returncode, "`endpoint list --provider orb`" in " ".join(refused.stderr.split())) == (2, True)
     for obj in sim.account.objects("webhook_endpoints"):
         sim.account.delete("webhook_endpoints", obj["id"])
-    assert "`endpoint create --provider orb https://host/webhooks/orb` makes it" in run("endpoint", "list").stdout
+    assert "`endpoint create --provider orb https://host/webhooks/orb` creates it" in run("endpoint", "list").stdout
 
 
 def test_follow_merges_the_events_of_the_log(run: Callable[..., Any], sim: OrbSimulator, stored: Stored) -> None:

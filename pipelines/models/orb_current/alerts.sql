@@ -1,4 +1,4 @@
--- Columns that the view orb_current.alerts has beside those of the table.
+-- Columns that the view orb_current.alerts adds to the table's columns.
 
 -- customer_id: The customer whose balance is watched.
 customer ->> 'id'

@@ -1,4 +1,4 @@
--- Columns that the view orb_current.credit_notes has beside those of the table.
+-- Columns that the view orb_current.credit_notes adds to the table's columns.
 
 -- customer_id: The customer that the credit note is for.
 customer ->> 'id'

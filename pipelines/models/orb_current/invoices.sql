@@ -1,4 +1,4 @@
--- Columns that the view orb_current.invoices has beside those of the table.
+-- Columns that the view orb_current.invoices adds to the table's columns.
 
 -- customer_id: The customer that the invoice is for.
 customer ->> 'id'

@@ -1,4 +1,4 @@
--- Columns that the view orb_current.prices has beside those of the table.
+-- Columns that the view orb_current.prices adds to the table's columns.
 
 -- item_id: The item that is sold at the price.
 item ->> 'id'

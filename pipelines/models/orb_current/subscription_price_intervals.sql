@@ -1,4 +1,4 @@
--- Columns that the view orb_current.subscription_price_intervals has beside those of the table.
+-- Columns that the view orb_current.subscription_price_intervals adds to the table's columns.
 
 -- price_id: The price that applies in the interval.
 price ->> 'id'

@@ -1,4 +1,4 @@
--- Columns that the view orb_current.subscriptions has beside those of the table.
+-- Columns that the view orb_current.subscriptions adds to the table's columns.
 
 -- customer_id: The customer that has the subscription.
 customer ->> 'id'

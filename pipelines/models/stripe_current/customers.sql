@@ -1,4 +1,4 @@
--- Columns that the view stripe_current.customers has beside those of the table.
+-- Columns that the view stripe_current.customers adds to the table's columns.
 
 -- default_payment_method_id: The payment method that invoices are paid with by default.
 invoice_settings ->> 'default_payment_method'

@@ -1,4 +1,4 @@
--- Columns that the view stripe_current.discounts has beside those of the table.
+-- Columns that the view stripe_current.discounts adds to the table's columns.
 
--- coupon_id: The coupon that the discount was made from.
+-- coupon_id: The coupon that the discount was created from.
 coalesce((source -> 'coupon') ->> 'id', source ->> 'coupon')

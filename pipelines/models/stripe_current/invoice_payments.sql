@@ -1,4 +1,4 @@
--- Columns that the view stripe_current.invoice_payments has beside those of the table.
+-- Columns that the view stripe_current.invoice_payments adds to the table's columns.
 
 -- charge_id: The charge that paid the invoice, if it was paid by a charge alone.
 payment ->> 'charge'

@@ -1,4 +1,4 @@
--- Columns that the view stripe_current.invoiceitems has beside those of the table.
+-- Columns that the view stripe_current.invoiceitems adds to the table's columns.
 
 -- price_id: The price that the invoice item is billed by.
 (pricing -> 'price_details') ->> 'price'

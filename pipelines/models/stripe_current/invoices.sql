@@ -1,4 +1,4 @@
--- Columns that the view stripe_current.invoices has beside those of the table.
+-- Columns that the view stripe_current.invoices adds to the table's columns.
 
 -- subscription_id: The subscription that the invoice bills.
 coalesce((parent -> 'subscription_details') ->> 'subscription', {subscription})

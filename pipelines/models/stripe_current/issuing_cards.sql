@@ -1,4 +1,4 @@
--- Columns that the view stripe_current.issuing_cards has beside those of the table.
+-- Columns that the view stripe_current.issuing_cards adds to the table's columns.
 
 -- cardholder_id: The cardholder that the card was issued to.
 cardholder ->> 'id'

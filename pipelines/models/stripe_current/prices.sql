@@ -1,4 +1,4 @@
--- Columns that the view stripe_current.prices has beside those of the table.
+-- Columns that the view stripe_current.prices adds to the table's columns.
 
 -- interval: The unit of the billing period: day, week, month or year; null for a price that is paid once.
 recurring ->> 'interval'

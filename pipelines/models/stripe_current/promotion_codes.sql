@@ -1,4 +1,4 @@
--- Columns that the view stripe_current.promotion_codes has beside those of the table.
+-- Columns that the view stripe_current.promotion_codes adds to the table's columns.
 
 -- coupon_id: The coupon that the code gives.
 coalesce((promotion -> 'coupon') ->> 'id', promotion ->> 'coupon')

@@ -1,4 +1,4 @@
--- Columns that the view stripe_current.quote_computed_upfront_line_items has beside those of the table.
+-- Columns that the view stripe_current.quote_computed_upfront_line_items adds to the table's columns.
 
 -- price_id: The price that the line is sold at.
 price ->> 'id'

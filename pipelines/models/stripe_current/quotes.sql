@@ -1,4 +1,4 @@
--- Columns that the view stripe_current.quotes has beside those of the table.
+-- Columns that the view stripe_current.quotes adds to the table's columns.
 
 -- finalized_at: When the quote was finalized.
 to_timestamp(cast(status_transitions ->> 'finalized_at' as double precision))

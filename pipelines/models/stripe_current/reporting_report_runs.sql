@@ -1,4 +1,4 @@
--- Columns that the view stripe_current.reporting_report_runs has beside those of the table.
+-- Columns that the view stripe_current.reporting_report_runs adds to the table's columns.
 
 -- file_id: The file that holds the report.
 result ->> 'id'

@@ -1,4 +1,4 @@
--- Columns that the view stripe_current.subscription_schedules has beside those of the table.
+-- Columns that the view stripe_current.subscription_schedules adds to the table's columns.
 
 -- current_phase_start: When the current phase began.
 to_timestamp(cast(current_phase ->> 'start_date' as double precision))

@@ -1,4 +1,4 @@
--- Columns that the view stripe_current.subscriptions has beside those of the table.
+-- Columns that the view stripe_current.subscriptions adds to the table's columns.
 
 -- current_period_start: When the current period began, the latest of the subscription's items.
 coalesce(

@@ -241,8 +241,8 @@ def test_a_role_that_may_not_create_the_schema_loads_all_the_same(
         mirror.load("customers")
         said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
         assert said == [
-            "The views in the schema stripe_current were not created, because the role loader_without_views may not create"
-            " them. The tables are not affected. Run this statement as the owner of the database: CREATE SCHEMA"
+            "The views in the schema stripe_current were not created, because the role loader_without_views may not"
+            " create them. The tables are not affected. Run this statement as the owner of the database: CREATE SCHEMA"
             ' "stripe_current" AUTHORIZATION "loader_without_views";'
         ]
         owner.query(said[0].partition("database: ")[2])
