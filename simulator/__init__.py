@@ -1,7 +1,7 @@
 """A stateful Stripe account over real HTTP: for the demo, the tests and the benchmarks.
 
-It takes the paths of lists and the embedded lists from the catalogue that it is used to test, so it cannot notice a
-mistake there. `tests/sources/stripe_api/test_catalogue.py` makes up for this: it compares the catalogue with the
+It reads the paths of lists and the embedded lists from the catalogue that it is used to test, so it cannot notice a
+mistake there. `tests/sources/stripe_api/test_catalogue.py` checks this instead: it compares the catalogue with the
 installed SDK.
 """
 
@@ -20,7 +20,7 @@ HOMES = {"Budget": "http.limits", "Fault": "http.faults", "Faults": "http.faults
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is asked for, so that `python -m simulator` can take signals before it does."""
+    """Imports a name when it is first used, so that `python -m simulator` handles signals before the slow import."""
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"simulator.{HOMES[name]}"), name)

@@ -62,7 +62,7 @@ def serve(simulator: Simulator | OrbSimulator) -> int:
 
 
 def _orb(arguments: Sequence[str]) -> OrbSimulator:
-    """The simulated Orb that options choose."""
+    """The simulated Orb with the given options."""
     parser = Parser(prog="python -m simulator orb", description="An Orb account over HTTP on 127.0.0.1.")
     parser.add_argument("--port", type=whole(65_535), default=0, help="0 takes a free one (default)")
     parser.add_argument("--seed", type=whole(), default=1, help="the same seed makes the same account")
@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def whole(most: int | None = None) -> Callable[[str], int]:
-    """A whole number from 0, to `most` where that is given."""
+    """A whole number from 0 to `most` (None: no upper bound)."""
 
     def parse(text: str) -> int:
         if not text.isdecimal() or (most is not None and int(text) > most):
@@ -155,7 +155,7 @@ def _lacking(text: str, known: set[str] | None = None) -> list[str]:
 
 
 def _fault(text: str) -> dict[str, Any]:
-    """The fields of the Fault that `500:0.05:/v1/charges` stands for."""
+    """The fields of the Fault that a text such as `500:0.05:/v1/charges` describes."""
     kind, _, rest = text.partition(":")
     probability, _, path = rest.partition(":")
     fault: dict[str, Any] = {"probability": number(probability or "1"), "path_prefix": path or "/"}

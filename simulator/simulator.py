@@ -33,10 +33,11 @@ from sources.stripe_api.catalogue import TABLES
 class Simulator:
     """A Stripe account over HTTP on 127.0.0.1; a context manager that serves while it is entered.
 
-    `customers` sizes the business, `bulk` adds that many plain objects for benchmarks. `now` is where Stripe's clock
-    starts and history ends (default: real time); with `running` False it stands there. `mode` decides the key, and what
-    only the other mode has. `lacks` names products, resources or tables that the account lacks. `latency` is in
-    seconds. `rate_limits` is "none", "live", "sandbox" or a Budget; `monotonic` is the time that they count by.
+    `customers` is the number of customers, `bulk` that of additional plain objects for benchmarks. `now` is when
+    Stripe's clock starts and history ends (default: real time); with `running` False the clock stands still. `mode`
+    ("live" or "test") decides the key and the endpoints that exist. `lacks` names products, resources or tables that
+    the account lacks. `latency` is in seconds. `rate_limits` is "none", "live", "sandbox" or a Budget; `monotonic` is
+    the clock for rate limits.
     """
 
     def __init__(
@@ -73,26 +74,28 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
+        """The base URL, without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
     def connected(self, id: str) -> Account:
-        """The state of a connected account. KeyError where the platform has none of this id."""
+        """The state of a connected account. Raises KeyError if the platform has no account with this id."""
         account = self._accounts.connected(id)
         if account is None:
             raise KeyError(f"no account {id} is connected")
         return account
 
     def make(self, table: str, **given: Any) -> Object:
-        """An object for a table that is not in the account yet: the given fields, an id, and everything else empty."""
+        """A new object for a table, which is not added to the account: the given fields, an id, and all other fields
+        empty.
+        """
         return self._maker.plain(TABLES[table].objects[0], self.clock.seconds(), **given)
 
     def maker(self, seed: int = 0) -> Maker:
-        """What makes the objects of a business of one's own in the account."""
+        """Creates objects of a business in the account, for tests that need their own."""
         return Maker(self.account, model().shapes, seed)
 
     def activity(self, seed: int = 0) -> Activity:
-        """What changes the account step by step."""
+        """Random changes of the account, step by step."""
         return Activity(self.account, Maker(self.account, model().shapes, seed), seed)
 
     def __enter__(self) -> Simulator:

@@ -1,6 +1,7 @@
-"""What a reader of the account must end up with: the rows that the lists of the chosen resources show, in all passes.
+"""The rows that a complete read of an account must produce: those that the lists of the chosen resources show, in all
+passes.
 
-Independent of how lists are served: it looks at the rows themselves. Tests compare tables with it.
+Independent of how lists are served: it reads the stored rows. Tests compare tables with it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sources.stripe_api.catalogue import RESOURCES, TABLES
 if TYPE_CHECKING:
     from simulator.account.account import Account
 
-# Rows that their table's own list never shows, whatever is asked for.
+# Rows that the list of their table never shows, whatever the parameters.
 UNLISTED: Mapping[str, Callable[[Row], bool]] = {
     "reviews": lambda row: not orjson.loads(row.own)["open"],
     "apps_secrets": lambda row: orjson.loads(row.own)["scope"]["type"] != "account",
@@ -31,7 +32,7 @@ UNLISTED: Mapping[str, Callable[[Row], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An object of the account: its key in its table, its parent (child tables), itself without its embedded lists."""
+    """An object of the account: its key in its table, its parent (child tables), itself without embedded lists."""
 
     key: tuple[str, ...]
     parent: str | None
@@ -42,7 +43,7 @@ Truth = dict[str, dict[tuple[str, ...], Held]]
 
 
 def truth(account: Account, resources: Iterable[str] | None = None) -> Truth:
-    """Every table with what is in it after the named resources (default: all) have been loaded, by key."""
+    """table -> key -> object, as after a load of the named resources (default: all)."""
     names = [r.name for r in RESOURCES.values() if r.not_loaded is None] if resources is None else list(resources)
     shown: dict[str, dict[int, Row]] = {table: {} for table in TABLES}
     for resource in RESOURCES.values():
@@ -53,7 +54,7 @@ def truth(account: Account, resources: Iterable[str] | None = None) -> Truth:
 
 
 def held(account: Account, table: str, *, hidden: bool = False) -> list[Held]:
-    """The objects of a table that are alive, oldest first; `hidden` adds those that no list shows by default."""
+    """The objects of a table that are not deleted, oldest first; `hidden` adds those that no list shows by default."""
     rows = [row for row in account.tables[table] if hidden or not row.hidden or row.id == account.id]
     return [row for _, row in _held(table, rows)]
 
@@ -81,7 +82,7 @@ def _listed(account: Account, resource: Resource, shown: Mapping[str, Mapping[in
 
 
 def _show(account: Account, table: str, row: Row, shown: dict[str, dict[int, Row]]) -> None:
-    """Notes a row, what is embedded in it, and what its ids name where they are expanded."""
+    """Adds a row, the rows embedded in it, and the objects of its expanded ids."""
     shown[table][row.seq] = row
     for expanded in TABLES[table].expanded:
         if f'"{expanded.field}":["'.encode() in row.own:

@@ -1,8 +1,8 @@
-"""Makes tables and columns that a dataset lacks, and notes them in dlt's stored schema, as dlt's own clients do.
+"""Creates tables and columns that a dataset lacks, and records them in dlt's stored schema, as dlt's own clients do.
 
 `_dlt_version` describes the tables for every writer, and for dlt itself. Importing dlt would take longer than all of
-this, and its clients send each statement alone. `tests/pipelines/warehouse/test_stored_schema.py` compares the tables
-and the schema with those that the installed dlt makes. Knows no provider: tables come with dlt's hints.
+this, and its clients send each statement separately. `tests/pipelines/warehouse/test_stored_schema.py` compares the
+tables and the schema with those that the installed dlt creates. Knows no provider: tables come with dlt's hints.
 """
 
 from __future__ import annotations
@@ -48,11 +48,13 @@ TYPES: Mapping[str, Mapping[ColumnType, str]] = {
         "json": "JSON",
     },
 }
-"""The type that a load makes for each type of a column, without its precision, as the database shows it."""
+"""The database's type for each of our column types, without precision, as the database shows it."""
 
 
 def _own(name: str, description: str, columns: Iterable[tuple[str, str, bool, str]]) -> dict[str, Any]:
-    """One of dlt's own tables in a schema. A column is its name, its type, whether it can be null, and what it is."""
+    """One of dlt's own tables in a schema. A column consists of its name, type, whether it can be null, and
+    description.
+    """
     hints: dict[str, dict[str, Any]] = {
         column: {"name": column, "data_type": kind, "nullable": nullable, "description": about}
         for column, kind, nullable, about in columns
@@ -103,9 +105,9 @@ Tables = Mapping[str, Iterable["TColumnSchema"]]
 
 
 def make_tables(target: Target, tables: Tables) -> dict[str, bool]:
-    """Makes what is missing of these tables and of dlt's own; returns those that changed, and whether each is new.
+    """Creates what is missing of these tables and of dlt's own; returns the changed tables, and whether each is new.
 
-    All of it in one transaction, under the lock of the dataset's schema. Raises the driver's errors.
+    Runs in one transaction, under the lock of the dataset's schema. Raises the driver's errors.
     """
     database = target.database.for_loads()
     create_missing(database, target.dataset, {})
@@ -121,7 +123,7 @@ def make_tables(target: Target, tables: Tables) -> dict[str, bool]:
 
 
 def missing_statements(target: Target, tables: Tables, there: Stored) -> list[str]:
-    """What makes the tables and columns that are not `there`, as dlt would make them."""
+    """The statements that create the tables and columns that are not `there`, as dlt would create them."""
     dialect, statements, indexes = target.database.dialect, list[str](), list[str]()
     for name, hints in tables.items():
         columns = _columns_missing(hints, there.get(name, ()))
@@ -142,7 +144,7 @@ def missing_statements(target: Target, tables: Tables, there: Stored) -> list[st
 
 
 def with_own(tables: Tables) -> dict[str, list[Any]]:
-    """These tables, and those of dlt's own that every writer needs."""
+    """These tables, and dlt's own tables that every writer needs."""
     own = {table["name"]: list(table["columns"].values()) for table in (VERSION_TABLE, LOADS_TABLE)}
     return {**{name: list(hints) for name, hints in tables.items()}, **own}
 
@@ -159,7 +161,9 @@ def _definition(hint: TColumnSchema, dialect: str) -> str:
 
 
 def _store(database: Database, target: Target, tables: Tables) -> None:
-    """Adds tables to the stored schema, dated after every version there: the newest counts, and clocks differ."""
+    """Adds tables to the stored schema. The new version is dated after every stored one, because dlt reads the newest,
+    and clocks differ.
+    """
     versions = target.qualified("_dlt_version")
     newest = f"SELECT schema FROM {versions} WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1"
     found = database.execute(newest, (target.schema,))
@@ -182,7 +186,7 @@ def _store(database: Database, target: Target, tables: Tables) -> None:
 
 
 def united(stored: Mapping[str, Any] | None, name: str, tables: Tables) -> dict[str, Any]:
-    """The stored schema with what it lacks of these tables: of a column that both know, the stored type stays."""
+    """The stored schema with these tables added. A column that the stored schema has keeps its stored type."""
     schema = dict(_of_this_format(stored)) if stored is not None else _empty(name)
     known = schema["tables"] = dict(schema["tables"])
     for table, hints in tables.items():
@@ -194,7 +198,7 @@ def united(stored: Mapping[str, Any] | None, name: str, tables: Tables) -> dict[
 
 
 def _empty(name: str) -> dict[str, Any]:
-    """dlt's schema without tables, which has no version before it."""
+    """dlt's schema without our tables and without an earlier version."""
     return {
         "version": 1,
         "version_hash": None,
@@ -208,7 +212,7 @@ def _empty(name: str) -> dict[str, Any]:
 
 
 def _of_this_format(stored: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema in dlt's format of today: of a dlt that is older than any that this project had, dlt makes it."""
+    """The schema in the format of the installed dlt. A format that is older than this project is converted by dlt."""
     if stored["engine_version"] == ENGINE_VERSION:
         return stored
     from dlt.common.schema import Schema  # takes a second
@@ -217,7 +221,7 @@ def _of_this_format(stored: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _versioned(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with its hash, and where that is another one than before, with the next version."""
+    """The schema with its hash and, if the hash has changed, the next version number."""
     made, before = hash_of(schema), schema["version_hash"]
     if before is None or made == before:
         return {**schema, "version_hash": made}
@@ -232,5 +236,5 @@ def hash_of(schema: Mapping[str, Any]) -> str:
     content = {name: value for name, value in schema.items() if name not in left_out}
     digest = hashlib.sha3_256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
     for name, table in sorted(schema["tables"].items()):
-        digest.update("".join([name, *table.get("columns", ())]).encode())  # the columns also count in their order
+        digest.update("".join([name, *table.get("columns", ())]).encode())  # the order of columns counts too
     return base64.b64encode(digest.digest()).decode("ascii")

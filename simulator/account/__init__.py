@@ -1,1 +1,1 @@
-"""Accounts as state: objects, every change to them, the events that tell of it, their deliveries, and the clock."""
+"""The state of accounts: objects and their changes, events and their deliveries, and the clock."""

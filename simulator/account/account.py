@@ -1,6 +1,6 @@
-"""One Stripe account: its objects in all tables, every change to them, and the events that tell of it.
+"""One Stripe account: its objects in all tables, every change to them, and the events of the changes.
 
-The truth that tests compare with: `objects` and `truth` give what Stripe would show. Thread-safe: the server reads
+Tests compare databases with it: `objects` and `truth` return what Stripe would show. Thread-safe: the server reads
 under the same lock as a test writes. Knows no HTTP.
 """
 
@@ -36,7 +36,7 @@ LINKS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """What is left of a deleted object; `last` is its JSON as it was."""
+    """A deleted object; `last` is its last JSON."""
 
     id: str
     object: str
@@ -47,7 +47,7 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All that an account holds at one moment, apart from the account; nothing changes it."""
+    """An immutable copy of an account's content at one moment."""
 
     tables: Mapping[str, Rows]
     deleted: Mapping[str, Mapping[str, Deleted]]
@@ -56,9 +56,10 @@ class State:
 
 
 class Account:
-    """The state of one account. `id` is its acct_ id, `clock` Stripe's; `lock` holds it still for several calls.
+    """The state of one account. `id` is its acct_ id, `clock` is Stripe's clock; hold `lock` to make several calls
+    atomic.
 
-    `lacks` names products, resources or tables that the account has not, `events` are those that it tells.
+    `lacks` names products, resources or tables that the account lacks; `events` are its events.
     """
 
     def __init__(
@@ -86,28 +87,28 @@ class Account:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def get(self, table: str, id: str, parent: str | None = None) -> Object | None:
-        """An object without its embedded lists, None where there is none."""
+        """An object without its embedded lists; None if it does not exist."""
         with self.lock:
             row = self.tables[table].get(id, parent)
             return orjson.loads(row.own) if row else None
 
     def show(self, table: str, id: str, parent: str | None = None) -> Object:
-        """An object as Stripe shows it, with its embedded lists. KeyError where there is none."""
+        """An object as Stripe shows it, with its embedded lists. Raises KeyError if it does not exist."""
         with self.lock:
             shown: Object = orjson.loads(self.views.of(table, self._row(table, id, parent)))
             return shown
 
     def rows(self, table: str, *, hidden: bool = False) -> list[Held]:
-        """The objects of a table with their keys and parents, oldest first; `hidden`: also those that no list shows."""
+        """The objects of a table with their keys and parents, oldest first; `hidden` adds those that no list shows."""
         with self.lock:
             return truth.held(self, table, hidden=hidden)
 
     def objects(self, table: str, *, hidden: bool = False) -> list[Object]:
-        """The objects of a table, oldest first, without their embedded lists (those fill tables of their own)."""
+        """The objects of a table, oldest first, without their embedded lists, which are tables of their own."""
         return [held.object for held in self.rows(table, hidden=hidden)]
 
     def truth(self, resources: Iterable[str] | None = None) -> Truth:
-        """Every table with what it holds, by key, once the named resources (default: all) have been loaded."""
+        """table -> key -> object, as after a load of the named resources (default: all)."""
         with self.lock:
             return truth.truth(self, resources)
 
@@ -123,10 +124,10 @@ class Account:
         hidden: bool = False,
         event: bool | str = True,
     ) -> Object:
-        """Adds an object; lists of children under the fields of embedded lists go to their own tables.
+        """Adds an object; children in the fields of embedded lists are added to their own tables.
 
-        `at` is the second of its creation (default its `created`, or now), `parent` the id that it is listed below,
-        `event` the type of the event to emit, True for the usual one. Returns the object without its lists.
+        `at` is the second of creation (default: the object's `created`, or now), `parent` the id of its parent, `event`
+        the type of the event to emit (True: the usual type). Returns the object without its lists.
         """
         with self.lock:
             own, lists = split(dict(object), TABLES[table].embedded)
@@ -156,7 +157,7 @@ class Account:
         parent: str | None = None,
         event: bool | str = True,
     ) -> Object:
-        """Changes fields of an object; a list under the field of an embedded list becomes the whole new list."""
+        """Changes fields of an object. A value for the field of an embedded list replaces the whole list."""
         with self.lock:
             at = self.clock.seconds() if at is None else at
             row = self._row(table, id, parent)
@@ -177,7 +178,7 @@ class Account:
     def delete(
         self, table: str, id: str, *, at: int | None = None, parent: str | None = None, event: bool | str = True
     ) -> Deleted:
-        """Deletes an object and the children that are embedded in it."""
+        """Deletes an object and its embedded children."""
         with self.lock:
             at = self.clock.seconds() if at is None else at
             row = self._row(table, id, parent)
@@ -192,12 +193,12 @@ class Account:
             return self._remove(table, row, at)
 
     def emit(self, type: str, data: Object, *, at: int | None = None, previous: Object | None = None) -> Object:
-        """Adds an event (`invoice.upcoming`, `balance.available`…) that no change brings about, and returns it."""
+        """Adds an event that does not come from a change (`invoice.upcoming`, `balance.available`…), and returns it."""
         with self.lock:
             return self.events.tell(type, orjson.dumps(data), self.clock.seconds() if at is None else at, previous)
 
     def tell(self, table: str, id: str, type: str, *, at: int | None = None) -> None:
-        """Adds an event of a type that shows an object as it stands."""
+        """Adds an event of a type with the current state of an object."""
         with self.lock:
             row, at = self._row(table, id, None), self.clock.seconds() if at is None else at
             if self.events.kept(at):
@@ -206,7 +207,7 @@ class Account:
     # --- keeping -----------------------------------------------------------------------------------------------------
 
     def state(self) -> State:
-        """What the account holds now: objects, deletions, and where its ids and its order of insertion have come to."""
+        """A copy of the account's content: objects, deletions, and the positions of ids and insertion order."""
         with self.lock:
             tables = {name: Rows(scoped=rows.scoped) for name, rows in self.tables.items()}
             for name, rows in tables.items():
@@ -215,7 +216,9 @@ class Account:
             return State(tables, deleted, self._seq, self.ids.place())
 
     def become(self, state: State) -> None:
-        """Holds what another account of the same id held, as its own: neither sees what the other changes then."""
+        """Replaces the content with that of another account of the same id. Later changes of one do not affect the
+        other.
+        """
         with self.lock:
             for name, rows in self.tables.items():
                 rows.become(state.tables[name])
@@ -244,14 +247,14 @@ class Account:
         return gone
 
     def _relink(self, table: str, row: Row, old: Object, new: Object) -> None:
-        """An object that now names another parent is listed below that one."""
+        """Moves an object that names another parent now to that parent."""
         link = LINKS.get(table)
         if link and old.get(link) != new.get(link) and row.parent == old.get(link):
             self.views.forget(table, row)
             self.tables[table].move(row, new.get(link))
 
     def _replace(self, embedded: Embedded, row: Row, children: Sequence[Object], at: int) -> None:
-        """Makes `children` the whole set below a row: those that stay keep their place."""
+        """Makes `children` the complete set of a row's children; those that existed keep their place."""
         collection = self.tables[embedded.table]
         wanted = {str(child["id"]): child for child in children}
         for child in list(collection.of(row.id).rows()):

@@ -1,4 +1,4 @@
-"""Founds the accounts: the platform's with its history, and those connected to it when they are first asked for."""
+"""Creates the accounts: the platform's with its history, and connected accounts when they are first requested."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SAMPLE_CUSTOMERS = 80
 
 
 class Model:
-    """What the SDK's source says, the same for all simulators of a process: reading it takes a second."""
+    """The SDK's model, shared by all simulators of a process: reading the SDK's source takes a second."""
 
     def __init__(self) -> None:
         self.sdk = Sdk()
@@ -38,31 +38,31 @@ class Model:
 
 @cache
 def model() -> Model:
-    """The model of the installed SDK, which Python's collector of garbage need not look through from now on."""
+    """The model of the installed SDK, frozen so that Python's garbage collector does not scan it."""
     made = Model()
     gc.collect()
     gc.freeze()
-    atexit.register(gc.unfreeze)  # or DuckDB's module reports the frozen objects as leaks when the process ends
+    atexit.register(gc.unfreeze)  # otherwise DuckDB's module reports the frozen objects as leaks when the process ends
     return made
 
 
 class Furnished:
-    """The contents of the accounts that were last furnished in this process, so that the next one like it is a copy."""
+    """A cache of account contents in this process, so that an account with the same arguments is a copy."""
 
     def __init__(self, most: int) -> None:
         self._most, self._lock = most, threading.Lock()
         self._states: dict[Hashable, State] = {}
 
     def get(self, which: Hashable) -> State | None:
-        """The content of an account by what decides it."""
+        """The content of an account by the arguments that determine it; None if it is not cached."""
         with self._lock:
             state = self._states.pop(which, None)
             if state is not None:
-                self._states[which] = state  # now the last used
+                self._states[which] = state  # now the most recently used
             return state
 
     def put(self, which: Hashable, state: State) -> None:
-        """Keeps a content, in place of the one that has not been asked for the longest."""
+        """Stores a content, and drops the least recently used one if the cache is full."""
         with self._lock:
             self._states[which] = state
             if len(self._states) > self._most:
@@ -78,9 +78,9 @@ FURNISHED = Furnished(most=8)
 
 
 class Accounts:
-    """The platform's account and those connected to it: those that /v1/accounts lists, each with a small business.
+    """The platform's account and its connected accounts, which /v1/accounts lists, each with a small business.
 
-    `on_connected` is called with each connected account when it is founded.
+    `on_connected` is called with each connected account when it is created.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Accounts:
             add_bulk(self.platform, samples, bulk, seed, since)
 
     def connected(self, id: str) -> Account | None:
-        """A connected account, None where the platform has no account of this id."""
+        """A connected account; None if the platform has no account with this id."""
         with self._lock:
             if id not in self._connected:
                 own = self.platform.get("accounts", id)
@@ -129,7 +129,7 @@ class Accounts:
     def _furnish(
         self, account: Account, seed: int, customers: int, since: int, own: dict[str, object] | None = None
     ) -> None:
-        """Gives a new account its content, which is the same for the same arguments at the same second."""
+        """Fills a new account. The content is the same for the same arguments at the same second."""
         now = account.clock.seconds()
         which = (account.id, seed, customers, since, now, account.livemode, orjson.dumps(own))
         if (state := FURNISHED.get(which)) is not None:

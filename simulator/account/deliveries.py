@@ -1,4 +1,4 @@
-"""Webhooks: every event that an endpoint wants becomes a signed delivery.
+"""Webhooks: creates a signed delivery of each event for each endpoint that is subscribed to its type.
 
 https://docs.stripe.com/webhooks: `Stripe-Signature: t=<unix>,v1=<HMAC-SHA256 of "t.payload">`, one v1 for each secret
 that is valid (two while one is rolled).
@@ -27,7 +27,7 @@ def signature(payload: bytes, secrets: Sequence[str], second: int) -> str:
 
 
 class StripeDeliveries(Deliveries):
-    """The webhook endpoints of an account at work."""
+    """Delivers the events of an account to its webhook endpoints."""
 
     def __init__(self, account: Account, clock: Clock) -> None:
         super().__init__()
@@ -35,11 +35,11 @@ class StripeDeliveries(Deliveries):
         account.events.listeners.append(self._listen)
 
     def follow(self, connected: Account) -> None:
-        """Delivers the events of a connected account too, to the endpoints that were made for them (`connect`)."""
+        """Also delivers the events of a connected account, to endpoints with `connect`."""
         connected.events.listeners.append(lambda body: self._listen(body, connected.id))
 
     def headers(self, delivery: Delivery) -> dict[str, str]:
-        """The headers of a delivery that is sent now."""
+        """The headers of a delivery that is sent now, with its signature."""
         signed = signature(delivery.payload, self.secrets[delivery.endpoint], self._clock.seconds())
         return {
             "Content-Type": "application/json; charset=utf-8",
@@ -64,7 +64,7 @@ class StripeDeliveries(Deliveries):
 
 
 def _in_version(event: dict[str, Any], api_version: str) -> dict[str, Any]:
-    """The fields of an event in which the version of an endpoint shows."""
+    """The fields of an event that depend on the API version of an endpoint."""
     if api_version >= event["api_version"]:
         return {"api_version": api_version}
     object = in_version(orjson.dumps(event["data"]["object"]), api_version)

@@ -1,4 +1,4 @@
-"""Names of events: which type Stripe gives to a change of an object. From the SDK's list of types."""
+"""Finds the type of the event that Stripe sends for a change of an object, in the SDK's list of types."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEMS: Mapping[str, str] = {
     "subscription": "customer.subscription",
     "tax_id": "customer.tax_id",
 }
-# What Stripe says of a change that has no type of the plain kind.
+# Types of changes that are not named `<object>.<change>` either.
 INSTEAD: Mapping[str, str] = {
     "billing.alert.created": "billing.alert.triggered",
     "review.created": "review.opened",
@@ -34,7 +34,7 @@ INSTEAD: Mapping[str, str] = {
 
 
 class EventTypes:
-    """The types that the installed SDK knows."""
+    """The event types of the installed SDK."""
 
     def __init__(self, sdk: Sdk) -> None:
         literals = sdk.fields(Ref("stripe._event", "Event"))["type"].type.literals
@@ -42,7 +42,7 @@ class EventTypes:
         self.thin = frozenset(_strings(sdk.module("stripe.events._event_classes").tree, "v2."))
 
     def of(self, object: Mapping[str, object], change: str) -> str | None:
-        """Type of the event for a `created`, `updated` or `deleted` object; None where Stripe sends none."""
+        """The event type for a `created`, `updated` or `deleted` object; None if Stripe sends no event."""
         name = str(object.get("object"))
         if name.startswith("v2."):
             return f"{name}.{change}" if f"{name}.{change}" in self.thin else None

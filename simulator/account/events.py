@@ -1,4 +1,4 @@
-"""Events: what an account tells of its changes, kept for thirty days and passed on to whoever listens.
+"""The events of an account's changes, kept for thirty days and passed on to listeners.
 
 https://docs.stripe.com/api/events. `data.object` is what a retrieve would show at that moment, `api_version` the
 account's at that moment.
@@ -25,8 +25,8 @@ KEPT = 30 * 86400
 class Events:
     """The events of one account, in its tables of events and thin (v2) events.
 
-    `api_version` may be changed at any time: later events have it. `listeners` are called with the JSON of every event,
-    under the account's lock.
+    `api_version` may be changed at any time; it applies to later events. `listeners` are called with the JSON of every
+    event, under the account's lock.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Events:
     def changed(
         self, own: Object, view: bytes, change: str, event: bool | str, at: int, previous: Object | None = None
     ) -> None:
-        """Tells of an object that was created, updated or deleted, where Stripe has an event for that."""
+        """Adds the event of an object that was created, updated or deleted, if Stripe has a type for it."""
         type = event if isinstance(event, str) else self._types.of(own, change)
         if type is None or not self.kept(at):
             return
@@ -60,7 +60,7 @@ class Events:
             self.tell(type, view, at, previous)
 
     def tell(self, type: str, data: bytes, at: int, previous: Object | None = None) -> Object:
-        """Adds an event and returns it; `data` is the JSON of its object, as today's version shows it."""
+        """Adds an event and returns it; `data` is the JSON of its object in the current API version."""
         inner: Object = {"object": orjson.Fragment(in_version(data, self.api_version))}
         if previous is not None:
             inner["previous_attributes"] = previous
@@ -78,11 +78,11 @@ class Events:
         return self._add(self._snapshots, event, at)
 
     def kept(self, at: int) -> bool:
-        """Whether an event of a second is still kept."""
+        """Whether an event of this second is still kept."""
         return at > self._clock.seconds() - KEPT
 
     def _tell_thin(self, type: str, own: Object, at: int) -> None:
-        """A thin event names its object and carries nothing of it."""
+        """Adds a thin event, which has the object's id but not its content."""
         name = str(own["object"])
         table = CATALOGUE.table_of_object(name)
         path = (TABLES[table].retrieve if table else None) or ""

@@ -1,4 +1,4 @@
-"""Ids as Stripe makes them: a prefix and random letters and digits, the same for the same seed."""
+"""Ids in Stripe's format: a prefix and random letters and digits, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ _TIDY = bytes.maketrans(b"+/", b"Qz")
 
 
 class Ids:
-    """A stream of ids; two streams of one seed give the same."""
+    """A stream of ids; streams with the same seed yield the same ids."""
 
     def __init__(self, seed: int | str) -> None:
         self._random = random.Random(f"ids/{seed}")
         self._bytes = self._random.randbytes
 
     def of(self, object_name: str) -> str:
-        """A new id of an object of this kind."""
+        """A new id for an object of this kind."""
         return self.new(PREFIXES.get(object_name) or object_name.rpartition(".")[2] + "_")
 
     def new(self, prefix: str, length: int = 24) -> str:
@@ -71,9 +71,9 @@ class Ids:
         return prefix + b64encode(self._bytes(length)).translate(_TIDY)[:length].decode()
 
     def place(self) -> object:
-        """Where the stream is, for `go_to`."""
+        """The position in the stream, for `go_to`."""
         return self._random.getstate()
 
     def go_to(self, place: Any) -> None:
-        """Goes on from where this stream, or another, was."""
+        """Continues from a position of this or another stream."""
         self._random.setstate(place)

@@ -1,4 +1,4 @@
-"""Pure functions on Stripe's objects as dicts: dotted fields, embedded lists apart, what an update has changed."""
+"""Pure functions on Stripe's objects as dicts: dotted fields, embedded lists, the changes of an update."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Object = dict[str, Any]
 
 
 def iso(second: int) -> str:
-    """A second as v2 writes times."""
+    """A second in the time format of v2."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> Object:
-    """`previous_attributes`: the old values of what changed, inside nested objects only of what changed there."""
+    """`previous_attributes`: the old values of the fields that changed; of nested objects, only the changed fields."""
     found: Object = {}
     for name in sorted(new.keys() | old.keys()):
         before, after = old.get(name), new.get(name)
@@ -29,7 +29,7 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> Object:
 
 
 def holder_of(object: Object, field: str) -> tuple[Object | None, str]:
-    """The object that holds a dotted field, None where one on the way is missing, and the field's own name."""
+    """The object that contains a dotted field (None if an object on its path is missing), and the field's last name."""
     *way, last = field.split(".")
     holder: Any = object
     for part in way:
@@ -38,14 +38,14 @@ def holder_of(object: Object, field: str) -> tuple[Object | None, str]:
 
 
 def place(object: Object, field: str, value: object) -> None:
-    """Puts a value at a dotted field; where an object on the way is missing, nothing happens."""
+    """Sets a dotted field; does nothing if an object on its path is missing."""
     holder, name = holder_of(object, field)
     if holder is not None:
         holder[name] = value
 
 
 def split(object: Object, embedded: Iterable[Embedded]) -> tuple[Object, list[tuple[Embedded, list[Object]]]]:
-    """An object and, apart, the children given under the fields of its embedded lists (an array or a list object)."""
+    """Splits an object from the children in the fields of its embedded lists (each an array or a list object)."""
     lists = []
     for child in embedded:
         holder, name = holder_of(object, child.field)

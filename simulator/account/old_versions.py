@@ -1,8 +1,8 @@
-"""What an account's old API versions show otherwise than today's, as events and webhooks still have it. Pure.
+"""Converts objects into the form of old API versions, which events and webhooks of such accounts have. Pure.
 
-https://docs.stripe.com/upgrades#2019-12-03: until then the `id` of an invoice's line was that of the subscription or of
-the invoice item behind it, so that the lines of several invoices (and of one, with several items) shared an id; the id
-of today stood beside it as `unique_id`, and in the oldest versions nowhere.
+https://docs.stripe.com/upgrades#2019-12-03: before this version, the `id` of an invoice's line was the id of the
+subscription or invoice item that it bills, so lines of several invoices (or of one invoice with several items) shared
+an id. The present id was in `unique_id`, or absent in the oldest versions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LINES_SHOW_IDS = "2018-02-28"
 
 
 def in_version(data: bytes, api_version: str) -> bytes:
-    """The JSON of an object as a version shows it."""
+    """The JSON of an object in an API version."""
     if api_version >= LINES_HAVE_IDS:
         return data
     object: Object = orjson.loads(data)
@@ -30,7 +30,7 @@ def in_version(data: bytes, api_version: str) -> bytes:
 
 
 def _origin(line: Object, invoice: Object) -> str:
-    """The id of what a line bills: a subscription, or an invoice item."""
+    """The id of the subscription or invoice item that a line bills."""
     parent = line.get("parent") or {}
     subscription = (parent.get("subscription_item_details") or {}).get("subscription") or line.get("subscription")
     item = (parent.get("invoice_item_details") or {}).get("invoice_item")

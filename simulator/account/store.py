@@ -1,7 +1,7 @@
-"""Where objects lie: rows in Stripe's order, newest first, with windows and cursors. Knows no HTTP and no field.
+"""Stores objects as rows in Stripe's order, newest first, with windows and cursors. Knows no HTTP and no field.
 
-A row keeps its object as JSON bytes (`own`), which takes a tenth of the memory of the dict, and what a list shows of it
-(`view`, with its embedded lists) once that has been asked for.
+A row keeps its object as JSON bytes (`own`), which take a tenth of the memory of a dict, and caches the JSON that lists
+show (`view`, with its embedded lists).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 class Row:
-    """An object in its table. `created` orders it (seconds), `seq` orders what has one second; `hidden`: in no list."""
+    """An object in its table, ordered by `created` (seconds), then by `seq`. `hidden` rows are in no list."""
 
     __slots__ = ("created", "hidden", "id", "own", "parent", "seq", "view")
 
@@ -24,7 +24,7 @@ class Row:
         self.view: bytes | None = None
 
     def copy(self) -> Row:
-        """The same object as a row of another store."""
+        """A copy of the row for another store."""
         row = Row(self.id, self.created, self.seq, self.own, self.parent, self.hidden)
         row.view = self.view
         return row
@@ -39,7 +39,7 @@ Match = Callable[[Row], bool]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What a list request asks for: `first` and `last` second (both inclusive), a cursor, a number of rows.
+    """The parameters of a list request: `first` and `last` second (both inclusive), a cursor, a number of rows.
 
     At most one of `after` (rows older than it) and `before` (the rows next newer than it) is set.
     """
@@ -52,7 +52,7 @@ class Window:
 
 
 class Shelf:
-    """Rows in the order of (created, seq); sorted when it is next read, so that history may be written in any order."""
+    """Rows ordered by (created, seq), sorted when they are next read, so history may be written in any order."""
 
     __slots__ = ("_rows", "_sorted")
 
@@ -64,19 +64,19 @@ class Shelf:
         return len(self._rows)
 
     def copy(self, rows: Mapping[Row, Row]) -> Shelf:
-        """A shelf with other rows in the same places: what `rows` has for each of its own."""
+        """A shelf with the same places, in which each row is replaced by its value in `rows`."""
         shelf = Shelf()
         shelf._rows, shelf._sorted = [rows[row] for row in self._rows], self._sorted
         return shelf
 
     def add(self, row: Row) -> None:
-        """Puts a row in its place."""
+        """Adds a row."""
         if self._rows and _place(self._rows[-1]) > _place(row):
             self._sorted = False
         self._rows.append(row)
 
     def remove(self, row: Row) -> None:
-        """Takes a row out; ValueError where it is not there."""
+        """Removes a row. Raises ValueError if it is not on the shelf."""
         rows = self.rows()
         index = bisect_left(rows, _place(row), key=_place)
         if index == len(rows) or rows[index] is not row:
@@ -95,7 +95,7 @@ class Shelf:
         return reversed(self.rows())
 
     def page(self, window: Window, match: Match | None = None) -> tuple[list[Row], bool]:
-        """A page, newest first, and whether more of the window lies beyond it (in the direction of the cursor)."""
+        """A page, newest first, and whether the window has more rows after it (in the direction of the cursor)."""
         rows = self.rows()
         low = 0 if window.first is None else bisect_left(rows, (window.first, -1), key=_place)
         high = len(rows) if window.last is None else bisect_left(rows, (window.last + 1, -1), key=_place)
@@ -122,9 +122,9 @@ def _take(rows: list[Row], indices: Iterable[int], limit: int, match: Match | No
 
 
 class Collection:
-    """One table: its rows (those that no list shows by default apart), those of each parent, and each by its id.
+    """One table: its rows (hidden ones separately), the rows of each parent, and rows by id.
 
-    `scoped`: an id is unique below its parent only (capabilities are called "card_payments" in every account).
+    `scoped`: ids are only unique within a parent (capabilities are called "card_payments" in every account).
     """
 
     def __init__(self, *, scoped: bool = False) -> None:
@@ -142,14 +142,14 @@ class Collection:
         yield from self.hidden.rows()
 
     def become(self, other: Collection) -> None:
-        """Holds copies of the rows of another table, in the same order, and nothing else."""
+        """Replaces all rows with copies of another table's rows, in the same order."""
         rows = {row: row.copy() for row in other._by_id.values()}
         self.shelf, self.hidden = other.shelf.copy(rows), other.hidden.copy(rows)
         self._children = {parent: shelf.copy(rows) for parent, shelf in other._children.items()}
         self._by_id = {key: rows[row] for key, row in other._by_id.items()}
 
     def add(self, row: Row) -> None:
-        """Adds a row; ValueError where its id is taken."""
+        """Adds a row. Raises ValueError if its id exists."""
         key = self._key(row.id, row.parent)
         if key in self._by_id:
             raise ValueError(f"{row.id} is already there")
@@ -159,7 +159,7 @@ class Collection:
             self.of(row.parent, make=True).add(row)
 
     def get(self, id: str, parent: str | None = None) -> Row | None:
-        """A row by its id; `parent` matters where ids are unique below a parent only."""
+        """A row by its id; `parent` matters if ids are only unique within a parent."""
         return self._by_id.get(self._key(id, parent))
 
     def remove(self, row: Row) -> None:
@@ -170,7 +170,7 @@ class Collection:
             self.of(row.parent).remove(row)
 
     def move(self, row: Row, parent: str | None) -> None:
-        """Puts a row below another parent, or below none."""
+        """Moves a row to another parent, or to none."""
         if row.parent is not None:
             self.of(row.parent).remove(row)
         row.parent = parent
@@ -178,7 +178,7 @@ class Collection:
             self.of(parent, make=True).add(row)
 
     def has(self, parent: str) -> bool:
-        """Whether a parent has rows."""
+        """Whether a parent has rows in this table."""
         shelf = self._children.get(parent)
         return shelf is not None and len(shelf) > 0
 

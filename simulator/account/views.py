@@ -1,4 +1,4 @@
-"""What lists, retrieves and events show of a row: its JSON with its embedded lists, kept until something changes."""
+"""The JSON of rows in lists, retrieves and events, with embedded lists, cached until something changes."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Views:
         return row.view
 
     def embedded(self, row: Row, embedded: Embedded) -> Object:
-        """The list of a row's children as it is embedded."""
+        """The embedded list of a row's children."""
         return self.listed(embedded.table, row.id, _url(embedded, row.id))
 
     def listed(self, table: str, parent: str, url: str) -> Object:
-        """A list inside an object: the first ten of those below it, and whether there are more."""
+        """An embedded list: the first ten children, and whether there are more."""
         children = list(self._tables[table].of(parent).newest())
         return {
             "object": "list",
@@ -44,7 +44,7 @@ class Views:
         }
 
     def forget(self, table: str, row: Row) -> None:
-        """A row has changed: forgets its JSON and that of the objects that embed it."""
+        """Drops the cached JSON of a changed row and of the objects that embed it."""
         row.view = None
         for holder in self._holders.get(table, ()):
             above = self._tables[holder].get(row.parent) if row.parent else None
@@ -75,7 +75,7 @@ def empty_list(embedded: Embedded) -> tuple[bytes, bytes]:
 
 
 def _holders(tables: Mapping[str, Table]) -> dict[str, list[str]]:
-    """For each table, those whose rows embed its rows."""
+    """table -> the tables whose rows embed its rows."""
     found: dict[str, list[str]] = {}
     for name, table in tables.items():
         for embedded in table.embedded:

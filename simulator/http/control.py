@@ -1,8 +1,8 @@
-"""`/_simulator/…`: what a test does in process, for those who run the simulator as its own process. JSON both ways.
+"""`/_simulator/…`: controls for tests that run the simulator as a process of its own. Bodies and answers are JSON.
 
 GET  /_simulator/state      account, key, clock, rows by table, requests by endpoint, answers by status
 GET  /_simulator/log        the last requests
-POST /_simulator/reset      counters and log from zero; faults end
+POST /_simulator/reset      clears counters and log; ends faults
 POST /_simulator/advance    {"seconds": 3600}
 POST /_simulator/mutate     {"action": "create|update|delete", "table": …, "id": …, "object": {…}, "parent": …}
 POST /_simulator/fault      the fields of a Fault, bytes as text: {"path": "/v1/charges", "status": 500, "times": 2}

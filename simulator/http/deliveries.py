@@ -1,9 +1,9 @@
-"""Webhooks on their way: signed requests that are sent when a test or a thread says so. Knows no provider.
+"""Delivers webhooks: signed requests, sent by a test or by a background thread. Knows no provider.
 
-sim.deliveries.due                    # what has not been sent: shuffle, copy or drop it
-sim.deliveries.send(delivery)         # one POST, its status
-sim.deliveries.send_all()             # all that is due, in order
-sim.deliveries.start()                # a thread sends as events come, and sends again what was not taken
+sim.deliveries.due                    # not sent yet: shuffle, copy or drop them
+sim.deliveries.send(delivery)         # one POST; returns its status
+sim.deliveries.send_all()             # all that are due, in order
+sim.deliveries.start()                # a thread sends new events, and repeats those that were not accepted
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Delivery:
 
 
 class Deliveries(ABC):
-    """The webhook endpoints of an account at work. `secrets` are those that are valid, by endpoint."""
+    """Delivers the events of an account to its webhook endpoints. `secrets` are the valid secrets by endpoint id."""
 
     def __init__(self) -> None:
         self.due: deque[Delivery] = deque()
@@ -41,15 +41,15 @@ class Deliveries(ABC):
 
     @abstractmethod
     def headers(self, delivery: Delivery) -> dict[str, str]:
-        """The headers of a delivery that is sent now."""
+        """The headers of a delivery that is sent now, with its signature."""
 
     def add(self, delivery: Delivery) -> None:
-        """Puts one behind those that are due."""
+        """Appends a delivery to those that are due."""
         self.due.append(delivery)
         self._wake.set()
 
     def send(self, delivery: Delivery) -> int:
-        """Sends one; the answer's status, 0 where there was none."""
+        """Sends a delivery; returns the status of the answer, 0 if there was none."""
         try:
             answer = self._http.request("POST", delivery.url, body=delivery.payload, headers=self.headers(delivery))
         except urllib3.exceptions.HTTPError:
@@ -57,18 +57,18 @@ class Deliveries(ABC):
         return answer.status
 
     def send_all(self) -> list[int]:
-        """Sends what is due, in order; the statuses."""
+        """Sends all deliveries that are due, in order; returns the statuses."""
         return [self.send(self.due.popleft()) for _ in range(len(self.due))]
 
     def start(self, threads: int = 4) -> None:
-        """Sends in the background from now on; what is not answered with 2xx is sent again, a few times."""
+        """Starts sending in the background; deliveries that are not answered with 2xx are repeated a few times."""
         self._stop.clear()
         self._threads = [threading.Thread(target=self._work, daemon=True, name="webhooks") for _ in range(threads)]
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Ends the background threads; what is due stays due."""
+        """Ends the background threads; deliveries that are due stay due."""
         self._stop.set()
         self._wake.set()
         for thread in self._threads:

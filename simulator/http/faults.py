@@ -37,12 +37,12 @@ KINDS: tuple[str, ...] = get_args(Kind)
 
 @dataclass(slots=True)
 class Fault:
-    """Which requests it meets (all of the conditions) and what it does to them.
+    """Which requests fail (all conditions must hold), and how.
 
-    `skip` lets the first requests pass, then every `every`-th is met, with `probability`, at most `times` times.
-    `path` is the whole path, `query` are parameters that the request must have, `holding` the id of an object that the
-    answer must hold. `new` stands for the bytes `old` of the answer, and `entries` (id -> JSON) for those of its list.
-    `met` counts what it has done.
+    After the first `skip` matching requests, every `every`-th fails with `probability`, at most `times` times. `path`
+    is the whole path, `query` are parameters that the request must have, `holding` is the id of an object that the
+    answer must contain. `new` replaces the bytes `old` of the answer; `entries` (id -> JSON) replace entries of its
+    list. `met` counts the requests that failed.
     """
 
     kind: Kind = "status"
@@ -66,7 +66,7 @@ class Fault:
 
 
 class Faults:
-    """The faults that are in force; `seed` decides what probabilities come out."""
+    """The active faults; `seed` makes their probabilities repeatable."""
 
     def __init__(self, seed: int = 0) -> None:
         self._lock = threading.Lock()
@@ -74,7 +74,7 @@ class Faults:
         self._faults: list[Fault] = []
 
     def add(self, kind: str = "status", **conditions: Any) -> Fault:
-        """Puts a fault in force: the fields of Fault by name. ValueError for an unknown kind or a wrong name."""
+        """Adds a fault: the fields of Fault by name. Raises ValueError for an unknown kind or an unknown field."""
         if kind not in KINDS:
             raise ValueError(f"unknown kind of fault {kind!r}: one of {', '.join(KINDS)}")
         unknown = conditions.keys() - {name for name in Fault.__slots__ if name not in ("met", "seen")}
@@ -94,7 +94,7 @@ class Faults:
         return bool(self._faults)
 
     def meet(self, method: str, path: str, query: Mapping[str, object], body: bytes) -> Fault | None:
-        """The first fault that meets a request whose answer would be `body`."""
+        """The first fault that matches a request whose answer would be `body`; None if there is none."""
         with self._lock:
             return next((fault for fault in self._faults if self._meets(fault, method, path, query, body)), None)
 

@@ -1,4 +1,4 @@
-"""Stripe's rate limits: requests per second over the account and for each endpoint, and requests at the same time.
+"""Stripe's rate limits: requests a second for the account and for each endpoint, and requests at the same time.
 
 https://docs.stripe.com/rate-limits: 100 a second live, 25 in a sandbox, 25 for each endpoint, 20 for files. Counted
 over the last second. The clock is injected: it is real time, not Stripe's clock, which tests move.
@@ -16,7 +16,9 @@ Reason = Literal["global-rate", "endpoint-rate", "global-concurrency", "endpoint
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Requests per second, and requests under way at one time; None is no limit. `own` are endpoints' own rates."""
+    """Requests a second, and requests at the same time; None means no limit. `own` maps endpoints to rates of their
+    own.
+    """
 
     rate: int | None = None
     endpoint_rate: int | None = None
@@ -34,7 +36,7 @@ BUDGETS: Mapping[str, Budget] = {
 
 
 class Limits:
-    """What has been spent of a budget. `budget` may be replaced at any time."""
+    """Counts requests against a budget. `budget` may be replaced at any time."""
 
     def __init__(self, budget: Budget, clock: Callable[[], float]) -> None:
         self.budget = budget
@@ -45,9 +47,10 @@ class Limits:
         self._under_way_each: dict[str, int] = {}
 
     def admit(self, endpoint: str) -> Reason | None:
-        """Lets a request in and returns None, or the reason of its refusal, which costs nothing.
+        """Admits a request and returns None, or returns the reason of its refusal, which does not count against the
+        budget.
 
-        What was let in is under way until `leave`.
+        An admitted request counts as being answered until `leave`.
         """
         budget = self.budget
         if budget.concurrency is not None and self._under_way >= budget.concurrency:
@@ -70,7 +73,7 @@ class Limits:
         return None
 
     def leave(self, endpoint: str) -> None:
-        """A request that was let in has been answered."""
+        """Records that an admitted request has been answered."""
         self._under_way -= 1
         self._under_way_each[endpoint] -= 1
 

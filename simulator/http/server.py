@@ -1,6 +1,6 @@
-"""HTTP/1.1 over asyncio: reads requests with httptools, writes answers, late, cut or not at all where a fault says so.
+"""HTTP/1.1 over asyncio: reads requests with httptools and writes answers; a fault can delay, cut or suppress them.
 
-Knows no Stripe rule: it calls `respond` for each request and sends what comes back.
+Knows no Stripe rule: it calls `respond` for each request and sends its reply.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ REASONS = {
 
 @dataclass(slots=True)
 class Reply:
-    """What goes out: `cut` sends half of the body, `drop` and `reset` nothing; `delay` is in seconds.
+    """The answer to send: `cut` sends half of the body, `drop` and `reset` nothing; `delay` is in seconds.
 
-    `date` gives the Date header at the moment of sending: Stripe's clock may have moved since the state was read.
-    `done` is called when the reply has gone out (or has failed to).
+    `date` returns the Date header at the moment of sending, because Stripe's clock may have moved since the state was
+    read. `done` is called when the reply was sent, or sending it failed.
     """
 
     status: int
@@ -43,7 +43,7 @@ Respond = Callable[[str, str, str, dict[str, str], bytes], Reply]
 
 
 class Connection(asyncio.Protocol):
-    """One connection: requests are answered one after the other, also when they come pipelined."""
+    """One connection: requests are answered one after the other, even if they arrive pipelined."""
 
     def __init__(self, respond: Respond, connections: set[Connection]) -> None:
         self._respond, self._connections = respond, connections
@@ -76,7 +76,7 @@ class Connection(asyncio.Protocol):
             self._send(Reply(400, [("Content-Type", "text/plain")], b"Bad Request"), keep=False)
 
     def close(self) -> None:
-        """Closes from our side."""
+        """Closes the connection."""
         if self._transport is not None:
             self._transport.close()
 
@@ -114,7 +114,7 @@ class Connection(asyncio.Protocol):
             path, _, query = url.decode("latin-1").partition("?")
             try:
                 reply = self._respond(method, path, query, headers, body)
-            except Exception:  # a bug of the simulator: the reader sees a 500, whoever runs it the traceback
+            except Exception:  # a bug of the simulator: the client gets a 500, and stderr shows the traceback
                 logging.getLogger(__name__).exception("%s %s?%s", method, path, query)
                 reply = Reply(500, [("Content-Type", "text/plain")], b"the simulator has failed, see its log")
             if reply.delay > 0:

@@ -1,4 +1,4 @@
-"""A server in a thread: starts, gives its port, and stops. Knows no provider."""
+"""Runs a server in a thread. Knows no provider."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from simulator.http.server import Connection, Respond
 
 
 class ServerThread:
-    """Serves `respond` on 127.0.0.1 between `start` and `stop`, once."""
+    """Serves `respond` on 127.0.0.1 from `start` to `stop`. It cannot be started a second time."""
 
     def __init__(self, respond: Respond, name: str) -> None:
         self._respond, self._name = respond, name
@@ -20,7 +20,7 @@ class ServerThread:
         self._port = 0
 
     def start(self, port: int) -> int:
-        """Listens on a port, a free one for 0; returns the port. Raises OSError where it cannot."""
+        """Listens on a port (0: a free one); returns the port. Raises OSError if the port cannot be used."""
         started = threading.Event()
         self._port = port
         self._thread = threading.Thread(target=self._run, args=(started,), name=self._name, daemon=True)
@@ -63,7 +63,7 @@ class ServerThread:
 
 
 def _event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's, where it is installed (it is not made for every platform)."""
+    """uvloop's event loop if it is installed (it is not available for every platform), else asyncio's."""
     try:
         import uvloop
     except ImportError:

@@ -1,6 +1,6 @@
-"""Behind the socket: each request goes to the API or to the controls, is counted, logged and made to fail.
+"""Routes each request to the API or to the controls, counts and logs it, and applies faults.
 
-Also what every answer of Stripe's carries: Date (of Stripe's clock), Request-Id, Stripe-Version.
+Also adds the headers of every answer of Stripe: Date (of Stripe's clock), Request-Id, Stripe-Version.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request that was answered (`status` 0: not at all), without its secrets."""
+    """A logged request with the status of its answer (0: no answer), without secrets."""
 
     method: str
     path: str
@@ -38,7 +38,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What has been answered, as a service counts it; `number` is that of the next answer."""
+    """The counters and the log of a service; `number` is the number of the next answer."""
 
     requests: Mapping[str, int]
     statuses: Mapping[int, int]
@@ -47,7 +47,9 @@ class Counted:
 
 
 class Service:
-    """Answers for the server. `latency` is in seconds; `requests` counts by method and endpoint, `log` has the last."""
+    """Answers the requests of the server. `latency` is in seconds; `requests` counts by method and endpoint, `log` has
+    the last requests.
+    """
 
     def __init__(self, api: Api, faults: Faults, control: Callable[[Request], Answer], latency: float = 0.0) -> None:
         self.api, self.faults, self.latency = api, faults, latency
@@ -59,7 +61,7 @@ class Service:
         self._date = (0, "")
 
     def respond(self, method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> Reply:
-        """What to send for a request."""
+        """The reply to a request."""
         request = Request(method, path, query, headers, body)
         if path.startswith("/_simulator/"):
             answer = self._control(request)
@@ -78,17 +80,17 @@ class Service:
         return reply
 
     def reset(self) -> None:
-        """Counts from zero and forgets the log."""
+        """Sets the counters to zero and clears the log."""
         self.requests.clear()
         self.statuses.clear()
         self.log.clear()
 
     def counted(self) -> Counted:
-        """What has been answered since the counters began anew."""
+        """The counters and the log since the last reset."""
         return Counted(dict(self.requests), dict(self.statuses), tuple(self.log), self._number)
 
     def count_on(self, counted: Counted) -> None:
-        """Goes on as if it had answered what another service has."""
+        """Takes over the counters and the log of another service."""
         self.reset()
         self.requests.update(counted.requests)
         self.statuses.update(counted.statuses)
@@ -96,7 +98,7 @@ class Service:
         self._number = counted.number
 
     def _now(self) -> str:
-        """The Date header: Stripe's clock."""
+        """The Date header, from Stripe's clock."""
         second = self.api.account.clock.seconds()
         if self._date[0] != second:
             self._date = (second, formatdate(second, usegmt=True))
@@ -125,7 +127,7 @@ class Service:
 
 
 def _spoil(reply: Reply, fault: Fault) -> None:
-    """Makes a reply the one that a fault asks for."""
+    """Applies a fault to a reply."""
     reply.delay += fault.delay
     match fault.kind:
         case "status":
@@ -141,7 +143,7 @@ def _spoil(reply: Reply, fault: Fault) -> None:
 
 
 def spoil_bytes(reply: Reply, fault: Fault) -> None:
-    """Makes a reply the one that a fault asks for, where it is no answer of the provider's own."""
+    """Applies a fault that is independent of the provider to a reply."""
     match fault.kind:
         case "drop" | "reset" | "cut":
             reply.way = fault.kind
@@ -159,7 +161,7 @@ def spoil_bytes(reply: Reply, fault: Fault) -> None:
 
 
 def _with_entries(body: bytes, entries: Mapping[str, bytes]) -> bytes:
-    """A list with other JSON in place of some of its entries, by their ids."""
+    """The JSON of a list in which the entries with the given ids are replaced."""
     if not entries:
         return body
     page = orjson.loads(body)
