@@ -1,1 +1,1 @@
-"""Figures that anyone can print again: `make bench`, or each module by itself."""
+"""Benchmarks whose figures anyone can reproduce: run `make bench`, or a single module."""

@@ -1,4 +1,4 @@
-"""`make bench`: every benchmark in turn, each in a process of its own. `python -m benchmarks load rows` runs some.
+"""`make bench`: runs every benchmark, each in a process of its own. `python -m benchmarks load rows` runs only these.
 
 `python -m benchmarks --full` also loads 1,000,000 objects. Targets are printed with `met` or `not met`.
 """
@@ -13,7 +13,7 @@ FULL = "--full"  # is an option of `load`
 
 
 def main() -> int:
-    """Runs the named benchmarks, all of them without names; the exit code of the first that fails."""
+    """Runs the named benchmarks, or all; returns the exit code of the first that fails."""
     names = [name for name in sys.argv[1:] if name != FULL] or list(NAMES)
     if unknown := [name for name in names if name not in NAMES]:
         print(f"There is no benchmark {unknown[0]}; there are: {', '.join(NAMES)}", file=sys.stderr)

@@ -1,15 +1,15 @@
-"""At the provider's own pace: `python -m benchmarks.latency [--objects 250000]`, and with `--provider orb` Orb's.
+"""A load within the provider's rate limits: `python -m benchmarks.latency [--objects 250000] [--provider orb]`.
 
-A simulated live account that answers after 100 ms and allows what Stripe allows: 25 requests a second for an endpoint,
-100 for the account, 100 objects a page. The connector takes its default share of the account's rate, which is half. So
-2,500 objects a second are possible for one resource and 5,000 for eight. The rate is that of the whole command, from
-the start of its process to its end: imports, the first request and the last package are in it. `reading` is the
-rate between the first request and the last answer, so without the start and without what is loaded after that: these
-are some seconds that weigh less the more objects there are. `CPU` are microseconds of the command and of Postgres for
-each object: a machine cannot read more objects a second than its cores divided by these.
+A simulated live account answers after 100 ms and has Stripe's limits: 25 requests a second for an endpoint, 100 for the
+account, 100 objects a page. The connector uses its default share of the account's rate, which is half. So 2,500 objects
+a second are possible for one resource and 5,000 for eight. The rate is that of the whole command, from the start of its
+process to its end, including imports, the first request and the last package. `reading` is the rate between the first
+request and the last answer, without the start and without later loads: these take some seconds, which matter less with
+more objects. `CPU` is in microseconds of the command and of Postgres for each object: a machine cannot read more
+objects a second than its number of cores divided by this.
 
-A simulated Orb account answers after 100 ms too and allows 100 reads a second, all of which the connector is given
-here: 10,000 objects a second are possible for any number of lists. The limiter keeps 3 % below the limit.
+A simulated Orb account also answers after 100 ms and allows 100 reads a second, and the connector may use all of them
+here: 10,000 objects a second are possible for any number of lists. The limiter stays 3 % below the limit.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from simulator.orb.bulk import MIX as ORB_MIX
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What is measured of a provider: resources by the name of their line, the objects a second that are possible for
-    each, and the share of these that is the target. The simulator and the command get these options and settings.
+    """The measurements of a provider: resources by the name of their line, the possible objects a second for each, the
+    target as a share of these, and the options and settings of the simulator and the command.
     """
 
     provider: str
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def read(pace: Pace, name: str, environment: dict[str, str]) -> float:
-    """One load into an empty dataset, and its line; the share of what is possible."""
+    """Runs one load into an empty dataset and prints its line; returns its share of the possible rate."""
     schema, resources = pace.provider, pace.lists[name]
     with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
         for each in (schema, f"{schema}_staging"):

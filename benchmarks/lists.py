@@ -1,8 +1,8 @@
-"""A small account of all lists: `python -m benchmarks.lists [--customers 300] [--rounds 3]`.
+"""A small account with all lists: `python -m benchmarks.lists [--customers 300] [--rounds 3]`.
 
-A business of 300 customers with a history, and a few objects in every other list: most tables get a handful of rows, so
-that what a table, a list and a package cost decides. The whole command is measured, from its start to its end, into an
-empty dataset, as it comes: the lists of the default, without limits and latency.
+A business of 300 customers with a history, and a few objects in every other list: most tables get a few rows, so the
+fixed costs of tables, lists and packages dominate. The whole command is measured, from its start to its end, with
+default settings, into an empty dataset, without limits and latency.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def in_tables(url: str, file: str) -> tuple[int, int]:
-    """The rows of all tables that hold some of Stripe's, and how many these are."""
+    """The number of rows of all tables with rows of Stripe, and the number of these tables."""
     with closing(duckdb.connect(file) if file else psycopg.connect(url)) as connection:
         there = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'stripe'"
         names = {name for (name,) in connection.execute(there).fetchall()} & set(TABLES)

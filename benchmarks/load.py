@@ -1,12 +1,12 @@
-"""Fetch to commit, beside what could be done at best, in one run: `python -m benchmarks.load [--rounds 3] [--full]`.
+"""Full loads, compared with the floor: `python -m benchmarks.load [--rounds 3] [--full]`.
 
-A simulated account without limits and without latency, of objects of several shapes. Those who load it take turns, in
-another order in each round, each from the start of its process to its end and into an empty schema: the floor in two
-kinds (`benchmarks.tools.floor`), the connector into Postgres, and the connector into DuckDB. After each load the rows
-of every table are counted in the database and their `created` summed up, and both are compared with the account. The
-figures are medians. CPU is that of the command and of Postgres together; the simulator's own is in nobody's figure.
+The simulated account has no limits and no latency, and objects of several shapes. Four loaders take turns, in another
+order in each round: the floor in two kinds (`benchmarks.tools.floor`), the connector into Postgres, and the connector
+into DuckDB. Each is measured from the start of its process to its end and loads into an empty schema. After each load,
+the number of rows of every table and the sum of their `created` are compared with the account. The figures are medians.
+CPU is that of the command and of Postgres together, without the simulator's.
 
-`--full` also loads 1,000,000 objects, once into each database, for the memory that this takes.
+`--full` also loads 1,000,000 objects once into each database, to measure memory.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ Sums = Mapping[str, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Loader:
-    """Who loads lists: the command, to which their names are added, and where the rows are then.
+    """A loader of lists: its command, to which their names are added, and the place of the loaded rows.
 
-    `file` is that of a DuckDB database, "" for Postgres. The floor leaves embedded lists as Stripe cut them, so that
-    only the lists' own tables are counted.
+    `file` is the file of a DuckDB database, "" for Postgres. The floor does not complete embedded lists that Stripe
+    cut, so only the lists' own tables are compared.
     """
 
     name: str
@@ -105,7 +105,7 @@ def main() -> None:
 
 @contextmanager
 def account(objects: int, database_url: str) -> Iterator[tuple[Mapping[str, str], Sums]]:
-    """A simulated account of so many objects: the environment of those who load it, and what is in it."""
+    """Runs a simulated account of this size; yields the environment of its loaders, and the expected rows."""
     with running_simulator("--customers", "5", "--bulk", str(objects)) as (url, key):
         environment = {"DATABASE_URL": database_url, "STRIPE_SECRET_KEY": key, "SOURCES__STRIPE__API_BASE": url}
         yield {**environment, **UNLIMITED}, sums_of(url, key)
@@ -114,7 +114,7 @@ def account(objects: int, database_url: str) -> Iterator[tuple[Mapping[str, str]
 def compare(
     loaders: Sequence[Loader], lists: Sequence[str], rounds: int, environment: Mapping[str, str], expected: Sums
 ) -> dict[Loader, Measured]:
-    """Each loader once in each round; prints and gives the medians."""
+    """Runs each loader once in each round; prints and returns the medians."""
     found: dict[Loader, list[Measured]] = {loader: [] for loader in loaders}
     for number in range(rounds):
         for place in range(len(loaders)):
@@ -157,7 +157,7 @@ def median(measured: Sequence[Measured]) -> Measured:
 
 
 def load(loader: Loader, lists: Sequence[str], environment: Mapping[str, str], expected: Sums) -> Measured:
-    """One load into an empty schema, whose rows are right. Exits with the command's own words where it failed."""
+    """Runs one load into an empty schema and checks its rows. If it failed, raises SystemExit with the output."""
     empty(environment["DATABASE_URL"], loader)
     measured = measure([*loader.command, *lists], {**environment, **dict(loader.settings)})
     if measured.exit_code:
@@ -171,7 +171,7 @@ def load(loader: Loader, lists: Sequence[str], environment: Mapping[str, str], e
 
 
 def empty(database_url: str, loader: Loader) -> None:
-    """Drops what others have loaded, and has the server write what is left: else the next one would pay for it."""
+    """Drops loaded schemas and makes the server write a checkpoint, which would otherwise slow down the next load."""
     if loader.file:
         for name in (loader.file, f"{loader.file}.wal"):
             Path(name).unlink(missing_ok=True)
@@ -183,7 +183,7 @@ def empty(database_url: str, loader: Loader) -> None:
 
 
 def stored_sums(database_url: str, loader: Loader, table: str) -> tuple[int, int]:
-    """The rows of a table, and the sum of their `created`."""
+    """The number of rows of a table, and the sum of their `created`."""
     summed = "0" if is_embedded(table) else "cast(sum(extract(epoch from created)) as bigint)"
     alive = "" if loader.is_floor else " WHERE _deleted_at IS NULL"
     query: Any = f'SELECT count(*), {summed} FROM "{loader.schema}"."{table}"{alive}'
@@ -193,7 +193,7 @@ def stored_sums(database_url: str, loader: Loader, table: str) -> tuple[int, int
 
 
 def sums_of(url: str, key: str) -> Sums:
-    """What the lists hold, read with one connection."""
+    """The expected rows of the lists, read over one connection."""
     http, headers = urllib3.PoolManager(), {"Authorization": f"Bearer {key}"}
 
     def read(path: str, more: str) -> Iterator[dict[str, Any]]:
@@ -223,12 +223,12 @@ def all_filled_by(lists: Iterable[str]) -> list[str]:
 
 
 def is_embedded(table: str) -> bool:
-    """Whether a table is counted by the entries of embedded lists."""
+    """Whether the rows of a table are entries of embedded lists."""
     return table not in MIX
 
 
 def objects_in(expected: Sums, lists: Sequence[str] | Mapping[str, int]) -> int:
-    """The objects of lists, those in them not counted."""
+    """The number of objects of lists, without the objects embedded in them."""
     return sum(expected[name][0] for name in lists)
 
 

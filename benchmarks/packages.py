@@ -1,6 +1,6 @@
-"""What a small load package costs: three rows in each of one table or of eight, ours beside dlt's own pipeline.
+"""The cost of a small load package, compared with dlt's own pipeline: three rows in each of one or eight tables.
 
-`python -m benchmarks.packages` prints the CPU of this process for each package, the median of several rounds in turn.
+`python -m benchmarks.packages` prints the CPU of this process for each package, as the median of several rounds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ROUNDS, DATASET = 7, "packages"
 
 def main() -> None:
     """Prints a line for each database."""
-    logging.getLogger("dlt").addFilter(lambda _: False)  # it warns at each package of the pipeline
+    logging.getLogger("dlt").addFilter(lambda _: False)  # it warns for each package of the pipeline
     print("CPU ms a package        one table: ours   dlt's pipeline     eight tables: ours   dlt's pipeline")
     with running_postgres() as url, tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder, "packages_data.duckdb"))
@@ -51,18 +51,18 @@ def main() -> None:
 
 
 class LibpqPostgres(dlt.destinations.postgres):
-    """dlt's Postgres, which takes any connection string: the server here has a socket and no password."""
+    """dlt's Postgres destination with any connection string: this server has a socket and no password."""
 
-    spec = LibpqConfiguration  # type: ignore[assignment]  # dlt means the very class, a subclass serves
+    spec = LibpqConfiguration  # type: ignore[assignment]  # dlt declares the exact class, but a subclass works
 
 
 def destination_of(url: str, folder: str, kind: str) -> Any:
-    """dlt's own destination: the same server, or a file beside ours."""
+    """dlt's own destination: the same server, or another file in the folder of ours."""
     return LibpqPostgres(url) if kind == "postgres" else dlt.destinations.duckdb(str(Path(folder, "dlts_data.duckdb")))
 
 
 def compare(database: Database, destination: Any, folder: Path, count: int) -> tuple[float, float]:
-    """Milliseconds of CPU for our loader, and for dlt's pipeline with its upsert of the same Arrow tables."""
+    """Milliseconds of CPU of our loader, and of dlt's pipeline, which upserts the same Arrow tables."""
     columns = ContractedColumns(CATALOGUE, {}, Contract())
     loader = Loader(database, DATASET, columns, "stripe")
     ours: list[float] = []
@@ -74,11 +74,11 @@ def compare(database: Database, destination: Any, folder: Path, count: int) -> t
 
 
 def by_pipeline(destination: Any, folder: Path, tables: dict[str, pa.Table]) -> None:
-    """As anybody would load them with dlt, without its state in the destination."""
+    """A plain load with dlt, without its state in the destination."""
     with tempfile.TemporaryDirectory(dir=folder) as working:
         pipeline = dlt.pipeline("stripe", pipelines_dir=working, destination=destination, dataset_name=f"{DATASET}_dlt")
         pipeline.config.restore_from_destination = False
-        dlt.config["data_writer.disable_compression"] = True  # as ours, whose files are read at once
+        dlt.config["data_writer.disable_compression"] = True  # like ours, whose files are read only once
         merge: Any = {"disposition": "merge", "strategy": "upsert"}
         resources = [
             dlt.resource([table], name=name, write_disposition=merge, primary_key=["id", "_account_id"])
@@ -98,7 +98,7 @@ def tables_of(columns: ContractedColumns, turn: int, count: int) -> dict[str, pa
 
 
 def cpu(work: Callable[[dict[str, pa.Table]], None], tables: dict[str, pa.Table]) -> float:
-    """Milliseconds of this process."""
+    """Milliseconds of CPU of this process so far."""
     before = time.process_time()
     work(tables)
     return (time.process_time() - before) * 1_000

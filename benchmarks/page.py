@@ -1,7 +1,7 @@
-"""How long the status page takes over a ledger of a million events, with and without filters.
+"""The latency of the status page with a ledger of a million events, with and without filters.
 
-`python -m benchmarks.page` fills the ledger by one statement. For each address it asks once, so that nothing is
-remembered of it, and then many times. The slowest answer has to come within the target.
+`python -m benchmarks.page` fills the ledger with one statement. It requests each address once with cold caches, and
+then many times. The slowest answer must meet the target.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def signed_in(url: str) -> OpenerDirector:
 
 
 def milliseconds(browser: OpenerDirector, address: str) -> float:
-    """How long an answer took, to its last byte."""
+    """The milliseconds until the last byte of an answer."""
     began = time.perf_counter()
     browser.open(address).read()
     return (time.perf_counter() - began) * 1_000

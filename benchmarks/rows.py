@@ -1,8 +1,8 @@
-"""Rows per second from parsed pages to Arrow tables on one thread, beside orjson alone: `python -m benchmarks.rows`.
+"""Rows a second from parsed pages to Arrow tables on one thread, and orjson alone: `python -m benchmarks.rows`.
 
-Each page of 100 objects is parsed, exploded and converted by itself, as workers do it; the best of several rounds
-counts, in CPU seconds. The last lines time the concatenation of all pages to one package, and `typed_rows` on rows
-one by one, as the webhook sink has them.
+Each page of 100 objects is parsed, exploded and converted separately, as workers do it; the best of several rounds
+counts, in CPU seconds. The last lines measure the concatenation of all pages to one package, and `typed_rows` on single
+rows, as in the webhook sink.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STAMP = Stamp("acct_1", 1_760_000_000, "list")
 
 
 def main() -> None:
-    """Measure and print a table."""
+    """Measures and prints a table."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--pages", type=int, default=50, help="pages of 100 objects of each kind (50)")
     options.add_argument("--rounds", type=int, default=5, help="rounds, of which the best counts (5)")
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def report(kind: str, bodies: Sequence[bytes], rounds: int) -> None:
-    """Time one kind of object and print its line."""
+    """Measures one kind of object and prints its line."""
     count = 100 * len(bodies)
     columns = Columns(CATALOGUE)
 
@@ -65,19 +65,19 @@ def report(kind: str, bodies: Sequence[bytes], rounds: int) -> None:
 
 
 def typed(kind: str, obj: dict[str, object], columns: Columns) -> None:
-    """One object's rows with database values."""
+    """Converts one object into rows with database values."""
     for table, rows in explode(kind, [obj], STAMP).items():
         typed_rows(table, rows, columns)
 
 
 def over(bodies: Sequence[bytes], work: Callable[[bytes], object]) -> None:
-    """Do the work on each body and keep nothing: held pages of dicts would slow all that follows."""
+    """Does the work on each body and keeps no result: pages of dicts in memory would slow down later work."""
     for body in bodies:
         work(body)
 
 
 def best(rounds: int, work: Callable[[], object]) -> float:
-    """Least CPU seconds of several rounds."""
+    """The least CPU seconds of several rounds."""
     taken = []
     for _ in range(rounds):
         started = time.process_time()

@@ -1,7 +1,7 @@
-"""How long scheduled runs over many accounts take, and what bounds them: a simulation, which sends no request.
+"""Simulates how long scheduled runs over many accounts take, and what limits them. Sends no request.
 
-`python -m benchmarks.scale` prints the table of docs/scale.md. The requests of a part are paced by the limiter that
-loads use, against a clock that only the simulation moves; parts wait for a slot as Airflow's tasks do.
+`python -m benchmarks.scale` prints the table of docs/scale.md. The limiter of loads paces the requests of a part, with
+a simulated clock; parts wait for a slot as Airflow's tasks do.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ SLOTS = 4  # the default; doubled until the hour's events are applied in half an
 HALF_AN_HOUR = 1_800.0
 RATE = 100 * 0.5  # requests a second of a live account, and the share of it that is used by default
 
-START = 3.0  # seconds of one processor in which a task starts: measured, see docs/scale.md
-EVENTS, BUSY_EVENTS = 1, 50  # requests for an hour's events: of a quiet account, and of one with 5,000 events
-BUSY = 100  # one account of so many is a busy one
+START = 3.0  # CPU seconds of the start of a task: measured, see docs/scale.md
+EVENTS, BUSY_EVENTS = 1, 50  # requests for an hour's events: of a quiet account, and of an account with 5,000 events
+BUSY = 100  # one in so many accounts is busy
 DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run of the DAG costs: tasks, seconds until its end, requests, and processors that are busy on average."""
+    """The cost of a run of the DAG: tasks, seconds until its end, requests, and processors that are busy on average."""
 
     tasks: int
     seconds: float
@@ -39,12 +39,12 @@ class Run:
 
     @property
     def processors(self) -> float:
-        """How many processors its tasks' starts keep busy."""
+        """The number of processors that the starts of its tasks keep busy."""
         return self.tasks * START / self.seconds
 
 
 class Clock:
-    """Seconds that pass only when somebody sleeps."""
+    """A clock in seconds that only `sleep` moves."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -56,7 +56,7 @@ class Clock:
 
 @cache
 def seconds_of(requests: int, slots: int) -> float:
-    """Seconds that a part with one of so many slots takes for its requests, each answered at once."""
+    """The seconds that a part takes for its requests in one of so many slots, if each is answered at once."""
     clock = Clock()
     limiter = Limiter(RATE / slots, clock=lambda: clock.now, sleep=clock.sleep)
     for _ in range(requests):
@@ -66,7 +66,7 @@ def seconds_of(requests: int, slots: int) -> float:
 
 
 def run(parts: Iterable[int], slots: int) -> Run:
-    """Parts of so many requests each, in order; one begins whenever a slot is free."""
+    """The cost of parts with these numbers of requests, in order. A part begins when a slot is free."""
     free = [0.0] * slots
     tasks = requests = 0
     for part in parts:
@@ -76,13 +76,13 @@ def run(parts: Iterable[int], slots: int) -> Run:
 
 
 def hourly(accounts: int, slots: int) -> Run:
-    """The events of an hour."""
+    """The cost of the events of an hour."""
     return run((BUSY_EVENTS if number % BUSY == 0 else EVENTS for number in range(accounts)), slots)
 
 
 @cache
 def lists() -> Sequence[int]:
-    """Requests for an account's lists that are due once a day, by area: one for each list."""
+    """The requests for an account's daily lists, by area: one for each list."""
     last = {resource.name: Last(at=0, status="complete") for resource in CATALOGUE.select()}
     due = due_lists(CATALOGUE.select(), last, DAY, SyncSettings(), ())
     return [
@@ -91,7 +91,7 @@ def lists() -> Sequence[int]:
 
 
 def daily(accounts: int, slots: int) -> Run:
-    """The lists of a day, which are all due in one run, after its events."""
+    """The cost of the lists of a day, which are all due in one run, after its events."""
     return run((part for _ in range(accounts) for part in lists()), slots)
 
 

@@ -1,6 +1,6 @@
-"""How long commands take to start: `--help`, a sync that finds nothing new, one object, and the sink until it is ready.
+"""The start time of commands: `--help`, a sync without new events, a load of one object, the sink until it is ready.
 
-`python -m benchmarks.start` prints medians of several runs in turn.
+`python -m benchmarks.start` prints medians of several runs.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def script(environment: Mapping[str, str], name: str, *options: str) -> float:
-    """Seconds of CPU that a script took. Raises RuntimeError where it failed."""
+    """Seconds of CPU of a script. Raises RuntimeError if it failed."""
     measured = measure([sys.executable, f"pipelines/{name}", *options], environment)
     if measured.exit_code:
         raise RuntimeError(measured.output)
@@ -68,7 +68,7 @@ def script(environment: Mapping[str, str], name: str, *options: str) -> float:
 
 
 def customer_of(api: str, key: str) -> str:
-    """The id of a customer of the simulated account."""
+    """The id of some customer of the simulated account."""
     request = urllib.request.Request(f"{api}/v1/customers?limit=1", headers={"Authorization": f"Bearer {key}"})
     with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         return str(answer.read().split(b'"id":"')[1].split(b'"')[0], "ascii")
@@ -83,7 +83,7 @@ def sink(environment: Mapping[str, str]) -> tuple[float, float]:
 
 @contextmanager
 def running_sink(environment: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """A sink as a process, once it is ready, and its port. Raises RuntimeError where it does not become ready."""
+    """Starts a sink process; yields it with its port when it is ready. Raises RuntimeError if it never is."""
     port = free_port()
     command: Sequence[str] = [sys.executable, "-m", "webhook_sink", "--port", str(port)]
     secret = {"STRIPE_WEBHOOK_SECRET": "whsec_benchmark"}
@@ -103,7 +103,7 @@ def running_sink(environment: Mapping[str, str]) -> Iterator[tuple[subprocess.Po
 
 
 def is_ready(port: int) -> bool:
-    """Whether the sink says so."""
+    """Whether the sink answers that it is ready."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=1) as answer:
             return bool(answer.status == 200)

@@ -1,9 +1,9 @@
-"""What a sync costs after many changes: `python -m benchmarks.sync`.
+"""The cost of a sync after many changes: `python -m benchmarks.sync`.
 
-An account of 250,000 objects is loaded, 10,000 of them are updated, and one sync, a process of its own, brings the
-tables up to date. Requests are counted by the simulator, which runs in this process. Every updated row is looked at
-afterwards. CPU is that of the sync and of Postgres, which has vacuumed and analyzed the tables before: otherwise
-autovacuum would do that for the load during the sync.
+An account of 250,000 objects is loaded, 10,000 of them are updated, and one sync, in a process of its own, brings the
+tables up to date. The simulator, which runs in this process, counts the requests. Every updated row is checked
+afterwards. CPU is that of the sync and of Postgres. The tables are vacuumed and analyzed before the sync, because
+autovacuum would otherwise do this for the load during the sync.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CPU = 3.0  # seconds, of the sync and of Postgres
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A sync: its events, the requests that it sent, and what it took; `wrong` are updated rows that did not arrive."""
+    """The cost of a sync: its events, requests and usage; `wrong` is the number of updated rows that did not arrive."""
 
     events: int
     requests: int
@@ -110,7 +110,7 @@ def _sync(settings: Settings) -> SyncOutcome:
 
 
 def _update(sim: Simulator, updates: int) -> dict[str, list[str]]:
-    """Updates objects all over the tables, ten a second; gives their ids by table."""
+    """Updates objects in all tables, ten a second; returns their ids by table."""
     changed: dict[str, list[str]] = {}
     share = updates // len(UPDATED)
     for table in UPDATED:
@@ -126,7 +126,7 @@ def _update(sim: Simulator, updates: int) -> dict[str, list[str]]:
 
 
 def _wrong(url: str, changed: dict[str, list[str]]) -> int:
-    """Updated objects whose rows do not show it."""
+    """The number of updated objects whose rows do not show the update."""
     with psycopg.connect(url) as connection:
         wrong = 0
         for table, ids in changed.items():

@@ -1,13 +1,13 @@
 """The webhook sink under load: `python -m benchmarks.webhooks`, or with `--provider stripe orb` for both.
 
 Signed events of at least 3 kB, of five kinds of each provider, over real HTTP with kept-alive connections; the sink,
-the generator and Postgres are processes of this machine. First a closed loop, in which so many senders wait for their
-answers; then an open one, in which events arrive at a fixed rate whether or not the sink keeps up, and the latency of
-each counts from the moment at which it should have been sent. At the end every answered event must be in the ledger,
-and every row in its table must show the newest event of its object.
+the generator and Postgres are processes of this machine. First a closed loop, in which a number of senders wait for
+their answers; then an open loop, in which events arrive at a fixed rate whether or not the sink keeps up, and the
+latency of an event counts from when it should have been sent. At the end, every answered event must be in the ledger,
+and every row must show the newest event of its object.
 
-Orb's mix takes more work than Stripe's: a subscription has its customer, its plan and five intervals in it, and most of
-the events are of invoices with a line item each, so that an event changes three rows on average and not one.
+Orb's events take more work than Stripe's: a subscription contains its customer, its plan and five intervals, and most
+events are about invoices with one line item, so an event changes three rows on average instead of one.
 """
 
 from __future__ import annotations
@@ -42,17 +42,18 @@ from benchmarks.tools.webhook_events import PROVIDERS, Provider
 NBYTES = 3_000
 Newest = dict[tuple[str, str], str]  # table and id -> the number of the object's newest event
 FASTEST_OTHER = {1: (432, 0.008), 32: (1_038, 0.069), 256: (1_108, 0.637)}
-"""concurrency -> events/s and p99 in seconds of the fastest sink that others wrote, in another run on two shared
-cores: where it cannot be installed, this is what there is to compare with."""
+"""concurrency -> events/s and p99 in seconds of the fastest other sink, measured in another run on two shared cores.
+They are compared with if that sink is not installed."""
 AHEAD = 1.5
 CONNECTIONS = 64  # of the open loop
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one run came to. Times in seconds; CPU seconds of the sink, of Postgres and of the generator.
+    """The results of one run. Times are in seconds; CPU seconds are those of the sink, of Postgres and of the
+    generator.
 
-    `nbytes` are the bytes of an event on average.
+    `nbytes` is the average size of an event in bytes.
     """
 
     name: str
@@ -87,7 +88,7 @@ class Load:
 
 
 def main() -> None:
-    """Measures at each concurrency and at a fixed rate, looks into the database, and prints."""
+    """Measures at each concurrency and at a fixed rate, checks the database, and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=15_000, help="for each concurrency; a fifth of them for 1")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 32, 256])
@@ -104,7 +105,9 @@ def main() -> None:
 
 
 def _measured(provider: Provider, options: argparse.Namespace) -> dict[int, Load]:
-    """The closed loops of one provider, by concurrency. Raises SystemExit where an answered event is not stored."""
+    """Runs the loops of one provider; returns the closed loops by concurrency. Raises SystemExit if an answered event
+    is not stored.
+    """
     print(f"webhook sink, {provider.name}: events of at least {NBYTES:,} bytes, committed before they are answered")
     counts = {
         concurrency: options.events if concurrency > 1 else options.events // 5 for concurrency in options.concurrency
@@ -142,14 +145,14 @@ def _measured(provider: Provider, options: argparse.Namespace) -> dict[int, Load
 
 
 def _some(made: Iterator[tuple[str, str, str, bytes]], count: int, newest: Newest) -> list[bytes]:
-    """The next bodies; `newest` learns what the rows of their objects must show then."""
+    """The next bodies; records in `newest` what the rows of their objects must show afterwards."""
     taken = list(islice(made, count))
     newest.update({(table, id): number for table, id, number, _ in taken})
     return [body for *_, body in taken]
 
 
 def _stored(url: str, newest: Newest, provider: Provider) -> tuple[int, int]:
-    """Events in the ledger as processed, and objects whose row does not show their newest event."""
+    """The number of processed events in the ledger, and of rows that do not show their object's newest event."""
     with psycopg.connect(url) as connection:
         name = provider.name
         query: Any = f"SELECT count(*) FROM {name}.{name}_webhook_events WHERE status = 'processed'"
@@ -178,7 +181,7 @@ def _running_sink(url: str, provider: Provider) -> Iterator[tuple[psutil.Process
             if found := re.search(r"http://127.0.0.1:(\d+)", line):
                 port = int(found[1])
             ready = ready or '"ready: ' in line
-        threading.Thread(target=process.stderr.read, daemon=True).start()  # a line for each webhook fills the pipe
+        threading.Thread(target=process.stderr.read, daemon=True).start()  # a line for each webhook would fill the pipe
         try:
             yield psutil.Process(process.pid), port
         finally:
@@ -189,9 +192,10 @@ def _running_sink(url: str, provider: Provider) -> Iterator[tuple[psutil.Process
 def bodies(
     count: int, provider: Provider, tables: Collection[str] | None = None
 ) -> Iterator[tuple[str, str, str, bytes]]:
-    """Events of a simulated account's objects, or of those in `tables`: table, id and number of each, and its bytes.
+    """Generates events of a simulated account's objects, or only of those in `tables`: table, id, number, and bytes of
+    each.
 
-    Each has a second of its own, so that no two of them tie.
+    No two events have the same second.
     """
     types = {**provider.kinds, **provider.asked}
     objects = [obj for obj in provider.objects() if obj[0] in (tables or provider.kinds)]
@@ -256,7 +260,7 @@ def _state(url: str, process: psutil.Process, port: int, provider: Provider) -> 
 
 
 def _generate(port: int, loop: _Closed | _Open, requests: list[bytes], sender: Any) -> None:
-    """Sends every request once, over connections that stay open."""
+    """Sends every request once, over kept-alive connections."""
     sender.send("ready")
     sender.send(uvloop.run(_drive(port, loop, requests)))
 
@@ -282,21 +286,21 @@ async def _drive(
 
 @dataclass(frozen=True, slots=True)
 class _Closed:
-    """So many senders, each of which sends its next event when the last one is answered."""
+    """A closed loop: each of so many senders sends its next event when the last one is answered."""
 
     connections: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """So many events arrive each second; those for which no connection is free wait, and their latency grows."""
+    """An open loop: so many events arrive each second. If no connection is free, they wait, and their latency grows."""
 
     rate: float
     connections: int = CONNECTIONS
 
 
 class _Queue:
-    """Requests to be sent, with the moment at which each is due (None: when a sender is free), and what came of it."""
+    """The requests to send, with the moment at which each is due (None: when a sender is free), and their results."""
 
     def __init__(self, count: int) -> None:
         self.latencies: list[float] = []
@@ -307,13 +311,13 @@ class _Queue:
         self._count = count
 
     def add(self, requests: Iterable[tuple[bytes, float | None]]) -> None:
-        """Requests that are to be sent now."""
+        """Sends the requests that are due now."""
         self.waiting.extend(requests)
         while self.idle and self.waiting:
             self.idle.pop().send(*self.waiting.popleft())
 
     def answered(self, sender: _Sender, latency: float, status: int) -> None:
-        """An answer has come; its sender is free."""
+        """Records an answer; its sender is free again."""
         self.latencies.append(latency)
         self.statuses[status] = self.statuses.get(status, 0) + 1
         if self.waiting:
@@ -325,13 +329,13 @@ class _Queue:
 
 
 class _Sender(asyncio.Protocol):
-    """One connection, with one request under way at a time."""
+    """One connection, with at most one unanswered request."""
 
     def __init__(self, queue: _Queue) -> None:
         self._queue, self._received, self._since = queue, b"", 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transport does not inherit from it
         self._queue.idle.append(self)
 
     def data_received(self, data: bytes) -> None:

@@ -1,1 +1,1 @@
-"""What the benchmarks measure with: objects of many shapes, the floor, simulated machines, and the targets."""
+"""Tools of the benchmarks: objects of many shapes, the floor, processes and their usage, and targets."""

@@ -1,12 +1,12 @@
-"""The floor: the same lists fetched, copied and upserted by plain code, with no connector around it.
+"""The floor: plain code that fetches, copies and upserts the same lists without the connector.
 
 `python -m benchmarks.tools.floor typed|pages TABLE …` reads SOURCES__STRIPE__API_BASE with STRIPE_SECRET_KEY into the
-schema `by_hand` of DATABASE_URL, with the columns that the connector has, embedded lists in tables of their own. One
+schema `by_hand` of DATABASE_URL, with the connector's columns, and embedded lists in tables of their own. One
 thread fetches, one converts, one writes, 20,000 objects a transaction. There are no windows, no retries, no guard, no
 progress, and no new columns.
 
-- `typed` writes each page's values as CSV and copies that; the upsert makes times of seconds.
-- `pages` copies the bytes of each page as one value; the upsert takes the objects out of the JSON.
+- `typed` copies each page's values as CSV; the upsert converts seconds into times.
+- `pages` copies the bytes of each page as one value; the upsert extracts the objects from the JSON.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ T = TypeVar("T")
 NULL = r"\N"
 NONE: Mapping[str, list[Any]] = {"data": []}
 Object = dict[str, Any]
-Batch = tuple[str, dict[str, list[bytes]]]  # a list, and what is copied into the staging table of each of its tables
+Batch = tuple[str, dict[str, list[bytes]]]  # a list, and the data to copy into the staging table of each of its tables
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def ahead(ones: Iterator[T]) -> Iterator[T]:
-    """The same ones, made a little ahead in a thread of their own."""
+    """Yields the same items, produced ahead in another thread."""
     made: Queue[T | None] = Queue(WAITING)
 
     def fill() -> None:
@@ -64,7 +64,7 @@ def ahead(ones: Iterator[T]) -> Iterator[T]:
 
 
 def pages(tables: Iterable[str]) -> Iterator[tuple[str, list[tuple[bytes, list[Object]]]]]:
-    """Of each list some pages at a time: the bytes, and the objects in them."""
+    """Reads the lists; yields up to BATCH_PAGES pages of one list at a time, each as its bytes and its objects."""
     http, base = urllib3.PoolManager(), os.environ["SOURCES__STRIPE__API_BASE"]
     headers = {"Authorization": f"Bearer {os.environ['STRIPE_SECRET_KEY']}"}
     for table in tables:
@@ -83,7 +83,7 @@ def pages(tables: Iterable[str]) -> Iterator[tuple[str, list[tuple[bytes, list[O
 
 
 def batches(kind: str, read: Iterable[tuple[str, list[tuple[bytes, list[Object]]]]]) -> Iterator[Batch]:
-    """What is copied of these pages."""
+    """The data to copy for these pages."""
     for table, some in read:
         parts: dict[str, list[bytes]] = {name: [] for name in filled_by(table)}
         for body, objects in some:
@@ -108,14 +108,14 @@ def rows_of(table: str, objects: Iterable[Object]) -> Iterator[list[Any]]:
 
 
 def csv_of(rows: Iterable[list[Any]]) -> bytes:
-    """CSV for COPY, in which nothing is the empty string."""
+    """CSV for COPY; null is an empty field."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()
 
 
 def write(connection: psycopg.Connection, kind: str, table: str, parts: Mapping[str, list[bytes]]) -> None:
-    """COPY into the staging tables, upsert from there."""
+    """Copies into the staging tables and upserts from there."""
     for name, texts in parts.items():
         staged = table if kind == "pages" else name
         with connection.transaction():
@@ -131,7 +131,7 @@ def write(connection: psycopg.Connection, kind: str, table: str, parts: Mapping[
 
 
 def upsert(kind: str, table: str, staged: str, embedded: str | None) -> str:
-    """The statement that merges what is staged into a table."""
+    """The statement that merges staged rows into a table."""
     plain, nested = columns(table)
     types, names = fields_of(table), (*plain, *nested)
     listed = ", ".join(f'"{name}"' for name in names)
@@ -153,7 +153,7 @@ def upsert(kind: str, table: str, staged: str, embedded: str | None) -> str:
 
 
 def create(connection: psycopg.Connection, kind: str, table: str) -> None:
-    """A table and the one in which its rows are staged, in which times are seconds."""
+    """Creates a table and its staging table, in which times are seconds."""
     types = fields_of(table)
     made = ", ".join(f'"{name}" {SQL_TYPES[type]}' for name, type in types.items())
     run(connection, f'CREATE TABLE "{table}" ({made}, PRIMARY KEY (id))')
@@ -164,30 +164,32 @@ def create(connection: psycopg.Connection, kind: str, table: str) -> None:
 
 
 def staged_columns(table: str) -> str:
-    """The columns of a staging table, as SQL has them."""
+    """The SQL column definitions of a staging table."""
     types = {**SQL_TYPES, "timestamp": "bigint"}
     return ", ".join(f'"{name}" {types[fields_of(table)[name]]}' for column in columns(table) for name in column)
 
 
 def columns(table: str) -> tuple[list[str], list[str]]:
-    """The names of the columns that hold scalars, and of those that hold JSON."""
+    """The names of the scalar columns, and of the JSON columns."""
     types = fields_of(table)
     return [name for name in types if types[name] != "json"], [name for name in types if types[name] == "json"]
 
 
 def filled_by(table: str) -> list[str]:
-    """The tables that a list fills: its own, and those of the lists that are embedded in its objects."""
+    """The tables of a list: its own, and those of its embedded lists."""
     return [table, *(embedded.table for embedded in TABLES[table].embedded)]
 
 
 def passes(table: str) -> list[str]:
-    """What each reading of a list is asked for beside its page; embedded lists come only where they are expanded."""
+    """The parameters of each pass over a list, without those of the page. Some embedded lists are only included if
+    expanded.
+    """
     expanded = "".join(f"&expand[]=data.{embedded.field}" for embedded in TABLES[table].embedded if embedded.expand)
     return ["".join(f"&{name}={value}" for name, value in params) + expanded for params in RESOURCES[table].passes]
 
 
 def run(connection: psycopg.Connection, statement: str) -> None:
-    """A statement without parameters."""
+    """Executes a statement without parameters."""
     connection.execute(cast("Any", statement))
 
 

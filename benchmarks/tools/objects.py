@@ -1,7 +1,7 @@
-"""Objects of the size and shape of a busy Stripe account's, as pages of bytes: customers, charges, invoices with two
-lines.
+"""Generates pages of objects, as bytes, with the size and shape of a busy Stripe account: customers, charges, invoices
+with two lines.
 
-Made from a seed, so that runs can be compared. The fields are those of Stripe's API reference for version 2026-10-28.
+A seed makes runs comparable. The fields are those of Stripe's API reference for version 2026-10-28.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LETTERS = string.ascii_letters + string.digits
 
 
 def pages(kind: str, count: int, *, seed: int = 1, size: int = 100) -> list[bytes]:
-    """So many bodies of list responses of one kind: "customers", "charges" or "invoices"."""
+    """The bodies of so many list responses of one kind: "customers", "charges" or "invoices"."""
     source = random.Random(f"{seed}/{kind}")
     make = MAKERS[kind]
     listed = ([make(source, page * size + place) for place in range(size)] for page in range(count))

@@ -1,4 +1,4 @@
-"""What a benchmark is held to: each target is printed beside what was measured, with `met` or `not met`."""
+"""The targets of benchmarks: each is printed with the measured value, and `met` or `not met`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The webhooks that a benchmark sends: each provider's events, how they are signed, and the sink that takes them."""
+"""The webhooks that a benchmark sends: each provider's events, their signatures, and the settings of the sink."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Object = dict[str, Any]
 
 
 class Provider(ABC):
-    """A provider whose webhooks are sent. `kinds` are tables, each with the type of its events; those in `asked` are
-    sent only where they are named.
+    """A provider whose webhooks are sent. `kinds` maps tables to the type of their events; those in `asked` are only
+    sent if they are named.
 
-    `environment` are the variables of a sink that takes them.
+    `environment` are the variables of a sink that receives them.
     """
 
     name: ClassVar[str]
@@ -34,18 +34,18 @@ class Provider(ABC):
 
     @abstractmethod
     def objects(self) -> list[tuple[str, Object]]:
-        """Objects of a simulated account with their tables."""
+        """The objects of a simulated account with their tables."""
 
     @abstractmethod
     def event(self, id: str, second: int, type: str, obj: Object) -> Object:
-        """An event that shows an object."""
+        """An event with the present state of an object."""
 
     @abstractmethod
     def headers(self, body: bytes) -> Mapping[str, str]:
-        """The headers of a webhook that is sent now."""
+        """The headers of a webhook that is sent now, with its signature."""
 
     def request(self, body: bytes) -> bytes:
-        """A whole HTTP request, signed now."""
+        """A complete HTTP request, signed now."""
         lines = [f"POST {self.path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json; charset=utf-8"]
         lines += [f"{name}: {value}" for name, value in self.headers(body).items()]
         return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body

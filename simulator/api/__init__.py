@@ -1,1 +1,1 @@
-"""What Stripe answers: routes, keys, parameters, filters, lists, expanded objects, refusals. Knows no socket."""
+"""Stripe's API: routes, keys, parameters, filters, lists, expanded objects, refusals. Knows no socket."""

@@ -1,8 +1,8 @@
-"""From a request to Stripe's answer: key, version, route, account, budget, permission, product, parameters, object.
+"""Answers a request as Stripe does: checks key, version, route, account, budget, permission, product and parameters.
 
     answer = Api(...).answer(Request("GET", "/v1/customers", "limit=3", headers, b""))
 
-In the order in which Stripe refuses. Knows no socket; what goes wrong on the way is `faults.py`, applied by the server.
+The checks run in Stripe's order. Knows no socket; faults are in `http/faults.py` and are applied by the server.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PAGE = {"page": CURSOR}
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it came: header names in lower case."""
+    """A request; header names are in lower case."""
 
     method: str
     path: str
@@ -40,10 +40,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, JSON body, headers of its own.
+    """An answer: status, JSON body, and additional headers.
 
-    `endpoint` is the route's path, for the counters and the budget, `values` are the query's parameters; `admitted`
-    says that the budget counts it as under way.
+    `endpoint` is the route's path, for counters and budgets; `values` are the query's parameters; `admitted` says that
+    the budget counts the request as being answered.
     """
 
     status: int
@@ -55,7 +55,7 @@ class Answer:
 
 
 class Api:
-    """What answers for the platform's account (`account`) and for those connected to it (`connected` finds them)."""
+    """Answers for the platform's account (`account`) and its connected accounts, which `connected` returns by id."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Api:
         self._expansions: dict[tuple[str, tuple[str, ...]], Expansion] = {}
 
     def answer(self, request: Request) -> Answer:
-        """Stripe's answer, also where it refuses."""
+        """Stripe's answer, which can be a refusal."""
         found = self.routes.match(request.method, request.path)
         endpoint = found.route.path if found else request.path
         raw = parse(request.query)
@@ -121,7 +121,7 @@ class Api:
         return connected
 
     def _object(self, account: Account, found: Match, values: Mapping[str, Typed]) -> bytes:
-        """A single object by its id (or the only one of a singleton), or what is left of a deleted one."""
+        """A single object by its id (or the object of a singleton), or the stub of a deleted object."""
         route, ids = found.route, list(found.values.values())
         table = account.tables[route.table]
         if not ids:
@@ -154,7 +154,7 @@ class Api:
 
 
 def _parameters(found: Match) -> Mapping[str, Spec]:
-    """What an endpoint takes: v2 lists also take the token of a page."""
+    """The parameters of an endpoint; v2 lists also accept the token of a page."""
     route = found.route
     return {**route.parameters, **PAGE} if route.kind == "list" and route.version == "v2" else route.parameters
 

@@ -1,7 +1,7 @@
 """`expand[]`: which fields of an object may be expanded, and the object with them expanded.
 
-From the SDK's annotations: an ExpandableField becomes the object that its id names, a list or a value that is "not
-included by default" is included (https://docs.stripe.com/expand). Everything else is refused, as Stripe does.
+According to the SDK's annotations: an ExpandableField becomes the object that its id names; a list or a value that is
+"not included by default" is included (https://docs.stripe.com/expand). Everything else is refused, as by Stripe.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sources.stripe_api.generate.sdk import Field, Ref, Sdk
 
 DEEPEST = 4
 LEFT_OUT = "not included by default"
-# Fields that stand in an object only when expanded, where the SDK's texts do not say so.
+# Fields that an object has only when expanded, although the SDK's texts do not say so.
 INCLUDABLE: Mapping[str, frozenset[str]] = {
     "charge": frozenset({"refunds"}),
     "checkout.session": frozenset({"line_items"}),
@@ -37,9 +37,9 @@ INCLUDABLE: Mapping[str, frozenset[str]] = {
     "quote": frozenset({"line_items"}),
     "treasury.transaction": frozenset({"entries"}),
 }
-# Arrays of ids: most objects have none there, so that nothing is to be expanded in them.
+# Arrays of ids, which are empty in most objects.
 IDS = frozenset({"discounts"})
-# Lists that come when expanded and that fill no table from there: the table, and the list's URL.
+# Lists that are included when expanded but are not read from there: the table, and the list's URL.
 ELSEWHERE: Mapping[tuple[str, str], tuple[str, str]] = {
     ("charges", "refunds"): ("refunds", "/v1/charges/{id}/refunds"),
     ("customers", "subscriptions"): ("subscriptions", "/v1/customers/{id}/subscriptions"),
@@ -48,7 +48,7 @@ ELSEWHERE: Mapping[tuple[str, str], tuple[str, str]] = {
 
 
 class Expansion:
-    """The fields to expand of an object, checked: paths below the object, split at their dots."""
+    """The checked fields to expand: paths below the object, split at their dots."""
 
     def __init__(self, sdk: Sdk, table: str, objects: Sequence[str], paths: Sequence[str], *, listed: bool) -> None:
         classes = sdk.object_classes()
@@ -95,7 +95,7 @@ class Expansion:
 
 
 class Splice:
-    """An embedded list as bytes to set in at an object's end; where it is nested, the bytes that say so."""
+    """An embedded list as bytes to insert at an object's end; for a nested list, the bytes of its holder's name."""
 
     __slots__ = ("after", "before", "embedded", "field", "nested")
 
@@ -108,10 +108,10 @@ class Splice:
 
 
 def _spliced(account: Account, view: bytes, row: Row, lists: Sequence[Splice]) -> bytes | None:
-    """The JSON with the lists set in at its end, which takes a hundredth of the time of parsing it.
+    """The JSON with the lists inserted at its end, which takes a hundredth of the time of parsing it.
 
-    None where a list belongs inside a nested object that is there. A field's name in quotes can only be a field: inside
-    a string the quotes would be escaped.
+    None if a list belongs into a nested object that exists. A name in quotes can only be a field: inside a string the
+    quotes would be escaped.
     """
     parts: list[bytes | memoryview] = [memoryview(view)[:-1]]
     id = row.id.encode()
@@ -130,7 +130,7 @@ def _spliced(account: Account, view: bytes, row: Row, lists: Sequence[Splice]) -
 
 
 def left_out(field: Field, owner: str = "") -> bool:
-    """Whether a field stands in an object (of kind `owner`) only when it is expanded."""
+    """Whether an object of kind `owner` has a field only when it is expanded."""
     return LEFT_OUT in field.doc or field.name in INCLUDABLE.get(owner, ())
 
 
@@ -168,13 +168,13 @@ def _expand(account: Account, holder: Any, parts: Sequence[str]) -> None:
 
 
 def _object(account: Account, id: str, field: str) -> Any:
-    """The object that an id names (the id where it is gone), as a retrieve would show it."""
+    """The object that an id names, as a retrieve would show it; the id itself if the object is deleted."""
     for table, collection in account.tables.items():
         row = None if collection.scoped else collection.get(id)
         if row is not None and table != field:
             return orjson.loads(account.views.of(table, row))
         gone = account.deleted[table].get(id)
-        if gone is not None and table == "discounts":  # objects that name an ended one still show all of it
+        if gone is not None and table == "discounts":  # objects that refer to an ended object still show all of it
             return {**orjson.loads(gone.last), "deleted": True}
         if gone is not None:
             return {"id": gone.id, "object": gone.object, "deleted": True}
@@ -182,7 +182,7 @@ def _object(account: Account, id: str, field: str) -> Any:
 
 
 def _included(account: Account, table: str, id: str, field: str) -> Any:
-    """The list or the value that stands in an object only when its field is expanded."""
+    """The list or the value that an object has only when its field is expanded."""
     row = account.tables[table].get(id)
     if row is not None and field in TABLES[table].shown_on_request:
         return orjson.loads(row.own).get(field)
@@ -190,7 +190,7 @@ def _included(account: Account, table: str, id: str, field: str) -> Any:
 
 
 def _list(account: Account, table: str, id: str, field: str) -> Object | None:
-    """The list that stands in an object only when its field is expanded, None where the field is no such list."""
+    """The list that an object has only when its field is expanded; None if the field is not such a list."""
     listed = None
     for embedded in TABLES[table].embedded:
         row = account.tables[table].get(id)

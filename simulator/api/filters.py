@@ -1,8 +1,8 @@
-"""Which rows a list shows: what Stripe hides unless asked, and what each filter parameter lets through.
+"""Decides which rows a list shows: the rows that Stripe hides by default, and the filter parameters.
 
-    match = matcher(route, values, now)     # None: every row that is not hidden by nature
+    match = matcher(route, values, now)     # None: every row that is not always hidden
 
-A filter that is named like a field compares with it; the others stand in SPECIAL, by path. Knows no page and no cursor.
+A filter that is named like a field compares with it; the others are in SPECIAL, by path. Knows no page and no cursor.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _subscription_status(value: Any) -> Test | None:
 
 
 def _items_price(value: Any) -> Test | None:
-    # Prices stand in the embedded items, which the account keeps apart: `needs_view` asks for them.
+    # Prices are in the embedded items, which the account stores separately: see `needs_view`.
     return _given(value, lambda o: any((item.get("price") or {}).get("id") == value for item in o["items"]["data"]))
 
 
@@ -65,11 +65,11 @@ def _invoice_subscription(value: Any) -> Test | None:
 
 
 def _given(value: Any, test: Test) -> Test | None:
-    """A test that only a parameter that was sent asks for."""
+    """A test that applies only if its parameter was sent."""
     return None if value is None else test
 
 
-# For a path and a parameter: the rule, given the parameter's value or None where it is not sent.
+# path and parameter -> the rule, called with the parameter's value, or None if it was not sent.
 SPECIAL: Mapping[str, Mapping[str, Rule]] = {
     "/v1/subscriptions": {"status": _subscription_status, "price": _items_price, "plan": _items_price},
     "/v1/reviews": {"open": lambda v: lambda o: bool(o["open"])},
@@ -111,24 +111,24 @@ SPECIAL: Mapping[str, Mapping[str, Rule]] = {
         "statuses": lambda v: lambda o: o["status"] in v if v else o["status"] != "closed"
     },
 }
-# What the JSON of a row has when the path's only rule, unasked, may hide it: without it, there is no need to parse.
+# Bytes in the JSON of every row that the path's only default rule may hide: a row without them is not parsed.
 SIGNS: Mapping[str, bytes] = {"/v1/payment_methods": b'"type":"custom"', "/v1/prices": b'"active":false'}
-# Parameters that show what a test clock has: without one of them, its objects are in no list.
+# Parameters that show the objects of a test clock: without one of them, no list shows these objects.
 CLOCKED = ("test_clock",)
 RANGES = frozenset({"gt", "gte", "lt", "lte"})
 
 
 def needs_view(path: str, values: Mapping[str, Typed]) -> bool:
-    """Whether a filter looks into an embedded list."""
+    """Whether a filter reads an embedded list."""
     return path == "/v1/subscriptions" and ("price" in values or "plan" in values)
 
 
 def matcher(
     path: str, values: Mapping[str, Typed], read: Callable[[Row], bytes], parents: frozenset[str]
 ) -> Match | None:
-    """The test that a row must pass, None where all do.
+    """The test that a row must pass; None if all rows pass.
 
-    `read` gives a row's JSON; `parents` are the parameters that have chosen the rows already.
+    `read` returns a row's JSON; `parents` are the parameters that have been applied already.
     """
     special = SPECIAL.get(path, {})
     tests = [test for name, rule in special.items() if (test := rule(values.get(name))) is not None]
@@ -165,5 +165,5 @@ def _inside(actual: Any, bounds: Mapping[str, Any]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """An expanded object stands for its id."""
+    """The id of a value that is an id or an expanded object."""
     return value.get("id") if isinstance(value, dict) and "id" in value else value

@@ -1,4 +1,4 @@
-"""Products that an account may lack: what Stripe answers on their endpoints then. Texts from public reports."""
+"""Products that an account may lack, and Stripe's answers on their endpoints. The texts are from public reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ V2_ACCOUNTS = "Accounts v2 is not enabled for your platform/livemode merchant. P
 
 
 def refusal(resource: Resource, method: str, path: str) -> Refusal:
-    """What an account that lacks the resource's product gets."""
+    """The refusal for an account that lacks the resource's product."""
     product = resource.gate or ""
     if path.startswith("/v1/issuing/"):
         return Refusal(400, SETUP.format("Issuing", "issuing"))
@@ -37,7 +37,7 @@ def refusal(resource: Resource, method: str, path: str) -> Refusal:
 
 
 def lacking(resource: Resource, lacks: Collection[str], *, livemode: bool) -> bool:
-    """Whether an account lacks a resource: named itself, or by its product, or only served in the other mode."""
+    """Whether an account lacks a resource: because of its name, its product, or the mode of the account."""
     if resource.path.startswith("/v1/sigma/"):
         return not livemode or bool(names_of(resource) & set(lacks))
     if resource.path.startswith("/v1/test_helpers/"):
@@ -46,5 +46,5 @@ def lacking(resource: Resource, lacks: Collection[str], *, livemode: bool) -> bo
 
 
 def names_of(resource: Resource) -> set[str]:
-    """What a resource goes by for an account that lacks it: its name, its table, its product."""
+    """The names by which `lacks` can name a resource: its name, its table, its product."""
     return {resource.name, resource.table, *([resource.gate] if resource.gate else [])}

@@ -1,4 +1,4 @@
-"""Who asks: API keys with their permissions, and the account that a request acts for. Knows no table's content."""
+"""API keys with their permissions, and the account that a request acts for. Knows no table's content."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from simulator.api import refusals
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An API key. `may_read` and `may_write` name tables; None is everything."""
+    """An API key. `may_read` and `may_write` name tables; None means all tables."""
 
     secret: str
     may_read: frozenset[str] | None = None
@@ -21,7 +21,7 @@ class Key:
 
 
 class Keys:
-    """The keys of an account, first the secret key that does everything."""
+    """The keys of an account. The first is the unrestricted secret key."""
 
     def __init__(self, livemode: bool, seed: int) -> None:
         self.mode = "live" if livemode else "test"
@@ -30,11 +30,11 @@ class Keys:
         self.secret = self._add("sk", None, None).secret
 
     def restricted(self, *, read: Collection[str] = (), write: Collection[str] = ()) -> str:
-        """A restricted key that may read, or read and write, the named tables only."""
+        """Creates a restricted key that may only read, or read and write, the named tables."""
         return self._add("rk", frozenset(read) | frozenset(write), frozenset(write)).secret
 
     def expire(self, secret: str) -> None:
-        """Rolls a key: from now on it is refused."""
+        """Rolls a key: requests with the old key are refused from now on."""
         self._keys[secret] = Key(secret, expired=True)
 
     def of(self, authorization: str | None) -> Key:
@@ -59,7 +59,7 @@ class Keys:
 
 
 def permit(key: Key, table: str, object_name: str, account: str, *, write: bool = False) -> None:
-    """Raises Refusal (403) where a restricted key lacks the permission."""
+    """Raises Refusal (403) if a restricted key lacks the permission."""
     allowed = key.may_write if write else key.may_read
     if allowed is not None and table not in allowed:
         permission = f"rak_{object_name.replace('.', '_')}_{'write' if write else 'read'}"

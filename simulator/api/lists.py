@@ -21,7 +21,7 @@ from simulator.api.routes import Match
 from sources.stripe_api.catalogue import TABLES
 
 LARGEST, USUAL, MOST_TYPES = 100, 10, 20
-# Placeholders of paths that are no parent but a field of the rows.
+# Placeholders of paths that are a field of the rows, not a parent.
 FIXED = {"/v1/billing/meters/{id}/event_summaries": ("id", "meter")}
 
 
@@ -46,7 +46,9 @@ def page(account: Account, found: Match, values: Mapping[str, Typed], expansion:
 
 
 def shelf_of(account: Account, found: Match, values: Mapping[str, Typed]) -> tuple[Shelf, frozenset[str]]:
-    """The rows that a list is about, and the query parameters that chose them. Raises Refusal for an unknown parent."""
+    """The rows that a list selects from, and the query parameters that selected them. Raises Refusal for an unknown
+    parent.
+    """
     collection, resource = account.tables[found.route.table], found.route.resource
     assert resource is not None
     if not resource.parents:
@@ -66,13 +68,13 @@ def shelf_of(account: Account, found: Match, values: Mapping[str, Typed]) -> tup
 
 
 def _owners(found: Match) -> dict[str, str]:
-    """Fields that a path fixes besides the parent."""
+    """Fields whose value the path fixes, besides the parent."""
     fixed = FIXED.get(found.route.path)
     return {fixed[1]: found.values[fixed[0]]} if fixed else {}
 
 
 def _payout(account: Account, found: Match, values: Mapping[str, Typed]) -> dict[str, Any]:
-    """The payout whose balance transactions are asked for. Raises Refusal unless it is an automatic one."""
+    """The payout whose balance transactions are requested. Raises Refusal unless the payout is automatic."""
     if found.route.path != "/v1/balance_transactions" or "payout" not in values:
         return {}
     payout = account.get("payouts", str(values["payout"]))
@@ -102,7 +104,7 @@ def _window(account: Account, found: Match, values: Mapping[str, Typed], limit: 
 
 
 def _check_types(values: Mapping[str, Typed]) -> None:
-    """Events are asked for by `type` or by up to twenty `types`. Raises Refusal."""
+    """Checks the event types: `type`, or up to twenty `types`. Raises Refusal."""
     types = values.get("types")
     if "type" in values and types is not None:
         raise refusals.Refusal(400, "You may only specify one of these parameters: type, types.")
@@ -111,7 +113,7 @@ def _check_types(values: Mapping[str, Typed]) -> None:
 
 
 def _check_range(values: Mapping[str, Typed]) -> None:
-    """Bounds of summaries by the day are midnights, others whole minutes. Raises Refusal where they are not."""
+    """Checks the bounds of summaries: midnights for summaries by the day, else whole minutes. Raises Refusal."""
     grain = 86400 if values.get("value_grouping_window") == "day" else 3600 if "value_grouping_window" in values else 60
     for name in ("start_time", "end_time"):
         value = values.get(name, 0)
@@ -132,9 +134,9 @@ def bounds(created: Any) -> tuple[int | None, int | None]:
 
 
 def _cursor(account: Account, found: Match, name: str, id: Typed, shelf: Shelf) -> Row:
-    """The row of a cursor, which must still be there. Where ids are not the key, it is looked for on the shelf.
+    """The row of a cursor. Raises Refusal if it no longer exists, for example an event that is no longer kept.
 
-    An event that is no longer kept is not there any more.
+    If ids are not the key, the row is searched on the shelf.
     """
     if TABLES[found.route.table].key == ("id",):
         row = account.tables[found.route.table].get(str(id))

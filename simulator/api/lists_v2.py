@@ -1,7 +1,7 @@
 """Answers list requests as Stripe's v2 API does: page tokens, `next_page_url`, ISO times.
 
-https://docs.stripe.com/api-v2-overview#list-pagination. A token stands for the last row shown and for the filters that
-it was made with.
+https://docs.stripe.com/api-v2-overview#list-pagination. A token contains the last row of the page, and the filters of
+the request.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _limit(values: Mapping[str, Typed]) -> int:
 
 
 def _bounds(values: Mapping[str, Typed]) -> tuple[int | None, int | None]:
-    """First and last second of ISO times, which may have fractions: objects have whole seconds here."""
+    """First and last second of ISO times. Fractions are rounded, because objects here have whole seconds."""
     given: dict[str, Any] = {short: values[name] for name, short in FLAT.items() if name in values}
     created = values.get("created")
     given |= created if isinstance(created, dict) else {"gte": created, "lte": created} if created else {}

@@ -24,7 +24,7 @@ _PART = re.compile(r"\[([^\[\]]*)\]")
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a parameter may hold; `fields` are those of an object, `item` the type of an array's items."""
+    """The type of a parameter; `fields` are those of an object, `item` is the type of an array's items."""
 
     kind: str
     required: bool = False
@@ -37,7 +37,7 @@ CURSOR = Spec("string")
 
 
 def specs(sdk: Sdk, ref: Ref | None) -> Mapping[str, Spec]:
-    """Parameters by name of a class of parameters; none where the operation has no such class."""
+    """The parameters of an SDK class by name; empty if the operation has no such class."""
     return {} if ref is None else {name: _spec(sdk, field) for name, field in sdk.fields(ref).items()}
 
 
@@ -58,7 +58,7 @@ def parse(query: str) -> dict[str, Value]:
 
 
 def check(values: Mapping[str, Value], allowed: Mapping[str, Spec]) -> dict[str, Typed]:
-    """The values as their types. Raises Refusal for an unknown, missing, empty or ill-typed parameter."""
+    """Converts the values to their types. Raises Refusal for an unknown, missing, empty or ill-typed parameter."""
     unknown = list(_unknown(values, allowed, ""))
     if unknown:
         raise refusals.unknown_parameters(unknown)
@@ -79,7 +79,7 @@ def _of_type(sdk: Sdk, type: Type, required: bool = False) -> Spec:
     if type.refs and type.kind != "map":
         fields = {name: value for ref in type.refs for name, value in specs(sdk, ref).items()}
         return Spec("object" if type.kind == "object" else "any", required, fields=fields)
-    if type.literals == ("",):  # it can be emptied: Literal[""] | str, Literal[""] | dict[str, str]
+    if type.literals == ("",):  # may be empty: Literal[""] | str, Literal[""] | dict[str, str]
         return Spec("map" if type.kind == "any" else type.kind, required)
     return Spec(type.kind, required, type.literals)
 
@@ -147,7 +147,7 @@ def _scalar(value: str, spec: Spec, path: str) -> Typed:
 
 
 def whole(value: str, path: str) -> int:
-    """A whole number, or Stripe's refusal."""
+    """A whole number. Raises Refusal for anything else."""
     if not re.fullmatch(r"-?\d{1,18}", value):
         raise refusals.invalid_parameter("integer", value, path)
     return int(value)

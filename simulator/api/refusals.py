@@ -13,7 +13,7 @@ INVALID = "invalid_request_error"
 
 
 class Refusal(Exception):
-    """An answer with an error in it. `headers` come on top of those that every answer has."""
+    """An error answer. `headers` are added to those of every answer."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ def wrong_key(key: str) -> Refusal:
 
 
 def expired_key(key: str) -> Refusal:
-    """401 for a key that was rolled."""
+    """401 for a rolled key."""
     return Refusal(401, f"Expired API Key provided: {masked(key)}", code="api_key_expired")
 
 
@@ -84,7 +84,7 @@ def no_access(key: str, account: str) -> Refusal:
 
 
 def unrecognized(method: str, path: str) -> Refusal:
-    """404 for a path that is no endpoint."""
+    """404 for a path that is not an endpoint."""
     hint = ""
     if path.endswith("/"):
         hint = (
@@ -96,7 +96,7 @@ def unrecognized(method: str, path: str) -> Refusal:
 
 
 def unknown_parameters(names: Sequence[str]) -> Refusal:
-    """400 for parameters that the endpoint does not take."""
+    """400 for parameters that the endpoint does not have."""
     plural = "s" if len(names) > 1 else ""
     return Refusal(
         400, f"Received unknown parameter{plural}: {', '.join(names)}", code="parameter_unknown", param=names[0]
@@ -104,7 +104,7 @@ def unknown_parameters(names: Sequence[str]) -> Refusal:
 
 
 def missing_parameter(name: str) -> Refusal:
-    """400 for a required parameter."""
+    """400 for a missing required parameter."""
     return Refusal(400, f"Missing required param: {name}.", code="parameter_missing", param=name)
 
 
@@ -136,7 +136,7 @@ def limit_too_small() -> Refusal:
 
 
 def limit_too_large(limit: int, largest: int) -> Refusal:
-    """400 for a limit above what the endpoint grants."""
+    """400 for a limit above the endpoint's maximum."""
     text = f"This value must be less than or equal to {largest} (it currently is '{limit}')."
     return Refusal(400, text, code="parameter_invalid_integer", param="limit")
 
@@ -147,12 +147,12 @@ def both_cursors() -> Refusal:
 
 
 def not_found(object_name: str, id: str, param: str, status: int = 404) -> Refusal:
-    """404 for an object that is not there; as a cursor or a filter it is a 400."""
+    """404 for an object that does not exist; 400 if its id is a cursor or a filter."""
     return Refusal(status, f"No such {spoken(object_name)}: '{id}'", code="resource_missing", param=param)
 
 
 def not_expandable(path: str) -> Refusal:
-    """400 for an expand that the field does not allow."""
+    """400 for a field that cannot be expanded."""
     return Refusal(400, f"This property cannot be expanded ({path}).", param="expand")
 
 
@@ -163,24 +163,24 @@ def too_deep(path: str) -> Refusal:
 
 
 def invalid_version(version: str) -> Refusal:
-    """400 for a Stripe-Version that never was."""
+    """400 for a Stripe-Version that does not exist."""
     return Refusal(400, f"Invalid Stripe API version: {version}")
 
 
 def missing_version() -> Refusal:
-    """400 for a v2 request that names no version."""
+    """400 for a v2 request without a version."""
     return Refusal(400, "The Stripe-Version header is required for /v2 endpoints.", code="stripe_version_required")
 
 
 def throttled(reason: str | None) -> Refusal:
-    """429: over a rate or a concurrency; the header says which."""
+    """429: the rate or the concurrency is exceeded; the header says which."""
     text = "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits."
     headers = [("Stripe-Rate-Limited-Reason", reason)] if reason else []
     return Refusal(429, text, code="rate_limit", headers=headers)
 
 
 def locked(status: int = 429) -> Refusal:
-    """429 (or 409) lock_timeout: another request holds the object."""
+    """429 (or 409) lock_timeout: another request has locked the object."""
     text = (
         "This object cannot be accessed right now because another API request or Stripe process is currently accessing "
         "it. If you see this error intermittently, retry the request. If you see this error frequently and are making "
@@ -191,7 +191,7 @@ def locked(status: int = 429) -> Refusal:
 
 
 def failed(status: int = 500) -> Refusal:
-    """5xx: Stripe's own trouble."""
+    """5xx: a failure at Stripe."""
     text = (
         "Sorry! There was an error while talking to Stripe. Please try again; if the problem persists, let us know at "
         "https://support.stripe.com/."
@@ -200,7 +200,7 @@ def failed(status: int = 500) -> Refusal:
 
 
 def masked(key: str) -> str:
-    """A key as Stripe repeats it: its kind and its last four characters."""
+    """A key as Stripe's messages show it: its kind and its last four characters."""
     head = key.split("_", 2)
     start = "_".join(head[:2]) + "_" if len(head) == 3 else ""
     rest = key[len(start) :]
@@ -208,10 +208,10 @@ def masked(key: str) -> str:
 
 
 def spoken(object_name: str) -> str:
-    """An object's name as Stripe's messages say it: `payment_intent`, `checkout session`, `issuing card`."""
+    """An object's name as in Stripe's messages: `payment_intent`, `checkout session`, `issuing card`."""
     return object_name.removeprefix("v2.").replace(".", " ")
 
 
 def invalid_page(token: str) -> Refusal:
-    """400 for a v2 page token that was made up, or made with other filters."""
+    """400 for a v2 page token that is invalid, or belongs to other filters."""
     return Refusal(400, f"Invalid page token: {token}", code="invalid_page_token", param="page")

@@ -1,9 +1,9 @@
-"""Which request is which operation: the paths of the installed SDK joined with the catalogue's tables.
+"""Finds the operation of a request: the paths of the installed SDK, joined with the catalogue's tables.
 
     routes = Routes(Sdk())
     routes.match("GET", "/v1/customers/cus_1/tax_ids") -> Match(route, {"customer": "cus_1"})
 
-Searches (`/v1/customers/search`) are not served: they are no source of truth. Knows no object and no rule of the lists.
+Searches (`/v1/customers/search`) are not served: they are not a source of truth. Knows no object and no rule of lists.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Kind = Literal["list", "object", "delete", "create", "update"]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An operation that the simulator serves: `table` is what it reads, `parameters` what it takes."""
+    """An operation of the simulator: `table` is the table that it reads, `parameters` are the query's."""
 
     kind: Kind
     method: str
@@ -43,7 +43,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A request's route and what its path's placeholders hold, in order."""
+    """A request's route, and the values of its path's placeholders, in order."""
 
     route: Route
     values: Mapping[str, str]
@@ -51,7 +51,7 @@ class Match:
 
 @dataclass(slots=True)
 class _Node:
-    """A segment of paths: what follows it by name, by placeholder, and the routes that end here by method."""
+    """A node of the path tree: children by name, the child of a placeholder, the routes that end here by method."""
 
     named: dict[str, _Node] = field(default_factory=dict)
     placeholder: _Node | None = None
@@ -59,7 +59,7 @@ class _Node:
 
 
 class Routes:
-    """All routes; a fixed segment wins over a placeholder (`/v1/invoices/search` is no invoice)."""
+    """All routes. A fixed segment wins over a placeholder (`/v1/invoices/search` is not an invoice)."""
 
     def __init__(self, sdk: Sdk) -> None:
         self.sdk = sdk
@@ -72,7 +72,7 @@ class Routes:
                 self._insert(route)
 
     def match(self, method: str, path: str) -> Match | None:
-        """The route of a request, None where Stripe has no such URL."""
+        """The route of a request; None if Stripe has no such URL."""
         parts = path.split("/")[1:]
         found = _walk(self._root, [unquote(part) for part in parts] if "%" in path else parts, [])
         if found is None or method not in found[0].routes:
@@ -129,7 +129,7 @@ def _route(sdk: Sdk, operation: Operation, names: Mapping[Ref, str]) -> Route | 
 
 
 def _writes(operation: Operation) -> Literal["create", "update", "delete"] | None:
-    """Which of the writing operations that are served an operation is."""
+    """The kind of a writing operation that is served; None for all others."""
     last = operation.name.rpartition(".")[2]
     if operation.http == "delete" and last in ("delete", "cancel"):
         return "delete"
@@ -143,7 +143,7 @@ def _resource(path: str) -> Resource | None:
 
 
 def _owner(path: str, objects: Iterable[str]) -> tuple[str | None, Resource | None]:
-    """The table (and the list) that an object read at a path belongs to."""
+    """The table (and the list) of an object that is read at a path."""
     exact = _resource(path)
     if exact is not None:
         return exact.table, exact

@@ -1,6 +1,6 @@
-"""The few requests that change something: webhook endpoints, and deletions.
+"""The few writing requests that are served: webhook endpoints, and deletions.
 
-Everything else that would write is refused as unrecognized: tests change the account directly, or by `/_simulator/`.
+All others are refused as unrecognized: tests change the account directly or through `/_simulator/`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from simulator.http.deliveries import Deliveries
 
 
 class Writes:
-    """Answers POST and DELETE. `plain` makes an object with all of its fields empty."""
+    """Answers POST and DELETE. `plain` creates an object with empty fields."""
 
     def __init__(self, plain: Callable[[str], Object], deliveries: Deliveries) -> None:
         self._plain, self._deliveries = plain, deliveries
@@ -44,7 +44,7 @@ class Writes:
         return orjson.dumps({"id": gone.id, "object": gone.object, "deleted": True})
 
     def _create(self, account: Account, values: Mapping[str, Any]) -> bytes:
-        """A webhook endpoint; its secret is shown this once."""
+        """Creates a webhook endpoint. Only this answer shows its secret."""
         now = account.clock.seconds()
         id, secret = account.ids.of("webhook_endpoint"), account.ids.new("whsec_", 32)
         made = self._plain("webhook_endpoint") | {"id": id, "created": now, "livemode": account.livemode}
@@ -58,7 +58,7 @@ class Writes:
 
 
 def _fields(values: Mapping[str, Any]) -> Object:
-    """The parameters that are fields of the object; `disabled` is its status."""
+    """The fields of the object that the parameters set; `disabled` sets its status."""
     fields = {name: value for name, value in values.items() if name not in ("connect", "disabled", "expand")}
     if "disabled" in values:
         fields["status"] = "disabled" if values["disabled"] else "enabled"

@@ -1,1 +1,1 @@
-"""What fills an account: a business with a history, bulk objects for benchmarks, and changes that go on."""
+"""The content of an account: a business with a history, bulk objects for benchmarks, and further changes."""

@@ -1,4 +1,4 @@
-"""An account that goes on living: changes of every kind, one a step, for tests of syncs and of the sink.
+"""Random changes of an account, one a step, for tests of syncs and of the sink.
 
 activity = sim.activity(seed=5)
 for _ in range(1000):
@@ -20,7 +20,7 @@ from simulator.content.business.money import Purse, card_of, pay, refund
 
 
 class Activity:
-    """Changes an account at its clock's present moment; the same seed on the same account makes the same changes."""
+    """Changes an account at the present moment of its clock. The same seed and account give the same changes."""
 
     def __init__(self, account: Account, make: Maker, seed: int) -> None:
         self._account, self._make = account, make
@@ -43,7 +43,9 @@ class Activity:
         )
 
     def step(self) -> str:
-        """Makes one change and says which ("invoice"); what has nothing to work on gives way to a new customer."""
+        """Makes one change and returns its name ("invoice"). If the account has no object for a change, creates a
+        customer.
+        """
         weights = [weight for weight, _ in self._steps]
         ((_, action),) = self._chance.choices(self._steps, weights)
         with self._account.lock:
@@ -51,7 +53,7 @@ class Activity:
             return action() or self._sign_up()
 
     def _any(self, table: str, test: Callable[[Object], bool] = lambda object: True) -> Object | None:
-        """Some object of a table that passes a test: a few are tried."""
+        """A random object of a table that passes a test; None if none of a few tries does."""
         rows = self._account.tables[table].shelf.rows()
         for row in self._chance.sample(rows, min(len(rows), 20)):
             object = self._account.get(table, row.id)

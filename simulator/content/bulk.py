@@ -1,8 +1,8 @@
-"""Many plain objects, fast: for benchmarks. Each kind has several templates of bytes with holes for what differs.
+"""Creates many plain objects fast, for benchmarks. Each kind has several byte templates with placeholders.
 
 The templates are objects of a small business (2 to 4 KB, 16 to 76 fields): some fields are null in one and set in
-another, and metadata has from none to 44 keys. 250,000 take seconds, 1,000,000 fit in 4 GB: rows are rendered once and
-nothing is kept besides the bytes. No events are told of them.
+another, and metadata has from none to 44 keys. 250,000 objects take seconds, 1,000,000 fit in 4 GB: rows are rendered
+once and only their bytes are kept. They have no events.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from simulator.content import words
 
 Object = dict[str, Any]
 Render = Callable[[Mapping[str, Any]], bytes]
-# Of a hundred objects, how many are of each table.
+# Objects of each table among a hundred objects.
 MIX: Mapping[str, int] = {
     "customers": 25, "charges": 20, "payment_intents": 15, "invoices": 15, "balance_transactions": 10,
     "payment_methods": 5, "refunds": 5, "subscriptions": 5,
@@ -29,12 +29,12 @@ PREFIX: Mapping[str, str] = {
     "customers": "cus_", "charges": "ch_", "payment_intents": "pi_", "invoices": "in_", "balance_transactions": "txn_",
     "payment_methods": "pm_", "refunds": "re_", "subscriptions": "sub_",
 }  # fmt: skip
-# Fields of the children, their table, and how many an object has, for the tables that have children in their objects.
+# Tables with embedded children -> the field of the children, their table, and their number per object.
 CHILDREN: Mapping[str, tuple[str, str, str, Sequence[int]]] = {
     "invoices": ("lines", "invoice_line_items", "il_", (1, 2, 2, 3)),
     "subscriptions": ("items", "subscription_items", "si_", (1,)),
 }
-# For a table, the field that names another object, and the table of that.
+# table -> the field that names another object, and that object's table.
 REFERENCES: Mapping[str, tuple[str, str]] = {
     "balance_transactions": ("source", "charges"), "charges": ("customer", "customers"),
     "invoices": ("customer", "customers"), "payment_intents": ("customer", "customers"),
@@ -50,7 +50,7 @@ NUMBER = 918_273_645_000
 def add_bulk(account: Account, samples: Account, count: int, seed: int, since: int) -> None:
     """Adds `count` objects to an account, created between `since` and now, shaped like those of `samples`.
 
-    The lines of invoices and the items of subscriptions come on top.
+    Lines of invoices and items of subscriptions are not counted.
     """
     chance = random.Random(f"bulk/{seed}")
     now = account.clock.seconds()
@@ -114,7 +114,7 @@ def _with_children(
     values: Mapping[str, Any],
     chance: random.Random,
 ) -> bytes:
-    """Adds a row's children and gives the row's JSON with them in it."""
+    """Adds a row's children and returns the row's JSON with the children embedded."""
     field, table, prefix, counts = children
     made, count = [], chance.choice(counts)
     for _ in range(count):
@@ -135,7 +135,7 @@ def _with_children(
 
 
 def _holes(table: str, object: Object) -> Object:
-    """The object with holes at what differs from one to the next."""
+    """The object with placeholders for the values that differ between objects."""
     holes: Object = {"id": HOLE.format("id")}
     for name in ("created", "date"):
         if name in object:
@@ -157,7 +157,7 @@ def _holes(table: str, object: Object) -> Object:
 
 
 def _template(object: Object) -> Render:
-    """A function that renders an object with the values of its holes."""
+    """A function that renders an object with the values of its placeholders."""
     text = orjson.dumps(object).replace(b"%", b"%%")
     for name in ("id", "other", "name"):
         text = text.replace(HOLE.format(name).encode(), b"%%(%s)b" % name.encode())
@@ -172,7 +172,9 @@ def _template(object: Object) -> Render:
 
 
 def _moments(chance: random.Random, count: int, since: int, now: int) -> Sequence[int]:
-    """Seconds of creation, oldest first, ever denser; every thousandth is a burst of 150 objects in one second."""
+    """Seconds of creation, oldest first, with increasing density; every thousandth is a burst of 150 objects in one
+    second.
+    """
     moments = sorted(since + int((now - since) * chance.random() ** 0.5) for _ in range(count))
     for start in range(0, count, 1000):
         stop = min(start + 150, count)

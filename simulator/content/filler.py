@@ -1,7 +1,7 @@
-"""Fills every table that the business left empty with a handful of plausible rows, so that no endpoint has nothing.
+"""Fills every table that the business left empty with a few plausible rows, so that no endpoint is empty.
 
-Roots first, then what needs a parent. Tables that no list shows (mandates, tax calculations…) get rows that a retrieve
-finds and no list does.
+Tables without parents are filled first. Rows of tables without a list (mandates, tax calculations…) can only be
+retrieved.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sources.catalogue import Table
 from sources.stripe_api.catalogue import CATALOGUE, RESOURCES, TABLES
 
 DAY = 86400
-# What others refer to.
+# Objects that others refer to.
 FIRST = (
     "customers",
     "products",
@@ -31,7 +31,7 @@ FIRST = (
 )
 SINGLE = ("balances", "balance_settings", "tax_settings")
 LISTED = frozenset(r.table for r in RESOURCES.values() if r.kind != "child" and r.not_loaded is None)
-# Keys that are no id of the usual kind: the values there are.
+# Keys that are not usual ids: their possible values.
 NAMED: dict[str, tuple[str, ...]] = {
     "country_specs": ("US", "DE", "JP", "GB", "FR"),
     "exchange_rates": ("usd", "eur", "jpy"),
@@ -44,7 +44,7 @@ NAMED: dict[str, tuple[str, ...]] = {
 
 
 def fill(account: Account, shapes: Shapes, seed: int, since: int, *, each: int = 5, but: Collection[str] = ()) -> None:
-    """Puts `each` rows (fewer children) into every table that is empty, created between `since` and now."""
+    """Adds `each` rows (fewer children) to every empty table, created between `since` and now."""
     chance = random.Random(f"filler/{seed}/{account.id}")
     names = [name for name in _order() if len(account.tables[name].shelf) == 0 and name not in ("events", *but)]
     for name in names:
@@ -66,7 +66,7 @@ def fill(account: Account, shapes: Shapes, seed: int, since: int, *, each: int =
 
 
 def found_account(account: Account, shapes: Shapes, seed: int, at: int, own: Object | None = None) -> None:
-    """Puts the account's own object there (`own`, or a new one): /v1/account shows it, no list does."""
+    """Adds the account's own object (`own`, or a new one). Only /v1/account shows it, no list does."""
     draw = Draw(random.Random(f"account/{seed}"), account.ids, at, account.livemode, lambda name: None)
     bank = shapes.make("bank_account", draw, {"id": account.id.replace("acct_", "ba_"), "account": account.id})
     given = {"id": account.id, "external_accounts": [bank | {"customer": None}], "created": at}
@@ -77,7 +77,7 @@ def found_account(account: Account, shapes: Shapes, seed: int, at: int, own: Obj
 
 
 def _order() -> Iterable[str]:
-    """Tables with parents after the tables of those parents."""
+    """The tables, each after the tables of its parents."""
     done: list[str] = []
     waiting = sorted(TABLES, key=lambda name: (TABLES[name].key != ("id",), name not in FIRST, name))
     while waiting:
@@ -88,7 +88,7 @@ def _order() -> Iterable[str]:
 
 
 def _children(account: Account, shapes: Shapes, chance: random.Random, table: Table, since: int) -> None:
-    """Rows below the first few parents; the first parent has twelve, so that its embedded list is cut."""
+    """Adds children to the first few parents; the first parent gets twelve, so that its embedded list is cut."""
     assert table.parent is not None
     parents = list(account.tables[table.parent])[:4]
     for place, parent in enumerate(parents):
@@ -100,7 +100,7 @@ def _children(account: Account, shapes: Shapes, chance: random.Random, table: Ta
 
 
 def _particular(account: Account, table: str, parent: str, number: int) -> Object:
-    """Fields of children that must agree with something else."""
+    """Fields of children that must agree with another object."""
     if table == "billing_meter_event_summaries":
         start = account.clock.seconds() // DAY * DAY - (number + 1) * DAY
         return {"meter": next(iter(account.tables["billing_meters"])).id, "start_time": start, "end_time": start + DAY}

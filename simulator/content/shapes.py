@@ -1,9 +1,8 @@
-"""Plausible objects of every kind, made from the SDK's annotations: all top-level fields, nested ones with content.
+"""Generates plausible objects of every kind from the SDK's annotations, with all top-level fields, and nested content.
 
     shapes.make("issuing.card", draw, {"cardholder": "ich_1"}) -> dict
 
-What is drawn depends on the seed of `draw` only. Knows no list and no account: other objects come through
-`draw.known`.
+Values depend only on the seed of `draw`. Knows no list and no account: ids of other objects come from `draw.known`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ NOTHING: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Where values come from: chance, ids, the moment the object is made, and objects that are there."""
+    """The source of values: random numbers, ids, the moment of creation, and existing objects."""
 
     random: random.Random
     ids: Ids
@@ -40,13 +39,13 @@ class Draw:
     known: Callable[[str], Object | None]
 
     def reference(self, name: str) -> str | None:
-        """Id of an object of a kind that is there."""
+        """The id of an existing object of a kind."""
         found = self.known(name)
         return found.get("id") if found else None
 
 
 class Shapes:
-    """Makes objects as the installed SDK describes them."""
+    """Generates objects as the installed SDK describes them."""
 
     def __init__(self, sdk: Sdk) -> None:
         self.sdk = sdk
@@ -56,7 +55,7 @@ class Shapes:
         self._plain: dict[str, bytes] = {}
 
     def make(self, name: str, draw: Draw, given: Mapping[str, Any] | None = None) -> Object:
-        """An object whose `object` is `name`, with the given fields as they are."""
+        """An object whose `object` is `name`, with the given fields."""
         given = given or {}
         ref = self.classes[name]
         made: Object = {}
@@ -72,7 +71,7 @@ class Shapes:
         return made | {key: value for key, value in given.items() if key not in made}
 
     def plain(self, name: str) -> Object:
-        """An object of a kind with all of its fields empty: null where they may be, else 0, "", false, [] or {}."""
+        """An object of a kind with empty fields: null if they may be null, else 0, "", false, [] or {}."""
         if name not in self._plain:
             self._plain[name] = orjson.dumps(self._empty(self.classes[name], name, 0) | {"object": name})
         made: Object = orjson.loads(self._plain[name])
@@ -97,7 +96,7 @@ class Shapes:
         return NOTHING.get(type.kind)
 
     def fields(self, ref: Ref) -> Mapping[str, Field]:
-        """Fields of a class, kept."""
+        """The fields of a class, cached."""
         if ref not in self._fields:
             self._fields[ref] = self.sdk.fields(ref)
         return self._fields[ref]

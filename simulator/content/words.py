@@ -1,4 +1,5 @@
-"""Words for generated objects: names, texts with the characters that break programs, metadata. Data and chance only."""
+"""Words for generated objects: names, texts with characters that break programs, metadata. Only data and random
+choice."""
 
 from __future__ import annotations
 
@@ -75,7 +76,7 @@ BY_NAME: Sequence[tuple[str, Sequence[str]]] = (
 
 
 def metadata(chance: random.Random) -> dict[str, str]:
-    """None to four keys, some of them odd."""
+    """Metadata with zero to four keys, some of them unusual."""
     return dict(chance.sample(METADATA, chance.choice((0, 0, 1, 2, 4))))
 
 

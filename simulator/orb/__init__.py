@@ -1,4 +1,4 @@
-"""A simulated Orb account over real HTTP: what the default lists of Orb's API need. Knows nothing of Stripe.
+"""A simulated Orb account over real HTTP, with the default lists of Orb's API. Knows nothing of Stripe.
 
 with OrbSimulator(seed=1, customers=50) as sim:
     urllib3.request("GET", sim.url + "/v1/customers", headers={"Authorization": f"Bearer {sim.key}"})

@@ -1,4 +1,4 @@
-"""The state of a simulated Orb account: objects, every change to them, and the log of events. Knows no HTTP."""
+"""The state of a simulated Orb account: objects, their changes, and the log of events. Knows no HTTP."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ LISTED = {
     for resource in CATALOGUE.resources.values()
     if resource.not_loaded is None and resource.name in (resource.table, PRICES_OF_GROUPS)
 }
-"""The tables that the account holds, each with the list that shows it."""
+"""The tables of the account, each with the list that shows it."""
 
 
 Style = Literal["expanded", "standard", "summary"]
 Place = tuple[datetime, int]
-"""Where an object is in its list: the moment by which the list is ordered, then the number of its creation."""
+"""An object's place in its list: the moment by which the list is ordered, then the creation number."""
 
 
 @dataclass(slots=True)
 class Row:
-    """An object with its place in its list. `at` is the place's moment as the object shows it.
+    """An object with its place in its list. `at` is the moment of the place as the object shows it.
 
-    `owner` is what the list is asked with and the object need not show: its parent's id, its currency.
+    `owner` are parameters of the list that the object may not have as fields: its parent's id, its currency.
     """
 
     object: Object
@@ -45,10 +45,10 @@ class Row:
 
 
 class Account:
-    """Objects by table and id. A change logs its event; a deletion, as Orb's own, logs none.
+    """Objects by table and id. A change logs an event; a deletion logs none, as with Orb.
 
-    `style` is that of the payloads in the log: expanded, standard, or summary, which is cut without saying so, in
-    deliveries too. `listeners` are told each event with its whole object.
+    `style` is the style of payloads in the log: expanded, standard, or summary (incomplete without a mark, in
+    deliveries too). `listeners` are called with each event and its complete object.
     """
 
     def __init__(self, clock: Clock, seed: int) -> None:
@@ -61,17 +61,17 @@ class Account:
         self._number = 0
 
     def new_id(self) -> str:
-        """An id as Orb makes them: sixteen letters and digits, which tell no type."""
+        """An id in Orb's format: sixteen letters and digits, without a type."""
         return "".join(self._random.choices(string.ascii_letters + string.digits, k=16))
 
     def now(self) -> str:
-        """The present moment as Orb writes it."""
+        """The present moment in Orb's format."""
         return moment(self.clock.time())
 
     def create(self, table: str, obj: Object, event: str | None = None, **owner: str) -> Object:
-        """Adds an object, and logs an event of this type. Raises ValueError if its id is taken.
+        """Adds an object, and logs an event of this type. Raises ValueError if its id exists.
 
-        Objects without an id are known by the number of their creation. `owner` is what `Row` says.
+        Objects without an id are identified by their creation number. `owner`: see `Row`.
         """
         with self.lock:
             self._number += 1
@@ -93,7 +93,7 @@ class Account:
         event: str | None = None,
         properties: Mapping[str, Any] | None = None,
     ) -> Object:
-        """Changes fields of an object, and logs an event of this type. Raises KeyError if there is no such object."""
+        """Changes fields of an object, and logs an event of this type. Raises KeyError if it does not exist."""
         with self.lock:
             row = self.tables[table][id]
             row.object = row.object | orjson.loads(orjson.dumps(changes))
@@ -104,13 +104,13 @@ class Account:
             return self.get(table, id)
 
     def delete(self, table: str, id: str) -> None:
-        """Removes an object without an event. Raises KeyError if there is no such object."""
+        """Removes an object without an event. Raises KeyError if it does not exist."""
         with self.lock:
             del self.tables[table][id]
             self._in_order.pop(table, None)
 
     def listed(self, table: str, parent: str = "") -> list[Row]:
-        """The rows of a table, or of a parent's, by their places, the oldest first. Do not change the list."""
+        """The rows of a table, or of a parent in it, ordered by place, oldest first. Do not change the list."""
         if table not in self._in_order:
             rows = sorted(self.tables[table].values(), key=lambda row: row.place)
             self._in_order[table] = found = {"": rows}
@@ -120,17 +120,17 @@ class Account:
         return self._in_order[table].get(parent, [])
 
     def get(self, table: str, id: str) -> Object:
-        """A copy of an object. Raises KeyError if there is no such object."""
+        """A copy of an object. Raises KeyError if it does not exist."""
         copy: Object = orjson.loads(orjson.dumps(self.tables[table][id].object))
         return copy
 
     def objects(self, table: str) -> list[Object]:
-        """Copies of all objects of a table, those that no list shows by default too."""
+        """Copies of all objects of a table, including those that no list shows by default."""
         with self.lock:
             return [self.get(table, id) for id in self.tables[table]]
 
     def _moment_of(self, table: str, obj: Object, before: str | None = None) -> str:
-        """The moment by which a list is ordered. Objects that do not show it keep that of their creation."""
+        """The moment by which a list is ordered; for objects that do not show it, the moment of creation."""
         return str(obj.get(LISTED[table].created_field or "created_at") or before or self.now())
 
     def _log(self, event: str | None, obj: Object, properties: Mapping[str, Any] | None = None) -> None:
@@ -146,7 +146,7 @@ class Account:
             tell(whole)
 
     def payload(self, event: Object, style: Style) -> Object:
-        """An event as a style shows it; in an account with summaries, all of them are cut without a word."""
+        """An event in a payload style. In an account with summaries, all events are incomplete without a mark."""
         style = "summary" if self.style == "summary" else style
         field, table = SUBJECTS.get(event["type"].partition(".")[0], ("", ""))
         shown = {field: cut(table, event[field])} if field and style != "expanded" else {}
@@ -154,7 +154,7 @@ class Account:
 
 
 def cut(table: str, obj: Object) -> Object:
-    """An object as payloads show it that are not expanded."""
+    """An object as in payloads that are not expanded."""
     match table:
         case "invoices":
             return {name: value for name, value in obj.items() if name not in ("line_items", "discounts", "subtotal")}
@@ -167,5 +167,5 @@ def cut(table: str, obj: Object) -> Object:
 
 
 def moment(second: float) -> str:
-    """A unix second as Orb writes moments: RFC 3339 with the offset `+00:00`."""
+    """A unix second in Orb's format: RFC 3339 with the offset `+00:00`."""
     return datetime.fromtimestamp(second, UTC).isoformat()

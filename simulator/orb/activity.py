@@ -1,7 +1,7 @@
-"""What happens in an Orb account as time passes: with events, and without, as far as Orb tells nobody of a change.
+"""Random changes of an Orb account, with and without events: Orb sends no event for some changes.
 
-activity.step()          # one of the changes that events tell of, now and then one that none does
-activity.delete()        # a customer with all that is hers, of which Orb tells nobody either
+activity.step()          # one change, in most cases with an event
+activity.delete()        # deletes a customer and all of its objects; Orb sends no event
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ DAY = 86_400
 
 
 class Activity:
-    """Changes an account step by step; the same seed makes the same changes."""
+    """Changes an account step by step. The same seed makes the same changes."""
 
     def __init__(self, account: Account, seed: int = 0) -> None:
         self._account, self._random, self._number = account, random.Random(f"orb/activity/{seed}"), 0
@@ -38,7 +38,7 @@ class Activity:
         self._random.choice(changes)()
 
     def delete(self) -> None:
-        """Deletes a customer with her subscriptions, invoices and credit notes."""
+        """Deletes a customer with its subscriptions, invoices and credit notes."""
         customer = self._one("customers")
         for table in ("credit_notes", "invoices", "subscriptions"):
             for obj in self._account.objects(table):
@@ -52,7 +52,7 @@ class Activity:
         self._update("customers", self._one("customers"), "customer.edited", name=f"Customer {self._number}")
 
     def _spend(self) -> None:
-        """Several events of one second, with different balances."""
+        """Several events in one second, with different balances."""
         customer = self._one("customers")
         for part in range(self._random.randint(2, 3)):
             balance = f"{self._number}.{part}0"

@@ -1,6 +1,6 @@
-"""What Orb answers: keys, limits, features, lists with their filters and cursors, single objects, refusals (RFC 7807).
+"""Orb's API: keys, limits, features, lists with their filters and cursors, single objects, refusals (RFC 7807).
 
-Strict: it refuses each parameter that a list does not take, and a cursor with other parameters than it was made with.
+Strict: it refuses parameters that a list does not have, and a cursor with parameters that differ from its request's.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 CURSOR_LIFE = 86_400.0
 WITHOUT_PAGES = frozenset(("/v1/events/volume",))
 WITHOUT_OWNER = frozenset(("external_customer_id", "coupon_id"))
-"""Ids in paths by which the account does not keep the rows."""
+"""Ids in paths that rows do not have in `owner`."""
 SINGLE = {table: CATALOGUE.tables[table].retrieve for table in LISTED if table in CATALOGUE.tables}
 
 
 class Api:
-    """Answers requests. `lacks` are tables whose feature is off; `largest` the largest page of a table.
+    """Answers requests. `lacks` are tables whose feature is off; `largest` is the largest page of a table.
 
-    `secrets` are those of endpoints that were made through it, by their ids.
+    `secrets` are the secrets of endpoints that were created through the API, by endpoint id.
     """
 
     def __init__(self, account: Account, key: str, limits: Limits, secrets: dict[str, list[str]]) -> None:
@@ -44,7 +44,7 @@ class Api:
         self.largest: dict[str, int] = {}
 
     def answer(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
-        """The answer to a request; header names are in lower case."""
+        """Returns the answer to a request; header names must be in lower case."""
         try:
             if headers.get("authorization") != f"Bearer {self.key}":
                 raise Refusal("401-authentication-error", "The API key is missing or unknown.")
@@ -120,7 +120,7 @@ class Api:
         return base64.urlsafe_b64encode(orjson.dumps(content)).decode()
 
     def _last(self, cursor: str, about: str, question: list[tuple[str, str]]) -> Place:
-        """The place of the last object of the page that gave the cursor."""
+        """The place of the last object of the page that the cursor came from."""
         try:
             of, asked, at, number, made = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
         except ValueError:
@@ -137,5 +137,5 @@ def _place(row: Row) -> Place:
 
 
 def _is_of(path: str, single: str | None) -> bool:
-    """Whether a path is that of a table's single object."""
+    """Whether a path is that of a single object of a table."""
     return single is not None and re.fullmatch(re.sub("{\\w+}", "[A-Za-z0-9]+", single), path) is not None

@@ -1,6 +1,6 @@
-"""What lies below the objects of a simulated Orb account: what its lists show for one customer, subscription or plan.
+"""The child objects of a simulated Orb account: those that lists show for one customer, subscription or plan.
 
-It follows from the account's other content, so that this is the same whether or not anybody asks for it.
+They are derived from the account's other content, which is the same with and without them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from simulator.orb.account import PRICES_OF_GROUPS, Account, Object, moment
 
 HOUR, DAY = 3_600, 86_400
 UNITS = ("credits", "USD", "tokens")
-"""Currencies and pricing units of credits: the one that lists show by default, and two that have to be asked for."""
+"""Currencies and pricing units of credits: the one that lists show by default, and two that must be requested."""
 
 
 def fill_below(account: Account) -> None:
-    """Adds everything below the customers, subscriptions, plans and groups of an account, and its sums of events."""
+    """Adds the children of an account's customers, subscriptions, plans and groups, and its event volumes."""
     below = _Below(account)
     for number, customer in enumerate(account.objects("customers")):
         below.add_to_customer(number, customer)
@@ -118,7 +118,7 @@ class _Below:
         return self._account.create(table, {"id": self._id(), **at, **fields}, **owner)
 
     def _id(self) -> str:
-        """Ids of their own, so that those of the other content stay as they are."""
+        """Ids from a separate stream, so that the ids of the other content do not change."""
         return f"below{next(self._numbers):011d}"
 
     def _at(self, number: int, place: int) -> int:

@@ -1,4 +1,4 @@
-"""Many plain objects in a simulated Orb account, for benchmarks. No events are told of them."""
+"""Adds many plain objects to a simulated Orb account, for benchmarks. They have no events."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ MIX: Mapping[str, int] = {
     "customers": 40, "invoices": 20, "subscriptions": 15, "credit_notes": 13, "prices": 4, "items": 4, "coupons": 2,
     "plans": 2,
 }  # fmt: skip
-"""Of a hundred objects, how many are of each table."""
+"""Objects of each table among a hundred objects."""
 
 
 def add_bulk(account: Account, count: int) -> None:
-    """Adds `count` objects like those that are there, spread over the account's past.
+    """Adds `count` copies of existing objects, spread over the account's past.
 
-    Their rows below, such as line items, come on top. Nothing is added to a table that is empty.
+    Child rows, such as line items, are not counted. Nothing is added to an empty table.
     """
     for table, share in MIX.items():
         _fill(account, table, count * share // 100)

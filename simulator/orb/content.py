@@ -1,6 +1,6 @@
-"""What fills a simulated Orb account: an offer, customers with subscriptions, invoices and credit notes.
+"""The content of a simulated Orb account: an offer, customers with subscriptions, invoices and credit notes.
 
-Every object has all fields of its table; those that Orb may leave null are null unless a line here fills them.
+Every object has all fields of its table; nullable fields are null unless a line here fills them.
 `tests/simulator/orb/test_orb.py` checks every object against the SDK's models.
 """
 
@@ -64,7 +64,7 @@ class Business:
             self._add("subscription_changes", None, subscription_id=subscription["id"], status=change,
                       expiration_time=moment(self._now + DAY))  # fmt: skip
         for month in range(min(6, (self._now - began) // (30 * DAY))):
-            # A draft is dated at the end of its period, which is not over.
+            # A draft is dated at the end of its period, which is in the future.
             dated = began + month * 30 * DAY if STATUSES[month] != "draft" else self._now + (number % 30 + 1) * DAY
             invoice = self._invoice(customer, subscription, plan, month, dated)
             if month == 3:
@@ -141,7 +141,7 @@ class Business:
         return self.account.create(table, self._whole(table, created, **fields))
 
     def _whole(self, table: str, created: int | None, **fields: Any) -> Object:
-        """An object with all fields of its table; those of a price's other models are left out."""
+        """An object with all fields of its table; fields of other price models are left out."""
         known = {name for name in CATALOGUE.fields(table) if not name.endswith("_config") or table != "prices"}
         whole: Object = dict.fromkeys(sorted(known), None) | {"id": self.account.new_id()}
         if "metadata" in known:
@@ -151,5 +151,5 @@ class Business:
         return whole | fields
 
     def _since(self) -> int:
-        """A second of the account's history."""
+        """A random second of the account's history."""
         return self._now - self._random.randrange(40 * DAY, HISTORY)

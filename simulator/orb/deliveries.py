@@ -1,7 +1,7 @@
-"""Orb's webhooks: every event that an endpoint wants becomes a signed delivery, in the endpoint's payload style.
+"""Orb's webhooks: creates a signed delivery of each event for each subscribed endpoint, in its payload style.
 
 https://docs.withorb.com/integrations-and-exports/webhooks: `X-Orb-Signature: v1=<HMAC-SHA256 of
-"v1:<X-Orb-Timestamp>:body">`, one v1 for each secret that is valid.
+"v1:<X-Orb-Timestamp>:body">`, one v1 for each valid secret.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def signed_headers(payload: bytes, secrets: Sequence[str], second: float) -> dic
 
 
 class OrbDeliveries(Deliveries):
-    """The webhook endpoints of an account at work."""
+    """Delivers the events of an account to its webhook endpoints."""
 
     def __init__(self, account: Account, clock: Clock) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class OrbDeliveries(Deliveries):
         account.listeners.append(self._listen)
 
     def headers(self, delivery: Delivery) -> dict[str, str]:
-        """The headers of a delivery that is sent now."""
+        """The headers of a delivery that is sent now, with its signature."""
         signed = signed_headers(delivery.payload, self.secrets[delivery.endpoint], self._clock.seconds())
         return {"Content-Type": "application/json", "User-Agent": "Orb/1.0", **signed}
 

@@ -1,4 +1,4 @@
-"""Webhook endpoints that are made, changed and deleted through the API: https://docs.withorb.com/api-reference."""
+"""Creates, changes and deletes webhook endpoints through the API: https://docs.withorb.com/api-reference."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ PATH = "/v1/webhook_endpoints"
 
 
 class Endpoints:
-    """Answers writing requests. A secret is shown once, when its endpoint is made."""
+    """Answers writing requests. A secret is shown once, when its endpoint is created."""
 
     def __init__(self, account: Account, secrets: dict[str, list[str]]) -> None:
         self._account, self._secrets = account, secrets
 
     def write(self, method: str, path: str, body: bytes) -> Object:
-        """The answer. Raises Refusal."""
+        """Returns the answer. Raises Refusal."""
         id, _, action = path.removeprefix(PATH).strip("/").partition("/")
         with self._account.lock:
             if method == "POST" and not id:

@@ -1,6 +1,6 @@
-"""Orb's lists: what each takes, how it is ordered, what it hides, and whose objects it shows. Data, and pure filters.
+"""Orb's lists: their parameters, order, hidden objects and parents. Data and pure filters.
 
-`TAKES` is held against the SDK by `tests/simulator/orb/test_orb_lists.py`. Knows no HTTP and no cursor.
+`tests/simulator/orb/test_orb_lists.py` compares `TAKES` with the SDK. Knows no HTTP and no cursor.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ TAKES: Mapping[str, str] = {
     "/v1/webhook_endpoints": "",
     "/v1/webhook_events": "created_at delivery_success event_type include_payload",
 }
-"""Paths -> the parameters beside `cursor` and `limit`. A field of time takes `[gt]`, `[gte]`, `[lt]` and `[lte]`."""
+"""path -> its parameters besides `cursor` and `limit`. Time fields accept `[gt]`, `[gte]`, `[lt]` and `[lte]`."""
 
 BY_EXTERNAL_ID = "/v1/customers/external_customer_id/{external_customer_id}"
 TAKES = dict(TAKES) | {
@@ -63,7 +63,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "/v1/events/volume": ("timeframe_start",),
     "/v1/licenses": ("subscription_id",),
 }
-"""Lists that need one of these parameters."""
+"""path -> parameters of which the list needs at least one."""
 
 STATUSES: Mapping[str, tuple[str, ...]] = {
     "billable_metrics": ("active", "archived", "draft"),
@@ -86,10 +86,10 @@ VALUES: Mapping[str, tuple[str, ...]] = {
     "is_recurring": _EITHER,
     "show_archived": _EITHER,
 }
-"""Parameters that take one of these values. What `date_type` changes is not documented, so it changes nothing here."""
+"""parameter -> its allowed values. The effect of `date_type` is not documented, so it has none here."""
 ELSEWHERE = ("currency", "date_type", "include_all_blocks", "include_payload", "include_zero_quantity_line_items",
              "show_archived")  # fmt: skip
-"""Parameters that are no filters by themselves: `_hides` and `shown` look at them."""
+"""Parameters that are not filters: `_hides` and `shown` use them."""
 
 BY_DEFAULT: Mapping[str, Callable[[Object], bool]] = {
     "invoices": lambda obj: obj["status"] in ("issued", "paid", "synced"),
@@ -97,7 +97,7 @@ BY_DEFAULT: Mapping[str, Callable[[Object], bool]] = {
     "subscription_changes": lambda obj: obj["status"] == "pending",
     "coupons": lambda obj: obj["archived_at"] is None,
 }
-"""What a list shows without a status, or without `show_archived`."""
+"""table -> whether its list shows an object without `status` or `show_archived`."""
 
 SUMMARIES: Mapping[str, frozenset[str]] = {
     "/v1/invoices/summary": frozenset(CATALOGUE.fields("invoices"))
@@ -116,7 +116,7 @@ SUMMARIES: Mapping[str, frozenset[str]] = {
         ("id", "created_at", "customer", "end_date", "metadata", "name", "plan", "start_date", "status")
     ),
 }
-"""Paths of lists that show a part of the fields."""
+"""path -> the fields of lists that do not show all fields."""
 
 OLDEST_FIRST = frozenset(("license_types", "event_volumes"))
 HOUR = timedelta(hours=1)
@@ -124,13 +124,13 @@ TABLES: Mapping[str, str] = {
     resource.path: "dimensional_price_group_prices" if "{dimensional" in resource.path else resource.table
     for resource in CATALOGUE.resources.values()
 }
-"""Paths -> the table of the account that a list shows."""
+"""path -> the account's table that the list shows."""
 
 _PATTERNS = {path: re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)) for path in TAKES}
 
 
 class Unusable(Exception):
-    """A parameter that the list does not take, or a parent that is not there (`is_missing`)."""
+    """A parameter that the list does not have, or a parent that does not exist (`is_missing`)."""
 
     def __init__(self, detail: str, *, is_missing: bool = False) -> None:
         super().__init__(detail)
@@ -139,7 +139,7 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a list is asked for: places from `start` to before `end`, and which rows there."""
+    """The selection of a list request: places from `start` to before `end`, and the rows among them."""
 
     start: Place
     end: Place
@@ -147,7 +147,7 @@ class Asked:
 
 
 def list_of(path: str) -> tuple[str, Mapping[str, str]] | None:
-    """The template of a path of a list, and the ids in it; None where it is no list's."""
+    """The template of a list's path, and the ids in the path; None if it is not the path of a list."""
     if path in TAKES:
         return path, {}
     found = ((template, pattern.fullmatch(path)) for template, pattern in _PATTERNS.items() if "{" in template)
@@ -155,7 +155,7 @@ def list_of(path: str) -> tuple[str, Mapping[str, str]] | None:
 
 
 def asked_of(account: Account, template: str, ids: Mapping[str, str], question: Sequence[tuple[str, str]]) -> Asked:
-    """What the parameters ask a list for. Raises Unusable."""
+    """The selection that the parameters describe. Raises Unusable."""
     table, takes = TABLES[template], TAKES[template].split()
     needed = NEEDS.get(template)
     if needed and not any(name in needed for name, _ in question):
@@ -195,7 +195,7 @@ def asked_of(account: Account, template: str, ids: Mapping[str, str], question: 
 
 
 def shown(template: str, obj: Object, question: Sequence[tuple[str, str]]) -> Object:
-    """An object as a list shows it that is asked this question."""
+    """An object as the list shows it for this selection."""
     given = dict(question)
     if given.get("include_payload") == "false":
         return {name: value for name, value in obj.items() if name != "payload"}
@@ -206,13 +206,13 @@ def shown(template: str, obj: Object, question: Sequence[tuple[str, str]]) -> Ob
 
 
 def _order(table: str) -> str:
-    """The field that a list's order goes by; objects that do not show it go by their creation."""
+    """The field that orders a list; objects without it are ordered by their creation."""
     resource = CATALOGUE.resources.get(table)
     return (resource.created_field if resource is not None else None) or "created_at"
 
 
 def _hides(account: Account, table: str, given: Mapping[str, str], statuses: set[str]) -> Callable[[Row], bool]:
-    """What a list shows of its table without, and with, the parameters that are about it."""
+    """A filter for the rows that a list shows, given the parameters that request hidden rows."""
     if table in ("credit_blocks", "credit_ledger_entries"):
         currency, every = given.get("currency", "credits"), given.get("include_all_blocks") == "true"
         now = account.now()
@@ -235,7 +235,7 @@ def _hides(account: Account, table: str, given: Mapping[str, str], statuses: set
 
 
 def _of_parent(account: Account, name: str, id: str) -> Callable[[Row], bool]:
-    """The rows of a parent in the path. Raises Unusable where there is no such parent."""
+    """The rows of a parent in the path. Raises Unusable if the parent does not exist."""
     if name == "external_customer_id":
         id, name = _customer(account, id), "customer_id"
     parents = f"{name.removesuffix('_id')}s"
@@ -255,7 +255,7 @@ def _customer(account: Account, external_id: str) -> str:
 
 
 def _filter(account: Account, table: str, name: str, value: str) -> Callable[[Row], bool]:
-    """The rows in which a field, or the id in it, is a value."""
+    """A filter for rows in which a field, or the id in it, equals a value."""
     if table == "alerts" and name == "subscription_id":  # those of its plan too
         subscription = account.tables["subscriptions"].get(value)
         plan = subscription.object["plan"]["id"] if subscription is not None else None
@@ -288,7 +288,7 @@ def _filter(account: Account, table: str, name: str, value: str) -> Callable[[Ro
 
 
 def _due_within(account: Account, window: str) -> Callable[[Row], bool]:
-    """The invoices that were due in the last days or months: `7d`, `2m`. Raises Unusable."""
+    """A filter for invoices that were due in the last days or months: `7d`, `2m`. Raises Unusable."""
     found = re.fullmatch(r"(\d{1,4})([dm])", window)
     if found is None:
         raise Unusable("due_date_window must be a number followed by d or m.")
@@ -303,7 +303,7 @@ def _due_within(account: Account, window: str) -> Callable[[Row], bool]:
 
 
 def _within(field: str, bound: str, value: str) -> Callable[[Row], bool]:
-    """The rows in which a moment, or an amount, is within a bound."""
+    """A filter for rows in which a moment, or an amount, is within a bound."""
     limit: Any = float(value) if field == "amount" else _instant(value)
     compare: Mapping[str, Callable[[Any], bool]] = {
         "gt": lambda value: value > limit,
@@ -331,7 +331,7 @@ def _bound(name: str) -> tuple[str, str]:
 
 
 def _instant(text: str) -> datetime:
-    """A moment with an offset. Raises Unusable for anything else."""
+    """Parses a moment with an offset. Raises Unusable for anything else."""
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What Orb's answers are made of, and its errors (RFC 7807)."""
+"""The answers of the simulated Orb, and its errors (RFC 7807)."""
 
 from __future__ import annotations
 

@@ -29,22 +29,22 @@ READS = {
     "live": Budget(own={"reads": 100, "ledger": 10, "analytics": 10}),
     "test": Budget(own={"reads": 50, "ledger": 5, "analytics": 5}),
 }
-"""Requests a second for reads, credits and sums of events, as Orb's documentation gives them."""
+"""Requests a second for reads, credits and event volumes, from Orb's documentation."""
 
 REFUSALS = {
     "status": ("500-internal-server-error", "Something went wrong."),
     "throttle": ("429-too-many-requests", "Too many requests a second."),
 }
-"""What Orb answers where a fault of this kind meets a request."""
+"""fault kind -> Orb's answer to a request that it matches."""
 
 
 class OrbSimulator:
     """An Orb account over HTTP on 127.0.0.1; a context manager that serves while it is entered.
 
-    `customers` sizes the business, `bulk` adds that many plain objects for benchmarks, and `lacks` names tables whose
-    feature the account does not have. `now` is where Orb's clock starts and history ends (default: real time); with
-    `running` False it stands there. `latency` is in seconds; `monotonic` is the time that `rate_limits` count by.
-    `requests` counts the answers by path, `log` has the last requests with their queries, `faults` makes some go wrong.
+    `customers` is the number of customers, `bulk` that of additional plain objects for benchmarks; `lacks` names tables
+    whose feature is off. `now` is when Orb's clock starts and history ends (default: real time); with `running` False
+    the clock stands still. `latency` is in seconds; `monotonic` is the clock for `rate_limits`. `requests` counts the
+    answers by path, `log` has the last requests with their queries, `faults` makes requests fail.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class OrbSimulator:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
+        """The base URL, without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:

@@ -2,8 +2,8 @@
 
     tell(Maker(account, shapes, seed), customers=300, since=…)
 
-Products and plans, customers who sign up, trial, pay, fail to pay, dispute and leave, and the money that moves.
-All ids refer to objects that are there; the same seed tells the same story.
+Products and plans, customers who sign up, start trials, pay, fail to pay, dispute and leave, and the payments. All ids
+refer to existing objects; the same seed creates the same business.
 """
 
 from simulator.content.business.maker import Maker

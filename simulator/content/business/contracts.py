@@ -1,12 +1,12 @@
-"""Subscriptions that live: they are billed period by period, change within a period, and end, as Stripe does it.
+"""Subscriptions as Stripe runs them: they are billed period by period, change within a period, and end.
 
     contract = Contract.begin(make, customer, [(price, 3)], at=…)
-    contract.bill()                       # whatever periods have begun by `make.now`
+    contract.bill()                       # all periods that have begun by `make.now`
     contract.change(item, price, 5)       # with a proration, or without
     contract.end()
 
-Everything that Stripe would show of it is in the account: subscription and items, invoices with their lines, prorations
-as invoice items that wait for the next invoice, discounts, events. `mrr_at` is the truth at any second.
+The account gets everything that Stripe would show: subscription and items, invoices with their lines, prorations as
+invoice items for the next invoice, discounts, events. `mrr_at` is the exact MRR at any second.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STEPS = {"day": DAY, "week": 7 * DAY}
 
 @dataclass
 class Item:
-    """An item as it is now."""
+    """The present state of an item."""
 
     id: str
     price: Object
@@ -36,10 +36,10 @@ class Item:
 
 @dataclass
 class Contract:
-    """One subscription. `start` and `end` bound the period that is billed; `told` is its MRR from second to second.
+    """One subscription. `start` and `end` bound the billed period; `told` is the history of its MRR by second.
 
-    `told_otherwise` is the same with the options `metered` = trailing, where usage counts from the moment that it is
-    billed, and `pause` = exclude. `used` is what was last billed of metered items.
+    `told_otherwise` is the same for the settings `metered` = trailing (usage counts from when it is billed) and `pause`
+    = exclude. `used` is the last billed usage of metered items.
     """
 
     make: Maker
@@ -109,7 +109,7 @@ class Contract:
         return own
 
     def bill(self) -> None:
-        """Begins the periods that have begun by now. Ends at a period's end where that was asked for."""
+        """Bills the periods that have begun by now. Ends the subscription at a period's end if that was requested."""
         while self.status != "canceled" and self.end <= self.make.now:
             at = self.end
             if self.ends_at is not None and self.ends_at <= at:
@@ -122,7 +122,7 @@ class Contract:
             ended = {"start": self.start, "end": self.end}
             self.periods += 0 if was_trial else 1
             self.start, self.end = at, self._boundary(self.periods + 1)
-            for item, price, quantity in self.next_prices:  # a schedule's phase: without a proration
+            for item, price, quantity in self.next_prices:  # a phase of a schedule has no proration
                 if item in self.items:
                     self.items[item] = Item(item, price, quantity, at)
             self.next_prices = []
@@ -131,27 +131,27 @@ class Contract:
             self._tell(at)
 
     def change(self, item: str, price: Object, quantity: int, *, prorate: bool = True) -> None:
-        """Another price of the same interval, or another quantity, from now on."""
+        """Changes an item to another price of the same interval, or another quantity, from now on."""
         old = self.items[item]
         self.items[item] = Item(item, price, quantity, self.make.now)
         self._prorate((old, -1), (self.items[item], 1), when=prorate)
         self._changed()
 
     def add(self, price: Object, quantity: int, *, prorate: bool = True) -> None:
-        """One more item from now on."""
+        """Adds an item from now on."""
         new = Item(self.make.ids.of("subscription_item"), price, quantity, self.make.now)
         self.items[new.id] = new
         self._prorate((new, 1), when=prorate)
         self._changed()
 
     def remove(self, item: str, *, prorate: bool = True) -> None:
-        """One item less from now on."""
+        """Removes an item from now on."""
         old = self.items.pop(item)
         self._prorate((old, -1), when=prorate)
         self._changed()
 
     def switch(self, price: Object, quantity: int) -> None:
-        """The only item gets a price of another interval: what is unused is credited, and a new period begins now."""
+        """Changes the only item to a price of another interval. Unused time is credited; a new period begins now."""
         (item,) = self.items
         old, now = self.items[item], self.make.now
         self._prorate((old, -1), when=True)
@@ -163,11 +163,11 @@ class Contract:
         self._tell()
 
     def plan(self, item: str, price: Object, quantity: int) -> None:
-        """A schedule changes an item at the end of the period."""
+        """Lets a schedule change an item at the end of the period."""
         self.next_prices.append((item, price, quantity))
 
     def ask_to_end(self) -> None:
-        """It is to end with its period."""
+        """Requests the end of the subscription at the end of its period."""
         self.ends_at = self.end
         changes = {"cancel_at_period_end": True, "cancel_at": self.end, "canceled_at": self.make.now}
         self._update(self.make.now, changes)
@@ -179,7 +179,9 @@ class Contract:
         self._end(self.make.now)
 
     def pause(self, behavior: str | None) -> None:
-        """Collection of payments is paused, in a way of Stripe's, or goes on (None). The subscription stays active."""
+        """Pauses the collection of payments with a behavior of Stripe's, or resumes it (None). The subscription stays
+        active.
+        """
         self.paused = behavior
         self._update(self.make.now, {"pause_collection": behavior and {"behavior": behavior, "resumes_at": None}})
         self._tell()
@@ -187,7 +189,7 @@ class Contract:
     # --- the truth ----------------------------------------------------------------------------------------------------
 
     def mrr_at(self, second: int, *, otherwise: bool = False) -> int:
-        """Its MRR at a second, as `told` has it, or `told_otherwise`: 0 before its start and after its end."""
+        """The MRR at a second, from `told` or `told_otherwise`; 0 before the start and after the end."""
         told = self.told_otherwise if otherwise else self.told
         place = bisect_right(told, (second, 1 << 62))
         return int(told[place - 1][1]) if place else 0
@@ -208,7 +210,7 @@ class Contract:
     # --- what Stripe shows --------------------------------------------------------------------------------------------
 
     def _boundary(self, periods: int) -> int:
-        """Where the period of this number ends, counted from the anchor."""
+        """The end of the period with this number, counted from the anchor."""
         every = next(iter(self.items.values())).price["recurring"]
         many = periods * every["interval_count"]
         if every["interval"] in STEPS:
@@ -240,7 +242,7 @@ class Contract:
         self._tell(at)
 
     def _prorate(self, *parts: tuple[Item, int], when: bool) -> None:
-        """Credits (-1) and debits (1) for the rest of the period, net of discounts, which wait for the next invoice."""
+        """Adds pending credits (-1) and debits (1), net of discounts, for the rest of the period."""
         now = self.make.now
         if not when or self.status == "trialing" or now >= self.end:
             return
@@ -261,7 +263,7 @@ class Contract:
             self.waiting.append(made["id"])
 
     def _invoice(self, reason: str, at: int | None = None, ended: Object | None = None) -> None:
-        """An invoice for what waits, for what was used in the period that `ended`, and for the one that begins.
+        """Creates an invoice for pending items, for usage in the period that `ended`, and for the period that begins.
 
         It is paid at once, unless collection is paused.
         """
@@ -324,7 +326,7 @@ class Contract:
         )  # fmt: skip
 
     def _waiting_line(self, item: str, invoice: str) -> Object:
-        """The line of an invoice item that has waited. Credits name what they credit."""
+        """The invoice line of a pending invoice item. Credits name the items that they credit."""
         waited = self.make.account.update("invoiceitems", item, {"invoice": invoice}, at=self.make.now, event=False)
         is_credit = waited["amount"] < 0
         credited = {"invoice": self.invoiced[-1], "invoice_line_items": ["il_earlier"]} if is_credit else None

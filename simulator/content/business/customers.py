@@ -1,4 +1,4 @@
-"""A customer's life: signing up, a trial, paying every period, growing, leaving."""
+"""The history of a customer: sign-up, trial, payments, growth, cancellation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def sign_up(make: Maker, at: int, *, hidden: bool = False, **more: Any) -> Objec
 
 
 def live(make: Maker, offer: Offer, purse: Purse, at: int, *, founder: bool = False) -> None:
-    """Everything that a customer does from signing up until now; the `founder` is a large one that stays."""
+    """Creates the history of a customer from sign-up until now. The `founder` is a large customer who stays."""
     customer = sign_up(make, at)
     if make.happens(0.08) and not founder:
         return
@@ -45,7 +45,7 @@ def live(make: Maker, offer: Offer, purse: Purse, at: int, *, founder: bool = Fa
         {"invoice_settings": customer["invoice_settings"] | {"default_payment_method": method["id"]}}, at=at + 60,
     )  # fmt: skip
     large = founder or make.happens(0.03)
-    # Three of four pay by the month.
+    # Three out of four pay monthly.
     plan = offer.plans[4] if large else make.chance.choice((*offer.plans[::2] * 3, *offer.plans[1::2]))
     seats = make.chance.choice((20, 60, 120)) if large else make.chance.choice((0, 0, 0, 1, 3))
     seats = FOUNDERS_SEATS if founder else seats
@@ -68,7 +68,7 @@ def live(make: Maker, offer: Offer, purse: Purse, at: int, *, founder: bool = Fa
 
 
 def _leaving(make: Maker, start: int, trial: int) -> int | None:
-    """When the customer cancels: one in thirty each month, and half of the trials at their end."""
+    """When the customer cancels: one in thirty each month, and half of the trials at the trial's end."""
     if trial and make.happens(0.4):
         at = start + trial * DAY
         return at if at < make.now else None
@@ -92,7 +92,7 @@ def _subscribe(
     trial: int,
     leaves: int | None,
 ) -> tuple[Object, list[Object], Object, Discount | None]:
-    """A subscription with an item for the plan and one for the seats, why it is canceled where it is, its discount."""
+    """A subscription with an item for the plan and an item for seats, its cancellation details and its discount."""
     id = make.ids.of("subscription")
     end = at + trial * DAY
     period = plan.months
@@ -141,7 +141,7 @@ def _pay_every_period(
     items: list[Object],
     plan: Plan, seats: int, since: int, leaves: int | None, discount: Discount | None,
 ) -> None:  # fmt: skip
-    """An invoice for every period; now and then a decline, a refund, a dispute."""
+    """Creates an invoice for every period, sometimes with a decline, a refund or a dispute."""
     number, months, latest = 0, 0, None
     until = leaves or make.now
     while (at := months_later(since, months)) < until:
@@ -171,7 +171,7 @@ def _pay_every_period(
 def _seats(
     make: Maker, offer: Offer, subscription: Object, item: str, seats: int, at: int, end: int, number: int
 ) -> list[Object]:
-    """One line for a few seats; those of large customers are on up to 249 lines, which add up to the seats."""
+    """One line for the seats; large customers have up to 249 lines, which add up to the seats."""
     if seats < 20 or (number > 4 and not make.happens(0.2)):
         return [line(make, at, offer.seat, subscription, item, seats, end)]
     count = min((11, 249, seats, 9)[(number - 1) % 4], seats, 249)
@@ -180,7 +180,7 @@ def _seats(
 
 
 def _regret(make: Maker, purse: Purse, paid: Paid) -> None:
-    """What happens to some payments afterwards."""
+    """Refunds or disputes some payments."""
     at = paid.charge["created"] + make.chance.randrange(DAY, 9 * DAY)
     if at > make.now:
         return

@@ -1,4 +1,4 @@
-"""Invoices with their lines, and how they are paid: at once, after a decline, or never."""
+"""Invoices with their lines and payments: paid at once, after a decline, or never."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def bill(
     number: int = 1,
     fails: int = 0,
 ) -> tuple[Object, Outcome, Paid | None]:
-    """An invoice made at a second: its first `fails` attempts to be paid are declined, after four it is given up."""
+    """Creates an invoice at a second. Its first `fails` payment attempts are declined; after four it is given up."""
     id = make.ids.of("invoice")
     subtotal = sum(part["amount"] for part in lines)
     off = discount.takes_off(lines) if discount is not None else 0
@@ -123,7 +123,7 @@ def bill(
 def _collect(
     make: Maker, purse: Purse, customer: Object, method: Object, at: int, total: int, what: str, fails: int
 ) -> tuple[Outcome, list[Paid], Paid | None]:
-    """The attempts to be paid: an hour after the invoice was made, then on the third, eighth and thirteenth day."""
+    """The payment attempts: an hour after the invoice was created, then on the third, eighth and thirteenth day."""
     if at + HOUR > make.now:
         return "draft", [], None
     if total < 50:
@@ -140,7 +140,7 @@ def _collect(
 
 
 def _link(make: Maker, invoice: str, attempt: Paid, total: int, at: int) -> None:
-    """The invoice payment that ties an attempt to its invoice."""
+    """Adds the invoice payment that links an attempt to its invoice."""
     moment = attempt.intent["created"]
     made = make.add(
         "invoice_payments", "invoice_payment", moment, amount_requested=total, currency="usd", invoice=invoice,

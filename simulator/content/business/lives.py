@@ -1,4 +1,4 @@
-"""Random lives of subscriptions in several currencies and intervals, told in the order of time.
+"""Random histories of subscriptions in several currencies and intervals, created in chronological order.
 
 lives = Lives(make, seed=3, count=100, since=…)
 lives.go_on(until)            # everything that happens up to that second
@@ -20,7 +20,7 @@ CURRENCIES = ("usd", "eur", "jpy", "kwd")
 
 
 class Lives:
-    """The lives, and what they buy. `prorate` is the share of changes that are prorated."""
+    """The subscriptions and the prices that they use. `prorate` is the share of changes that are prorated."""
 
     def __init__(self, make: Maker, *, seed: int, count: int, since: int, until: int, prorate: float = 1.0) -> None:
         self.make, self.contracts = make, list[Contract]()
@@ -53,7 +53,7 @@ class Lives:
             heapq.heappush(self._queue, (begins, number, self._live(begins)))
 
     def go_on(self, until: int) -> None:
-        """Tells what happens up to a second, that second included."""
+        """Makes all changes up to and including a second."""
         while self._queue and self._queue[0][0] <= until:
             at, number, life = heapq.heappop(self._queue)
             self.make.now = at
@@ -81,7 +81,7 @@ class Lives:
         )  # fmt: skip
 
     def _live(self, begins: int) -> Iterator[int]:
-        """A customer's life, which yields the second at which it goes on."""
+        """The history of a customer; yields the second of the next change."""
         make, chance = self.make, self._chance
         customer = make.add("customers", "customer", begins, name=f"Customer {len(self.contracts)}", metadata={})
         currency = chance.choice(CURRENCIES)
@@ -117,7 +117,7 @@ class Lives:
             contract.bill()
 
     def _act(self, contract: Contract) -> None:
-        """One change of a kind that suits."""
+        """Makes one random change that is possible now."""
         chance, prorate = self._chance, self._chance.random() < self._prorate
         sold = [id for id, item in contract.items.items() if item.price["recurring"]["usage_type"] == "licensed"]
         item = chance.choice(sold)

@@ -1,4 +1,4 @@
-"""Makes the objects of the business: plain ones from the SDK's annotations, with what matters given."""
+"""Creates the objects of the business: generated from the SDK's annotations, with the important fields given."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOUR, DAY = 3600, 86400
 
 
 class Maker:
-    """Adds objects to an account; `chance` and the account's ids are all that is random."""
+    """Adds objects to an account. Only `chance` and the account's ids are random."""
 
     def __init__(self, account: Account, shapes: Shapes, seed: int) -> None:
         self.account, self.shapes = account, shapes
@@ -34,12 +34,12 @@ class Maker:
         hidden: bool = False,
         **given: Any,
     ) -> Object:
-        """Creates an object at a second, with the given fields and everything else empty."""
+        """Creates an object at a second, with the given fields; all others are empty."""
         object = self.plain(object_name, at, **given)
         return self.account.create(table, object, at=at, parent=below, hidden=hidden, event=event)
 
     def plain(self, object_name: str, at: int, **given: Any) -> Object:
-        """An object that is not in the account yet (a line of an invoice, an item of a subscription)."""
+        """A new object that is not added to the account (a line of an invoice, an item of a subscription)."""
         object = self.shapes.plain(object_name) | given
         if "id" not in given and "id" in object:
             object["id"] = self.ids.of(object_name)
@@ -49,16 +49,16 @@ class Maker:
         return object
 
     def tell(self, table: str, id: str, type: str, at: int) -> None:
-        """Emits an event of a type, at a second, that shows an object as it stands."""
+        """Emits an event of a type, at a second, with the present state of an object."""
         self.account.tell(table, id, type, at=at)
 
     def happens(self, probability: float) -> bool:
-        """Whether something of this probability happens."""
+        """Returns true with this probability."""
         return self.chance.random() < probability
 
 
 def months_later(second: int, months: int) -> int:
-    """The same day and time some months later; the 29th and beyond become the 28th."""
+    """The same day and time some months later; the 29th to the 31st become the 28th."""
     moment = datetime.fromtimestamp(second, UTC)
     year, month = divmod(moment.year * 12 + moment.month - 1 + months, 12)
     return int(moment.replace(year=year, month=month + 1, day=min(moment.day, 28)).timestamp())

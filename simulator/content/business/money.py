@@ -1,4 +1,4 @@
-"""How money moves: payment intents, charges, refunds, disputes, payouts, each with its balance transaction."""
+"""Payments: payment intents, charges, refunds, disputes and payouts, each with its balance transaction."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from simulator.content.business.maker import DAY, HOUR, Maker
 
 @dataclass(slots=True)
 class Purse:
-    """What has come in and gone out since the last payout."""
+    """The balance transactions since the last payout."""
 
     net: int = 0
     since: list[tuple[int, int]] = field(default_factory=list)
 
     def move(self, at: int, cents: int) -> None:
-        """Remembers what a balance transaction adds."""
+        """Adds a balance transaction."""
         self.since.append((at, cents))
 
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """A payment that was tried: its intent and its charge, and whether it went through."""
+    """A payment attempt: its intent, its charge, and whether it succeeded."""
 
     intent: Object
     charge: Object
@@ -33,7 +33,7 @@ class Paid:
 def pay(
     make: Maker, purse: Purse, customer: Object, method: Object, at: int, cents: int, what: str, *, fails: bool = False
 ) -> Paid:
-    """A payment by card, which succeeds or is declined."""
+    """Creates a card payment, which succeeds or is declined."""
     intent_id, charge_id = make.ids.of("payment_intent"), make.ids.of("charge")
     card = method["card"]
     shared = {"amount": cents, "currency": "usd", "customer": customer["id"], "description": what, "metadata": {}}
@@ -71,7 +71,7 @@ def pay(
 
 
 def refund(make: Maker, purse: Purse, intent: Object, charge: Object, at: int, cents: int, reason: str) -> Object:
-    """Gives back a payment, or a part of it."""
+    """Refunds a payment, fully or in part."""
     id = make.ids.of("refund")
     transaction = _transaction(make, purse, at, -cents, id, "refund", "REFUND FOR CHARGE")
     made = make.add(
@@ -88,7 +88,7 @@ def refund(make: Maker, purse: Purse, intent: Object, charge: Object, at: int, c
 
 
 def dispute(make: Maker, purse: Purse, paid: Paid, at: int) -> Object:
-    """The cardholder's bank takes a payment back; half of the disputes are lost, the newest are open."""
+    """Disputes a payment; half of the disputes are lost, the newest are open."""
     cents, id = paid.charge["amount"], make.ids.of("dispute")
     make.add(
         "radar_early_fraud_warnings", "radar.early_fraud_warning", at - DAY, actionable=False, charge=paid.charge["id"],
@@ -121,14 +121,14 @@ EVERY = 7 * DAY
 
 
 def was_paid_out(transaction: Object, payout: Object) -> bool:
-    """Whether a balance transaction belongs to an automatic payout: what came in since the one before, and its own."""
+    """Whether a balance transaction belongs to an automatic payout: those since the payout before, and its own."""
     if transaction["type"] == "payout":
         return bool(transaction["source"] == payout["id"])
     return bool(payout["created"] - EVERY <= transaction["created"] < payout["created"])
 
 
 def pay_out(make: Maker, purse: Purse, since: int) -> None:
-    """A payout every week with what has come in until then."""
+    """Creates weekly payouts of the balance."""
     movements = sorted(purse.since)
     place = 0
     for at in range(since + EVERY, make.now, EVERY):
@@ -158,7 +158,7 @@ def pay_out(make: Maker, purse: Purse, since: int) -> None:
 def _transaction(
     make: Maker, purse: Purse, at: int, cents: int, source: str, type: str, what: str, fee: int | None = None
 ) -> str:
-    """A balance transaction; charges cost 2.9 % and 30 cents. Returns its id."""
+    """Creates a balance transaction and returns its id. Charges cost 2.9 % and 30 cents."""
     if fee is None:
         fee = round(cents * 0.029) + 30 if type == "charge" else 0
     details = [
@@ -183,7 +183,7 @@ def _transaction(
 
 
 def _used(card: Object) -> Object:
-    """What a charge shows of the card."""
+    """The card details of a charge."""
     return {
         name: card[name] for name in ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "last4")
     }

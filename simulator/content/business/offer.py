@@ -1,4 +1,4 @@
-"""What the business sells: products, prices and their plans, coupons, promotion codes, a tax rate."""
+"""The offer of the business: products, prices and their plans, coupons, promotion codes, a tax rate."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """All that is on sale. `plans` go from small to large, monthly before yearly; `seat` is sold by number."""
+    """The whole offer. `plans` are ordered from small to large, monthly before yearly; `seat` is priced per seat."""
 
     plans: tuple[Plan, ...]
     seat: Plan
@@ -82,7 +82,7 @@ def _price_fields(product: Object, cents: int) -> Object:
 
 
 def _price(make: Maker, product: Object, at: int, cents: int, months: int, *, active: bool = True) -> Plan:
-    """A recurring price, and the plan that Stripe shows of it under the same id."""
+    """Creates a recurring price and its plan, which has the same id."""
     every: Object = {"interval": "month" if months == 1 else "year", "interval_count": 1, "usage_type": "licensed"}
     fields = _price_fields(product, cents) | {"active": active}
     recurring = every | {"meter": None, "trial_period_days": None}
@@ -96,9 +96,9 @@ def _price(make: Maker, product: Object, at: int, cents: int, months: int, *, ac
 
 
 def _tiered(make: Maker, product: Object, at: int) -> None:
-    """A price by volume with its plan, and one of fractions of a cent in two currencies.
+    """Creates a volume price with its plan, and a price in fractions of a cent in two currencies.
 
-    Tiers and currencies come only when expanded.
+    Tiers and currencies are only shown when expanded.
     """
     every: Object = {"interval": "month", "interval_count": 1, "usage_type": "metered"}
     recurring = every | {"meter": None, "trial_period_days": None}
@@ -126,9 +126,9 @@ def _tier(cents: int, up_to: int | None) -> Object:
 
 
 def _coupons(make: Maker, at: int, products: Sequence[str]) -> Sequence[Object]:
-    """Three coupons with ids of the user's choosing, and a batch of promotion codes that were made in one second.
+    """Creates three coupons with chosen ids, and promotion codes that were all created in one second.
 
-    The first one is for these products, which are all that subscriptions can be of.
+    The first coupon is limited to these products, which are all products that have subscriptions.
     """
     made = [
         make.add("coupons", "coupon", at, id="LAUNCH25", name="Launch", percent_off=25.0, duration="repeating",

@@ -1,4 +1,4 @@
-"""What the business does besides subscriptions: checkouts, credit notes, pending items, test clocks, reviews."""
+"""Objects besides subscriptions: checkouts, credit notes, pending items, test clocks, reviews."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from simulator.content.business.offer import Offer
 
 
 def sidelines(make: Maker, offer: Offer, purse: Purse) -> None:
-    """A share of everything, in proportion to the customers there are."""
+    """Creates some objects of each kind, in proportion to the number of customers."""
     customers = [held.object for held in make.account.rows("customers")]
     for place, customer in enumerate(customers[::4]):
         _checkout(make, offer, purse, customer, 12 if place % 10 == 0 else 1)
@@ -27,7 +27,7 @@ def sidelines(make: Maker, offer: Offer, purse: Purse) -> None:
 
 
 def _checkout(make: Maker, offer: Offer, purse: Purse, customer: Object, count: int) -> None:
-    """A one-off payment in a checkout session, or one that was left."""
+    """Creates a checkout session with a one-off payment, or an abandoned one."""
     at = min(customer["created"] + make.chance.randrange(HOUR, 90 * DAY), make.now - HOUR)
     left = make.happens(0.3)
     paid = None if left else pay(make, purse, customer, card_of(make, customer, at - 60), at, 25000, "Setup")
@@ -56,7 +56,7 @@ def _checkout(make: Maker, offer: Offer, purse: Purse, customer: Object, count: 
 
 
 def _credit(make: Maker, invoice: Object) -> None:
-    """A credit note for the first line of a paid invoice."""
+    """Creates a credit note for the first line of a paid invoice."""
     at = min(invoice["created"] + 3 * DAY, make.now)
     cents = max(invoice["total"] // 3, 1)
     lines = [
@@ -78,7 +78,7 @@ def _credit(make: Maker, invoice: Object) -> None:
 
 
 def _pending_item(make: Maker, offer: Offer, customer: Object) -> None:
-    """An item that waits for the customer's next invoice."""
+    """Creates an invoice item that is pending until the customer's next invoice."""
     at = make.now - make.chance.randrange(DAY, 25 * DAY)
     details = {"price": offer.setup["id"], "product": offer.setup["product"]}
     make.add(
@@ -105,7 +105,7 @@ def _tax_id(make: Maker, customer: Object) -> None:
 
 
 def _review(make: Maker, charge: Object) -> None:
-    """A payment that was looked at by hand: old reviews are closed and in no list."""
+    """Creates a review of a payment. Old reviews are closed, and no list shows them."""
     closed = charge["created"] < make.now - 60 * DAY
     make.add(
         "reviews", "review", charge["created"], billing_zip="94080", charge=charge["id"], open=not closed,
@@ -116,7 +116,7 @@ def _review(make: Maker, charge: Object) -> None:
 
 
 def _test_clock(make: Maker, offer: Offer) -> None:
-    """A customer on a test clock: in no list unless the clock is asked for. Live accounts have none."""
+    """Creates a customer on a test clock, whom lists only show with the clock's parameter. Live accounts have none."""
     if make.account.livemode:
         return
     at = make.now - 5 * DAY
@@ -129,7 +129,7 @@ def _test_clock(make: Maker, offer: Offer) -> None:
 
 
 def _custom_method(make: Maker, customer: Object) -> None:
-    """A payment method of type `custom`, which the list shows only when asked for its type."""
+    """Creates a payment method of type `custom`, which the list shows only with this type as parameter."""
     make.add(
         "payment_methods", "payment_method", make.now - 9 * DAY, type="custom", customer=customer["id"], metadata={},
         custom={"display_name": "Gift card", "logo": None, "type": "cpmt_1Simulated"},

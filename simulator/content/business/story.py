@@ -1,4 +1,4 @@
-"""The three years: the shop opens, ever more customers come, weekly payouts, and what happens besides."""
+"""The history of three years: the first customers, growth, weekly payouts, and other objects."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a subscription is worth a month, in exact fractions: the truth that metrics are compared with.
+"""The monthly value of a subscription in exact fractions, which tests compare the metrics with.
 
-By the definitions of docs/metrics.md with the options as they are at first. Independent of SQL and of any table.
+Follows the definitions of docs/metrics.md with the default settings. Independent of SQL and of any table.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ A_YEAR = {"year": 1, "month": 12, "week": 52, "day": 365}
 
 
 def half_up(value: Fraction) -> int:
-    """The nearest whole number; a half goes away from zero."""
+    """The nearest whole number; halves are rounded away from zero."""
     whole = int(abs(value) + Fraction(1, 2))
     return whole if value >= 0 else -whole
 
 
 def cost(price: Object, quantity: int) -> int:
-    """What a quantity costs for one period, in whole smallest units."""
+    """The price of a quantity for one period, in whole smallest units."""
     if price["billing_scheme"] == "tiered":
         return half_up(sum((Fraction(amount) for amount, _ in tier_parts(price, quantity)), Fraction(0)))
     units = quantity
@@ -54,13 +54,13 @@ def _priced(tier: Object, quantity: int) -> list[tuple[Fraction, int]]:
 
 
 def monthly(price: Object, amount: int) -> int:
-    """An amount for one period of a price as an amount for a month."""
+    """Converts an amount for one period of a price into an amount for a month."""
     every = price["recurring"]
     return half_up(Fraction(amount * A_YEAR[every["interval"]], 12 * every["interval_count"]))
 
 
 def reductions(costs: Mapping[str, int], coupons: Sequence[Object]) -> dict[str, int]:
-    """What coupons take off each item of an invoice: percents one after the other, then amounts, which are spread."""
+    """The discount of each item of an invoice: percentages one after the other, then amounts, spread over the items."""
     left = dict(costs)
     for coupon in coupons:
         if coupon["percent_off"] is not None:
