@@ -1,4 +1,4 @@
-# The commands of the project. They only wrap uv, or venv and pip where there is no uv: `uv sync` and
+# The commands of the project. They only wrap uv, or venv and pip if uv is not installed: `uv sync` and
 # `pip install -e '.[dev]'` do the same by hand.
 
 VENV  := .venv
@@ -48,7 +48,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Lint, types and import direction are tests as well (tests/test_project.py), so that one line at the end says it all.
+# Lint, types and import direction are tests as well (tests/test_project.py), so one line at the end shows the result.
 test: setup
 	@$(BIN)/pytest $(PYTEST) -m "not long"
 

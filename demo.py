@@ -1,10 +1,10 @@
-"""`make demo`: a simulated Stripe account, loaded into DuckDB by the ordinary command, and a first look at it.
+"""`make demo`: loads a simulated Stripe account into DuckDB with the ordinary command, and runs a few queries.
 
-The account, its keys and its clock are the simulator's and the same on every machine, so that what is printed is what
-the README shows. The load is `pipelines/stripe_full.py` in a process of its own, told by settings where Stripe is.
+The account, its keys and its clock are the same on every machine, so the output is that of the README. The load is
+`pipelines/stripe_full.py` in another process, with the simulator's address in its settings.
 
-    python demo.py            # loads and shows
-    python demo.py --serve    # keeps the account up, to try the commands on it
+    python demo.py            # loads and queries
+    python demo.py --serve    # keeps the account running, to try commands on it
     python demo.py --orb      # `make demo-orb`: the same with a simulated Orb account
 """
 
@@ -42,7 +42,7 @@ from sources.command_line import Parser
 ROOT = Path(__file__).resolve().parent
 FILE = Settings().duckdb_path
 ORB_ID = "orb_demo"
-NOW = datetime(2026, 7, 1, tzinfo=UTC)  # the account's clock stands still, so that it is the same whenever this runs
+NOW = datetime(2026, 7, 1, tzinfo=UTC)  # the account's clock stands still, so that the account is the same at any time
 
 
 Account = Simulator | OrbSimulator
@@ -50,10 +50,10 @@ Account = Simulator | OrbSimulator
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What is shown of a provider: its name, the script that loads it, the schema of its tables, the file of questions.
+    """The demo of a provider: its name, the script that loads it, the schema of its tables, the file of queries.
 
-    `account` makes the account behind a port, `environment` gives the settings under which the commands read it, and
-    `account_id` what its rows have as `_account_id`.
+    `account` creates the account behind a port, `environment` returns the settings with which commands read it, and
+    `account_id` is the `_account_id` of its rows.
     """
 
     provider: str
@@ -67,14 +67,14 @@ class Demo:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question of docs/tour.sql: its comment and its statement."""
+    """A query of docs/tour.sql: its comment and its statement."""
 
     comment: str
     statement: str
 
 
 def main() -> int:
-    """Returns the exit code of the load, or 2 where it was not begun."""
+    """Returns the exit code of the load, or 2 if it was not started."""
     options = _parser().parse_args()
     demo = ORB if options.orb else STRIPE
     with demo.account(options.port) as simulator, interruptible():
@@ -83,9 +83,9 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="demo.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--serve", action="store_true", help="keep the account up until Ctrl-C")
+    parser.add_argument("--serve", action="store_true", help="keep the account running until Ctrl-C")
     parser.add_argument("--orb", action="store_true", help="an Orb account instead of Stripe's")
-    parser.add_argument("--port", type=int, default=0, help="where to serve it; 0 takes a free one (default)")
+    parser.add_argument("--port", type=int, default=0, help="port of the account (default: a free port)")
     return parser
 
 
@@ -95,7 +95,7 @@ def account(port: int = 0) -> Simulator:
 
 
 def environment(simulator: Simulator) -> dict[str, str]:
-    """The settings under which the project's commands read that account, as fast as it answers."""
+    """The settings with which the project's commands read that account, without a rate limit."""
     return {
         "STRIPE_SECRET_KEY": simulator.key,
         environment_name("api_base", Settings.section): simulator.url,
@@ -124,7 +124,7 @@ ORB = Demo("Orb", "orb_full.py", "orb", "tour_orb.sql", _orb_account, _orb_envir
 
 
 def serve(environment: dict[str, str]) -> int:
-    """Prints how to get at the account, and waits for SIGINT or SIGTERM."""
+    """Prints how to reach the account, and waits for SIGINT or SIGTERM."""
     print(*(f"export {name}={value}" for name, value in environment.items()), sep="\n", flush=True)
     with suppress(KeyboardInterrupt):
         threading.Event().wait()
@@ -132,9 +132,11 @@ def serve(environment: dict[str, str]) -> int:
 
 
 def load_and_show(demo: Demo, simulator: Account) -> int:
-    """Loads the account into the file and asks it the questions of the tour."""
+    """Loads the account into the file and runs the queries of the tour."""
     if others := accounts(FILE, demo.schema) - {demo.account_id(simulator)}:
-        print(f"{FILE} holds another account ({', '.join(others)}): move it away, or run this in another folder.")
+        print(
+            f"{FILE} has rows of another account ({', '.join(others)}). Move the file away, or run the demo in another folder."
+        )
         return 2
     command = [sys.executable, str(ROOT / "pipelines" / demo.script), "--duckdb-path", FILE]
     print(
@@ -149,7 +151,7 @@ def load_and_show(demo: Demo, simulator: Account) -> int:
 
 
 def accounts(path: str, schema: str = "stripe") -> set[str]:
-    """The accounts that a DuckDB file has been loaded from, into a schema; none where there is no file or no schema."""
+    """The accounts whose rows are in a schema of a DuckDB file; empty if the file or the schema does not exist."""
     if not Path(path).exists():
         return set()
     with duckdb.connect(path, read_only=True) as connection:
@@ -160,7 +162,7 @@ def accounts(path: str, schema: str = "stripe") -> set[str]:
 
 
 def questions(text: str) -> Iterator[Question]:
-    """The statements of a file, each with the comment above it."""
+    """The statements of a file, each with its comment."""
     for part in filter(str.strip, text.split(";\n")):
         lines = part.strip().splitlines()
         comment = " ".join(line.removeprefix("--").strip() for line in lines if line.startswith("--"))
@@ -168,7 +170,7 @@ def questions(text: str) -> Iterator[Question]:
 
 
 def answer(path: str, statement: str) -> str:
-    """A statement's rows as a text table; times in UTC."""
+    """The rows of a statement as a text table; times are in UTC."""
     with duckdb.connect(path, read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
         relation = connection.sql(statement)
@@ -176,7 +178,7 @@ def answer(path: str, statement: str) -> str:
 
 
 def text_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """The form of psql: numbers to the right, nulls empty."""
+    """A text table like psql's: numbers are aligned right, nulls are empty."""
     cells = [["" if value is None else str(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
     to_right = [all(isinstance(value, int | float | Decimal) for value in column) for column in zip(*rows, strict=True)]

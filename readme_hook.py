@@ -1,6 +1,7 @@
-"""The README as a package index shows it: links to files of the repository are whole addresses, or plain text.
+"""Converts the README for a package index: links to files of the repository become full URLs, or plain text. hatchling
+runs it when a wheel or an sdist is built.
 
-hatchling runs it when a wheel or an sdist is built. It reads the repository's address from `[project.urls]`.
+It reads the repository's URL from `[project.urls]`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class ReadmeHook(MetadataHookInterface):
 
 
 def for_an_index(text: str, repository: str | None) -> str:
-    """The text with its relative links below the repository's address; without an address, their words alone."""
+    """The text with relative links resolved against the repository's URL. Without a URL, links become their text."""
     if repository is None:
         return LINK.sub(lambda found: found[1], text)
     return LINK.sub(lambda found: f"[{found[1]}]({repository.rstrip('/')}/blob/main/{found[2]})", text)

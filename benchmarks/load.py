@@ -75,9 +75,11 @@ INDEXED = Loader("connector, with indexes", INTO_POSTGRES)
 def main() -> None:
     """Measures, and prints a table for each account."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--objects", type=int, default=200_000, help="of eight lists, a quarter of them customers")
+    parser.add_argument(
+        "--objects", type=int, default=200_000, help="number of objects of eight lists, a quarter of them customers"
+    )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--full", action="store_true", help="1,000,000 objects as well")
+    parser.add_argument("--full", action="store_true", help="also load 1,000,000 objects")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, running_postgres() as url:
         file = str(Path(folder) / "bench_data.duckdb")
@@ -166,7 +168,7 @@ def load(loader: Loader, lists: Sequence[str], environment: Mapping[str, str], e
     stored = {table: stored_sums(environment["DATABASE_URL"], loader, table) for table in tables}
     if wrong := [table for table in tables if stored[table] != expected[table]]:
         table = wrong[0]
-        raise SystemExit(f"{loader.name}: {table} has {stored[table]}, and the account {expected[table]}")
+        raise SystemExit(f"{loader.name}: {table} has {stored[table]}, but the account has {expected[table]}")
     return measured
 
 

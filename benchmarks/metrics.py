@@ -107,8 +107,10 @@ from generate_series(1, SUBSCRIPTIONS) as s (n), generate_series(0, 9) as i (k)"
 def main() -> None:
     """Measures and prints a line for each build."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--subscriptions", type=int, default=20_000, help="subscriptions, each with ten lines (20000)")
-    options.add_argument("--full", action="store_true", help=f"as many as the bounds are for ({LARGE})")
+    options.add_argument(
+        "--subscriptions", type=int, default=20_000, help="number of subscriptions, each with ten invoice lines (20000)"
+    )
+    options.add_argument("--full", action="store_true", help=f"measure the large size ({LARGE})")
     options.add_argument("--destination", choices=("duckdb", "postgres"), nargs="+", default=["duckdb", "postgres"])
     options.add_argument("--memory", default="3GB", help="DuckDB's memory limit (3GB)")
     given = options.parse_args()

@@ -63,7 +63,7 @@ def signed_in(url: str) -> OpenerDirector:
     (token,) = re.findall(r'name="token" value="([^"]*)"', browser.open(f"{url}/").read().decode())
     browser.open(f"{url}/page/login", urlencode({"token": token, "password": PASSWORD}).encode()).close()
     if b"/page/logout" not in browser.open(f"{url}/").read():
-        raise RuntimeError("the page did not take the password")
+        raise RuntimeError("the page did not accept the password")
     return browser
 
 

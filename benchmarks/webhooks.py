@@ -90,11 +90,13 @@ class Load:
 def main() -> None:
     """Measures at each concurrency and at a fixed rate, checks the database, and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=15_000, help="for each concurrency; a fifth of them for 1")
+    parser.add_argument(
+        "--events", type=int, default=15_000, help="number of events for each concurrency; a fifth of it for 1"
+    )
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 32, 256])
     parser.add_argument("--rate", type=float, help="events/s of the open loop (half of the best closed loop)")
     parser.add_argument("--provider", choices=tuple(PROVIDERS), nargs="+", default=["stripe"])
-    parser.add_argument("--tables", nargs="+", metavar="TABLE", help="send events of these kinds of objects alone")
+    parser.add_argument("--tables", nargs="+", metavar="TABLE", help="send only events of objects of these tables")
     options = parser.parse_args()
     found = {name: _measured(PROVIDERS[name], options) for name in options.provider}
     for name, loads in found.items():
@@ -140,7 +142,7 @@ def _measured(provider: Provider, options: argparse.Namespace) -> dict[int, Load
                 f"concurrency {concurrency}, p99 of the fastest other (another run)", load.p99 * 1e3, p99 * 1e3, "ms"
             )
     if stored != sent or wrong:
-        raise SystemExit("An event that was answered is not committed.")
+        raise SystemExit("An answered event is not committed.")
     return loads
 
 

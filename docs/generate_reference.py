@@ -1,9 +1,9 @@
-"""Writes docs/reference/*.md, .dlt/config.toml, and what other tools read of the catalogue: docs/prisma, docs/dbt.
+"""Writes docs/reference/*.md, .dlt/config.toml, and the catalogue for other tools: docs/prisma, docs/dbt.
 
     python docs/generate_reference.py            # writes the files
-    python docs/generate_reference.py --check    # exit code 1 and the names of those that are not current
+    python docs/generate_reference.py --check    # exit code 1 and the names of outdated files
 
-tests/test_docs.py runs the check. Add nothing by hand to the files: change their source and run this again.
+tests/test_docs.py runs the check. Do not edit these files: change their source and run this again.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The sessions and answers in README.md and docs/*.md: reads them, runs them, and writes them again.
+"""Reads, runs and rewrites the sessions and answers in README.md and docs/*.md.
 
-    python docs/sessions.py      # runs every page and replaces what it shows by what is printed now
+    python docs/sessions.py      # runs every page and replaces its outputs by the present ones
 
 A ```console block is a session: lines that begin with `$ ` are commands, run in order, in one folder and against one
 fresh demo account for each page (or for the pages of `TOGETHER`); what follows a command is its output, where a line
-`...` stands for any lines, and `...` in a line for any characters. A ```sql block is a question to the DuckDB file of
-that folder, and a ```text block right after it is the answer. tests/test_docs.py compares all of it.
+`...` stands for any lines, and `...` in a line for any characters. A ```sql block is a query of the DuckDB file of that
+folder, and a ```text block right after it is the answer. tests/test_docs.py compares all of them.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ PAGES = [
     *sorted({*(ROOT / "docs").rglob("*.md")} - {*(ROOT / "docs/reference").glob("*")}),
 ]
 TOGETHER = ("docs/metrics.md", "docs/report.md")
-"""Pages that share a folder and an account: each brings up to date what it shows, and they load the same lists."""
+"""Pages that share a folder and an account, because they load the same lists. Each updates the data that it shows."""
 Run = Callable[[str, Path, dict[str, str]], str]
-"""What a command prints in a folder under an environment; see `in_a_shell`."""
+"""Returns the output of a command in a folder with an environment; see `in_a_shell`."""
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ANY = "..."
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a page shows: a command or a question, what it says the answer is, and what the answer was now."""
+    """A command or query of a page, the answer that the page shows, and the present answer."""
 
     asked: str
     wanted: str
@@ -45,22 +45,22 @@ class Shown:
 
     @property
     def is_true(self) -> bool:
-        """Whether the page is right, but for what differs from run to run."""
+        """Whether the page is right, apart from parts that differ between runs."""
         pattern = "\n".join(_pattern(line) for line in steady(self.wanted).split("\n"))
         return re.fullmatch(pattern, steady(self.got), re.DOTALL) is not None
 
 
 def groups() -> list[list[Path]]:
-    """The pages that have sessions, with those that they share a folder with."""
+    """The groups of pages with sessions that share a folder."""
     pages = [page for page in PAGES if any(language == "console" for language, _ in blocks(page))]
     together = [ROOT / name for name in TOGETHER]
     return [together, *([page] for page in pages if page not in together)]
 
 
 def shown(pages: Sequence[Path], folder: Path, run: Run | None = None) -> Iterator[tuple[Path, Shown]]:
-    """Runs the sessions and questions of pages, one page after the other, in a folder that holds nothing yet.
+    """Runs the sessions and queries of pages, one page after the other, in an empty folder.
 
-    `run` is what runs a command, instead of a shell.
+    `run` runs a command instead of a shell.
     """
     run = run or in_a_shell
     _furnish(folder)
@@ -77,19 +77,19 @@ def shown(pages: Sequence[Path], folder: Path, run: Run | None = None) -> Iterat
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
-    """Language and text of every fenced block."""
+    """The language and text of every fenced block."""
     return [(match[1], match[2]) for match in BLOCK.finditer(page.read_text("utf-8"))]
 
 
 def steps(session: str) -> Iterator[tuple[str, str]]:
-    """Each command of a session with the output that is shown for it."""
+    """The commands of a session with their shown outputs."""
     for step in re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]:
         command, _, output = step.partition("\n")
         yield command, output
 
 
 def in_a_shell(command: str, folder: Path, environment: dict[str, str]) -> str:
-    """What a command prints, in a shell that has this Python as `python`; `make demo` needs no setting up here."""
+    """The output of a command in a shell with this Python as `python`; `make demo` runs without installation here."""
     paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     result = subprocess.run(
         ["bash", "-c", command.replace("make demo-orb", "python demo.py --orb").replace("make demo", "python demo.py")],
@@ -105,13 +105,13 @@ def in_a_shell(command: str, folder: Path, environment: dict[str, str]) -> str:
 
 
 def tidy(output: str) -> str:
-    """Output as a page shows it: without blanks at the ends of lines, and without empty lines around it."""
+    """Output as in a page: without spaces at the ends of lines, and without empty lines around it."""
     return "".join(f"{line.rstrip()}\n" for line in output.strip("\n").splitlines())
 
 
 def steady(output: str) -> str:
-    """Output without what differs from run to run: requests, seconds, request ids, the width of columns, and the lines
-    that tell how a load goes on when it takes long.
+    """Output without the parts that differ between runs: requests, seconds, request ids, column widths, and the
+    progress lines of long loads.
     """
     told = (line for line in output.strip("\n").splitlines() if " INFO event=progress " not in line)
     lines = (re.sub(r"(?<=\S) +", " ", line).rstrip() for line in told)
@@ -120,7 +120,7 @@ def steady(output: str) -> str:
 
 
 def refreshed(wanted: str, got: str) -> str:
-    """What a page shows, brought up to date: with `...` in it, line by line, by the first word of each line."""
+    """The shown output with present values. If it contains `...`, lines are matched by their first word."""
     if ANY not in wanted:
         return got
     left = iter(got.splitlines())
@@ -133,10 +133,10 @@ def refreshed(wanted: str, got: str) -> str:
 
 
 def refresh(pages: Sequence[Path]) -> None:
-    """Writes the outputs and answers of pages again."""
+    """Rewrites the outputs and answers of pages."""
     with tempfile.TemporaryDirectory() as folder:
         for page, each in shown(pages, Path(folder)):
-            if each.is_true:  # no new timings every time
+            if each.is_true:  # keeps the timings if nothing else changed
                 continue
             text = page.read_text("utf-8")
             at = text.index(each.wanted, text.index(each.asked) + len(each.asked))
@@ -149,7 +149,7 @@ def _pattern(line: str) -> str:
 
 
 def _furnish(folder: Path) -> None:
-    """Links the repository's files into a folder: its commands run there, and leave what they make there."""
+    """Links the repository's files into a folder, so that commands run there and write their files there."""
     for path in ROOT.iterdir():
         if path.name not in (".git", ".venv", ".dlt") and path.suffix != ".duckdb":
             (folder / path.name).symlink_to(path)

@@ -64,11 +64,13 @@ def serve(simulator: Simulator | OrbSimulator) -> int:
 def _orb(arguments: Sequence[str]) -> OrbSimulator:
     """The simulated Orb with the given options."""
     parser = Parser(prog="python -m simulator orb", description="An Orb account over HTTP on 127.0.0.1.")
-    parser.add_argument("--port", type=whole(65_535), default=0, help="0 takes a free one (default)")
-    parser.add_argument("--seed", type=whole(), default=1, help="the same seed makes the same account")
-    parser.add_argument("--customers", type=whole(), default=300, help="size of the business")
-    parser.add_argument("--bulk", type=whole(), default=0, metavar="N", help="that many more objects, for benchmarks")
-    parser.add_argument("--latency-ms", type=number, default=0.0, help="before each answer")
+    parser.add_argument("--port", type=whole(65_535), default=0, help="default: a free port")
+    parser.add_argument("--seed", type=whole(), default=1, help="the same seed creates the same account")
+    parser.add_argument("--customers", type=whole(), default=300, help="number of customers")
+    parser.add_argument(
+        "--bulk", type=whole(), default=0, metavar="N", help="number of additional objects, for benchmarks"
+    )
+    parser.add_argument("--latency-ms", type=number, default=0.0, help="delay of each answer")
     parser.add_argument("--rate-limits", choices=sorted(READS), default="none")
     parser.add_argument(
         "--lacks",
@@ -101,21 +103,28 @@ def _add_faults(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KIND[:PROBABILITY[:PATH]]",
-        help=f"make some requests go wrong: a status (500) or one of {', '.join(KINDS)}",
+        help=f"make some requests fail: with a status (500) or one of {', '.join(KINDS)}",
     )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m simulator", description="A Stripe account over HTTP on 127.0.0.1.")
-    parser.add_argument("--port", type=whole(65_535), default=0, help="0 takes a free one (default)")
-    parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same account")
-    parser.add_argument("--customers", type=whole(), default=300, help="size of the business")
-    parser.add_argument("--bulk", type=whole(), default=0, metavar="N", help="that many more objects, for benchmarks")
+    parser.add_argument("--port", type=whole(65_535), default=0, help="default: a free port")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed creates the same account")
+    parser.add_argument("--customers", type=whole(), default=300, help="number of customers")
+    parser.add_argument(
+        "--bulk", type=whole(), default=0, metavar="N", help="number of additional objects, for benchmarks"
+    )
     parser.add_argument("--mode", choices=("test", "live"), default="test")
-    parser.add_argument("--latency-ms", type=number, default=0.0, help="before each answer")
+    parser.add_argument("--latency-ms", type=number, default=0.0, help="delay of each answer")
     parser.add_argument("--rate-limits", choices=sorted(BUDGETS), default="none")
     parser.add_argument(
-        "--lacks", type=_lacking, action="append", default=[], metavar="NAMES", help="products or tables to refuse"
+        "--lacks",
+        type=_lacking,
+        action="append",
+        default=[],
+        metavar="NAMES",
+        help="products or tables that the account lacks",
     )
     _add_faults(parser)
     return parser
@@ -126,7 +135,9 @@ def whole(most: int | None = None) -> Callable[[str], int]:
 
     def parse(text: str) -> int:
         if not text.isdecimal() or (most is not None and int(text) > most):
-            raise argparse.ArgumentTypeError(f"{shown(text)} is no whole number from 0{f' to {most}' if most else ''}")
+            raise argparse.ArgumentTypeError(
+                f"{shown(text)} is not a whole number from 0{f' to {most}' if most else ''}"
+            )
         return int(text)
 
     return parse
@@ -139,7 +150,7 @@ def number(text: str) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number < inf:
-        raise argparse.ArgumentTypeError(f"{shown(text)} is no number from 0")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a number from 0")
     return number
 
 
@@ -150,7 +161,7 @@ def _lacking(text: str, known: set[str] | None = None) -> list[str]:
         if name not in known:
             near = get_close_matches(name, known, n=1)
             question = f"; did you mean {near[0]}?" if near else ""
-            raise argparse.ArgumentTypeError(f"there is no product, resource or table {shown(name, known)}{question}")
+            raise argparse.ArgumentTypeError(f"unknown product, resource or table {shown(name, known)}{question}")
     return names
 
 

@@ -99,7 +99,7 @@ class Privacy:
         """Whether anything is changed at all."""
         return self._has_rules or bool(self._forgotten)
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """A sentence about the settings, for people."""
         single = sum(map(len, self._rules.values()))
         if self._preset == "keep":

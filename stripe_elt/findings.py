@@ -59,7 +59,7 @@ def look(options: argparse.Namespace) -> Iterator[Finding]:
     yield from (Finding("settings", "warning", text) for text in said.texts)
     if not said.texts:
         yield Finding("settings", "ok", "every setting that is set is read")
-    yield Finding("privacy", "ok", privacy.told())
+    yield Finding("privacy", "ok", privacy.summary())
     yield from _attempt("key", lambda: _key(settings, with_permissions=not options.no_permissions))
     yield from _attempt("database", lambda: _database(settings))
     if settings.destination == "postgres":
@@ -105,7 +105,7 @@ class Said(logging.Handler):
 def _key(settings: Settings, *, with_permissions: bool) -> Iterator[Finding]:
     own = own_account(settings)
     with open_client(own) as client:
-        account = read_account(client, own.told_account)
+        account = read_account(client, own.configured_account)
         mode = "live" if settings.is_live else "test"
         yield Finding("key", "ok", f"a {mode} key of {account.id}, which requests API version {client_version(own)}")
         yield _clock(account.now)

@@ -54,12 +54,12 @@ def owner_of(
 def _account_id(
     settings: CommonSettings, provider: Provider, client_of: Callable[[str | None], Any], loaded: Collection[str]
 ) -> str:
-    if told := settings.told_account:
+    if told := settings.configured_account:
         if not re.fullmatch(provider.account_ids, told):
             raise BadConfiguration(NOT_AN_ACCOUNT.format(environment_name("account_id", settings.section), shown(told)))
         return told
     if settings.has_key:
-        return provider.read_account(client_of(None), settings.told_account).id
+        return provider.read_account(client_of(None), settings.configured_account).id
     if (account_id := _only(loaded)) is None:
         setting = environment_name("account_id", settings.section)
         raise BadConfiguration(NO_ACCOUNT.format(setting, settings.key_variable))

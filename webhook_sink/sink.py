@@ -116,7 +116,7 @@ class Sink:
             timeout=sink_settings.database_timeout,
         )
         self._clients: dict[str | None, Any] = {}
-        self._is_told = False  # whether it was logged that an optional sink waits
+        self._is_wait_logged = False  # whether it was logged that an optional sink waits
         self.rereader = Rereader(
             self.pool,
             self.ledger,
@@ -225,7 +225,7 @@ class Sink:
         try:
             owner = await self._prepare()
             while owner is None:
-                await asyncio.sleep(SECRET_PAUSE if self._is_told else START_PAUSE)
+                await asyncio.sleep(SECRET_PAUSE if self._is_wait_logged else START_PAUSE)
                 owner = await self._prepare()
         except ConnectorError as error:
             self.failure = error
@@ -238,7 +238,7 @@ class Sink:
             self._tasks.append(asyncio.create_task(work, name=name))
         if self.can_read:
             self._tasks.append(asyncio.create_task(self.rereader.run(), name="rereads"))
-            if self._settings.told_account:  # otherwise the key has just been used
+            if self._settings.configured_account:  # otherwise the key has just been used
                 threading.Thread(target=self._check_key, name="key", daemon=True).start()
         version = self._settings.asked_version or self.provider.api_version()
         self._policy = Policy(
@@ -289,7 +289,7 @@ class Sink:
     def _check_key(self) -> None:
         """Logs a warning if the provider refuses the key. The sink goes on, because webhooks need no key. Blocking."""
         try:
-            self.provider.read_account(self.client_of(None), self._settings.told_account)
+            self.provider.read_account(self.client_of(None), self._settings.configured_account)
         except AuthenticationFailed as error:
             log.warning("webhooks are accepted, but objects cannot be read again: %s", error)
         except Exception as error:  # a temporary failure: each object that is read again has its own error
@@ -298,11 +298,11 @@ class Sink:
     def _has_secret(self) -> bool:
         """Whether the settings or the database have a webhook secret. If not, that is logged once. Blocking."""
         if self._configured_secrets or has_secrets(self._conninfo, self._dataset, self.provider.name):
-            self._is_told = False
+            self._is_wait_logged = False
             return True
-        if not self._is_told:
+        if not self._is_wait_logged:
             log.info("webhooks from %s are not accepted until there is a signing secret for them", self.provider.name)
-        self._is_told = True
+        self._is_wait_logged = True
         return False
 
     # --- housekeeping -------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def check_account(
     `open_session`. Raises the errors of `open_session`.
     """
     since, until = window
-    scope = scope_of("check", settings.told_account)
+    scope = scope_of("check", settings.configured_account)
     with open_session(
         settings,
         f"{provider.name}_check",

@@ -47,7 +47,7 @@ class OrbSettings(CommonSettings):
         return bool(self.orb_api_key)
 
     @property
-    def told_account(self) -> str:
+    def configured_account(self) -> str:
         """The id of the account whose objects are read."""
         return self.account_id
 

@@ -102,7 +102,7 @@ class CommonSettings:
         raise NotImplementedError
 
     @property
-    def told_account(self) -> str | None:
+    def configured_account(self) -> str | None:
         """The id of the account whose objects are read, if the settings have it."""
         raise NotImplementedError
 
@@ -186,7 +186,7 @@ class Settings(CommonSettings):
         return "_live_" in (self.stripe_secret_key or "")
 
     @property
-    def told_account(self) -> str | None:
+    def configured_account(self) -> str | None:
         """The id of the account whose objects are read, if the settings have it: a connected account before
         `account_id`.
         """

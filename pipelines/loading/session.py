@@ -93,7 +93,7 @@ class Session:
         return (
             self.now
             if self.now is not None
-            else self.provider.read_account(self.client, self.settings.told_account).now
+            else self.provider.read_account(self.client, self.settings.configured_account).now
         )
 
     def tables_of(self, rows: Mapping[str, Sequence[Row]]) -> dict[str, pa.Table]:
@@ -318,8 +318,8 @@ def _account(
     provider: Provider, database: Database, client: Client, settings: CommonSettings
 ) -> tuple[str, int | None]:
     """The account whose objects are read: from the settings, an earlier run, or the provider, with its time."""
-    if settings.told_account:
-        return settings.told_account, None
+    if settings.configured_account:
+        return settings.configured_account, None
     if (remembered := account_of_key(database, settings.dataset, _digest(settings))) is not None:
         return remembered, None
     return _asked(provider, client, settings)
@@ -329,15 +329,15 @@ def known_account(database: Database, settings: CommonSettings) -> str | None:
     """The account whose objects are read, without asking the provider: from the settings, from an earlier run, or the
     dataset's only account.
     """
-    if settings.told_account:
-        return settings.told_account
+    if settings.configured_account:
+        return settings.configured_account
     remembered = account_of_key(database, settings.dataset, _digest(settings))
     there = list(modes_of_accounts(database, settings.dataset))
     return remembered or (there[0] if len(there) == 1 else None)
 
 
 def _asked(provider: Provider, client: Client, settings: CommonSettings) -> tuple[str, int]:
-    account = provider.read_account(client, settings.told_account)
+    account = provider.read_account(client, settings.configured_account)
     return account.id, account.now
 
 

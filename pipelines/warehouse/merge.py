@@ -103,7 +103,7 @@ class Merge:
         """The statements, to run in one transaction in this order."""
         statements = [self.upsert()] if self.contents.objects else []
         if self.contents.objects and self.kept:
-            statements.append(self.told())
+            statements.append(self.kept_values())
         if self.contents.tombstones:
             statements.append(self.tombstones())
         if self.has_parent and self.contents.markers:
@@ -130,7 +130,7 @@ class Merge:
             f" OR (excluded.{AS_OF} = d.{AS_OF}{kept})"
         )
 
-    def told(self) -> str:
+    def kept_values(self) -> str:
         """Fills kept columns that are null from staged rows, even if these show an older state."""
         empty = " OR ".join(f"(d.{_quote(column)} IS NULL AND s.{_quote(column)} IS NOT NULL)" for column in self.kept)
         values = "".join(

@@ -115,7 +115,7 @@ def served_by(settings: Settings, sink_settings: SinkSettings, **given: Any) -> 
     """
     has_orb_secret = bool(sink_settings.orb_webhook_secret)
     has_orb = has_orb_secret or is_set(OrbSettings, "orb_api_key")
-    has_stripe = bool(sink_settings.webhook_secret or settings.has_key or settings.told_account)
+    has_stripe = bool(sink_settings.webhook_secret or settings.has_key or settings.configured_account)
     found = []
     if has_stripe or not has_orb_secret:
         sink = Sink(

@@ -39,7 +39,7 @@ def ask_stripe(settings: Settings) -> StripeSide:
     try:
         own = own_account(settings)
         with open_client(own) as client:
-            account = read_account(client, own.told_account)
+            account = read_account(client, own.configured_account)
     except ConnectorError as error:
         return StripeSide(now, True, str(error))
     try:

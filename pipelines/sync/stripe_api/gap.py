@@ -29,14 +29,12 @@ def loaded_since(session: Session, resources: Iterable[Resource], saved: Mapping
     if not any(line.status == "complete" for _, line in lines):
         return None
     ends = [int(line.window_end.timestamp()) for _, line in lines if line.window_end is not None]
-    seconds = [second for table in {resource.table for resource, _ in lines} for second in _oldest(session, table)]
+    tables = {resource.table for resource, _ in lines}
+    seconds = [second for table in tables for second in _oldest(session, table)]
     begin = min((*ends, *seconds), default=None)
     if begin is None:
         return None
-    told = [
-        second for table in {resource.table for resource, _ in lines} for second in _told_before(session, table, begin)
-    ]
-    return min((begin, *told))
+    return min((begin, *(second for table in tables for second in _oldest_of_events(session, table, begin))))
 
 
 def vanished_since(session: Session, resources: Iterable[Resource], begin: int) -> int:
@@ -84,7 +82,7 @@ def _oldest(session: Session, table: str) -> list[int]:
     return _oldest_where(session, table, "_source <> 'event'")
 
 
-def _told_before(session: Session, table: str, second: int) -> list[int]:
+def _oldest_of_events(session: Session, table: str, second: int) -> list[int]:
     """The oldest `_as_of` of rows that only events reported, in the days before `second` in which Stripe repeats
     webhooks.
     """

@@ -200,7 +200,7 @@ def test_what_orbs_section_lacks_is_read_from_stripes(monkeypatch: pytest.Monkey
         5,
         os.environ["DATABASE_URL"],
     )
-    assert (settings.dataset, settings.account_id, settings.told_account) == ("orb", "orb", "orb")
+    assert (settings.dataset, settings.account_id, settings.configured_account) == ("orb", "orb", "orb")
     assert not settings.is_live
     assert settings.account_rate == 25.0
     assert read_orb_settings(dataset="mine").dataset == "mine"

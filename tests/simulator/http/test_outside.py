@@ -236,8 +236,8 @@ def test_the_command_prints_its_url_and_serves_until_terminated() -> None:
         (["--faults", "500:2"], "more than 1"),
         (["--lacks", "isuing_cards"], "did you mean issuing_cards?"),
         (["--port", "99999"], "0 to 65535"),
-        (["--customers", "-3"], "is no whole number from 0"),
-        (["--latency-ms", "-1"], "is no number from 0"),
+        (["--customers", "-3"], "is not a whole number from 0"),
+        (["--latency-ms", "-1"], "is not a number from 0"),
     ],
 )
 def test_the_command_refuses_what_cannot_be(
