@@ -134,9 +134,8 @@ def serve(environment: dict[str, str]) -> int:
 def load_and_show(demo: Demo, simulator: Account) -> int:
     """Loads the account into the file and runs the queries of the tour."""
     if others := accounts(FILE, demo.schema) - {demo.account_id(simulator)}:
-        print(
-            f"{FILE} has rows of another account ({', '.join(others)}). Move the file away, or run the demo in another folder."
-        )
+        found = f"{FILE} has rows of another account ({', '.join(others)})."
+        print(f"{found} Move the file away, or run the demo in another folder.")
         return 2
     command = [sys.executable, str(ROOT / "pipelines" / demo.script), "--duckdb-path", FILE]
     print(
