@@ -78,7 +78,7 @@ class AccountState:
     `key_digest` identifies its key, and is None if the settings name the account. `livemode` is the mode in which its
     objects were read. `events_position` is how far its events have been applied, None if they never were;
     `events_status` is `skipped` if the key may not read them. `resync_since` is set while every list is read again.
-    `full_refresh` is the name of the last full refresh that a scheduler asked for.
+    `full_refresh` is the name of the last full refresh that a scheduler requested.
     """
 
     livemode: bool | None = None

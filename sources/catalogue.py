@@ -42,7 +42,7 @@ them."""
 class Embedded:
     """A list inside an object whose items fill a table of their own.
 
-    `field` is its place in the object, dotted where it is nested ("computed.upfront.line_items"). If its `has_more` is
+    `field` is its place in the object, dotted if it is nested ("computed.upfront.line_items"). If its `has_more` is
     true, the rest is read from `path` with `params`: "{id}" in either stands for the parent's id, which is the parent
     object's `id`, or its first key column if it has no id. With `expand`, the API returns the list only if the request
     has `expand[]=data.<field>` (for lists) or `expand[]=<field>` (for a single object).
@@ -100,7 +100,7 @@ class Resource:
     With `each`, every pass is repeated with each of its values. Two `parents` mean every pair of them. `range_params`
     are required bounds in unix seconds, [from, to). `newest_first` says that the objects come in descending order of
     `created_field`, the field that the list's order and its `created` filter go by ("created", "date" for invoice
-    items; None where the object does not show it). `groups` are the groups that it belongs to, besides "all" (see
+    items; None if the object does not show it). `groups` are the groups that it belongs to, besides "all" (see
     `select`). `gate` names the product that the account may lack, `denied` are texts in the provider's refusal in that
     case. `rate` is the endpoint's own limit in requests a second. `not_loaded` is the reason why an operation is known
     but never loaded. `shown_for` is how many seconds a list shows an object: None as long as the object exists, 0 if
@@ -300,7 +300,7 @@ class Catalogue:
         return tables[0] if len(tables) == 1 else None
 
     def table_of(self, obj: Mapping[str, object]) -> str | None:
-        """The table of an object from an event or a read by id, where no list says it; None if no table holds it.
+        """The table of an object from an event or a retrieve, without a list that names it; None if no table holds it.
 
         If several tables can hold it, it belongs to the one whose parent it names: a card names its account or its
         customer. Line items do not name their parent.

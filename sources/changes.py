@@ -114,7 +114,7 @@ class Retrieved:
     """The result of retrieving an object, and its rows.
 
     `state` is "read", or says why there is no row. "gone": the provider has no such object. "unreadable": the API has
-    no endpoint for it, or the key lacks the permission. "broken": no row can be made of the answer. "failed": a
+    no endpoint for it, or the key lacks the permission. "broken": the answer has no usable row. "failed": a
     temporary failure outlasted the retries.
     """
 

@@ -14,7 +14,7 @@
         ├── Throttled               429
         ├── Unreachable             connection refused, DNS, time-out, dropped connection
         ├── ServerFailed            5xx, 409
-        └── BrokenPage              a body that is not the JSON that was asked for, or a 200 with an error in it
+        └── BrokenPage              a body that is not the requested JSON, or a 200 with an error in it
 
 Messages are one paragraph: what happened, to which request, what to do. They hold no key and no customer's data. They
 repeat a user's input only as `shown` gives it, because it may be a misplaced secret.
@@ -120,7 +120,7 @@ class ObjectMissing(RequestRefused):
 class RetryLater(ConnectorError):
     """Gave up after the allowed retries: this resource is in error, the others go on.
 
-    `retry_after` is the wait that the answer asked for, in seconds; None if it asked for none.
+    `retry_after` is the wait that the answer requires, in seconds; None if it names none.
     """
 
     retry_after: float | None = None
@@ -139,4 +139,4 @@ class ServerFailed(RetryLater):
 
 
 class BrokenPage(RetryLater):
-    """A body that is not what was asked for: no JSON, cut off, or a 200 with an error in it."""
+    """A body that is not the requested JSON: no JSON, cut off, or a 200 with an error in it."""

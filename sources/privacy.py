@@ -209,7 +209,7 @@ class Privacy:
             return self._hashed(value)
         if type(value) is not dict:
             return value
-        if type(tree) is str:  # a whole object, where it is expanded
+        if type(tree) is str:  # a whole object if it is expanded
             return self._any_object(value, is_forgotten=False, name=_object_in(value, tree))
         changed = {name: self._treated(value[name], below) for name, below in tree.items() if name in value}
         if (everywhere := tree.get(ANY_KEY)) is not None:

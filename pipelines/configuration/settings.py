@@ -75,8 +75,8 @@ class CommonSettings:
     duckdb_memory_limit: str = setting("1GB", "Maximum memory that DuckDB may use.")
     indexes: Indexes = setting(
         "default",
-        "`default` makes indexes on every reference and on `created` after a load into Postgres, in tables of"
-        " four megabytes or more; `none` makes none, and leaves those that are there.",
+        "`default` creates indexes on every reference and on `created` after a load into Postgres, in tables of"
+        " four megabytes or more; `none` creates none, and keeps existing ones.",
     )
     database_url: str | None = setting(
         None,

@@ -1,4 +1,4 @@
-"""Finds columns of our tables whose type somebody has changed, so that the database refuses rows that do not fit."""
+"""Finds columns of our tables whose type was altered, so that the database refuses rows that do not fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orb as a `Provider`, and a client of its API that is made from the settings."""
+"""Orb as a `Provider`, and a client of its API that is created from the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stripe as a `Provider`, and a client of its API that is made from the settings."""
+"""Stripe as a `Provider`, and a client of its API that is created from the settings."""
 
 from __future__ import annotations
 

@@ -67,12 +67,12 @@ def _kind(reply: Reply, code: str | None, text: str, *, is_orbs: bool) -> tuple[
     if code == "404-feature-not-available" or status == 403:
         return SkipResource, f"Orb does not let this account or key use {where}{said}Ask Orb to switch the feature on."
     if code == "404-resource-not-found":
-        return ObjectMissing, f"Orb does not know the object that {where} asks for{said}It may have been deleted."
+        return ObjectMissing, f"Orb does not know the object that {where} requests{said}It may have been deleted."
     return RequestRefused, f"Orb refused {where}{said}If the parameters are wrong, please report it."
 
 
 def _seconds(reply: Reply) -> float | None:
-    """The wait that the answer asks for, in seconds, from either header that Orb's SDK knows."""
+    """The wait that the answer requires, in seconds, from either header that Orb's SDK knows."""
     for name, unit in (("Retry-After-Ms", 0.001), ("Retry-After", 1.0)):
         text = reply.headers.get(name, "")
         if text.isdecimal() and len(text) < 10:

@@ -72,4 +72,4 @@ def _page(client: Client, query: Query) -> Page:
     except (SkipResource, RequestRefused) as refused:
         if query.cursor is not None and not isinstance(refused, SkipResource):
             raise
-        raise NoEvents(f"The log of events cannot be read, so this run goes by the lists alone. {refused}") from refused
+        raise NoEvents(f"The log of events cannot be read, so this run only reads lists. {refused}") from refused

@@ -106,7 +106,7 @@ def _kind(
             " that Stripe accepts."
         )
     if code == "resource_missing" or text.startswith("No such "):
-        return ObjectMissing, f"Stripe does not know the object that {where} asks for{said}It may have been deleted."
+        return ObjectMissing, f"Stripe does not know the object that {where} requests{said}It may have been deleted."
     if status == 403 or any(sign in text.lower() for sign in (*DENIED, *(known.lower() for known in denied))):
         advice = "Give the key the permission, or the account the product, to load it."
         return SkipResource, f"Stripe does not let this account or key use {where}{said}{advice}"

@@ -176,7 +176,7 @@ def unwrapped(obj: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def table_of_event(event_type: str, obj: Mapping[str, Any]) -> str | None:
-    """The table of an event's object; None where no table can hold it.
+    """The table of an event's object; None if no table can hold it.
 
     The object's own name and parent decide; if they leave it open (a card that shows no customer), the event type
     decides.
