@@ -45,9 +45,9 @@ class SinkSettings:
     host: str = setting("127.0.0.1", "Address to listen on.")
     port: int = setting(8080, "Port to listen on.")
     path: str = setting(
-        "/webhooks", "Paths that take webhooks, separated by commas, such as `/webhooks,/api/stripe/webhook`."
+        "/webhooks", "Paths that receive webhooks, separated by commas, such as `/webhooks,/api/stripe/webhook`."
     )
-    orb_path: str = setting("/webhooks/orb", "Paths that take Orb's webhooks, separated by commas.")
+    orb_path: str = setting("/webhooks/orb", "Paths that receive Orb's webhooks, separated by commas.")
     tolerance: int = setting(300, "Age at which a signature is refused, in seconds.")
     body_limit: int = setting(4_194_304, "Longest body that is read, in bytes; a longer one is answered 413.")
     bodies_megabytes: int = setting(

@@ -88,7 +88,7 @@ class CommonSettings:
     database_ca: str | None = setting(
         None,
         "Certificate of the authority that signed the database server's certificate: the path of a file, PEM, or base64"
-        " of PEM. It replaces `sslrootcert`, and makes `sslmode` `verify-full` where nothing else is set.",
+        " of PEM. It replaces `sslrootcert`; `sslmode` is then `verify-full` unless another mode is set.",
         env="DATABASE_CA",
     )
 

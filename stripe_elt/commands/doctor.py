@@ -26,7 +26,7 @@ def _parser(prog: str = "stripe-elt doctor") -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-permissions",
         action="store_true",
-        help="do not check for each resource whether the key may read it, which takes one request for each",
+        help="do not check whether the key may read each resource, which takes one request per resource",
     )
     return parser
 

@@ -139,7 +139,7 @@ def check_url(url: str, provider: str, example: str) -> None:
         is_whole = parts.hostname and parts.port != 0 and "@" not in parts.netloc and not parts.fragment
         if parts.scheme in ("http", "https") and is_whole:
             if parts.path.rstrip("/") == "":
-                raise BadConfiguration(f"The address has no path. The sink takes webhooks at {example}.")
+                raise BadConfiguration(f"The address has no path. The sink receives webhooks at {example}.")
             return
     raise BadConfiguration(f"{shown(url)} is not an address that {provider} can send webhooks to: {example}.")
 
