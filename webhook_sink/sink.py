@@ -262,8 +262,8 @@ class Sink:
             if not await asyncio.to_thread(create_tables, self._conninfo, self._dataset, self.provider):
                 log.warning("waiting for the database: the server is a standby, and takes no changes until promoted")
                 return None
+            await self.pool.open()  # connects meanwhile; without `wait`, whose time-out closes the pool for good
             await self._schema.create()
-            await self.pool.open()  # without `wait`, whose time-out closes the pool for good
             async with self.pool.connection(self._database_timeout):
                 pass
             await self._renew_secrets()
