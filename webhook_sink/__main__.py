@@ -13,7 +13,7 @@ import argparse
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.commands.accounts import one_account
 from pipelines.commands.cli import (
@@ -30,7 +30,6 @@ from pipelines.terminal.log import log_to_stderr
 from pipelines.terminal.output import Report
 from pipelines.terminal.process import Interrupts, interruptible, lost_output, stops
 from sources.command_line import Parser
-from webhook_sink.endpoints.endpoints import Endpoint
 from webhook_sink.endpoints.providers import KNOWN, Manager
 from webhook_sink.endpoints.secrets import TO_FORGET, Secrets
 from webhook_sink.follow import follow
@@ -38,6 +37,9 @@ from webhook_sink.http.server import serve
 from webhook_sink.replay import Selection, replay
 from webhook_sink.settings import SinkSettings, read_sink_settings
 from webhook_sink.sink import CANCEL_AGAIN, Sink
+
+if TYPE_CHECKING:
+    from webhook_sink.endpoints.endpoints import Endpoint
 
 ABOUT = "receive webhooks, replay them, create the endpoint, or poll for events instead."
 STATUSES = ("failed", "ignored", "processing", "processed")

@@ -265,8 +265,8 @@ class Sink:
                     "waiting for the database: the server is a standby, which is read-only until it is promoted"
                 )
                 return None
+            await self.pool.open()  # connects meanwhile; without `wait`, whose time-out closes the pool for good
             await self._schema.create()
-            await self.pool.open()  # without `wait`, because its time-out closes the pool for good
             async with self.pool.connection(self._database_timeout):
                 pass
             await self._renew_secrets()

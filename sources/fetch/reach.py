@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from sources.errors import BadConfiguration
 from sources.fetch.http.api_name import ApiName
-from sources.fetch.http.transport import is_loopback
 
 
 @dataclass(frozen=True)
@@ -98,3 +99,12 @@ def reach_of(settings: Any) -> dict[str, Any]:
 def is_header(value: str) -> bool:
     """Whether an HTTP header can contain a text."""
     return value.isascii() and value.isprintable()
+
+
+def is_loopback(base: str) -> bool:
+    """Whether a URL leads to this very machine."""
+    host = urlsplit(base).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False

@@ -1,7 +1,8 @@
 """The sink's connections to Postgres: their pool, their transactions, and many statements in one round trip.
 
-psycopg's own `pipeline()` adapts and sends one statement after the other. `run_pipeline` encodes all statements of a
-batch itself and sends them at once, with psycopg's wrapper of libpq:
+psycopg's own `pipeline()` adapts and sends one statement after the other, and for each of its waits the event loop
+begins and ends to watch the socket, which takes eight system calls. `run_pipeline` encodes all statements of a batch
+itself and sends them at once, with psycopg's wrapper of libpq; the socket is watched from one batch to the next:
 https://www.postgresql.org/docs/current/libpq-pipeline-mode.html, https://www.psycopg.org/psycopg3/docs/api/pq.html.
 
 Behind a pooler in transaction mode, each transaction may run in another session of the server. So no transaction relies
@@ -12,16 +13,17 @@ prepared by name. This module knows no table.
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Any, NamedTuple, Self
 
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import ConnStatus, ExecStatus, Format
+from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.waiting import Ready, Wait
 from psycopg_pool import AsyncConnectionPool
@@ -31,7 +33,7 @@ from pipelines.warehouse.postgres.session_properties import BEGIN, CONNECTION, s
 from pipelines.warehouse.problems import state_of
 from sources.errors import ConnectorError
 
-RECONNECT_SECONDS = 5.0
+RECONNECT_SECONDS, CANCEL_SECONDS = 5.0, 5.0
 MOST_PREPARED = 100
 """Statements that stay prepared on one connection, as psycopg keeps them."""
 NOT_AS_PREPARED = ("08P01", "0A000", "26000", "42P05")
@@ -81,6 +83,8 @@ class Connection(psycopg.AsyncConnection[Any]):
         super().__init__(*arguments, **options)
         self._names: dict[bytes, bytes] = {}
         self.is_direct = False
+        self._watched: int | None = None  # the socket, while the event loop calls `_on_readable` for it
+        self._answer: asyncio.Future[None] | None = None  # what waits for it
 
     @classmethod
     async def connect(cls, conninfo: str = "", **options: Any) -> Self:
@@ -97,9 +101,15 @@ class Connection(psycopg.AsyncConnection[Any]):
         try:
             sent = [self._send(statement) for statement in statements]
             self.pgconn.pipeline_sync()
-            results = await self.wait(_results(self.pgconn))
+            if self.pgconn.flush():  # the system does not take all of it at once
+                await self.wait(_flushed(self.pgconn))
+            results = await self._results()
+        except asyncio.CancelledError:
+            with suppress(psycopg.Error):
+                await self.cancel_safe(timeout=CANCEL_SECONDS)
+            raise
         finally:
-            _leave_pipeline_mode(self.pgconn)
+            self._leave_pipeline_mode()
         return self._answers(sent, results)
 
     def _send(self, statement: Statement) -> tuple[bytes, int]:
@@ -122,6 +132,79 @@ class Connection(psycopg.AsyncConnection[Any]):
         self._names[statement.sql] = name  # the last in the dict is the last that was used
         self.pgconn.send_query_prepared(name, values, formats)
         return statement.sql, before
+
+    async def _results(self) -> list[PGresult]:
+        """Collects the results up to the end of the round trip."""
+        results: list[PGresult] = []
+        is_between = False
+        while True:
+            while self.pgconn.is_busy():
+                await self._readable()
+                self.pgconn.consume_input()
+            result = self.pgconn.get_result()
+            if result is None:
+                if is_between:  # one empty result separates two statements; two in a row mean that no more will come
+                    raise psycopg.OperationalError("the connection was lost in the middle of a round trip")
+                is_between = True
+                continue
+            is_between = False
+            if result.status == ExecStatus.PIPELINE_SYNC:
+                return results
+            results.append(result)
+
+    def _leave_pipeline_mode(self) -> None:
+        """Leaves pipeline mode. A connection that cannot leave it has unread results, and is closed."""
+        if self.pgconn.status != ConnStatus.OK:  # libpq has closed its socket
+            self._unwatch()
+            return
+        try:
+            self.pgconn.exit_pipeline_mode()
+        except psycopg.OperationalError:
+            self._unwatch()
+            self.pgconn.finish()
+
+    # --- the socket ---------------------------------------------------------------------------------------------------
+
+    async def _readable(self) -> None:
+        """Returns when the server may have sent something. Goes on watching the socket: the next batch will come."""
+        loop = asyncio.get_running_loop()
+        if self._watched is None:
+            self._watched = self.pgconn.socket
+            loop.add_reader(self._watched, self._on_readable)
+        self._answer = loop.create_future()
+        try:
+            await self._answer
+        finally:
+            self._answer = None
+
+    def _on_readable(self) -> None:
+        if self._answer is None:  # the server has closed the connection, or says something that nobody waits for
+            self._unwatch()
+        elif not self._answer.done():
+            self._answer.set_result(None)
+
+    def _unwatch(self) -> None:
+        """Before the socket is closed, or psycopg waits for it: the event loop knows one who watches a socket."""
+        if self._watched is not None:
+            asyncio.get_running_loop().remove_reader(self._watched)
+            self._watched = None
+
+    async def wait(self, *arguments: Any, **options: Any) -> Any:
+        """See psycopg."""
+        self._unwatch()
+        return await super().wait(*arguments, **options)
+
+    async def commit(self) -> None:
+        """See psycopg. The pool calls it after each batch, which has committed itself."""
+        if self.pgconn.transaction_status != TransactionStatus.IDLE:
+            await super().commit()
+
+    async def close(self) -> None:
+        """See psycopg."""
+        self._unwatch()
+        await super().close()
+
+    # --- what is sent and received ------------------------------------------------------------------------------------
 
     def _answers(self, sent: Sequence[tuple[bytes, int]], results: Sequence[PGresult]) -> list[PGresult]:
         """Picks the statements' own results, and forgets the names of those that the server did not prepare."""
@@ -154,37 +237,11 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode()
 
 
-def _results(pgconn: PGconn) -> PQGen[list[PGresult]]:
-    """Sends what libpq still buffers, and collects the results up to the end of the round trip."""
+def _flushed(pgconn: PGconn) -> PQGen[None]:
+    """Sends what libpq still buffers."""
     while pgconn.flush():
         if (yield Wait.RW) & Ready.R:
             pgconn.consume_input()
-    results: list[PGresult] = []
-    is_between = False
-    while True:
-        while pgconn.is_busy():
-            if (yield Wait.R):
-                pgconn.consume_input()
-        result = pgconn.get_result()
-        if result is None:
-            if is_between:  # one empty result separates two statements; two in a row mean that no more will come
-                raise psycopg.OperationalError("the connection was lost in the middle of a round trip")
-            is_between = True
-            continue
-        is_between = False
-        if result.status == ExecStatus.PIPELINE_SYNC:
-            return results
-        results.append(result)
-
-
-def _leave_pipeline_mode(pgconn: PGconn) -> None:
-    """Leaves pipeline mode. A connection that cannot leave it has unread results, and is closed."""
-    if pgconn.status != ConnStatus.OK:
-        return
-    try:
-        pgconn.exit_pipeline_mode()
-    except psycopg.OperationalError:
-        pgconn.finish()
 
 
 def _encoded(value: Parameter) -> bytes | None:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from contextlib import closing
 
 from pipelines.models.live import LiveViews
 from pipelines.privacy.forgotten import create_forgotten, read_forgotten
@@ -210,34 +211,28 @@ class SchemaState:
         return 1
 
     def _change(self, needed: Mapping[str, Iterable[str]]) -> None:
-        race = None
-        with self._lock:
-            database = PostgresDatabase(self._conninfo)
-            try:
-                create_forgotten(database, self.dataset)
-                if needed or not all(has_table(database, self.dataset, table) for table in DLT_TABLES):
-                    from webhook_sink.commit.schema_change import change
+        with self._lock, closing(PostgresDatabase(self._conninfo)) as database:
+            create_forgotten(database, self.dataset)
+            if needed or not all(has_table(database, self.dataset, table) for table in DLT_TABLES):
+                from webhook_sink.commit.schema_change import change
 
-                    race = change(database, self.dataset, self._schema, self.columns, self._stored, needed)
-                if race is None:
-                    self._views.keep(database)
-            finally:
-                database.close()
-        if race is not None:
-            raise SchemaChanged from race
-        self._read()
+                race = change(database, self.dataset, self._schema, self.columns, self._stored, needed)
+                if race is not None:
+                    raise SchemaChanged from race
+            self._views.keep(database, self._read_from(database))
 
     def _read(self) -> None:
-        with self._lock:
-            database = PostgresDatabase(self._conninfo)
-            try:
-                version = database.execute(self.version_query.sql.decode())
-                stored = stored_columns(database, self.dataset, self._schema)
-                privacy = self.columns.privacy.with_forgotten(read_forgotten(database, self.dataset))
-            finally:
-                database.close()
-            self.version = version
-            self._stored = {table: columns for table, columns in stored.items() if table in self.catalogue.tables}
-            self._known = {table: columns.keys() | OWN_COLUMNS.keys() for table, columns in stored.items()}
-            self._merge_sql, self._part_sql = {}, {}
-            self.columns = ContractedColumns(self.catalogue, stored, self._contract, privacy)
+        with self._lock, closing(PostgresDatabase(self._conninfo)) as database:
+            self._read_from(database)
+
+    def _read_from(self, database: PostgresDatabase) -> Mapping[str, Mapping[str, ColumnType]]:
+        """Reads all that this object knows. Returns the stored columns of every table."""
+        version = database.execute(self.version_query.sql.decode())
+        stored = stored_columns(database, self.dataset, self._schema)
+        privacy = self.columns.privacy.with_forgotten(read_forgotten(database, self.dataset))
+        self.version = version
+        self._stored = {table: columns for table, columns in stored.items() if table in self.catalogue.tables}
+        self._known = {table: columns.keys() | OWN_COLUMNS.keys() for table, columns in stored.items()}
+        self._merge_sql, self._part_sql = {}, {}
+        self.columns = ContractedColumns(self.catalogue, stored, self._contract, privacy)
+        return stored

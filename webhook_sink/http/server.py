@@ -7,7 +7,7 @@ import gc
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -18,11 +18,12 @@ from pipelines.terminal.process import stops
 from pipelines.warehouse.postgres.libpq import postgres_conninfo
 from sources.errors import BadConfiguration
 from webhook_sink.endpoints.providers import Served, served_by
-from webhook_sink.http.page import page_routes
 from webhook_sink.http.protocol import BoundedProtocol, Bounds, WaitingClients
 from webhook_sink.http.routes import app_of
-from webhook_sink.jobs import Jobs
 from webhook_sink.settings import SinkSettings
+
+if TYPE_CHECKING:
+    from webhook_sink.jobs import Jobs
 
 GRACE_SECONDS = 30
 COLLECT_AFTER = (50_000, 20, 20)
@@ -94,6 +95,9 @@ def page_server_of(settings: Settings, sink_settings: SinkSettings) -> tuple[uvi
 
     Raises BadConfiguration without a password, `DatabaseProblem` without the address of a database.
     """
+    from webhook_sink.http.page import page_routes
+    from webhook_sink.jobs import Jobs
+
     if not sink_settings.page_passwords:
         raise BadConfiguration(
             "The status page needs a password: set STRIPE_SINK_PASSWORD (page_password in the section [webhook_sink] of"

@@ -18,7 +18,6 @@ from urllib.parse import quote, urlencode
 from sources.catalogue import Params, Resource
 from sources.errors import BrokenPage, ConnectorError, RetryLater, Throttled, Unreachable
 from sources.fetch.http.clock_guard import ClockGuard
-from sources.fetch.http.transport import Transport
 from sources.fetch.limiter import Limiter
 from sources.fetch.reach import Reach
 from sources.fetch.values import Answer, Page, Reply, Request
@@ -86,6 +85,8 @@ class ApiClient(ABC):
         self.limiter = limiter
         self._reach = reach
         self._sleep, self._chance, self._clock = sleep, chance, clock
+        from sources.fetch.http.transport import Transport  # with urllib3: a sink may never ask the API
+
         self._transport = Transport(
             reach.api_base,
             reach.headers,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import ipaddress
 import socket
 import ssl
 import threading
@@ -35,6 +34,7 @@ from sources.fetch.http.bounded import (
     decompressed,
 )
 from sources.fetch.http.connection_problem import connection_problem
+from sources.fetch.reach import is_loopback
 from sources.fetch.values import Reply
 
 
@@ -160,15 +160,6 @@ def _body(response: urllib3.BaseHTTPResponse) -> bytes:
         response.close()
         raise TooLarge("body")
     return body
-
-
-def is_loopback(base: str) -> bool:
-    """Whether a URL leads to this machine."""
-    host = urlsplit(base).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name
-        return False
 
 
 def _pools(base: str, connections: int, authorities: str | None) -> urllib3.PoolManager:

@@ -47,13 +47,28 @@ def test_an_error_is_named_without_what_it_says(lines: logging.Formatter) -> Non
     assert "\n" not in line
 
 
+@pytest.mark.parametrize("ending", ["warning", "flush"])
+def test_lines_are_written_together_once_one_is_urgent_or_the_process_ends(ending: str) -> None:
+    reading, writing = os.pipe()
+    handler = UnhurriedHandler(writing, gathering=3_600.0)
+    handler.setFormatter(JsonLines())
+    for number in range(3):
+        handler.handle(logging.makeLogRecord({"msg": "x", "levelno": logging.INFO, "number": number}))
+    if ending == "warning":
+        handler.handle(logging.makeLogRecord({"msg": "x", "levelno": logging.WARNING, "number": 3}))
+    else:
+        handler.flush()
+    numbers = [json.loads(line)["number"] for line in os.read(reading, 65_536).splitlines()]
+    assert numbers == list(range(4 if ending == "warning" else 3))
+
+
 def test_who_logs_does_not_wait_for_a_pipe_that_nobody_reads() -> None:
     """More than a pipe holds: what is too much is left out and counted, and the rest arrives once somebody reads."""
     reading, writing = os.pipe()
     handler = UnhurriedHandler(writing, most=500, patience=0.05)
     handler.setFormatter(JsonLines())
     for number in range(5_000):
-        handler.handle(logging.makeLogRecord({"msg": "x" * 500, "number": number}))
+        handler.handle(logging.makeLogRecord({"msg": "x" * 500, "levelno": logging.INFO, "number": number}))
     handler.flush()
     text, numbers, left_out = b"", list[int](), 0
     while len(numbers) + left_out < 5_000:  # the count may come in parts, each time that a line can be written

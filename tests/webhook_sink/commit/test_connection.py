@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import psycopg
 import pytest
+import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.pq import TransactionStatus
@@ -110,6 +111,31 @@ def test_psycopgs_own_statements_and_rollbacks_leave_what_is_prepared(postgres_u
         return result_rows((await connection.run_pipeline([ours]))[0])
 
     assert connected(postgres_url, body) == [("ours",)]
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_round_trips_and_psycopg_wait_for_one_socket_in_turn_and_none_watches_a_closed_one(
+    postgres_url: str, run: Callable[..., None]
+) -> None:
+    one = [Statement(b"SELECT 1")]
+
+    async def main() -> None:
+        for _ in range(2):  # the second connection gets the number of the first one's socket
+            connection = await Connection.connect(postgres_url)
+            for _ in range(2):
+                await connection.run_pipeline(one)
+                await connection.execute("SELECT 1")
+                await connection.commit()
+            (told,) = await connection.run_pipeline([Statement(b"SELECT pg_backend_pid()")])
+            async with await psycopg.AsyncConnection.connect(postgres_url) as other:
+                await other.execute("SELECT pg_terminate_backend(%s::int)", result_rows(told)[0])
+            while connection._watched is not None:
+                await asyncio.sleep(0)
+            with pytest.raises(psycopg.OperationalError):
+                await connection.run_pipeline(one)
+            await connection.close()
+
+    run(main())
 
 
 def test_statements_that_were_not_used_for_long_are_not_kept(postgres_url: str) -> None:
