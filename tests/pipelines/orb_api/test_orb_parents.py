@@ -63,7 +63,7 @@ def test_lists_of_parents_are_loaded_synced_and_checked_if_they_are_asked_for(or
     stopped = 0
     while mirror.sync("everything", budget=70).stopped:
         stopped += 1
-        assert mirror.requests <= 70
+        assert mirror.requests() <= 70
     assert stopped >= 2
     assert mirror.differences(["all"]) == []
 
