@@ -104,9 +104,9 @@ class AccountMirror(ABC, Generic[Sim]):
     def log_to(self, log: deque[Any]) -> None:
         """Has the simulator append every request to this log, before it is answered."""
 
+    @abstractmethod
     def unlisted(self, table: str) -> Mapping[Key, Held]:
-        """The live objects of a table that none of its lists shows."""
-        return {}
+        """The live objects of a table, also those that its lists do not show."""
 
     def comparable(self, table: str, obj: Object, columns: Columns) -> Object:
         """An object as `object_of` gives it back."""
@@ -207,7 +207,7 @@ class AccountMirror(ABC, Generic[Sim]):
                 stored = {self._key(table, row): row for row in rows}
                 if not objects and not stored:
                     continue
-                alive = unlisted(table)
+                alive = unlisted(table) if stored.keys() - objects.keys() else {}
                 found += [f"{table} {key} is missing" for key in objects.keys() - stored.keys()]
                 for key, row in stored.items():
                     one = objects.get(key) or alive.get(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -97,7 +97,7 @@ class Mirror(AccountMirror[Simulator]):
         return truth(self.sim.account, [resource.name for resource in select(names)])
 
     def unlisted(self, table: str) -> dict[Key, Held]:
-        """The live objects of a table that none of its lists shows."""
+        """The live objects of a table, also those that its lists do not show."""
         return _alive(self.sim.account, table)
 
     def comparable(self, table: str, obj: Object, columns: Columns) -> Object:
@@ -109,6 +109,11 @@ class Mirror(AccountMirror[Simulator]):
         account = account or self.sim.account
         chosen = truth(account, [resource.name for resource in select(names)])
         return self._differences(chosen, lambda table: _alive(account, table), account.id, beside=True)
+
+    def differences_in(self, tables: Iterable[str]) -> list[str]:
+        """As `differences`, in these tables alone, of which all is expected that a list shows by default."""
+        shown = {table: {each.key: each for each in held(self.sim.account, table)} for table in tables}
+        return self._differences(shown, lambda table: {}, self.sim.account.id, beside=True)
 
 
 def _alive(account: Account, table: str) -> dict[Key, Held]:

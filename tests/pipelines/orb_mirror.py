@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -81,6 +81,10 @@ class OrbMirror(AccountMirror[OrbSimulator]):
         self.pass_time(90)
         self.forget_requests()
         return super().check(*names, since=since, until=until, **order)
+
+    def unlisted(self, table: str) -> Mapping[Key, Held]:
+        """The live objects of a table, also those that only lists of other objects show, such as a group's prices."""
+        return self.truth(["all"]).get(table, {})
 
     def truth(self, names: Sequence[str]) -> Truth:
         """Objects by table and key of everything that these lists show, the objects inside others too."""

@@ -162,26 +162,6 @@ def test_payloads_that_are_cut_are_not_believed_and_their_objects_are_read(orb_m
     assert mirror.differences(["invoices", "subscriptions", "plans", "prices"]) == []
 
 
-@pytest.mark.long
-def test_a_storm_of_events_with_ties_in_all_styles_ends_equal(orb_mirrored: Made) -> None:
-    mirror = orb_mirrored(customers=6)
-    account, chance = mirror.sim.account, random.Random(1)
-    account.update("customers", account.objects("customers")[0]["id"], {}, "customer.edited")
-    mirror.pass_time(3_600)
-    mirror.load()
-    for _ in range(4):
-        for number in range(40):
-            account.style = chance.choice(("expanded", "standard", "summary"))
-            table = chance.choice(("customers", "subscriptions", "invoices", "credit_notes"))
-            one = chance.choice(account.objects(table)[:4])
-            event = f"{table.removesuffix('s')}.{'issued' if table == 'credit_notes' else 'edited'}"
-            account.update(table, one["id"], {"metadata": {"number": str(number)}}, event)
-            if chance.random() < 0.2:
-                mirror.pass_time(chance.randrange(1, 30))
-        mirror.sync()
-        assert mirror.differences(["customers", "subscriptions", "invoices", "credit_notes"]) == []
-
-
 def test_a_log_that_no_longer_reaches_back_is_not_relied_on(orb_mirrored: Made) -> None:
     mirror = orb_mirrored(customers=6)
     account = mirror.sim.account
