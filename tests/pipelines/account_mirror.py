@@ -11,7 +11,7 @@ import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -184,12 +184,13 @@ class AccountMirror(ABC, Generic[Sim]):
         """What `sync_status` says of each list."""
         return dict(self.destination.query(f"select resource, status from {self.settings.dataset}.sync_status"))
 
-    def differences(self, names: Sequence[str] = ()) -> list[str]:
+    def differences(self, names: Sequence[str] = (), *, but: Collection[str] = ()) -> list[str]:
         """Where live rows and the account differ, field by field; empty when they are equal.
 
-        Live rows that no list shows have to be alive in the account, and equal to it.
+        Live rows that no list shows have to be alive in the account, and equal to it. The tables `but` are left out.
         """
-        return self._differences(self.truth(names), self.unlisted, self.account_id)
+        truth = {table: objects for table, objects in self.truth(names).items() if table not in but}
+        return self._differences(truth, self.unlisted, self.account_id)
 
     def _differences(
         self, truth: Truth, unlisted: Callable[[str], Mapping[Key, Held]], account: str, *, beside: bool = False

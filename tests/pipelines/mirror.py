@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -104,10 +104,13 @@ class Mirror(AccountMirror[Simulator]):
         """An object as `object_of` gives it back."""
         return comparable(table, obj, columns)
 
-    def differences(self, names: Sequence[str] = (), account: Account | None = None) -> list[str]:
+    def differences(
+        self, names: Sequence[str] = (), account: Account | None = None, *, but: Collection[str] = ()
+    ) -> list[str]:
         """As with every provider; the tables can have the rows of other accounts, of which one can be named."""
         account = account or self.sim.account
         chosen = truth(account, [resource.name for resource in select(names)])
+        chosen = {table: objects for table, objects in chosen.items() if table not in but}
         return self._differences(chosen, lambda table: _alive(account, table), account.id, beside=True)
 
     def differences_in(self, tables: Iterable[str]) -> list[str]:

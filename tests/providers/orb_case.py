@@ -151,6 +151,7 @@ CASE = ProviderCase(
     live=OrbLife,
     lived=("core", "dimensional_price_groups"),
     stormy=(*EDITS, "invoice_drafts"),
+    untold=(),
     interrupted=("default", "credit_ledger_entries", "licenses"),
     broken="subscriptions",
     log="webhook_events",

@@ -130,6 +130,8 @@ class ProviderCase:
     """Those that a life changes."""
     stormy: Sequence[str]
     """Those that the changes of a `storm` concern."""
+    untold: Sequence[str]
+    """Tables that no event fills, though their objects are inside those of the stormy lists."""
     interrupted: Sequence[str]
     """Those of a scheduled run that is killed."""
     broken: str

@@ -156,6 +156,7 @@ CASE = ProviderCase(
     live=StripeLife,
     lived=(*LISTS, *MONEY, "checkout_sessions"),
     stormy=tuple(EDITS),
+    untold=("discounts", "payment_sources", "tax_ids"),
     interrupted=(*LISTS, *MONEY, "shipping_rates", "quotes"),
     broken="charges",
     log="events",

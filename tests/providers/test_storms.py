@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.databases import Database
@@ -82,14 +82,15 @@ def test_storm_of_one_seconds_webhooks_ends_equal_to_the_account(case: ProviderC
         change = st.tuples(st.sampled_from(case.storm), st.integers(0, 5), st.sampled_from([0, 0, 0, 1]))
 
         # Everything is drawn before the account changes: an example that is given up halfway would leave events untold.
-        @settings(max_examples=16, suppress_health_check=SHARED)
+        # An example that fails cannot be made smaller: the account goes on.
+        @settings(max_examples=16, suppress_health_check=SHARED, phases=[Phase.generate])
         @given(changes=st.lists(change, min_size=1, max_size=12), seed=st.integers(0, 1_000))
         def example(changes: list[tuple[str, int, int]], seed: int) -> None:
             for what, which, seconds in changes:
                 life.change(what, which)
                 mirror.pass_time(seconds)
             send(served, case, life, random.Random(seed))
-            assert mirror.differences(case.stormy) == []
+            assert mirror.differences(case.stormy, but=case.untold) == []
 
         example()
 

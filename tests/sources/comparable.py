@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from sources.columns.coerce import canonical
@@ -22,7 +22,7 @@ def comparable(table: str, obj: Mapping[str, Any], columns: Columns) -> Row:
 
     Without `deleted: false` and the lists that fill tables of their own, with ids for expanded objects.
     """
-    fields = deepcopy(dict(obj))
+    fields = pickle.loads(pickle.dumps(dict(obj)))  # several times as fast as a deep copy
     for embedded in TABLES[table].embedded:
         take(fields, embedded)
     for expanded in TABLES[table].expanded:
