@@ -43,10 +43,11 @@ class OrbLife(AccountLife):
         self._activity = Activity(self._account, seed=11)
         self._account.listeners.append(self.told.append)
 
-    def prepare(self) -> None:
-        """The log is known to reach back only where it shows an older event."""
+    def begin(self, *lists: str) -> None:
+        """The first load. The log is known to reach behind it only where it shows an older event."""
         self._account.update("customers", self._account.objects("customers")[0]["id"], {}, "customer.edited")
         self.mirror.pass_time(3_600)
+        self.mirror.load(*lists)
 
     def tell_in(self, style: str) -> None:
         """Expanded, standard or summary."""
@@ -181,6 +182,7 @@ CASE = ProviderCase(
     serve=orb_servers,
     sink_settings=orb_settings,
     path="/webhooks/orb",
+    secret=SECRET,
     secret_variable="ORB_WEBHOOK_SECRET",
     sign=sign,
     rename=rename,

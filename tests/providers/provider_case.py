@@ -71,8 +71,8 @@ class AccountLife(ABC):
         self.told: Events = []
 
     @abstractmethod
-    def prepare(self) -> None:
-        """What has to be there before the first load, so that the log of events reaches behind it."""
+    def begin(self, *lists: str) -> None:
+        """The first load. The log of events reaches behind it, and tells of a deletion after it if it tells of any."""
 
     @abstractmethod
     def tell_in(self, style: str) -> None:
@@ -158,9 +158,10 @@ class ProviderCase:
     sink_settings: Callable[[str], CommonSettings]
     """Of a sink without a key, by the database's URL."""
     path: str
+    secret: str
     secret_variable: str
     sign: Callable[[bytes, int], Mapping[str, str]]
-    """The headers of a webhook that is sent at a second, signed with `SECRET`."""
+    """The headers of a webhook that is sent at a second, signed with `secret`."""
     rename: Callable[[str, str, str, int], Object]
     """An event with this id that tells of a customer with an id and a name, at a second."""
     history: Callable[[str, Sequence[State]], Events]

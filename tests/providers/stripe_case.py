@@ -44,8 +44,9 @@ class StripeLife(AccountLife):
         if told["object"] == "event":
             self.told.append(told)
 
-    def prepare(self) -> None:
-        """Stripe's log goes back for thirty days. A coupon is gone before anybody looks."""
+    def begin(self, *lists: str) -> None:
+        """The first load; a coupon after it is gone before anybody looks."""
+        self.mirror.load(*lists)
         self._sim.account.create("coupons", self._sim.make("coupons", id="gone"))
         self._sim.account.delete("coupons", "gone")
 
@@ -157,7 +158,7 @@ CASE = ProviderCase(
     lived=(*LISTS, *MONEY, "checkout_sessions"),
     stormy=tuple(EDITS),
     untold=("discounts", "payment_sources", "tax_ids"),
-    interrupted=(*LISTS, *MONEY, "shipping_rates", "quotes"),
+    interrupted=(*LISTS, "shipping_rates", "quotes", "webhook_endpoints", "payment_links", "tax_rates"),
     broken="charges",
     log="events",
     request_id="req_",
@@ -165,9 +166,9 @@ CASE = ProviderCase(
     styles=(api_version(), api_version(), api_version(), OLD_VERSION),
     unseen={"customers": {"name": "Renamed", "brand_new": 7}, "subscriptions": {"items": []}},
     parts=(
-        Part(style=OLD_VERSION, options=(), seconds=3_600, kills=(1, 3, 8)),
-        Part(style=api_version(), options=(), seconds=8 * DAY, kills=(1, 2, 4)),
-        Part(style=api_version(), options=(), seconds=40 * DAY, kills=(2, 6, 12, 20), is_told=False),
+        Part(style=OLD_VERSION, options=(), seconds=3_600, kills=(1, 4, 9)),
+        Part(style=api_version(), options=(), seconds=8 * DAY, kills=(2, 6, 14)),
+        Part(style=api_version(), options=(), seconds=40 * DAY, kills=(2, 6, 14, 30), is_told=False),
     ),
     damages=(
         Damage("customers", "update {table} set email = 'nobody@example.com', metadata = null where id = ?", "stale"),
@@ -181,6 +182,7 @@ CASE = ProviderCase(
     serve=servers,
     sink_settings=settings_for,
     path="/webhooks",
+    secret=SECRET,
     secret_variable="STRIPE_WEBHOOK_SECRET",
     sign=sign,
     rename=rename,

@@ -16,7 +16,7 @@ from tests import processes
 from tests.providers.conftest import Made
 from tests.providers.provider_case import ProviderCase
 from tests.webhook_sink.commit.test_survival import Request, Storm, assert_all_there
-from tests.webhook_sink.conftest import ACCOUNT, NOW, SECRET, Stored
+from tests.webhook_sink.conftest import ACCOUNT, NOW, Stored
 from tests.webhook_sink.test_commands import serving
 
 
@@ -60,8 +60,7 @@ def test_scheduled_run_killed_ten_times_in_each_of_its_parts_ends_equal(
 ) -> None:
     mirror, chance = mirrored(customers=24), random.Random(8)
     life = case.live(mirror)
-    life.prepare()
-    mirror.load(*case.interrupted)
+    life.begin(*case.interrupted)
     mirror.pass_time(120)
     life.hourly()
     environment = mirror.environment | {mirror.variable("package_rows"): "50", mirror.variable("workers"): "2"}
@@ -96,7 +95,7 @@ def test_no_acknowledged_event_is_missing_after_a_sink_is_killed(
     case: ProviderCase, stored: Stored, postgres_url: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", postgres_url)
-    monkeypatch.setenv(case.secret_variable, SECRET)
+    monkeypatch.setenv(case.secret_variable, case.secret)
     monkeypatch.setenv(f"SOURCES__{case.name.upper()}__ACCOUNT_ID", ACCOUNT)
     monkeypatch.setenv("WEBHOOK_SINK__TOLERANCE", "2000000000")
 

@@ -51,8 +51,7 @@ def test_tables_equal_the_account_every_night(case: ProviderCase, mirrored: Made
     chance = random.Random(7)
     mirror = mirrored(seed=3, customers=12)
     clock, life = mirror.sim.clock, case.live(mirror)
-    life.prepare()
-    mirror.load(*case.lived)
+    life.begin(*case.lived)
     begin = clock.seconds()
     with ExitStack() as running:
         webhooks = None

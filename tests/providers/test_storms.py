@@ -156,8 +156,7 @@ def test_storm_of_events_in_the_log_ends_equal_to_the_account(case: ProviderCase
     """A sync reads them: ties and payloads that are not believed are read back."""
     mirror, chance = mirrored(customers=6), random.Random(1)
     life = case.live(mirror)
-    life.prepare()
-    mirror.load(*case.stormy, case.log)
+    life.begin(*case.stormy, case.log)
     for _ in range(4):
         for _ in range(40):
             life.tell_in(chance.choice(case.styles))
