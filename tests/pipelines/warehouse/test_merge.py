@@ -172,7 +172,7 @@ ROWS = st.builds(
 
 
 @settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )  # each example empties the table
 @given(
     batches=st.lists(st.lists(ROWS, max_size=6), max_size=5),
