@@ -19,7 +19,8 @@ from tests.providers.provider_case import DELETED, AccountLife, Damage, Events, 
 from tests.webhook_sink.conftest import NOW, SECRET, event, servers, settings_for
 
 DAY = 86_400
-OLD_VERSION = "2020-08-27"
+OLD_VERSION = "2019-11-05"
+"""Of the API: in it, the lines of an invoice have other ids."""
 EDITS = {
     "customers": "customer.updated",
     "subscriptions": "customer.subscription.updated",

@@ -37,11 +37,11 @@ def test_every_table_equals_the_account_after_a_load_and_after_a_full_refresh(
 
 
 @pytest.mark.parametrize("destination", ["postgres"], indirect=True)
-@pytest.mark.parametrize("package_rows", [FEW_ROWS // 5, 40_000], ids=["in statements", "by COPY"])
+@pytest.mark.parametrize("package_rows", [FEW_ROWS // 5, 40_000], ids=["small packages", "large packages"])
 def test_tables_are_equal_whichever_way_postgres_takes_their_rows(
     case: ProviderCase, mirrored: Made, package_rows: int
 ) -> None:
-    """Few rows go along with the statement that merges them, many by COPY: a package decides which these are."""
+    """Few rows go along with the statement that merges them, many by COPY: the size of packages decides."""
     mirror = mirrored(customers=2, bulk=1_400)
     mirror.changes |= {"package_rows": package_rows, "package_seconds": float("inf")}
     assert mirror.run(*case.stormy).failed == []
