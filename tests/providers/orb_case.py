@@ -159,14 +159,15 @@ CASE = ProviderCase(
     request_id="",
     storm=("rename", "rename", "items", "create", "balance", "pay", "credit"),
     styles=("expanded", "expanded", "standard", "summary"),
+    tells_all=False,
     unseen={
         "customers": {"name": "Renamed", "brand_new": 7},
         "subscriptions": {"price_intervals": [], "adjustment_intervals": []},
     },
     parts=(
-        Part("standard", ("--reads", "new"), 120, kills=(1, 4, 12), ends_equal=False),
-        Part("expanded", ("--reads", "changes"), 120, kills=(3, 9, 40), ends_equal=False),
-        Part("expanded", ("--reads", "everything"), 120, kills=(4, 14, 30, 60), is_told=False),
+        Part("standard", ("--reads", "new"), 120, kills=(1, 4, 12)),
+        Part("expanded", ("--reads", "changes"), 120, kills=(3, 9, 40), finds="changes"),
+        Part("expanded", ("--reads", "everything"), 120, kills=(4, 14, 30, 60), finds="deletions"),
     ),
     damages=(
         Damage("customers", "update {table} set name = 'Wrong', balance = 7, metadata = null where id = ?", "stale"),

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pipelines.configuration.settings import CommonSettings
 from sources.provider import Provider
@@ -50,17 +50,16 @@ class Part:
     """A part of the scheduled run that can be killed.
 
     `style` is that of the events before it, `options` are those of its script, and `seconds` pass before it is due. It
-    is killed with its first, third… request, as `kills` says, in one run after the other. `is_told` says whether it
-    reads no more than what events tell, so that it finds no deletion; `ends_equal` whether all tables equal the account
-    when it is through.
+    is killed with its first, third… request, as `kills` says, in one run after the other. `finds` says what it finds
+    besides what events tell of: other changes, or also what is deleted. All tables equal the account when it is
+    through, unless it `finds` changes alone.
     """
 
     style: str
     options: Sequence[str]
     seconds: int
     kills: Sequence[int]
-    is_told: bool = True
-    ends_equal: bool = True
+    finds: Literal["nothing", "changes", "deletions"] = "nothing"
 
 
 class AccountLife(ABC):
@@ -96,7 +95,7 @@ class AccountLife(ABC):
 
     @abstractmethod
     def step(self) -> None:
-        """One of the changes that a business brings about."""
+        """One of the changes that a business brings about, with or without an event."""
 
     @abstractmethod
     def change(self, what: str, which: int) -> None:
@@ -146,6 +145,8 @@ class ProviderCase:
     """The changes of `AccountLife.change`, the more frequent ones several times."""
     styles: Sequence[str]
     """Styles of payloads: whole ones first, the one that is believed least last."""
+    tells_all: bool
+    """Whether events tell of every change of `AccountLife.step`."""
     unseen: Mapping[str, Mapping[str, Any]]
     """By table, changes of an object of which no event tells and which a full refresh finds."""
     parts: Sequence[Part]

@@ -165,11 +165,12 @@ CASE = ProviderCase(
     request_id="req_",
     storm=("rename", "rename", "items", "create", "delete", "pay"),
     styles=(api_version(), api_version(), api_version(), OLD_VERSION),
+    tells_all=True,
     unseen={"customers": {"name": "Renamed", "brand_new": 7}, "subscriptions": {"items": []}},
     parts=(
         Part(style=OLD_VERSION, options=(), seconds=3_600, kills=(1, 4, 9)),
         Part(style=api_version(), options=(), seconds=8 * DAY, kills=(2, 6, 14)),
-        Part(style=api_version(), options=(), seconds=40 * DAY, kills=(2, 6, 14, 30), is_told=False),
+        Part(style=api_version(), options=(), seconds=40 * DAY, kills=(2, 6, 14, 30), finds="deletions"),
     ),
     damages=(
         Damage("customers", "update {table} set email = 'nobody@example.com', metadata = null where id = ?", "stale"),
