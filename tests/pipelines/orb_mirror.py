@@ -97,16 +97,16 @@ class OrbMirror(AccountMirror[OrbSimulator]):
             for id, row in tables[name].items():
                 shown, owner = self.sim.account.get(name, id), row.owner
                 parent = owner.get(f"{(TABLES[table].parent or '').removesuffix('s')}_id")
-                for each, one in parts(table, shown, parent):
-                    expected.setdefault(each, {})[one.key] = one
+                for filled, part in parts(table, shown, parent):
+                    expected.setdefault(filled, {})[part.key] = part
         return expected
 
 
 def parts(table: str, obj: Object, parent: str | None = None) -> Iterator[tuple[str, Held]]:
     """An object without what fills tables of its own, and then these, each with its table."""
     for embedded in TABLES[table].embedded:
-        for each in obj.pop(embedded.field):
-            yield embedded.table, Held((each["id"], obj["id"]), obj["id"], each)
+        for child in obj.pop(embedded.field):
+            yield embedded.table, Held((child["id"], obj["id"]), obj["id"], child)
     for expanded in TABLES[table].expanded:
         yield from ((expanded.table, Held((each["id"],), None, each)) for each in obj[expanded.field])
         obj[expanded.field] = [each["id"] for each in obj[expanded.field]]

@@ -27,7 +27,9 @@ def comparable(table: str, obj: Mapping[str, Any], columns: Columns) -> Row:
         take(fields, embedded)
     for expanded in TABLES[table].expanded:
         take_expanded(fields, expanded)
-    return as_returned(table, {name: fields[name] for name in fields if name != "deleted" or fields[name]}, columns)
+    return as_returned(
+        table, {name: fields[name] for name in fields if name != "deleted" or fields[name] is not False}, columns
+    )
 
 
 def as_returned(table: str, fields: Mapping[str, Any], columns: Columns) -> Row:

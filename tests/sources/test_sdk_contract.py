@@ -21,7 +21,7 @@ EACH = pytest.mark.parametrize("sdk", SDKS, ids=lambda sdk: sdk.name)
 
 def of_each(named: Callable[[InstalledSdk], Sequence[Any]], argument: str) -> pytest.MarkDecorator:
     """A test for each resource or table of every provider."""
-    cases = [pytest.param(sdk, one, id=f"{sdk.name}-{one.name}") for sdk in SDKS for one in named(sdk)]
+    cases = [pytest.param(sdk, case, id=f"{sdk.name}-{case.name}") for sdk in SDKS for case in named(sdk)]
     return pytest.mark.parametrize(("sdk", argument), cases)
 
 
