@@ -40,14 +40,6 @@ def mirrored(
     return make
 
 
-@pytest.fixture(params=["stripe", "orb"])
-def mirrored_provider(
-    request: pytest.FixtureRequest, mirrored: Callable[..., Mirror], orb_mirrored: Callable[..., OrbMirror]
-) -> Callable[..., Mirror | OrbMirror]:
-    """Makes mirrors of accounts, once of each provider: the same test on both."""
-    return mirrored if request.param == "stripe" else orb_mirrored
-
-
 @pytest.fixture
 def orb_mirrored(destination: Database) -> Iterator[Callable[..., OrbMirror]]:
     """Makes mirrors of simulated Orb accounts: `orb_mirrored(customers=30)`."""

@@ -1,9 +1,9 @@
-"""Stripe's objects as `sources.columns.typed.object_of` gives them back, so that tests can compare both."""
+"""Objects as `sources.columns.typed.object_of` gives them back, so that tests can compare both."""
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from sources.columns.coerce import canonical
@@ -20,17 +20,26 @@ if TYPE_CHECKING:
 def comparable(table: str, obj: Mapping[str, Any], columns: Columns) -> Row:
     """A full object of Stripe's (not changed) as `object_of` would give it back.
 
-    Without null fields, `deleted: false` and the lists that fill tables of their own; with ids for
-    expanded objects; decimals and instants in one spelling; unstorable characters escaped.
+    Without `deleted: false` and the lists that fill tables of their own, with ids for expanded objects.
     """
-    fields = deepcopy(dict(obj))
+    fields = pickle.loads(pickle.dumps(dict(obj)))  # several times as fast as a deep copy
     for embedded in TABLES[table].embedded:
         take(fields, embedded)
     for expanded in TABLES[table].expanded:
         take_expanded(fields, expanded)
-    kinds, v2 = columns.of(table), TABLES[table].moments == "iso"
+    return as_returned(
+        table, {name: fields[name] for name in fields if name != "deleted" or fields[name] is not False}, columns
+    )
+
+
+def as_returned(table: str, fields: Mapping[str, Any], columns: Columns) -> Row:
+    """The fields of an object, less what fills tables of its own, as `object_of` would give them back.
+
+    Without those that are null; decimals and instants in one spelling; unstorable characters escaped.
+    """
+    kinds, iso = columns.of(table), columns.catalogue.tables[table].moments == "iso"
     return {
-        escaped(name): canonical("json" if name in RESERVED else kinds.get(name, "json"), value, v2)
+        escaped(name): canonical("json" if name in RESERVED else kinds.get(name, "json"), value, iso)
         for name, value in fields.items()
-        if value is not None and not (name == "deleted" and value is False)
+        if value is not None
     }

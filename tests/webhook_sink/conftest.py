@@ -14,11 +14,10 @@ import psycopg
 import pytest
 import urllib3
 
-from pipelines.configuration.orb_settings import OrbSettings
-from pipelines.configuration.settings import Settings
+from pipelines.configuration.settings import CommonSettings, Settings
 from simulator import Simulator
 from simulator.account.deliveries import signature
-from sources.orb_api.provider import ORB
+from sources.provider import Provider
 from sources.stripe_api.provider import STRIPE
 from tests.conftest import new_database
 from webhook_sink.endpoints.providers import Served as Serving
@@ -95,13 +94,18 @@ Body = Callable[[Sink], Coroutine[Any, Any, Any]]
 def with_sink(postgres_url: str) -> Callable[..., Any]:
     """`with_sink(body, sim=None, **options)`: runs `await body(sink)` with a sink that is ready, and stops it.
 
-    With `orb`, those are its settings, and the sink is Orb's.
+    With `settings`, those are its own, and the sink is that of another provider.
     """
 
-    def run(body: Body, sim: Simulator | None = None, orb: OrbSettings | None = None, **options: Any) -> Any:
+    def run(
+        body: Body,
+        sim: Simulator | None = None,
+        settings: CommonSettings | None = None,
+        provider: Provider = STRIPE,
+        **options: Any,
+    ) -> Any:
         async def main() -> Any:
-            settings, provider = (orb, ORB) if orb else (settings_for(postgres_url, sim), STRIPE)
-            sink = Sink(settings, sink_settings(**options), provider=provider)
+            sink = Sink(settings or settings_for(postgres_url, sim), sink_settings(**options), provider=provider)
             sink.start()
             try:
                 await sink.opened()

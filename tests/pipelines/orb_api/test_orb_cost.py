@@ -30,7 +30,7 @@ def test_an_idle_month_costs_fewer_than_2000_requests(postgres_url: str) -> None
 
         def cost(what: str) -> int:
             mirror.sync(what)  # type: ignore[arg-type]
-            return mirror.requests
+            return mirror.requests()
 
         new, changes, everything = map(cost, ("new", "changes", "everything"))
         month = RUNS * new + (DAYS - WEEKS) * (changes - new) + WEEKS * (everything - new)

@@ -34,16 +34,16 @@ def test_an_id_is_looked_for_until_an_object_has_it_and_comes_with_what_is_insid
     account = mirror.sim.account
     plan, invoice, new = (account.objects(name)[0] for name in ("plans", "invoices", "subscriptions"))
     assert [each.table for each in read(mirror, plan["id"], invoice["id"])] == ["plans", "invoices"]
-    assert {row["id"] for row in mirror.rows("prices")} == {price["id"] for price in plan["prices"]}
-    assert {row["_parent_id"] for row in mirror.rows("invoice_line_items")} == {invoice["id"]}
-    assert mirror.rows("invoices")[0]["_source"] == "retrieve"
+    assert {row["id"] for row in mirror.rows("prices", live=True)} == {price["id"] for price in plan["prices"]}
+    assert {row["_parent_id"] for row in mirror.rows("invoice_line_items", live=True)} == {invoice["id"]}
+    assert mirror.rows("invoices", live=True)[0]["_source"] == "retrieve"
 
     account.update("invoices", invoice["id"], {"total": "1.00", "line_items": []})
     mirror.pass_time(10)
     read(mirror, invoice["id"])
     assert len(mirror.sim.log) == 1  # its row tells where it is
-    assert float(mirror.rows("invoices")[0]["total"]) == 1.0
-    assert mirror.rows("invoice_line_items") == []
+    assert float(mirror.rows("invoices", live=True)[0]["total"]) == 1.0
+    assert mirror.rows("invoice_line_items", live=True) == []
     assert [each.table for each in read(mirror, new["id"], kind="subscription")] == ["subscriptions"]
     assert len(mirror.sim.log) == 1
 
@@ -56,8 +56,8 @@ def test_an_object_that_orb_has_no_more_is_marked_and_an_unknown_one_is_an_error
     account.delete("invoices", invoice)
     mirror.pass_time(10)
     assert [(each.table, each.is_deleted) for each in read(mirror, invoice)] == [("invoices", True)]
-    assert [row["id"] for row in mirror.rows("invoices")] == [other]
-    assert {row["_parent_id"] for row in mirror.rows("invoice_line_items")} == {other}
+    assert [row["id"] for row in mirror.rows("invoices", live=True)] == [other]
+    assert {row["_parent_id"] for row in mirror.rows("invoice_line_items", live=True)} == {other}
     unknown = "abcdefgh12345678"
     with pytest.raises(UnknownObject, match=f"Orb has no object with the id '{unknown}': {len(READABLE)} kinds"):
         read(mirror, other, unknown)

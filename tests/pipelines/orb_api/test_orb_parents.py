@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from simulator.orb.account import Account
 from sources.orb_api.catalogue import CATALOGUE
 from tests.pipelines.orb_mirror import OrbMirror
 
+ROOT = Path(__file__).resolve().parents[3]
 Made = Callable[..., OrbMirror]
 BELOW = [resource.name for resource in CATALOGUE.select(["all"]) if resource.parents]
 
@@ -47,6 +50,10 @@ def test_lists_of_parents_are_loaded_synced_and_checked_if_they_are_asked_for(or
     assert mirror.differences(["all"]) == []
     shown = dict(query("select currency, count(*) from orb_current.credit_blocks group by 1"))
     assert shown == {"credits": 12, "USD": 8, "tokens": 4, "gems": 1}  # the last one only events have told of
+    intervals = query("select count(*) from orb_current.subscription_price_intervals")
+    assert intervals == [(len(mirror.rows("subscription_price_intervals", live=True)),)]
+    for statement in re.findall(r"```sql\n(.+?)```", (ROOT / "docs/orb.md").read_text("utf-8"), re.DOTALL):
+        assert query(statement), statement
     known = dict(query("select resource, status from orb.sync_status"))
     assert {known[name] for name in BELOW} == {"complete"}
     query("update orb.customers set _synced_at = _synced_at - interval '1 hour'")
@@ -63,7 +70,7 @@ def test_lists_of_parents_are_loaded_synced_and_checked_if_they_are_asked_for(or
     stopped = 0
     while mirror.sync("everything", budget=70).stopped:
         stopped += 1
-        assert mirror.requests <= 70
+        assert mirror.requests() <= 70
     assert stopped >= 2
     assert mirror.differences(["all"]) == []
 

@@ -68,7 +68,7 @@ def test_a_full_refresh_finds_what_orb_has_deleted(orb_mirrored: Made) -> None:
     assert mirror.differences(["customers", "subscriptions", "invoices"]) == []
     assert mirror.load(full_refresh=True).unlisted.deleted == 1  # the endpoint, whose list was not read before
     assert mirror.differences() == []
-    assert other in {row["id"] for row in mirror.rows("customers")}
+    assert other in {row["id"] for row in mirror.rows("customers", live=True)}
 
 
 @pytest.mark.long
@@ -80,7 +80,7 @@ def test_without_a_log_of_events_a_sync_reads_the_lists_that_are_due(orb_mirrore
     new = account.create("customers", account.objects("customers")[0] | {"id": "new", "created_at": account.now()})
     assert sum(asked(mirror.sync().lists).values()) == 7  # a window of each list with a filter, three of plans
     assert "This run reads the lists instead" in mirror.said[0] or "by the lists alone" in mirror.said[0]
-    assert new["id"] in {row["id"] for row in mirror.rows("customers")}
+    assert new["id"] in {row["id"] for row in mirror.rows("customers", live=True)}
 
     subscription, invoice = account.objects("subscriptions")[0], account.objects("invoices")[0]
     account.update("subscriptions", subscription["id"], {"name": "Renamed", "price_intervals": []})
@@ -113,7 +113,7 @@ def test_events_are_applied_and_an_idle_run_costs_a_request(orb_mirrored: Made) 
     mirror.pass_time(3_600)
     mirror.load()
     mirror.sync()
-    assert mirror.requests == 2  # whether the log reaches back, and its newest page
+    assert mirror.requests() == 2  # whether the log reaches back, and its newest page
 
     account.update("customers", second["id"], {"name": "Renamed", "brand_new": 7}, "customer.edited")
     invoice, plan = account.objects("invoices")[0], account.objects("plans")[0]
@@ -124,8 +124,8 @@ def test_events_are_applied_and_an_idle_run_costs_a_request(orb_mirrored: Made) 
     synced = mirror.sync()
     assert synced.lists is None
     assert synced.events is not None
-    assert (synced.events.events, synced.events.believed, mirror.requests) == (5, 5, 1)
-    rows = {row["id"]: row for row in mirror.rows("customers")}
+    assert (synced.events.events, synced.events.believed, mirror.requests()) == (5, 5, 1)
+    rows = {row["id"]: row for row in mirror.rows("customers", live=True)}
     assert (rows[second["id"]]["name"], rows[second["id"]]["_source"]) == ("Renamed", "event")
     assert rows[second["id"]]["brand_new"] == 7
     alerts = "select type, subject_type from orb.alert_events order by 1"
@@ -134,7 +134,7 @@ def test_events_are_applied_and_an_idle_run_costs_a_request(orb_mirrored: Made) 
         ("subscription.usage_exceeded", "subscription"),
     ]
     mirror.sync()
-    assert mirror.requests == 1
+    assert mirror.requests() == 1
 
 
 @pytest.mark.long
@@ -160,26 +160,6 @@ def test_payloads_that_are_cut_are_not_believed_and_their_objects_are_read(orb_m
     assert dict(events.doubts) == {"cut payload": 4}
     assert (events.believed, events.retrieved, events.deleted) == (0, 4, 1)
     assert mirror.differences(["invoices", "subscriptions", "plans", "prices"]) == []
-
-
-@pytest.mark.long
-def test_a_storm_of_events_with_ties_in_all_styles_ends_equal(orb_mirrored: Made) -> None:
-    mirror = orb_mirrored(customers=6)
-    account, chance = mirror.sim.account, random.Random(1)
-    account.update("customers", account.objects("customers")[0]["id"], {}, "customer.edited")
-    mirror.pass_time(3_600)
-    mirror.load()
-    for _ in range(4):
-        for number in range(40):
-            account.style = chance.choice(("expanded", "standard", "summary"))
-            table = chance.choice(("customers", "subscriptions", "invoices", "credit_notes"))
-            one = chance.choice(account.objects(table)[:4])
-            event = f"{table.removesuffix('s')}.{'issued' if table == 'credit_notes' else 'edited'}"
-            account.update(table, one["id"], {"metadata": {"number": str(number)}}, event)
-            if chance.random() < 0.2:
-                mirror.pass_time(chance.randrange(1, 30))
-        mirror.sync()
-        assert mirror.differences(["customers", "subscriptions", "invoices", "credit_notes"]) == []
 
 
 def test_a_log_that_no_longer_reaches_back_is_not_relied_on(orb_mirrored: Made) -> None:
@@ -300,20 +280,22 @@ def test_a_budget_is_kept_and_the_next_runs_go_on_until_everything_is_read(orb_m
     stopped = 0
     while (synced := mirror.sync(budget=6)).stopped:
         assert "is spent. Everything that was loaded is kept" in synced.stopped
-        assert (synced.what, mirror.requests <= 6) == ("everything", True)
-        assert first in {row["id"] for row in mirror.rows("customers") if row["name"] == "Told"}  # events come first
+        assert (synced.what, mirror.requests() <= 6) == ("everything", True)
+        assert first in {
+            row["id"] for row in mirror.rows("customers", live=True) if row["name"] == "Told"
+        }  # events come first
         stopped += 1
         assert stopped < 12
     assert stopped >= 2
     assert mirror.differences(LISTS) == []
     mirror.changes.clear()
-    assert (mirror.sync().what, mirror.requests) == ("new", 1)
+    assert (mirror.sync().what, mirror.requests()) == ("new", 1)
 
     stale = account.objects("subscriptions")[0]["id"]
     account.update("subscriptions", stale, {"name": "Untold"})
     mirror.changes["changes_hours"] = 0.0
     assert mirror.sync(budget=3).stopped
-    assert mirror.requests == 3
+    assert mirror.requests() == 3
     assert mirror.sync().stopped is None
     runs = "select status from orb.sync_runs where command = 'orb_sync changes' order by started_at"
     assert mirror.destination.query(runs) == [("interrupted",), ("complete",)]  # what was cut is still due

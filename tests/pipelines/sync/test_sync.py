@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -411,24 +410,6 @@ def test_every_loadable_list_is_told_by_events_or_listed() -> None:
     assert "balance_transactions" in due
     assert "payment_intents" in due
     assert {"customers", "charges", "invoices", "subscriptions"} <= told
-
-
-def test_killed_at_any_moment_it_loses_nothing(mirror: Mirror, root: Path) -> None:
-    mirror.begin(*LISTS, synced=True)
-    activity, versions = mirror.sim.activity(seed=4), ("2020-08-27", mirror.sim.account.events.api_version)
-    for number in range(150):
-        mirror.sim.account.events.api_version = versions[number % 2]
-        activity.step()
-        mirror.pass_time(20)
-    mirror.pass_time(HOUR)
-    killed = 0
-    for seconds in (0.1, 0.2, 0.4, 0.6, 0.9):
-        ended = processes.run("pipelines/stripe_sync.py", cwd=root, env=mirror.environment, kill_after=seconds)
-        killed += ended.returncode == -signal.SIGKILL
-    assert killed
-    result = run_sync(mirror, root)
-    assert result.returncode == 0, result.stderr
-    assert mirror.differences(LISTS) == []
 
 
 def test_fields_that_no_event_shows_outlive_events(synced: Mirror) -> None:

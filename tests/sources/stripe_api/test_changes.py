@@ -1,14 +1,12 @@
-"""What events tell, when payloads are believed, and which of an object's changes decides. Pure: no request."""
+"""What events tell, and when payloads are believed. Pure: no request."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from sources.changes import Change, Ignored, Newest
+from sources.changes import Change, Ignored
 from sources.rows import Stamp
 from sources.stripe_api.objects.changes import change_of, gone, rows_of
 
@@ -110,37 +108,3 @@ def test_what_is_gone_takes_its_children_along() -> None:
     rows = gone("invoices", {"id": "in_1"}, Stamp(ACCOUNT, 7, "retrieve"), None)
     assert rows["invoices"][0]["_deleted_at"] == 7
     assert rows["invoice_line_items"][0]["_source"] == "set"
-
-
-STATES = st.lists(st.tuples(st.sampled_from(["cus_1", "cus_2"]), st.integers(1, 6), st.integers(0, 3)), max_size=12)
-
-
-@given(states=STATES, data=st.data())
-def test_the_newest_decides_in_every_order_and_in_pieces(
-    states: list[tuple[str, int, int]], data: st.DataObject
-) -> None:
-    """In pieces the events come newest first, as Stripe lists them; within a piece in any order."""
-    changes = [told(event("customer.updated", customer(id=id, name=str(state)), at)) for id, at, state in states]
-    expected: dict[str, tuple[int, set[str]]] = {}
-    for id, at, state in states:
-        newest, names = expected.get(id, (0, set[str]()))
-        if at >= newest:
-            expected[id] = (at, {str(state)} | (names if at == newest else set()))
-    cut = data.draw(st.integers(1, 7))
-    decided: dict[str, Change] = {}
-    newest_of = Newest()
-    for piece in (
-        [change for change in changes if change.at >= cut],
-        [change for change in changes if change.at < cut],
-    ):
-        for each in data.draw(st.permutations(piece)):
-            newest_of.add(each)
-        for each in newest_of.take():
-            assert each.key[0] not in decided
-            decided[each.key[0]] = each
-    assert decided.keys() == expected.keys()
-    for id, each in decided.items():
-        at, names = expected[id]
-        assert each.at == at
-        assert each.object["name"] in names
-        assert (each.doubt == "tie") == (len(names) > 1)

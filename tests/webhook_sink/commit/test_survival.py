@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,37 +15,22 @@ import psycopg
 import pytest
 import urllib3
 
-from pipelines.loading.run import Order, run
-from simulator import Simulator
 from simulator.account.deliveries import signature
-from simulator.orb import OrbSimulator
-from simulator.orb.deliveries import signed_headers
-from sources.stripe_api.catalogue import select
 from sources.stripe_api.provider import STRIPE
 from tests.pipelines.warehouse.test_session_properties import set_for_the_server
-from tests.webhook_sink.account_equality import assert_equal
-from tests.webhook_sink.conftest import ACCOUNT, NOW, SECRET, Served, Stored, event, settings_for
-from tests.webhook_sink.orb_served import orb_event
-from tests.webhook_sink.test_commands import serving
+from tests.webhook_sink.conftest import NOW, SECRET, Served, Stored, event
 from webhook_sink.commit.ledger import create_tables
 
 pytestmark = pytest.mark.timeout(300)
 
 
 Request = tuple[str, bytes, dict[str, str]]
-CUSTOMER = OrbSimulator(seed=2, customers=1, now=NOW - 100, running=False).account.objects("customers")[0]
 
 
 def stripes(number: int) -> Request:
     """A webhook of Stripe's: where it goes, its body and its headers."""
     body = orjson.dumps(event("customer.updated", {"id": f"cus_{number}", "object": "customer"}, id=f"evt_{number}"))
     return "/webhooks", body, {"Stripe-Signature": signature(body, [SECRET], NOW)}
-
-
-def orbs(number: int) -> Request:
-    """A webhook of Orb's."""
-    body = orjson.dumps(orb_event("customer.edited", id=f"evt_{number}", customer=CUSTOMER | {"id": f"cus_{number}"}))
-    return "/webhooks/orb", body, signed_headers(body, [SECRET], NOW)
 
 
 class Storm:
@@ -95,32 +79,6 @@ def assert_all_there(stored: Stored, acknowledged: set[str], name: str = "stripe
     assert acknowledged <= {id for (id,) in rows}
     customers = {f"evt_{id.removeprefix('cus_')}" for (id,) in stored.query(f"select id from {name}.customers")}
     assert acknowledged <= customers
-
-
-@pytest.mark.long
-@pytest.mark.parametrize(("name", "request_of"), [("stripe", stripes), ("orb", orbs)])
-def test_no_acknowledged_event_is_missing_after_sigkill(
-    name: str,
-    request_of: Callable[[int], Request],
-    stored: Stored,
-    postgres_url: str,
-    root: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("DATABASE_URL", postgres_url)
-    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET" if name == "stripe" else "ORB_WEBHOOK_SECRET", SECRET)
-    if name == "stripe":
-        monkeypatch.setenv("SOURCES__STRIPE__ACCOUNT_ID", ACCOUNT)
-    monkeypatch.setenv("WEBHOOK_SINK__TOLERANCE", "2000000000")
-    storm, chance = Storm("http://127.0.0.1:9", request_of), random.Random(4)
-    with storm.blowing():
-        for _ in range(3):
-            with serving(root) as (process, url):
-                storm.url = url
-                storm.wait_for(chance.randrange(20, 400))
-                process.kill()
-    assert len(storm.acknowledged) > 60
-    assert_all_there(stored, storm.acknowledged, name)
 
 
 def test_restart_of_postgres_loses_nothing_and_is_survived(serve: Callable[..., Served], own_server: Any) -> None:
@@ -198,56 +156,3 @@ def test_sink_before_a_standby_is_ready_once_that_is_promoted(serve: Callable[..
     with storm.blowing(1):
         storm.wait_for(1)
     assert served.get("/ready").status == 200
-
-
-RESOURCES = ("customers", "products", "prices", "subscriptions", "invoices")
-TABLES = (*RESOURCES, "subscription_items", "invoice_line_items")
-
-
-def test_batch_load_and_a_storm_of_events_together_end_equal_to_the_account(
-    serve: Callable[..., Served], stored: Stored
-) -> None:
-    """The account changes all the while; pages are slow, deliveries late, doubled and shuffled."""
-    with Simulator(seed=11, customers=12, latency=0.05) as sim:
-        sim.faults.add(kind="slow", path_prefix="/v1/customers", delay=1.3, times=1)
-        sim.faults.add(kind="slow", path_prefix="/v1/subscriptions", delay=0.7, times=2)
-        served = serve(sim)
-        told: list[bytes] = []
-        sim.account.events.listeners.append(told.append)
-        ended = threading.Event()
-        with ThreadPoolExecutor(3) as threads:
-            changing = threads.submit(change, sim, ended)
-            delivering = threads.submit(deliver_late, served, told, ended)
-            settings = settings_for(stored.url, sim)
-            outcome = run(settings, Order("stripe_full", select(list(RESOURCES))), STRIPE)
-            ended.set()
-            changing.result()
-            delivering.result()
-        assert outcome.error is None
-        deliver_all(served, told)
-        sim.clock.advance(5)
-        served.read_again()
-        assert len(told) > 20
-        assert_equal(stored.url, sim, TABLES)
-
-
-def change(sim: Simulator, ended: threading.Event) -> None:
-    from tests.webhook_sink.commit.test_order import apply
-
-    chance = random.Random(5)
-    while not ended.wait(0.005):
-        apply(sim, chance.choice(["rename", "items", "create", "delete", "pay"]), chance.randrange(12))
-
-
-def deliver_late(served: Served, told: list[bytes], ended: threading.Event) -> None:
-    """Posts what was told so far in a random order, some of it twice, and leaves the rest for later."""
-    chance = random.Random(6)
-    while not ended.wait(0.02):
-        for body in chance.choices(told[-60:], k=10) if told else []:
-            assert served.post(body).status == 200
-
-
-def deliver_all(served: Served, told: list[bytes]) -> None:
-    order = random.Random(7).sample(told, len(told))
-    with ThreadPoolExecutor(8) as threads:
-        assert set(threads.map(lambda body: served.post(body).status, order)) == {200}

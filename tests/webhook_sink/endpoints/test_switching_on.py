@@ -18,8 +18,8 @@ import pytest
 
 from pipelines.sync.stripe_api.settings import SyncSettings
 from simulator import Simulator
+from tests.providers.stripe_case import change as apply
 from tests.webhook_sink.account_equality import assert_equal
-from tests.webhook_sink.commit.test_order import apply
 from tests.webhook_sink.conftest import Stored
 from tests.webhook_sink.test_commands import serving
 
