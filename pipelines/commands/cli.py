@@ -362,8 +362,8 @@ def explain(error: ConnectorError, debug: bool) -> None:
     """Prints the paragraph of an error, with `debug` also its traceback."""
     if debug:
         print(without_rows("".join(traceback.format_exception(error))), file=sys.stderr)
-    request = f" (Stripe's request id: {error.request_id})" if error.request_id else ""
-    say(f"{error}{request}")
+    is_named = error.request_id is None or error.request_id in str(error)
+    say(error if is_named else f"{error} (request id: {error.request_id})")
 
 
 def say(message: Any) -> None:

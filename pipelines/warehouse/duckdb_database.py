@@ -281,7 +281,8 @@ def _message(path: Path, error: duckdb.Error | OSError) -> str:
         )
     if isinstance(error, duckdb.ParserException | duckdb.InvalidInputException) and "memory" in text.lower():
         return (
-            "DuckDB does not accept the memory limit. Set SOURCES__STRIPE__DUCKDB_MEMORY_LIMIT to a value such as 1GB."
+            "DuckDB does not accept the memory limit. Set the setting duckdb_memory_limit to a value such as 1GB"
+            " (SOURCES__STRIPE__DUCKDB_MEMORY_LIMIT, for Orb SOURCES__ORB__DUCKDB_MEMORY_LIMIT)."
         )
     if path.exists() and "not a valid DuckDB database file" in text:
         return f"The file {path} is not a DuckDB database. {CHOOSE}"

@@ -60,7 +60,7 @@ DUCKDB = (
     (
         "OutOfMemoryException",
         "DuckDB ran out of memory or disk space",
-        "Raise SOURCES__STRIPE__DUCKDB_MEMORY_LIMIT, or free space on the disk of DUCKDB_PATH.",
+        "Raise the setting duckdb_memory_limit, or free space on the disk of DUCKDB_PATH.",
     ),
 )
 GRANTS = tuple(

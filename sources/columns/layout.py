@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SYNCED_AT = "_synced_at"
 OTHER_FIELDS = "_other_fields"
 """JSON object of the fields that cannot be columns, for their names ("Amount", "a__b", "_as_of", "ctid") or because the
-table has no room for more (`schema.MORE_COLUMNS`). It is made where it is needed."""
+table has no room for more (`columns.MORE_COLUMNS`). It is made where it is needed."""
 
 RESERVED: frozenset[str] = frozenset((*OWN_COLUMNS, OTHER_FIELDS))
 

@@ -43,7 +43,7 @@ IDLE = re.compile(
 MISSED = {
     **dict.fromkeys(
         ("currentschema", "schema", "searchpath"),
-        "the tables go into the schema that SOURCES__STRIPE__DATASET names",
+        "the tables go into the schema that the setting dataset names",
     ),
     **dict.fromkeys(
         ("connectionlimit", "maxconnections", "maxoverflow", "maxpoolsize", "minpoolsize", "poolsize", "pooltimeout"),

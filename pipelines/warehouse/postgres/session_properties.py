@@ -103,7 +103,7 @@ def refuse_encoding(server_encoding: str | None) -> None:
     if server_encoding in (None, "UTF8"):
         return
     raise DatabaseProblem(
-        "The database cannot store every text that Stripe sends: its encoding (server_encoding) is"
+        "The database cannot store every text: its encoding (server_encoding) is"
         f" {server_encoding}, but it must be UTF8. The encoding of a database cannot be changed. Create"
         " another database with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE"
         " 'C', and set DATABASE_URL to it. Nothing was changed."
