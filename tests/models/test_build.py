@@ -348,7 +348,7 @@ def test_no_rows_and_no_tables_are_no_error(destination: Database) -> None:
             " duckdb_columns() where table_name = 'movements' and column_name = 'day')"
         )
     assert destination.query(comments) == [
-        ("MRR of a month: opening and movements are closing, without a remainder.",
+        ("MRR of a month: opening plus all movements equals closing exactly.",
          "The day, in the time zone of the settings."),
     ]  # fmt: skip
     fill(destination, {"subscriptions": []}, like=case("11"))

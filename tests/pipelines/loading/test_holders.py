@@ -21,7 +21,7 @@ def test_an_older_page_brings_back_no_child_that_the_newer_state_lost(mirror: Mi
         resource = RESOURCES["subscriptions"]
         page = session.client.page(resource.path, (*resource.passes[0], ("limit", "100")))
         assert "si_that_goes" in str(page.objects)
-        stale = converter(session.account_id, session.columns, session.counts)(
+        stale, _ = converter(session.account_id, session.columns, session.counts)(
             resource, [Listing(page.objects, page.as_of)]
         )
     mirror.pass_time(60)
