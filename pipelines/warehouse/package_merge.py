@@ -127,10 +127,12 @@ def load_files(target: Target, files: Mapping[str, File], make_tables: MakeTable
 
 def _merge_few(target: Target, database: Database, name: str, file: File, json: bytes, stored: Stored) -> Stored:
     """Merges rows that are a parameter of the statement; returns the table's present columns."""
+    # From here on no other writer adds a column, which this statement would leave as it is in a row that it replaces.
+    database.execute(f"LOCK TABLE {target.qualified(name)} IN ACCESS SHARE MODE")
     types: dict[str, str] = dict(database.execute(_TYPES, (target.dataset, name)))
     now: Stored = {name: list(types)}
     merge = _merge_of(target, database, name, file, ("staged", ARRIVAL), {**stored, **now})
-    staged = staged_json({column: types[column] for column in file.columns}, "%s")
+    staged = staged_json({column: types.get(column, "text") for column in file.columns}, "%s")
     for statement in merge.statements():
         database.execute(staged + statement.replace("%", "%%"), (json.decode(),))
     return now

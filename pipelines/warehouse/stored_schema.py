@@ -118,7 +118,7 @@ def make_tables(target: Target, tables: Tables) -> dict[str, bool]:
         there = stored_columns_of(database, target.dataset, wanted)
         if statements := missing_statements(target, wanted, there):
             database.execute_all(statements)
-            _store(database, target, tables)
+        _store(database, target, tables)  # also what somebody else has added to the tables: the sink goes by it
     return {name: name not in there for name in tables if _columns_missing(wanted[name], there.get(name, ()))}
 
 
@@ -161,13 +161,17 @@ def _definition(hint: TColumnSchema, dialect: str) -> str:
 
 
 def _store(database: Database, target: Target, tables: Tables) -> None:
-    """Adds tables to the stored schema. The new version is dated after every stored one, because dlt reads the newest,
-    and clocks differ.
+    """Adds tables to the stored schema, if it lacks any of them or of their columns.
+
+    The new version is dated after every stored one, because dlt reads the newest, and clocks differ.
     """
     versions = target.qualified("_dlt_version")
     newest = f"SELECT schema FROM {versions} WHERE schema_name = %s ORDER BY inserted_at DESC LIMIT 1"
     found = database.execute(newest, (target.schema,))
-    schema = united(orjson.loads(found[0][0]) if found else None, target.schema, tables)
+    stored = orjson.loads(found[0][0]) if found else None
+    if stored is not None and not _lacks(stored, tables):
+        return
+    schema = united(stored, target.schema, tables)
     now = datetime.now(UTC)
     later = f"greatest(%s, (SELECT coalesce(max(inserted_at) + INTERVAL '1 microsecond', %s) FROM {versions}))"
     database.execute(
@@ -183,6 +187,11 @@ def _store(database: Database, target: Target, tables: Tables) -> None:
             orjson.dumps(schema).decode(),
         ),
     )
+
+
+def _lacks(stored: Mapping[str, Any], tables: Tables) -> bool:
+    known = {name: table["columns"] for name, table in stored["tables"].items()}
+    return any(_columns_missing(hints, known.get(name, ())) for name, hints in tables.items())
 
 
 def united(stored: Mapping[str, Any] | None, name: str, tables: Tables) -> dict[str, Any]:

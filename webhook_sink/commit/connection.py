@@ -2,7 +2,8 @@
 
 psycopg's own `pipeline()` adapts and sends one statement after the other, and for each of its waits the event loop
 begins and ends to watch the socket, which takes eight system calls. `run_pipeline` encodes all statements of a batch
-itself and sends them at once, with psycopg's wrapper of libpq; the socket is watched from one batch to the next:
+itself and sends them at once, with psycopg's wrapper of libpq; the socket is watched from one batch to the next (with
+uvloop; asyncio's own loop ends after each batch):
 https://www.postgresql.org/docs/current/libpq-pipeline-mode.html, https://www.psycopg.org/psycopg3/docs/api/pq.html.
 
 Behind a pooler in transaction mode, each transaction may run in another session of the server. So no transaction relies

@@ -147,18 +147,18 @@ class SchemaState:
         for _ in range(2):  # a race for one table also undoes what was added of the others
             try:
                 await asyncio.to_thread(self._change, needed)
-                return
+                failure = SchemaChanged("the stored schema does not have them")
             except SchemaChanged as changed:
                 # Another writer's change is in the stored schema now. What is still missing, no other writer has added.
                 await self.refresh()
-                if not any(self.lacks(table, columns) for table, columns in needed.items()):
-                    return
-                refusal = SchemaRefused(needed, changed)
+                failure = changed
             except Exception as error:
                 if verdict_of(error) != "refused":
                     raise
                 raise SchemaRefused(needed, error) from None
-        raise refusal
+            if not any(self.lacks(table, columns) for table, columns in needed.items()):
+                return
+        raise SchemaRefused(needed, failure)
 
     async def add_for_each(self, needs: Sequence[TableColumns]) -> int:
         """Adds what each of several events needs, together if possible. Returns how many changes succeeded.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ import psycopg
 import pytest
 
 from pipelines.loading.loader import Loader
+from pipelines.loading.tables import missing_sql
 from pipelines.warehouse.database import stored_columns
 from pipelines.warehouse.postgres_database import PostgresDatabase
 from sources.columns.arrow import arrow_tables
@@ -31,11 +33,11 @@ def customer(**fields: Any) -> dict[str, Any]:
     return {"id": "cus_1", "object": "customer", **fields}
 
 
-def load(url: str, obj: dict[str, Any], as_of: int) -> None:
+def load(url: str, obj: dict[str, Any], as_of: int, columns: Columns | None = None) -> None:
     """One object by the batch path: its own columns, its own load."""
     database = PostgresDatabase(url)
     try:
-        columns = Columns(CATALOGUE, stored_columns(database, "stripe", "stripe"))
+        columns = columns or Columns(CATALOGUE, stored_columns(database, "stripe", "stripe"))
         rows = explode("customers", [obj], Stamp(ACCOUNT, as_of, "list"))
         tables = arrow_tables(rows, columns)
         Loader(database, "stripe", columns, "stripe").load(tables)
@@ -96,6 +98,43 @@ def test_batch_load_agrees_with_a_column_that_an_event_added(serve: Serve, store
     serve().send(event("customer.updated", customer(invented="by an event")))
     load(stored.url, customer(invented="by a list", other_field=1), NOW + 1)
     assert stored.query("select invented, other_field, _source from stripe.customers") == [("by a list", 1, "list")]
+
+
+def test_column_that_somebody_added_by_hand_is_noted_and_filled(serve: Serve, stored: Stored) -> None:
+    """Nothing is missing in the table then, but the sink goes by the stored schema."""
+    load(stored.url, customer(), NOW - 10)
+    stored.query("alter table stripe.customers add column invented text")
+    serve().send(event("customer.updated", customer(invented="x")))
+    assert stored.query("select invented from stripe.customers") == [("x",)]
+
+
+def test_tables_that_somebody_made_by_hand_are_noted_and_filled(serve: Serve, stored: Stored) -> None:
+    database = PostgresDatabase(stored.url)
+    try:
+        database.execute_all(["create schema stripe", *missing_sql(database, "stripe", STRIPE, ["customers"])])
+    finally:
+        database.close()
+    serve().send(event("customer.updated", customer(name="x")))
+    assert stored.query("select name from stripe.customers") == [("x",)]
+
+
+def test_few_rows_wait_for_a_column_that_another_writer_is_adding(stored: Stored) -> None:
+    """The state that they hold does not show the column, so the value of an older state must not stay beside it."""
+    load(stored.url, customer(invented="old"), NOW - 10)
+    stored.query("alter table stripe.customers drop column invented")
+    with (
+        psycopg.connect(stored.url) as other,
+        psycopg.connect(stored.url, autocommit=True) as watching,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        other.execute("alter table stripe.customers add column invented text")
+        other.execute("update stripe.customers set invented = 'old'")
+        loading = threads.submit(load, stored.url, customer(name="new"), NOW, Columns(CATALOGUE))
+        while not watching.execute("select 1 from pg_locks where not granted").fetchone():
+            assert not loading.done()
+        other.commit()
+        loading.result()
+    assert stored.query("select name, invented from stripe.customers") == [("new", None)]
 
 
 def test_running_sink_notices_a_column_that_the_batch_path_added(serve: Serve, stored: Stored) -> None:
