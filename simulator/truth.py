@@ -14,7 +14,7 @@ import orjson
 
 from simulator.account.events import KEPT
 from simulator.account.objects import Object, key_of
-from simulator.account.store import Row
+from simulator.account.store import StoredObject
 from simulator.api.gates import lacking
 from sources.catalogue import Resource
 from sources.stripe_api.catalogue import RESOURCES, TABLES
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from simulator.account.account import Account
 
 # Rows that the list of their table never shows, whatever the parameters.
-UNLISTED: Mapping[str, Callable[[Row], bool]] = {
+UNLISTED: Mapping[str, Callable[[StoredObject], bool]] = {
     "reviews": lambda row: not orjson.loads(row.own)["open"],
     "apps_secrets": lambda row: orjson.loads(row.own)["scope"]["type"] != "account",
     "tax_ids": lambda row: row.parent is not None,
@@ -45,7 +45,7 @@ Truth = dict[str, dict[tuple[str, ...], Held]]
 def truth(account: Account, resources: Iterable[str] | None = None) -> Truth:
     """table -> key -> object, as after a load of the named resources (default: all)."""
     names = [r.name for r in RESOURCES.values() if r.not_loaded is None] if resources is None else list(resources)
-    shown: dict[str, dict[int, Row]] = {table: {} for table in TABLES}
+    shown: dict[str, dict[int, StoredObject]] = {table: {} for table in TABLES}
     for resource in RESOURCES.values():
         if resource.name in names and not lacking(resource, account.lacks, livemode=account.livemode):
             for row in _listed(account, resource, shown):
@@ -59,7 +59,9 @@ def held(account: Account, table: str, *, hidden: bool = False) -> list[Held]:
     return [row for _, row in _held(table, rows)]
 
 
-def _listed(account: Account, resource: Resource, shown: Mapping[str, Mapping[int, Row]]) -> Iterable[Row]:
+def _listed(
+    account: Account, resource: Resource, shown: Mapping[str, Mapping[int, StoredObject]]
+) -> Iterable[StoredObject]:
     """The rows that a resource's lists show, given those of the resources before it."""
     collection = account.tables[resource.table]
     if resource.kind == "singleton":
@@ -81,7 +83,7 @@ def _listed(account: Account, resource: Resource, shown: Mapping[str, Mapping[in
     return [row for parent in above for row in collection.of(parent.id).rows()]
 
 
-def _show(account: Account, table: str, row: Row, shown: dict[str, dict[int, Row]]) -> None:
+def _show(account: Account, table: str, row: StoredObject, shown: dict[str, dict[int, StoredObject]]) -> None:
     """Adds a row, the rows embedded in it, and the objects of its expanded ids."""
     shown[table][row.seq] = row
     for expanded in TABLES[table].expanded:
@@ -94,7 +96,7 @@ def _show(account: Account, table: str, row: Row, shown: dict[str, dict[int, Row
             _show(account, embedded.table, child, shown)
 
 
-def _held(table: str, rows: Iterable[Row]) -> Iterable[tuple[tuple[str, ...], Held]]:
+def _held(table: str, rows: Iterable[StoredObject]) -> Iterable[tuple[tuple[str, ...], Held]]:
     child, key = TABLES[table].parent is not None, TABLES[table].key
     for row in rows:
         object = orjson.loads(row.own)

@@ -92,12 +92,12 @@ def batches(kind: str, read: Iterable[tuple[str, list[tuple[bytes, list[Object]]
                 continue
             for embedded in TABLES[table].embedded:
                 children = [child for obj in objects for child in (obj.pop(embedded.field, None) or NONE)["data"]]
-                parts[embedded.table].append(csv_of(rows_of(embedded.table, children)))
-            parts[table].append(csv_of(rows_of(table, objects)))
+                parts[embedded.table].append(csv_of(csv_rows(embedded.table, children)))
+            parts[table].append(csv_of(csv_rows(table, objects)))
         yield table, parts
 
 
-def rows_of(table: str, objects: Iterable[Object]) -> Iterator[list[Any]]:
+def csv_rows(table: str, objects: Iterable[Object]) -> Iterator[list[Any]]:
     """The values of each object, in the order of `columns`."""
     dumps, (plain, nested) = orjson.dumps, columns(table)
     for obj in objects:

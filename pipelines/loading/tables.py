@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pipelines.warehouse.database import Database, stored_columns
 from pipelines.warehouse.package_merge import Target, stored_columns_of
 from pipelines.warehouse.problems import DatabaseProblem, explained, is_database_error
-from pipelines.warehouse.stored_schema import Tables, make_tables, missing_statements, with_own
+from pipelines.warehouse.stored_schema import Tables, make_tables, table_statements, with_own
 from sources.columns.columns import Columns
 from sources.columns.dlt_hints import dlt_columns
 from sources.provider import Provider
@@ -27,7 +27,7 @@ def missing_sql(database: Database, dataset: str, provider: Provider, tables: Se
     """The statements that would make what is missing of these tables; none where nothing is."""
     target, described = _described(database, dataset, provider, tables)
     wanted = with_own(described)
-    return missing_statements(target, wanted, stored_columns_of(database, dataset, wanted))
+    return table_statements(target, wanted, stored_columns_of(database, dataset, wanted))
 
 
 def create_tables(database: Database, dataset: str, provider: Provider, tables: Sequence[str]) -> list[str]:

@@ -25,7 +25,7 @@ def tables_read() -> list[str]:
     return list(dict.fromkeys(_TABLE.findall(FILE.read_text("utf-8"))))
 
 
-def statements(dialect: str, dataset: str, schema: str) -> dict[str, str]:
+def view_statements(dialect: str, dataset: str, schema: str) -> dict[str, str]:
     """The statement of each view, by its name."""
     text = re.sub(r"^--.*\n", "", FILE.read_text("utf-8"), flags=re.MULTILINE)
     found = {}
@@ -41,7 +41,7 @@ def make_views(database: Database, dataset: str, schema: str) -> Sequence[str]:
 
     The tables must exist. Raises the driver's errors.
     """
-    found = statements(database.dialect, dataset, schema)
+    found = view_statements(database.dialect, dataset, schema)
     with database.transaction():
         database.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
         for sql in found.values():

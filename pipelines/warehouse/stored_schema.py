@@ -116,13 +116,13 @@ def make_tables(target: Target, tables: Tables) -> dict[str, bool]:
         if database.dialect == "postgres":
             database.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (SCHEMA_LOCK, target.dataset))
         there = stored_columns_of(database, target.dataset, wanted)
-        if statements := missing_statements(target, wanted, there):
+        if statements := table_statements(target, wanted, there):
             database.execute_all(statements)
         _store(database, target, tables)  # also what somebody else has added to the tables: the sink goes by it
     return {name: name not in there for name in tables if _columns_missing(wanted[name], there.get(name, ()))}
 
 
-def missing_statements(target: Target, tables: Tables, there: Stored) -> list[str]:
+def table_statements(target: Target, tables: Tables, there: Stored) -> list[str]:
     """The statements that create the tables and columns that are not `there`, as dlt would create them."""
     dialect, statements, indexes = target.database.dialect, list[str](), list[str]()
     for name, hints in tables.items():

@@ -19,7 +19,7 @@ from simulator.account.events import Events
 from simulator.account.ids import Ids
 from simulator.account.objects import Object, difference, key_of, split
 from simulator.account.store import Collection as Rows
-from simulator.account.store import Row
+from simulator.account.store import StoredObject
 from simulator.account.views import Views
 from simulator.truth import Held, Truth
 from sources.catalogue import Embedded
@@ -137,7 +137,7 @@ class Account:
             if parent is None and link and isinstance(own.get(link), str):
                 parent = own[link]
             id = str(own.get("id") or "/".join(key_of(own, TABLES[table].key, parent)))
-            row = Row(id, at, self.next_place(), orjson.dumps(own), parent, hidden)
+            row = StoredObject(id, at, self.next_place(), orjson.dumps(own), parent, hidden)
             self.tables[table].add(row)
             for embedded, children in lists:
                 for child in reversed(children):
@@ -233,27 +233,27 @@ class Account:
         self._seq += 1
         return self._seq
 
-    def _row(self, table: str, id: str, parent: str | None) -> Row:
+    def _row(self, table: str, id: str, parent: str | None) -> StoredObject:
         row = self.tables[table].get(id, parent)
         if row is None:
             raise KeyError(f"{table} has no {id}")
         return row
 
-    def _remove(self, table: str, row: Row, at: int) -> Deleted:
+    def _remove(self, table: str, row: StoredObject, at: int) -> Deleted:
         own = orjson.loads(row.own)
         self.tables[table].remove(row)
         gone = Deleted(row.id, own["object"], at, row.parent, row.own.decode())
         self.deleted[table][row.id] = gone
         return gone
 
-    def _relink(self, table: str, row: Row, old: Object, new: Object) -> None:
+    def _relink(self, table: str, row: StoredObject, old: Object, new: Object) -> None:
         """Moves an object that names another parent now to that parent."""
         link = LINKS.get(table)
         if link and old.get(link) != new.get(link) and row.parent == old.get(link):
             self.views.forget(table, row)
             self.tables[table].move(row, new.get(link))
 
-    def _replace(self, embedded: Embedded, row: Row, children: Sequence[Object], at: int) -> None:
+    def _replace(self, embedded: Embedded, row: StoredObject, children: Sequence[Object], at: int) -> None:
         """Makes `children` the complete set of a row's children; those that existed keep their place."""
         collection = self.tables[embedded.table]
         wanted = {str(child["id"]): child for child in children}

@@ -16,7 +16,7 @@ from simulator.account.event_types import EventTypes
 from simulator.account.ids import Ids
 from simulator.account.objects import Object, iso
 from simulator.account.old_versions import in_version
-from simulator.account.store import Collection, Row
+from simulator.account.store import Collection, StoredObject
 from sources.stripe_api.catalogue import CATALOGUE, TABLES
 
 KEPT = 30 * 86400
@@ -103,7 +103,7 @@ class Events:
 
     def _add(self, collection: Collection, event: dict[str, Any], at: int) -> Object:
         body = orjson.dumps(event)
-        collection.add(Row(event["id"], at, self._place(), body))
+        collection.add(StoredObject(event["id"], at, self._place(), body))
         for listen in self.listeners:
             listen(body)
         loaded: Object = orjson.loads(body)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 
-class Row:
+class StoredObject:
     """An object in its table, ordered by `created` (seconds), then by `seq`. `hidden` rows are in no list."""
 
     __slots__ = ("created", "hidden", "id", "own", "parent", "seq", "view")
@@ -23,18 +23,18 @@ class Row:
         self.own = own
         self.view: bytes | None = None
 
-    def copy(self) -> Row:
+    def copy(self) -> StoredObject:
         """A copy of the row for another store."""
-        row = Row(self.id, self.created, self.seq, self.own, self.parent, self.hidden)
+        row = StoredObject(self.id, self.created, self.seq, self.own, self.parent, self.hidden)
         row.view = self.view
         return row
 
 
-def _place(row: Row) -> tuple[int, int]:
+def _place(row: StoredObject) -> tuple[int, int]:
     return row.created, row.seq
 
 
-Match = Callable[[Row], bool]
+Match = Callable[[StoredObject], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class Window:
     limit: int
     first: int | None = None
     last: int | None = None
-    after: Row | None = None
-    before: Row | None = None
+    after: StoredObject | None = None
+    before: StoredObject | None = None
 
 
 class Shelf:
@@ -57,25 +57,25 @@ class Shelf:
     __slots__ = ("_rows", "_sorted")
 
     def __init__(self) -> None:
-        self._rows: list[Row] = []
+        self._rows: list[StoredObject] = []
         self._sorted = True
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def copy(self, rows: Mapping[Row, Row]) -> Shelf:
+    def copy(self, rows: Mapping[StoredObject, StoredObject]) -> Shelf:
         """A shelf with the same places, in which each row is replaced by its value in `rows`."""
         shelf = Shelf()
         shelf._rows, shelf._sorted = [rows[row] for row in self._rows], self._sorted
         return shelf
 
-    def add(self, row: Row) -> None:
+    def add(self, row: StoredObject) -> None:
         """Adds a row."""
         if self._rows and _place(self._rows[-1]) > _place(row):
             self._sorted = False
         self._rows.append(row)
 
-    def remove(self, row: Row) -> None:
+    def remove(self, row: StoredObject) -> None:
         """Removes a row. Raises ValueError if it is not on the shelf."""
         rows = self.rows()
         index = bisect_left(rows, _place(row), key=_place)
@@ -83,18 +83,18 @@ class Shelf:
             raise ValueError(f"{row.id} is not on this shelf")
         del rows[index]
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[StoredObject]:
         """All rows, oldest first."""
         if not self._sorted:
             self._rows.sort(key=_place)
             self._sorted = True
         return self._rows
 
-    def newest(self) -> Iterator[Row]:
+    def newest(self) -> Iterator[StoredObject]:
         """All rows, newest first."""
         return reversed(self.rows())
 
-    def page(self, window: Window, match: Match | None = None) -> tuple[list[Row], bool]:
+    def page(self, window: Window, match: Match | None = None) -> tuple[list[StoredObject], bool]:
         """A page, newest first, and whether the window has more rows after it (in the direction of the cursor)."""
         rows = self.rows()
         low = 0 if window.first is None else bisect_left(rows, (window.first, -1), key=_place)
@@ -111,8 +111,10 @@ class Shelf:
         return _take(rows, range(high - 1, low - 1, -1), window.limit, match)
 
 
-def _take(rows: list[Row], indices: Iterable[int], limit: int, match: Match | None) -> tuple[list[Row], bool]:
-    taken: list[Row] = []
+def _take(
+    rows: list[StoredObject], indices: Iterable[int], limit: int, match: Match | None
+) -> tuple[list[StoredObject], bool]:
+    taken: list[StoredObject] = []
     for index in indices:
         if match is None or match(rows[index]):
             if len(taken) == limit:
@@ -132,12 +134,12 @@ class Collection:
         self.shelf = Shelf()
         self.hidden = Shelf()
         self._children: dict[str, Shelf] = {}
-        self._by_id: dict[str, Row] = {}
+        self._by_id: dict[str, StoredObject] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[StoredObject]:
         yield from self.shelf.rows()
         yield from self.hidden.rows()
 
@@ -148,7 +150,7 @@ class Collection:
         self._children = {parent: shelf.copy(rows) for parent, shelf in other._children.items()}
         self._by_id = {key: rows[row] for key, row in other._by_id.items()}
 
-    def add(self, row: Row) -> None:
+    def add(self, row: StoredObject) -> None:
         """Adds a row. Raises ValueError if its id exists."""
         key = self._key(row.id, row.parent)
         if key in self._by_id:
@@ -158,18 +160,18 @@ class Collection:
         if row.parent is not None:
             self.of(row.parent, make=True).add(row)
 
-    def get(self, id: str, parent: str | None = None) -> Row | None:
+    def get(self, id: str, parent: str | None = None) -> StoredObject | None:
         """A row by its id; `parent` matters if ids are only unique within a parent."""
         return self._by_id.get(self._key(id, parent))
 
-    def remove(self, row: Row) -> None:
+    def remove(self, row: StoredObject) -> None:
         """Takes a row out."""
         del self._by_id[self._key(row.id, row.parent)]
         (self.hidden if row.hidden else self.shelf).remove(row)
         if row.parent is not None:
             self.of(row.parent).remove(row)
 
-    def move(self, row: Row, parent: str | None) -> None:
+    def move(self, row: StoredObject, parent: str | None) -> None:
         """Moves a row to another parent, or to none."""
         if row.parent is not None:
             self.of(row.parent).remove(row)

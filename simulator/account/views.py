@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import orjson
 
 from simulator.account.objects import Object, place
-from simulator.account.store import Collection, Row
+from simulator.account.store import Collection, StoredObject
 from sources.catalogue import Embedded, Table
 from sources.stripe_api.catalogue import TABLES
 
@@ -22,13 +22,13 @@ class Views:
         self._tables = tables
         self._holders = _holders(TABLES)
 
-    def of(self, table: str, row: Row) -> bytes:
+    def of(self, table: str, row: StoredObject) -> bytes:
         """The JSON of a row."""
         if row.view is None:
             row.view = self._made(TABLES[table], row)
         return row.view
 
-    def embedded(self, row: Row, embedded: Embedded) -> Object:
+    def embedded(self, row: StoredObject, embedded: Embedded) -> Object:
         """The embedded list of a row's children."""
         return self.listed(embedded.table, row.id, _url(embedded, row.id))
 
@@ -43,7 +43,7 @@ class Views:
             "url": url,
         }
 
-    def forget(self, table: str, row: Row) -> None:
+    def forget(self, table: str, row: StoredObject) -> None:
         """Drops the cached JSON of a changed row and of the objects that embed it."""
         row.view = None
         for holder in self._holders.get(table, ()):
@@ -51,7 +51,7 @@ class Views:
             if above is not None and above.view is not None:
                 self.forget(holder, above)
 
-    def _made(self, table: Table, row: Row) -> bytes:
+    def _made(self, table: Table, row: StoredObject) -> bytes:
         embedded = [child for child in table.embedded if not child.expand]
         if not embedded and not table.shown_on_request:
             return row.own

@@ -13,7 +13,7 @@ import orjson
 
 from simulator.account.account import Account
 from simulator.account.objects import Object, place
-from simulator.account.store import Row
+from simulator.account.store import StoredObject
 from simulator.account.views import empty_list
 from simulator.api import refusals
 from sources.catalogue import Embedded
@@ -75,7 +75,7 @@ class Expansion:
             self._signs = []
         self._splices = [Splice(embedded) for embedded in lists] if len(lists) == len(names) else []
 
-    def apply(self, account: Account, table: str, row: Row) -> bytes:
+    def apply(self, account: Account, table: str, row: StoredObject) -> bytes:
         """The JSON of a row with the fields expanded."""
         view = account.views.of(table, row)
         if self._signs and not any(sign in view for sign in self._signs):
@@ -107,7 +107,7 @@ class Splice:
         self.before, self.after = empty_list(embedded)
 
 
-def _spliced(account: Account, view: bytes, row: Row, lists: Sequence[Splice]) -> bytes | None:
+def _spliced(account: Account, view: bytes, row: StoredObject, lists: Sequence[Splice]) -> bytes | None:
     """The JSON with the lists inserted at its end, which takes a hundredth of the time of parsing it.
 
     None if a list belongs into a nested object that exists. A name in quotes can only be a field: inside a string the

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from simulator.account.store import Match, Row
+from simulator.account.store import Match, StoredObject
 from simulator.api.parameters import Typed
 from simulator.content.business.money import was_paid_out
 
@@ -124,7 +124,7 @@ def needs_view(path: str, values: Mapping[str, Typed]) -> bool:
 
 
 def matcher(
-    path: str, values: Mapping[str, Typed], read: Callable[[Row], bytes], parents: frozenset[str]
+    path: str, values: Mapping[str, Typed], read: Callable[[StoredObject], bytes], parents: frozenset[str]
 ) -> Match | None:
     """The test that a row must pass; None if all rows pass.
 
@@ -138,7 +138,7 @@ def matcher(
     if not tests:
         return None
 
-    def match(row: Row) -> bool:
+    def match(row: StoredObject) -> bool:
         object: Object = orjson.loads(read(row))
         return all(test(object) for test in tests)
 

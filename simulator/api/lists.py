@@ -12,7 +12,7 @@ import orjson
 
 from simulator.account.account import Account
 from simulator.account.events import KEPT
-from simulator.account.store import Row, Shelf, Window
+from simulator.account.store import Shelf, StoredObject, Window
 from simulator.api import refusals
 from simulator.api.expand import Expansion
 from simulator.api.filters import CLOCKED, matcher, needs_view
@@ -133,7 +133,7 @@ def bounds(created: Any) -> tuple[int | None, int | None]:
     return max(low, default=None), min(high, default=None)
 
 
-def _cursor(account: Account, found: Match, name: str, id: Typed, shelf: Shelf) -> Row:
+def _cursor(account: Account, found: Match, name: str, id: Typed, shelf: Shelf) -> StoredObject:
     """The row of a cursor. Raises Refusal if it no longer exists, for example an event that is no longer kept.
 
     If ids are not the key, the row is searched on the shelf.

@@ -17,7 +17,7 @@ import orjson
 
 from simulator.account.account import Account
 from simulator.account.events import KEPT
-from simulator.account.store import Row, Window
+from simulator.account.store import StoredObject, Window
 from simulator.api import refusals
 from simulator.api.filters import matcher
 from simulator.api.lists import shelf_of
@@ -91,12 +91,12 @@ def _moment(text: str, name: str) -> float:
     return moment.timestamp()
 
 
-def _token(row: Row, filters: Mapping[str, Value]) -> str:
+def _token(row: StoredObject, filters: Mapping[str, Value]) -> str:
     made = orjson.dumps([row.id, filters], option=orjson.OPT_SORT_KEYS)
     return "page_" + base64.urlsafe_b64encode(made).decode().rstrip("=")
 
 
-def _row(account: Account, found: Match, token: str, filters: Mapping[str, Value]) -> Row:
+def _row(account: Account, found: Match, token: str, filters: Mapping[str, Value]) -> StoredObject:
     try:
         text = token.removeprefix("page_")
         id, made_with = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))

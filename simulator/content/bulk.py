@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from simulator.account.account import LINKS, Account
-from simulator.account.store import Row
+from simulator.account.store import StoredObject
 from simulator.content import words
 
 Object = dict[str, Any]
@@ -98,7 +98,7 @@ def _fill(account: Account, samples: Account, table: str, moments: Sequence[int]
             "cents": place % 50_000 + 100,
         }
         render, below = chance.choice(templates)
-        row = Row(id, at, account.next_place(), render(values), other if linked else None)
+        row = StoredObject(id, at, account.next_place(), render(values), other if linked else None)
         collection.add(row)
         if children and below:
             row.view = _with_children(account, row, children, below, values, chance)
@@ -108,7 +108,7 @@ def _fill(account: Account, samples: Account, table: str, moments: Sequence[int]
 
 def _with_children(
     account: Account,
-    row: Row,
+    row: StoredObject,
     children: tuple[str, str, str, Sequence[int]],
     render: Render,
     values: Mapping[str, Any],
@@ -118,7 +118,7 @@ def _with_children(
     field, table, prefix, counts = children
     made, count = [], chance.choice(counts)
     for _ in range(count):
-        child = Row("", row.created, account.next_place(), b"", row.id)
+        child = StoredObject("", row.created, account.next_place(), b"", row.id)
         child.id = _id(prefix, chance)
         child.own = child.view = render({**values, "id": child.id, "other": row.id})
         account.tables[table].add(child)

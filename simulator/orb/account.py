@@ -32,7 +32,7 @@ Place = tuple[datetime, int]
 
 
 @dataclass(slots=True)
-class Row:
+class PlacedObject:
     """An object with its place in its list. `at` is the moment of the place as the object shows it.
 
     `owner` are parameters of the list that the object may not have as fields: its parent's id, its currency.
@@ -53,8 +53,8 @@ class Account:
 
     def __init__(self, clock: Clock, seed: int) -> None:
         self.clock, self.lock = clock, threading.RLock()
-        self.tables: dict[str, dict[str, Row]] = {table: {} for table in LISTED}
-        self._in_order: dict[str, dict[str, list[Row]]] = {}
+        self.tables: dict[str, dict[str, PlacedObject]] = {table: {} for table in LISTED}
+        self._in_order: dict[str, dict[str, list[PlacedObject]]] = {}
         self.style: Style = "expanded"
         self.listeners: list[Callable[[Object], None]] = []
         self._random = random.Random(f"orb/{seed}")
@@ -71,7 +71,7 @@ class Account:
     def create(self, table: str, obj: Object, event: str | None = None, **owner: str) -> Object:
         """Adds an object, and logs an event of this type. Raises ValueError if its id exists.
 
-        Objects without an id are identified by their creation number. `owner`: see `Row`.
+        Objects without an id are identified by their creation number. `owner`: see `PlacedObject`.
         """
         with self.lock:
             self._number += 1
@@ -80,7 +80,7 @@ class Account:
                 raise ValueError(f"{id} is already there")
             own = orjson.loads(orjson.dumps(obj))
             at = self._moment_of(table, own)
-            self.tables[table][id] = Row(own, at, (datetime.fromisoformat(at), self._number), owner)
+            self.tables[table][id] = PlacedObject(own, at, (datetime.fromisoformat(at), self._number), owner)
             self._in_order.pop(table, None)
             self._log(event, own)
             return self.get(table, id)
@@ -109,7 +109,7 @@ class Account:
             del self.tables[table][id]
             self._in_order.pop(table, None)
 
-    def listed(self, table: str, parent: str = "") -> list[Row]:
+    def listed(self, table: str, parent: str = "") -> list[PlacedObject]:
         """The rows of a table, or of a parent in it, ordered by place, oldest first. Do not change the list."""
         if table not in self._in_order:
             rows = sorted(self.tables[table].values(), key=lambda row: row.place)

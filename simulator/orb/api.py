@@ -17,7 +17,7 @@ import orjson
 
 from simulator.http.limits import Limits
 from simulator.orb import endpoints
-from simulator.orb.account import LISTED, PRICES_OF_GROUPS, Account, Object, Place, Row
+from simulator.orb.account import LISTED, PRICES_OF_GROUPS, Account, Object, Place, PlacedObject
 from simulator.orb.lists import OLDEST_FIRST, TABLES, Unusable, asked_of, list_of, shown
 from simulator.orb.refusal import Answer, Refusal
 from sources.orb_api.catalogue import CATALOGUE
@@ -115,7 +115,7 @@ class Api:
             raise Refusal("413-request-too-large", "The page would be too large: ask for fewer objects.")
         return int(text)
 
-    def _cursor(self, about: str, question: list[tuple[str, str]], row: Row) -> str:
+    def _cursor(self, about: str, question: list[tuple[str, str]], row: PlacedObject) -> str:
         content = [about, question, row.at, row.place[1], self.account.clock.time()]
         return base64.urlsafe_b64encode(orjson.dumps(content)).decode()
 
@@ -132,7 +132,7 @@ class Api:
         return datetime.fromisoformat(at), number
 
 
-def _place(row: Row) -> Place:
+def _place(row: PlacedObject) -> Place:
     return row.place
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from simulator.orb.account import Account, Object, Place, Row
+from simulator.orb.account import Account, Object, Place, PlacedObject
 from sources.orb_api.catalogue import CATALOGUE
 
 _OF_INVOICES = (
@@ -143,7 +143,7 @@ class Asked:
 
     start: Place
     end: Place
-    shows: Callable[[Row], bool]
+    shows: Callable[[PlacedObject], bool]
 
 
 def list_of(path: str) -> tuple[str, Mapping[str, str]] | None:
@@ -211,7 +211,9 @@ def _order(table: str) -> str:
     return (resource.created_field if resource is not None else None) or "created_at"
 
 
-def _hides(account: Account, table: str, given: Mapping[str, str], statuses: set[str]) -> Callable[[Row], bool]:
+def _hides(
+    account: Account, table: str, given: Mapping[str, str], statuses: set[str]
+) -> Callable[[PlacedObject], bool]:
     """A filter for the rows that a list shows, given the parameters that request hidden rows."""
     if table in ("credit_blocks", "credit_ledger_entries"):
         currency, every = given.get("currency", "credits"), given.get("include_all_blocks") == "true"
@@ -234,7 +236,7 @@ def _hides(account: Account, table: str, given: Mapping[str, str], statuses: set
     return lambda row: every or by_default is None or by_default(row.object)
 
 
-def _of_parent(account: Account, name: str, id: str) -> Callable[[Row], bool]:
+def _of_parent(account: Account, name: str, id: str) -> Callable[[PlacedObject], bool]:
     """The rows of a parent in the path. Raises Unusable if the parent does not exist."""
     if name == "external_customer_id":
         id, name = _customer(account, id), "customer_id"
@@ -254,7 +256,7 @@ def _customer(account: Account, external_id: str) -> str:
     return id
 
 
-def _filter(account: Account, table: str, name: str, value: str) -> Callable[[Row], bool]:
+def _filter(account: Account, table: str, name: str, value: str) -> Callable[[PlacedObject], bool]:
     """A filter for rows in which a field, or the id in it, equals a value."""
     if table == "alerts" and name == "subscription_id":  # those of its plan too
         subscription = account.tables["subscriptions"].get(value)
@@ -275,7 +277,7 @@ def _filter(account: Account, table: str, name: str, value: str) -> Callable[[Ro
     if name == "event_type":
         name = "type"
 
-    def is_it(row: Row) -> bool:
+    def is_it(row: PlacedObject) -> bool:
         obj = row.object
         if name in row.owner:
             return row.owner[name] == value
@@ -287,7 +289,7 @@ def _filter(account: Account, table: str, name: str, value: str) -> Callable[[Ro
     return is_it
 
 
-def _due_within(account: Account, window: str) -> Callable[[Row], bool]:
+def _due_within(account: Account, window: str) -> Callable[[PlacedObject], bool]:
     """A filter for invoices that were due in the last days or months: `7d`, `2m`. Raises Unusable."""
     found = re.fullmatch(r"(\d{1,4})([dm])", window)
     if found is None:
@@ -295,14 +297,14 @@ def _due_within(account: Account, window: str) -> Callable[[Row], bool]:
     now = _instant(account.now())
     since = now - timedelta(days=int(found[1]) * (1 if found[2] == "d" else 30))
 
-    def is_within(row: Row) -> bool:
+    def is_within(row: PlacedObject) -> bool:
         due = row.object["due_date"]
         return due is not None and since <= _instant(due) <= now
 
     return is_within
 
 
-def _within(field: str, bound: str, value: str) -> Callable[[Row], bool]:
+def _within(field: str, bound: str, value: str) -> Callable[[PlacedObject], bool]:
     """A filter for rows in which a moment, or an amount, is within a bound."""
     limit: Any = float(value) if field == "amount" else _instant(value)
     compare: Mapping[str, Callable[[Any], bool]] = {
@@ -313,7 +315,7 @@ def _within(field: str, bound: str, value: str) -> Callable[[Row], bool]:
     }
     named = {"amount": "total", "operation_time": "created_at"}.get(field, field)
 
-    def is_within(row: Row) -> bool:
+    def is_within(row: PlacedObject) -> bool:
         found = row.object.get(named) or (row.at if named == "created_at" else None)
         return found is not None and compare[bound](float(found) if field == "amount" else _instant(found))
 

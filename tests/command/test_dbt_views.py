@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipelines.models.dbt import statements, tables_read
+from pipelines.models.dbt import tables_read, view_statements
 from simulator.account.account import Account
 from simulator.content.business.money import was_paid_out
 from sources.stripe_api.catalogue import RESOURCES, TABLES
@@ -144,7 +144,7 @@ def test_views_can_be_made_before_anything_is_loaded_and_not_over_the_tables(
 def test_every_view_reads_tables_of_the_catalogue_and_says_their_account() -> None:
     assert {*tables_read()} <= {*TABLES}
     for dialect in ("postgres", "duckdb"):
-        found = statements(dialect, "stripe", "stripe_dbt")
+        found = view_statements(dialect, "stripe", "stripe_dbt")
         assert sorted(found) == NAMES
         assert Counter(sql.count("{") for sql in found.values()) == {0: 25}
         joins = [sql.count(' join "stripe"') + sql.count("join (\n") for sql in found.values()]

@@ -24,7 +24,7 @@ from pipelines.warehouse.stored_schema import (
     VERSION_TABLE,
     hash_of,
     make_tables,
-    missing_statements,
+    table_statements,
     united,
     with_own,
 )
@@ -137,12 +137,12 @@ def test_tables_are_made_once_and_columns_added(database: Database) -> None:
     assert {name: set(columns) for name, columns in there.items()} == {
         name: {hint["name"] for hint in hints} for name, hints in wider.items()
     }
-    assert missing_statements(target, with_own(wider), stored_columns_of(database, "stripe", with_own(wider))) == []
+    assert table_statements(target, with_own(wider), stored_columns_of(database, "stripe", with_own(wider))) == []
 
 
 def test_statements_are_those_of_dlts_client_beside_keys_and_indexes(database: Database) -> None:
     target, tables = target_in(database), published(*TABLES)
-    ours = missing_statements(target, with_own(tables), {})
+    ours = table_statements(target, with_own(tables), {})
     assert [
         without_keys(statement) for statement in ours if not statement.startswith("CREATE INDEX")
     ] == dlts_statements(database.dialect, tables, {})

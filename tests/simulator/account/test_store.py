@@ -6,18 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.account.objects import difference
-from simulator.account.store import Row, Shelf, Window
+from simulator.account.store import Shelf, StoredObject, Window
 
 
 @st.composite
-def shelves(draw: st.DrawFn) -> list[Row]:
+def shelves(draw: st.DrawFn) -> list[StoredObject]:
     """Rows in the order of their insertion, several to a second."""
     seconds = draw(st.lists(st.integers(0, 6), max_size=25))
-    return [Row(str(place), second, place, b"{}") for place, second in enumerate(seconds)]
+    return [StoredObject(str(place), second, place, b"{}") for place, second in enumerate(seconds)]
 
 
 @given(shelves(), st.data())
-def test_a_page_is_what_the_definition_says(rows: list[Row], data: st.DataObject) -> None:
+def test_a_page_is_what_the_definition_says(rows: list[StoredObject], data: st.DataObject) -> None:
     shelf = Shelf()
     for row in rows:
         shelf.add(row)
@@ -42,7 +42,7 @@ def test_a_page_is_what_the_definition_says(rows: list[Row], data: st.DataObject
 
 
 @given(shelves(), st.data())
-def test_removing_leaves_the_others(rows: list[Row], data: st.DataObject) -> None:
+def test_removing_leaves_the_others(rows: list[StoredObject], data: st.DataObject) -> None:
     shelf = Shelf()
     for row in rows:
         shelf.add(row)
