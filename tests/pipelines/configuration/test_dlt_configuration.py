@@ -168,7 +168,7 @@ def test_one_setting_of_dlt_moves_no_row(mirrored: Any, monkeypatch: pytest.Monk
 def test_every_setting_of_dlt_at_once_leaves_the_sinks_tables_where_they_are(postgres_url: str) -> None:
     state = SchemaState(postgres_url, "stripe", STRIPE, contract_of(None))
     asyncio.run(state.create())
-    asyncio.run(state.add({"customers": ["brand_new"]}))
+    asyncio.run(state.add({"customers": {"name"}}))
     database = Database("postgres", postgres_url)
     assert {"customers", "_dlt_version", "_dlt_loads"} <= database.tables("stripe")
     assert schemas(database) == {"stripe", "stripe_current"}
