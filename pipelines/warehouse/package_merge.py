@@ -127,7 +127,7 @@ def load_files(target: Target, files: Mapping[str, File], make_tables: MakeTable
 
 def _merge_few(target: Target, database: Database, name: str, file: File, json: bytes, stored: Stored) -> Stored:
     """Merges rows that are a parameter of the statement; returns the table's present columns."""
-    # From here on no other writer adds a column, which this statement would leave as it is in a row that it replaces.
+    # Until the commit, no other writer can add a column: the merge would not clear it in the rows that it replaces.
     database.execute(f"LOCK TABLE {target.qualified(name)} IN ACCESS SHARE MODE")
     types: dict[str, str] = dict(database.execute(_TYPES, (target.dataset, name)))
     now: Stored = {name: list(types)}

@@ -118,7 +118,7 @@ def make_tables(target: Target, tables: Tables) -> dict[str, bool]:
         there = stored_columns_of(database, target.dataset, wanted)
         if statements := table_statements(target, wanted, there):
             database.execute_all(statements)
-        _store(database, target, tables)  # also what somebody else has added to the tables: the sink goes by it
+        _store(database, target, tables)  # always: a user may have created columns that the stored schema lacks
     return {name: name not in there for name in tables if _columns_missing(wanted[name], there.get(name, ()))}
 
 

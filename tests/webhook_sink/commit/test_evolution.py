@@ -101,7 +101,7 @@ def test_batch_load_agrees_with_a_column_that_an_event_added(serve: Serve, store
 
 
 def test_column_that_somebody_added_by_hand_is_noted_and_filled(serve: Serve, stored: Stored) -> None:
-    """Nothing is missing in the table then, but the sink goes by the stored schema."""
+    """The table lacks nothing, but the sink uses only columns of the stored schema."""
     load(stored.url, customer(), NOW - 10)
     stored.query("alter table stripe.customers add column invented text")
     serve().send(event("customer.updated", customer(invented="x")))
@@ -119,7 +119,7 @@ def test_tables_that_somebody_made_by_hand_are_noted_and_filled(serve: Serve, st
 
 
 def test_few_rows_wait_for_a_column_that_another_writer_is_adding(stored: Stored) -> None:
-    """The state that they hold does not show the column, so the value of an older state must not stay beside it."""
+    """Their newer state does not have the column, so the older state's value in it must be cleared."""
     load(stored.url, customer(invented="old"), NOW - 10)
     stored.query("alter table stripe.customers drop column invented")
     with (
